@@ -3,17 +3,19 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
+    command::{Command, End, EndMode},
     exporter,
     exports::Exports,
     inbox::{Inbox, Incoming},
     key_locks::KeyLocks,
     mirrors::Mirrors,
     owner_checks,
-    run_id::ProcessId,
+    reply::{EndReply, LookReply, Reply, StoreError},
+    run_id::{ProcessId, RunId},
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::runs::{call::spawn, options::Options, registry::Shared, until::until};
+use crate::runs::{RunKey, call::spawn, options::Options, registry::Shared, until::until};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -39,6 +41,30 @@ impl Cluster {
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
         let replied = until(&self.exports.replied, || is_true().then_some(()));
         timeout(EXPORT_WAIT, replied).await.is_ok()
+    }
+
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
+        self.look_up(Command::Look(key.clone())).await
+    }
+
+    /// Executes a `Look` or a `Claim`.
+    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, StoreError> {
+        match self.one(command).await? {
+            Reply::Look(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, StoreError> {
+        match self.one(Command::End(End { run: run.clone(), mode })).await? {
+            Reply::End(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    async fn one(&self, command: Command) -> Result<Reply, StoreError> {
+        let results = self.store.execute(None, vec![command]).await;
+        results.into_iter().next().unwrap_or_else(|| Err(StoreError::Lost("no reply".into())))
     }
 }
 
@@ -99,4 +125,8 @@ fn receive(shared: &Arc<Shared>, incoming: Incoming) {
         Incoming::Hint(epoch) => cluster.exports.synchronize(epoch),
         Incoming::HintToAll => cluster.exports.synchronize_all(),
     }
+}
+
+fn mismatch(reply: &Reply) -> StoreError {
+    StoreError::Run(format!("unexpected reply {reply:?}").into())
 }

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, SetOnce},
     time::Instant,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Mirror {
     /// Whether the run must be loaded, again if it is being loaded.
     needs_load: AtomicBool,
     /// The result of the first load.
-    loaded: watch::Sender<Option<Result<(), StoreError>>>,
+    loaded: SetOnce<Result<(), StoreError>>,
     /// The newest event that the store is known to have.
     reached: AtomicU64,
     state: Mutex<State>,
@@ -63,7 +63,7 @@ impl Mirror {
             record: Arc::downgrade(record),
             is_loading: AtomicBool::new(false),
             needs_load: AtomicBool::new(false),
-            loaded: watch::Sender::new(None),
+            loaded: SetOnce::new(),
             reached: AtomicU64::new(0),
             state: Mutex::new(state),
             waiters: Semaphore::new(MAX_WAITERS),
@@ -100,11 +100,7 @@ impl Mirror {
 
     /// Waits until the run was loaded once.
     pub(crate) async fn loaded(&self) -> Result<(), StoreError> {
-        let mut loaded = self.loaded.subscribe();
-        match loaded.wait_for(Option::is_some).await {
-            Ok(result) => result.clone().unwrap_or(Ok(())),
-            Err(_) => Err(StoreError::Lost("the load was dropped".into())),
-        }
+        self.loaded.wait().await.clone()
     }
 
     /// Records that the store has the events up to `newest`, and notifies requests that wait for one.
@@ -181,11 +177,8 @@ impl Mirror {
             _ => {}
         }
         self.is_loading.store(false, Release);
-        self.loaded.send_if_modified(|loaded| {
-            let is_first = loaded.is_none();
-            loaded.get_or_insert(result);
-            is_first
-        });
+        // Only the first result counts.
+        _ = self.loaded.set(result);
     }
 
     async fn load_once(&self, store: &dyn Store) -> Result<(), StoreError> {

@@ -34,7 +34,6 @@ mod mirror;
 mod mirrors;
 mod owner_checks;
 mod plan;
-mod queries;
 mod queue;
 pub(crate) mod reply;
 mod requests;

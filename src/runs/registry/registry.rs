@@ -69,10 +69,6 @@ impl Registry {
         self.running.len()
     }
 
-    pub(crate) fn kept(&self) -> usize {
-        self.kept.len()
-    }
-
     /// Returns the running runs of an owner, the oldest first.
     pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
         if !self.running_by_owner.contains_key(owner) {

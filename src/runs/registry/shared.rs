@@ -65,7 +65,7 @@ impl Shared {
             let result = with(&mut registry, &mut deferred);
             let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
             let needs_sweeper =
-                registry.kept() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
+                registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
             (result, registry.running() == 0, needs_sweeper)
         };
         if let Some(cluster) = &self.cluster {
@@ -171,7 +171,7 @@ impl Shared {
         let mut stats = self.counters.stats();
         {
             let registry = self.lock();
-            (stats.running, stats.kept) = (registry.running(), registry.kept());
+            (stats.running, stats.kept) = (registry.running(), registry.kept.len());
         }
         if let Some(cluster) = &self.cluster {
             stats.mirrors = cluster.mirrors.len();

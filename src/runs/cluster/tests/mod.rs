@@ -13,3 +13,15 @@ mod rig;
 mod round_trips;
 mod stops;
 mod watched;
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+
+use self::rig::*;
+use crate::{
+    connection::LastEventId,
+    event::Event,
+    runs::{Outcome, RunKey, StartError, cluster::run_id::RunId},
+};

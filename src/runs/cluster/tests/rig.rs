@@ -1,10 +1,12 @@
 use std::{
+    fmt::Debug,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures_util::{Stream, StreamExt, stream};
 use http::{Request, Response, request::Parts};
+use http_body_util::BodyExt;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
@@ -67,6 +69,18 @@ impl Process {
         Ok(is_called.then_some(source))
     }
 
+    /// Replaces the run with the key by one that the test feeds.
+    pub(super) async fn replace(&self) -> (Run, Source) {
+        let (source, stream) = source();
+        let run = soon(self.runs.replace(&key(), None, || stream)).await.unwrap();
+        (run, source)
+    }
+
+    /// Stops the run with the key. Returns whether it was live.
+    pub(super) async fn cancel(&self) -> bool {
+        soon(self.runs.cancel(&key(), None)).await
+    }
+
     pub(super) async fn get(&self) -> Option<Run> {
         self.get_as(&key()).await
     }
@@ -80,18 +94,32 @@ impl Process {
         soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
     }
 
+    pub(super) async fn status(&self, last: Option<&LastEventId>) -> u16 {
+        self.answer(last).await.status().as_u16()
+    }
+
     pub(super) fn cluster(&self) -> &Cluster {
         self.runs.shared.cluster.as_ref().unwrap()
     }
 
     /// Attaches a client of a request to the run with the key.
     pub(super) async fn attach(&self) -> Attachment {
-        soon(self.get().await.expect("a run").attach(None)).await.expect("an attachment")
+        self.attach_as(&key()).await
+    }
+
+    pub(super) async fn attach_as(&self, key: &RunKey) -> Attachment {
+        let run = self.get_as(key).await.expect("a run");
+        soon(run.attach(None)).await.expect("an attachment")
     }
 
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
         self.ends.lock().unwrap().iter().map(RunEnd::outcome).collect()
     }
+}
+
+/// A process without others.
+pub(super) async fn alone(options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> Process {
+    Process::with(MemoryStore::new(LEASE), options).await
 }
 
 /// Two processes, and a run of the first one with these events.
@@ -130,9 +158,9 @@ pub(super) async fn two() -> (Process, Process) {
 }
 
 pub(super) async fn two_with(options: impl Fn(RunsBuilder) -> RunsBuilder) -> (Process, Process) {
-    let store = MemoryStore::new(LEASE);
-    let one = Process::with(store.clone(), &options).await;
-    (one, Process::with(store.other(), &options).await)
+    let one = alone(&options).await;
+    let other = Process::with(one.store.other(), &options).await;
+    (one, other)
 }
 
 pub(super) fn key() -> RunKey {
@@ -207,6 +235,12 @@ pub(super) async fn assert_fails(
     let (data, error) = read_all(attachment).await;
     assert_eq!(error.expect("an error").outcome(), outcome);
     assert_eq!(data, expected);
+}
+
+/// Reads a body until its end.
+pub(super) async fn text<B: http_body::Body<Error: Debug>>(answer: Response<B>) -> String {
+    let bytes = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+    str::from_utf8(&bytes).unwrap().to_owned()
 }
 
 fn data_of(bytes: &[u8]) -> Vec<String> {
