@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-/// The items of each owner that count towards its limit, in the order in which they were added.
+/// The items of each owner that count towards its limit, in ascending order.
 ///
 /// Without a limit, nothing is remembered. Items without an owner are not limited.
 #[derive(Debug)]
@@ -23,12 +23,13 @@ impl<I: Copy + Ord> Owners<I> {
         Self { limit, owners: HashMap::new() }
     }
 
-    /// Adds an item, which is higher than all items of its owner.
+    /// Adds an item. Of two runs that end at the same instant, the later one can have the lower item.
     pub(crate) fn add(&mut self, owner: Option<&Arc<str>>, item: I, bytes: usize) {
         if let (Some(_), Some(owner)) = (self.limit, owner) {
             let new = || Items { items: VecDeque::new(), bytes: 0 };
             let of_owner = self.owners.entry(Arc::clone(owner)).or_insert_with(new);
-            of_owner.items.push_back((item, bytes));
+            let at = of_owner.items.partition_point(|(other, _)| *other < item);
+            of_owner.items.insert(at, (item, bytes));
             of_owner.bytes += bytes;
         }
     }
