@@ -78,11 +78,15 @@ impl Reader {
             let changed = self.record.changed.notified();
             {
                 let state = self.record.lock();
-                let is_at_end = || state.log.next(state.readers.get(self.index)).is_none();
+                let seen = state.readers.get(self.index);
+                let is_at_end = || state.log.next(seen).is_none();
+                let is_complete = state.phase == Phase::Ended(Outcome::Completed)
+                    && state.log.evicted_after(seen).is_none();
                 match state.phase {
                     Phase::Starting => {}
                     Phase::Void => return Err(NoEvents::NoRun),
-                    _ if state.is_forgotten => return Err(NoEvents::NoRun),
+                    // A complete answer was paid for, so its client must not start another.
+                    _ if state.is_forgotten && !is_complete => return Err(NoEvents::NoRun),
                     Phase::Ended(outcome) if is_at_end() => return Err(NoEvents::AllSeen(outcome)),
                     Phase::Running | Phase::Ended(_) => return Ok(()),
                 }
