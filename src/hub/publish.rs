@@ -66,8 +66,8 @@ impl Hub {
     ///   stream.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
     ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
-    ///   begins the topic anew. Once the last event is evicted, clients without an id wait for it. With
-    ///   a broker, all processes need the same value.
+    ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
+    ///   next one. With a broker, all processes need the same value.
     /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
     ///   ended in the last 10 seconds.
     ///

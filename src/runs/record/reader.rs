@@ -75,11 +75,15 @@ impl Reader {
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
         until(&self.record.changed, || {
             let state = self.record.lock();
-            let is_at_end = || state.log.next(state.readers.get(self.index)).is_none();
+            let seen = state.readers.get(self.index);
+            let is_at_end = || state.log.next(seen).is_none();
+            let is_complete = state.phase == Phase::Ended(Outcome::Completed)
+                && state.log.evicted_after(seen).is_none();
             match state.phase {
                 Phase::Starting => None,
                 Phase::Void => Some(Err(NoEvents::NoRun)),
-                _ if state.is_forgotten => Some(Err(NoEvents::NoRun)),
+                // A complete answer was paid for, so its client must not start another.
+                _ if state.is_forgotten && !is_complete => Some(Err(NoEvents::NoRun)),
                 Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
                 Phase::Running | Phase::Ended(_) => Some(Ok(())),
             }

@@ -51,9 +51,7 @@ async fn end_that_is_not_exported_yet_is_evicted_after_running_runs() {
 /// While the store is away, a run that has ended makes room for one that still runs.
 #[tokio::test(start_paused = true)]
 async fn run_that_has_ended_is_evicted_before_a_running_one_if_the_store_has_neither() {
-    let store = MemoryStore::new(LEASE);
-    let one = Process::with(store.clone(), |builder| builder.max_memory(110_000)).await;
-    let other = Process::with(store.other(), |builder| builder).await;
+    let (one, other) = two_with(|builder| builder.max_memory(110_000)).await;
     let (ending, running) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
     one.store.go_away();
     send(&ending, &[TEXT; 220]);
@@ -65,8 +63,7 @@ async fn run_that_has_ended_is_evicted_before_a_running_one_if_the_store_has_nei
     one.store.come_back();
     drop(running);
     sleep(Duration::from_secs(1)).await;
-    let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
-    assert_whole(attachment, &[TEXT; 300]).await;
+    assert_whole(other.attach_as(&key_of(2)).await, &[TEXT; 300]).await;
 }
 
 /// Neither in this process nor in the store.
