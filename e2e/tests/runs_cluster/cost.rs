@@ -10,7 +10,7 @@ use crate::*;
 /// The time over which the processor time is taken.
 pub(crate) const SPAN: Duration = Duration::from_secs(12);
 pub(crate) const EVENTS_PER_SECOND: u64 = 50;
-pub(crate) const RUNS: usize = 60;
+pub(crate) const RUNS: usize = 200;
 
 async fn default_cluster() -> Option<Cluster> {
     Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
@@ -26,6 +26,8 @@ pub(crate) struct Used {
     process: Duration,
     /// The number of events. A busy machine has fewer than it should.
     events: u64,
+    /// How often Redis has read from a socket: about once for each pipeline.
+    reads: u64,
 }
 
 impl Used {
@@ -42,7 +44,9 @@ impl Used {
         let (commands, process) = (self.per_event(self.commands), self.per_event(self.process));
         let events = self.events / SPAN.as_secs();
         println!(
-            "{what}, {events} events/s: {commands:.2} us of Redis in commands, {process:.2} us in total"
+            "{what}, {events} events/s: {commands:.2} us of Redis in commands, {process:.2} us in \
+             total, {:.2} events per read",
+            self.events as f64 / self.reads as f64
         );
     }
 }
@@ -62,7 +66,12 @@ pub(crate) async fn used_while(redis: &Server, events: impl Future<Output = u64>
         is_counted.contains(&name).then(|| time.parse::<u64>().ok()).flatten()
     };
     let commands = Duration::from_micros(stats.lines().filter_map(time).sum());
-    Used { commands, process, events }
+    if std::env::var_os("TOWER_SSE_STATS").is_some() {
+        println!("{stats}");
+    }
+    let reads =
+        field(&redis.command::<String>("INFO stats").await, "total_reads_processed:") as u64;
+    Used { commands, process, events, reads }
 }
 
 async fn used_time(cluster: &Cluster) -> Used {
@@ -93,11 +102,13 @@ async fn events(redis: &Server) -> u64 {
 
 async fn processor_time(redis: &Server) -> f64 {
     let info = redis.command::<String>("INFO cpu").await;
-    let field = |name: &str| {
-        let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().parse::<f64>().unwrap()
-    };
-    field("used_cpu_sys:") + field("used_cpu_user:")
+    field(&info, "used_cpu_sys:") + field(&info, "used_cpu_user:")
+}
+
+/// Returns a number of `INFO`.
+fn field(info: &str, name: &str) -> f64 {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().parse().unwrap()
 }
 
 /// Starts runs at the first process. Their clients leave at once.
