@@ -1,4 +1,7 @@
-//! What runs cost Redis, by the processor time of its process.
+//! What runs cost Redis, by the processor time of its process, and how late events are.
+//!
+//! The bounds are those of 200 runs with 50 events a second each, and of an optimized build: no other
+//! can serve this load, with its clients, on two processors.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,6 +16,7 @@ pub(crate) const EVENTS_PER_SECOND: u64 = 50;
 pub(crate) const RUNS: usize = 200;
 
 async fn default_cluster() -> Option<Cluster> {
+    assert!(!cfg!(debug_assertions), "the bounds are those of a build with --release");
     Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
 }
 
@@ -31,11 +35,6 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// Returns the one that a busy machine has disturbed less.
-    fn least(self) -> Duration {
-        self.commands.min(self.process)
-    }
-
     fn per_event(self, used: Duration) -> f64 {
         used.as_secs_f64() * 1e6 / self.events as f64
     }
@@ -66,9 +65,6 @@ pub(crate) async fn used_while(redis: &Server, events: impl Future<Output = u64>
         is_counted.contains(&name).then(|| time.parse::<u64>().ok()).flatten()
     };
     let commands = Duration::from_micros(stats.lines().filter_map(time).sum());
-    if std::env::var_os("TOWER_SSE_STATS").is_some() {
-        println!("{stats}");
-    }
     let reads =
         field(&redis.command::<String>("INFO stats").await, "total_reads_processed:") as u64;
     Used { commands, process, events, reads }
@@ -150,8 +146,8 @@ async fn redis_time_of_an_event() {
         let process = used.per_event(used.process) / by_hand.per_event(by_hand.process);
         println!("{what}: {commands:.2} of by hand in commands, {process:.2} in total");
     }
-    assert!(unwatched.per_event(unwatched.least()) <= 1.5);
-    assert!(watched.per_event(watched.least()) <= 8.0);
+    assert!(unwatched.per_event(unwatched.process) <= 1.5);
+    assert!(watched.per_event(watched.process) <= 8.0);
 }
 
 #[tokio::test]
@@ -173,7 +169,7 @@ async fn redis_time_of_quiet_runs() {
     let by_hand = yardstick::event_by_hand(&cluster.redis).await;
     let events = process * 1e4 / by_hand.per_event(by_hand.process);
     println!("{QUIET} quiet runs: as much as {events:.0} events/s by hand");
-    assert!(share(used.least()) <= 6.0, "{used:?}");
+    assert!(share(used.process) <= 6.0, "{used:?}");
 }
 
 /// How much later a client of another process gets an event than one of the owner.
@@ -201,8 +197,7 @@ async fn latency_of_events_at_another_process() {
         delays.sort();
         let (median, late) = (delays[delays.len() / 2], delays[delays.len() * 99 / 100]);
         println!("an event at another process, {runs} runs: {median:?} median, {late:?} 99 %");
-        // More runs are more than this unoptimized build can serve at once on a busy machine.
-        assert!(runs > 1 || median <= Duration::from_millis(1), "{median:?}");
+        assert!(median <= Duration::from_millis(1), "{runs} runs: {median:?}");
     }
 }
 
