@@ -180,14 +180,16 @@ impl Log {
         if first.bytes.len() >= max || from + 1 == self.entries.len() {
             return Some((first.sequence, first.sequence, first.bytes.clone()));
         }
-        let (mut last, mut bytes) = (first.sequence, Vec::new());
+        let (mut last, mut count, mut len) = (first.sequence, 0, 0);
         for entry in self.entries.range(from..) {
-            if !bytes.is_empty() && bytes.len() + entry.bytes.len() > max {
+            if count > 0 && len + entry.bytes.len() > max {
                 break;
             }
-            bytes.extend_from_slice(&entry.bytes);
-            last = entry.sequence;
+            (last, count, len) = (entry.sequence, count + 1, len + entry.bytes.len());
         }
+        let mut bytes = Vec::with_capacity(len);
+        let entries = self.entries.range(from..).take(count);
+        entries.for_each(|entry| bytes.extend_from_slice(&entry.bytes));
         Some((first.sequence, last, bytes.into()))
     }
 

@@ -153,15 +153,23 @@ impl Store {
         replies.iter().map(text).collect()
     }
 
+    /// Renews the lease of a run whose stream has only its head.
     pub(crate) async fn renew(&mut self, epoch: &str, process: &str) -> String {
-        self.renew_all(&[(KEY, epoch)], process).await
+        self.renew_all(&[(KEY, epoch, 1)], process).await
     }
 
-    /// Renews the leases of several claims at once.
-    pub(crate) async fn renew_all(&mut self, claims: &[(&str, &str)], process: &str) -> String {
-        let lease = LEASE.to_string();
-        let (keys, epochs): (Vec<_>, Vec<_>) = claims.iter().copied().unzip();
-        let arguments = [vec![process, &lease], epochs].concat();
+    /// Renews the leases of several runs at once. Each has its claim, its epoch, and the number of
+    /// entries that its owner expects.
+    pub(crate) async fn renew_all(&mut self, runs: &[(&str, &str, u64)], process: &str) -> String {
+        let (lease, ttl) = (LEASE.to_string(), self.ttl.to_string());
+        let mut keys = Vec::new();
+        let mut arguments = vec![process.to_owned(), lease, ttl];
+        for (key, epoch, entries) in runs {
+            keys.extend([(*key).to_owned(), format!("{key}:{epoch}")]);
+            arguments.extend([(*epoch).to_owned(), entries.to_string()]);
+        }
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         self.eval(" flags=allow-oom", RENEW, &keys, &arguments).await
     }
 
@@ -219,7 +227,7 @@ impl Store {
         let (watch, ttl, is_new) = (watch.to_string(), self.ttl.to_string(), self.new_connection());
         let (stream, channel) = (stream(epoch), channel(epoch));
         let wants_head = if wants_head { "1" } else { "0" };
-        let arguments = [epoch, &watch, is_new, wants_head, &ttl, &channel, CONTROL];
+        let arguments = [is_new, &ttl, CONTROL, epoch, &watch, wants_head, &channel];
         self.eval(" flags=allow-oom", CHECK, &[KEY, &stream], &arguments).await
     }
 

@@ -21,10 +21,13 @@ use crate::{
 /// Reads the replies to commands that were encoded together from those of Redis.
 pub(super) fn decode(part: &[Command], mut replies: Vec<Value>) -> Vec<Result<Reply, Failure>> {
     match part {
-        [Command::Renew(_), ..] => {
-            let reply = replies.pop().unwrap_or(Value::Nil);
-            match decode_renewals(reply, part.len()) {
-                Ok(replies) => replies.into_iter().map(|reply| Ok(Reply::Renew(reply))).collect(),
+        [Command::Renew(_) | Command::Check(_), ..] => {
+            match split(replies.pop().unwrap_or(Value::Nil), part.len()) {
+                Ok(replies) => part
+                    .iter()
+                    .zip(replies)
+                    .map(|(command, reply)| decode_one(command, vec![reply]))
+                    .collect(),
                 Err(error) => vec![Err(error); part.len()],
             }
         }
@@ -33,14 +36,19 @@ pub(super) fn decode(part: &[Command], mut replies: Vec<Value>) -> Vec<Result<Re
     }
 }
 
-fn decode_renewals(reply: Value, count: usize) -> Result<Vec<RenewReply>, Failure> {
-    let Value::Array(replies) = check(reply)? else { return Err(Failure::unexpected()) };
-    let replies = replies.into_iter().map(|reply| match reply {
-        Value::Int(-1) => Some(RenewReply::Unsure),
-        reply => Some(RenewReply::Renewed { watched: Duration::from_millis(number(&reply)?) }),
-    });
-    let replies: Option<Vec<_>> = replies.collect();
-    replies.filter(|replies| replies.len() == count).ok_or_else(Failure::unexpected)
+/// Returns the parts of a reply to `count` commands.
+fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
+    match check(reply)? {
+        Value::Array(replies) if replies.len() == count => Ok(replies),
+        _ => Err(Failure::unexpected()),
+    }
+}
+
+fn decode_renewal(reply: &Value) -> Option<RenewReply> {
+    Some(match reply {
+        Value::Int(-1) => RenewReply::Unsure,
+        reply => RenewReply::Renewed { watched: Duration::from_millis(number(reply)?) },
+    })
 }
 
 fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> {
@@ -51,6 +59,10 @@ fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> 
     if let Command::Trim(_) = command {
         let entries = number(&check(reply)?).ok_or_else(Failure::unexpected)?;
         return Ok(Reply::Trim { entries });
+    }
+    if let Command::Renew(_) = command {
+        let reply = decode_renewal(&check(reply)?).ok_or_else(Failure::unexpected)?;
+        return Ok(Reply::Renew(reply));
     }
     let fields = Fields::of(check(reply)?)?;
     if fields.status() == "version" {

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    command::{Append, Batch, EndMode, Sync, Trim},
+    command::{Append, Batch, EndMode, Renew, Sync, Trim},
     head,
     plan::Plan,
     run_id::RunId,
@@ -24,9 +24,6 @@ use crate::runs::{
 const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
-
-/// The number of renewals between two looks at the stream.
-const RENEWALS: u8 = 3;
 
 /// One run of this process, as the store has it.
 pub(crate) struct Export {
@@ -43,8 +40,6 @@ pub(crate) struct Export {
     pub(super) exported: u64,
     /// The number of entries in the store.
     pub(super) entries: u64,
-    /// The number of renewals since the last `Sync`.
-    pub(super) renewals: u8,
     pub(super) has_begun: bool,
     pub(super) needs_sync: bool,
     /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
@@ -91,7 +86,6 @@ impl Export {
             connection: 0,
             exported: 0,
             entries: 0,
-            renewals: 0,
             has_begun: false,
             needs_sync: false,
             is_outdated: false,
@@ -164,13 +158,12 @@ impl Export {
         }
         let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);
         let needs_sync = is_new || self.restores || self.needs_sync || begins;
-        if needs_sync || now >= self.beat_at && self.renewals >= RENEWALS {
-            plan.sync(&self.record, self.sync_command(is_new, phase, now));
-        } else if now >= self.beat_at {
-            plan.renew(&self.record, self.run());
-        }
         if needs_sync {
+            plan.sync(&self.record, self.sync_command(is_new, phase, now));
             return;
+        }
+        if now >= self.beat_at {
+            plan.renew(Renew { run: self.run(), entries: self.entries });
         }
         self.plan_batches(plan, newest, now);
         if let Phase::Ended(outcome) = phase {

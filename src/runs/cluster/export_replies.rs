@@ -35,7 +35,6 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
-                self.renewals = 0;
                 self.set_beat(now, timing);
                 // The store has lost the end that it had.
                 self.ended_until = None;
@@ -67,7 +66,6 @@ impl Export {
         let now = Instant::now();
         match reply {
             RenewReply::Renewed { watched } => {
-                self.renewals += 1;
                 self.set_beat(now, timing);
                 // Its first client elsewhere needs what was not pushed.
                 self.needs_sync |= !watched.is_zero() && !self.is_watched(now);

@@ -33,6 +33,7 @@ mod memory_store;
 mod mirror;
 mod mirrors;
 mod owner_checks;
+mod pace;
 mod plan;
 mod queue;
 pub(crate) mod reply;

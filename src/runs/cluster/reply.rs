@@ -89,7 +89,8 @@ pub enum RenewReply {
         /// The time for which a client of another process still watches the run.
         watched: Duration,
     },
-    /// The run is not a live one of this process: send a `Sync`.
+    /// The run is not a live one of this process, or its stream has other entries than expected:
+    /// send a `Sync`.
     Unsure,
 }
 

@@ -173,7 +173,7 @@ async fn leases_are_renewed_together() {
     let _: String = server.command("SET app:run:{owner:n80} text").await;
 
     let _: String = server.command("CONFIG RESETSTAT").await;
-    let mut commands: Vec<_> = runs.iter().cloned().map(Command::Renew).collect();
+    let mut commands: Vec<_> = runs.iter().map(renew).collect();
     commands.insert(70, look(&runs[0]));
     let mut replies = p.store.execute(None, commands).await;
     assert!(matches!(replies.remove(70), Ok(Reply::Look(LookReply::Live { .. }))));
@@ -189,4 +189,58 @@ async fn leases_are_renewed_together() {
     let stats: String = server.command("INFO commandstats").await;
     // 64 and 6 renewals, the look, and 30 renewals.
     assert!(stats.contains("cmdstat_evalsha:calls=4,"), "{stats}");
+}
+
+/// A stream that is not as its owner expects leaves the lease as it is.
+#[tokio::test]
+async fn lease_of_a_run_with_another_stream_is_not_renewed() {
+    let Some((server, p, name)) = begun().await else { return };
+    let deadline = async || server.command::<u64>("HGET app:run:{owner:name} l").await;
+    _ = server.command::<u32>("HSET app:run:{owner:name} l 5").await;
+    _ = p.execute(append(&name, 1, 1, "event")).await;
+    let reply = p.execute(renew(&name)).await;
+    assert!(matches!(reply, Reply::Renew(RenewReply::Unsure)), "{reply:?}");
+    let _: u32 = server.command("DEL app:run:{owner:name}:k1").await;
+    let reply = p.execute(renew(&name)).await;
+    assert!(matches!(reply, Reply::Renew(RenewReply::Unsure)), "{reply:?}");
+    assert_eq!(deadline().await, 5);
+}
+
+/// A run that cannot be checked does not concern the others, and each run gets its own reply.
+#[tokio::test]
+async fn runs_are_checked_together() {
+    let Some((server, p, q)) = two().await else { return };
+    let runs: Vec<_> = (0..70).map(|number| run(&format!("n{number}"), "k1")).collect();
+    for run in &runs {
+        p.begin(run).await;
+    }
+    _ = p.execute(append(&runs[3], 1, 9, "events")).await;
+    assert!(matches!(p.end(&runs[20], EndMode::Cancel).await, EndReply::Ended { .. }));
+    let _: String = server.command("SET app:run:{owner:n40} text").await;
+    let _: u32 = server.command("HSET app:run:{owner:n50} v 2").await;
+
+    let _: String = server.command("CONFIG RESETSTAT").await;
+    let mut commands: Vec<_> = runs.iter().map(check).collect();
+    commands.insert(35, look(&runs[0]));
+    let mut replies = q.store.execute(None, commands).await;
+    assert!(matches!(replies.remove(35), Ok(Reply::Look(LookReply::Live { .. }))));
+    for (number, reply) in replies.into_iter().enumerate() {
+        let is_expected = match (number, &reply) {
+            (20, Ok(Reply::Check(CheckReply::Ended { outcome: Outcome::Cancelled, .. }))) => true,
+            (40, Err(StoreError::Run(text))) => text.starts_with("WRONGTYPE"),
+            (50, Err(StoreError::Version)) => true,
+            (20 | 40 | 50, _) => false,
+            (_, Ok(Reply::Check(CheckReply::Running { newest, head: Some(_), .. }))) => {
+                *newest == if number == 3 { 9 } else { 0 }
+            }
+            _ => false,
+        };
+        assert!(is_expected, "{number}: {reply:?}");
+    }
+    let stats: String = server.command("INFO commandstats").await;
+    // 32 and 3 checks, the look, 32 and 3 checks.
+    assert!(stats.contains("cmdstat_evalsha:calls=5,"), "{stats}");
+    let reply = p.execute(renew(&runs[69])).await;
+    let Reply::Renew(RenewReply::Renewed { watched }) = reply else { panic!("{reply:?}") };
+    assert!(!watched.is_zero());
 }

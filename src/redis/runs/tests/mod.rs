@@ -17,7 +17,7 @@ use self::{process::*, server::Server};
 use crate::runs::{
     Outcome,
     cluster::{
-        command::{Command, EndMode},
+        command::EndMode,
         inbox::Incoming,
         reply::{
             AppendReply, CheckReply, EndReply, Liveness, LookReply, Push, RenewReply, Reply,

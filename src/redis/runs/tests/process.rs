@@ -16,7 +16,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Append, Batch, Check, Command, End, EndMode, Sync, Trim},
+            command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
             inbox::{Inbox, Incoming},
             reply::{EndReply, LookReply, Reply, StoreError, SyncReply},
             run_id::{ProcessId, RunId},
@@ -168,6 +168,11 @@ pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
 
 pub(super) fn sync(run: &RunId) -> Command {
     sync_that(false, run)
+}
+
+/// Returns the renewal of a run whose stream has only its head.
+pub(super) fn renew(run: &RunId) -> Command {
+    Command::Renew(Renew { run: run.clone(), entries: 1 })
 }
 
 pub(super) fn restore(run: &RunId) -> Command {

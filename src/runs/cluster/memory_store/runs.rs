@@ -6,9 +6,9 @@ use super::server::{Sent, Server, State, Stream};
 use crate::runs::{
     Outcome,
     cluster::{
-        command::{Append, Check, End, EndMode, Sync},
+        command::{Append, Check, End, EndMode, Renew, Sync},
         reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
-        run_id::{ProcessId, RunId},
+        run_id::ProcessId,
     },
 };
 
@@ -64,11 +64,19 @@ impl Server {
         SyncReply::InStep { newest: stream.newest(), entries: stream.entries(), watched }
     }
 
-    pub(super) fn renew(&mut self, run: &RunId, process: &ProcessId) -> RenewReply {
+    pub(super) fn renew(
+        &mut self,
+        Renew { run, entries }: &Renew,
+        process: &ProcessId,
+    ) -> RenewReply {
         let now = Instant::now();
+        let is_as_expected = self.streams.get(run).map_or(0, Stream::entries) == *entries;
         match self.claims.get_mut(&run.key) {
             Some(claim)
-                if claim.epoch == run.epoch && claim.process == *process && claim.is_live() =>
+                if claim.epoch == run.epoch
+                    && claim.process == *process
+                    && claim.is_live()
+                    && is_as_expected =>
             {
                 claim.deadline = now + claim.lease;
                 let watched = claim.watched.saturating_duration_since(now);

@@ -164,8 +164,9 @@ fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreE
 fn run_of(command: &Command) -> Option<&RunId> {
     match command {
         Command::Look(_) => None,
-        Command::Claim { run, .. } | Command::Renew(run) => Some(run),
+        Command::Claim { run, .. } => Some(run),
         Command::Sync(sync) => Some(&sync.run),
+        Command::Renew(renew) => Some(&renew.run),
         Command::Append(append) => Some(&append.run),
         Command::Trim(trim) => Some(&trim.run),
         Command::End(end) => Some(&end.run),
