@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     /// The connection to other processes, if there is one.
     pub(crate) cluster: Option<Box<Cluster>>,
     registry: Mutex<Registry>,
-    /// Notified when the last running run has ended.
+    /// Notified when the last running run has ended and its end has been reported.
     idle: Notify,
 }
 
@@ -55,10 +55,11 @@ impl Shared {
         let (result, is_idle, needs_sweeper) = {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
+            registry.reporting += deferred.ends.len();
             let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
             let needs_sweeper =
                 registry.kept() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
-            (result, registry.running() == 0, needs_sweeper)
+            (result, registry.is_idle(), needs_sweeper)
         };
         if let Some(cluster) = &self.cluster {
             cluster.exports.mark_all(&deferred.changed);
@@ -71,8 +72,22 @@ impl Shared {
             let sweeper = sweeper::spawn(self);
             self.lock().sweeper = sweeper;
         }
-        self.report(&ends);
+        if !ends.is_empty() {
+            self.report(&ends);
+            self.finish_reports(ends.len());
+        }
         result
+    }
+
+    fn finish_reports(&self, count: usize) {
+        let is_idle = {
+            let mut registry = self.lock();
+            registry.reporting -= count;
+            registry.is_idle()
+        };
+        if is_idle {
+            self.idle.notify_waiters();
+        }
     }
 
     /// Reports the ends of runs, each once.
@@ -190,11 +205,11 @@ impl Shared {
         self.lock().is_draining = true;
     }
 
-    /// Waits until no run is running.
+    /// Waits until no run is running, and the ends of all others have been reported.
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.idle.notified();
-            if self.running() == 0 {
+            if self.lock().is_idle() {
                 return;
             }
             idle.await;
