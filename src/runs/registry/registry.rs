@@ -32,6 +32,8 @@ pub(crate) struct Registry {
     newest_epoch: Option<Epoch>,
     pub(super) last_sampled: Option<Epoch>,
     pub(crate) is_draining: bool,
+    /// The number of runs that have ended and whose ends are being reported.
+    pub(super) reporting: usize,
     /// The task that forgets runs when they are due, if one was spawned.
     pub(super) sweeper: Option<JoinHandle<()>>,
 }
@@ -57,6 +59,7 @@ impl Registry {
             newest_epoch: None,
             last_sampled: None,
             is_draining: false,
+            reporting: 0,
             sweeper: None,
         }
     }
@@ -67,6 +70,11 @@ impl Registry {
 
     pub(crate) fn running(&self) -> usize {
         self.running.len()
+    }
+
+    /// Returns whether no run is running, and the ends of all others have been reported.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.reporting == 0
     }
 
     /// Returns the running runs of an owner, the oldest first.

@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     /// The connection to other processes, if there is one.
     pub(crate) cluster: Option<Box<Cluster>>,
     registry: Mutex<Registry>,
-    /// Notified when the last running run has ended.
+    /// Notified when the last running run has ended and its end has been reported.
     idle: Notify,
 }
 
@@ -63,10 +63,11 @@ impl Shared {
         let (result, is_idle, needs_sweeper) = {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
+            registry.reporting += deferred.ends.len();
             let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
             let needs_sweeper =
                 registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
-            (result, registry.running() == 0, needs_sweeper)
+            (result, registry.is_idle(), needs_sweeper)
         };
         if let Some(cluster) = &self.cluster {
             cluster.exports.mark_all(&deferred.changed);
@@ -81,8 +82,22 @@ impl Shared {
             let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
             self.lock().sweeper = sweeper;
         }
-        self.report(&ends);
+        if !ends.is_empty() {
+            self.report(&ends);
+            self.finish_reports(ends.len());
+        }
         result
+    }
+
+    fn finish_reports(&self, count: usize) {
+        let is_idle = {
+            let mut registry = self.lock();
+            registry.reporting -= count;
+            registry.is_idle()
+        };
+        if is_idle {
+            self.idle.notify_waiters();
+        }
     }
 
     /// Reports the ends of runs, each once.
@@ -187,9 +202,9 @@ impl Shared {
         }
     }
 
-    /// Waits until no run is running.
+    /// Waits until no run is running, and the ends of all others have been reported.
     pub(crate) async fn idle(&self) {
-        until(&self.idle, || (self.lock().running() == 0).then_some(())).await;
+        until(&self.idle, || self.lock().is_idle().then_some(())).await;
     }
 
     /// Ends all running runs.
