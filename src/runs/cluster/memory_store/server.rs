@@ -92,7 +92,10 @@ impl Server {
                 ("replace", Reply::Look(self.replace(run, earlier, process, lease, sent)))
             }
             Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
-            Command::Renew(renew) => ("renew", Reply::Renew(self.renew(renew, process))),
+            Command::Renew(renew) => {
+                let name = if renew.entries.is_some() { "renew and look" } else { "renew" };
+                (name, Reply::Renew(self.renew(renew, process)))
+            }
             Command::Append(append) => ("append", Reply::Append(self.append(append, sent))),
             Command::Trim(trim) => {
                 let stream = self.streams.entry(trim.run.clone()).or_default();
