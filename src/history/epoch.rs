@@ -120,24 +120,20 @@ fn now() -> SystemTime {
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; UNIQUE_DIGITS];
-        let mut count = 0;
-        let mut number = self.number();
+        let (mut rest, mut count) = (self.number(), 0);
         for place in digits.iter_mut().rev() {
             // Numbers of two words are slow to divide.
-            let digit = match u64::try_from(number) {
-                Ok(low) => {
-                    number = u128::from(low / RADIX);
-                    low % RADIX
-                }
-                Err(_) => {
-                    let digit = (number % u128::from(RADIX)) as u64;
-                    number /= u128::from(RADIX);
-                    digit
-                }
+            let digit = match u64::try_from(rest) {
+                Ok(low) => low % RADIX,
+                Err(_) => (rest % u128::from(RADIX)) as u64,
+            };
+            rest = match u64::try_from(rest) {
+                Ok(low) => u128::from(low / RADIX),
+                Err(_) => rest / u128::from(RADIX),
             };
             *place = DIGITS.get(digit as usize).copied().unwrap_or(b'0');
             count += 1;
-            if number == 0 {
+            if rest == 0 {
                 break;
             }
         }

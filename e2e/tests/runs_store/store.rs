@@ -153,20 +153,31 @@ impl Store {
         replies.iter().map(text).collect()
     }
 
-    /// Renews the lease of a run whose stream has only its head.
+    /// Renews the lease of a run, without a look at its stream.
     pub(crate) async fn renew(&mut self, epoch: &str, process: &str) -> String {
-        self.renew_all(&[(KEY, epoch, 1)], process).await
+        self.renew_all(&[(KEY, epoch, None)], process).await
+    }
+
+    /// Renews the lease of a run whose stream must have this number of entries.
+    pub(crate) async fn look_and_renew(&mut self, epoch: &str, entries: u64) -> String {
+        self.renew_all(&[(KEY, epoch, Some(entries))], "p").await
     }
 
     /// Renews the leases of several runs at once. Each has its claim, its epoch, and the number of
-    /// entries that its owner expects.
-    pub(crate) async fn renew_all(&mut self, runs: &[(&str, &str, u64)], process: &str) -> String {
+    /// entries that its stream must have, if it is looked at.
+    pub(crate) async fn renew_all(
+        &mut self,
+        runs: &[(&str, &str, Option<u64>)],
+        process: &str,
+    ) -> String {
         let (lease, ttl) = (LEASE.to_string(), self.ttl.to_string());
         let mut keys = Vec::new();
         let mut arguments = vec![process.to_owned(), lease, ttl];
         for (key, epoch, entries) in runs {
-            keys.extend([(*key).to_owned(), format!("{key}:{epoch}")]);
-            arguments.extend([(*epoch).to_owned(), entries.to_string()]);
+            keys.push((*key).to_owned());
+            keys.extend(entries.map(|_| format!("{key}:{epoch}")));
+            let entries = entries.map(|entries| entries.to_string()).unwrap_or_default();
+            arguments.extend([(*epoch).to_owned(), entries]);
         }
         let keys: Vec<_> = keys.iter().map(String::as_str).collect();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

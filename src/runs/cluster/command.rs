@@ -29,7 +29,7 @@ pub enum Command {
     /// has of it.
     /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
     Sync(Sync),
-    /// Renews the lease of a run if its stream is as its owner expects. It is cheaper than a `Sync`.
+    /// Renews the lease of a run. It is cheaper than a `Sync`, also if it looks at the stream.
     /// Answered by [`Reply::Renew`](super::reply::Reply::Renew).
     Renew(Renew),
     /// Appends a batch to a run's stream. It may be sent only after a `Sync` that was answered by
@@ -69,8 +69,8 @@ pub struct Sync {
 #[derive(Clone, Debug)]
 pub struct Renew {
     pub run: RunId,
-    /// The number of entries in the stream, according to the replies over this connection.
-    pub entries: u64,
+    /// The number of entries that the stream must have. `None` if it is not looked at.
+    pub entries: Option<u64>,
 }
 
 /// The input of [`Command::Append`].

@@ -25,6 +25,9 @@ const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
 
+/// The number of renewals between two looks at the stream.
+const RENEWALS: u8 = 3;
+
 /// One run of this process, as the store has it.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
@@ -40,6 +43,8 @@ pub(crate) struct Export {
     pub(super) exported: u64,
     /// The number of entries in the store.
     pub(super) entries: u64,
+    /// The number of renewals since the last look at the stream.
+    pub(super) renewals: u8,
     pub(super) has_begun: bool,
     pub(super) needs_sync: bool,
     /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
@@ -86,6 +91,7 @@ impl Export {
             connection: 0,
             exported: 0,
             entries: 0,
+            renewals: 0,
             has_begun: false,
             needs_sync: false,
             is_outdated: false,
@@ -163,7 +169,9 @@ impl Export {
             return;
         }
         if now >= self.beat_at {
-            plan.renew(Renew { run: self.run(), entries: self.entries });
+            let looks = self.renewals >= RENEWALS;
+            self.renewals = if looks { 0 } else { self.renewals + 1 };
+            plan.renew(Renew { run: self.run(), entries: looks.then_some(self.entries) });
         }
         self.plan_batches(plan, newest, now);
         if let Phase::Ended(outcome) = phase {

@@ -35,6 +35,7 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
+                self.renewals = 0;
                 self.set_beat(now, timing);
                 // The store has lost the end that it had.
                 self.ended_until = None;

@@ -18,7 +18,7 @@ use crate::simulation::HashMap;
 
 /// The number of commands up to which renewals that are almost due join a pipeline. With more, they
 /// would delay what is due.
-const MAX_EARLY: usize = 64;
+const MAX_EARLY: usize = 256;
 
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {

@@ -92,8 +92,9 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             (script!("replace.lua"), vec!["k", &stream], arguments)
         }
         13 => {
-            let arguments = format!("{process}|8000|60000|{epoch}|{entries}|{other}|1");
-            (script!("renew.lua"), vec!["k", &stream, "k", &stream], arguments)
+            let looked_at = if entries.is_empty() { vec!["k"] } else { vec!["k", &stream] };
+            let arguments = format!("{process}|8000|60000|{epoch}|{entries}|{other}|");
+            (script!("renew.lua"), [looked_at, vec!["k"]].concat(), arguments)
         }
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];

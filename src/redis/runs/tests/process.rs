@@ -170,9 +170,9 @@ pub(super) fn sync(run: &RunId) -> Command {
     sync_that(false, run)
 }
 
-/// Returns the renewal of a run whose stream has only its head.
+/// Returns the renewal of a run whose stream must have only its head.
 pub(super) fn renew(run: &RunId) -> Command {
-    Command::Renew(Renew { run: run.clone(), entries: 1 })
+    Command::Renew(Renew { run: run.clone(), entries: Some(1) })
 }
 
 pub(super) fn restore(run: &RunId) -> Command {

@@ -70,7 +70,8 @@ impl Server {
         process: &ProcessId,
     ) -> RenewReply {
         let now = Instant::now();
-        let is_as_expected = self.streams.get(run).map_or(0, Stream::entries) == *entries;
+        let stored = self.streams.get(run).map_or(0, Stream::entries);
+        let is_as_expected = entries.is_none_or(|entries| entries == stored);
         match self.claims.get_mut(&run.key) {
             Some(claim)
                 if claim.epoch == run.epoch

@@ -90,7 +90,10 @@ impl Server {
                 ("replace", Reply::Look(self.replace(run, earlier, process)))
             }
             Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process))),
-            Command::Renew(renew) => ("renew", Reply::Renew(self.renew(renew, process))),
+            Command::Renew(renew) => {
+                let name = if renew.entries.is_some() { "renew and look" } else { "renew" };
+                (name, Reply::Renew(self.renew(renew, process)))
+            }
             Command::Append(append) => ("append", Reply::Append(self.append(append))),
             Command::Trim(trim) => {
                 let stream = self.streams.entry(trim.run.clone()).or_default();
