@@ -203,7 +203,7 @@ pub(super) fn join(
     command
 }
 
-/// Returns a command with space for its arguments, of which the longest have `len` bytes.
+/// Returns a command with space for its arguments, the longest of which have `len` bytes.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);
@@ -233,9 +233,9 @@ pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
             (Command::Renew(_), Command::Renew(_)) | (Command::Check(_), Command::Check(_))
         )
     });
-    parts.flat_map(|part| {
-        let is_of_checks = matches!(part.first(), Some(Command::Check(_)));
-        part.chunks(if is_of_checks { MAX_CHECKS } else { MAX_RENEWALS })
+    parts.flat_map(|part| match part.first() {
+        Some(Command::Check(_)) => part.chunks(MAX_CHECKS),
+        _ => part.chunks(MAX_RENEWALS),
     })
 }
 

@@ -82,7 +82,7 @@ async fn export(
     if plan.len() == 0 {
         return false;
     }
-    pace.record(Instant::now(), plan.batches());
+    pace.record(Instant::now(), plan.work());
     let (targets, commands) = plan.into_commands();
     let results = store.execute(Some(connection), commands).await;
     for Consequence { record, effect } in

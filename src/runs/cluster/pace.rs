@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The time that each batch takes from the pipelines after it.
-const BATCH_TIME: Duration = Duration::from_micros(250);
+/// The time by which each command but renewals delays the pipelines after it.
+const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum of this time for one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(2);
-/// The time that can be saved up, which a few batches may then take at once.
+/// The time that can be saved up, so that a few commands delay nothing. It also makes up for timers,
+/// which fire up to a millisecond late.
 const MAX_SAVED: Duration = Duration::from_millis(1);
 
 /// When pipelines begin: a few events go out at once, and thousands a second share pipelines, of
@@ -28,10 +29,10 @@ impl Pace {
         }
     }
 
-    /// Records a pipeline with this number of batches.
-    pub(super) fn record(&mut self, began: Instant, batches: usize) {
-        let batches = u32::try_from(batches).unwrap_or(u32::MAX);
-        let time = BATCH_TIME.saturating_mul(batches).min(MAX_TIME);
+    /// Records a pipeline with this number of commands.
+    pub(super) fn record(&mut self, began: Instant, commands: usize) {
+        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
+        let time = COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
         let saved = began.checked_sub(MAX_SAVED).unwrap_or(began);
         self.next = self.next.max(saved) + time;
     }
@@ -45,9 +46,9 @@ mod tests {
 
     use super::Pace;
 
-    /// Returns the time between pipelines, if each has the batches that have become due since the
-    /// one before, of which there are so many in a millisecond.
-    async fn interval(batches: u32) -> Duration {
+    /// Returns the time between pipelines, each of which has the commands that have become due since
+    /// the one before: `commands` in each millisecond.
+    async fn interval(commands: u32) -> Duration {
         const PIPELINES: u32 = 100;
         let mut pace = Pace::new();
         let start = Instant::now();
@@ -58,16 +59,16 @@ mod tests {
             pace.wait().await;
             let passed = (Instant::now() - before).as_millis() as u32;
             before = Instant::now();
-            pace.record(before, (batches * passed) as usize);
+            pace.record(before, (commands * passed) as usize);
         }
         start.elapsed() / PIPELINES
     }
 
     #[tokio::test(start_paused = true)]
     async fn few_events_go_out_at_once_and_many_share_pipelines() {
-        for (batches, milliseconds) in [(1, 1.0), (3, 1.0), (10, 2.0), (1_000, 2.0)] {
-            let interval = interval(batches).await.as_secs_f64() * 1e3;
-            assert!((interval - milliseconds).abs() < 0.05, "{batches}: {interval} ms");
+        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 2.0), (1_000, 2.0)] {
+            let interval = interval(commands).await.as_secs_f64() * 1e3;
+            assert!((interval - milliseconds).abs() < 0.05, "{commands}: {interval} ms");
         }
     }
 }

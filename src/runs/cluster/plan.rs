@@ -40,9 +40,9 @@ impl Plan {
         self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
     }
 
-    /// Returns the number of batches, and of commands behind them.
-    pub(super) const fn batches(&self) -> usize {
-        self.rest.len()
+    /// Returns the number of commands besides renewals.
+    pub(super) const fn work(&self) -> usize {
+        self.first.len() + self.rest.len()
     }
 
     /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
