@@ -3,6 +3,7 @@
 mod ahead;
 mod away;
 mod claims;
+mod clients;
 mod ends;
 mod faults;
 mod layer;
@@ -19,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use self::rig::*;
+use self::{clients::*, rig::*};
 use crate::{
     connection::LastEventId,
     event::Event,

@@ -1,23 +1,21 @@
 use std::{
-    fmt::Debug,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use http::{Request, Response, request::Parts};
-use http_body_util::BodyExt;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
 };
 
+use super::clients::read;
 use crate::{
     connection::LastEventId,
     event::Event,
     runs::{
-        AnswerBody, Attachment, Outcome, Run, RunEnd, RunError, RunKey, Runs, RunsBuilder,
-        StartError,
+        AnswerBody, Attachment, Outcome, Run, RunEnd, RunKey, Runs, RunsBuilder, StartError,
         cluster::{Cluster, memory_store::MemoryStore},
     },
 };
@@ -192,60 +190,6 @@ pub(super) fn send(source: &Source, texts: &[&str]) {
 /// Waits for a future that must be ready within a minute of the paused clock.
 pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("within a minute")
-}
-
-/// Reads the next `count` events of a client. Returns their data.
-pub(super) async fn read(attachment: &mut Attachment, count: usize) -> Vec<String> {
-    let mut data = Vec::new();
-    while data.len() < count {
-        match soon(attachment.next()).await {
-            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
-            other => panic!("{other:?} after {data:?}"),
-        }
-    }
-    assert_eq!(data.len(), count, "{data:?}");
-    data
-}
-
-/// Reads the events of a client until the end of the stream, and returns its error too.
-pub(super) async fn read_all(mut attachment: Attachment) -> (Vec<String>, Option<RunError>) {
-    let mut data = Vec::new();
-    loop {
-        match soon(attachment.next()).await {
-            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
-            Some(Err(error)) => return (data, Some(error)),
-            None => return (data, None),
-        }
-    }
-}
-
-/// Asserts that a client reads these events and then a clean end.
-pub(super) async fn assert_whole(attachment: Attachment, expected: &[&str]) {
-    let (data, error) = read_all(attachment).await;
-    assert!(error.is_none(), "{error:?} after {data:?}");
-    assert_eq!(data, expected);
-}
-
-/// Asserts that a client reads these events and then an error with this outcome.
-pub(super) async fn assert_fails(
-    attachment: Attachment,
-    expected: &[&str],
-    outcome: Option<Outcome>,
-) {
-    let (data, error) = read_all(attachment).await;
-    assert_eq!(error.expect("an error").outcome(), outcome);
-    assert_eq!(data, expected);
-}
-
-/// Reads a body until its end.
-pub(super) async fn text<B: http_body::Body<Error: Debug>>(answer: Response<B>) -> String {
-    let bytes = soon(answer.into_body().collect()).await.unwrap().to_bytes();
-    str::from_utf8(&bytes).unwrap().to_owned()
-}
-
-fn data_of(bytes: &[u8]) -> Vec<String> {
-    let text = str::from_utf8(bytes).unwrap();
-    text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
 }
 
 /// Returns the id of the `sequence`th event of a run.
