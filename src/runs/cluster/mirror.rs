@@ -1,8 +1,8 @@
 use std::sync::{
     Arc, Weak,
     atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{AcqRel, Acquire, Release},
+        AtomicU64,
+        Ordering::{AcqRel, Acquire},
     },
 };
 
@@ -34,10 +34,6 @@ pub(crate) struct Mirror {
     pub(crate) run: RunId,
     /// Weak: readers and handles keep it alive.
     record: Weak<Record>,
-    /// Whether a task is loading the run.
-    is_loading: AtomicBool,
-    /// Whether the run must be loaded, again if it is being loaded.
-    needs_load: AtomicBool,
     /// The result of the first load.
     loaded: SetOnce<Result<(), StoreError>>,
     /// The newest event that the store is known to have.
@@ -53,16 +49,25 @@ struct State {
     gone_since: Option<Instant>,
     /// Whether the run has ended according to its claim.
     has_ended: bool,
+    loading: Loading,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loading {
+    No,
+    /// A task is loading the run.
+    Yes,
+    /// The same, and a load was asked for since it began.
+    Again,
 }
 
 impl Mirror {
     pub(crate) fn new(run: RunId, record: &Arc<Record>) -> Self {
-        let state = State { contact: Instant::now(), gone_since: None, has_ended: false };
+        let (contact, loading) = (Instant::now(), Loading::No);
+        let state = State { contact, gone_since: None, has_ended: false, loading };
         Self {
             run,
             record: Arc::downgrade(record),
-            is_loading: AtomicBool::new(false),
-            needs_load: AtomicBool::new(false),
             loaded: SetOnce::new(),
             reached: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -118,8 +123,8 @@ impl Mirror {
 
     /// Asks for a load. Returns whether the caller must start it.
     pub(crate) fn request_load(&self) -> bool {
-        self.needs_load.store(true, Release);
-        !self.is_loading.swap(true, AcqRel)
+        let loading = &mut lock(&self.state).loading;
+        std::mem::replace(loading, Loading::Again) == Loading::No
     }
 
     /// Applies a push. Returns whether the run must be loaded, because pushes are missing.
@@ -154,31 +159,39 @@ impl Mirror {
         }
     }
 
-    /// Loads the run until nothing asks for a load any more.
+    /// Loads the run until nothing asks for a load any more, or it fails.
     pub(crate) async fn load(&self, store: &dyn Store) {
-        let mut result = Ok(());
-        while self.needs_load.swap(false, AcqRel) {
-            result = self.load_once(store).await;
-            if result.is_err() {
-                break;
-            }
-        }
-        match (&result, self.record()) {
-            (Ok(()), Some(record)) if lock(&self.state).has_ended => {
-                // Its call gave no stream, and another run has got its key since.
-                if record.phase() == Phase::Starting && record.newest() == 0 {
-                    record.void_mirror();
-                } else {
-                    record.end_mirror(Outcome::Interrupted, None);
+        while self.begin_load() {
+            // The end is in the store before the claim says that the run has ended.
+            let has_ended = lock(&self.state).has_ended;
+            let result = self.load_once(store).await;
+            match (&result, self.record()) {
+                (Ok(()), Some(record)) if has_ended => {
+                    // Its call gave no stream, and another run has got its key since.
+                    if record.phase() == Phase::Starting && record.newest() == 0 {
+                        record.void_mirror();
+                    } else {
+                        record.end_mirror(Outcome::Interrupted, None);
+                    }
                 }
+                // Nothing can be read any more, even if the claim says that the run goes on.
+                (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
+                _ => {}
             }
-            // Nothing can be read any more, even if the claim says that the run goes on.
-            (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
-            _ => {}
+            if result.is_err() {
+                lock(&self.state).loading = Loading::No;
+            }
+            // Only the first result counts.
+            _ = self.loaded.set(result);
         }
-        self.is_loading.store(false, Release);
-        // Only the first result counts.
-        _ = self.loaded.set(result);
+    }
+
+    /// Returns whether a load was asked for since the last one began. Otherwise, none is under way.
+    fn begin_load(&self) -> bool {
+        let loading = &mut lock(&self.state).loading;
+        let is_asked_for = *loading == Loading::Again;
+        *loading = if is_asked_for { Loading::Yes } else { Loading::No };
+        is_asked_for
     }
 
     async fn load_once(&self, store: &dyn Store) -> Result<(), StoreError> {
