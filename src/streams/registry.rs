@@ -49,21 +49,34 @@ impl Registry {
         let membership = Membership::new(Arc::clone(self), names);
         let member = membership.member();
         for subject in member.subjects() {
-            match self.shard(subject).entry(Arc::clone(subject)) {
-                Entry::Occupied(mut listed) => listed.get_mut().insert(Arc::clone(member)),
-                Entry::Vacant(unlisted) => {
-                    unlisted.insert(Members::One(Arc::clone(member)));
-                }
-            }
+            self.enter(member, subject);
         }
-        // Check after entering the lists; `CloseLog` says why.
-        if self.ticket() != ticket {
-            let hashes: Vec<_> = subjects.iter().map(|subject| self.hash(subject)).collect();
-            if self.closes.has_closed(ticket, &hashes) && member.revoke(Revocation::Subject) {
-                self.leave(member);
-            }
-        }
+        self.close_since(ticket, member);
         membership
+    }
+
+    /// Adds a stream to the list of one of its subjects.
+    fn enter(&self, member: &Arc<Member>, subject: &Arc<str>) {
+        match self.shard(subject).entry(Arc::clone(subject)) {
+            Entry::Occupied(mut listed) => listed.get_mut().insert(Arc::clone(member)),
+            Entry::Vacant(unlisted) => {
+                unlisted.insert(Members::One(Arc::clone(member)));
+            }
+        }
+    }
+
+    /// Closes a stream that has entered its lists, if one of its subjects was closed after the
+    /// ticket was taken. `CloseLog` says why this is checked last.
+    fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
+        if self.ticket() == ticket {
+            return;
+        }
+        let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
+        if self.closes.has_closed(ticket, &hashes) {
+            member.revoke(Revocation::Subject);
+            // Also if the close has revoked it, and removed it only from the lists entered by then.
+            self.leave(member);
+        }
     }
 
     /// Returns the name that the streams of a subject share, or `subject` for the first of them.
@@ -183,4 +196,25 @@ const fn is_sparse(len: usize, capacity: usize) -> bool {
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Membership, Registry};
+
+    /// Another thread closes the first list before the stream has entered the second one.
+    #[test]
+    fn a_stream_that_is_closed_while_it_opens_is_in_no_list() {
+        let registry = Arc::new(Registry::new(None));
+        let ticket = registry.ticket();
+        let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
+        let membership = Membership::new(Arc::clone(&registry), Box::new(names.clone()));
+        registry.enter(membership.member(), &names[0]);
+        assert_eq!(registry.close("a"), 1);
+        registry.enter(membership.member(), &names[1]);
+        registry.close_since(ticket, membership.member());
+        assert_eq!(registry.subjects(), []);
+    }
 }
