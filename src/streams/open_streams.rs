@@ -51,21 +51,34 @@ impl OpenStreams {
         let membership = Membership::new(Arc::clone(self), names);
         let member = membership.member();
         for subject in member.subjects() {
-            match self.shard(subject).entry(Arc::clone(subject)) {
-                Entry::Occupied(mut listed) => listed.get_mut().insert(Arc::clone(member)),
-                Entry::Vacant(unlisted) => {
-                    unlisted.insert(Members::One(Arc::clone(member)));
-                }
-            }
+            self.enter(member, subject);
         }
-        // Check after entering the lists; `CloseLog` says why.
-        if self.ticket() != ticket {
-            let hashes: Vec<_> = subjects.iter().map(|subject| self.hash(subject)).collect();
-            if self.closes.has_closed(ticket, &hashes) && member.revoke(Revocation::Subject) {
-                self.leave(member);
-            }
-        }
+        self.close_since(ticket, member);
         membership
+    }
+
+    /// Adds a stream to the list of one of its subjects.
+    fn enter(&self, member: &Arc<Member>, subject: &Arc<str>) {
+        match self.shard(subject).entry(Arc::clone(subject)) {
+            Entry::Occupied(mut listed) => listed.get_mut().insert(Arc::clone(member)),
+            Entry::Vacant(unlisted) => {
+                unlisted.insert(Members::One(Arc::clone(member)));
+            }
+        }
+    }
+
+    /// Closes a stream that has entered its lists, if one of its subjects was closed after the
+    /// ticket was taken. `CloseLog` says why this is checked last.
+    fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
+        if self.ticket() == ticket {
+            return;
+        }
+        let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
+        if self.closes.has_closed(ticket, &hashes) {
+            member.revoke(Revocation::Subject);
+            // Also if the close has revoked it, and removed it only from the lists entered by then.
+            self.leave(member);
+        }
     }
 
     /// Returns the name that the streams of a subject share, or `subject` for the first of them.
@@ -185,4 +198,26 @@ fn remove_list(shard: &mut Shard, subject: &str) -> Option<Members> {
 /// Returns whether a table should shrink, as after a storm of clients.
 const fn is_sparse(len: usize, capacity: usize) -> bool {
     capacity > 64 && capacity / 8 > len
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Membership, OpenStreams};
+    use crate::streams::Closing;
+
+    /// Another thread closes the first list before the stream has entered the second one.
+    #[test]
+    fn a_stream_that_is_closed_while_it_opens_is_in_no_list() {
+        let open_streams = Arc::new(OpenStreams::new(None));
+        let ticket = open_streams.ticket();
+        let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
+        let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
+        open_streams.enter(membership.member(), &names[0]);
+        assert_eq!(open_streams.close(Closing::Subject("a")), 1);
+        open_streams.enter(membership.member(), &names[1]);
+        open_streams.close_since(ticket, membership.member());
+        assert_eq!(open_streams.subjects(), []);
+    }
 }

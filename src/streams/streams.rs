@@ -98,7 +98,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many there were.
     ///
     /// Their clients receive the random reconnection time of the
-    /// [drain](crate::SseLayer::drain), so that they do not all return at the same time.
+    /// [drain](crate::SseLayer::drain), so that they do not all return at the same time. Streams whose
+    /// requests arrived before the call are closed too, when they open, but without that time.
     ///
     /// Use it when closes of other processes may be missing for longer than the program accepts.
     // Few callers need the count.

@@ -12,8 +12,8 @@ impl<M> SseLayer<M> {
     ///
     /// After it is cancelled, new streams are [refused](Self::refusal), except for the answers to
     /// calls (requests by any method except `GET`) that arrived earlier. The token also ends
-    /// streams of inner layers that have no shutdown of their own. [`drain`](Self::drain) sets how
-    /// streams end.
+    /// streams of inner layers that have no shutdown of their own; of several outer layers, the
+    /// innermost one with a shutdown counts. [`drain`](Self::drain) sets how streams end.
     ///
     /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
     /// therefore never finishes, because it waits for every body.

@@ -26,8 +26,8 @@ use crate::runs::{RunService, registry::Shared};
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
 ///   service's response head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), except for `max_age` and `on_close`, which apply only
-///   to the first client.
+///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`, which
+///   apply only to the first client.
 /// - Any other response, or an error, goes to the first client, and the key is free again. One of
 ///   the waiting requests then calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,
