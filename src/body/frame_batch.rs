@@ -9,6 +9,9 @@ const LARGE_FRAME: usize = 16 * 1024;
 /// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
 /// frames for a client that reads slowly.
 const SMALL_FRAME: usize = 4 * 1024;
+/// The capacity up to which a buffer is kept for the next frame of a body that is recorded. It is
+/// small, because an idle body keeps it.
+const KEPT_CAPACITY: usize = 256;
 
 /// The events that leave together as the next frame of an [`EventBody`](super::EventBody).
 ///
@@ -18,6 +21,8 @@ pub(super) struct FrameBatch {
     frame_size: usize,
     /// Whether the last frame was full, so that the next event may get a larger buffer.
     is_full: bool,
+    /// Whether the buffer is a small one that is kept for the next frame.
+    is_kept: bool,
 }
 
 /// An event that is being encoded. Dropping it removes its bytes, because the event has failed to
@@ -45,7 +50,7 @@ pub(super) enum Pushed {
 
 impl FrameBatch {
     pub(super) fn new() -> Self {
-        Self { buffer: FrameBuf::new(), frame_size: SMALL_FRAME, is_full: false }
+        Self { buffer: FrameBuf::new(), frame_size: SMALL_FRAME, is_full: false, is_kept: false }
     }
 
     /// Encodes an event at the end of the frame. An event that fails to encode leaves no bytes.
@@ -94,9 +99,18 @@ impl FrameBatch {
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event that follows other events
     /// is a frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
-    pub(super) fn take_frame(&mut self) -> Option<Bytes> {
-        let frame = if self.is_full { self.buffer.split() } else { self.buffer.take() };
-        if frame.is_empty() { self.take_uncopied() } else { Some(frame) }
+    ///
+    /// If the frame `is_recorded`, its reader drops it soon, so the next one reuses its buffer.
+    pub(super) fn take_frame(&mut self, is_recorded: bool) -> Option<Bytes> {
+        if self.buffer.len() == 0 {
+            if !self.is_full && !self.is_kept {
+                self.buffer.replace(0);
+            }
+            return self.take_uncopied();
+        }
+        self.is_kept = is_recorded && self.buffer.capacity() <= KEPT_CAPACITY;
+        let is_split = self.is_full || self.is_kept;
+        Some(if is_split { self.buffer.split() } else { self.buffer.take() })
     }
 
     /// Returns the event that is sent without a copy, if there is one.

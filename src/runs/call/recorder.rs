@@ -10,7 +10,7 @@ use http_body::Body;
 use super::producer::Producer;
 use crate::{
     BoxError,
-    body::within_layer,
+    body::within_recorder,
     coop::{CoopBudget, covered},
     history::MemoryShare,
     runs::record::{Appended, Cutter},
@@ -69,7 +69,7 @@ impl Recorder {
                 continue;
             }
             ready!(CoopBudget::poll_ready(cx));
-            match within_layer(|| covered(|| body.as_mut().poll_frame(cx))) {
+            match within_recorder(|| covered(|| body.as_mut().poll_frame(cx))) {
                 Poll::Pending => {
                     self.cutter.shrink();
                     self.memory.set(self.cutter.memory());

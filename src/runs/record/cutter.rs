@@ -1,5 +1,7 @@
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use memchr::memchr2;
 
+use super::chunk::Chunk;
 use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
 
 /// The capacity up to which an empty buffer is kept for the next event.
@@ -24,6 +26,10 @@ const KEPT_WHILE_IDLE: usize = 256;
 pub(crate) struct Cutter {
     lines: LineReader,
     block: Block,
+    /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the
+    /// complete event.
+    plain: Option<usize>,
+    chunk: Chunk,
     limit: usize,
 }
 
@@ -45,12 +51,18 @@ pub(crate) struct TooLarge;
 impl Cutter {
     /// Creates a cutter that returns an error for an event of more than `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { lines: LineReader::default(), block: Block::default(), limit }
+        Self {
+            lines: LineReader::default(),
+            block: Block::default(),
+            plain: None,
+            chunk: Chunk::default(),
+            limit,
+        }
     }
 
     /// Returns whether there is a complete event to [take](Self::take).
     pub(crate) const fn is_complete(&self) -> bool {
-        self.block.is_complete
+        self.plain.is_some() || self.block.is_complete
     }
 
     /// Returns the memory of an incomplete event.
@@ -66,9 +78,18 @@ impl Cutter {
         }
     }
 
-    /// Consumes bytes up to the end of the next event. Returns whether an event is complete; if
-    /// not, all bytes are consumed.
+    /// Finds the next event. Returns whether it is complete; if not, all bytes are consumed.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
+        if self.block.lines.is_empty() && self.lines.is_at_line_start() {
+            self.plain = plain_lines(bytes);
+            if self.plain.is_some() {
+                return Ok(true);
+            }
+        }
+        self.cut_lines(bytes)
+    }
+
+    fn cut_lines(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
         let mut rest = &bytes[..];
         while !self.block.is_complete {
             // A comment may be longer than the limit, because its text is dropped.
@@ -89,32 +110,68 @@ impl Cutter {
     /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(crate) fn event_len(&self, id_len: usize) -> usize {
         let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
-        self.block.lines.len() + retry + "id: \n\n".len() + id_len
+        self.plain.unwrap_or(self.block.lines.len()) + retry + "id: \n\n".len() + id_len
     }
 
-    /// Takes the complete event, with this id as its last line.
-    pub(crate) fn take(&mut self, id: &Id<'_>) -> Bytes {
-        let mut event = Vec::with_capacity(self.event_len(id.len()));
-        let block = &mut self.block;
-        event.extend_from_slice(&block.lines);
-        if let Some(retry) = block.retry.take() {
-            event.extend_from_slice(b"retry: ");
-            event.extend_from_slice(&retry);
-            event.push(b'\n');
-        }
-        id.write_line(&mut event);
-        event.push(b'\n');
-        block.is_complete = false;
-        block.is_event = false;
-        if block.lines.capacity() > KEPT_CAPACITY {
-            block.lines = Vec::new();
-        }
-        block.lines.clear();
-        event.into()
+    /// Takes the complete event, with this id as its last line. The bytes must be those in which
+    /// it was found.
+    #[inline]
+    pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>) -> Bytes {
+        let len = self.event_len(id.len());
+        let retry = self.block.retry.take();
+        let Some(plain) = self.plain.take() else {
+            let event = self.chunk.event(len, write(&self.block.lines, retry, id));
+            self.block.clear();
+            return event;
+        };
+        let (lines, _) = bytes.split_at_checked(plain).unwrap_or_default();
+        let event = self.chunk.event(len, write(lines, retry, id));
+        // With the empty line at its end.
+        bytes.advance(bytes.len().min(plain + 1));
+        event
     }
 }
 
+/// Returns a closure that writes an event.
+#[inline]
+fn write<'e>(
+    lines: &'e [u8],
+    retry: Option<Box<[u8]>>,
+    id: &'e Id<'_>,
+) -> impl FnOnce(&mut BytesMut) + use<'e> {
+    move |event| {
+        event.put_slice(lines);
+        if let Some(retry) = retry {
+            event.put_slice(b"retry: ");
+            event.put_slice(&retry);
+            event.put_slice(b"\n");
+        }
+        id.write_line(event);
+        event.put_slice(b"\n");
+    }
+}
+
+/// Returns the length of the event at the start of `bytes`, without the empty line that ends it, if
+/// its lines can be recorded as they are: complete `data` and `event` lines that end in LF.
+fn plain_lines(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    while rest.starts_with(b"data:") || rest.starts_with(b"event:") {
+        rest = rest.get(memchr2(b'\n', b'\r', rest)?..)?.strip_prefix(b"\n")?;
+    }
+    let len = bytes.len() - rest.len();
+    (len > 0 && rest.first() == Some(&b'\n')).then_some(len)
+}
+
 impl Block {
+    fn clear(&mut self) {
+        self.is_complete = false;
+        self.is_event = false;
+        if self.lines.capacity() > KEPT_CAPACITY {
+            self.lines = Vec::new();
+        }
+        self.lines.clear();
+    }
+
     #[inline]
     fn add(&mut self, line: &[u8]) {
         match Line::parse(line) {
@@ -161,10 +218,11 @@ impl<'p> Id<'p> {
     }
 
     /// Writes the id as a line.
-    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"id: ");
-        out.extend_from_slice(self.prefix.as_bytes());
-        out.extend_from_slice(itoa::Buffer::new().format(self.sequence).as_bytes());
-        out.push(b'\n');
+    #[inline]
+    pub(crate) fn write_line(&self, out: &mut impl BufMut) {
+        out.put_slice(b"id: ");
+        out.put_slice(self.prefix.as_bytes());
+        out.put_slice(itoa::Buffer::new().format(self.sequence).as_bytes());
+        out.put_slice(b"\n");
     }
 }

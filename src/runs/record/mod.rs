@@ -6,6 +6,7 @@
 //!   reports.
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
 
+mod chunk;
 mod cutter;
 mod eviction;
 mod messages;

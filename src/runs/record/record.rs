@@ -226,7 +226,13 @@ impl Record {
             state.newest += 1;
             state.bytes += len as u64;
             let newest = state.newest;
-            state.log.append(newest, cutter.take(&id), Duration::ZERO, Duration::ZERO, drops);
+            state.log.append(
+                newest,
+                cutter.take(bytes, &id),
+                Duration::ZERO,
+                Duration::ZERO,
+                drops,
+            );
             if state.bytes >= end {
                 return Appended::Some;
             }
