@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use super::{
     deferred_panic::DeferredPanic,
     frame_batch::{FrameBatch, Pushed},
-    layer_scope::{is_within_layer, is_within_recorder, warn_without_layer},
+    layer_scope::{is_within_layer, warn_without_layer},
 };
 use crate::{
     BoxError,
@@ -158,7 +158,7 @@ where
             *this.error = Some(DeferredPanic::new(panic).into());
             Poll::Ready(())
         });
-        if let Some(bytes) = this.batch.take_frame(is_within_recorder()) {
+        if let Some(bytes) = this.batch.take_frame() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use futures_util::{Stream, StreamExt, stream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::{
     Event, LastEventId,
     runs::{Outcome, RunKey, Runs},
@@ -190,4 +194,30 @@ fn clients_that_are_behind_add_frames_to_a_small_run() {
         assert!((4_500..5_000).contains(&added[0]), "{added:?}");
         assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
     });
+}
+
+#[test]
+fn events_that_are_sent_and_read_one_by_one_take_few_allocations_besides_their_text() {
+    const EVENTS: usize = 2000;
+    let runtime = runtime();
+    let runs = Runs::new();
+    let (sender, events) = mpsc::unbounded_channel();
+    let source = || UnboundedReceiverStream::new(events);
+    let mut attachment = runtime.block_on(async {
+        let run = runs.start(&key(0), None, source).await.unwrap();
+        run.attach(None).await.unwrap()
+    });
+    let mut send_and_read = || {
+        runtime.block_on(async {
+            for _ in 0..EVENTS {
+                sender.send(Event::from("x".repeat(30))).unwrap();
+                let events = attachment.next().await.unwrap().unwrap();
+                assert_eq!(data_of(&events).count(), 1);
+            }
+        });
+    };
+    send_and_read();
+    let taken = measure(&mut send_and_read);
+    let each = taken.count_total as f64 / EVENTS as f64;
+    assert!((1.0..1.2).contains(&each), "{each} for each event");
 }

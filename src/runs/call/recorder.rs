@@ -25,18 +25,15 @@ pub(crate) struct Recorder {
     /// The memory of an incomplete event.
     memory: MemoryShare,
     budget: CoopBudget,
-    max_event_size: usize,
 }
 
 impl Recorder {
     pub(crate) fn new(producer: &Producer) -> Self {
-        let max_event_size = producer.shared.options.retain_bytes;
         Self {
-            cutter: Cutter::new(max_event_size),
+            cutter: Cutter::default(),
             bytes: Bytes::new(),
             memory: MemoryShare::new(Arc::clone(&producer.shared.counters.memory)),
             budget: CoopBudget::default(),
-            max_event_size,
         }
     }
 
@@ -62,7 +59,7 @@ impl Recorder {
                     Appended::Full => return Poll::Pending,
                     Appended::Over => return Poll::Ready(Ok(())),
                     Appended::TooLarge => {
-                        let limit = self.max_event_size;
+                        let limit = producer.record.retain_bytes();
                         return Poll::Ready(Err(format!("an event is larger than {limit} bytes")));
                     }
                 }

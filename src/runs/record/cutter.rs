@@ -1,7 +1,9 @@
+use std::mem;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
-use super::chunk::Chunk;
+use super::{chunk::Chunk, id::Id};
 use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
 
 /// The capacity up to which an empty buffer is kept for the next event.
@@ -22,15 +24,14 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
 ///   is dropped.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cutter {
     lines: LineReader,
     block: Block,
-    /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the
-    /// complete event.
-    plain: Option<usize>,
+    /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the next
+    /// event; otherwise 0.
+    plain: usize,
     chunk: Chunk,
-    limit: usize,
 }
 
 /// The current event.
@@ -44,25 +45,14 @@ struct Block {
     is_complete: bool,
 }
 
-/// The error for an event that is larger than the cutter's limit.
+/// The error for an event that is larger than the caller's limit.
 #[derive(Debug)]
 pub(crate) struct TooLarge;
 
 impl Cutter {
-    /// Creates a cutter that returns an error for an event of more than `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            lines: LineReader::default(),
-            block: Block::default(),
-            plain: None,
-            chunk: Chunk::default(),
-            limit,
-        }
-    }
-
     /// Returns whether there is a complete event to [take](Self::take).
     pub(crate) const fn is_complete(&self) -> bool {
-        self.plain.is_some() || self.block.is_complete
+        self.plain > 0 || self.block.is_complete
     }
 
     /// Returns the memory of an incomplete event.
@@ -79,17 +69,19 @@ impl Cutter {
     }
 
     /// Finds the next event. Returns whether it is complete; if not, all bytes are consumed.
-    pub(crate) fn cut(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
+    /// Returns an error if an incomplete event has more than `limit` bytes.
+    pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         if self.block.lines.is_empty() && self.lines.is_at_line_start() {
-            self.plain = plain_lines(bytes);
-            if self.plain.is_some() {
+            self.plain = plain_lines(bytes).unwrap_or_default();
+            if self.plain > 0 {
+                self.lines.skip_first_line();
                 return Ok(true);
             }
         }
-        self.cut_lines(bytes)
+        self.cut_lines(bytes, limit)
     }
 
-    fn cut_lines(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
+    fn cut_lines(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         let mut rest = &bytes[..];
         while !self.block.is_complete {
             // A comment may be longer than the limit, because its text is dropped.
@@ -101,7 +93,7 @@ impl Cutter {
         }
         let consumed = bytes.len() - rest.len();
         bytes.advance(consumed);
-        if self.block.lines.len() + self.lines.incomplete().len() > self.limit {
+        if self.block.lines.len() + self.lines.incomplete().len() > limit {
             return Err(TooLarge);
         }
         Ok(self.block.is_complete)
@@ -110,22 +102,24 @@ impl Cutter {
     /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(crate) fn event_len(&self, id_len: usize) -> usize {
         let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
-        self.plain.unwrap_or(self.block.lines.len()) + retry + "id: \n\n".len() + id_len
+        let lines = if self.plain > 0 { self.plain } else { self.block.lines.len() };
+        lines + retry + "id: \n\n".len() + id_len
     }
 
-    /// Takes the complete event, with this id as its last line. The bytes must be those in which
-    /// it was found.
+    /// Takes the complete event, with this id as its last line, after `recorded` bytes of earlier
+    /// events. The `bytes` must be those in which [`cut`](Self::cut) found it.
     #[inline]
-    pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>) -> Bytes {
+    pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>, recorded: u64) -> Bytes {
         let len = self.event_len(id.len());
         let retry = self.block.retry.take();
-        let Some(plain) = self.plain.take() else {
-            let event = self.chunk.event(len, write(&self.block.lines, retry, id));
+        let plain = mem::take(&mut self.plain);
+        if plain == 0 {
+            let event = self.chunk.event(len, recorded, write(&self.block.lines, retry, id));
             self.block.clear();
             return event;
-        };
+        }
         let (lines, _) = bytes.split_at_checked(plain).unwrap_or_default();
-        let event = self.chunk.event(len, write(lines, retry, id));
+        let event = self.chunk.event(len, recorded, write(lines, retry, id));
         // With the empty line at its end.
         bytes.advance(bytes.len().min(plain + 1));
         event
@@ -200,29 +194,56 @@ impl Block {
     }
 }
 
-/// The id of an event: the prefix of its run and a sequence number.
-pub(crate) struct Id<'p> {
-    prefix: &'p str,
-    sequence: u64,
-}
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
 
-impl<'p> Id<'p> {
-    pub(crate) const fn new(prefix: &'p str, sequence: u64) -> Self {
-        Self { prefix, sequence }
+    use super::{super::id::Id, Cutter};
+
+    /// Parts of a stream; a few are events that can be recorded as they are.
+    const PARTS: &str = "data: a\n\n|data: token\n\n|event: tick\ndata:b\ndata: c\n\n|data:\n|data\n|\
+        event: tick\n|data: a\r\n\r\n|data: a\r|\r|\n|id: 7\n|retry: 10\n|: no\n|other: x\n|\u{feff}|\
+        dat|a: x|data: a line that is longer than the others\n";
+
+    /// Returns the events of a stream that arrives in these frames.
+    fn events(frames: &[&[u8]]) -> Vec<Bytes> {
+        let mut cutter = Cutter::default();
+        let (mut events, mut recorded) = (Vec::new(), 0);
+        for frame in frames {
+            let mut bytes = Bytes::copy_from_slice(frame);
+            while cutter.cut(&mut bytes, usize::MAX).unwrap() {
+                let id = Id::new("e-", events.len() as u64 + 1);
+                let len = cutter.event_len(id.len());
+                let event = cutter.take(&mut bytes, &id, recorded);
+                assert_eq!(event.len(), len);
+                recorded += len as u64;
+                events.push(event);
+            }
+            assert!(bytes.is_empty());
+        }
+        events
     }
 
-    /// Returns the length of the id.
-    pub(crate) fn len(&self) -> usize {
-        let digits = self.sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
-        self.prefix.len() + digits
-    }
-
-    /// Writes the id as a line.
-    #[inline]
-    pub(crate) fn write_line(&self, out: &mut impl BufMut) {
-        out.put_slice(b"id: ");
-        out.put_slice(self.prefix.as_bytes());
-        out.put_slice(itoa::Buffer::new().format(self.sequence).as_bytes());
-        out.put_slice(b"\n");
+    #[test]
+    fn events_are_the_same_however_the_stream_is_cut() {
+        for seed in 0..3000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let parts: Vec<_> = PARTS.split('|').collect();
+            let count = random.usize(1..20);
+            let source: String = (0..count).map(|_| parts[random.usize(..parts.len())]).collect();
+            let source = source.as_bytes();
+            // A single byte is never a whole event, so these are cut line by line.
+            let bytes: Vec<_> = source.chunks(1).collect();
+            let expected = events(&bytes);
+            assert_eq!(events(&[source]), expected, "seed {seed}");
+            let mut frames = Vec::new();
+            let mut rest = source;
+            while !rest.is_empty() {
+                let (frame, after) = rest.split_at(random.usize(1..=rest.len()));
+                frames.push(frame);
+                rest = after;
+            }
+            assert_eq!(events(&frames), expected, "seed {seed}");
+        }
     }
 }
