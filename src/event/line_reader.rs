@@ -76,14 +76,10 @@ impl LineReader {
 }
 
 impl LineReader {
-    /// Returns whether the next byte starts a line and cannot be the end of the previous one.
+    /// Returns whether the next byte starts a line, which cannot be the stream's first, and is not
+    /// the end of the previous one.
     pub(crate) fn is_at_line_start(&self) -> bool {
-        !self.after_cr && self.incomplete().is_empty()
-    }
-
-    /// Treats the stream's first line as read, because it begins without a byte order mark.
-    pub(crate) const fn skip_first_line(&mut self) {
-        self.has_first_line = true;
+        self.has_first_line && !self.after_cr && self.incomplete().is_empty()
     }
 
     /// Drops the text of an incomplete comment.

@@ -74,7 +74,6 @@ impl Cutter {
         if self.block.lines.is_empty() && self.lines.is_at_line_start() {
             self.plain = plain_lines(bytes).unwrap_or_default();
             if self.plain > 0 {
-                self.lines.skip_first_line();
                 return Ok(true);
             }
         }
