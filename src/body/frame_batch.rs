@@ -2,6 +2,7 @@ use std::mem;
 
 use bytes::Bytes;
 
+use super::layer_scope::is_within_recorder;
 use crate::event::{Encode, FrameBuf};
 
 /// The frame size while the client keeps up, in bytes.
@@ -9,6 +10,9 @@ const LARGE_FRAME: usize = 16 * 1024;
 /// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
 /// frames for a client that reads slowly.
 const SMALL_FRAME: usize = 4 * 1024;
+/// The capacity up to which the buffer of a body that is recorded is kept for its next frame. It is
+/// small, because idle bodies keep it too.
+const KEPT_CAPACITY: usize = 256;
 
 /// The events that leave together as the next frame of an [`EventBody`](super::EventBody).
 ///
@@ -86,17 +90,30 @@ impl FrameBatch {
         Ok(Pushed::Room)
     }
 
-    /// Makes the next frame a small one in a new buffer, because no further event is ready.
-    pub(super) const fn shrink(&mut self) {
+    /// Makes the next frame a small one, because no further event is ready. Frees a buffer that is
+    /// large and empty.
+    #[inline]
+    pub(super) fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;
+        let is_large = self.is_full || self.buffer.capacity() > KEPT_CAPACITY;
+        if is_large && self.buffer.len() == 0 {
+            self.buffer.replace(0);
+        }
         self.is_full = false;
     }
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event that follows other events
     /// is a frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
+    ///
+    /// A recorder drops the frame soon, so the next one reuses its buffer.
+    #[inline]
     pub(super) fn take_frame(&mut self) -> Option<Bytes> {
-        let frame = if self.is_full { self.buffer.split() } else { self.buffer.take() };
-        if frame.is_empty() { self.take_uncopied() } else { Some(frame) }
+        if self.buffer.len() == 0 {
+            return self.take_uncopied();
+        }
+        let is_kept =
+            self.is_full || self.buffer.capacity() <= KEPT_CAPACITY && is_within_recorder();
+        Some(if is_kept { self.buffer.split() } else { self.buffer.take() })
     }
 
     /// Returns the event that is sent without a copy, if there is one.
@@ -119,5 +136,55 @@ impl FrameBatch {
             self.frame_size = LARGE_FRAME;
             self.buffer.replace(LARGE_FRAME);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{FrameBatch, KEPT_CAPACITY, Pushed, SMALL_FRAME};
+    use crate::{
+        body::{within_layer, within_recorder},
+        event::Event,
+    };
+
+    fn frame(batch: &mut FrameBatch, len: usize) -> Bytes {
+        assert!(batch.push(Event::from("x".repeat(len - 8))).is_ok());
+        batch.take_frame().unwrap()
+    }
+
+    #[test]
+    fn only_a_recorded_body_reuses_the_buffer_of_a_small_frame_that_was_dropped() {
+        let mut batch = FrameBatch::new();
+        let first = within_recorder(|| frame(&mut batch, 100));
+        let held = within_recorder(|| frame(&mut batch, 90));
+        assert_ne!(held.as_ptr(), first.as_ptr());
+        let address = held.as_ptr();
+        drop(held);
+        let reused = within_recorder(|| frame(&mut batch, 80));
+        assert_eq!(reused.as_ptr(), address);
+        assert_eq!(*first, *[b"data: ", &[b'x'; 92][..], b"\n\n"].concat());
+        drop(reused);
+        within_layer(|| frame(&mut batch, 80));
+        assert_eq!(batch.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn idle_body_keeps_no_large_buffer() {
+        let mut batch = FrameBatch::new();
+        within_recorder(|| {
+            frame(&mut batch, KEPT_CAPACITY + 1);
+            assert_eq!(batch.buffer.capacity(), 0);
+            while matches!(batch.push(Event::from("x".repeat(100))), Ok(Pushed::Room)) {}
+            assert!(batch.take_frame().unwrap().len() > SMALL_FRAME / 2);
+            assert!(batch.is_full);
+            // Its buffer is renewed, but it has no bytes.
+            assert!(matches!(batch.push(Event::new()), Ok(Pushed::Empty)));
+            assert!(batch.buffer.capacity() >= SMALL_FRAME);
+            batch.shrink();
+            assert_eq!(batch.buffer.capacity(), 0);
+            assert!(batch.take_frame().is_none());
+        });
     }
 }

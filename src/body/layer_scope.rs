@@ -6,8 +6,15 @@ use std::{
 use tokio::task;
 
 thread_local! {
-    /// Whether the thread is polling a response or a body for a layer.
-    static WITHIN_LAYER: Cell<bool> = const { Cell::new(false) };
+    /// The layer for which the thread is polling a response or a body.
+    static POLLED_BY: Cell<PolledBy> = const { Cell::new(PolledBy::None) };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PolledBy {
+    None,
+    Layer,
+    Recorder,
 }
 
 /// Calls `poll`, which polls a response or a body for a layer.
@@ -17,23 +24,40 @@ thread_local! {
 /// task of its own, so a body that is created within a layer never warns.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
+    within(PolledBy::Layer, poll)
+}
+
+/// Calls `poll`, which polls a body for the layer of runs. That layer copies each frame and drops
+/// it before it polls again.
+#[inline]
+pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
+    within(PolledBy::Recorder, poll)
+}
+
+#[inline]
+fn within<T>(layer: PolledBy, poll: impl FnOnce() -> T) -> T {
     /// Restores the mark when it is dropped, even if `poll` panics.
-    struct Outer(bool);
+    struct Outer(PolledBy);
 
     impl Drop for Outer {
         #[inline]
         fn drop(&mut self) {
-            WITHIN_LAYER.set(self.0);
+            POLLED_BY.set(self.0);
         }
     }
 
-    let _outer = Outer(WITHIN_LAYER.replace(true));
+    let _outer = Outer(POLLED_BY.replace(layer));
     poll()
 }
 
 /// Returns whether a layer is polling on this thread.
 pub(super) fn is_within_layer() -> bool {
-    WITHIN_LAYER.get()
+    POLLED_BY.get() != PolledBy::None
+}
+
+/// Returns whether the layer of runs is polling on this thread, with no layer inside of it.
+pub(super) fn is_within_recorder() -> bool {
+    POLLED_BY.get() == PolledBy::Recorder
 }
 
 /// Warns, once for each process, if no layer polls the current body.

@@ -29,7 +29,7 @@ pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::S
 
 pub(crate) use self::{
     event_stream::EventStream,
-    layer_scope::within_layer,
+    layer_scope::{within_layer, within_recorder},
     shutdown::{Inherited, Shutdown},
     stopped::Stopped,
     stream_record::StreamRecord,

@@ -39,6 +39,10 @@ impl FrameBuf {
         self.bytes.capacity() - self.bytes.len()
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Reclaims the buffer of frames that were split off and dropped. Returns whether `capacity`
     /// bytes can then be written without another allocation.
     pub(crate) fn try_reclaim(&mut self, capacity: usize) -> bool {

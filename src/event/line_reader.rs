@@ -76,6 +76,12 @@ impl LineReader {
 }
 
 impl LineReader {
+    /// Returns whether the next byte starts a line, which cannot be the stream's first, and is not
+    /// the end of the previous one.
+    pub(crate) fn is_at_line_start(&self) -> bool {
+        self.has_first_line && !self.after_cr && self.incomplete().is_empty()
+    }
+
     /// Drops the text of an incomplete comment.
     pub(crate) fn drop_comment(&mut self) {
         if self.incomplete().starts_with(b":") {

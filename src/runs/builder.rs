@@ -62,6 +62,8 @@ impl RunsBuilder {
     /// - The service's future, its stream, and what they hold.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
     ///   clients that hold them.
+    /// - Of the chunks of 1 KiB in which small events share memory, the parts before a run's oldest
+    ///   event and after its newest.
     ///
     /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
     /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames

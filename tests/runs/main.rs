@@ -13,6 +13,7 @@ mod foreign;
 mod memory;
 mod messages;
 mod model;
+mod recorded;
 mod refused;
 mod repeated;
 mod rig;

@@ -231,3 +231,29 @@ fn ended_runs_of_an_owner_are_within_its_limit_and_evict_those_of_no_other() {
         assert_eq!(runs.stats().kept(), 2);
     });
 }
+
+#[test]
+fn events_that_are_sent_and_read_one_by_one_take_few_allocations_besides_their_text() {
+    const EVENTS: usize = 2000;
+    let runtime = runtime();
+    let runs = Runs::new();
+    let (sender, events) = mpsc::unbounded_channel();
+    let source = || UnboundedReceiverStream::new(events);
+    let mut attachment = runtime.block_on(async {
+        let run = runs.start(&key(0), None, source).await.unwrap();
+        run.attach(None).await.unwrap()
+    });
+    let mut send_and_read = || {
+        runtime.block_on(async {
+            for _ in 0..EVENTS {
+                sender.send(Event::from("x".repeat(30))).unwrap();
+                let events = attachment.next().await.unwrap().unwrap();
+                assert_eq!(data_of(&events).count(), 1);
+            }
+        });
+    };
+    send_and_read();
+    let taken = measure(&mut send_and_read);
+    let each = taken.count_total as f64 / EVENTS as f64;
+    assert!((1.0..1.2).contains(&each), "{each} for each event");
+}

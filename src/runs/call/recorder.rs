@@ -10,7 +10,7 @@ use http_body::Body;
 use super::producer::Producer;
 use crate::{
     BoxError,
-    body::within_layer,
+    body::within_recorder,
     coop::{CoopBudget, covered},
     history::MemoryShare,
     runs::record::{Appended, Cutter},
@@ -25,18 +25,15 @@ pub(crate) struct Recorder {
     /// The memory of an incomplete event.
     memory: MemoryShare,
     budget: CoopBudget,
-    max_event_size: usize,
 }
 
 impl Recorder {
     pub(crate) fn new(producer: &Producer) -> Self {
-        let max_event_size = producer.shared.options.retain_bytes;
         Self {
-            cutter: Cutter::new(max_event_size),
+            cutter: Cutter::default(),
             bytes: Bytes::new(),
             memory: MemoryShare::new(Arc::clone(&producer.shared.counters.memory)),
             budget: CoopBudget::default(),
-            max_event_size,
         }
     }
 
@@ -62,14 +59,14 @@ impl Recorder {
                     Appended::Full => return Poll::Pending,
                     Appended::Over => return Poll::Ready(Ok(())),
                     Appended::TooLarge => {
-                        let limit = self.max_event_size;
+                        let limit = producer.record.retain_bytes();
                         return Poll::Ready(Err(format!("an event is larger than {limit} bytes")));
                     }
                 }
                 continue;
             }
             ready!(CoopBudget::poll_ready(cx));
-            match within_layer(|| covered(|| body.as_mut().poll_frame(cx))) {
+            match within_recorder(|| covered(|| body.as_mut().poll_frame(cx))) {
                 Poll::Pending => {
                     self.cutter.shrink();
                     self.memory.set(self.cutter.memory());

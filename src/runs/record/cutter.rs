@@ -1,5 +1,9 @@
-use bytes::{Buf, Bytes};
+use std::mem;
 
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use memchr::memchr2;
+
+use super::{chunk::Chunk, id::Id};
 use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
 
 /// The capacity up to which an empty buffer is kept for the next event.
@@ -20,11 +24,14 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
 ///   is dropped.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cutter {
     lines: LineReader,
     block: Block,
-    limit: usize,
+    /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the next
+    /// event; otherwise 0.
+    plain: usize,
+    chunk: Chunk,
 }
 
 /// The current event.
@@ -38,19 +45,14 @@ struct Block {
     is_complete: bool,
 }
 
-/// The error for an event that is larger than the cutter's limit.
+/// The error for an event that is larger than the caller's limit.
 #[derive(Debug)]
 pub(crate) struct TooLarge;
 
 impl Cutter {
-    /// Creates a cutter that returns an error for an event of more than `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { lines: LineReader::default(), block: Block::default(), limit }
-    }
-
     /// Returns whether there is a complete event to [take](Self::take).
     pub(crate) const fn is_complete(&self) -> bool {
-        self.block.is_complete
+        self.plain > 0 || self.block.is_complete
     }
 
     /// Returns the memory of an incomplete event.
@@ -66,9 +68,19 @@ impl Cutter {
         }
     }
 
-    /// Consumes bytes up to the end of the next event. Returns whether an event is complete; if
-    /// not, all bytes are consumed.
-    pub(crate) fn cut(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
+    /// Finds the next event. Returns whether it is complete; if not, all bytes are consumed.
+    /// Returns an error if an incomplete event has more than `limit` bytes.
+    pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
+        if self.block.lines.is_empty() && self.lines.is_at_line_start() {
+            self.plain = plain_lines(bytes).unwrap_or_default();
+            if self.plain > 0 {
+                return Ok(true);
+            }
+        }
+        self.cut_lines(bytes, limit)
+    }
+
+    fn cut_lines(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         let mut rest = &bytes[..];
         while !self.block.is_complete {
             // A comment may be longer than the limit, because its text is dropped.
@@ -80,7 +92,7 @@ impl Cutter {
         }
         let consumed = bytes.len() - rest.len();
         bytes.advance(consumed);
-        if self.block.lines.len() + self.lines.incomplete().len() > self.limit {
+        if self.block.lines.len() + self.lines.incomplete().len() > limit {
             return Err(TooLarge);
         }
         Ok(self.block.is_complete)
@@ -89,32 +101,70 @@ impl Cutter {
     /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(crate) fn event_len(&self, id_len: usize) -> usize {
         let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
-        self.block.lines.len() + retry + "id: \n\n".len() + id_len
+        let lines = if self.plain > 0 { self.plain } else { self.block.lines.len() };
+        lines + retry + "id: \n\n".len() + id_len
     }
 
-    /// Takes the complete event, with this id as its last line.
-    pub(crate) fn take(&mut self, id: &Id<'_>) -> Bytes {
-        let mut event = Vec::with_capacity(self.event_len(id.len()));
-        let block = &mut self.block;
-        event.extend_from_slice(&block.lines);
-        if let Some(retry) = block.retry.take() {
-            event.extend_from_slice(b"retry: ");
-            event.extend_from_slice(&retry);
-            event.push(b'\n');
+    /// Takes the complete event, with this id as its last line, after `recorded` bytes of earlier
+    /// events. The `bytes` must be those in which [`cut`](Self::cut) found it.
+    #[inline]
+    pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>, recorded: u64) -> Bytes {
+        let len = self.event_len(id.len());
+        let retry = self.block.retry.take();
+        let plain = mem::take(&mut self.plain);
+        if plain == 0 {
+            let event = self.chunk.event(len, recorded, write(&self.block.lines, retry, id));
+            self.block.clear();
+            return event;
         }
-        id.write_line(&mut event);
-        event.push(b'\n');
-        block.is_complete = false;
-        block.is_event = false;
-        if block.lines.capacity() > KEPT_CAPACITY {
-            block.lines = Vec::new();
-        }
-        block.lines.clear();
-        event.into()
+        let (lines, _) = bytes.split_at_checked(plain).unwrap_or_default();
+        let event = self.chunk.event(len, recorded, write(lines, retry, id));
+        // With the empty line at its end.
+        bytes.advance(bytes.len().min(plain + 1));
+        event
     }
 }
 
+/// Returns a closure that writes an event.
+#[inline]
+fn write<'e>(
+    lines: &'e [u8],
+    retry: Option<Box<[u8]>>,
+    id: &'e Id<'_>,
+) -> impl FnOnce(&mut BytesMut) + use<'e> {
+    move |event| {
+        event.put_slice(lines);
+        if let Some(retry) = retry {
+            event.put_slice(b"retry: ");
+            event.put_slice(&retry);
+            event.put_slice(b"\n");
+        }
+        id.write_line(event);
+        event.put_slice(b"\n");
+    }
+}
+
+/// Returns the length of the event at the start of `bytes`, without the empty line that ends it, if
+/// its lines can be recorded as they are: complete `data` and `event` lines that end in LF.
+fn plain_lines(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    while rest.starts_with(b"data:") || rest.starts_with(b"event:") {
+        rest = rest.get(memchr2(b'\n', b'\r', rest)?..)?.strip_prefix(b"\n")?;
+    }
+    let len = bytes.len() - rest.len();
+    (len > 0 && rest.first() == Some(&b'\n')).then_some(len)
+}
+
 impl Block {
+    fn clear(&mut self) {
+        self.is_complete = false;
+        self.is_event = false;
+        if self.lines.capacity() > KEPT_CAPACITY {
+            self.lines = Vec::new();
+        }
+        self.lines.clear();
+    }
+
     #[inline]
     fn add(&mut self, line: &[u8]) {
         match Line::parse(line) {
@@ -143,28 +193,56 @@ impl Block {
     }
 }
 
-/// The id of an event: the prefix of its run and a sequence number.
-pub(crate) struct Id<'p> {
-    prefix: &'p str,
-    sequence: u64,
-}
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
 
-impl<'p> Id<'p> {
-    pub(crate) const fn new(prefix: &'p str, sequence: u64) -> Self {
-        Self { prefix, sequence }
+    use super::{super::id::Id, Cutter};
+
+    /// Parts of a stream; a few are events that can be recorded as they are.
+    const PARTS: &str = "data: a\n\n|data: token\n\n|event: tick\ndata:b\ndata: c\n\n|data:\n|data\n|\
+        event: tick\n|data: a\r\n\r\n|data: a\r|\r|\n|id: 7\n|retry: 10\n|: no\n|other: x\n|\u{feff}|\
+        dat|a: x|data: a line that is longer than the others\n";
+
+    /// Returns the events of a stream that arrives in these frames.
+    fn events(frames: &[&[u8]]) -> Vec<Bytes> {
+        let mut cutter = Cutter::default();
+        let (mut events, mut recorded) = (Vec::new(), 0);
+        for frame in frames {
+            let mut bytes = Bytes::copy_from_slice(frame);
+            while cutter.cut(&mut bytes, usize::MAX).unwrap() {
+                let id = Id::new("e-", events.len() as u64 + 1);
+                let len = cutter.event_len(id.len());
+                let event = cutter.take(&mut bytes, &id, recorded);
+                assert_eq!(event.len(), len);
+                recorded += len as u64;
+                events.push(event);
+            }
+            assert!(bytes.is_empty());
+        }
+        events
     }
 
-    /// Returns the length of the id.
-    pub(crate) fn len(&self) -> usize {
-        let digits = self.sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
-        self.prefix.len() + digits
-    }
-
-    /// Writes the id as a line.
-    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"id: ");
-        out.extend_from_slice(self.prefix.as_bytes());
-        out.extend_from_slice(itoa::Buffer::new().format(self.sequence).as_bytes());
-        out.push(b'\n');
+    #[test]
+    fn events_are_the_same_however_the_stream_is_cut() {
+        for seed in 0..3000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let parts: Vec<_> = PARTS.split('|').collect();
+            let count = random.usize(1..20);
+            let source: String = (0..count).map(|_| parts[random.usize(..parts.len())]).collect();
+            let source = source.as_bytes();
+            // A single byte is never a whole event, so these are cut line by line.
+            let bytes: Vec<_> = source.chunks(1).collect();
+            let expected = events(&bytes);
+            assert_eq!(events(&[source]), expected, "seed {seed}");
+            let mut frames = Vec::new();
+            let mut rest = source;
+            while !rest.is_empty() {
+                let (frame, after) = rest.split_at(random.usize(1..=rest.len()));
+                frames.push(frame);
+                rest = after;
+            }
+            assert_eq!(events(&frames), expected, "seed {seed}");
+        }
     }
 }

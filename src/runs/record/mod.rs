@@ -1,13 +1,15 @@
 //! One run: its phase, the log of its events, and the clients that read it.
 //!
-//! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Its lock
-//!   protects its [`State`](state::State).
+//! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Small ones share
+//!   memory, a [`Chunk`](chunk::Chunk). The record's lock protects its [`State`](state::State).
 //! - `mirrored.rs` has what a run of another process needs: its record changes as that process
 //!   reports.
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
 
+mod chunk;
 mod cutter;
 mod eviction;
+mod id;
 mod messages;
 mod mirrored;
 mod reader;

@@ -133,13 +133,15 @@ impl Reader {
     /// Returns `None` if the client has to wait.
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
-        if state.log.evicted_after(seen).is_some() {
-            self.record.counters.totals().lagged += 1;
-            return Some(Some(Err(RunError::LAGGED)));
-        }
-        if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
-            state.readers.set(self.index, batch.last);
-            return Some(Some(Ok(batch.bytes)));
+        if seen < state.newest {
+            if state.log.evicted_after(seen).is_some() {
+                self.record.counters.totals().lagged += 1;
+                return Some(Some(Err(RunError::LAGGED)));
+            }
+            if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
+                state.readers.set(self.index, batch.last);
+                return Some(Some(Ok(batch.bytes)));
+            }
         }
         match state.phase {
             Phase::Starting | Phase::Running => None,

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    cutter::{Cutter, Id, TooLarge},
+    cutter::{Cutter, TooLarge},
+    id::Id,
     readers::Readers,
     state::{Phase, State},
 };
@@ -198,7 +199,7 @@ impl Record {
                 return Appended::Over;
             }
             if !cutter.is_complete() {
-                match cutter.cut(bytes) {
+                match cutter.cut(bytes, self.retain_bytes) {
                     Ok(true) => {}
                     Ok(false) => return Appended::All,
                     Err(TooLarge) => return Appended::TooLarge,
@@ -216,10 +217,11 @@ impl Record {
                     return Appended::Full;
                 }
             }
+            let event = cutter.take(bytes, &id, state.bytes);
             state.newest += 1;
             state.bytes += len as u64;
             let newest = state.newest;
-            state.log.append(newest, cutter.take(&id), Duration::ZERO, Duration::ZERO, drops);
+            state.log.append(newest, event, Duration::ZERO, Duration::ZERO, drops);
             if state.bytes >= end {
                 return Appended::Some;
             }
