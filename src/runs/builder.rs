@@ -108,7 +108,8 @@ impl RunsBuilder {
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
     /// After that, the key is free. Clients that are still reading can read the rest, unless
-    /// [`max_memory`](Self::max_memory) evicts it.
+    /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten before
+    /// its handler calls [`Run::answer`](super::Run::answer), which then returns `404`.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age;
         self
