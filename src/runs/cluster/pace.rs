@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep_until};
 /// The time by which each command but renewals delays the pipelines after it.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum of this time for one pipeline.
-const MAX_TIME: Duration = Duration::from_millis(2);
+const MAX_TIME: Duration = Duration::from_millis(4);
 /// The time that can be saved up, so that a few commands delay nothing. It also makes up for timers,
 /// which fire up to a millisecond late.
 const MAX_SAVED: Duration = Duration::from_millis(1);
@@ -66,9 +66,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn few_events_go_out_at_once_and_many_share_pipelines() {
-        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 2.0), (1_000, 2.0)] {
+        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 4.0), (1_000, 4.0)] {
             let interval = interval(commands).await.as_secs_f64() * 1e3;
-            assert!((interval - milliseconds).abs() < 0.05, "{commands}: {interval} ms");
+            assert!((interval - milliseconds).abs() < 0.1, "{commands}: {interval} ms");
         }
     }
 }
