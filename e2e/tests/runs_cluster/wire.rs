@@ -1,12 +1,15 @@
 use std::net::SocketAddr;
 
 use tokio::{
-    io::copy_bidirectional,
+    io::copy_bidirectional_with_sizes,
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
 use crate::*;
+
+/// More than a pipeline, which Redis would otherwise receive in pieces.
+const BUFFER: usize = 256 * 1024;
 
 /// The connection of one process to Redis, which a test can break.
 pub(crate) struct Wire {
@@ -39,7 +42,7 @@ async fn accept(listener: TcpListener, redis: u16, is_cut: watch::Receiver<bool>
             let relaying = async {
                 let mut server = TcpStream::connect(("127.0.0.1", redis)).await.ok()?;
                 _ = (client.set_nodelay(true), server.set_nodelay(true));
-                copy_bidirectional(&mut client, &mut server).await.ok()
+                copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER).await.ok()
             };
             tokio::select! {
                 _ = is_cut.wait_for(|is_cut| *is_cut) => {}
