@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     command::{Append, Batch, EndMode, Renew, Sync, Trim},
     head,
+    lease::{Lease, Renewal},
     plan::Plan,
     run_id::RunId,
     timing::{UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
@@ -25,9 +26,6 @@ const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
 
-/// The number of renewals between two looks at the stream.
-const RENEWALS: u8 = 3;
-
 /// One run of this process, as the store has it.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
@@ -35,16 +33,13 @@ pub(crate) struct Export {
     pub(crate) is_marked: Arc<AtomicBool>,
     /// The time of its next command.
     pub(crate) due: Instant,
-    /// The time of the next renewal of the lease.
-    pub(super) beat_at: Instant,
+    pub(super) lease: Lease,
     /// The connection over which the state below was acknowledged, or 0.
     pub(super) connection: u64,
     /// The newest event in the store.
     pub(super) exported: u64,
     /// The number of entries in the store.
     pub(super) entries: u64,
-    /// The number of renewals since the last look at the stream.
-    pub(super) renewals: u8,
     pub(super) has_begun: bool,
     pub(super) needs_sync: bool,
     /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
@@ -87,11 +82,10 @@ impl Export {
             record,
             is_marked: Arc::default(),
             due: now + beat,
-            beat_at: now + beat,
+            lease: Lease::new(now + beat),
             connection: 0,
             exported: 0,
             entries: 0,
-            renewals: 0,
             has_begun: false,
             needs_sync: false,
             is_outdated: false,
@@ -116,7 +110,7 @@ impl Export {
 
     /// Returns whether such a client watched it before the connection broke.
     pub(super) fn was_watched(&self) -> bool {
-        self.watched_until.is_some_and(|until| until > self.beat_at)
+        self.watched_until.is_some_and(|until| until > self.lease.renew_at)
     }
 
     /// Returns when events that are new now are exported.
@@ -168,9 +162,8 @@ impl Export {
             plan.sync(&self.record, self.sync_command(is_new, phase, now));
             return;
         }
-        if now >= self.beat_at {
-            let looks = self.renewals >= RENEWALS;
-            self.renewals = if looks { 0 } else { self.renewals + 1 };
+        if let Some(renewal) = self.lease.next(now) {
+            let looks = renewal == Renewal::Look;
             plan.renew(Renew { run: self.run(), entries: looks.then_some(self.entries) });
         }
         self.plan_batches(plan, newest, now);

@@ -35,8 +35,8 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
-                self.renewals = 0;
-                self.set_beat(now, timing);
+                self.lease.looked();
+                self.lease.renewed(now, timing.beat);
                 // The store has lost the end that it had.
                 self.ended_until = None;
                 self.set_watched(now, watched);
@@ -67,18 +67,13 @@ impl Export {
         let now = Instant::now();
         match reply {
             RenewReply::Renewed { watched } => {
-                self.set_beat(now, timing);
+                self.lease.renewed(now, timing.beat);
                 // Its first client elsewhere needs what was not pushed.
                 self.needs_sync |= !watched.is_zero() && !self.is_watched(now);
                 self.set_watched(now, watched);
             }
             RenewReply::Unsure => self.needs_sync = true,
         }
-    }
-
-    fn set_beat(&mut self, now: Instant, timing: Timing) {
-        // Spread, so that runs that were renewed together are not for ever.
-        self.beat_at = now + timing.beat.mul_f64(0.875 + 0.25 * fastrand::f64());
     }
 
     fn set_watched(&mut self, now: Instant, watched: Duration) {
@@ -170,8 +165,10 @@ impl Export {
         match phase {
             Phase::Starting | Phase::Running if is_out_of_step || begins => now,
             Phase::Running if self.has_more => now,
-            Phase::Running if newest > self.exported => self.beat_at.min(self.export_at(now)),
-            Phase::Starting | Phase::Running => self.beat_at,
+            Phase::Running if newest > self.exported => {
+                self.lease.renew_at.min(self.export_at(now))
+            }
+            Phase::Starting | Phase::Running => self.lease.renew_at,
             Phase::Void | Phase::Ended(_) => now,
         }
     }

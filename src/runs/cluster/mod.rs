@@ -28,6 +28,7 @@ mod exports;
 mod head;
 pub(crate) mod inbox;
 mod key_locks;
+mod lease;
 #[cfg(test)]
 mod memory_store;
 mod mirror;

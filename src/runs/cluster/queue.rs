@@ -160,7 +160,9 @@ impl Queue {
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let exports = &self.exports;
         let is_renewal = |due: Instant, epoch: &Epoch| {
-            exports.get(epoch).is_some_and(|export| export.beat_at == due && !export.is_done())
+            exports
+                .get(epoch)
+                .is_some_and(|export| export.lease.renew_at == due && !export.is_done())
         };
         let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
         let early = early.filter(|(due, epoch)| *due > now && is_renewal(*due, epoch));
