@@ -6,6 +6,7 @@ use tokio::time::sleep;
 use super::rig::{assert_fails, assert_whole, key, read, send, soon, source, started, two};
 use crate::runs::{
     Outcome,
+    record::Phase,
     registry::{Claim, Purpose},
 };
 
@@ -47,6 +48,21 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
     sleep(Duration::from_millis(300)).await;
     assert!(source.is_closed(), "the source is dropped");
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+}
+
+/// It has no event whose export would find out that the store does not have its head.
+#[tokio::test(start_paused = true)]
+async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
+    let (one, other) = two().await;
+    let claim = one.runs.shared.claim(&key(), None, Purpose::Attach).await;
+    let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
+    one.store.delay_replies(Duration::from_millis(100));
+    // Its owner is told that it is watched.
+    let run = other.get().await.expect("a run");
+    sleep(Duration::from_millis(50)).await;
+    assert!(producer.begin(None));
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(run.record.phase(), Phase::Running);
 }
 
 /// The store tells its clients that another run has the key.
