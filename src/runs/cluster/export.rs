@@ -41,6 +41,8 @@ pub(crate) struct Export {
     /// The number of entries in the store.
     pub(super) entries: u64,
     pub(super) has_begun: bool,
+    /// Whether the last `Sync` had the head. The call may answer while it is under way.
+    pub(super) has_sent_head: bool,
     pub(super) needs_sync: bool,
     /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
     pub(super) is_outdated: bool,
@@ -87,6 +89,7 @@ impl Export {
             exported: 0,
             entries: 0,
             has_begun: false,
+            has_sent_head: false,
             needs_sync: false,
             is_outdated: false,
             restores: false,
@@ -159,7 +162,8 @@ impl Export {
         let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);
         let needs_sync = is_new || self.restores || self.needs_sync || begins;
         if needs_sync {
-            plan.sync(&self.record, self.sync_command(is_new, phase, now));
+            let sync = self.sync_command(is_new, phase, now);
+            plan.sync(&self.record, sync);
             return;
         }
         if let Some(renewal) = self.lease.next(now) {
@@ -183,8 +187,9 @@ impl Export {
         matches!(phase, Phase::Ended(_)) && self.record.newest() == 0
     }
 
-    fn sync_command(&self, is_new: bool, phase: Phase, now: Instant) -> Sync {
+    fn sync_command(&mut self, is_new: bool, phase: Phase, now: Instant) -> Sync {
         let has_head = phase != Phase::Starting && (self.has_begun || !self.is_failed_call(phase));
+        self.has_sent_head = has_head;
         Sync {
             run: self.run(),
             entries: (!is_new).then_some(self.entries),

@@ -26,7 +26,7 @@ impl Export {
                 Effect::None
             }
             SyncReply::InStep { newest, entries, watched } => {
-                self.has_begun = self.record.progress().0 != Phase::Starting;
+                self.has_begun = self.has_sent_head;
                 self.connection = connection;
                 self.exported = newest;
                 self.entries = entries;

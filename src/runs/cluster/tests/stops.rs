@@ -1,7 +1,10 @@
 use futures_util::FutureExt;
 
 use super::*;
-use crate::runs::registry::{Claim, Purpose};
+use crate::runs::{
+    record::Phase,
+    registry::{Claim, Purpose},
+};
 
 /// Its hint is lost, so its owner hears of the stop only by the next request.
 #[tokio::test(start_paused = true)]
@@ -40,6 +43,21 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
     sleep(Duration::from_millis(300)).await;
     assert!(source.is_closed(), "the source is dropped");
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+}
+
+/// It has no event whose export would find out that the store does not have its head.
+#[tokio::test(start_paused = true)]
+async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
+    let (one, other) = two().await;
+    let claim = one.runs.shared.claim(&key(), None, Purpose::Attach).await;
+    let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
+    one.store.delay_replies(Duration::from_millis(100));
+    // Its owner is told that it is watched.
+    let run = other.get().await.expect("a run");
+    sleep(Duration::from_millis(50)).await;
+    assert!(producer.begin(None));
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(run.record.phase(), Phase::Running);
 }
 
 /// The store tells its clients that another run has the key.
