@@ -1,3 +1,5 @@
+use std::mem::ManuallyDrop;
+
 use http::{HeaderMap, HeaderName, header::ACCEPT};
 
 use super::LAST_EVENT_ID;
@@ -15,13 +17,15 @@ pub(crate) struct HeaderScan {
 impl HeaderScan {
     #[inline]
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // The constant itself would be built and dropped for each request.
-        static NAME: HeaderName = LAST_EVENT_ID;
+        // The compiler knows a constant's kind of name, unlike that of a static, and drops it for
+        // each request unless told otherwise.
+        const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LAST_EVENT_ID);
+        let last_event_id = NAME;
         let mut scan = Self::default();
         for (name, value) in headers {
             if *name == ACCEPT {
                 scan.has_long_accept |= value.len() >= "text/event-stream".len();
-            } else if *name == NAME {
+            } else if *name == *last_event_id {
                 scan.has_last_event_id = true;
             }
         }

@@ -60,7 +60,8 @@ where
             self.config.insert_last_event_id(&mut request);
         }
         let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        // By a constant: without the code of a refusal, the compiler builds the future in its place.
+        // By a constant, so that other services have no code for a refusal. Each path that returns
+        // another variant of the future makes the compiler copy it once more.
         let in_flight = if S::Response::STREAMS {
             match InFlight::open(&self.config, &mut request, info) {
                 Ok(in_flight) => Some(in_flight),
@@ -77,11 +78,13 @@ where
         } else {
             None
         };
+        let future = self.inner.call(request);
+        // Cloned after the call, which would otherwise have to drop it when it panics.
         let completion = match in_flight {
             Some(in_flight) => Completion::InFlight(in_flight),
             None => Completion::Untracked { config: Arc::clone(&self.config), request: info },
         };
-        ResponseFuture::called(self.inner.call(request), completion)
+        ResponseFuture::called(future, completion)
     }
 }
 

@@ -51,7 +51,7 @@ async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
     let (one, other) = two().await;
     let claim = one.runs.shared.claim(&key(), None, Purpose::Attach).await;
     let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
-    one.store.delay_replies(Duration::from_millis(100));
+    one.store.faults().reply_delay = Duration::from_millis(100);
     // Its owner is told that it is watched.
     let run = other.get().await.expect("a run");
     sleep(Duration::from_millis(50)).await;
