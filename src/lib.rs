@@ -270,6 +270,7 @@ mod history;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod layer;
+mod lock;
 pub mod operating;
 mod options;
 #[cfg(feature = "redis")]

@@ -11,7 +11,7 @@ use crate::event::BYTE_ORDER_MARK;
 ///
 /// Only the end of each frame is read. If it is an empty line, the position is known at once;
 /// otherwise the lines are read backwards to the last one that determines it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
     line: LineKind,
@@ -28,24 +28,22 @@ pub(crate) struct Boundary {
 }
 
 /// The part of a byte order mark that the source has sent. A mark is legal only as the first bytes
-/// that a client receives. `matched` is the number of its bytes that have arrived.
-#[derive(Clone, Copy, Debug)]
-enum Start {
-    /// Neither the source nor the layer has sent a byte.
-    Empty,
-    /// The source sent the first byte, so its byte order mark passes.
-    Source { matched: u8 },
-    /// The layer sent the first byte, so a byte order mark of the source is held back, and dropped
-    /// once complete.
-    Layer { matched: u8 },
-    /// The source is past its first bytes.
-    Past,
+/// that a client receives.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    /// The number of its bytes that have arrived.
+    matched: u8,
+    /// Whether the layer has sent bytes before it, so that it is held back, and dropped once
+    /// complete.
+    is_held: bool,
+    /// Whether the source is past its first bytes.
+    is_past: bool,
 }
 
 impl Boundary {
     /// Creates the start of a stream whose bytes have a content coding.
-    pub(crate) const fn opaque() -> Self {
-        Self { is_opaque: true, ..Self::new() }
+    pub(crate) fn opaque() -> Self {
+        Self { is_opaque: true, ..Self::default() }
     }
 
     /// Returns whether the position within lines and events is unknown for good.
@@ -53,22 +51,11 @@ impl Boundary {
         self.is_opaque
     }
 
-    pub(crate) const fn new() -> Self {
-        Self {
-            line: LineKind::Empty,
-            in_event: false,
-            after_cr: false,
-            skip_lf: false,
-            start: Start::Empty,
-            is_opaque: false,
-        }
-    }
-
     /// Returns whether a comment or `retry` line can be written here: at every line start.
     pub(crate) fn at_line_start(&self) -> bool {
         !self.is_opaque
             && self.line == LineKind::Empty
-            && !matches!(self.start, Start::Source { matched: 1.. })
+            && (self.start.matched == 0 || self.start.is_held)
     }
 
     /// Returns whether an event can be written here: between the source's events.
@@ -79,8 +66,8 @@ impl Boundary {
     /// Records that the layer writes `lines` at this line start, and returns the bytes to send for
     /// them.
     pub(crate) fn interject(&mut self, lines: &Bytes) -> Bytes {
-        if let Start::Empty = self.start {
-            self.start = Start::Layer { matched: 0 };
+        if self.start.matched == 0 {
+            self.start.is_held = true;
         }
         if mem::take(&mut self.after_cr) {
             self.skip_lf = true;
@@ -101,14 +88,11 @@ impl Boundary {
                 frame.advance(1);
             }
         }
-        match self.start {
-            Start::Past => {
-                self.observe(&frame);
-                frame
-            }
-            Start::Empty => self.pass_start(frame, 0, false),
-            Start::Source { matched } => self.pass_start(frame, matched, false),
-            Start::Layer { matched } => self.pass_start(frame, matched, true),
+        if self.start.is_past {
+            self.observe(&frame);
+            frame
+        } else {
+            self.pass_start(frame)
         }
     }
 
@@ -129,9 +113,9 @@ impl Boundary {
         passed.freeze()
     }
 
-    /// Passes a frame that may contain the rest of a byte order mark. `matched` bytes of the mark
-    /// have arrived, and were held back if `is_held`.
-    fn pass_start(&mut self, frame: Bytes, matched: u8, is_held: bool) -> Bytes {
+    /// Passes a frame that may contain the rest of a byte order mark.
+    fn pass_start(&mut self, frame: Bytes) -> Bytes {
+        let Start { matched, is_held, .. } = self.start;
         let (before, awaited) =
             BYTE_ORDER_MARK.split_at_checked(usize::from(matched)).unwrap_or_default();
         let common = awaited.iter().zip(&frame).take_while(|(mark, byte)| mark == byte).count();
@@ -139,11 +123,10 @@ impl Boundary {
         // The sum is at most three.
         let matched = matched + common as u8;
         let (is_complete, is_undecided) = (common == awaited.len(), rest.is_empty());
-        self.start = match (is_complete || !is_undecided, is_held) {
-            (true, _) => Start::Past,
-            (false, true) => Start::Layer { matched },
-            (false, false) if matched == 0 => Start::Empty,
-            (false, false) => Start::Source { matched },
+        self.start = if is_complete || !is_undecided {
+            Start { is_past: true, ..Start::default() }
+        } else {
+            Start { matched, ..self.start }
         };
         if !is_complete && !is_undecided && matched > 0 {
             // These bytes were not a mark, so they begin the line. No known field begins with them.

@@ -31,19 +31,23 @@ pub(crate) struct Deadline {
     shutdown: Option<Pin<Box<Cancellation>>>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
+    /// The end of the stage, unless something else ends it.
+    until: Option<Instant>,
+    /// The reason for the end of the stream, if this ends it.
+    reason: CloseReason,
     client: Client,
     /// Whether all streams were closed. Their clients then return at random times.
     is_for_all: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The stream may continue, but not beyond `until`.
-    Open { until: Option<(Instant, CloseReason)> },
-    /// The stream must end at the next point between events, or at `give_up` if that is earlier.
-    Due { reason: CloseReason, give_up: Option<Instant> },
+    /// The stream may continue.
+    Open,
+    /// The stream must end at the next point between events.
+    Due,
     /// The stream must end now, even mid-event.
-    Overdue { reason: CloseReason },
+    Overdue,
 }
 
 /// The requirement of a [`Deadline`] on its stream.
@@ -74,7 +78,9 @@ impl Deadline {
             end_when: options.end_when().map(|token| Cancellation::of(token.child_token())),
             shutdown: None,
             sleep: None,
-            stage: Stage::Open { until: None },
+            stage: Stage::Open,
+            until: None,
+            reason: CloseReason::Expired,
             client,
             is_for_all: false,
         }
@@ -95,14 +101,12 @@ impl Deadline {
         }
         let mut this = before.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
         this.shutdown = shutdown.map(Cancellation::of);
-        let until = max_age.and_then(|age| Instant::now().checked_add(age));
-        let stage = Stage::Open { until: until.map(|until| (until, CloseReason::Expired)) };
         if max_age.is_some_and(|age| age.is_zero()) {
             // A timer would not elapse before the next millisecond.
-            this.stage = stage;
             this.advance(cx);
-        } else if until.is_some() {
-            this.enter(cx, stage);
+        } else {
+            let until = max_age.and_then(|age| Instant::now().checked_add(age));
+            this.enter(cx, Stage::Open, until);
         }
         Some(this)
     }
@@ -122,9 +126,9 @@ impl Deadline {
             self.advance(cx);
         }
         match self.stage {
-            Stage::Open { .. } => Verdict::Continue,
-            Stage::Due { reason, .. } => Verdict::EndBetweenEvents(reason),
-            Stage::Overdue { reason } => Verdict::EndNow(reason),
+            Stage::Open => Verdict::Continue,
+            Stage::Due => Verdict::EndBetweenEvents(self.reason),
+            Stage::Overdue => Verdict::EndNow(self.reason),
         }
     }
 
@@ -148,14 +152,10 @@ impl Deadline {
 
     /// Returns whether the program has closed the stream.
     pub(super) fn is_revoked(&self) -> bool {
-        let reason = match self.stage {
-            Stage::Open { .. } => None,
-            Stage::Due { reason, .. } | Stage::Overdue { reason } => Some(reason),
-        };
-        reason == Some(CloseReason::Revoked) || self.revocation().is_some()
+        self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
 
-    /// Returns how the program has closed the stream, until the stage shows it.
+    /// Returns how the program has closed the stream, until `reason` shows it.
     fn revocation(&self) -> Option<Revocation> {
         if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
             return Some(Revocation::Subject);
@@ -180,7 +180,7 @@ impl Deadline {
     /// Moves the deadline to the time at which the shutdown ends this stream.
     fn begin_drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
         self.shutdown = None;
-        if self.is_revoked() {
+        if self.is_revoked() || self.stage == Stage::Overdue {
             return;
         }
         let drain = options.drain();
@@ -194,16 +194,11 @@ impl Deadline {
         }
         // A stream that reaches its maximum age during the delay counts as drained, because its
         // client cannot reconnect to this server.
-        let stage = match self.stage {
-            Stage::Open { until } => {
-                let due = Instant::now().checked_add(delay);
-                let until = earlier(until.map(|(until, _)| until), due);
-                Stage::Open { until: until.map(|until| (until, CloseReason::Drained)) }
-            }
-            Stage::Due { give_up, .. } => Stage::Due { reason: CloseReason::Drained, give_up },
-            stage @ Stage::Overdue { .. } => stage,
-        };
-        self.enter(cx, stage);
+        self.reason = CloseReason::Drained;
+        if self.stage == Stage::Open {
+            let due = Instant::now().checked_add(delay);
+            self.enter(cx, Stage::Open, earlier(self.until, due));
+        }
     }
 
     /// Makes the stream end at the next point between events, or when the source's `patience` is
@@ -212,36 +207,27 @@ impl Deadline {
         // Without a runtime no timer can end the wait.
         let has_timer = Handle::try_current().is_ok();
         let patience = Instant::now().checked_add(patience).filter(|_| has_timer);
-        let give_up = match self.stage {
-            Stage::Due { give_up, .. } => earlier(give_up, patience),
-            Stage::Open { .. } => patience,
-            Stage::Overdue { .. } => return,
+        let until = match self.stage {
+            Stage::Open => patience,
+            Stage::Due => earlier(self.until, patience),
+            Stage::Overdue => return,
         };
-        self.enter(cx, Stage::Due { reason, give_up });
+        self.reason = reason;
+        self.enter(cx, Stage::Due, until);
     }
 
     /// Enters the stage that follows when the timer has elapsed.
     fn advance(&mut self, cx: &mut Context<'_>) {
-        let next = match self.stage {
-            Stage::Open { until: Some((_, reason)) } => {
-                let give_up = Instant::now().checked_add(PATIENCE);
-                Stage::Due { reason, give_up }
-            }
-            Stage::Due { reason, .. } => Stage::Overdue { reason },
-            stage => stage,
-        };
-        self.enter(cx, next);
+        match self.stage {
+            Stage::Open => self.enter(cx, Stage::Due, Instant::now().checked_add(PATIENCE)),
+            Stage::Due | Stage::Overdue => self.enter(cx, Stage::Overdue, None),
+        }
     }
 
     /// Enters `stage` and sets the timer for its end.
-    fn enter(&mut self, cx: &mut Context<'_>, stage: Stage) {
-        self.stage = stage;
-        let deadline = match stage {
-            Stage::Overdue { .. } => None,
-            Stage::Open { until } => until.map(|(until, _)| until),
-            Stage::Due { give_up, .. } => give_up,
-        };
-        let Some(deadline) = deadline else {
+    fn enter(&mut self, cx: &mut Context<'_>, stage: Stage, until: Option<Instant>) {
+        (self.stage, self.until) = (stage, until);
+        let Some(until) = until else {
             self.sleep = None;
             return;
         };
@@ -249,7 +235,7 @@ impl Deadline {
             warn!("no time limit: the event stream is not polled within a tokio runtime");
             return;
         }
-        self.sleep = is_within_reach(deadline).then(|| Box::pin(sleep_until(deadline)));
+        self.sleep = is_within_reach(until).then(|| Box::pin(sleep_until(until)));
         if let Some(sleep) = &mut self.sleep {
             // A timer is registered by its first poll.
             _ = pin!(coop::unconstrained(sleep)).poll(cx);

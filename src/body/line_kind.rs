@@ -1,6 +1,7 @@
 /// The kind of a line, which its first bytes determine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum LineKind {
+    #[default]
     Empty,
     /// The line so far is a prefix of the word `retry`, of this length.
     RetryPrefix(u8),

@@ -80,10 +80,7 @@ pin_project! {
     }
 }
 
-impl<B> MessageStream<B>
-where
-    B: Body,
-{
+impl<B: Body> MessageStream<B> {
     /// Creates a stream of the messages in `body`, which may be up to 1 MiB each.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
@@ -175,36 +172,28 @@ where
     }
 }
 
-impl<B> MessageStream<B>
-where
-    B: Body<Error: Into<BoxError>>,
-{
+impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
     /// Reads frames until one has data, which it keeps. Returns `None` at the end of the body.
     fn poll_data(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
             ready!(CoopBudget::poll_ready(cx));
-            let Poll::Ready(frame) = body.poll_frame(cx) else {
+            let Poll::Ready(frame) = body.poll_frame(cx).map_err(Into::<BoxError>::into)? else {
                 let Some(silence) = this.silence else { return Poll::Pending };
                 return silence.poll_exceeded(cx).map(|error| Some(Err(error)));
             };
-            let data = match frame {
-                Some(Ok(frame)) => frame.into_data().ok().filter(Buf::has_remaining),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None => break,
+            let Some(frame) = frame else { break };
+            let Some(data) = frame.into_data().ok().filter(Buf::has_remaining) else {
+                ready!(this.budget.poll_empty(cx));
+                continue;
             };
-            match data {
-                Some(data) => {
-                    if let Some(silence) = this.silence {
-                        silence.end();
-                    }
-                    // Decoding many comments would otherwise be free.
-                    this.budget.spend(cx, data.remaining());
-                    *this.data = Some(data);
-                    return Poll::Ready(Some(Ok(())));
-                }
-                None => ready!(this.budget.poll_empty(cx)),
+            if let Some(silence) = this.silence {
+                silence.end();
             }
+            // Decoding many comments would otherwise be free.
+            this.budget.spend(cx, data.remaining());
+            *this.data = Some(data);
+            return Poll::Ready(Some(Ok(())));
         }
         Poll::Ready(None)
     }
@@ -214,19 +203,9 @@ where
         let text = format!("event stream ended without {terminator:?}");
         Some(io::Error::new(io::ErrorKind::UnexpectedEof, text).into())
     }
-
-    /// Drops the body, so that the stream has ended.
-    fn end(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        *this.data = None;
-        this.body.set(None);
-    }
 }
 
-impl<B> Stream for MessageStream<B>
-where
-    B: Body<Error: Into<BoxError>>,
-{
+impl<B: Body<Error: Into<BoxError>>> Stream for MessageStream<B> {
     type Item = Result<Message, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -251,16 +230,16 @@ where
                 }
                 Err(error) => Some(Err(error)),
             };
-            self.end();
+            // The stream has ended.
+            let mut this = self.project();
+            *this.data = None;
+            this.body.set(None);
             return Poll::Ready(last);
         }
     }
 }
 
-impl<B> fmt::Debug for MessageStream<B>
-where
-    B: Body,
-{
+impl<B: Body> fmt::Debug for MessageStream<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageStream")
             .field("body", &format_args!("{}", type_name::<B>()))

@@ -3,6 +3,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::event::whole_milliseconds;
 #[cfg(tower_sse_simulation)]
 use crate::simulation::now;
 
@@ -23,6 +24,7 @@ pub(crate) struct Epoch {
 
 const RANDOM_BITS: u32 = 20;
 const RADIX: u64 = 36;
+const DIGITS: &[u8; RADIX as usize] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// The number of digits of `u64::MAX` in this radix.
 const MAX_DIGITS: usize = 13;
 /// The number of random bits of a unique epoch.
@@ -117,30 +119,32 @@ fn now() -> SystemTime {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = Vec::with_capacity(UNIQUE_DIGITS);
-        let mut number = self.number();
-        // Numbers of two words are slow to divide.
-        while number > u128::from(u64::MAX) {
-            digits.push(digit((number % u128::from(RADIX)) as u64));
-            number /= u128::from(RADIX);
+        let mut digits = [0; UNIQUE_DIGITS];
+        let (mut rest, mut count) = (self.number(), 0);
+        for place in digits.iter_mut().rev() {
+            // Numbers of two words are slow to divide.
+            let digit = match u64::try_from(rest) {
+                Ok(low) => low % RADIX,
+                Err(_) => (rest % u128::from(RADIX)) as u64,
+            };
+            rest = match u64::try_from(rest) {
+                Ok(low) => u128::from(low / RADIX),
+                Err(_) => rest / u128::from(RADIX),
+            };
+            *place = DIGITS.get(digit as usize).copied().unwrap_or(b'0');
+            count += 1;
+            if rest == 0 {
+                break;
+            }
         }
-        let mut rest = number as u64;
-        while rest > 0 || digits.is_empty() {
-            digits.push(digit(rest % RADIX));
-            rest /= RADIX;
-        }
-        digits.into_iter().rev().try_for_each(|digit| fmt::Write::write_char(f, digit))
+        let text = digits.get(UNIQUE_DIGITS - count..).unwrap_or_default();
+        f.write_str(std::str::from_utf8(text).unwrap_or_default())
     }
-}
-
-fn digit(value: u64) -> char {
-    char::from_digit(value as u32, RADIX as u32).unwrap_or('0')
 }
 
 /// Returns the milliseconds since 1970.
 fn milliseconds() -> u64 {
-    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    whole_milliseconds(now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -33,19 +33,12 @@ pub(super) struct Frames {
     last_examined: Option<FrameKey>,
 }
 
-/// The block of a frame, and which of its events the frame contains. Keys sort by block, the oldest
-/// first.
+/// The block of a frame, and the offsets of the part that the frame contains. `None` are all events
+/// of the block that the log kept when the frame was assembled. Keys sort by block, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     block: u64,
-    part: Part,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    /// All events of the block that the log kept when the frame was assembled.
-    Whole,
-    Range(u64, u64),
+    part: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -67,11 +60,11 @@ impl AsRef<[u8]> for Owner {
 
 impl FrameKey {
     pub(super) const fn whole(block: u64) -> Self {
-        Self { block, part: Part::Whole }
+        Self { block, part: None }
     }
 
     pub(super) const fn range(block: u64, range: &Range<u64>) -> Self {
-        Self { block, part: Part::Range(range.start, range.end) }
+        Self { block, part: Some((range.start, range.end)) }
     }
 }
 

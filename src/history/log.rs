@@ -56,8 +56,9 @@ pub(crate) struct Log {
     /// The offset at which the next small event starts. Offsets count the bytes of all appended
     /// events, and the padding around large ones, which align with blocks.
     pub(super) end: u64,
-    pub(super) evicted: Evicted,
-    pub(super) evicted_events: u64,
+    pub(crate) evicted: Evicted,
+    /// The number of events that were evicted.
+    pub(crate) evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
 }
@@ -110,11 +111,6 @@ impl Log {
         self.entries.len()
     }
 
-    /// Returns the number of events that were evicted.
-    pub(crate) const fn evicted_events(&self) -> u64 {
-        self.evicted_events
-    }
-
     /// Returns the memory of the topic. A topic without events counts as 0, because only
     /// subscribers keep it alive.
     pub(super) fn memory(&self) -> usize {
@@ -129,10 +125,6 @@ impl Log {
 
     pub(super) fn update_memory(&mut self) {
         self.memory.set(self.memory());
-    }
-
-    pub(crate) const fn evicted(&self) -> Evicted {
-        self.evicted
     }
 
     /// Appends an event, and evicts the oldest events until all limits are met at the time `now`.
@@ -188,14 +180,16 @@ impl Log {
         if first.bytes.len() >= max || from + 1 == self.entries.len() {
             return Some((first.sequence, first.sequence, first.bytes.clone()));
         }
-        let (mut last, mut bytes) = (first.sequence, Vec::new());
+        let (mut last, mut count, mut len) = (first.sequence, 0, 0);
         for entry in self.entries.range(from..) {
-            if !bytes.is_empty() && bytes.len() + entry.bytes.len() > max {
+            if count > 0 && len + entry.bytes.len() > max {
                 break;
             }
-            bytes.extend_from_slice(&entry.bytes);
-            last = entry.sequence;
+            (last, count, len) = (entry.sequence, count + 1, len + entry.bytes.len());
         }
+        let mut bytes = Vec::with_capacity(len);
+        let entries = self.entries.range(from..).take(count);
+        entries.for_each(|entry| bytes.extend_from_slice(&entry.bytes));
         Some((first.sequence, last, bytes.into()))
     }
 

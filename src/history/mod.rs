@@ -7,7 +7,7 @@
 //!   last event ids.
 //! - [`Waiters`] has the wakers of the subscribers that wait for the next event.
 //!
-//! This module depends only on `callback`, `event` and `LastEventId`, never on its users.
+//! This module depends only on `callback`, `event`, `lock` and `LastEventId`, never on its users.
 
 mod batch;
 mod deferred_drops;

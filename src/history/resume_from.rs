@@ -40,18 +40,11 @@ impl ResumeFrom {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
             return Self::FirstVisit;
         };
-        let parsed = id
-            .split_once('-')
-            .and_then(|(epoch, rest)| Some((Epoch::parse(epoch)?, parse_sequence(rest), rest)));
-        match parsed {
-            Some((parsed, Some(sequence), _)) if parsed == epoch => {
-                if sequence <= newest {
-                    Self::Seen(sequence)
-                } else {
-                    Self::Unknown(UnknownId::Malformed)
-                }
-            }
-            Some((_, Some(_), _)) => Self::Unknown(UnknownId::Foreign),
+        let parts = id.split_once('-');
+        let parts = parts.and_then(|(text, rest)| Some((Epoch::parse(text)? == epoch, rest)));
+        match parts.map(|(is_own, rest)| (is_own, parse_sequence(rest), rest)) {
+            Some((true, Some(sequence), _)) if sequence <= newest => Self::Seen(sequence),
+            Some((false, Some(_), _)) => Self::Unknown(UnknownId::Foreign),
             Some((_, None, rest)) if is_vector(rest) => Self::Unknown(UnknownId::Foreign),
             _ => Self::Unknown(UnknownId::Malformed),
         }

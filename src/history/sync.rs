@@ -1,9 +1,12 @@
 //! Locks and atomics. Under loom they are loom's, so that its models run the production code.
 
 #[cfg(not(tower_sse_loom))]
-pub(crate) use std::sync::{
-    Mutex, MutexGuard, RwLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+pub(crate) use {
+    crate::lock::lock,
+    std::sync::{
+        Mutex, MutexGuard, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 #[cfg(tower_sse_loom)]
@@ -12,10 +15,7 @@ pub(crate) use loom::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use std::sync::PoisonError;
-
-/// Locks a mutex and ignores poisoning. No user code runs under the lock, so the data is
-/// consistent.
+#[cfg(tower_sse_loom)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -34,35 +34,22 @@ impl HubState {
         event: &Event,
         is_last: bool,
     ) -> Result<Receipt, PublishError> {
-        match self.append(name, event, is_last, None) {
-            Ok((sequence, subscribers)) => {
-                Ok(Receipt { position: self.position(sequence), subscribers })
-            }
-            Err(NotAppended::Ended) => Err(PublishError::Ended),
+        self.append(name, event, is_last, None).map_err(|error| match error {
+            NotAppended::Ended => PublishError::Ended,
             // The next sequence number is never stale.
-            Err(NotAppended::Closed | NotAppended::Stale) => Err(PublishError::Closed),
-        }
+            NotAppended::Closed | NotAppended::Stale => PublishError::Closed,
+        })
     }
 
-    /// Appends an event that came from a broker.
-    pub(crate) fn receive(
-        &self,
-        arrival: Arrival,
-        name: &str,
-        event: &Event,
-    ) -> Result<(), NotAppended> {
-        self.append(name, event, arrival.is_last, Some(arrival)).map(drop)
-    }
-
-    /// Appends an event to its topic. Returns its sequence number, and the number of the topic's
-    /// subscribers.
-    fn append(
+    /// Appends an event to its topic. `arrival` is what a broker knows of an event that came from
+    /// it.
+    pub(crate) fn append(
         &self,
         name: &str,
         event: &Event,
         is_last: bool,
         arrival: Option<Arrival>,
-    ) -> Result<(u64, usize), NotAppended> {
+    ) -> Result<Receipt, NotAppended> {
         if self.is_closed() {
             return Err(NotAppended::Closed);
         }
@@ -74,7 +61,7 @@ impl HubState {
             arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
         let mut drops = DeferredDrops::default();
         let appended = self.change_topic(name, |topic, state| {
-            if state.end().is_some_and(|end| at < end.free_at) {
+            if state.end.as_ref().is_some_and(|end| at < end.free_at) {
                 return Err(self.drop_ended(assigned));
             }
             self.commit(topic, assigned).map(|sequence| {
@@ -89,7 +76,7 @@ impl HubState {
         let (sequence, subscribers, waiters) = appended?;
         waiters.wake();
         self.topics.evict(now, &mut drops);
-        Ok((sequence, subscribers))
+        Ok(Receipt { position: self.position(sequence), subscribers })
     }
 
     /// Returns the end of a topic whose last event was published at this time, by the clock of this

@@ -114,7 +114,7 @@ impl HubBuilder {
     /// Returns the hub.
     #[must_use]
     pub fn build(self) -> Hub {
-        Hub::of(self.shared(Epoch::now(), None))
+        Hub { shared: self.shared(Epoch::now(), None) }
     }
 
     /// Connects to a broker, as [`Hub::connect`] does, and returns the hub.
@@ -135,10 +135,10 @@ impl HubBuilder {
         let link = Link::new(closed.clone());
         let shared = self.shared(Epoch::of_name(&broker.name()), Some(link));
         let publisher = broker.start(Feed::new(&shared, closed, max_age)).await?;
-        if let Some(link) = shared.link() {
+        if let Some(link) = &shared.link {
             link.set_publisher(Box::new(publisher));
         }
-        Ok(Hub::of(shared))
+        Ok(Hub { shared })
     }
 
     fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<HubState> {

@@ -11,7 +11,7 @@ use crate::event::EventId;
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
 pub struct Hub {
-    pub(super) shared: Arc<HubState>,
+    pub(crate) shared: Arc<HubState>,
 }
 
 impl Hub {
@@ -25,14 +25,6 @@ impl Hub {
     /// Returns a builder for a hub with other limits.
     pub const fn builder() -> HubBuilder {
         HubBuilder::new()
-    }
-
-    pub(crate) const fn of(shared: Arc<HubState>) -> Self {
-        Self { shared }
-    }
-
-    pub(crate) const fn shared(&self) -> &Arc<HubState> {
-        &self.shared
     }
 
     /// Connects to a broker and returns a hub. An event published in one process reaches the

@@ -66,7 +66,8 @@ impl Hub {
     ///   stream.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
     ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
-    ///   begins the topic anew. With a broker, all processes need the same value.
+    ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
+    ///   next one. With a broker, all processes need the same value.
     /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
     ///   ended in the last 10 seconds.
     ///
@@ -114,7 +115,7 @@ impl Hub {
         E: TryInto<Event, Error: Into<BoxError>>,
     {
         let event = publishable(event)?;
-        if let Some(link) = self.shared.link() {
+        if let Some(link) = &self.shared.link {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
         }
@@ -126,7 +127,7 @@ impl Hub {
         E: TryInto<Event, Error: Into<BoxError>>,
     {
         let event = publishable(event)?;
-        let Some(link) = self.shared.link() else {
+        let Some(link) = &self.shared.link else {
             return self.shared.publish(topic, &event, is_last);
         };
         if self.shared.is_closed() {

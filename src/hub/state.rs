@@ -38,7 +38,7 @@ pub(crate) struct HubState {
     pub(super) newest: Mutex<u64>,
     started: Instant,
     /// The connection to a broker, if the hub has one.
-    link: Option<Link>,
+    pub(crate) link: Option<Link>,
     /// The number of gaps that were sent. A std atomic even under loom, because the models do not
     /// depend on its ordering.
     gaps: std::sync::atomic::AtomicU64,
@@ -51,7 +51,7 @@ impl HubState {
             id_prefix: format!("{epoch}-"),
             topics,
             committed: AtomicU64::new(0),
-            losses: Losses::new(),
+            losses: Losses::default(),
             closed: AtomicBool::new(false),
             newest: Mutex::default(),
             started: Instant::now(),
@@ -66,10 +66,6 @@ impl HubState {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Acquire)
-    }
-
-    pub(crate) const fn link(&self) -> Option<&Link> {
-        self.link.as_ref()
     }
 
     pub(crate) const fn position(&self, sequence: u64) -> Position {
@@ -121,7 +117,7 @@ impl HubState {
             self.closed.store(true, Release);
         }
         if let Some(link) = &self.link {
-            link.close();
+            link.closed.cancel();
             link.arrivals.arrived(u64::MAX);
         }
         self.wake_all();

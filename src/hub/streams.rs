@@ -47,8 +47,7 @@ impl Streams {
         let relay = HubRelay { hub: hub.clone(), topic, origin: origin.clone() };
         let (streams, followed) = Followed::relayed_by(Arc::new(relay));
         tokio::spawn(async move {
-            let follower = Follower { followed: &followed, origin };
-            followed.while_they_exist(follower.follow(closes)).await;
+            followed.while_they_exist(follow(&followed, &origin, closes)).await;
         });
         streams
     }
@@ -78,32 +77,15 @@ impl Relay for HubRelay {
 }
 
 /// Closes the streams of this process as other processes say.
-struct Follower<'s> {
-    followed: &'s Followed,
-    /// The origin of this process, whose own closes are skipped: a client may have returned since.
-    origin: String,
-}
-
-impl Follower<'_> {
-    async fn follow(self, mut closes: Messages) {
-        while let Some(close) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
-            self.obey(&close);
-        }
-    }
-
-    fn obey(&self, message: &Message) {
-        let Some(Close { origin, subject, kept }) = Close::of(message) else {
+async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
+    while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
+        match Close::of(&message) {
             // A gap, or a close that only newer versions know.
-            self.followed.close_all();
-            return;
-        };
-        if origin == self.origin {
-            return;
+            None => followed.close_all(),
+            // A close of this process, since which a client may have returned.
+            Some(close) if close.origin == origin => {}
+            Some(close) => followed.close(close.closing()),
         }
-        self.followed.close(match &kept {
-            None => Closing::Subject(&subject),
-            Some(kept) => Closing::Except(&subject, kept),
-        });
     }
 }
 
@@ -141,6 +123,13 @@ impl<'m> Close<'m> {
         let subject = decode(subject)?;
         (message.event == NAME).then_some(Self { origin, subject, kept })
     }
+
+    fn closing(&self) -> Closing<'_> {
+        match &self.kept {
+            None => Closing::Subject(&self.subject),
+            Some(kept) => Closing::Except(&self.subject, kept),
+        }
+    }
 }
 
 fn decode(line: &str) -> Option<Cow<'_, str>> {
@@ -154,17 +143,13 @@ mod tests {
     #[test]
     fn every_subject_survives_the_topic() {
         for subject in ["user:42", "", "a\nb", "\r\n", "100%25", "é\0\u{2028}", " a "] {
-            for kept in [None, Some(subject), Some("session:a")] {
-                let closing = match kept {
-                    None => Closing::Subject(subject),
-                    Some(kept) => Closing::Except(subject, kept),
-                };
+            let except = |kept| Closing::Except(subject, kept);
+            for closing in [Closing::Subject(subject), except(subject), except("session:a")] {
                 let encoded = crate::event::Encoded::from(encode("0f", closing));
                 let mut bytes = bytes::Bytes::from(encoded);
                 let message = crate::event::Decoder::new().decode(&mut bytes).unwrap().unwrap();
                 let close = Close::of(&message).unwrap();
-                assert_eq!((close.origin, &*close.subject), ("0f", subject));
-                assert_eq!(close.kept.as_deref(), kept);
+                assert_eq!((close.origin, close.closing()), ("0f", closing));
             }
         }
     }

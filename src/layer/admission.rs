@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
+use super::{Config, Handled, NotOpened, RequestInfo, Tracked};
 use crate::{
     BoxError,
     body::{EventStream, Shutdown, SseBody, StreamRecord},
@@ -27,15 +27,17 @@ pub(super) struct Admission<'c> {
 }
 
 impl<'c> Admission<'c> {
-    pub(super) fn new(
+    #[inline]
+    pub(super) fn new(config: &'c Config, request: RequestInfo) -> Self {
+        Self::of_tracked(config, request, None, None)
+    }
+
+    pub(super) fn of_tracked(
         config: &'c Config,
         request: RequestInfo,
-        in_flight: Option<Box<InFlight>>,
+        tracked: Option<Tracked>,
+        subjects: Option<Subjects>,
     ) -> Self {
-        let (tracked, subjects) = match in_flight {
-            Some(in_flight) => (in_flight.tracked, in_flight.subjects),
-            None => (None, None),
-        };
         Self { config, request, tracked, subjects }
     }
 

@@ -21,44 +21,44 @@ pin_project! {
     /// The response future of [`SseService`](crate::SseService).
     pub struct ResponseFuture<F, M = marker::Http> {
         #[pin]
-        inner: Inner<F>,
-        config: Arc<Config>,
-        request_info: RequestInfo,
+        state: State<F>,
         // The compiler infers `M` at the layer, so each type between has to pass it on.
         kind: PhantomData<fn() -> M>,
     }
 }
 
 pin_project! {
-    #[project = InnerProj]
-    enum Inner<F> {
+    #[project = StateProj]
+    enum State<F> {
         Called {
             #[pin]
             future: F,
-            // Boxed, because most responses have none.
-            in_flight: Option<Box<InFlight>>,
+            completion: Completion,
         },
         // The inner service was not called.
-        NotOpened { reason: NotOpened },
+        NotOpened { reason: NotOpened, config: Arc<Config>, request: RequestInfo },
     }
 }
 
+/// What completes the response of a called service.
+// Two words, because futures are moved several times before they are polled.
+pub(super) enum Completion {
+    Untracked { config: Arc<Config>, request: RequestInfo },
+    InFlight(Box<InFlight>),
+}
+
 impl<F, M> ResponseFuture<F, M> {
-    pub(super) const fn new(
-        future: F,
-        config: Arc<Config>,
-        request_info: RequestInfo,
-        in_flight: Option<Box<InFlight>>,
-    ) -> Self {
-        Self { inner: Inner::Called { future, in_flight }, config, request_info, kind: PhantomData }
+    #[inline]
+    pub(super) const fn called(future: F, completion: Completion) -> Self {
+        Self { state: State::Called { future, completion }, kind: PhantomData }
     }
 
     pub(super) const fn not_opened(
         reason: NotOpened,
         config: Arc<Config>,
-        request_info: RequestInfo,
+        request: RequestInfo,
     ) -> Self {
-        Self { inner: Inner::NotOpened { reason }, config, request_info, kind: PhantomData }
+        Self { state: State::NotOpened { reason, config, request }, kind: PhantomData }
     }
 }
 
@@ -71,25 +71,23 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (future, in_flight) = match this.inner.project() {
-            InnerProj::Called { future, in_flight } => (future, in_flight),
-            InnerProj::NotOpened { reason } => {
-                let response = Response::new(());
-                let response = reason.answer(this.config, *this.request_info, response);
-                return Poll::Ready(Ok(response));
+        let (future, completion) = match self.project().state.project() {
+            StateProj::Called { future, completion } => (future, completion),
+            StateProj::NotOpened { reason, config, request } => {
+                return Poll::Ready(Ok(reason.answer(config, *request, Response::new(()))));
             }
         };
-        if in_flight.is_some() {
-            return poll_in_flight(future, in_flight, this.config, *this.request_info, cx);
-        }
+        let (config, request) = match completion {
+            Completion::Untracked { config, request } => (config, *request),
+            Completion::InFlight(in_flight) => return poll_in_flight(future, in_flight, cx),
+        };
         match within_layer(|| future.poll(cx)) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(response)) => {
                 let response = response.into_sse();
                 if headers::is_event_stream(response.status(), response.headers()) {
-                    let admission = Admission::new(this.config, *this.request_info, None);
+                    let admission = Admission::new(config, request);
                     return Poll::Ready(Ok(admission.complete(response)));
                 }
                 Poll::Ready(Ok(response.map(SseBody::pass_through)))
@@ -103,30 +101,18 @@ where
 #[cold]
 fn poll_in_flight<F, M, R, E>(
     future: Pin<&mut F>,
-    in_flight: &mut Option<Box<InFlight>>,
-    config: &Config,
-    request_info: RequestInfo,
+    in_flight: &mut InFlight,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<SseBody<R::Body>>, E>>
 where
     F: Future<Output = Result<R, E>>,
     R: IntoSse<M>,
 {
-    let poll = || within_layer(|| future.poll(cx));
-    let result = ready!(match in_flight {
-        Some(in_flight) => in_flight.noting_panic(poll),
-        None => poll(),
-    });
-    let in_flight = in_flight.take();
+    let result = ready!(in_flight.noting_panic(|| within_layer(|| future.poll(cx))));
     Poll::Ready(match result {
-        Ok(response) => {
-            let admission = Admission::new(config, request_info, in_flight);
-            Ok(admission.complete(response.into_sse()))
-        }
+        Ok(response) => Ok(in_flight.admission().complete(response.into_sse())),
         Err(error) => {
-            if let Some(in_flight) = in_flight {
-                in_flight.end(CloseReason::Failed);
-            }
+            in_flight.end(CloseReason::Failed);
             Err(error)
         }
     })
@@ -135,5 +121,18 @@ where
 impl<F, M> fmt::Debug for ResponseFuture<F, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::ResponseFuture;
+
+    #[test]
+    fn the_future_is_two_words_larger_than_that_of_the_service() {
+        type Inner = [usize; 30];
+        assert_eq!(size_of::<ResponseFuture<Inner>>(), size_of::<Inner>() + 2 * size_of::<usize>());
     }
 }

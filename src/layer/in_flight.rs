@@ -1,17 +1,21 @@
+use std::sync::Arc;
+
 use http::Request;
 
-use super::{Config, NotOpened, RequestInfo};
+use super::{Admission, Config, NotOpened, RequestInfo};
 use crate::{
     body::StreamRecord,
     connection::{CloseReason, Disconnect, DisconnectGuard},
     streams::Subjects,
 };
 
-/// What belongs to a response whose head is awaited.
+/// What belongs to a response that is tracked or has subjects, while its head is awaited.
 pub(super) struct InFlight {
-    pub(super) tracked: Option<Tracked>,
+    config: Arc<Config>,
+    request: RequestInfo,
+    tracked: Option<Tracked>,
     /// The subjects of its stream, if it opens one.
-    pub(super) subjects: Option<Subjects>,
+    subjects: Option<Subjects>,
 }
 
 /// A tracked response. Each variant holds what its end is reported to.
@@ -25,35 +29,50 @@ pub(super) enum Tracked {
 
 impl InFlight {
     /// Starts tracking the response to a request, unless an outer layer tracks it, and takes the
-    /// subjects of the request. If the service returns bare streams, this also opens or refuses the
-    /// stream.
+    /// subjects of the request.
     #[cold]
     pub(super) fn track<B>(
-        config: &Config,
+        config: &Arc<Config>,
         request: &mut Request<B>,
         info: RequestInfo,
-        returns_streams: bool,
-    ) -> Result<Option<Box<Self>>, NotOpened> {
-        let permit = if returns_streams { config.admit(info)? } else { None };
-        let subjects = match &config.streams {
-            Some(streams) => Some(streams.subjects_of(request)),
-            None => request.extensions().get().cloned(),
-        };
-        let is_tracked = returns_streams || config.track_disconnects;
-        let guard = if !is_tracked || request.extensions().get::<Disconnect>().is_some() {
-            None
-        } else {
-            let disconnect = Disconnect::new();
-            request.extensions_mut().insert(disconnect.clone());
-            Some(DisconnectGuard::new(disconnect))
-        };
-        let tracked = if returns_streams && !info.is_head {
-            Some(Tracked::Stream(config.open(&config.options, permit, guard)))
-        } else {
-            guard.map(Tracked::Disconnect)
-        };
+    ) -> Option<Box<Self>> {
+        let subjects = config.subjects_of(request);
+        let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
+        let tracked = guard.map(Tracked::Disconnect);
         let is_empty = tracked.is_none() && subjects.is_none();
-        Ok((!is_empty).then(|| Box::new(Self { tracked, subjects })))
+        (!is_empty).then(|| Self::boxed(config, info, tracked, subjects))
+    }
+
+    /// Opens or refuses the stream that the service will return.
+    pub(super) fn open<B>(
+        config: &Arc<Config>,
+        request: &mut Request<B>,
+        info: RequestInfo,
+    ) -> Result<Box<Self>, NotOpened> {
+        let permit = config.admit(info)?;
+        let subjects = config.subjects_of(request);
+        let guard = insert_disconnect(request);
+        let tracked = if info.is_head {
+            guard.map(Tracked::Disconnect)
+        } else {
+            Some(Tracked::Stream(config.open(&config.options, permit, guard)))
+        };
+        Ok(Self::boxed(config, info, tracked, subjects))
+    }
+
+    fn boxed(
+        config: &Arc<Config>,
+        request: RequestInfo,
+        tracked: Option<Tracked>,
+        subjects: Option<Subjects>,
+    ) -> Box<Self> {
+        Box::new(Self { config: Arc::clone(config), request, tracked, subjects })
+    }
+
+    /// Returns the decision on the response, which takes over what is tracked.
+    pub(super) fn admission(&mut self) -> Admission<'_> {
+        let (tracked, subjects) = (self.tracked.take(), self.subjects.take());
+        Admission::of_tracked(&self.config, self.request, tracked, subjects)
     }
 
     /// Polls the inner service's future with `call`. If it panics, the reason becomes
@@ -67,8 +86,8 @@ impl InFlight {
     }
 
     /// Ends the response with this reason.
-    pub(super) fn end(self, reason: CloseReason) {
-        if let Some(tracked) = self.tracked {
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        if let Some(tracked) = self.tracked.take() {
             tracked.end(reason);
         }
     }
@@ -80,6 +99,25 @@ impl Tracked {
         match self {
             Self::Disconnect(mut guard) => guard.set_reason(reason),
             Self::Stream(mut record) => record.set_reason(reason),
+        }
+    }
+}
+
+/// Inserts a `Disconnect` into a request, unless it has one of an outer layer.
+fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
+    if request.extensions().get::<Disconnect>().is_some() {
+        return None;
+    }
+    let disconnect = Disconnect::new();
+    request.extensions_mut().insert(disconnect.clone());
+    Some(DisconnectGuard::new(disconnect))
+}
+
+impl Config {
+    fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Subjects> {
+        match &self.streams {
+            Some(streams) => Some(streams.subjects_of(request)),
+            None => request.extensions().get().cloned(),
         }
     }
 }

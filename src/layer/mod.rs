@@ -34,6 +34,7 @@ pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 use self::{
     admission::Admission,
     config::Config,
+    future::Completion,
     handled::Handled,
     in_flight::{InFlight, Tracked},
     not_opened::NotOpened,

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
+use super::{Completion, Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
 use crate::{body::SseBody, connection::HeaderScan, streams::Subjects};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
@@ -60,20 +60,28 @@ where
             self.config.insert_last_event_id(&mut request);
         }
         let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        let is_tracked = S::Response::STREAMS
-            || self.config.track_disconnects
-            || self.config.streams.is_some()
-            || request.extensions().get::<Subjects>().is_some();
-        let config = Arc::clone(&self.config);
-        let in_flight = if is_tracked {
-            match InFlight::track(&config, &mut request, info, S::Response::STREAMS) {
-                Ok(in_flight) => in_flight,
-                Err(reason) => return ResponseFuture::not_opened(reason, config, info),
+        // By a constant: without the code of a refusal, the compiler builds the future in its place.
+        let in_flight = if S::Response::STREAMS {
+            match InFlight::open(&self.config, &mut request, info) {
+                Ok(in_flight) => Some(in_flight),
+                Err(reason) => {
+                    let config = Arc::clone(&self.config);
+                    return ResponseFuture::not_opened(reason, config, info);
+                }
             }
+        } else if self.config.track_disconnects
+            || self.config.streams.is_some()
+            || request.extensions().get::<Subjects>().is_some()
+        {
+            InFlight::track(&self.config, &mut request, info)
         } else {
             None
         };
-        ResponseFuture::new(self.inner.call(request), config, info, in_flight)
+        let completion = match in_flight {
+            Some(in_flight) => Completion::InFlight(in_flight),
+            None => Completion::Untracked { config: Arc::clone(&self.config), request: info },
+        };
+        ResponseFuture::called(self.inner.call(request), completion)
     }
 }
 

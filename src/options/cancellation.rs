@@ -52,24 +52,10 @@ fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error, fmt, io};
+    use std::io;
 
     use super::is_cancelled_task;
-
-    #[derive(Debug)]
-    struct Outer(Box<dyn Error + Send + Sync>);
-
-    impl fmt::Display for Outer {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("outer")
-        }
-    }
-
-    impl Error for Outer {
-        fn source(&self) -> Option<&(dyn Error + 'static)> {
-            Some(&*self.0)
-        }
-    }
+    use crate::error::ItemError;
 
     #[tokio::test]
     async fn a_cancelled_task_is_found_among_the_causes() {
@@ -80,8 +66,8 @@ mod tests {
         };
         assert!(is_cancelled_task(&cancelled().await));
         assert!(is_cancelled_task(&io::Error::other(cancelled().await)));
-        let nested = io::Error::other(Outer(cancelled().await.into()));
-        assert!(is_cancelled_task(&Outer(nested.into())));
+        let nested = io::Error::other(ItemError::mark(cancelled().await));
+        assert!(is_cancelled_task(&*ItemError::mark(nested)));
     }
 
     #[tokio::test]
@@ -97,7 +83,7 @@ mod tests {
             io::ErrorKind::UnexpectedEof,
         ] {
             assert!(!is_cancelled_task(&io::Error::from(kind)));
-            assert!(!is_cancelled_task(&Outer(io::Error::from(kind).into())));
+            assert!(!is_cancelled_task(&*ItemError::mark(io::Error::from(kind))));
         }
     }
 }

@@ -37,7 +37,8 @@ use crate::event::{Encoded, Event, IntoEventName};
 #[must_use]
 pub struct Heartbeat {
     pub(super) interval: Duration,
-    pub(super) comment: Bytes,
+    /// Comment lines, which can be written wherever a line starts.
+    pub(crate) comment: Bytes,
     pub(super) event: Option<Bytes>,
 }
 
@@ -84,15 +85,6 @@ impl Heartbeat {
     pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
         self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
         self
-    }
-
-    pub(crate) const fn interval(&self) -> Duration {
-        self.interval
-    }
-
-    /// Returns the comment lines, which can be written wherever a line starts.
-    pub(crate) const fn lines(&self) -> &Bytes {
-        &self.comment
     }
 
     /// Returns the bytes that are sent between events.

@@ -51,16 +51,12 @@ impl ResolvedOptions {
 
     /// Returns how long the stream may be idle before a heartbeat is due.
     pub(crate) fn heartbeat_interval(&self) -> Option<IdleInterval> {
-        let length = self.heartbeat()?.interval();
+        let length = self.heartbeat()?.interval;
         Some(IdleInterval { length, grid: Some(self.grid) })
     }
 
-    /// Returns whether streams start with a `retry` line.
-    pub(crate) fn has_retry(&self) -> bool {
-        self.retry().is_some()
-    }
-
-    fn retry(&self) -> Option<&Retry> {
+    /// Returns the reconnection time that streams start with.
+    pub(crate) fn retry(&self) -> Option<&Retry> {
         self.options.retry.as_ref()?.as_ref()
     }
 
@@ -71,13 +67,7 @@ impl ResolvedOptions {
 
     /// Returns the lines that the stream starts with, or no bytes if there are none.
     pub(crate) fn preamble(&self) -> Bytes {
-        let padding = self.padding();
-        let retry = self.retry().map(Retry::line).unwrap_or_default();
-        match (retry.is_empty(), padding.is_empty()) {
-            (true, _) => padding,
-            (_, true) => retry,
-            (false, false) => [retry, padding].concat().into(),
-        }
+        joined(self.retry().map(Retry::line).unwrap_or_default(), self.padding())
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
@@ -104,13 +94,10 @@ impl ResolvedOptions {
     /// reject two such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.options.farewell.clone().flatten().unwrap_or_default();
-        let has_retry = farewell.split(is_line_feed).any(is_retry_line);
+        let mut lines = farewell.split(|byte| *byte == b'\n');
+        let has_retry = lines.any(|line| line.starts_with(b"retry:"));
         let retry = if has_retry { Bytes::new() } else { self.reconnection_time() };
-        match (retry.is_empty(), farewell.is_empty()) {
-            (true, _) => farewell,
-            (_, true) => retry,
-            (false, false) => [retry, farewell].concat().into(),
-        }
+        joined(retry, farewell)
     }
 
     /// Draws the reconnection time after the shutdown for one client. Returns its `retry` line, or
@@ -132,10 +119,11 @@ impl ResolvedOptions {
     }
 }
 
-const fn is_line_feed(byte: &u8) -> bool {
-    *byte == b'\n'
-}
-
-fn is_retry_line(line: &[u8]) -> bool {
-    line.starts_with(b"retry:")
+/// Returns the bytes of both, without a copy if one is empty.
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (true, _) => second,
+        (_, true) => first,
+        (false, false) => [first, second].concat().into(),
+    }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use super::{Drain, Heartbeat, Retry, StreamOptions, drain::When, max_age::GRACE};
+use crate::event::whole_milliseconds;
 
 /// The first byte of encoded options. A later version with other fields has another one.
 const VERSION: u8 = b'1';
@@ -16,7 +17,7 @@ impl StreamOptions {
         let mut out = vec![VERSION];
         field(&mut out, b'h', self.heartbeat.as_ref(), |value, out| {
             if let Some(heartbeat) = value {
-                out.extend_from_slice(&milliseconds(heartbeat.interval).to_be_bytes());
+                out.extend_from_slice(&whole_milliseconds(heartbeat.interval).to_be_bytes());
                 text(out, &heartbeat.comment);
                 text(out, heartbeat.event.as_deref().unwrap_or_default());
             }
@@ -84,10 +85,6 @@ fn take_text<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     Some(text)
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn take_duration(rest: &mut &[u8]) -> Option<Duration> {
     rest.try_get_u64().ok().map(Duration::from_millis)
 }
@@ -123,7 +120,7 @@ fn put_drain(drain: &Drain, out: &mut Vec<u8>) {
         When::Never => (b'n', Duration::ZERO),
     };
     out.push(when);
-    out.extend_from_slice(&milliseconds(time).to_be_bytes());
+    out.extend_from_slice(&whole_milliseconds(time).to_be_bytes());
     drain.retry.iter().for_each(|retry| put_retry(out, retry));
 }
 

@@ -4,7 +4,7 @@ use super::{
     Credentials, Error, RedisHealth, Urls,
     connector::{CONNECT_TIMEOUT, Connections, Connector},
     credentials::Provider,
-    publisher::{Gate, PublisherInner, RedisPublisher},
+    publisher::{Gate, RedisPublisher},
     reader::{Follower, Limits, Reader, Stop},
     servers::Servers,
     stream::Clock,
@@ -172,7 +172,7 @@ impl Broker for Redis {
         if max_age.is_some_and(|age| age < feed.max_age()) {
             return Err(Error::new("connect a hub", "`max_age` is less than `retain_for`"));
         }
-        let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
+        let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::default()));
         let reply_timeout = servers.timeout.max(publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
@@ -199,8 +199,8 @@ impl Broker for Redis {
         }
         let deadline = publish_deadline;
         let announcing = tokio::sync::Mutex::new(());
-        let inner = PublisherInner { key, max_len, deadline, gate, clock, health, announcing };
-        Ok(RedisPublisher { inner: Arc::new(inner) })
+        let publisher = RedisPublisher { key, max_len, deadline, gate, clock, health, announcing };
+        Ok(Arc::new(publisher))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     slice,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use super::{
     servers::{Pair, Servers, connection_name},
     stream::{Clock, RedisStream},
 };
+use crate::lock::lock;
 
 /// The default time limit for connecting, including authentication and the choice of the database,
 /// and for a reply. It is longer than Redis waits for an entry.
@@ -56,11 +57,11 @@ impl Connector {
             .set_connection_timeout(Some(self.servers.timeout))
             .set_response_timeout(Some(self.reply_timeout));
         let configs = [config.clone(), config];
-        let redirected = self.redirected().clone();
+        let redirected = lock(&self.redirected).clone();
         let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
-        let pair = self.servers.connect_to(clients, &configs, &self.name).await;
+        let pair = self.servers.connect(clients, &configs, &self.name).await;
         // After an error, the configured server can redirect again.
-        let pair = pair.inspect_err(|_| *self.redirected() = None)?;
+        let pair = pair.inspect_err(|_| *lock(&self.redirected) = None)?;
         let Pair { connections: [reading, publishing], info, renewal } = pair;
         let server: Arc<str> = Arc::from(&*info.run_id);
         let [mut reading, publishing] = [reading, publishing].map(|connection| RedisStream {
@@ -79,16 +80,12 @@ impl Connector {
         let Some((address, _)) = error.client_error().and_then(RedisError::redirect_node) else {
             return false;
         };
-        let mut current = self.redirected();
+        let mut current = lock(&self.redirected);
         let from = current.as_ref().or(self.servers.clients.first());
         let redirected = from.and_then(|client| redirect(client, address));
         let is_redirected = redirected.is_some();
         *current = redirected.or_else(|| current.take());
         is_redirected
-    }
-
-    fn redirected(&self) -> MutexGuard<'_, Option<Client>> {
-        self.redirected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

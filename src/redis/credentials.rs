@@ -1,6 +1,6 @@
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use ::redis::{Client, Cmd, IntoConnectionInfo, cmd};
+use ::redis::{Client, IntoConnectionInfo, Value, cmd};
 use tokio::{
     task::AbortHandle,
     time::{sleep, timeout},
@@ -50,12 +50,6 @@ impl Credentials {
         let settings = settings.set_username(&self.user).set_password(&self.password);
         let info = info.set_redis_settings(settings).into_connection_info();
         info.and_then(Client::open).map_err(|error| Error::new(ACTION, error))
-    }
-
-    fn command(&self) -> Cmd {
-        let mut command = cmd("AUTH");
-        command.arg(&self.user).arg(&self.password);
-        command
     }
 
     fn renew_after(&self) -> Option<Duration> {
@@ -137,24 +131,25 @@ impl Drop for Renewal {
 async fn renew_all(
     provider: Provider,
     mut connections: [MultiplexedConnection; 2],
-    mut delay: Duration,
+    mut renew_after: Duration,
     limit: Duration,
 ) {
-    // A refused renewal leaves a connection as it is. The server closes it when its time is over.
-    let mut delay_after_error = (delay / 12).max(MIN_DELAY);
+    let mut delay = renew_after;
     loop {
         sleep(delay).await;
-        match renew(&provider, &mut connections, limit).await {
-            Ok(Some(renew_after)) => {
-                delay = renew_after;
-                delay_after_error = (delay / 12).max(MIN_DELAY);
+        delay = match renew(&provider, &mut connections, limit).await {
+            Ok(Some(next)) => {
+                renew_after = next;
+                next
             }
             Ok(None) => return,
+            // A refused renewal leaves a connection as it is. The server closes it when its time is
+            // over.
             Err(_error) => {
                 warn!(error = %display_with_sources(&_error), "failed to renew credentials for Redis");
-                delay = delay_after_error;
+                (renew_after / 12).max(MIN_DELAY)
             }
-        }
+        };
     }
 }
 
@@ -165,12 +160,11 @@ async fn renew(
     limit: Duration,
 ) -> Result<Option<Duration>, Error> {
     let credentials = provider.ask(limit).await?;
-    let command = credentials.command();
+    let mut command = cmd("AUTH");
+    command.arg(&credentials.user).arg(&credentials.password);
     for connection in connections {
-        let reply = connection.send_packed_command(&command).await;
-        reply
-            .and_then(::redis::Value::extract_error)
-            .map_err(|error| Error::new("renew the credentials for Redis", error))?;
+        let reply = connection.send_packed_command(&command).await.and_then(Value::extract_error);
+        reply.map_err(|error| Error::new("renew the credentials for Redis", error))?;
     }
     Ok(credentials.renew_after())
 }

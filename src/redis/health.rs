@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{
         AtomicBool, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -12,7 +12,7 @@ use super::{
     Error, ErrorKind,
     stats::{PublishCounters, PublishStats, StreamStats},
 };
-use crate::hub::PublishError;
+use crate::{hub::PublishError, lock::lock};
 
 /// The state of a hub's connection to Redis, from [`Redis::health`](super::Redis::health).
 ///
@@ -69,7 +69,7 @@ impl RedisHealth {
 
     /// Returns the kind and the text of the newest error.
     pub(super) fn last_failure(&self) -> Option<(ErrorKind, String)> {
-        self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.state.last_error).clone()
     }
 
     /// Returns how many losses this process has detected since it loaded the history.
@@ -119,11 +119,11 @@ impl RedisHealth {
     /// seconds while the hub [follows](Self::is_following) the stream. Runs have no such stream.
     #[must_use]
     pub fn stream(&self) -> Option<StreamStats> {
-        *self.state.stream.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.state.stream)
     }
 
     pub(super) fn set_stream(&self, stream: StreamStats) {
-        *self.state.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        *lock(&self.state.stream) = Some(stream);
     }
 
     pub(super) fn count_reconnection(&self) {
@@ -141,7 +141,7 @@ impl RedisHealth {
 
     pub(super) fn set_error(&self, error: &Error) {
         let failure = (error.kind(), display_with_sources(error));
-        *self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        *lock(&self.state.last_error) = Some(failure);
     }
 
     pub(super) fn count_loss(&self) {

@@ -35,9 +35,9 @@ impl Redis {
     /// [`max_len`](Self::max_len) trims the stream.
     ///
     /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
-    /// Every process that is connected does so every two seconds; the newest entry stays. A process
-    /// that is disconnected for longer than `age` reports a gap. After a time of more than `age`
-    /// without entries, a process can report one before the next entry, although it is connected.
+    /// Every process that is connected does so every two seconds. The newest of these entries stays,
+    /// so that the others can tell that they have missed nothing. A process that is disconnected for
+    /// longer than `age` reports a gap if entries were added meanwhile.
     ///
     /// ```
     /// # use std::time::Duration;

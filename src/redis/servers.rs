@@ -65,20 +65,11 @@ impl Servers {
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
     }
 
-    /// Opens two connections to the primary, the second with its own settings. `name` is what the
-    /// server lists them by.
+    /// Opens two connections to the primary among the servers of these clients, the second with its
+    /// own settings. `name` is what the server lists them by.
     ///
     /// If the server refuses the credentials, asks for others once.
     pub(super) async fn connect(
-        &self,
-        configs: &[AsyncConnectionConfig; 2],
-        name: &str,
-    ) -> Result<Pair, Error> {
-        self.connect_to(&self.clients, configs, name).await
-    }
-
-    /// Opens two connections as [`connect`](Self::connect) does, to one of these servers.
-    pub(super) async fn connect_to(
         &self,
         clients: &[Client],
         configs: &[AsyncConnectionConfig; 2],

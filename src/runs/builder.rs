@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     RunEnd, RunStore, Runs, cluster,
     options::{MAX_TIME, Options},
+    registry::Shared,
 };
 
 /// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
@@ -22,17 +23,13 @@ use super::{
 ///     .build();
 /// # _ = runs;
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use]
 pub struct RunsBuilder {
     options: Options,
 }
 
 impl RunsBuilder {
-    pub(super) fn new() -> Self {
-        Self { options: Options::new() }
-    }
-
     /// Limits the total size of the events that each run keeps to `bytes` on the wire. The default
     /// is 8 MiB.
     ///
@@ -216,7 +213,7 @@ impl RunsBuilder {
     /// Creates the [`Runs`].
     #[must_use]
     pub fn build(self) -> Runs {
-        Runs::of(self.options)
+        Runs { shared: Arc::new(Shared::new(self.options, None)) }
     }
 
     /// Creates runs that all processes with the same store share.
@@ -233,11 +230,5 @@ impl RunsBuilder {
     pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
         let shared = cluster::connect(store, self.options).await?;
         Ok(Runs { shared })
-    }
-}
-
-impl Default for RunsBuilder {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -8,6 +8,9 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
     /// ones have ended, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
+    /// The wait includes the closures of [`on_end`](super::RunsBuilder::on_end) for runs that end
+    /// meanwhile.
+    ///
     /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
     /// the runs at the same time:
     ///
@@ -36,7 +39,7 @@ impl Runs {
     /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping
     /// it does not interrupt any run.
     pub async fn drain(&self, grace: Duration) {
-        self.shared.start_draining();
+        self.shared.lock().is_draining = true;
         if timeout(grace, self.shared.idle()).await.is_err() {
             self.shared.interrupt();
         }

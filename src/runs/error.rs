@@ -38,10 +38,8 @@ impl StartError {
 
     pub(super) fn answer_to(self, client: Client) -> Response<AnswerBody> {
         match self {
-            Self::Full | Self::OwnerFull | Self::Draining | Self::Unavailable => {
-                answer::refusal(client)
-            }
             Self::NotFound => answer::not_found(),
+            _ => answer::refusal(client),
         }
     }
 }
@@ -77,16 +75,11 @@ enum Kind {
 }
 
 impl RunError {
+    pub(super) const LAGGED: Self = Self(Kind::Lagged);
+    pub(super) const LOST: Self = Self(Kind::Lost);
+
     pub(super) const fn ended(outcome: Outcome, text: Option<Arc<str>>) -> Self {
         Self(Kind::Ended(outcome, text))
-    }
-
-    pub(super) const fn lagged() -> Self {
-        Self(Kind::Lagged)
-    }
-
-    pub(super) const fn lost() -> Self {
-        Self(Kind::Lost)
     }
 
     /// Returns how the run ended. Returns `None` if this client's next event was evicted before the

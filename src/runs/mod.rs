@@ -218,6 +218,8 @@
 //! }
 //! ```
 
+#[macro_use]
+mod getters;
 mod answer;
 mod builder;
 mod call;
@@ -233,6 +235,7 @@ mod registry;
 mod run;
 #[allow(clippy::module_inception)]
 mod runs;
+mod until;
 
 pub use self::{
     answer::{AnswerBody, Attachment, RunBody},

@@ -22,9 +22,8 @@ pub(crate) struct Options {
 /// overflow.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-impl Options {
-    /// Creates the default options.
-    pub(super) const fn new() -> Self {
+impl Default for Options {
+    fn default() -> Self {
         Self {
             retain_bytes: 8 << 20,
             max_memory: 256 << 20,

@@ -101,28 +101,15 @@ impl RunEnd {
         self.epoch.to_string()
     }
 
-    /// Returns how the run ended.
-    #[must_use]
-    pub const fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-
-    /// Returns the number of recorded events, including those that have been evicted.
-    #[must_use]
-    pub const fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Returns the total size of these events in bytes on the wire, including their ids.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Returns the time from the start of the call to the end of the run.
-    #[must_use]
-    pub const fn age(&self) -> Duration {
-        self.age
+    getters! {
+        /// Returns how the run ended.
+        outcome: Outcome,
+        /// Returns the number of recorded events, including those that have been evicted.
+        events: u64,
+        /// Returns the total size of these events in bytes on the wire, including their ids.
+        bytes: u64,
+        /// Returns the time from the start of the call to the end of the run.
+        age: Duration,
     }
 }
 

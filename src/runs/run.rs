@@ -148,9 +148,7 @@ impl Run {
 /// Returns a callback for an outer layer, which calls it if it refuses the starter's stream.
 pub(super) fn on_refusal(shared: &Arc<Shared>, record: &Arc<Record>) -> OnRefusal {
     let (shared, record) = (Arc::clone(shared), Arc::clone(record));
-    OnRefusal::new(move || {
-        shared.end_unattended(&record, Outcome::Cancelled);
-    })
+    OnRefusal::new(move || _ = shared.end_unattended(&record, Outcome::Cancelled))
 }
 
 impl fmt::Debug for Run {

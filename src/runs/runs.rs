@@ -5,7 +5,6 @@ use http::{Request, Response, request::Parts};
 use super::{
     AnswerBody, InvalidKey, Run, RunKey, RunLayer, RunStore, RunsBuilder, RunsStats,
     answer::{self, Requester},
-    options::Options,
     registry::Shared,
 };
 use crate::connection::LastEventId;
@@ -73,11 +72,7 @@ impl Runs {
 
     /// Returns a builder that sets limits.
     pub fn builder() -> RunsBuilder {
-        RunsBuilder::new()
-    }
-
-    pub(super) fn of(options: Options) -> Self {
-        Self { shared: Arc::new(Shared::new(options, None)) }
+        RunsBuilder::default()
     }
 
     /// Creates runs that all processes with the same store share, with the default limits. See
@@ -180,7 +175,7 @@ impl Runs {
 
     /// Returns the number of runs that are starting or running.
     pub async fn running(&self) -> usize {
-        self.shared.running()
+        self.shared.lock().running()
     }
 
     /// Returns the runs of an owner that are starting or running at this process, the oldest first.
@@ -202,7 +197,7 @@ impl Runs {
     ///
     /// Runs of other processes are not returned, because no process knows all runs of an owner.
     pub async fn running_of(&self, owner: &str) -> Vec<Run> {
-        let records = self.shared.running_of(owner);
+        let records = self.shared.lock().running_of(owner);
         let run = |record| Run::new(Arc::clone(&self.shared), record, false);
         records.into_iter().map(run).collect()
     }
@@ -224,7 +219,7 @@ impl fmt::Debug for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runs")
             .field("options", &self.shared.options)
-            .field("running", &self.shared.running())
+            .field("running", &self.shared.lock().running())
             .finish_non_exhaustive()
     }
 }

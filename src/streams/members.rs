@@ -105,21 +105,21 @@ mod tests {
     use std::{collections::HashSet, sync::Arc};
 
     use super::{Address, MAX_VISITED, Members, address};
-    use crate::streams::{membership::Membership, registry::Registry};
+    use crate::streams::{membership::Membership, open_streams::OpenStreams};
 
-    fn open(registry: &Arc<Registry>, is_kept: bool) -> Membership {
+    fn open(open_streams: &Arc<OpenStreams>, is_kept: bool) -> Membership {
         let names: &[&str] = if is_kept { &["a", "kept"] } else { &["a"] };
         let names = names.iter().copied().map(Arc::from).collect();
-        Membership::new(Arc::clone(registry), names)
+        Membership::new(Arc::clone(open_streams), names)
     }
 
     /// Between the pieces, streams open and leave, including visited and removed ones.
     #[test]
     fn the_pieces_of_a_close_visit_every_stream_that_stays() {
         for round in 0..8 {
-            let registry = Arc::new(Registry::new(None));
+            let open_streams = Arc::new(OpenStreams::new(None));
             let count = 4 * MAX_VISITED + round;
-            let first: Vec<_> = (0..count).map(|n| open(&registry, n % 3 == 0)).collect();
+            let first: Vec<_> = (0..count).map(|n| open(&open_streams, n % 3 == 0)).collect();
             let mut members = Members::One(Arc::clone(first[0].member()));
             for membership in &first[1..] {
                 members.insert(Arc::clone(membership.member()));
@@ -140,7 +140,7 @@ mod tests {
                     members.remove(leaving);
                     left.insert(address(leaving));
                     if step % 8 == 0 {
-                        later.push(open(&registry, step % 16 == 0));
+                        later.push(open(&open_streams, step % 16 == 0));
                         members.insert(Arc::clone(later.last().unwrap().member()));
                     }
                 }

@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{
             AtomicU8,
             Ordering::{AcqRel, Acquire},
@@ -9,8 +9,8 @@ use std::{
     task::Waker,
 };
 
-use super::registry::Registry;
-use crate::callback::without_panic;
+use super::open_streams::OpenStreams;
+use crate::{callback::without_panic, lock::lock};
 
 /// An open stream in the lists of its subjects, which it leaves when this is dropped.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Membership(Arc<Member>);
 /// A stream, as the lists of its subjects know it.
 #[derive(Debug)]
 pub(super) struct Member {
-    registry: Arc<Registry>,
+    open_streams: Arc<OpenStreams>,
     subjects: Box<[Arc<str>]>,
     /// A [`State`].
     state: AtomicU8,
@@ -39,9 +39,9 @@ pub(crate) enum Revocation {
 const OPEN: u8 = 0;
 
 impl Membership {
-    pub(super) fn new(registry: Arc<Registry>, subjects: Box<[Arc<str>]>) -> Self {
+    pub(super) fn new(open_streams: Arc<OpenStreams>, subjects: Box<[Arc<str>]>) -> Self {
         let (state, waker) = (AtomicU8::new(OPEN), Mutex::default());
-        Self(Arc::new(Member { registry, subjects, state, waker }))
+        Self(Arc::new(Member { open_streams, subjects, state, waker }))
     }
 
     pub(super) const fn member(&self) -> &Arc<Member> {
@@ -60,7 +60,7 @@ impl Membership {
 
     /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
-        let mut registered = self.0.waker();
+        let mut registered = lock(&self.0.waker);
         let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
         let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
         drop(registered);
@@ -84,20 +84,16 @@ impl Member {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
         }
-        let waker = self.waker().take();
+        let waker = lock(&self.waker).take();
         _ = without_panic(|| waker.map(Waker::wake));
         true
-    }
-
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.0.registry.leave(&self.0);
-        let waker = self.0.waker().take();
+        self.0.open_streams.leave(&self.0);
+        let waker = lock(&self.0.waker).take();
         _ = without_panic(|| drop(waker));
     }
 }

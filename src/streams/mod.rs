@@ -159,8 +159,8 @@ mod close_log;
 mod error;
 mod members;
 mod membership;
+mod open_streams;
 pub mod presence;
-mod registry;
 mod relay;
 #[allow(clippy::module_inception)]
 mod streams;

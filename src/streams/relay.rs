@@ -6,7 +6,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CloseError, Streams, registry::Registry};
+use super::{CloseError, Streams, open_streams::OpenStreams};
 
 /// The way in which closes reach other processes.
 pub(crate) trait Relay: Send + Sync {
@@ -28,7 +28,7 @@ pub(crate) enum Closing<'s> {
 ///
 /// They exist until the last `Streams` is dropped and the last stream with a subject has ended.
 pub(crate) struct Followed {
-    registry: Weak<Registry>,
+    open_streams: Weak<OpenStreams>,
     ended: CancellationToken,
 }
 
@@ -36,9 +36,9 @@ impl Followed {
     /// Creates streams whose closes are also published by `relay`.
     pub(crate) fn relayed_by(relay: Arc<dyn Relay>) -> (Streams, Self) {
         let ended = CancellationToken::new();
-        let registry = Arc::new(Registry::new(Some(ended.clone().drop_guard())));
-        let followed = Self { registry: Arc::downgrade(&registry), ended };
-        (Streams::of(registry, Some(relay)), followed)
+        let open_streams = Arc::new(OpenStreams::new(Some(ended.clone().drop_guard())));
+        let followed = Self { open_streams: Arc::downgrade(&open_streams), ended };
+        (Streams::of(open_streams, Some(relay)), followed)
     }
 
     /// Runs `future` while the streams exist.
@@ -48,17 +48,15 @@ impl Followed {
 
     /// Closes the streams of this process as another process has closed its own.
     pub(crate) fn close(&self, closing: Closing<'_>) {
-        let Some(registry) = self.registry.upgrade() else { return };
-        match closing {
-            Closing::Subject(subject) => registry.close(subject),
-            Closing::Except(subject, kept) => registry.close_except(subject, kept),
-        };
+        if let Some(open_streams) = self.open_streams.upgrade() {
+            open_streams.close(closing);
+        }
     }
 
     /// Closes all streams of this process that have a subject.
     pub(crate) fn close_all(&self) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.close_all();
+        if let Some(open_streams) = self.open_streams.upgrade() {
+            open_streams.close_all();
         }
     }
 }

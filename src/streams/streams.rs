@@ -4,7 +4,7 @@ use http::Request;
 
 use super::{
     CloseError, Subjects,
-    registry::Registry,
+    open_streams::OpenStreams,
     relay::{Closing, Relay},
 };
 
@@ -13,7 +13,7 @@ use super::{
 /// See the [module](super) for an overview.
 #[derive(Clone)]
 pub struct Streams {
-    registry: Arc<Registry>,
+    open_streams: Arc<OpenStreams>,
     /// The way to other processes.
     relay: Option<Arc<dyn Relay>>,
 }
@@ -22,11 +22,11 @@ impl Streams {
     /// Creates a set of streams in this process.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(Arc::new(Registry::new(None)), None)
+        Self::of(Arc::new(OpenStreams::new(None)), None)
     }
 
-    pub(super) fn of(registry: Arc<Registry>, relay: Option<Arc<dyn Relay>>) -> Self {
-        Self { registry, relay }
+    pub(super) fn of(open_streams: Arc<OpenStreams>, relay: Option<Arc<dyn Relay>>) -> Self {
+        Self { open_streams, relay }
     }
 
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
@@ -36,12 +36,12 @@ impl Streams {
     /// same subjects.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
-            if subjects.is_of(&self.registry) {
+            if subjects.is_of(&self.open_streams) {
                 return subjects.clone();
             }
             warn!("a request has the subjects of another `Streams`, which cannot close its stream");
         }
-        let subjects = Subjects::new(Arc::clone(&self.registry));
+        let subjects = Subjects::new(Arc::clone(&self.open_streams));
         request.extensions_mut().insert(subjects.clone());
         subjects
     }
@@ -66,10 +66,7 @@ impl Streams {
     /// the streams of this process are closed, and those of other processes may be. axum drops the
     /// handler when its client disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
-        let subject = subject.as_ref();
-        let count = self.registry.close(subject);
-        self.relay(Closing::Subject(subject)).await?;
-        Ok(count)
+        self.close_by(Closing::Subject(subject.as_ref())).await
     }
 
     /// Closes the streams of a subject that do not also have the subject `kept`, and returns how many
@@ -95,10 +92,7 @@ impl Streams {
         subject: impl AsRef<str>,
         kept: impl AsRef<str>,
     ) -> Result<usize, CloseError> {
-        let (subject, kept) = (subject.as_ref(), kept.as_ref());
-        let count = self.registry.close_except(subject, kept);
-        self.relay(Closing::Except(subject, kept)).await?;
-        Ok(count)
+        self.close_by(Closing::Except(subject.as_ref(), kept.as_ref())).await
     }
 
     /// Closes all streams of this process that have a subject, and returns how many there were.
@@ -110,7 +104,7 @@ impl Streams {
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
-        self.registry.close_all()
+        self.open_streams.close_all()
     }
 
     /// Returns how many streams of a subject are open in this process.
@@ -119,21 +113,22 @@ impl Streams {
     /// not read the end.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
-        self.registry.count(subject)
+        self.open_streams.count(subject)
     }
 
     /// Returns the subjects that have open streams in this process, and how many, in no particular
     /// order. They are counted one after another while streams open and close.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
-        self.registry.subjects()
+        self.open_streams.subjects()
     }
 
-    async fn relay(&self, closing: Closing<'_>) -> Result<(), CloseError> {
-        match &self.relay {
-            None => Ok(()),
-            Some(relay) => relay.publish(closing).await,
+    async fn close_by(&self, closing: Closing<'_>) -> Result<usize, CloseError> {
+        let count = self.open_streams.close(closing);
+        if let Some(relay) = &self.relay {
+            relay.publish(closing).await?;
         }
+        Ok(count)
     }
 }
 

@@ -1,9 +1,10 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use super::{close_log::Ticket, membership::Membership, registry::Registry};
+use super::{close_log::Ticket, membership::Membership, open_streams::OpenStreams};
+use crate::lock::lock;
 
 /// The subjects of the stream that answers a request.
 ///
@@ -21,7 +22,7 @@ pub struct Subjects {
 }
 
 struct OfRequest {
-    registry: Arc<Registry>,
+    open_streams: Arc<OpenStreams>,
     ticket: Ticket,
     names: Mutex<Names>,
 }
@@ -33,9 +34,9 @@ struct Names {
 }
 
 impl Subjects {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
-        let ticket = registry.ticket();
-        let request = OfRequest { registry, ticket, names: Mutex::default() };
+    pub(super) fn new(open_streams: Arc<OpenStreams>) -> Self {
+        let ticket = open_streams.ticket();
+        let request = OfRequest { open_streams, ticket, names: Mutex::default() };
         Self { request: Arc::new(request), is_recorded: false }
     }
 
@@ -47,7 +48,7 @@ impl Subjects {
     /// If the request is answered by anything but an event stream, the subjects are dropped with it.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
-        let mut names = self.names();
+        let mut names = lock(&self.request.names);
         if names.is_open {
             warn!(
                 subject = &*subject,
@@ -63,14 +64,14 @@ impl Subjects {
         if self.is_recorded {
             return None;
         }
-        let mut names = self.names();
+        let mut names = lock(&self.request.names);
         names.is_open = true;
         if names.added.is_empty() {
             return None;
         }
         let added = names.added.clone();
         drop(names);
-        Some(self.request.registry.open(self.request.ticket, &added))
+        Some(self.request.open_streams.open(self.request.ticket, &added))
     }
 
     /// Leaves the streams of inner layers without subjects, because their bytes are recorded for
@@ -79,17 +80,13 @@ impl Subjects {
         self.is_recorded = true;
     }
 
-    pub(super) fn is_of(&self, registry: &Arc<Registry>) -> bool {
-        Arc::ptr_eq(&self.request.registry, registry)
-    }
-
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.request.names.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
+        Arc::ptr_eq(&self.request.open_streams, open_streams)
     }
 }
 
 impl fmt::Debug for Subjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(&self.names().added).finish()
+        f.debug_set().entries(&lock(&self.request.names).added).finish()
     }
 }

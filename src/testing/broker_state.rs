@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, Item, Published};
 use crate::{
     event::Event,
-    hub::{Feed, Hub},
+    hub::{Arrival, Feed, Hub},
 };
 
 /// The events of a [`MemoryBroker`](super::MemoryBroker), its connections, and its faults to come.
@@ -37,15 +37,13 @@ impl BrokerState {
         if is_last {
             self.ended.insert(topic.clone(), at);
         }
-        let since_creation = at.duration_since(created);
-        let published = Arc::new(Published {
+        let arrival = Arrival {
             sequence: self.newest,
-            topic,
-            event,
+            age: Duration::ZERO,
+            at: at.duration_since(created),
             is_last,
-            at,
-            since_creation,
-        });
+        };
+        let published = Arc::new(Published { topic, event, arrival, at });
         self.history.push(Arc::clone(&published));
         let connections = self.open_connections();
         for connection in &connections {
@@ -93,7 +91,7 @@ impl BrokerState {
         let is_old = |published: &Arc<Published>| published.at.elapsed() > max_age;
         let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
         // A client that resumes before the history of the hub receives a gap.
-        let lost = old.last().map_or(self.lost, |published| published.sequence);
+        let lost = old.last().map_or(self.lost, |published| published.arrival.sequence);
         let loss = (lost > 0).then_some(Item::Loss(lost));
         let items = loss.into_iter().chain(recent.iter().cloned().map(Item::Event));
         let connection = Arc::new(Connection::new(feed, items.collect()));

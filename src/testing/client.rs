@@ -3,7 +3,7 @@ use std::{
     future::{Future, poll_fn},
     marker::PhantomData,
     panic::Location,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use super::{
     body_bytes::BodyBytes,
     stream::{Opened, TIME_LIMIT, TestStream},
 };
-use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream};
+use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock::lock};
 
 /// A client that opens event streams on a service without a server, with the headers of an
 /// `EventSource`.
@@ -188,8 +188,8 @@ where
             request.headers_mut().insert(LAST_EVENT_ID, value);
         }
         let answer = timeout(self.time_limit, async {
-            poll_fn(|cx| self.service().poll_ready(cx)).await?;
-            let answer = self.service().call(request);
+            poll_fn(|cx| lock(&self.service).poll_ready(cx)).await?;
+            let answer = lock(&self.service).call(request);
             answer.await
         });
         // From here on, a panic is how the test of a wrong answer fails.
@@ -214,10 +214,6 @@ where
         }
         let opened = Opened { uri, last_event_id, _service: Arc::clone(&self.service) as _ };
         TestStream::opened(body, opened).time_limit(self.time_limit)
-    }
-
-    fn service(&self) -> MutexGuard<'_, S> {
-        self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

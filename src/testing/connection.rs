@@ -1,7 +1,6 @@
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
-    time::Duration,
+    sync::{Arc, Mutex, TryLockError},
 };
 
 use tokio::time::Instant;
@@ -9,17 +8,17 @@ use tokio::time::Instant;
 use crate::{
     event::Event,
     hub::{Arrival, Feed, Hub},
+    lock::lock,
 };
 
 /// An event that a [`MemoryBroker`](super::MemoryBroker) has published.
 pub(super) struct Published {
-    pub(super) sequence: u64,
     pub(super) topic: String,
     pub(super) event: Event,
-    pub(super) is_last: bool,
+    /// What hubs know of it. The age is that at its publication, and the clock starts at the creation
+    /// of the broker.
+    pub(super) arrival: Arrival,
     pub(super) at: Instant,
-    /// The time since the broker was created.
-    pub(super) since_creation: Duration,
 }
 
 /// What a broker gives to a hub.
@@ -58,22 +57,22 @@ impl Connection {
     }
 
     pub(super) fn push(&self, item: Item) {
-        self.queue().items.push_back(item);
+        lock(&self.queue).items.push_back(item);
     }
 
     /// Drops the items that have not reached the hub.
     pub(super) fn clear(&self) {
-        self.queue().items.clear();
+        lock(&self.queue).items.clear();
     }
 
     pub(super) fn set_paused(&self, is_paused: bool) {
-        self.queue().is_paused = is_paused;
+        lock(&self.queue).is_paused = is_paused;
     }
 
     /// Feeds all items, and returns once they are fed.
     pub(super) fn load(&self) {
         {
-            let _feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
+            let _feeding = lock(&self.feeding);
             self.feed_items();
         }
         self.deliver();
@@ -99,15 +98,8 @@ impl Connection {
             // published.
             _ = match item {
                 Item::Event(published) => {
-                    let Published { sequence, topic, event, is_last, at, since_creation } =
-                        &*published;
-                    let arrival = Arrival {
-                        sequence: *sequence,
-                        age: at.elapsed(),
-                        at: *since_creation,
-                        is_last: *is_last,
-                    };
-                    self.feed.event(arrival, topic, event)
+                    let Published { topic, event, arrival, at } = &*published;
+                    self.feed.event(Arrival { age: at.elapsed(), ..*arrival }, topic, event)
                 }
                 Item::Loss(sequence) => self.feed.report_loss(sequence),
             };
@@ -115,16 +107,12 @@ impl Connection {
     }
 
     fn has_next(&self) -> bool {
-        let queue = self.queue();
+        let queue = lock(&self.queue);
         !queue.is_paused && !queue.items.is_empty()
     }
 
     fn next(&self) -> Option<Item> {
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         if queue.is_paused { None } else { queue.items.pop_front() }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

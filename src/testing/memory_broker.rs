@@ -2,7 +2,7 @@ use std::{
     convert::Infallible,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -10,11 +10,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{broker_state::BrokerState, connection::Published};
+use super::broker_state::BrokerState;
 use crate::{
     BoxError,
     event::Event,
-    hub::{Acknowledged, Broker, Feed, Hub, PublishError, Publisher, Publishing},
+    hub::{Acknowledged, Arrival, Broker, Feed, Hub, PublishError, Publisher, Publishing},
+    lock::lock,
     sealed::Sealed,
 };
 
@@ -72,7 +73,7 @@ impl MemoryBroker {
     /// events that were delayed. Each subscription receives the events that its hub keeps, and then
     /// a [gap](crate::hub::GapPolicy) for each topic.
     pub fn lose_history(&self) {
-        let connections = self.lock().lose_history();
+        let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());
     }
 
@@ -87,7 +88,7 @@ impl MemoryBroker {
     /// Panics if the hub is not connected to this broker, or is closed.
     #[track_caller]
     pub fn pause(&self, hub: &Hub) {
-        self.lock().connection_of(hub).set_paused(true);
+        lock(&self.state).connection_of(hub).set_paused(true);
     }
 
     /// Delivers the delayed events to a [paused](Self::pause) hub, and ends the delay.
@@ -97,7 +98,7 @@ impl MemoryBroker {
     /// Panics if the hub is not connected to this broker, or is closed.
     #[track_caller]
     pub fn resume(&self, hub: &Hub) {
-        let connection = self.lock().connection_of(hub);
+        let connection = lock(&self.state).connection_of(hub);
         connection.set_paused(false);
         connection.deliver();
     }
@@ -105,13 +106,13 @@ impl MemoryBroker {
     /// Refuses the next `events` events. Publishing them fails with
     /// [`PublishError::Refused`](crate::hub::PublishError::Refused).
     pub fn refuse(&self, events: usize) {
-        self.lock().events_to_refuse = events;
+        lock(&self.state).events_to_refuse = events;
     }
 
     /// Loses the acknowledgements of the next `events` events. They are published, but publishing
     /// them fails with [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
     pub fn lose_acknowledgements(&self, events: usize) {
-        self.lock().acknowledgements_to_lose = events;
+        lock(&self.state).acknowledgements_to_lose = events;
     }
 
     fn publish(
@@ -122,7 +123,7 @@ impl MemoryBroker {
         retained: Duration,
     ) -> Result<Acknowledged, PublishError> {
         let (published, is_acknowledged, connections) = {
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
             }
@@ -136,15 +137,11 @@ impl MemoryBroker {
         connections.iter().for_each(|connection| connection.deliver());
         if is_acknowledged {
             // The broker itself refuses events after the end of a topic.
-            let Published { sequence, since_creation: at, .. } = *published;
+            let Arrival { sequence, at, .. } = published.arrival;
             Ok(Acknowledged { sequence, at, arrival_deadline: None })
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BrokerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,7 +163,7 @@ impl Broker for MemoryBroker {
 
     async fn start(self, feed: Feed) -> Result<impl Publisher, Infallible> {
         let retained = feed.max_age();
-        let connection = self.lock().connect(feed);
+        let connection = lock(&self.state).connect(feed);
         connection.load();
         Ok(MemoryPublisher { broker: self, retained })
     }
@@ -193,12 +190,14 @@ impl Publisher for MemoryPublisher {
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {
-        self.broker.lock().newest
+        lock(&self.broker.state).newest
     }
 }
 
 impl fmt::Debug for MemoryBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBroker").field("newest", &self.lock().newest).finish_non_exhaustive()
+        f.debug_struct("MemoryBroker")
+            .field("newest", &lock(&self.state).newest)
+            .finish_non_exhaustive()
     }
 }

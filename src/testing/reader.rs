@@ -15,7 +15,7 @@ pub(super) struct Reader {
     body: BodyBytes,
     /// The part of the last frame that is not decoded.
     data: Bytes,
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     /// Messages that the test has not taken.
     pub(super) messages: VecDeque<Message>,
     /// Comments that the test has not taken.
@@ -57,10 +57,6 @@ impl Reader {
             empties: 0,
             received: Received::default(),
         }
-    }
-
-    pub(super) const fn decoder(&self) -> &Decoder {
-        &self.decoder
     }
 
     /// Reads until `take` returns something, or returns `None` at the end of the stream.

@@ -163,10 +163,8 @@ impl TestStream {
     pub fn error(&mut self) -> impl Future<Output = &(dyn Error + 'static)> + Send {
         let caller = Location::caller();
         async move {
-            let has_failed = |reader: &mut Reader| match reader.end {
-                Some(End::Failed(_)) => Some(()),
-                _ => None,
-            };
+            let has_failed =
+                |reader: &mut Reader| matches!(reader.end, Some(End::Failed(_))).then_some(());
             self.wait("an error of the body", caller, has_failed).await;
             match &self.reader.end {
                 Some(End::Failed(error)) => program_error(&**error),
@@ -226,7 +224,7 @@ impl TestStream {
     /// empty string. Messages that no method has reached do not count.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
-        let decoder = self.reader.decoder();
+        let decoder = &self.reader.decoder;
         match &self.opened {
             Some(opened) if !decoder.has_id() => &opened.last_event_id,
             _ => decoder.last_event_id(),
@@ -236,7 +234,7 @@ impl TestStream {
     /// Returns the last reconnection time that the stream sent.
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
-        self.reader.decoder().retry()
+        self.reader.decoder.retry()
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
 use tower_sse::{
-    Event,
+    Event, SseLayer,
     hub::{GapPolicy, Hub, PublishError},
     testing::MemoryBroker,
 };
@@ -148,6 +148,61 @@ async fn name_stays_taken_after_the_last_event_is_evicted() {
     assert!(is_ended(&hub.publish_now("a", Event::from("a2"))));
     advance(10 * SECOND).await;
     assert!(hub.publish_now("a", Event::from("a2")).is_ok());
+}
+
+/// Returns the status for an `EventSource` that comes when the name of an ended topic is free, and
+/// the stream. The topic was removed with its last event, or the new stream evicts that event.
+async fn visit_after_the_end(hub: &Hub, last: Option<u64>, is_removed: bool) -> (u16, Client) {
+    end(hub, "a", "a1");
+    advance(11 * SECOND).await;
+    if is_removed {
+        publish_all(hub, ["b2"]);
+        assert!(!hub.topics().iter().any(|topic| **topic == *"a"));
+    }
+    let subscribe = || hub.subscribe(["a"]).resume(last.map(|last| id(hub, last)));
+    let request = Requester::EventSource.request("/");
+    let answer = answer_to(request, &SseLayer::new(), tower_sse::response(subscribe()));
+    (answer.status().as_u16(), Client::new(subscribe()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn visitor_of_a_topic_whose_name_is_free_waits_for_the_next_one() {
+    for is_removed in [false, true] {
+        let _case = case(format!("removed: {is_removed}"));
+        let hub = Hub::builder().retain_for(10 * SECOND).build();
+        let (status, mut client) = visit_after_the_end(&hub, None, is_removed).await;
+        assert_eq!(status, 200);
+        assert!(client.read().is_empty());
+        assert!(!client.has_ended());
+        let next = publish(&hub, "a", "next");
+        end(&hub, "a", "last");
+        client.assert_ends_with(&[&format!("next@{next}"), &format!("last@{}", next + 1)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_has_received_the_end_is_told_of_it_while_it_is_remembered() {
+    for is_removed in [false, true] {
+        let _case = case(format!("removed: {is_removed}"));
+        let hub = Hub::builder().retain_for(10 * SECOND).build();
+        let (status, mut client) = visit_after_the_end(&hub, Some(1), is_removed).await;
+        assert_eq!(status, 204);
+        client.assert_ends_with(&[]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn visitor_of_a_forgotten_topic_does_not_keep_earlier_streams_from_their_end() {
+    let hub = Hub::builder().retain_for(10 * SECOND).build();
+    let mut earlier = subscribed(&hub, &["a", "b"]);
+    end(&hub, "a", "a1");
+    assert_eq!(earlier.read(), ["a1@1"]);
+    advance(11 * SECOND).await;
+    let mut later = subscribed(&hub, &["a", "b"]);
+    end(&hub, "b", "b2");
+    earlier.assert_ends_with(&["b2@2"]);
+    assert_eq!(later.read(), ["b2@2"]);
+    assert!(!later.has_ended());
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,8 @@ use {
     reentry::{Run, without_deadlock},
     starts::hub_with_eviction_between,
     support::{
-        EventReader, PATIENCE, Polled, Requester, Wakes, answer_to, poll_frame, serve_axum, until,
+        EventReader, PATIENCE, Polled, Requester, Wakes, answer_to, case, poll_frame, serve_axum,
+        until,
     },
     visitor::Visitor,
     world::World,

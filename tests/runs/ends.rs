@@ -1,7 +1,7 @@
 //! Each run is reported once, on every exit path.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Barrier, Mutex},
     time::Duration,
 };
 
@@ -286,4 +286,28 @@ async fn drain_returns_when_the_last_run_has_ended() {
     assert!(begun.elapsed() < Duration::from_secs(1));
     rig.runs.drain(Duration::from_secs(10)).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "none is running");
+}
+
+/// A program that exits after the drain must not lose the report.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drain_returns_when_the_last_run_has_been_reported() {
+    let (barrier, ends) = (Arc::new(Barrier::new(2)), Ends::default());
+    let reporting = Arc::clone(&barrier);
+    let wait_twice = move |_: &RunEnd| {
+        reporting.wait();
+        reporting.wait();
+    };
+    let reported = ends.0.clone();
+    let runs = Runs::builder()
+        .on_end(wait_twice)
+        .on_end(move |end| reported.lock().unwrap().push(end.clone()))
+        .build();
+    _ = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
+    barrier.wait();
+    let mut drain = Box::pin(runs.drain(PATIENCE));
+    let is_early = futures_util::poll!(drain.as_mut()).is_ready();
+    barrier.wait();
+    assert!(!is_early);
+    drain.await;
+    assert_eq!(ends.outcomes(), [Outcome::Completed]);
 }

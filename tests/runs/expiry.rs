@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use tokio::{
     runtime::{Builder, Handle},
     time::advance,
 };
+use tower::{Layer, ServiceExt};
 use tower_sse::{
     Event,
     runs::{RunKey, Runs},
 };
 
-use crate::rig::settle;
+use crate::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -49,6 +50,28 @@ async fn one_task_forgets_all_runs_and_ends_after_the_last() {
         advance(Duration::from_secs(301)).await;
         settle().await;
         assert_eq!(runs.stats().kept(), 0, "round {round}");
+    }
+}
+
+/// The client's task is scheduled only after the answer is complete.
+#[tokio::test(start_paused = true)]
+async fn client_that_waits_for_the_call_gets_an_answer_that_is_forgotten_meanwhile() {
+    for events in [&["a"][..], &[]] {
+        let rig = Rig::new(Runs::builder().retain_for(Duration::ZERO).build());
+        let first = rig.call(post()).await;
+        let service = rig.layer.layer(rig.runs.layer(key).layer(rig.handler.clone()));
+        let mut waiting = Box::pin(service.oneshot(post()));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        let feed = rig.handler.stream();
+        events.iter().for_each(|data| feed.data(format!("data: {data}\n\n")));
+        feed.end();
+        settle().await;
+        assert!(rig.runs.get(&turn()).await.is_none());
+        let expected = [events, &["[DONE]"]].concat();
+        assert_eq!(first.client().await.read().await, expected);
+        let answer = waiting.now_or_never().expect("an answer").unwrap();
+        assert_eq!(Client::new(answer).read().await, expected);
+        assert_eq!(rig.handler.calls(), 1);
     }
 }
 

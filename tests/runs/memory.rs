@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use futures_util::{Stream, StreamExt, stream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::{
     Event, LastEventId,
     runs::{Outcome, RunKey, Runs},
@@ -189,5 +193,41 @@ fn clients_that_are_behind_add_frames_to_a_small_run() {
         }
         assert!((4_500..5_000).contains(&added[0]), "{added:?}");
         assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
+    });
+}
+
+/// The first two end at the same instant, the later one first.
+#[test]
+fn ended_runs_of_an_owner_are_within_its_limit_and_evict_those_of_no_other() {
+    runtime().block_on(async {
+        let runs = Runs::builder().max_memory_per_owner(5_000).build();
+        let other = runs.start(&key(1), None, events(20)).await.unwrap();
+        other.ended().await;
+        let of_other = runs.stats().memory();
+        let mut sources = Vec::new();
+        for n in 0..2 {
+            let (source, events) = mpsc::unbounded_channel::<Event>();
+            let events = UnboundedReceiverStream::new(events);
+            _ = runs.start(&key(1000 * n), None, || events).await.unwrap();
+            source.send(Event::from("x".repeat(100))).unwrap();
+            sources.push(source);
+        }
+        settle().await;
+        while let Some(source) = sources.pop() {
+            drop(source);
+            settle().await;
+        }
+        for n in 2..30 {
+            let run = runs.start(&key(1000 * n), None, events(1)).await.unwrap();
+            run.ended().await;
+            assert!(run.attach(None).await.is_some(), "the run that ended last is kept");
+            let memory = runs.stats().memory();
+            assert!(memory <= of_other + 5_000, "after {n} runs: {memory}");
+        }
+        assert!(other.attach(None).await.is_some());
+        let large = runs.start(&key(30_000), None, events(100)).await.unwrap();
+        large.ended().await;
+        assert!(large.attach(None).await.is_some(), "it is the only one");
+        assert_eq!(runs.stats().kept(), 2);
     });
 }

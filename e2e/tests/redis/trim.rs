@@ -13,9 +13,39 @@ use crate::*;
 const AGE: Duration = Duration::from_secs(1);
 
 async fn connect(broker: Redis) -> (Hub, RedisHealth) {
+    connect_for(broker, AGE).await
+}
+
+async fn connect_for(broker: Redis, age: Duration) -> (Hub, RedisHealth) {
     let health = broker.health();
-    let hub = Hub::builder().retain_for(AGE).connect(broker.max_age(AGE)).await.unwrap();
+    let hub = Hub::builder().retain_for(age).connect(broker.max_age(age)).await.unwrap();
     (hub, health)
+}
+
+/// Waits for so long by the server's clock.
+async fn pass(server: &Server, time: Duration) {
+    let later = server.now().await + time.as_millis() as u64;
+    let deadline = Instant::now() + PATIENCE;
+    while server.now().await < later {
+        assert!(Instant::now() < deadline, "the server's clock stands still");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until the stream has been trimmed, whether or not entries were too old.
+async fn is_surveyed(server: &Server) {
+    let calls = async || {
+        let stats = server.command::<String>("INFO commandstats").await;
+        let calls = stats.split_once("cmdstat_xtrim:calls=").map(|(_, rest)| rest.to_owned());
+        calls.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u64>().unwrap())
+    };
+    let before = calls().await;
+    let deadline = Instant::now() + PATIENCE;
+    // The first may have begun earlier.
+    while calls().await < before + 2 {
+        assert!(Instant::now() < deadline, "not surveyed");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until the stream has only one entry.
@@ -41,12 +71,7 @@ async fn old_entries_are_trimmed_without_a_gap() {
     }
     is_trimmed(&server).await;
     // The newest entry stays, although it becomes old too, until it is not the newest.
-    let later = server.now().await + 4_000;
-    let deadline = Instant::now() + PATIENCE;
-    while server.now().await < later {
-        assert!(Instant::now() < deadline, "the server's clock stands still");
-        sleep(Duration::from_millis(20)).await;
-    }
+    pass(&server, Duration::from_secs(4)).await;
     assert_eq!(server.length().await, 1);
     _ = publish(&other, "a", "5").await;
     for client in &mut clients {
@@ -58,6 +83,31 @@ async fn old_entries_are_trimmed_without_a_gap() {
     let entries: String =
         format!("{:?}", server.command::<redis::Value>("XRANGE tower-sse - +").await);
     assert!(entries.contains("topic") && !entries.contains("gap"), "{entries}");
+}
+
+/// A process that has read all entries before a silence finds its place after it, although the last
+/// of them is too old by then.
+#[tokio::test]
+async fn first_entry_after_a_silence_is_no_gap_for_a_process_that_has_not_read_it() {
+    const LONGER: Duration = Duration::from_secs(5);
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let (hub, health) = connect_for(server.broker(), LONGER).await;
+    let (behind, behind_health) = connect_for(proxy.broker(), LONGER).await;
+    let mut clients = [Client::connect(&hub, &["a"]), Client::connect(&behind, &["a"])];
+    _ = publish(&hub, "a", "0").await;
+    for client in &mut clients {
+        assert_eq!(client.data(1).await, ["0"]);
+    }
+    pass(&server, LONGER).await;
+    proxy.hold();
+    _ = publish(&hub, "a", "1").await;
+    is_surveyed(&server).await;
+    proxy.lose();
+    for client in &mut clients {
+        assert_eq!(client.data(1).await, ["1"]);
+    }
+    assert_eq!([health.losses(), behind_health.losses()], [0, 0]);
 }
 
 /// The process that is cut off may have missed any of the trimmed entries.

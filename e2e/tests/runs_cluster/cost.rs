@@ -1,4 +1,7 @@
-//! What runs cost Redis, by the processor time of its process.
+//! What runs cost Redis, by the processor time of its process, and how late events are.
+//!
+//! The bounds are those of 200 runs with 50 events a second each, and of an optimized build: no other
+//! can serve this load, with its clients, on two processors.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,9 +13,10 @@ use crate::*;
 /// The time over which the processor time is taken.
 pub(crate) const SPAN: Duration = Duration::from_secs(12);
 pub(crate) const EVENTS_PER_SECOND: u64 = 50;
-pub(crate) const RUNS: usize = 60;
+pub(crate) const RUNS: usize = 200;
 
 async fn default_cluster() -> Option<Cluster> {
+    assert!(!cfg!(debug_assertions), "the bounds are those of a build with --release");
     Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
 }
 
@@ -26,14 +30,11 @@ pub(crate) struct Used {
     process: Duration,
     /// The number of events. A busy machine has fewer than it should.
     events: u64,
+    /// How often Redis has read from a socket: about once for each pipeline.
+    reads: u64,
 }
 
 impl Used {
-    /// Returns the one that a busy machine has disturbed less.
-    fn least(self) -> Duration {
-        self.commands.min(self.process)
-    }
-
     fn per_event(self, used: Duration) -> f64 {
         used.as_secs_f64() * 1e6 / self.events as f64
     }
@@ -42,7 +43,9 @@ impl Used {
         let (commands, process) = (self.per_event(self.commands), self.per_event(self.process));
         let events = self.events / SPAN.as_secs();
         println!(
-            "{what}, {events} events/s: {commands:.2} us of Redis in commands, {process:.2} us in total"
+            "{what}, {events} events/s: {commands:.2} us of Redis in commands, {process:.2} us in \
+             total, {:.2} events per read",
+            self.events as f64 / self.reads as f64
         );
     }
 }
@@ -62,7 +65,9 @@ pub(crate) async fn used_while(redis: &Server, events: impl Future<Output = u64>
         is_counted.contains(&name).then(|| time.parse::<u64>().ok()).flatten()
     };
     let commands = Duration::from_micros(stats.lines().filter_map(time).sum());
-    Used { commands, process, events }
+    let reads =
+        field(&redis.command::<String>("INFO stats").await, "total_reads_processed:") as u64;
+    Used { commands, process, events, reads }
 }
 
 async fn used_time(cluster: &Cluster) -> Used {
@@ -93,11 +98,13 @@ async fn events(redis: &Server) -> u64 {
 
 async fn processor_time(redis: &Server) -> f64 {
     let info = redis.command::<String>("INFO cpu").await;
-    let field = |name: &str| {
-        let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().parse::<f64>().unwrap()
-    };
-    field("used_cpu_sys:") + field("used_cpu_user:")
+    field(&info, "used_cpu_sys:") + field(&info, "used_cpu_user:")
+}
+
+/// Returns a number of `INFO`.
+fn field(info: &str, name: &str) -> f64 {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().parse().unwrap()
 }
 
 /// Starts runs at the first process. Their clients leave at once.
@@ -139,8 +146,8 @@ async fn redis_time_of_an_event() {
         let process = used.per_event(used.process) / by_hand.per_event(by_hand.process);
         println!("{what}: {commands:.2} of by hand in commands, {process:.2} in total");
     }
-    assert!(unwatched.per_event(unwatched.least()) <= 1.5);
-    assert!(watched.per_event(watched.least()) <= 8.0);
+    assert!(unwatched.per_event(unwatched.process) <= 1.5);
+    assert!(watched.per_event(watched.process) <= 8.0);
 }
 
 #[tokio::test]
@@ -162,7 +169,7 @@ async fn redis_time_of_quiet_runs() {
     let by_hand = yardstick::event_by_hand(&cluster.redis).await;
     let events = process * 1e4 / by_hand.per_event(by_hand.process);
     println!("{QUIET} quiet runs: as much as {events:.0} events/s by hand");
-    assert!(share(used.least()) <= 6.0, "{used:?}");
+    assert!(share(used.process) <= 6.0, "{used:?}");
 }
 
 /// How much later a client of another process gets an event than one of the owner.
@@ -190,8 +197,7 @@ async fn latency_of_events_at_another_process() {
         delays.sort();
         let (median, late) = (delays[delays.len() / 2], delays[delays.len() * 99 / 100]);
         println!("an event at another process, {runs} runs: {median:?} median, {late:?} 99 %");
-        // More runs are more than this unoptimized build can serve at once on a busy machine.
-        assert!(runs > 1 || median <= Duration::from_millis(1), "{median:?}");
+        assert!(median <= Duration::from_millis(1), "{runs} runs: {median:?}");
     }
 }
 

@@ -153,15 +153,34 @@ impl Store {
         replies.iter().map(text).collect()
     }
 
+    /// Renews the lease of a run, without a look at its stream.
     pub(crate) async fn renew(&mut self, epoch: &str, process: &str) -> String {
-        self.renew_all(&[(KEY, epoch)], process).await
+        self.renew_all(&[(KEY, epoch, None)], process).await
     }
 
-    /// Renews the leases of several claims at once.
-    pub(crate) async fn renew_all(&mut self, claims: &[(&str, &str)], process: &str) -> String {
-        let lease = LEASE.to_string();
-        let (keys, epochs): (Vec<_>, Vec<_>) = claims.iter().copied().unzip();
-        let arguments = [vec![process, &lease], epochs].concat();
+    /// Renews the lease of a run whose stream must have this number of entries.
+    pub(crate) async fn look_and_renew(&mut self, epoch: &str, entries: u64) -> String {
+        self.renew_all(&[(KEY, epoch, Some(entries))], "p").await
+    }
+
+    /// Renews the leases of several runs at once. Each has its claim, its epoch, and the number of
+    /// entries that its stream must have, if it is looked at.
+    pub(crate) async fn renew_all(
+        &mut self,
+        runs: &[(&str, &str, Option<u64>)],
+        process: &str,
+    ) -> String {
+        let (lease, ttl) = (LEASE.to_string(), self.ttl.to_string());
+        let mut keys = Vec::new();
+        let mut arguments = vec![process.to_owned(), lease, ttl];
+        for (key, epoch, entries) in runs {
+            keys.push((*key).to_owned());
+            keys.extend(entries.map(|_| format!("{key}:{epoch}")));
+            let entries = entries.map(|entries| entries.to_string()).unwrap_or_default();
+            arguments.extend([(*epoch).to_owned(), entries]);
+        }
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         self.eval(" flags=allow-oom", RENEW, &keys, &arguments).await
     }
 
@@ -219,7 +238,7 @@ impl Store {
         let (watch, ttl, is_new) = (watch.to_string(), self.ttl.to_string(), self.new_connection());
         let (stream, channel) = (stream(epoch), channel(epoch));
         let wants_head = if wants_head { "1" } else { "0" };
-        let arguments = [epoch, &watch, is_new, wants_head, &ttl, &channel, CONTROL];
+        let arguments = [is_new, &ttl, CONTROL, epoch, &watch, wants_head, &channel];
         self.eval(" flags=allow-oom", CHECK, &[KEY, &stream], &arguments).await
     }
 

@@ -136,6 +136,60 @@ async fn lease_is_renewed_without_a_look_at_the_stream() {
     assert_eq!(store.get("s").await, "cancelled");
 }
 
+/// A renewal that looks at the stream leaves the lease as it is if Redis has lost a part of the
+/// stream, or has more.
+#[tokio::test]
+async fn lease_of_a_run_with_another_stream_is_not_renewed() {
+    let Some(mut store) = Store::begun().await else { return };
+    _ = store.append("a1", 1, 3).await.unwrap();
+    store.expire_lease(1_000).await;
+    for entries in [0, 1, 3] {
+        assert_eq!(store.look_and_renew("a1", entries).await, "-1", "{entries}");
+    }
+    assert_eq!(store.look().await, "late a1 p running 1500");
+    assert_eq!(store.look_and_renew("a1", 2).await, "0");
+    store.expire_lease(1_000).await;
+    store.lose_stream("a1").await;
+    assert_eq!(store.look_and_renew("a1", 2).await, "-1");
+    _ = store.command(&["SET", &crate::store::stream("a1"), "text"]).await;
+    assert_eq!(store.look_and_renew("a1", 2).await, "-1");
+    assert_eq!(store.look().await, "late a1 p running 1500");
+}
+
+/// A run that has not begun has no stream.
+#[tokio::test]
+async fn lease_of_a_starting_run_is_renewed() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.claim("a1", "p").await, "new");
+    store.expire_lease(1_000).await;
+    assert_eq!(store.look_and_renew("a1", 1).await, "-1", "it has begun according to its owner");
+    assert_eq!(store.look_and_renew("a1", 0).await, "0");
+    assert_eq!(store.look().await, "live a1 p starting 0");
+}
+
+/// Renewals keep the keys of a quiet run, as a `sync` does.
+#[tokio::test]
+async fn keys_are_kept_by_renewals() {
+    let Some(mut store) = Store::begun().await else { return };
+    let stream = crate::store::stream("a1");
+    let now = store.server.now().await;
+    for (kept_since, is_renewed) in
+        [(now - 20_000, false), (now - 40_000, true), (now + 9_000, true)]
+    {
+        store.set("t", kept_since).await;
+        for key in [KEY, &stream] {
+            _ = store.command(&["PEXPIRE", key, "100000"]).await;
+        }
+        assert_eq!(store.look_and_renew("a1", 1).await, "0");
+        for key in [KEY, &stream] {
+            let ttl: u64 = store.command(&["PTTL", key]).await.parse().unwrap();
+            assert_eq!(ttl > 290_000, is_renewed, "{key}: {kept_since} at {now}");
+        }
+        let changed = store.get("t").await != kept_since.to_string();
+        assert_eq!(changed, is_renewed, "{kept_since} at {now}");
+    }
+}
+
 /// A claim that cannot be renewed does not concern the others.
 #[tokio::test]
 async fn leases_are_renewed_together() {
@@ -143,7 +197,15 @@ async fn leases_are_renewed_together() {
     store.begin("a1", "p").await;
     store.expire_lease(1_000).await;
     let _: String = store.server.command("SET app:run:{string} text").await;
-    let claims = [("app:run:{string}", "a1"), ("app:run:{none}", "a1"), (KEY, "a2"), (KEY, "a1")];
-    assert_eq!(store.renew_all(&claims, "p").await, "-1 -1 -1 0");
+    let runs = [
+        ("app:run:{string}", "a1", None),
+        ("app:run:{none}", "a1", Some(1)),
+        (KEY, "a2", None),
+        (KEY, "a1", Some(2)),
+    ];
+    assert_eq!(store.renew_all(&runs, "p").await, "-1 -1 -1 -1");
+    assert_eq!(store.look().await, "late a1 p running 1500");
+    let runs = [&runs[..], &[(KEY, "a1", Some(1)), (KEY, "a1", None)]].concat();
+    assert_eq!(store.renew_all(&runs, "p").await, "-1 -1 -1 -1 0 0");
     assert_eq!(store.look().await, "live a1 p running 0");
 }

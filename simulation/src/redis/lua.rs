@@ -62,7 +62,21 @@ impl Interpreter {
         let pcall =
             lua.create_function(|lua, parts: Variadic<Value>| to_lua(lua, execute(&parts)?));
         commands.set("pcall", pcall.unwrap()).unwrap();
+        let error_reply = lua.create_function(|lua, text: mlua::String| {
+            to_lua(lua, Reply::Error(text.to_string_lossy()))
+        });
+        commands.set("error_reply", error_reply.unwrap()).unwrap();
         lua.globals().set("redis", commands).unwrap();
+        // As in Redis, what has failed is a text.
+        let pcall = lua.create_function(|lua, (function, arguments): (Function, MultiValue)| {
+            let (has_worked, mut values) = match function.call::<MultiValue>(arguments) {
+                Ok(values) => (true, values),
+                Err(error) => (false, lua.pack_multi(text(cause(&error)))?),
+            };
+            values.push_front(Value::Boolean(has_worked));
+            Ok(values)
+        });
+        lua.globals().set("pcall", pcall.unwrap()).unwrap();
         Self { lua, compiled: HashMap::new() }
     }
 
@@ -153,14 +167,24 @@ fn from_table(table: &Table) -> mlua::Result<Reply> {
 
 /// Returns the reply for a script that has failed: the error of a command keeps its code.
 fn failure(error: &Error) -> Reply {
-    let mut cause = error;
-    while let Error::CallbackError { cause: inner, .. } = cause {
-        cause = &**inner;
-    }
-    match cause {
+    match cause(error) {
         Error::RuntimeError(text) if text.starts_with(|first: char| first.is_ascii_uppercase()) => {
             Reply::Error(format!("{text} script: it, on @user_script:1."))
         }
         other => Reply::error(&other.to_string().replace(['\r', '\n'], " ")),
+    }
+}
+
+fn text(error: &Error) -> String {
+    match error {
+        Error::RuntimeError(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn cause(error: &Error) -> &Error {
+    match error {
+        Error::CallbackError { cause: inner, .. } => cause(inner),
+        error => error,
     }
 }

@@ -31,7 +31,7 @@ where
         if this.boundary.is_opaque() {
             return Bytes::new();
         }
-        if !this.options.has_retry() || self.as_mut().must_end(cx) {
+        if this.options.retry().is_none() || self.as_mut().must_end(cx) {
             return self.options.preamble();
         }
         // Some clients reject a block with two `retry` lines.

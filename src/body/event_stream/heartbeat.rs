@@ -56,7 +56,7 @@ where
                 return Poll::Ready(heartbeat.between_events().clone());
             }
             if this.boundary.at_line_start() {
-                return Poll::Ready(heartbeat.lines().clone());
+                return Poll::Ready(heartbeat.comment.clone());
             }
             // No line can be written mid-line, so this heartbeat is skipped.
         }

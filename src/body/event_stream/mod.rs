@@ -93,7 +93,7 @@ impl<B> EventStream<B> {
             idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
-            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::new() },
+            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
             options,

@@ -5,7 +5,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{callback::without_panic, hub::state::HubState};
+use crate::{callback::without_panic, hub::state::HubState, lock::lock};
 
 /// The time for which a publisher waits for its acknowledged event while this process receives
 /// nothing from the broker.
@@ -19,10 +19,6 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
-        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     /// Waits until `hub` has received this acknowledged event. Only then it knows whether the topic
     /// had ended before. The wait ends at the deadline, or if the hub receives nothing.
     pub(crate) async fn wait(&self, hub: &HubState, sequence: u64, deadline: Duration) {
@@ -41,7 +37,7 @@ impl Arrivals {
 
     /// Adds a publisher, unless `hub` has received its event or is closed.
     fn add(&self, hub: &HubState, sequence: u64) -> Option<oneshot::Receiver<()>> {
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.waiting);
         // Checked with the lock held, so that `arrived` either comes later or was seen.
         if hub.committed() >= sequence || hub.is_closed() {
             return None;
@@ -55,7 +51,7 @@ impl Arrivals {
     pub(crate) fn arrived(&self, sequence: u64) {
         loop {
             let publisher = {
-                let mut waiting = self.lock();
+                let mut waiting = lock(&self.waiting);
                 match waiting.first_entry() {
                     Some(first) if *first.key() <= sequence => first.remove(),
                     _ => return,

@@ -50,11 +50,12 @@ impl Feed {
     /// and its loss is reported.
     pub fn event(&self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        // `receive` calls the program's `retention_of` and wakers. Their panics must not end the
+        // `append` calls the program's `retention_of` and wakers. Their panics must not end the
         // broker's task. If the event was appended before the panic, the loss is stale.
-        let received = catch_panic(|| hub.receive(arrival, topic, event));
+        let received =
+            catch_panic(|| hub.append(topic, event, arrival.is_last, Some(arrival)).map(drop));
         let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
-        if is_new && let Some(link) = hub.link() {
+        if is_new && let Some(link) = &hub.link {
             link.set_lag(arrival.age);
             link.arrivals.arrived(arrival.sequence);
         }
@@ -67,7 +68,7 @@ impl Feed {
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
         let is_new = accepted(hub.record_loss(sequence))?;
-        if let Some(link) = hub.link() {
+        if let Some(link) = &hub.link {
             link.arrivals.arrived(sequence);
         }
         Ok(is_new)
@@ -85,7 +86,7 @@ impl Feed {
 
     /// Returns whether this feed belongs to `hub`.
     pub fn feeds(&self, hub: &Hub) -> bool {
-        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(hub.shared()))
+        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.shared))
     }
 
     /// Runs a future, and drops it when the hub is closed or dropped.

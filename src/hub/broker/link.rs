@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     arrivals::Arrivals,
@@ -20,7 +20,8 @@ pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn Publisher>>,
     /// Cancelled when the hub is closed or dropped.
-    closed: CancellationToken,
+    pub(crate) closed: CancellationToken,
+    _closed_when_dropped: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
     /// The age of the newest event at its reception, in microseconds. 0 until an event after the
@@ -33,6 +34,7 @@ impl Link {
     pub(crate) fn new(closed: CancellationToken) -> Self {
         Self {
             publisher: OnceLock::new(),
+            _closed_when_dropped: closed.clone().drop_guard(),
             closed,
             has_warned: AtomicBool::new(false),
             lag: AtomicU64::new(0),
@@ -57,10 +59,6 @@ impl Link {
         self.publisher.get().map_or(committed, |publisher| publisher.newest_possible(committed))
     }
 
-    pub(crate) fn close(&self) {
-        self.closed.cancel();
-    }
-
     pub(crate) fn warn_not_in_process(&self) {
         if !self.has_warned.swap(true, Relaxed) {
             warn!("`publish_now` cannot publish through a broker: use `publish`");
@@ -78,11 +76,5 @@ impl Link {
 
     pub(crate) fn lag(&self) -> Duration {
         Duration::from_micros(self.lag.load(Relaxed))
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.closed.cancel();
     }
 }

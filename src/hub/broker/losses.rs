@@ -8,6 +8,7 @@ const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported. A loss is a sequence number up to which every topic may
 /// have lost events.
+#[derive(Default)]
 pub(crate) struct Losses {
     /// The newest loss, 0 if there was none. Readers check it before they take the lock.
     newest: AtomicU64,
@@ -16,10 +17,6 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    pub(crate) fn new() -> Self {
-        Self { newest: AtomicU64::new(0), recent: Mutex::default() }
-    }
-
     /// Adds a loss. Losses are added in ascending order.
     pub(crate) fn add(&self, loss: u64) {
         let mut losses = lock(&self.recent);
@@ -55,7 +52,7 @@ mod tests {
 
     #[test]
     fn newest_losses_are_remembered() {
-        let losses = Losses::new();
+        let losses = Losses::default();
         assert_eq!(losses.first_after(0), None);
         assert_eq!(losses.last_before(u64::MAX), None);
         let count = MAX_LOSSES as u64 + 10;

@@ -1,7 +1,6 @@
 //! The tests of [`Feed`].
 
 use std::{
-    convert::Infallible,
     future::{pending, ready},
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,15 +18,13 @@ use crate::{
     sealed::Sealed,
 };
 
-/// A broker that hands out its feed.
-#[derive(Clone, Default)]
+/// A broker that hands out its feed, and refuses every event.
+#[derive(Clone)]
 struct Engine {
     feed: Arc<Mutex<Option<Feed>>>,
-    fails: bool,
-    never_connects: bool,
+    /// The result of connecting. `None` if it never ends.
+    connected: Option<Result<(), &'static str>>,
 }
-
-struct NoPublisher;
 
 impl Sealed for Engine {}
 
@@ -40,14 +37,14 @@ impl Broker for Engine {
 
     async fn start(self, feed: Feed) -> Result<impl Publisher, &'static str> {
         *self.feed.lock().unwrap() = Some(feed);
-        if self.never_connects {
-            pending::<Infallible>().await;
+        match self.connected {
+            Some(connected) => connected.map(|()| self),
+            None => pending().await,
         }
-        if self.fails { Err("unreachable") } else { Ok(NoPublisher) }
     }
 }
 
-impl Publisher for NoPublisher {
+impl Publisher for Engine {
     fn publish(&self, _topic: &str, _event: &Event, _is_last: bool) -> Publishing {
         Box::pin(ready(Err(PublishError::Refused("read only".into()))))
     }
@@ -62,8 +59,12 @@ impl Engine {
         self.feed.lock().unwrap().clone().unwrap()
     }
 
+    fn new(connected: Option<Result<(), &'static str>>) -> Self {
+        Self { feed: Arc::default(), connected }
+    }
+
     fn connected() -> (Hub, Feed) {
-        let engine = Self::default();
+        let engine = Self::new(Some(Ok(())));
         let hub = Hub::connect(engine.clone()).now_or_never().unwrap().unwrap();
         (hub, engine.feed())
     }
@@ -73,17 +74,19 @@ const fn arrival(sequence: u64) -> Arrival {
     Arrival { sequence, age: Duration::ZERO, at: Duration::ZERO, is_last: false }
 }
 
+fn event(feed: &Feed, sequence: u64) -> Result<bool, Closed> {
+    feed.event(arrival(sequence), "a", &Event::from("x"))
+}
+
 fn assert_open(feed: &Feed) {
     assert!(!feed.is_closed());
-    let forever = feed.run_until_closed(std::future::pending());
-    assert_eq!(forever.now_or_never(), None);
+    assert_eq!(feed.run_until_closed(pending()).now_or_never(), None);
 }
 
 fn assert_closed(feed: &Feed) {
     assert!(feed.is_closed());
-    let forever = feed.run_until_closed(std::future::pending());
-    assert_eq!(forever.now_or_never(), Some(()));
-    assert_eq!(feed.event(arrival(100), "a", &Event::from("x")), Err(Closed));
+    assert_eq!(feed.run_until_closed(pending()).now_or_never(), Some(()));
+    assert_eq!(event(feed, 100), Err(Closed));
     assert_eq!(feed.report_loss(100), Err(Closed));
 }
 
@@ -114,23 +117,23 @@ fn feed_ends_with_the_last_clone_or_subscription_of_the_hub() {
     drop(hub.clone());
     drop(hub);
     assert_open(&feed);
-    assert_eq!(feed.event(arrival(1), "a", &Event::from("x")), Ok(true));
+    assert_eq!(event(&feed, 1), Ok(true));
     drop(subscription);
     assert_closed(&feed);
 }
 
 #[test]
 fn feed_ends_when_connecting_is_cancelled_or_fails() {
-    let engine = Engine { never_connects: true, ..Engine::default() };
+    let engine = Engine::new(None);
     let mut connecting = Box::pin(Hub::connect(engine.clone()));
     assert!((&mut connecting).now_or_never().is_none());
     let feed = engine.feed();
     assert_open(&feed);
-    assert_eq!(feed.event(arrival(1), "a", &Event::from("history")), Ok(true));
+    assert_eq!(event(&feed, 1), Ok(true));
     drop(connecting);
     assert_closed(&feed);
 
-    let engine = Engine { fails: true, ..Engine::default() };
+    let engine = Engine::new(Some(Err("unreachable")));
     let failed = Hub::connect(engine.clone()).now_or_never().unwrap();
     assert_eq!(failed.unwrap_err(), "unreachable");
     assert_closed(&engine.feed());
@@ -139,15 +142,11 @@ fn feed_ends_when_connecting_is_cancelled_or_fails() {
 #[test]
 fn sequence_number_that_does_not_rise_is_ignored() {
     let (hub, feed) = Engine::connected();
-    let event = |sequence, topic| feed.event(arrival(sequence), topic, &Event::from("x"));
-    assert_eq!(event(7, "a"), Ok(true));
-    assert_eq!(event(7, "b"), Ok(false));
-    assert_eq!(event(6, "a"), Ok(false));
+    assert_eq!([7, 6].map(|sequence| event(&feed, sequence)), [Ok(true), Ok(false)]);
+    assert_eq!(feed.event(arrival(7), "b", &Event::from("x")), Ok(false));
     assert_eq!(hub.topics(), [Arc::from("a")], "a stale event creates no topic");
-    assert_eq!(feed.report_loss(9), Ok(true));
-    assert_eq!(feed.report_loss(9), Ok(false));
-    assert_eq!(event(8, "a"), Ok(false));
-    assert_eq!(event(10, "a"), Ok(true));
+    assert_eq!([9, 9].map(|sequence| feed.report_loss(sequence)), [Ok(true), Ok(false)]);
+    assert_eq!([8, 10].map(|sequence| event(&feed, sequence)), [Ok(false), Ok(true)]);
     assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
 }
 
@@ -155,11 +154,8 @@ fn sequence_number_that_does_not_rise_is_ignored() {
 #[test]
 fn loss_up_to_a_received_event_is_ignored() {
     let (hub, feed) = Engine::connected();
-    for sequence in [5, 6] {
-        assert_eq!(feed.event(arrival(sequence), "a", &Event::from("x")), Ok(true));
-    }
-    assert_eq!(feed.report_loss(5), Ok(false));
-    assert_eq!(feed.report_loss(6), Ok(false));
+    assert_eq!([5, 6].map(|sequence| event(&feed, sequence)), [Ok(true); 2]);
+    assert_eq!([5, 6].map(|sequence| feed.report_loss(sequence)), [Ok(false); 2]);
     let received = received(&hub, "a");
     assert!(!received.contains("gap"), "{received}");
     assert_eq!(received.matches("data: x").count(), 2);
@@ -169,15 +165,15 @@ fn loss_up_to_a_received_event_is_ignored() {
 #[test]
 fn events_after_the_end_of_a_topic_are_dropped_until_the_log_says_that_its_name_is_free() {
     let (hub, feed) = Engine::connected();
-    let five_minutes = Duration::from_secs(300);
-    let at = |sequence, at| Arrival { at, ..arrival(sequence) };
-    let event = Event::from("x");
-    let end = Arrival { is_last: true, ..arrival(1) };
-    assert_eq!(feed.event(end, "a", &event), Ok(true));
-    let before = five_minutes - Duration::from_millis(1);
-    assert_eq!(feed.event(at(2, before), "a", &event), Ok(true));
-    assert_eq!(feed.event(at(2, before), "a", &event), Ok(false), "it was passed");
-    assert_eq!(received(&hub, "a").matches("data: x").count(), 1);
-    assert_eq!(feed.event(at(3, five_minutes), "a", &event), Ok(true));
-    assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
+    for (sequence, milliseconds, is_last, is_new, count) in [
+        (1, 0, true, true, 1),
+        (2, 299_999, false, true, 1),
+        (2, 299_999, false, false, 1),
+        (3, 300_000, false, true, 2),
+    ] {
+        let arrival =
+            Arrival { at: Duration::from_millis(milliseconds), is_last, ..arrival(sequence) };
+        assert_eq!(feed.event(arrival, "a", &Event::from("x")), Ok(is_new), "{arrival:?}");
+        assert_eq!(received(&hub, "a").matches("data: x").count(), count, "{arrival:?}");
+    }
 }

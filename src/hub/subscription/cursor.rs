@@ -10,6 +10,9 @@ pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
+    /// The sequence number of the last event of an earlier topic of this name, whose end does not
+    /// count for a client that may not have received it; 0 if there is none.
+    forgotten_end: u64,
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
     gap_due: bool,
@@ -26,13 +29,22 @@ pub(crate) enum TopicRead {
 }
 
 impl TopicCursor {
-    pub(crate) const fn new(topic: Arc<Topic>) -> Self {
-        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_queued: false }
+    pub(crate) const fn new(topic: Arc<Topic>, forgotten_end: u64) -> Self {
+        let ticket = Ticket::NONE;
+        Self { topic, seen: 0, forgotten_end, ticket, gap_due: false, is_queued: false }
     }
 
     pub(crate) const fn seek(&mut self, seen: u64, gap_due: bool) {
         self.seen = seen;
         self.gap_due = gap_due;
+    }
+
+    /// Moves to the position after which a client with an id continues.
+    pub(crate) const fn seek_after(&mut self, seen: u64) {
+        self.seek(seen, false);
+        if self.forgotten_end <= seen {
+            self.forgotten_end = 0;
+        }
     }
 
     /// Marks all events up to `loss` as seen. The gap of the loss replaces a gap that is due.
@@ -47,7 +59,7 @@ impl TopicCursor {
     /// Moves to the position after which a client without an id continues. Events that were evicted
     /// before its subscription, which began at `newest`, are no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
-        let evicted = self.topic.lock().log.evicted().up_to.min(newest);
+        let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
@@ -67,7 +79,8 @@ impl TopicCursor {
     /// Returns whether the topic has ended and nothing of it is left to read.
     #[inline]
     pub(super) fn has_ended(&self) -> bool {
-        self.topic.ended_at().is_some_and(|last| last <= self.seen) && self.is_caught_up()
+        let is_end = |last| last > self.forgotten_end && last <= self.seen;
+        self.topic.ended_at().is_some_and(is_end) && self.is_caught_up()
     }
 
     /// Returns the sequence number of the gap before the next event, if there is one.

@@ -133,7 +133,7 @@ impl Subscribe {
         match ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible()) {
             ResumeFrom::Seen(seen) => {
                 subscription.loss_seen = seen;
-                subscription.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
+                subscription.cursors.iter_mut().for_each(|cursor| cursor.seek_after(seen));
             }
             ResumeFrom::Unknown(UnknownId::Foreign) => {
                 subscription.unknown_id = Some(UnknownId::Foreign);

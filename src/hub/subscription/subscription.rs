@@ -100,7 +100,7 @@ impl Subscription {
                 }
                 state.subscribers += 1;
                 state.log.trim(now, &mut drops);
-                Some(TopicCursor::new(Arc::clone(topic)))
+                Some(TopicCursor::new(Arc::clone(topic), state.forgotten_end(now)))
             });
             if let Some(cursor) = cursor {
                 self.cursors.push(cursor);

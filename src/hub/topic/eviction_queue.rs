@@ -2,7 +2,7 @@ use std::{
     collections::BTreeMap,
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use super::{
     place::{ByAge, ByMemory, Evictable, Place, nanoseconds},
     topic::{Topic, TopicState},
 };
+use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
@@ -38,10 +39,6 @@ impl EvictionQueue {
     pub(super) const fn new() -> Self {
         let order = Order { by_memory: BTreeMap::new(), by_age: BTreeMap::new() };
         Self { order: Mutex::new(order), next_due: AtomicU64::new(u64::MAX) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Order> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds, moves or removes a topic after a change, unless its place is at most too early.
@@ -74,7 +71,7 @@ impl EvictionQueue {
         let former = mem::replace(&mut state.place, place);
         let by_memory = |place: Option<Place>| place.map(|place| place.by_memory);
         let by_age = |place: Option<Place>| place.map(|place| place.by_age);
-        let mut order = self.lock();
+        let mut order = lock(&self.order);
         displace(&mut order.by_memory, by_memory(former), by_memory(place), topic);
         if by_age(former) != by_age(place) {
             displace(&mut order.by_age, by_age(former), by_age(place), topic);
@@ -85,7 +82,7 @@ impl EvictionQueue {
 
     /// Returns the first topic by memory, and the place of the second one.
     pub(super) fn first_by_memory(&self) -> Option<(Arc<Topic>, Option<ByMemory>)> {
-        let order = self.lock();
+        let order = lock(&self.order);
         let mut topics = order.by_memory.iter();
         let (_, first) = topics.next()?;
         Some((Arc::clone(first), topics.next().map(|(place, _)| *place)))
@@ -99,7 +96,7 @@ impl EvictionQueue {
 
     /// Returns the first topic by age, if its oldest event may be too old.
     pub(super) fn first_due(&self, now: Duration) -> Option<Arc<Topic>> {
-        let order = self.lock();
+        let order = lock(&self.order);
         let ((due, _), topic) = order.by_age.first_key_value()?;
         (nanoseconds(now) > *due).then(|| Arc::clone(topic))
     }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{end::TopicEnd, place::Place};
 use crate::history::{
@@ -29,8 +29,8 @@ pub(crate) struct Topic {
 pub(crate) struct TopicState {
     pub(crate) log: Log,
     pub(crate) subscribers: usize,
-    /// Boxed, because most topics never end.
-    end: Option<Box<TopicEnd>>,
+    /// Set by [`Topic::set_end`]. Boxed, because most topics never end.
+    pub(crate) end: Option<Box<TopicEnd>>,
     /// Whether the topic was removed from the registry, so that its name has to be looked up again.
     pub(crate) is_removed: bool,
     /// The topic's place in the eviction queue while it keeps events.
@@ -48,7 +48,7 @@ impl Topic {
         Self {
             name,
             is_latest,
-            newest: AtomicU64::new(log.evicted().up_to),
+            newest: AtomicU64::new(log.evicted.up_to),
             generation: AtomicU64::new(0),
             ended_at: AtomicU64::new(end.as_ref().map_or(0, |end| end.sequence)),
             state: Mutex::new(TopicState {
@@ -135,15 +135,11 @@ impl Topic {
 }
 
 impl TopicState {
-    /// Returns the end of the topic, if it has ended.
-    #[inline]
-    pub(crate) fn end(&self) -> Option<&TopicEnd> {
-        self.end.as_deref()
-    }
-
-    /// Takes the end of a topic that is removed.
-    pub(super) fn take_end(&mut self) -> Option<Box<TopicEnd>> {
-        self.end.take()
+    /// Returns the sequence number of the last event, if the topic has ended, its name is free and
+    /// that event is no longer kept. Otherwise, returns 0.
+    pub(crate) fn forgotten_end(&self, now: Duration) -> u64 {
+        let is_forgotten = |end: &&TopicEnd| end.free_here <= now && self.log.is_empty();
+        self.end.as_deref().filter(is_forgotten).map_or(0, |end| end.sequence)
     }
 
     /// Returns whether the topic has subscribers or keeps events.

@@ -93,7 +93,7 @@ impl Topics {
             Some(topic) => {
                 drop(names);
                 let state = topic.lock();
-                (state.end().copied(), state.subscribers)
+                (state.end.as_deref().copied(), state.subscribers)
             }
         }
     }
@@ -113,7 +113,7 @@ impl Topics {
         let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
         for topic in &topics {
             let state = topic.lock();
-            stats.evicted += state.log.evicted_events();
+            stats.evicted += state.log.evicted_events;
             stats.events += state.log.len();
             stats.subscribers += state.subscribers;
         }
@@ -151,19 +151,15 @@ impl Topics {
     /// Removes a topic if it has no subscribers and keeps no events.
     #[cold]
     fn remove_unused(&self, topic: &Arc<Topic>) {
-        let removed = {
-            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            let mut state = topic.lock();
-            if state.is_removed || state.is_used() {
-                return;
-            }
-            state.is_removed = true;
-            let end = state.take_end();
-            names.tombstones.insert(topic.name(), state.log.evicted(), end);
-            names.evicted_of_removed += state.log.evicted_events();
-            names.by_name.remove(topic.name())
-        };
-        // Drop the topic after the locks are released.
-        drop(removed);
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = topic.lock();
+        if state.is_removed || state.is_used() {
+            return;
+        }
+        state.is_removed = true;
+        names.tombstones.insert(topic.name(), state.log.evicted, state.end.take());
+        names.evicted_of_removed += state.log.evicted_events;
+        // The caller still has the topic, so that nothing is dropped while the locks are held.
+        names.by_name.remove(topic.name());
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use super::{
     gate::{InFlight, Session},
     ledger::Unproven,
-    publisher::{Outgoing, PublisherInner},
+    publisher::{Outgoing, RedisPublisher},
 };
 use crate::{
     BoxError,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-impl PublisherInner {
+impl RedisPublisher {
     /// Publishes an event and waits for its acknowledgement, without a deadline. `is_sent` is `true`
     /// while an answer is awaited.
     pub(super) async fn acknowledged(
@@ -99,7 +99,7 @@ impl PublisherInner {
 
     /// Creates the stream again with a marker, so that every process reports the loss.
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
-        let known = self.gate.newest_known();
+        let known = self.gate.ledger().newest_known;
         session.stream.mark(MarkIf::Empty, known).await.map(drop).map_err(refused)
     }
 

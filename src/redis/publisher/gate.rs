@@ -1,15 +1,19 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Sent, Unproven};
-use crate::redis::stream::{Identity, RedisStream, StreamId};
+use crate::{
+    lock::lock,
+    redis::stream::{Identity, RedisStream},
+};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
 /// After a break it stays shut until the reader has caught up and has marked the losses that it
 /// found.
+#[derive(Default)]
 pub(crate) struct Gate {
     session: watch::Sender<Option<Session>>,
     ledger: Mutex<Ledger>,
@@ -32,10 +36,6 @@ pub(crate) struct InFlight<'a> {
 }
 
 impl Gate {
-    pub(crate) fn new() -> Self {
-        Self { session: watch::Sender::new(None), ledger: Mutex::default() }
-    }
-
     /// Opens the gate to publishers, over a new connection.
     pub(crate) fn open(&self, stream: RedisStream) -> Session {
         let number = self.ledger().begin_session();
@@ -49,7 +49,7 @@ impl Gate {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
-        // Ledger that arrive later belong to an ended session and are rejected.
+        // Acknowledgements that arrive later belong to an ended session, and are rejected.
         self.ledger().begin_session();
     }
 
@@ -76,13 +76,8 @@ impl Gate {
         InFlight { gate: self, sent: self.ledger().begin(session.number) }
     }
 
-    /// Returns the newest entry that was read or acknowledged.
-    pub(crate) fn newest_known(&self) -> StreamId {
-        self.ledger().newest_known
-    }
-
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ledger)
     }
 }
 

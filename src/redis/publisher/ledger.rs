@@ -17,7 +17,7 @@ pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
     session: u64,
     /// The newest entry that was read or acknowledged.
-    pub(super) newest_known: StreamId,
+    pub(crate) newest_known: StreamId,
     /// The last entry that was read.
     last_read: StreamId,
     /// The acknowledged entries that the reader has not reached, in ascending order.
@@ -68,7 +68,7 @@ impl Unproven {
 }
 
 impl Ledger {
-    /// Starts a session, and returns its number. Ledger of earlier sessions no longer
+    /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
     /// count.
     pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;

@@ -20,5 +20,5 @@ mod tests;
 
 pub(super) use self::{
     gate::{Gate, Session},
-    publisher::{PublisherInner, RedisPublisher},
+    publisher::RedisPublisher,
 };

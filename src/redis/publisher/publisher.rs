@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use super::gate::Gate;
 use crate::{
     BoxError,
-    event::Event,
+    event::{Event, whole_milliseconds},
     hub::{Acknowledged, PublishError, Publisher, Publishing},
     redis::{
         Error, ErrorKind,
@@ -19,13 +19,7 @@ use crate::{
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.
-#[derive(Clone)]
 pub(crate) struct RedisPublisher {
-    pub(crate) inner: Arc<PublisherInner>,
-}
-
-/// The state that all clones of a [`RedisPublisher`] share.
-pub(crate) struct PublisherInner {
     pub(crate) key: String,
     pub(crate) max_len: usize,
     pub(crate) deadline: Duration,
@@ -43,26 +37,27 @@ pub(super) enum Outgoing {
     Last(LastEvent),
 }
 
-impl Publisher for RedisPublisher {
+impl Publisher for Arc<RedisPublisher> {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
-        let inner = Arc::clone(&self.inner);
+        let publisher = Self::clone(self);
         let outgoing = if is_last {
             Outgoing::Last(LastEvent::new(topic, event))
         } else {
-            Outgoing::Event(publication(&inner.key, inner.max_len, topic, event))
+            Outgoing::Event(publication(&self.key, self.max_len, topic, event))
         };
-        Box::pin(async move { inner.publish(&outgoing).await })
+        Box::pin(async move { publisher.acknowledge_in_time(&outgoing).await })
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
-        let lead = u64::try_from(MAX_LEAD.as_millis()).unwrap_or(u64::MAX);
-        let now = StreamId::at(self.inner.clock.now().saturating_add(lead)).sequence();
+        let lead = whole_milliseconds(MAX_LEAD);
+        let now = StreamId::at(self.clock.now().saturating_add(lead)).sequence();
         now.max(committed.saturating_add(StreamId::at(lead).sequence()))
     }
 }
 
-impl PublisherInner {
-    async fn publish(&self, outgoing: &Outgoing) -> Result<Acknowledged, PublishError> {
+impl RedisPublisher {
+    /// Publishes an event and waits for its acknowledgement, until the deadline.
+    async fn acknowledge_in_time(&self, outgoing: &Outgoing) -> Result<Acknowledged, PublishError> {
         let deadline = match outgoing {
             Outgoing::Event(_) => self.deadline,
             Outgoing::Last(_) => self.deadline.saturating_add(Duration::from_millis(NOTICE)),

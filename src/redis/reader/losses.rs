@@ -61,7 +61,7 @@ impl Reader {
     pub(crate) async fn mark_losses(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         // The marker can be lost as well.
         while self.gate.ledger().has_lost() {
-            let newest = self.gate.newest_known();
+            let newest = self.gate.ledger().newest_known;
             let condition = MarkIf::NoneAfter(self.last.id);
             if let Some(marker) = stream.mark(condition, newest).await? {
                 self.gate.ledger().await_marker(marker);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::{page_size::PageSize, stop::Stop};
 use crate::{
+    event::whole_milliseconds,
     hub::Feed,
     redis::{
         health::RedisHealth,
@@ -59,7 +60,7 @@ impl Reader {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
         self.created = stream.mark(MarkIf::Empty, StreamId::ZERO).await?.map(|marker| marker.id);
-        let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
+        let max_age = whole_milliseconds(self.feed.max_age());
         let start = self.clock.now().saturating_sub(max_age);
         let end = start.saturating_sub(1).to_string();
         if let Some(before) = stream.newest_up_to(&end).await? {

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use ::redis::Value;
 
-use super::failure::{Class, Failure, check};
+use super::{
+    encode::reply_count,
+    failure::{Class, Failure, check},
+};
 use crate::{
     history::Epoch,
     runs::{
@@ -18,39 +21,58 @@ use crate::{
     },
 };
 
-/// Reads the replies to commands that were encoded together from those of Redis.
-pub(super) fn decode(part: &[Command], mut replies: Vec<Value>) -> Vec<Result<Reply, Failure>> {
+/// Reads the replies to commands that were encoded together from those of Redis, of which it takes
+/// as many as belong to them.
+pub(super) fn decode(
+    part: &[Command],
+    replies: &mut impl Iterator<Item = Value>,
+    results: &mut Vec<Result<Reply, Failure>>,
+) {
     match part {
-        [Command::Renew(_), ..] => {
-            let reply = replies.pop().unwrap_or(Value::Nil);
-            match decode_renewals(reply, part.len()) {
-                Ok(replies) => replies.into_iter().map(|reply| Ok(Reply::Renew(reply))).collect(),
-                Err(error) => vec![Err(error); part.len()],
+        [Command::Renew(_) | Command::Check(_), ..] => {
+            match split(replies.next().unwrap_or(Value::Nil), part.len()) {
+                Ok(replies) => {
+                    let replies = part.iter().zip(replies);
+                    results.extend(replies.map(|(command, reply)| decode_one(command, reply)));
+                }
+                Err(error) => results.extend(part.iter().map(|_| Err(error.clone()))),
             }
         }
-        [command] => vec![decode_one(command, replies)],
-        _ => vec![Err(Failure::unexpected()); part.len()],
+        [command @ Command::Append(append)] => {
+            let mut replies = replies.take(reply_count(command));
+            // The last one counts the subscribers.
+            let entries = reply_count(command) - usize::from(append.pushes);
+            results.push(decode_append(replies.by_ref().take(entries)));
+            replies.for_each(drop);
+        }
+        [command] => results.push(decode_one(command, replies.next().unwrap_or(Value::Nil))),
+        _ => results.extend(part.iter().map(|_| Err(Failure::unexpected()))),
     }
 }
 
-fn decode_renewals(reply: Value, count: usize) -> Result<Vec<RenewReply>, Failure> {
-    let Value::Array(replies) = check(reply)? else { return Err(Failure::unexpected()) };
-    let replies = replies.into_iter().map(|reply| match reply {
-        Value::Int(-1) => Some(RenewReply::Unsure),
-        reply => Some(RenewReply::Renewed { watched: Duration::from_millis(number(&reply)?) }),
-    });
-    let replies: Option<Vec<_>> = replies.collect();
-    replies.filter(|replies| replies.len() == count).ok_or_else(Failure::unexpected)
+/// Returns the parts of a reply to `count` commands.
+fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
+    match check(reply)? {
+        Value::Array(replies) if replies.len() == count => Ok(replies),
+        _ => Err(Failure::unexpected()),
+    }
 }
 
-fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> {
-    if let Command::Append(append) = command {
-        return decode_append(append.pushes, replies);
-    }
-    let reply = replies.into_iter().next().unwrap_or(Value::Nil);
+fn decode_renewal(reply: &Value) -> Option<RenewReply> {
+    Some(match reply {
+        Value::Int(-1) => RenewReply::Unsure,
+        reply => RenewReply::Renewed { watched: Duration::from_millis(number(reply)?) },
+    })
+}
+
+fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
     if let Command::Trim(_) = command {
         let entries = number(&check(reply)?).ok_or_else(Failure::unexpected)?;
         return Ok(Reply::Trim { entries });
+    }
+    if let Command::Renew(_) = command {
+        let reply = decode_renewal(&check(reply)?).ok_or_else(Failure::unexpected)?;
+        return Ok(Reply::Renew(reply));
     }
     let fields = Fields::of(check(reply)?)?;
     if fields.status() == "version" {
@@ -68,13 +90,10 @@ fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> 
     reply.ok_or_else(Failure::unexpected)
 }
 
-/// The first reply is that to the batch. The last one counts the subscribers if the batch is pushed.
-fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Failure> {
-    if pushes {
-        replies.pop();
-    }
+/// Reads the replies to the entries of a batch. The first one is that to the batch itself.
+fn decode_append(replies: impl Iterator<Item = Value>) -> Result<Reply, Failure> {
     let mut entries = 0;
-    for (at, reply) in replies.into_iter().enumerate() {
+    for (at, reply) in replies.enumerate() {
         match check(reply) {
             Ok(Value::Nil) if at == 0 => return Ok(Reply::Append(AppendReply::Refused)),
             Ok(Value::Nil) => {}

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use ::redis::{Cmd, cmd};
 
@@ -7,7 +7,7 @@ use super::{
     script::{Hashes, Script},
 };
 use crate::runs::cluster::{
-    command::{Append, Batch, Check, Command, End, EndMode, Sync, Trim},
+    command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
     run_id::{ProcessId, RunId},
 };
 
@@ -15,8 +15,14 @@ use crate::runs::cluster::{
 /// place.
 const LARGE_BATCH: usize = 4 * 1024;
 
-/// The maximum number of runs whose leases one command renews.
+/// More than the bytes of a command besides its keys and its events.
+const SPARE: usize = 64;
+
+/// The maximum number of runs whose leases one command renews. Redis takes up to half a
+/// millisecond for it.
 const MAX_RENEWALS: usize = 64;
+/// The maximum number of runs that one command checks.
+const MAX_CHECKS: usize = 32;
 
 /// Writes commands of the store as commands of Redis.
 pub(super) struct Encoder<'a> {
@@ -45,7 +51,7 @@ impl Encoder<'_> {
             Command::Append(append) => return self.append(append, commands),
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
-            Command::Check(check) => self.check(check),
+            Command::Check(_) => self.check(part),
         });
     }
 
@@ -78,32 +84,43 @@ impl Encoder<'_> {
     }
 
     fn renew(&self, part: &[Command]) -> Cmd {
-        let runs = part.iter().filter_map(|command| match command {
-            Command::Renew(run) => Some(run),
+        let renewals = part.iter().filter_map(|command| match command {
+            Command::Renew(renew) => Some(renew),
             _ => None,
         });
-        let claims: Vec<_> = runs.clone().map(|run| self.keys.claim(&run.key)).collect();
-        let mut command = self.call(Script::Renew, &claims);
-        command.arg(self.process.as_str()).arg(milliseconds(self.lease));
-        runs.for_each(|run| _ = command.arg(run.epoch.to_string()));
+        let mut keys = Vec::with_capacity(part.len());
+        for Renew { run, entries } in renewals.clone() {
+            keys.push(self.keys.claim(&run.key));
+            keys.extend(entries.map(|_| self.keys.stream(run)));
+        }
+        let mut command = self.call(Script::Renew, &keys);
+        command.arg(self.process.as_str());
+        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
+        for Renew { run, entries } in renewals {
+            command.arg(run.epoch.to_string()).arg(optional(*entries));
+        }
         command
     }
 
     fn append(&self, Append { run, batch, pushes }: &Append, commands: &mut Vec<Cmd>) {
         let Batch { first, last, bytes } = batch;
         let stream = self.keys.stream(run);
-        let mut add = cmd("XADD");
+        let mut add = sized("XADD", 8, stream.len() + bytes.len());
         add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
-        commands.push(add.arg("f").arg(first).arg("d").arg(&**bytes).take());
+        add.arg("f").arg(first).arg("d").arg(&**bytes);
+        commands.push(add);
         if has_marker(bytes.len()) {
-            let mut marker = cmd("XADD");
-            marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1"));
-            commands.push(marker.arg("").arg("").take());
+            let mut marker = sized("XADD", 6, stream.len());
+            marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1")).arg("").arg("");
+            commands.push(marker);
         }
         if *pushes {
-            let mut push = format!("d{first} {last} ").into_bytes();
+            let mut push = Vec::with_capacity(bytes.len() + SPARE);
+            _ = write!(push, "d{first} {last} ");
             push.extend_from_slice(bytes);
-            commands.push(cmd("PUBLISH").arg(self.keys.channel(run)).arg(push).take());
+            let mut publish = sized("PUBLISH", 3, stream.len() + push.len());
+            publish.arg(self.keys.channel_of(stream)).arg(push);
+            commands.push(publish);
         }
     }
 
@@ -135,18 +152,31 @@ impl Encoder<'_> {
         command
     }
 
-    fn check(&self, Check { run, is_watched, wants_head }: &Check) -> Cmd {
-        // Each owner cuts it to what its own lease allows.
-        let watch = if *is_watched { milliseconds(self.lease * 3 / 4) } else { 0 };
-        let mut command = self.call_on(Script::Check, run);
-        command.arg(run.epoch.to_string()).arg(watch).arg(self.is_new());
-        command.arg(u8::from(*wants_head)).arg(milliseconds(self.kept_for));
-        command.arg(self.keys.channel(run)).arg(self.keys.control_prefix());
+    fn check(&self, part: &[Command]) -> Cmd {
+        let checks = part.iter().filter_map(|command| match command {
+            Command::Check(check) => Some(check),
+            _ => None,
+        });
+        let keys: Vec<_> = checks.clone().flat_map(|check| self.keys_of(&check.run)).collect();
+        let mut command = self.call(Script::Check, &keys);
+        command.arg(self.is_new()).arg(milliseconds(self.kept_for));
+        command.arg(self.keys.control_prefix());
+        for Check { run, is_watched, wants_head } in checks {
+            // Each owner cuts it to what its own lease allows.
+            let watch = if *is_watched { milliseconds(self.lease * 3 / 4) } else { 0 };
+            command.arg(run.epoch.to_string()).arg(watch);
+            command.arg(u8::from(*wants_head)).arg(self.keys.channel(run));
+        }
         command
     }
 
     fn call_on(&self, script: Script, run: &RunId) -> Cmd {
-        self.call(script, &[self.keys.claim(&run.key), self.keys.stream(run)])
+        self.call(script, &self.keys_of(run))
+    }
+
+    /// Returns the claim and the stream of a run.
+    fn keys_of(&self, run: &RunId) -> [String; 2] {
+        [self.keys.claim(&run.key), self.keys.stream(run)]
     }
 
     fn call(&self, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
@@ -173,6 +203,13 @@ pub(super) fn join(
     command
 }
 
+/// Returns a command with space for its arguments, the longest of which have `len` bytes.
+fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(arguments, len + SPARE);
+    command.arg(name);
+    command
+}
+
 fn call(hashes: &Hashes, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
     let mut command = cmd("EVALSHA");
     command.arg(hashes.of(script)).arg(keys.len());
@@ -187,15 +224,22 @@ pub(super) const fn has_marker(bytes: usize) -> bool {
     bytes > LARGE_BATCH
 }
 
-/// Splits commands into parts that are each encoded together: renewals that follow each other, or
-/// one other command.
+/// Splits commands into parts that are each encoded together: renewals that follow each other,
+/// checks that do, or one other command.
 pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
-    let is_renewal = |command: &Command| matches!(command, Command::Renew(_));
-    let parts = commands.chunk_by(move |one, next| is_renewal(one) && is_renewal(next));
-    parts.flat_map(|part| part.chunks(MAX_RENEWALS))
+    let parts = commands.chunk_by(|one, next| {
+        matches!(
+            (one, next),
+            (Command::Renew(_), Command::Renew(_)) | (Command::Check(_), Command::Check(_))
+        )
+    });
+    parts.flat_map(|part| match part.first() {
+        Some(Command::Check(_)) => part.chunks(MAX_CHECKS),
+        _ => part.chunks(MAX_RENEWALS),
+    })
 }
 
-/// Returns the number of replies to a command. Renewals that are encoded together have only one.
+/// Returns the number of replies to a command. Commands that are encoded together have only one.
 pub(super) fn reply_count(command: &Command) -> usize {
     match command {
         Command::Append(Append { batch, pushes, .. }) => {

@@ -1,9 +1,14 @@
+use std::fmt::Write;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::runs::{
     RunKey,
     cluster::run_id::{ProcessId, RunId},
 };
+
+/// The length of most names.
+const CAPACITY: usize = 128;
 
 /// The names of keys and channels.
 #[derive(Clone, Debug)]
@@ -18,23 +23,33 @@ impl Keys {
     }
 
     pub(super) fn claim(&self, key: &RunKey) -> String {
+        let mut text = String::with_capacity(CAPACITY);
+        text.push_str(&self.prefix);
+        text.push('{');
         // The separator is encoded in both parts, so no two keys have the same tag.
-        let name = utf8_percent_encode(key.name(), NON_ALPHANUMERIC);
-        match key.owner() {
-            Some(owner) => {
-                let owner = utf8_percent_encode(owner, NON_ALPHANUMERIC);
-                format!("{}{{{owner}:{name}}}", self.prefix)
-            }
-            None => format!("{}{{{name}}}", self.prefix),
+        if let Some(owner) = key.owner() {
+            text.extend(utf8_percent_encode(owner, NON_ALPHANUMERIC));
+            text.push(':');
         }
+        text.extend(utf8_percent_encode(key.name(), NON_ALPHANUMERIC));
+        text.push('}');
+        text
     }
 
     pub(super) fn stream(&self, run: &RunId) -> String {
-        format!("{}:{}", self.claim(&run.key), run.epoch)
+        let mut text = self.claim(&run.key);
+        _ = write!(text, ":{}", run.epoch);
+        text
     }
 
     pub(super) fn channel(&self, run: &RunId) -> String {
-        format!("{}@{}", self.stream(run), self.database)
+        self.channel_of(self.stream(run))
+    }
+
+    /// Returns the channel of the run with this stream.
+    pub(super) fn channel_of(&self, mut stream: String) -> String {
+        _ = write!(stream, "@{}", self.database);
+        stream
     }
 
     /// Returns the key that is missing only on a server that has lost its data.

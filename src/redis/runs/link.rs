@@ -1,11 +1,8 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -15,7 +12,10 @@ use super::{
     session::{Dialer, Session},
     subscriptions::Subscriptions,
 };
-use crate::runs::cluster::store::Connection;
+use crate::{
+    history::sync::{Mutex, lock},
+    runs::cluster::store::Connection,
+};
 
 /// The current session with Redis. It is replaced when it breaks.
 pub(super) struct Link {
@@ -44,17 +44,13 @@ impl Link {
             state: watch::Sender::new(Connection::Down),
             interval: lease / 4,
         };
-        match link.connect(1, None).await {
-            Ok(_) => Ok(link),
-            Err(error) => {
-                link.health.set_error(&error);
-                Err(error)
-            }
-        }
+        let connected = link.connect(1, None).await;
+        connected.inspect_err(|error| link.health.set_error(error))?;
+        Ok(link)
     }
 
     pub(super) fn session(&self) -> Option<Arc<Session>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.session).clone()
     }
 
     pub(super) fn state(&self) -> watch::Receiver<Connection> {
@@ -81,17 +77,11 @@ impl Link {
             loop {
                 sleep(backoff.next()).await;
                 number += 1;
-                match self.connect(number, Some(&session)).await {
-                    Ok(()) => {
-                        self.health.count_reconnection();
-                        break;
-                    }
-                    Err(error) => {
-                        self.health.set_error(&error);
-                        debug!(error = %display_with_sources(&error), "failed to reconnect to Redis");
-                    }
-                }
+                let Err(error) = self.connect(number, Some(&session)).await else { break };
+                self.health.set_error(&error);
+                debug!(error = %display_with_sources(&error), "failed to reconnect to Redis");
             }
+            self.health.count_reconnection();
             // Messages of the time without a session are lost.
             self.subscriptions.lose_pushes();
         }
@@ -111,7 +101,7 @@ impl Link {
 
     fn set(&self, session: Option<Arc<Session>>, state: Connection) {
         self.health.set_following(session.is_some());
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        *lock(&self.session) = session;
         self.state.send_replace(state);
     }
 
@@ -119,8 +109,7 @@ impl Link {
     async fn watch(&self, session: &Session) -> Error {
         let mut due = Instant::now() + self.interval;
         loop {
-            let waiting = tokio::time::sleep_until(due);
-            if session.ended.run_until_cancelled(waiting).await.is_none() {
+            if session.ended.run_until_cancelled(sleep_until(due)).await.is_none() {
                 return Error::new("keep the connection to Redis", "connection lost");
             }
             due = Instant::now() + self.interval;

@@ -89,11 +89,8 @@ impl Inner {
                 return vec![Err(Failure::lost(&error)); commands.len()];
             }
         };
-        let results = parts(commands).flat_map(|part| {
-            let count = part.first().map_or(0, reply_count);
-            decode(part, replies.by_ref().take(count).collect())
-        });
-        let results: Vec<_> = results.collect();
+        let mut results = Vec::with_capacity(commands.len());
+        parts(commands).for_each(|part| decode(part, &mut replies, &mut results));
         let is_of_wrong_server = |failure: &Failure| failure.class == Class::WrongServer;
         if results.iter().filter_map(|result| result.as_ref().err()).any(is_of_wrong_server) {
             session.ended.cancel();

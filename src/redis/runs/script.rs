@@ -28,40 +28,25 @@ pub(super) enum Script {
     Join,
 }
 
-impl Script {
-    /// All scripts, in the order of the variants.
-    pub(super) const ALL: [Self; 8] = [
-        Self::Look,
-        Self::Claim,
-        Self::Replace,
-        Self::Sync,
-        Self::End,
-        Self::Check,
-        Self::Renew,
-        Self::Join,
-    ];
+/// The texts of all scripts, in the order of the variants of [`Script`].
+pub(super) const TEXTS: [&str; 8] = [
+    script!(" flags=allow-oom", "claim.lua"), // Look
+    script!("", "claim.lua"),                 // Claim
+    script!("", "replace.lua"),
+    script!(" flags=allow-oom", "sync.lua"),
+    script!(" flags=allow-oom", "end.lua"),
+    script!(" flags=allow-oom", "check.lua"),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("lua/version.lua"),
+        include_str!("lua/renew.lua")
+    ),
+    script!(" flags=allow-oom", "join.lua"),
+];
 
-    pub(super) const fn text(self) -> &'static str {
-        match self {
-            Self::Look => script!(" flags=allow-oom", "claim.lua"),
-            Self::Claim => script!("", "claim.lua"),
-            Self::Replace => script!("", "replace.lua"),
-            Self::Sync => script!(" flags=allow-oom", "sync.lua"),
-            Self::End => script!(" flags=allow-oom", "end.lua"),
-            Self::Check => script!(" flags=allow-oom", "check.lua"),
-            Self::Renew => concat!(
-                "#!lua flags=allow-oom\n",
-                include_str!("lua/version.lua"),
-                include_str!("lua/renew.lua")
-            ),
-            Self::Join => script!(" flags=allow-oom", "join.lua"),
-        }
-    }
-}
-
-/// The hashes of the scripts, by which Redis calls them, in the order of [`Script::ALL`].
+/// The hashes of the scripts, by which Redis calls them, in the order of [`TEXTS`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hashes(pub(super) [String; Script::ALL.len()]);
+pub(super) struct Hashes(pub(super) [String; TEXTS.len()]);
 
 impl Hashes {
     pub(super) fn of(&self, script: Script) -> &str {

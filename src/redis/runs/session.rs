@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError, Value,
-    cmd, from_redis_value,
+    AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    RedisError, Value, cmd, from_redis_value,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use super::{
     },
     encode,
     keys::Keys,
-    script::{Hashes, Script},
+    script::{Hashes, TEXTS},
     subscriptions::Subscriptions,
 };
 
@@ -82,23 +82,21 @@ impl Dialer {
         let ended = CancellationToken::new();
         let configs = [self.config(&ended), self.config(&ended)];
         let Pair { connections: [mut commands, pushes], info, renewal } =
-            self.servers.connect(&configs, &self.name).await?;
+            self.servers.connect(&self.servers.clients, &configs, &self.name).await?;
         info.require_runs()?;
         if let Some(previous) = previous.filter(|previous| previous.info.run_id == info.run_id) {
             // What was sent over the earlier connection is not executed later than this.
             let mut kill = cmd("CLIENT");
             kill.arg("KILL").arg("ID").arg(previous.client);
-            _ = send(&mut commands, &kill, "close an earlier connection to Redis").await;
+            _ = send::<Value>(&mut commands, &kill, "close an earlier connection to Redis").await;
         }
-        let mut id = cmd("CLIENT");
-        let client = send(&mut commands, id.arg("ID"), "identify the connection to Redis").await?;
-        let client = from_redis_value(client)
-            .map_err(|error| Error::new("identify the connection to Redis", error))?;
+        let id = "identify the connection to Redis";
+        let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
         let hashes = load_scripts(&mut commands).await?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         if earlier != Some(&info.run_id) {
             let join = encode::join(&self.keys, &hashes, self.lease, &info.run_id, earlier);
-            _ = send(&mut commands, &join, "join the processes that share runs").await?;
+            _ = send::<Value>(&mut commands, &join, "join the processes that share runs").await?;
         }
         let _renewal = renewal;
         Ok(Session { number, opened, hashes, info, client, commands, pushes, _renewal, ended })
@@ -158,8 +156,11 @@ impl Session {
 
     /// Checks that both connections work, and that the same server is at their end.
     pub(super) async fn check(&self) -> Result<ServerInfo, Error> {
-        _ = send(&mut self.pushes.clone(), &cmd("PING"), "ping Redis").await?;
-        let info = server_info(&mut self.commands.clone()).await?;
+        _ = send::<Value>(&mut self.pushes.clone(), &cmd("PING"), "ping Redis").await?;
+        let (mut commands, identify) = (self.commands.clone(), "identify the Redis server");
+        let reply = send(&mut commands, cmd("INFO").arg(&SECTIONS), identify).await?;
+        let info = ServerInfo::parse(reply)?;
+        info.require_runs()?;
         if info.run_id != self.info.run_id {
             return Err(Error::new("ping Redis", "another server answers"));
         }
@@ -167,30 +168,22 @@ impl Session {
     }
 }
 
-async fn server_info(connection: &mut MultiplexedConnection) -> Result<ServerInfo, Error> {
-    let mut command = cmd("INFO");
-    command.arg(&SECTIONS);
-    let info = ServerInfo::parse(send(connection, &command, "identify the Redis server").await?)?;
-    info.require_runs()?;
-    Ok(info)
-}
-
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {
-    const ACTION: &str = "load the scripts of runs into Redis";
     let mut hashes = Hashes::default();
-    for (script, hash) in Script::ALL.into_iter().zip(&mut hashes.0) {
-        let mut command = cmd("SCRIPT");
-        let reply = send(connection, command.arg("LOAD").arg(script.text()), ACTION).await?;
-        *hash = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+    for (text, hash) in TEXTS.into_iter().zip(&mut hashes.0) {
+        let load = "load the scripts of runs into Redis";
+        *hash = send(connection, cmd("SCRIPT").arg("LOAD").arg(text), load).await?;
     }
     Ok(hashes)
 }
 
-async fn send(
+/// Sends a command, and reads its reply. `action` names it in errors.
+async fn send<T: FromRedisValue>(
     connection: &mut MultiplexedConnection,
     command: &Cmd,
     action: &'static str,
-) -> Result<Value, Error> {
-    let reply = connection.send_packed_command(command).await;
-    reply.and_then(Value::extract_error).map_err(|error| Error::new(action, error))
+) -> Result<T, Error> {
+    let reply = connection.send_packed_command(command).await.and_then(Value::extract_error);
+    let reply = reply.map_err(|error| Error::new(action, error))?;
+    from_redis_value(reply).map_err(|error| Error::new(action, error))
 }

@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use ::redis::{Value, cmd};
 use tokio::{runtime::Handle, sync::watch, time::Instant};
@@ -16,11 +13,14 @@ use super::{
     session::{Dialer, Session},
     subscriptions::Subscriptions,
 };
-use crate::runs::cluster::{
-    command::Command,
-    reply::{Page, Reply, StoreError},
-    run_id::{ProcessId, RunId},
-    store::{Connection, Pending, RunStore, Settings, Store},
+use crate::{
+    history::sync::{Mutex, lock},
+    runs::cluster::{
+        command::Command,
+        reply::{Page, Reply, StoreError},
+        run_id::{ProcessId, RunId},
+        store::{Connection, Pending, RunStore, Settings, Store},
+    },
 };
 
 /// The maximum number of entries in one page. A batch has at most 64 KiB, unless an event has more.
@@ -131,7 +131,7 @@ impl Inner {
 
     async fn load(&self, run: &RunId, after: u64) -> Result<Page, StoreError> {
         let session = self.session()?;
-        let count = self.with_page_size(|size| size.entries().min(MAX_ENTRIES));
+        let count = lock(&self.page_size).entries().min(MAX_ENTRIES);
         let mut command = cmd("XRANGE");
         command.arg(self.keys.stream(run));
         match after {
@@ -144,18 +144,14 @@ impl Inner {
             Ok(replies) => replies.into_iter().next().unwrap_or(Value::Nil),
             Err(error) => {
                 // The page may have been too large for the link.
-                self.with_page_size(PageSize::halve);
+                lock(&self.page_size).halve();
                 return Err(Failure::lost(&error).into());
             }
         };
         let page = parse_page(check(reply)?, count).ok_or_else(Failure::unexpected)?;
         let entries = if page.is_last { 0 } else { count };
-        self.with_page_size(|size| size.adapt(entries, sent.elapsed()));
+        lock(&self.page_size).adapt(entries, sent.elapsed());
         Ok(page)
-    }
-
-    fn with_page_size<R>(&self, with: impl FnOnce(&mut PageSize) -> R) -> R {
-        with(&mut self.page_size.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn subscribe(&self, channel: String) -> Result<(), StoreError> {

@@ -1,14 +1,13 @@
-#[cfg(not(tower_sse_simulation))]
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{collections::BTreeMap, str};
 
 use ::redis::{PushInfo, PushKind, Value};
 
 use super::{keys::Keys, messages::parse_push};
-#[cfg(tower_sse_simulation)]
-use crate::simulation::HashMap;
 use crate::{
-    history::Epoch,
+    history::{
+        Epoch,
+        sync::{Mutex, lock},
+    },
     runs::cluster::{
         inbox::{Inbox, Incoming},
         run_id::{ProcessId, RunId},
@@ -22,7 +21,7 @@ pub(super) struct Subscriptions {
     /// The channel of hints to all processes.
     everyone: String,
     inbox: Inbox,
-    runs: Mutex<HashMap<String, RunId>>,
+    runs: Mutex<BTreeMap<String, RunId>>,
     /// Held while the server's subscriptions change, so that they follow these.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
@@ -41,20 +40,20 @@ impl Subscriptions {
     /// Returns all channels.
     pub(super) fn channels(&self) -> Vec<String> {
         let mut channels = vec![self.control.clone(), self.everyone.clone()];
-        channels.extend(self.runs().keys().cloned());
+        channels.extend(lock(&self.runs).keys().cloned());
         channels
     }
 
     pub(super) fn add(&self, channel: String, run: &RunId) {
-        self.runs().insert(channel, run.clone());
+        lock(&self.runs).insert(channel, run.clone());
     }
 
     pub(super) fn remove(&self, channel: &str) {
-        self.runs().remove(channel);
+        lock(&self.runs).remove(channel);
     }
 
     pub(super) fn has(&self, channel: &str) -> bool {
-        self.runs().contains_key(channel)
+        lock(&self.runs).contains_key(channel)
     }
 
     /// Passes on a message of the server. Returns `false` if the connection is broken.
@@ -62,45 +61,29 @@ impl Subscriptions {
     /// The task that reads from the connection calls this, so nothing is queued here: a process
     /// that is stalled does not read, and Redis breaks the connection when its own buffer is full.
     pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
-        match kind {
-            PushKind::Disconnection => return false,
-            PushKind::Message => {
-                let mut data = data.into_iter();
-                if let (Some(Value::BulkString(channel)), Some(Value::BulkString(message))) =
-                    (data.next(), data.next())
-                {
-                    self.pass(&channel, message);
-                }
-            }
-            _ => {}
+        let mut data = data.into_iter();
+        if kind == PushKind::Message
+            && let (Some(Value::BulkString(channel)), Some(Value::BulkString(message))) =
+                (data.next(), data.next())
+            && let Some(incoming) = self.parse(&channel, message)
+        {
+            self.inbox.receive(incoming);
         }
-        true
+        kind != PushKind::Disconnection
     }
 
-    fn pass(&self, channel: &[u8], message: Vec<u8>) {
+    fn parse(&self, channel: &[u8], message: Vec<u8>) -> Option<Incoming> {
         if channel == self.control.as_bytes() {
-            let epoch = std::str::from_utf8(&message).ok().and_then(Epoch::parse);
-            if let Some(epoch) = epoch {
-                self.inbox.receive(Incoming::Hint(epoch));
-            }
-            return;
+            return Epoch::parse(str::from_utf8(&message).ok()?).map(Incoming::Hint);
         }
         if channel == self.everyone.as_bytes() {
-            self.inbox.receive(Incoming::HintToAll);
-            return;
+            return Some(Incoming::HintToAll);
         }
-        let Ok(channel) = std::str::from_utf8(channel) else { return };
-        let run = self.runs().get(channel).cloned();
-        if let (Some(run), Some(push)) = (run, parse_push(message)) {
-            self.inbox.receive(Incoming::Push(run, push));
-        }
+        let run = lock(&self.runs).get(str::from_utf8(channel).ok()?)?.clone();
+        Some(Incoming::Push(run, parse_push(message)?))
     }
 
     pub(super) fn lose_pushes(&self) {
         self.inbox.receive(Incoming::LostPushes);
-    }
-
-    fn runs(&self) -> MutexGuard<'_, HashMap<String, RunId>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

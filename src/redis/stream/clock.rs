@@ -5,6 +5,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::event::whole_milliseconds;
+
 /// The precision of the estimate in milliseconds, without the time that a reply takes: an entry
 /// takes as long.
 const PRECISION: u64 = 10;
@@ -43,6 +45,6 @@ impl Clock {
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+        whole_milliseconds(self.created.elapsed())
     }
 }

@@ -32,9 +32,7 @@ impl LastEvent {
         let mut fields = Vec::new();
         for_each_part(topic, event, |part| fields.push(part.to_owned()));
         fields.extend([END.to_owned(), "1".to_owned()]);
-        let mut fingerprint = Fingerprint::default();
-        fields.iter().for_each(|field| fingerprint.add(field.as_bytes()));
-        Self { fields, fingerprint: fingerprint.finish() }
+        Self { fingerprint: Fingerprint::of(&fields), fields }
     }
 
     /// Returns the command that adds the event, after the announcement with this id.
@@ -42,7 +40,7 @@ impl LastEvent {
         let mut command = cmd("EVAL");
         command.arg(ADD).arg(1).arg(key).arg(announced.to_string());
         command.arg(NOTICE).arg(VALIDITY).arg(max_len);
-        self.fields.iter().for_each(|field| _ = command.arg(field));
+        command.arg(&self.fields);
         command
     }
 }

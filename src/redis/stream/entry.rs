@@ -115,7 +115,7 @@ mod tests {
             let Publication { command, fingerprint } = publication("key", 10_000, topic, event);
             (added(&command, 7), fingerprint)
         };
-        assert_eq!(fingerprint, entry.fingerprint());
+        assert_eq!(fingerprint, entry.identity().fingerprint);
         entry
     }
 

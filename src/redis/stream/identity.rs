@@ -31,6 +31,13 @@ impl Default for Fingerprint {
 }
 
 impl Fingerprint {
+    /// Returns the fingerprint of an entry with these alternating names and values.
+    pub(crate) fn of<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> u64 {
+        let mut fingerprint = Self::default();
+        fields.into_iter().for_each(|field| fingerprint.add(field.as_ref()));
+        fingerprint.finish()
+    }
+
     pub(crate) fn add(&mut self, field: &[u8]) {
         let mut words = field.chunks_exact(size_of::<u64>());
         for word in &mut words {
@@ -61,33 +68,24 @@ mod tests {
 
     use super::Fingerprint;
 
-    fn fingerprint(fields: &[&[u8]]) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        fields.iter().for_each(|field| fingerprint.add(field));
-        fingerprint.finish()
-    }
-
     #[test]
     fn fields_that_differ_have_other_fingerprints() {
         let mut fingerprints = HashSet::new();
         for length in 0..40 {
             let zeros = vec![0; length];
-            assert!(fingerprints.insert(fingerprint(&[&zeros[..], b"x"])));
+            assert!(fingerprints.insert(Fingerprint::of([&zeros[..], b"x"])));
             for bit in 0..8 * length {
                 let mut field = zeros.clone();
                 field[bit / 8] = 1 << (bit % 8);
-                assert!(
-                    fingerprints.insert(fingerprint(&[&field[..], b"x"])),
-                    "bit {bit} of {length}"
-                );
+                let is_new = fingerprints.insert(Fingerprint::of([&field[..], b"x"]));
+                assert!(is_new, "bit {bit} of {length}");
             }
         }
         for fields in [&[&b"ab"[..], b"c"][..], &[b"a", b"bc"], &[b"abc"], &[b"abc", b""], &[]] {
-            assert!(fingerprints.insert(fingerprint(fields)), "{fields:?}");
+            assert!(fingerprints.insert(Fingerprint::of(fields)), "{fields:?}");
         }
         let numbers = (0..100_000_u32).map(|number| number.to_string());
-        let distinct: HashSet<_> =
-            numbers.map(|number| fingerprint(&[number.as_bytes()])).collect();
+        let distinct: HashSet<_> = numbers.map(|number| Fingerprint::of([number])).collect();
         assert_eq!(distinct.len(), 100_000);
     }
 }

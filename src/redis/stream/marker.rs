@@ -1,4 +1,4 @@
-use super::{entry::GAP, identity::Fingerprint, stream_id::StreamId};
+use super::stream_id::StreamId;
 
 /// A script that adds a marker: if the stream has no entries (`empty`), or if it has no marker after
 /// the entry `read`.
@@ -33,12 +33,4 @@ impl MarkIf {
 /// same id. A process that has read one of them must not take the other for it.
 pub(crate) fn nonce() -> String {
     fastrand::u64(..).to_string()
-}
-
-/// Returns the fingerprint of a marker.
-pub(crate) fn marker_fingerprint(nonce: &str) -> u64 {
-    let mut fingerprint = Fingerprint::default();
-    fingerprint.add(GAP.as_bytes());
-    fingerprint.add(nonce.as_bytes());
-    fingerprint.finish()
 }

@@ -9,7 +9,7 @@ use crate::event::{Event, Fields};
 /// A command that publishes an event.
 pub(crate) struct Publication {
     pub(crate) command: Cmd,
-    /// The [fingerprint](super::RawEntry::fingerprint) of the entry.
+    /// The fingerprint of the entry.
     pub(crate) fingerprint: u64,
 }
 

@@ -14,15 +14,8 @@ pub(crate) struct RawEntry {
 }
 
 impl RawEntry {
-    /// Returns a hash of the fields.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        self.fields.iter().for_each(|field| fingerprint.add(field));
-        fingerprint.finish()
-    }
-
     pub(crate) fn identity(&self) -> Identity {
-        Identity { id: self.id, fingerprint: self.fingerprint() }
+        Identity { id: self.id, fingerprint: Fingerprint::of(&self.fields) }
     }
 }
 

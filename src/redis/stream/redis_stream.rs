@@ -5,9 +5,9 @@ use ::redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
 use super::{
     added::Added,
     clock::Clock,
-    entry::{NONCE, SKIP},
-    identity::Identity,
-    marker::{MARK, MarkIf, marker_fingerprint, nonce},
+    entry::{GAP, NONCE, SKIP},
+    identity::{Fingerprint, Identity},
+    marker::{MARK, MarkIf, nonce},
     raw_entry::{RawEntry, parse_entries},
     stream_id::StreamId,
     survey::{SURVEY, Survey},
@@ -94,13 +94,10 @@ impl RedisStream {
         if remaining.first().is_none_or(|entry| entry.identity() != last) {
             return Ok(None);
         }
-        match entries {
-            Value::Nil => Ok(Some(Vec::new())),
-            reply => {
-                let entries = only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
-                self.parse_entries(entries, ACTION).map(Some)
-            }
-        }
+        let streams: Vec<(Value, Value)> =
+            from_redis_value(entries).map_err(|_| unexpected(ACTION))?;
+        let entries = streams.into_iter().next().map_or(Value::Nil, |(_key, entries)| entries);
+        self.parse_entries(entries, ACTION).map(Some)
     }
 
     /// Adds a [marker](super::marker), and returns it if the condition is met. `newest` is the newest
@@ -119,7 +116,7 @@ impl RedisStream {
         command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
         let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
         self.check_range(id, ACTION)?;
-        Ok(Some(Identity { id, fingerprint: marker_fingerprint(&nonce) }))
+        Ok(Some(Identity { id, fingerprint: Fingerprint::of([GAP, &nonce]) }))
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.
@@ -216,18 +213,6 @@ impl RedisStream {
              `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
              <last id> is that of the last remaining entry"
         )
-    }
-}
-
-/// Returns the entries in the reply of XREAD for one stream, in either version of the protocol.
-fn only_stream(reply: Value) -> Option<Value> {
-    match reply {
-        Value::Map(streams) => Some(streams.into_iter().next()?.1),
-        Value::Array(streams) => match streams.into_iter().next()? {
-            Value::Array(stream) => stream.into_iter().nth(1),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

@@ -1,10 +1,4 @@
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -15,6 +9,7 @@ use crate::{
         Outcome, StartError,
         record::{Phase, Record},
         registry::Shared,
+        until::until,
     },
 };
 
@@ -78,13 +73,9 @@ impl Cluster {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
             };
-            let mut reached = pin!(mirror.until_reached(after));
-            let mut ended = pin!(record.until_ended());
-            let either = poll_fn(|cx| match reached.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => ended.as_mut().poll(cx).map(|_| ()),
-            });
-            let waited = timeout(self.timing.id_wait(), either).await;
+            let is_over = || mirror.has_reached(after) || !record.phase().is_live();
+            let over = until(&record.changed, || is_over().then_some(()));
+            let waited = timeout(self.timing.id_wait(), over).await;
             waited.map_err(|_| StartError::Unavailable)?;
         }
         match record.phase() {

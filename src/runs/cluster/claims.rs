@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{
     cluster::Cluster,
+    command::Command,
     reply::{LookReply, StoreError},
     run_id::RunId,
 };
@@ -34,10 +35,14 @@ impl Shared {
         }
         let is_replaced = |own: &Arc<Record>| replaced == Some(own.epoch);
         if let Some(own) = self.live_here(key).filter(|own| !is_replaced(own)) {
-            self.settle(cluster, &own).await?;
-            return Ok(None);
+            // Its owner first finds out why the store has no such run for the key. The store has ended
+            // it, and knows how, or has lost it, and the claim is restored.
+            cluster.exports.synchronize(own.epoch);
+            let is_settled = || !own.phase().is_live() || cluster.exports.is_in_step(own.epoch);
+            let settled = cluster.wait_until(is_settled).await.then_some(None);
+            return settled.ok_or(StartError::Unavailable);
         }
-        let record = self.with_registry(|registry, _| self.reserve(registry, key, replaced))?;
+        let record = self.with_registry(|registry, _| registry.reserve(key, replaced, self))?;
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(self);
         spawn(async move {
@@ -50,14 +55,6 @@ impl Shared {
         receiver.await.unwrap_or(Err(StartError::Unavailable))
     }
 
-    /// Waits until the owner of a live run knows why the store has no such run for the key. The
-    /// store has ended it, and knows how, or has lost it, and the claim is restored.
-    async fn settle(&self, cluster: &Cluster, own: &Record) -> Result<(), StartError> {
-        cluster.exports.synchronize(own.epoch);
-        let is_settled = || !own.phase().is_live() || cluster.exports.is_in_step(own.epoch);
-        if cluster.wait_until(is_settled).await { Ok(()) } else { Err(StartError::Unavailable) }
-    }
-
     /// Sends the claim for a reserved record.
     async fn confirm(
         self: &Arc<Self>,
@@ -67,7 +64,7 @@ impl Shared {
         let Some(cluster) = &self.cluster else { return Err(StartError::Unavailable) };
         let run = RunId::new(record.key.clone(), record.epoch);
         let replaced = earlier.as_ref().map(|run| run.epoch);
-        let claimed = cluster.claim(&run, earlier).await;
+        let claimed = cluster.look_up(Command::Claim { run: run.clone(), earlier }).await;
         if matches!(claimed, Ok(LookReply::Claimed)) {
             return Ok(Some(self.enter(cluster, record, replaced)));
         }
@@ -102,7 +99,7 @@ impl Shared {
             registry.enter(&record, deferred);
             // It may have ended at the beginning of a shutdown.
         });
-        self.counters.started.add(1);
+        self.counters.totals().started += 1;
         self.make_room();
         Producer::exported(Arc::clone(self), record, mark)
     }

@@ -3,20 +3,19 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
+    command::{Command, End, EndMode},
     exporter,
     exports::Exports,
     inbox::{Inbox, Incoming},
     key_locks::KeyLocks,
     mirrors::Mirrors,
     owner_checks,
-    run_id::ProcessId,
+    reply::{EndReply, LookReply, Reply, StoreError},
+    run_id::{ProcessId, RunId},
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::{
-    history::Epoch,
-    runs::{call::spawn, options::Options, registry::Shared},
-};
+use crate::runs::{RunKey, call::spawn, options::Options, registry::Shared, until::until};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -37,25 +36,35 @@ impl Cluster {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
     }
 
-    /// Waits until the store has the end of a run of this process, or for a short time.
-    pub(super) async fn wait_for_end(&self, epoch: Epoch) {
-        self.wait_until(|| self.exports.has_ended(epoch)).await;
-    }
-
     /// Waits until `is_true`, which depends on the store's replies to the exporter, or for a short
     /// time. Returns whether it is.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
-        let replied = async {
-            loop {
-                // Created before the state is read, so that no reply is missed.
-                let replied = self.exports.replied.notified();
-                if is_true() {
-                    return;
-                }
-                replied.await;
-            }
-        };
+        let replied = until(&self.exports.replied, || is_true().then_some(()));
         timeout(EXPORT_WAIT, replied).await.is_ok()
+    }
+
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
+        self.look_up(Command::Look(key.clone())).await
+    }
+
+    /// Executes a `Look` or a `Claim`.
+    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, StoreError> {
+        match self.one(command).await? {
+            Reply::Look(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, StoreError> {
+        match self.one(Command::End(End { run: run.clone(), mode })).await? {
+            Reply::End(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    async fn one(&self, command: Command) -> Result<Reply, StoreError> {
+        let results = self.store.execute(None, vec![command]).await;
+        results.into_iter().next().unwrap_or_else(|| Err(StoreError::Lost("no reply".into())))
     }
 }
 
@@ -116,4 +125,8 @@ fn receive(shared: &Arc<Shared>, incoming: Incoming) {
         Incoming::Hint(epoch) => cluster.exports.synchronize(epoch),
         Incoming::HintToAll => cluster.exports.synchronize_all(),
     }
+}
+
+fn mismatch(reply: &Reply) -> StoreError {
+    StoreError::Run(format!("unexpected reply {reply:?}").into())
 }

@@ -29,10 +29,9 @@ pub enum Command {
     /// has of it.
     /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
     Sync(Sync),
-    /// Renews the lease of a run, without a look at its stream. It is cheaper than a `Sync`, which
-    /// follows at intervals.
+    /// Renews the lease of a run. It is cheaper than a `Sync`, also if it looks at the stream.
     /// Answered by [`Reply::Renew`](super::reply::Reply::Renew).
-    Renew(RunId),
+    Renew(Renew),
     /// Appends a batch to a run's stream. It may be sent only after a `Sync` that was answered by
     /// `InStep` over the same connection.
     /// Answered by [`Reply::Append`](super::reply::Reply::Append).
@@ -64,6 +63,14 @@ pub struct Sync {
     /// The encoded options of the handler, once its response head has arrived. The first `Sync`
     /// with a head makes a starting run a running one.
     pub head: Option<Bytes>,
+}
+
+/// The input of [`Command::Renew`].
+#[derive(Clone, Debug)]
+pub struct Renew {
+    pub run: RunId,
+    /// The number of entries that the stream must have. `None` if it is not looked at.
+    pub entries: Option<u64>,
 }
 
 /// The input of [`Command::Append`].

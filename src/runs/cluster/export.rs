@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    command::{Append, Batch, EndMode, Sync, Trim},
+    command::{Append, Batch, EndMode, Renew, Sync, Trim},
     head,
     plan::Plan,
     run_id::RunId,
@@ -43,7 +43,7 @@ pub(crate) struct Export {
     pub(super) exported: u64,
     /// The number of entries in the store.
     pub(super) entries: u64,
-    /// The number of renewals since the last `Sync`.
+    /// The number of renewals since the last look at the stream.
     pub(super) renewals: u8,
     pub(super) has_begun: bool,
     pub(super) needs_sync: bool,
@@ -164,13 +164,14 @@ impl Export {
         }
         let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);
         let needs_sync = is_new || self.restores || self.needs_sync || begins;
-        if needs_sync || now >= self.beat_at && self.renewals >= RENEWALS {
-            plan.sync(&self.record, self.sync_command(is_new, phase, now));
-        } else if now >= self.beat_at {
-            plan.renew(&self.record, self.run());
-        }
         if needs_sync {
+            plan.sync(&self.record, self.sync_command(is_new, phase, now));
             return;
+        }
+        if now >= self.beat_at {
+            let looks = self.renewals >= RENEWALS;
+            self.renewals = if looks { 0 } else { self.renewals + 1 };
+            plan.renew(Renew { run: self.run(), entries: looks.then_some(self.entries) });
         }
         self.plan_batches(plan, newest, now);
         if let Phase::Ended(outcome) = phase {

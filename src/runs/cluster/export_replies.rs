@@ -67,7 +67,6 @@ impl Export {
         let now = Instant::now();
         match reply {
             RenewReply::Renewed { watched } => {
-                self.renewals += 1;
                 self.set_beat(now, timing);
                 // Its first client elsewhere needs what was not pushed.
                 self.needs_sync |= !watched.is_zero() && !self.is_watched(now);

@@ -6,13 +6,13 @@ use std::{
     task::Poll,
 };
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     export::Effect,
     exports::{Consequence, Exports},
+    pace::Pace,
     store::{Connection, Store},
-    timing::PIPELINE_INTERVAL,
 };
 use crate::runs::{Outcome, registry::Shared};
 
@@ -39,7 +39,7 @@ pub(super) async fn catch(future: impl Future<Output = ()>) -> bool {
 async fn run(shared: &Weak<Shared>, exports: &Exports, store: &dyn Store) {
     let connection = store.connection();
     let mut latest = 0;
-    let mut sent = Instant::now();
+    let mut pace = Pace::new();
     loop {
         // Kept while runs are to be exported.
         let Some(shared) = shared.upgrade() else { return };
@@ -53,10 +53,9 @@ async fn run(shared: &Weak<Shared>, exports: &Exports, store: &dyn Store) {
         }
         if up.is_some() && exports.next_due().is_some_and(|due| due <= Instant::now()) {
             // What becomes due meanwhile joins the pipeline.
-            sleep_until(sent + PIPELINE_INTERVAL).await;
-            sent = Instant::now();
+            pace.wait().await;
         }
-        if up.is_some() && export(&shared, exports, store, latest).await {
+        if up.is_some() && export(&shared, exports, store, latest, &mut pace).await {
             continue;
         }
         let due = exports.next_due().filter(|_| up.is_some());
@@ -75,6 +74,7 @@ async fn export(
     exports: &Exports,
     store: &dyn Store,
     connection: u64,
+    pace: &mut Pace,
 ) -> bool {
     let Some(cluster) = &shared.cluster else { return false };
     let options = &shared.options;
@@ -82,6 +82,7 @@ async fn export(
     if plan.len() == 0 {
         return false;
     }
+    pace.record(Instant::now(), plan.work());
     let (targets, commands) = plan.into_commands();
     let results = store.execute(Some(connection), commands).await;
     for Consequence { record, effect } in

@@ -71,16 +71,18 @@ impl Exports {
     }
 
     /// Marks a run that has new events.
+    #[inline]
     pub(crate) fn mark(&self, mark: &Mark) {
         if !mark.is_set.swap(true, AcqRel) {
-            let now = Instant::now();
-            let mut queue = self.lock();
-            let due = queue.exports.get(&mark.epoch).map(|export| export.export_at(now));
-            let is_earlier = due.is_some_and(|due| queue.hasten(mark.epoch, due));
-            drop(queue);
-            if is_earlier {
-                self.changed.notify_one();
-            }
+            self.make_due(mark.epoch);
+        }
+    }
+
+    /// Makes a run due whose events are not exported yet.
+    fn make_due(&self, epoch: Epoch) {
+        let now = Instant::now();
+        if self.lock().hasten(epoch, |export| export.export_at(now)) {
+            self.changed.notify_one();
         }
     }
 
@@ -90,8 +92,9 @@ impl Exports {
             return;
         }
         let mut queue = self.lock();
+        let now = Instant::now();
         for record in records {
-            queue.hasten(record.epoch, Instant::now());
+            queue.hasten(record.epoch, |_| now);
         }
         drop(queue);
         self.changed.notify_one();
@@ -102,7 +105,8 @@ impl Exports {
         let mut queue = self.lock();
         if let Some(export) = queue.exports.get_mut(&epoch) {
             export.synchronize();
-            queue.hasten(epoch, Instant::now());
+            let now = Instant::now();
+            queue.hasten(epoch, |_| now);
             drop(queue);
             self.changed.notify_one();
         }
@@ -117,7 +121,7 @@ impl Exports {
             if let Some(export) = queue.exports.get_mut(&epoch) {
                 export.synchronize();
             }
-            queue.hasten(epoch, now);
+            queue.hasten(epoch, |_| now);
         }
         drop(queue);
         self.changed.notify_one();
@@ -200,7 +204,7 @@ impl Exports {
         let now = Instant::now();
         let mut queue = self.lock();
         let mut failed = HashSet::new();
-        let mut seen = HashSet::new();
+        let mut seen = Vec::with_capacity(targets.len());
         let mut consequences = Vec::new();
         for (target, result) in targets.into_iter().zip(results) {
             let epoch = match target {
@@ -211,7 +215,7 @@ impl Exports {
                 }
                 Target::Forget => continue,
             };
-            seen.insert(epoch);
+            seen.push(epoch);
             let Some(export) = queue.exports.get_mut(&epoch) else { continue };
             let bytes_before = export.stored_bytes;
             let effect = if failed.contains(&epoch) {
@@ -235,6 +239,8 @@ impl Exports {
                 consequences.push(Consequence { record, effect });
             }
         }
+        seen.sort_unstable();
+        seen.dedup();
         for epoch in seen {
             let Some(export) = queue.exports.get(&epoch) else { continue };
             export.record.set_exported(export.exported);

@@ -1,11 +1,11 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use crate::runs::RunKey;
+use crate::{
+    history::sync::{Mutex, lock},
+    runs::RunKey,
+};
 
 /// Locks of keys, so that simultaneous requests with one key claim it one after the other.
 #[derive(Default)]
@@ -22,22 +22,18 @@ pub(crate) struct KeyLock<'l> {
 
 impl KeyLocks {
     pub(crate) async fn lock(&self, key: &RunKey) -> KeyLock<'_> {
-        let lock = Arc::clone(self.map().entry(key.clone()).or_default());
+        let mutex = Arc::clone(lock(&self.locks).entry(key.clone()).or_default());
         // Removes the lock if this future is dropped while it waits.
         let mut locked = KeyLock { locks: self, key: key.clone(), guard: None };
-        locked.guard = Some(lock.lock_owned().await);
+        locked.guard = Some(mutex.lock_owned().await);
         locked
-    }
-
-    fn map(&self) -> MutexGuard<'_, HashMap<RunKey, Arc<AsyncMutex<()>>>> {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
         self.guard = None;
-        let mut map = self.locks.map();
+        let mut map = lock(&self.locks.locks);
         // Only the map refers to it, so nothing waits for it.
         if map.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             map.remove(&self.key);

@@ -1,10 +1,13 @@
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicBool, Ordering::AcqRel},
+    Arc, Weak,
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{AcqRel, Acquire, Release},
+    },
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, SetOnce},
     time::Instant,
 };
 
@@ -15,9 +18,12 @@ use super::{
     run_id::RunId,
     store::Store,
 };
-use crate::runs::{
-    Outcome,
-    record::{Mirrored, Phase, Record},
+use crate::{
+    history::sync::{Mutex, lock},
+    runs::{
+        Outcome,
+        record::{Mirrored, Phase, Record},
+    },
 };
 
 /// The maximum number of requests that wait for an event that the mirror does not have yet.
@@ -33,9 +39,9 @@ pub(crate) struct Mirror {
     /// Whether the run must be loaded, again if it is being loaded.
     needs_load: AtomicBool,
     /// The result of the first load.
-    loaded: watch::Sender<Option<Result<(), StoreError>>>,
+    loaded: SetOnce<Result<(), StoreError>>,
     /// The newest event that the store is known to have.
-    reached: watch::Sender<u64>,
+    reached: AtomicU64,
     state: Mutex<State>,
     pub(crate) waiters: Semaphore,
 }
@@ -57,8 +63,8 @@ impl Mirror {
             record: Arc::downgrade(record),
             is_loading: AtomicBool::new(false),
             needs_load: AtomicBool::new(false),
-            loaded: watch::Sender::new(None),
-            reached: watch::Sender::new(0),
+            loaded: SetOnce::new(),
+            reached: AtomicU64::new(0),
             state: Mutex::new(state),
             waiters: Semaphore::new(MAX_WAITERS),
         }
@@ -68,24 +74,20 @@ impl Mirror {
         self.record.upgrade()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns when the store last had the run, and since when it has not, if it has not.
     pub(crate) fn contact(&self) -> (Instant, Option<Instant>) {
-        let state = self.state();
+        let state = lock(&self.state);
         (state.contact, state.gone_since)
     }
 
     pub(crate) fn set_contact(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.contact = Instant::now();
         state.gone_since = None;
     }
 
     pub(crate) fn set_gone(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let now = Instant::now();
         state.contact = now;
         state.gone_since.get_or_insert(now);
@@ -93,40 +95,30 @@ impl Mirror {
 
     /// Ends the run once it is loaded, even if its stream has lost its end.
     pub(crate) fn set_ended(&self) {
-        self.state().has_ended = true;
+        lock(&self.state).has_ended = true;
     }
 
     /// Waits until the run was loaded once.
     pub(crate) async fn loaded(&self) -> Result<(), StoreError> {
-        let mut loaded = self.loaded.subscribe();
-        match loaded.wait_for(Option::is_some).await {
-            Ok(result) => result.clone().unwrap_or(Ok(())),
-            Err(_) => Err(StoreError::Lost("the load was dropped".into())),
+        self.loaded.wait().await.clone()
+    }
+
+    /// Records that the store has the events up to `newest`, and notifies requests that wait for one.
+    pub(crate) fn reach(&self, newest: u64) {
+        if self.reached.fetch_max(newest, AcqRel) < newest
+            && let Some(record) = self.record()
+        {
+            record.changed.notify_waiters();
         }
     }
 
-    /// Records that the store has the events up to `newest`.
-    pub(crate) fn reach(&self, newest: u64) {
-        self.reached.send_if_modified(|reached| {
-            let is_newer = newest > *reached;
-            *reached = newest.max(*reached);
-            is_newer
-        });
-    }
-
     pub(crate) fn has_reached(&self, sequence: u64) -> bool {
-        *self.reached.borrow() >= sequence
-    }
-
-    /// Waits until the store has an event.
-    pub(crate) async fn until_reached(&self, sequence: u64) {
-        // The sender is a field, so it exists.
-        _ = self.reached.subscribe().wait_for(|reached| *reached >= sequence).await;
+        self.reached.load(Acquire) >= sequence
     }
 
     /// Asks for a load. Returns whether the caller must start it.
     pub(crate) fn request_load(&self) -> bool {
-        self.needs_load.store(true, std::sync::atomic::Ordering::Release);
+        self.needs_load.store(true, Release);
         !self.is_loading.swap(true, AcqRel)
     }
 
@@ -172,7 +164,7 @@ impl Mirror {
             }
         }
         match (&result, self.record()) {
-            (Ok(()), Some(record)) if self.state().has_ended => {
+            (Ok(()), Some(record)) if lock(&self.state).has_ended => {
                 // Its call gave no stream, and another run has got its key since.
                 if record.phase() == Phase::Starting && record.newest() == 0 {
                     record.void_mirror();
@@ -184,12 +176,9 @@ impl Mirror {
             (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
             _ => {}
         }
-        self.is_loading.store(false, std::sync::atomic::Ordering::Release);
-        self.loaded.send_if_modified(|loaded| {
-            let is_first = loaded.is_none();
-            loaded.get_or_insert(result);
-            is_first
-        });
+        self.is_loading.store(false, Release);
+        // Only the first result counts.
+        _ = self.loaded.set(result);
     }
 
     async fn load_once(&self, store: &dyn Store) -> Result<(), StoreError> {

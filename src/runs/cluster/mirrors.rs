@@ -1,6 +1,6 @@
 #[cfg(not(tower_sse_simulation))]
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{
     command::{Check, Command},
@@ -10,9 +10,12 @@ use super::{
     run_id::RunId,
     store::Store,
 };
-use crate::runs::{call::spawn, record::Record, registry::Shared};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
+use crate::{
+    history::sync::{Mutex, lock},
+    runs::{call::spawn, record::Record, registry::Shared},
+};
 
 /// The mirrors of this process, by run.
 ///
@@ -23,10 +26,6 @@ pub(crate) struct Mirrors {
 }
 
 impl Mirrors {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Vec<Arc<Mirror>>>> {
-        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns a loaded mirror for a client that has seen the events up to `after`.
     pub(crate) async fn open(
         &self,
@@ -43,7 +42,7 @@ impl Mirrors {
     }
 
     fn find(&self, run: &RunId, after: u64) -> Option<(Arc<Record>, Arc<Mirror>)> {
-        let mirrors = self.lock();
+        let mirrors = lock(&self.mirrors);
         mirrors.get(run)?.iter().find_map(|mirror| {
             let record = mirror.record()?;
             (record.serves(after) && !record.lock().is_lost).then(|| (record, Arc::clone(mirror)))
@@ -54,7 +53,7 @@ impl Mirrors {
     pub(crate) fn has(&self, run: &RunId, record: &Arc<Record>) -> bool {
         let is_its =
             |mirror: &Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
-        self.lock().get(run).is_some_and(|mirrors| mirrors.iter().any(is_its))
+        lock(&self.mirrors).get(run).is_some_and(|mirrors| mirrors.iter().any(is_its))
     }
 
     fn add(&self, shared: &Arc<Shared>, run: &RunId, after: u64) -> (Arc<Record>, Arc<Mirror>) {
@@ -62,7 +61,7 @@ impl Mirrors {
         let record = Record::mirror(run.key.clone(), run.epoch, after, &shared.options, counters);
         let record = Arc::new(record);
         let mirror = Arc::new(Mirror::new(run.clone(), &record));
-        self.lock().entry(run.clone()).or_default().push(Arc::clone(&mirror));
+        lock(&self.mirrors).entry(run.clone()).or_default().push(Arc::clone(&mirror));
         _ = mirror.request_load();
         spawn(first_load(Arc::clone(shared), Arc::clone(&mirror)));
         (record, mirror)
@@ -70,7 +69,7 @@ impl Mirrors {
 
     /// Passes a push to the mirrors of a run.
     pub(crate) fn push(&self, shared: &Arc<Shared>, run: &RunId, push: &Push) {
-        let mirrors = self.lock().get(run).cloned().unwrap_or_default();
+        let mirrors = lock(&self.mirrors).get(run).cloned().unwrap_or_default();
         for mirror in mirrors {
             if mirror.push(push.clone()) {
                 load(shared, &mirror);
@@ -86,12 +85,12 @@ impl Mirrors {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Mirror>> {
-        self.lock().values().flatten().cloned().collect()
+        lock(&self.mirrors).values().flatten().cloned().collect()
     }
 
     /// Returns the number of runs of other processes that are mirrored.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        lock(&self.mirrors).len()
     }
 
     /// Evicts the events that all clients of the mirrors have read.
@@ -103,7 +102,7 @@ impl Mirrors {
 
     /// Removes the mirrors that nothing uses, and those that have lost their run.
     pub(crate) fn prune(&self, store: &dyn Store) {
-        self.lock().retain(|run, mirrors| {
+        lock(&self.mirrors).retain(|run, mirrors| {
             mirrors.retain(|mirror| mirror.record().is_some_and(|record| !record.lock().is_lost));
             // Under the lock, so that a mirror that is added later subscribes after it.
             if mirrors.is_empty() {

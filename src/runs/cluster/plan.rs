@@ -1,5 +1,5 @@
 use super::{
-    command::{Append, Command, End, EndMode, Sync, Trim},
+    command::{Append, Command, End, EndMode, Renew, Sync, Trim},
     run_id::RunId,
 };
 use crate::{history::Epoch, runs::record::Record};
@@ -18,6 +18,7 @@ pub(crate) struct Plan {
     first: Vec<(Target, Command)>,
     rest: Vec<(Target, Command)>,
     bytes: usize,
+    pushes: bool,
 }
 
 /// What a reply belongs to.
@@ -39,6 +40,17 @@ impl Plan {
         self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
     }
 
+    /// Returns the number of commands besides renewals.
+    pub(super) const fn work(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
+    /// frequent: each would have one.
+    pub(super) const fn takes_early_renewals(&self) -> bool {
+        self.len() > 0 && (!self.pushes || !self.renewals.is_empty())
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.renewals.len() + self.first.len() + self.rest.len()
     }
@@ -47,8 +59,8 @@ impl Plan {
         self.first.push((Target::Run(record.epoch), Command::Sync(sync)));
     }
 
-    pub(crate) fn renew(&mut self, record: &Record, run: RunId) {
-        self.renewals.push((Target::Run(record.epoch), Command::Renew(run)));
+    pub(crate) fn renew(&mut self, renew: Renew) {
+        self.renewals.push((Target::Run(renew.run.epoch), Command::Renew(renew)));
     }
 
     pub(crate) fn release(&mut self, run: RunId) {
@@ -64,6 +76,7 @@ impl Plan {
     pub(crate) fn append(&mut self, record: &Record, append: Append) {
         let (last, len) = (append.batch.last, append.batch.bytes.len());
         self.bytes += len;
+        self.pushes |= append.pushes;
         self.rest.push((Target::Batch(record.epoch, last, len), Command::Append(append)));
     }
 

@@ -18,7 +18,7 @@ use crate::simulation::HashMap;
 
 /// The number of commands up to which renewals that are almost due join a pipeline. With more, they
 /// would delay what is due.
-const MAX_EARLY: usize = 64;
+const MAX_EARLY: usize = 256;
 
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {
@@ -89,13 +89,19 @@ impl Queue {
         }
     }
 
-    /// Makes a run due at a time, unless it is due earlier. Returns whether it was later.
-    pub(super) fn hasten(&mut self, epoch: Epoch, due: Instant) -> bool {
-        let is_later = self.exports.get(&epoch).is_some_and(|export| export.due > due);
+    /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
+    /// others.
+    pub(super) fn hasten(&mut self, epoch: Epoch, due: impl FnOnce(&Export) -> Instant) -> bool {
+        let Some(export) = self.exports.get_mut(&epoch) else { return false };
+        let due = due(export);
+        let is_later = export.due > due;
+        let is_first = self.due.first().is_none_or(|(first, _)| *first > due);
         if is_later {
-            self.set_due(epoch, due);
+            self.due.remove(&(export.due, epoch));
+            export.due = due;
+            self.due.insert((due, epoch));
         }
-        is_later
+        is_later && is_first
     }
 
     pub(super) fn set_due(&mut self, epoch: Epoch, due: Instant) {
@@ -144,13 +150,13 @@ impl Queue {
             let due = (export.due, epoch);
             self.due.insert(due);
         }
-        if plan.len() > 0 {
+        if plan.takes_early_renewals() {
             self.plan_early(&mut plan, connection, now);
         }
         plan
     }
 
-    /// Adds the renewals that are almost due, because one pipeline costs less than two.
+    /// Adds the renewals that are almost due, because one call for all costs less than one for each.
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let exports = &self.exports;
         let is_renewal = |due: Instant, epoch: &Epoch| {

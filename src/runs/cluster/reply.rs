@@ -9,7 +9,7 @@ use super::{
 use crate::runs::Outcome;
 
 /// The reply to one [`Command`](super::command::Command).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Look(LookReply),
     Sync(SyncReply),
@@ -24,7 +24,7 @@ pub enum Reply {
 }
 
 /// The reply to a `Look` or `Claim`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookReply {
     /// No run has the key, or a void one. Only to `Look`.
     Free,
@@ -89,7 +89,8 @@ pub enum RenewReply {
         /// The time for which a client of another process still watches the run.
         watched: Duration,
     },
-    /// The run is not a live one of this process: send a `Sync`.
+    /// The run is not a live one of this process, or its stream has other entries than expected:
+    /// send a `Sync`.
     Unsure,
 }
 
@@ -130,7 +131,7 @@ pub enum EndReply {
 }
 
 /// The reply to a `Check`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckReply {
     /// The call of the run has not answered yet.
     Starting(Liveness),

@@ -43,7 +43,7 @@ impl Shared {
         // Boxed, so that requests without a store keep their size.
         let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
         if claimed.is_err() {
-            self.counters.refused.add(1);
+            self.counters.totals().refused += 1;
         }
         claimed
     }
@@ -59,7 +59,10 @@ impl Shared {
             let look = match cluster.look(key).await {
                 Ok(look) => look,
                 Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
-                Err(_) => return self.without_store(key).map(Claim::Existing),
+                Err(_) => {
+                    let here = self.live_here(key).map(Claim::Existing);
+                    return here.ok_or(StartError::Unavailable);
+                }
             };
             if purpose == Purpose::Attach
                 && matches!(look, LookReply::Free | LookReply::Restoring)
@@ -127,7 +130,7 @@ impl Shared {
                         // The store has lost the end that it had.
                         cluster.exports.synchronize(run.epoch);
                     }
-                    cluster.wait_for_end(run.epoch).await;
+                    cluster.wait_until(|| cluster.exports.has_ended(run.epoch)).await;
                 }
                 // The reply to a claim was lost.
                 None => {
@@ -152,11 +155,7 @@ impl Shared {
         Some(record)
     }
 
-    /// Returns the run that a client gets while the store cannot be reached.
-    fn without_store(&self, key: &RunKey) -> Result<Arc<Record>, StartError> {
-        self.live_here(key).ok_or(StartError::Unavailable)
-    }
-
+    /// Returns the live run of this process, which a client gets even if the store cannot be reached.
     pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.peek(key).filter(|record| record.phase().is_live())
     }
@@ -190,7 +189,7 @@ impl Shared {
             Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
                 return Ok(self.lost_by_store(cluster, key));
             }
-            Err(_) => return self.without_store(key).map(Some),
+            Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
         };
         match self.open(cluster, &run, last).await {
             // The id may be of a later run.

@@ -1,52 +1,42 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::run_id::RunId;
-use crate::runs::registry::Owners;
+use crate::runs::registry::EndedRuns;
 
-/// The runs of this process that have ended and that the store keeps, in the order of their ends.
+/// The runs of this process that have ended and that the store keeps.
 pub(super) struct StoredRuns {
-    runs: BTreeMap<u64, StoredRun>,
-    /// The number of the next run.
-    next: u64,
+    runs: EndedRuns<(RunId, usize)>,
     bytes: usize,
-    owners: Owners<u64>,
     /// Runs that exceed the limit of their owner.
     excess: Vec<RunId>,
-}
-
-struct StoredRun {
-    run: RunId,
-    bytes: usize,
-    since: Instant,
 }
 
 impl StoredRuns {
     /// Creates it with the maximum size of an owner's runs.
     pub(super) fn new(max_per_owner: Option<usize>) -> Self {
-        let owners = Owners::new(max_per_owner);
-        Self { runs: BTreeMap::new(), next: 0, bytes: 0, owners, excess: Vec::new() }
+        let runs =
+            EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| run.key.shared_owner());
+        Self { runs, bytes: 0, excess: Vec::new() }
     }
 
     pub(super) fn add(&mut self, run: RunId, bytes: usize, since: Instant) {
         let key = run.key.clone();
-        self.owners.add(key.shared_owner(), self.next, bytes);
-        self.runs.insert(self.next, StoredRun { run, bytes, since });
-        self.next += 1;
+        self.runs.add((since, run.epoch), (run, bytes), bytes);
         self.bytes += bytes;
-        while let Some(number) = self.owners.excess(key.shared_owner()) {
-            let excess = self.remove(number);
-            self.excess.extend(excess);
+        while let Some((run, bytes)) = self.runs.remove_excess(key.shared_owner()) {
+            self.bytes -= bytes;
+            self.excess.push(run);
         }
     }
 
     /// Removes the runs that the store has deleted by itself, because they ended `retain` ago.
     pub(super) fn expire(&mut self, retain: Duration, now: Instant) {
-        while let Some((&number, oldest)) = self.runs.first_key_value()
-            && now - oldest.since >= retain
+        while let Some(((since, _), _)) = self.runs.oldest()
+            && now - since >= retain
         {
-            self.remove(number);
+            self.remove_oldest();
         }
     }
 
@@ -56,13 +46,12 @@ impl StoredRuns {
         if let Some(run) = self.excess.pop() {
             return Some(run);
         }
-        let (&oldest, _) = self.runs.first_key_value()?;
-        if self.bytes + live <= limit { None } else { self.remove(oldest) }
+        if self.bytes + live <= limit { None } else { self.remove_oldest() }
     }
 
-    fn remove(&mut self, number: u64) -> Option<RunId> {
-        let StoredRun { run, bytes, .. } = self.runs.remove(&number)?;
-        self.owners.remove(run.key.shared_owner(), number);
+    fn remove_oldest(&mut self) -> Option<RunId> {
+        let (at, _) = self.runs.oldest()?;
+        let (run, bytes) = self.runs.remove(at)?;
         self.bytes -= bytes;
         Some(run)
     }

@@ -2,16 +2,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The minimum time between the beginnings of two pipelines. A run that a client of another process
-/// watches is exported at once otherwise.
-pub(crate) const PIPELINE_INTERVAL: Duration = Duration::from_millis(1);
-/// The minimum interval of exports of any other run. Nobody uses its events before it is watched or
-/// ends. It is followed by the wait for the next [`UNWATCHED_TICK`], so it is a second on average.
+/// The minimum interval of exports of a run that no client of another process watches. Nobody uses
+/// its events before it is watched or ends. It is followed by the wait for the next
+/// [`UNWATCHED_TICK`], so it is a second on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
 /// The time between the moments at which runs without watchers are exported. All those that are due
 /// share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
-/// How much earlier than due a lease is renewed, if a pipeline is sent anyway.
+/// How much earlier than due a lease is renewed, if others are renewed or runs without watchers are
+/// exported.
 pub(crate) const EARLY: Duration = Duration::from_millis(250);
 /// The delay after a command that failed although the connection is up.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     connection::LastEventId,
     history::{DeferredDrops, ResumeFrom, Ticket, drop_waker, wake},
-    runs::{Outcome, RunError},
+    runs::{Outcome, RunError, until::until},
 };
 
 /// A client's position in a run. While it exists, the client counts as attached.
@@ -73,22 +73,22 @@ impl Reader {
     /// Waits until the call has answered. Returns an error if there is nothing for the client to
     /// read.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
-        loop {
-            // Created before the phase is read, so that no change is missed.
-            let changed = self.record.changed.notified();
-            {
-                let state = self.record.lock();
-                let is_at_end = || state.log.next(state.readers.get(self.index)).is_none();
-                match state.phase {
-                    Phase::Starting => {}
-                    Phase::Void => return Err(NoEvents::NoRun),
-                    _ if state.is_forgotten => return Err(NoEvents::NoRun),
-                    Phase::Ended(outcome) if is_at_end() => return Err(NoEvents::AllSeen(outcome)),
-                    Phase::Running | Phase::Ended(_) => return Ok(()),
-                }
+        until(&self.record.changed, || {
+            let state = self.record.lock();
+            let seen = state.readers.get(self.index);
+            let is_at_end = || state.log.next(seen).is_none();
+            let is_complete = state.phase == Phase::Ended(Outcome::Completed)
+                && state.log.evicted_after(seen).is_none();
+            match state.phase {
+                Phase::Starting => None,
+                Phase::Void => Some(Err(NoEvents::NoRun)),
+                // A complete answer was paid for, so its client must not start another.
+                _ if state.is_forgotten && !is_complete => Some(Err(NoEvents::NoRun)),
+                Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
+                Phase::Running | Phase::Ended(_) => Some(Ok(())),
             }
-            changed.await;
-        }
+        })
+        .await
     }
 
     /// Returns the next events, or the end of the run.
@@ -134,8 +134,8 @@ impl Reader {
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
-            self.record.counters.lagged.add(1);
-            return Some(Some(Err(RunError::lagged())));
+            self.record.counters.totals().lagged += 1;
+            return Some(Some(Err(RunError::LAGGED)));
         }
         if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
             state.readers.set(self.index, batch.last);
@@ -143,7 +143,7 @@ impl Reader {
         }
         match state.phase {
             Phase::Starting | Phase::Running => None,
-            _ if state.is_lost => Some(Some(Err(RunError::lost()))),
+            _ if state.is_lost => Some(Some(Err(RunError::LOST))),
             Phase::Void | Phase::Ended(Outcome::Completed) => Some(None),
             Phase::Ended(outcome) => Some(Some(Err(RunError::ended(outcome, state.error.clone())))),
         }

@@ -18,7 +18,7 @@ use crate::{
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
-    runs::{Outcome, RunKey, options::Options, registry::Counters},
+    runs::{Outcome, RunKey, options::Options, registry::Counters, until::until},
 };
 
 /// The memory of a run besides its key and events, measured with an allocator.
@@ -41,7 +41,7 @@ pub(crate) struct Record {
     pub(crate) counters: Arc<Counters>,
     /// The newest event that the store has, or that needs no store.
     pub(super) exported: AtomicU64,
-    /// Notified when the phase changes.
+    /// Notified when the phase changes, or the store has a newer event than a mirror knew of.
     pub(crate) changed: Notify,
     state: Mutex<State>,
 }
@@ -136,15 +136,8 @@ impl Record {
 
     /// Waits until the run has ended. Returns `None` if it is none.
     pub(crate) async fn until_ended(&self) -> Option<Outcome> {
-        loop {
-            // Created before the phase is read, so that no change is missed.
-            let changed = self.changed.notified();
-            let phase = self.phase();
-            if !phase.is_live() {
-                return phase.outcome();
-            }
-            changed.await;
-        }
+        let ended = || Some(self.phase()).filter(|phase| !phase.is_live());
+        until(&self.changed, ended).await.outcome()
     }
 
     /// Writes the id of an event as a line.

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use super::{registry::Registry, shared::Shared};
+use super::shared::Shared;
 use crate::{
     connection::LastEventId,
-    history::Epoch,
     runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
 };
 
@@ -49,30 +48,18 @@ impl Shared {
                 }
                 _ => {}
             }
-            let record = self.reserve(registry, key, None)?;
+            let record = registry.reserve(key, None, self)?;
             registry.enter(&record, deferred);
             Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });
         match &claim {
             Ok(Claim::New(_)) => {
-                self.counters.started.add(1);
+                self.counters.totals().started += 1;
                 self.make_room();
             }
             Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
-            Err(_) => self.counters.refused.add(1),
+            Err(_) => self.counters.totals().refused += 1,
         }
         claim
-    }
-
-    /// Adds a run that requests do not find yet, in place of the run `earlier` if there is one.
-    pub(crate) fn reserve(
-        &self,
-        registry: &mut Registry,
-        key: &RunKey,
-        earlier: Option<Epoch>,
-    ) -> Result<Arc<Record>, StartError> {
-        registry.reserve(key, self.options.limits, earlier, |epoch| {
-            Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
-        })
     }
 }

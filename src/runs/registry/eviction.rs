@@ -30,8 +30,9 @@ impl Registry {
             }
             state.memory()
         };
-        self.kept.add(ended_at, record, memory);
-        while let Some(excess) = self.kept.excess(&record.key) {
+        let owner = record.key.shared_owner();
+        self.kept.add((ended_at, record.epoch), Arc::clone(record), memory);
+        while let Some(excess) = self.kept.remove_excess(owner) {
             self.evict(excess, deferred);
         }
     }
@@ -49,7 +50,7 @@ impl Registry {
         let mut state = record.lock();
         state.is_forgotten = true;
         if let Some(ended_at) = state.ended_at {
-            self.kept.remove(ended_at, record);
+            self.kept.remove((ended_at, record.epoch));
         }
         if state.readers.count() == 0 {
             state.clear(deferred);
@@ -66,7 +67,7 @@ impl Registry {
     /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
     pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
-            let (ended_at, record) = self.kept.oldest()?;
+            let ((ended_at, _), record) = self.kept.oldest()?;
             let due = ended_at.checked_add(age)?;
             if due > Instant::now() {
                 return Some(due);

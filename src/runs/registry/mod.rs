@@ -1,29 +1,26 @@
 //! All runs of a process: which run has a key, which are running, and which are evicted.
 //!
 //! - [`Shared`] is what all clones of a [`Runs`](crate::runs::Runs) share. It locks the
-//!   [`Registry`](registry::Registry), and does [`Deferred`] work after it has released all locks.
+//!   [`Registry`](registry::Registry), and does [`Deferred`] work after it has released all locks. A task forgets runs after `retain_for`.
 //! - `eviction.rs` decides what is kept: [`Shared::make_room`] evicts runs that have ended, and events
 //!   of running ones.
 //! - [`claim`] decides whether a request starts a run.
-//! - `sweeper.rs` forgets runs after `retain_for`.
 
 mod claim;
 mod counters;
 mod deferred;
+mod ended_runs;
 mod eviction;
-mod kept;
-mod owners;
 #[allow(clippy::module_inception)]
 mod registry;
 mod shared;
-mod sweeper;
 
 pub use self::counters::RunsStats;
 pub(crate) use self::{
     claim::{Claim, Purpose},
     counters::Counters,
     deferred::Deferred,
-    owners::Owners,
+    ended_runs::EndedRuns,
     registry::RunLimits,
     shared::Shared,
 };

@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{deferred::Deferred, kept::Kept};
+use super::{deferred::Deferred, ended_runs::EndedRuns, shared::Shared};
 use crate::{
     history::Epoch,
     runs::{
@@ -21,7 +21,8 @@ pub(crate) struct Registry {
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     running_by_owner: HashMap<Arc<str>, usize>,
-    pub(super) kept: Kept,
+    /// Runs that have ended and are kept.
+    pub(super) kept: EndedRuns<Arc<Record>>,
     /// Runs that have ended, but not yet in the store. They are kept until then.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
@@ -31,6 +32,8 @@ pub(crate) struct Registry {
     newest_epoch: Option<Epoch>,
     pub(super) last_sampled: Option<Epoch>,
     pub(crate) is_draining: bool,
+    /// The number of runs that have ended and whose ends are being reported.
+    pub(super) reporting: usize,
     /// The task that forgets runs when they are due, if one was spawned.
     pub(super) sweeper: Option<JoinHandle<()>>,
 }
@@ -49,13 +52,14 @@ impl Registry {
             by_key: HashMap::new(),
             running: BTreeMap::new(),
             running_by_owner: HashMap::new(),
-            kept: Kept::new(max_memory_per_owner),
+            kept: EndedRuns::new(max_memory_per_owner, |record| record.key.shared_owner()),
             ending: BTreeMap::new(),
             is_connected,
             lingering: Vec::new(),
             newest_epoch: None,
             last_sampled: None,
             is_draining: false,
+            reporting: 0,
             sweeper: None,
         }
     }
@@ -68,8 +72,9 @@ impl Registry {
         self.running.len()
     }
 
-    pub(crate) fn kept(&self) -> usize {
-        self.kept.len()
+    /// Returns whether no run is running, and the ends of all others have been reported.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.reporting == 0
     }
 
     /// Returns the running runs of an owner, the oldest first.
@@ -87,11 +92,10 @@ impl Registry {
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
-        limits: RunLimits,
         earlier: Option<Epoch>,
-        create: impl FnOnce(Epoch) -> Record,
+        shared: &Shared,
     ) -> Result<Arc<Record>, StartError> {
-        let mut limits = limits;
+        let mut limits = shared.options.limits;
         if earlier.is_some_and(|epoch| self.running.contains_key(&epoch)) {
             limits.running = limits.running.saturating_add(1);
             limits.running_per_owner = limits.running_per_owner.saturating_add(1);
@@ -103,7 +107,8 @@ impl Registry {
             None => Epoch::now(),
         };
         self.newest_epoch = Some(epoch);
-        let record = Arc::new(create(epoch));
+        let counters = Arc::clone(&shared.counters);
+        let record = Arc::new(Record::new(key.clone(), epoch, &shared.options, counters));
         if let Some(owner) = key.shared_owner() {
             *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
         }

@@ -1,8 +1,15 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper};
+use super::{counters::Counters, deferred::Deferred, registry::Registry};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
@@ -11,6 +18,7 @@ use crate::{
         cluster::{Cluster, RunId},
         options::Options,
         record::Record,
+        until::until,
     },
 };
 
@@ -27,7 +35,7 @@ pub(crate) struct Shared {
     /// The connection to other processes, if there is one.
     pub(crate) cluster: Option<Box<Cluster>>,
     registry: Mutex<Registry>,
-    /// Notified when the last running run has ended.
+    /// Notified when the last running run has ended and its end has been reported.
     idle: Notify,
 }
 
@@ -42,7 +50,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Registry> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Registry> {
         lock(&self.registry)
     }
 
@@ -55,10 +63,11 @@ impl Shared {
         let (result, is_idle, needs_sweeper) = {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
+            registry.reporting += deferred.ends.len();
             let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
             let needs_sweeper =
-                registry.kept() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
-            (result, registry.running() == 0, needs_sweeper)
+                registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
+            (result, registry.is_idle(), needs_sweeper)
         };
         if let Some(cluster) = &self.cluster {
             cluster.exports.mark_all(&deferred.changed);
@@ -68,11 +77,27 @@ impl Shared {
             self.idle.notify_waiters();
         }
         if needs_sweeper {
-            let sweeper = sweeper::spawn(self);
+            // Without a runtime, later calls forget the runs.
+            let runtime = Handle::try_current().ok();
+            let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
             self.lock().sweeper = sweeper;
         }
-        self.report(&ends);
+        if !ends.is_empty() {
+            self.report(&ends);
+            self.finish_reports(ends.len());
+        }
         result
+    }
+
+    fn finish_reports(&self, count: usize) {
+        let is_idle = {
+            let mut registry = self.lock();
+            registry.reporting -= count;
+            registry.is_idle()
+        };
+        if is_idle {
+            self.idle.notify_waiters();
+        }
     }
 
     /// Reports the ends of runs, each once.
@@ -111,7 +136,7 @@ impl Shared {
 
     /// Reports the end of a run of a process that is dead.
     pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
-        self.counters.declared_dead.add(1);
+        self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(run, newest)]);
     }
 
@@ -138,7 +163,7 @@ impl Shared {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
-                self.counters.fenced.add(1);
+                self.counters.totals().fenced += 1;
             }
         });
     }
@@ -157,19 +182,11 @@ impl Shared {
         });
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.lock().running()
-    }
-
-    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
-        self.lock().running_of(owner)
-    }
-
     pub(crate) fn stats(&self) -> RunsStats {
         let mut stats = self.counters.stats();
         {
             let registry = self.lock();
-            (stats.running, stats.kept) = (registry.running(), registry.kept());
+            (stats.running, stats.kept) = (registry.running(), registry.kept.len());
         }
         if let Some(cluster) = &self.cluster {
             stats.mirrors = cluster.mirrors.len();
@@ -185,20 +202,9 @@ impl Shared {
         }
     }
 
-    /// Refuses all further runs.
-    pub(crate) fn start_draining(&self) {
-        self.lock().is_draining = true;
-    }
-
-    /// Waits until no run is running.
+    /// Waits until no run is running, and the ends of all others have been reported.
     pub(crate) async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.running() == 0 {
-                return;
-            }
-            idle.await;
-        }
+        until(&self.idle, || self.lock().is_idle().then_some(())).await;
     }
 
     /// Ends all running runs.
@@ -209,9 +215,15 @@ impl Shared {
             }
         });
     }
+}
 
-    /// Forgets the runs that are due. Returns when the next one is due.
-    pub(crate) fn sweep(self: &Arc<Self>) -> Option<Instant> {
-        self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
+/// Forgets runs when they are due, and ends once no run is kept.
+async fn sweep(shared: Weak<Shared>) {
+    let expire = |shared: Arc<Shared>| {
+        let age = shared.options.retain_for;
+        shared.with_registry(|registry, deferred| registry.expire(age, deferred))
+    };
+    while let Some(due) = shared.upgrade().and_then(expire) {
+        sleep_until(due).await;
     }
 }

@@ -83,14 +83,19 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         10..12 => {
             let watch = if flag == 1 { 6000 } else { 0 };
-            let arguments = format!("{epoch}|{watch}|{is_new}|{flag}|60000|ch|ctl:");
-            (script!("check.lua"), vec!["k", &stream], arguments)
+            let run = format!("{epoch}|{watch}|{flag}|ch");
+            let arguments = format!("{is_new}|60000|ctl:|{run}|{other}|0|1|ch");
+            (script!("check.lua"), vec!["k", &stream, "k", &stream], arguments)
         }
         12 => {
             let arguments = format!("{epoch}|{other}|{process}|8000|60000|ch|ctl:");
             (script!("replace.lua"), vec!["k", &stream], arguments)
         }
-        13 => (script!("renew.lua"), vec!["k", &stream], format!("{process}|8000|{epoch}|{other}")),
+        13 => {
+            let looked_at = if entries.is_empty() { vec!["k"] } else { vec!["k", &stream] };
+            let arguments = format!("{process}|8000|60000|{epoch}|{entries}|{other}|");
+            (script!("renew.lua"), [looked_at, vec!["k"]].concat(), arguments)
+        }
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
             (script!("join.lua"), vec!["data"], format!("s{is_new}|{earlier}|8000|all"))

@@ -1,44 +1,56 @@
--- Reports the state of a run to another process, and tells its owner that it is watched.
+-- Reports the states of runs to another process, and tells their owners that they are watched.
 --
--- KEYS: claim, stream
--- ARGV: epoch, watch (0: not watched), is the connection new, whether to return the head, ttl,
---       channel, prefix of the channels of processes
+-- KEYS: the claim and the stream of each run
+-- ARGV: is the connection new, ttl, prefix of the channels of processes, then for each run: epoch,
+--       watch (0: not watched), whether to return the head, channel
+--
+-- For each run, one of these, or the error of a key of another type:
 --
 -- starting, running  newest status wait head     `status` of the owner: live, late or dead
 -- an outcome, void   newest
 -- other              newest                      the key has another run
 -- gone               newest                      the key has no run
 -- version theirs                                 another version of the protocol wrote the claim
-local key, stream, epoch, watch = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
-local is_new_connection, wants_head, ttl = ARGV[3] == '1', ARGV[4] == '1', tonumber(ARGV[5])
-local channel, control = ARGV[6], ARGV[7]
+local is_new_connection, ttl, control = ARGV[1] == '1', tonumber(ARGV[2]), ARGV[3]
 
-local claim = read_claim(key)
-local refused = refuse_version(claim)
-if refused then return refused end
-local newest, outcome = read_newest(stream)
-if not claim then return { 'gone', newest } end
-if claim.epoch ~= epoch then return { 'other', newest } end
-if claim.state == 'void' then return { 'void', newest } end
-if not claim.is_live then
-  if outcome then return { claim.state, newest } end
-  -- Redis lost the stream, or its end. Whatever is left must not look complete.
-  add_end(stream, newest, 'interrupted', '')
-  redis.call('PEXPIRE', stream, ttl)
-  redis.call('HSET', key, 's', 'interrupted')
-  publish_end(channel, newest, 'interrupted', '')
-  return { 'interrupted', newest }
-end
-if outcome then
-  redis.call('HSET', key, 's', outcome)
-  return { outcome, newest }
+local function check(key, stream, epoch, watch, wants_head, channel)
+  local claim = read_claim(key)
+  local refused = refuse_version(claim)
+  if refused then return refused end
+  local newest, outcome = read_newest(stream)
+  if not claim then return { 'gone', newest } end
+  if claim.epoch ~= epoch then return { 'other', newest } end
+  if claim.state == 'void' then return { 'void', newest } end
+  if not claim.is_live then
+    if outcome then return { claim.state, newest } end
+    -- Redis lost the stream, or its end. Whatever is left must not look complete.
+    add_end(stream, newest, 'interrupted', '')
+    redis.call('PEXPIRE', stream, ttl)
+    redis.call('HSET', key, 's', 'interrupted')
+    publish_end(channel, newest, 'interrupted', '')
+    return { 'interrupted', newest }
+  end
+  if outcome then
+    redis.call('HSET', key, 's', outcome)
+    return { outcome, newest }
+  end
+
+  local status, wait = liveness(key, claim, is_new_connection)
+  local head = wants_head and redis.call('HGET', key, 'h') or ''
+  if watch > 0 then
+    local watched = math.max(claim.watched, math.min(now + watch, latest_watch(claim)))
+    redis.call('HSET', key, 'w', watched)
+    if claim.watched <= now then redis.call('PUBLISH', control .. claim.process, epoch) end
+  end
+  return { claim.state, newest, status, wait, head }
 end
 
-local status, wait = liveness(key, claim, is_new_connection)
-local head = wants_head and redis.call('HGET', key, 'h') or ''
-if watch > 0 then
-  local watched = math.max(claim.watched, math.min(now + watch, latest_watch(claim)))
-  redis.call('HSET', key, 'w', watched)
-  if claim.watched <= now then redis.call('PUBLISH', control .. claim.process, epoch) end
+local replies = {}
+for i = 1, #KEYS / 2 do
+  local at = 4 * i
+  -- A key of another type concerns its run alone.
+  local has_worked, reply = pcall(check, KEYS[2 * i - 1], KEYS[2 * i], ARGV[at],
+    tonumber(ARGV[at + 1]), ARGV[at + 2] == '1', ARGV[at + 3])
+  replies[i] = has_worked and reply or redis.error_reply(reply)
 end
-return { claim.state, newest, status, wait, head }
+return replies

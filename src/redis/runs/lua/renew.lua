@@ -1,20 +1,40 @@
 -- Renews the leases of live runs of one process. It is sent often, so it does without `common`, and
--- leaves the streams and the time for which the keys are kept to the next `sync`.
+-- looks at the stream of a run only if it gets the number of entries that it should have. A `sync`
+-- finds out what else has become of a run.
 --
--- KEYS: claims
--- ARGV: process, lease, the epoch of each claim
+-- KEYS: for each run its claim, and its stream if it is looked at
+-- ARGV: process, lease, ttl, then for each run its epoch and its number of entries (empty: the
+--       stream is not looked at)
 --
--- For each claim: the number of milliseconds for which another process still watches the run, or -1
--- if anything else has to be found out.
-local process, lease = ARGV[1], tonumber(ARGV[2])
+-- For each run: the number of milliseconds for which another process still watches it, or -1 if
+-- anything else has to be found out.
+local process, lease, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local replies = {}
-for i, key in ipairs(KEYS) do
+
+-- Returns whether a stream has this number of entries. Most renewals need not keep the keys for
+-- longer.
+local function look(key, stream, entries, kept_since)
+  if redis.pcall('XLEN', stream) ~= entries then return false end
+  if not kept_since or kept_since > now or now - kept_since > ttl / 8 then
+    redis.call('PEXPIRE', key, ttl)
+    redis.call('PEXPIRE', stream, ttl)
+    redis.call('HSET', key, 't', now)
+  end
+  return true
+end
+
+local replies, at = {}, 0
+for i = 1, (#ARGV - 3) / 2 do
+  local epoch, entries = ARGV[2 * i + 2], tonumber(ARGV[2 * i + 3])
+  at = at + 1
+  local key = KEYS[at]
+  if entries then at = at + 1 end
   -- A key of another type concerns its run alone.
-  local f = redis.pcall('HMGET', key, 'v', 'e', 'p', 's', 'w')
-  local is_ours = f[1] == VERSION and f[2] == ARGV[i + 2] and f[3] == process
-  if is_ours and (f[4] == 'running' or f[4] == 'starting') then
+  local f = redis.pcall('HMGET', key, 'v', 'e', 'p', 's', 'w', 't')
+  local is_ours = f[1] == VERSION and f[2] == epoch and f[3] == process
+  local is_live = f[4] == 'running' or f[4] == 'starting'
+  if is_ours and is_live and (not entries or look(key, KEYS[at], entries, tonumber(f[6]))) then
     redis.call('HSET', key, 'l', now + lease)
     replies[i] = math.max(0, math.min((tonumber(f[5]) or 0) - now, lease))
   else

@@ -1,16 +1,6 @@
 //! The permissions that the documentation lists.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use super::{
-    process::{
-        LEASE, PATIENCE, Process, append, check, completed, look, replace, restore, run, sync, trim,
-    },
-    server::Server,
-};
-use crate::runs::cluster::{command::EndMode, inbox::Incoming, reply::Push};
+use super::*;
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
@@ -52,12 +42,8 @@ async fn documented_permissions_are_enough() {
     _ = server.command::<u32>("CLIENT KILL TYPE pubsub SKIPME yes").await;
     _ = p.reconnected_after(1).await;
     assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
-    let is_checked = async {
-        while !server.command::<String>("INFO commandstats").await.contains("cmdstat_ping:") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, is_checked).await.expect("a check in time");
+    let stats = async || server.command::<String>("INFO commandstats").await;
+    until("a check in time", async || stats().await.contains("cmdstat_ping:")).await;
     let mut denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
     // The client of Redis 7.2 and later sends its name, and ignores the reply.
     denied.retain(|entry| !format!("{entry:?}").contains("setinfo"));

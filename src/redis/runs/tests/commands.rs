@@ -1,44 +1,24 @@
 //! Each command and its replies.
 
-use std::{sync::Arc, time::Duration};
-
-use super::process::{
-    append, begun, check, claim, completed, look, replace, restore, run, sync, trim, two,
-};
-use crate::runs::{
-    Outcome,
-    cluster::{
-        command::{Command, EndMode},
-        reply::{
-            AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply, StoreError,
-            SyncReply,
-        },
-    },
-};
+use super::*;
 
 #[tokio::test]
 async fn run_is_claimed_found_and_replaced() {
     let Some((server, p, q)) = two().await else { return };
     let (first, second) = (run("name", "k1"), run("name", "k2"));
-    assert!(matches!(q.execute(look(&first)).await, Reply::Look(LookReply::Free)));
+    assert_eq!(q.execute(look(&first)).await, Reply::Look(LookReply::Free));
     p.begin(&first).await;
     for command in [look(&second), claim(&second)] {
-        let reply = q.execute(command).await;
-        let Reply::Look(LookReply::Live { run: found, process, liveness }) = reply else {
-            panic!("{reply:?}")
-        };
-        assert_eq!((&found, process.as_str()), (&first, "p"));
-        assert_eq!(liveness, Liveness::Alive);
+        let (run, process) = (first.clone(), ProcessId::from_claim("p"));
+        let live = LookReply::Live { run, process, liveness: Liveness::Alive };
+        assert_eq!(q.execute(command).await, Reply::Look(live));
     }
-    let changed = q.execute(replace(&second, &second)).await;
-    assert!(matches!(changed, Reply::Look(LookReply::Changed)), "{changed:?}");
-    let claimed = q.execute(replace(&second, &first)).await;
-    assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
-    let over = p.execute(sync(&first)).await;
-    assert!(matches!(over, Reply::Sync(SyncReply::Over(Outcome::Cancelled))), "{over:?}");
+    assert_eq!(q.execute(replace(&second, &second)).await, Reply::Look(LookReply::Changed));
+    assert_eq!(q.execute(replace(&second, &first)).await, Reply::Look(LookReply::Claimed));
+    let cancelled = SyncReply::Over(Outcome::Cancelled);
+    assert_eq!(p.execute(sync(&first)).await, Reply::Sync(cancelled));
     let _: usize = server.command("DEL app:run:{owner:name}:k1").await;
-    let other = p.execute(sync(&first)).await;
-    assert!(matches!(other, Reply::Sync(SyncReply::Other)), "{other:?}");
+    assert_eq!(p.execute(sync(&first)).await, Reply::Sync(SyncReply::Other));
 }
 
 #[tokio::test]
@@ -57,11 +37,8 @@ async fn completed_run_is_loaded_page_by_page() {
         entries += added;
     }
     assert_eq!(entries, 331);
-    let reply = p.execute(sync(&name)).await;
-    let Reply::Sync(SyncReply::InStep { newest: 300, entries: counted, .. }) = reply else {
-        panic!("{reply:?}")
-    };
-    assert_eq!(counted, entries);
+    let (newest, counted, _) = p.in_step(sync(&name)).await;
+    assert_eq!((newest, counted), (300, entries));
     let ended = p.end(&name, completed(300)).await;
     assert_eq!(ended, EndReply::Ended { outcome: Outcome::Completed, newest: 300 });
 
@@ -89,20 +66,16 @@ async fn completed_run_is_loaded_page_by_page() {
 async fn state_of_a_run_is_checked() {
     let Some((_server, p, q)) = two().await else { return };
     let name = run("name", "k1");
-    assert!(matches!(q.execute(check(&name)).await, Reply::Check(CheckReply::Gone)));
+    assert_eq!(q.execute(check(&name)).await, Reply::Check(CheckReply::Gone));
     _ = p.execute(claim(&name)).await;
-    let reply = q.execute(check(&name)).await;
-    assert!(matches!(reply, Reply::Check(CheckReply::Starting(Liveness::Alive))), "{reply:?}");
+    let starting = CheckReply::Starting(Liveness::Alive);
+    assert_eq!(q.execute(check(&name)).await, Reply::Check(starting));
     _ = p.execute(sync(&name)).await;
     _ = p.execute(append(&name, 1, 4, "events")).await;
-    let reply = q.execute(check(&name)).await;
-    let Reply::Check(CheckReply::Running { newest: 4, liveness, head }) = reply else {
-        panic!("{reply:?}")
-    };
-    assert_eq!((liveness, head.as_deref()), (Liveness::Alive, Some(&b"head"[..])));
-    let Reply::Sync(SyncReply::InStep { watched, .. }) = p.execute(sync(&name)).await else {
-        panic!("not in step")
-    };
+    let head = Some("head".into());
+    let running = CheckReply::Running { newest: 4, liveness: Liveness::Alive, head };
+    assert_eq!(q.execute(check(&name)).await, Reply::Check(running));
+    let (_, _, watched) = p.in_step(sync(&name)).await;
     assert!(watched > Duration::from_millis(500), "{watched:?}");
 
     let failed = EndMode::Own {
@@ -112,10 +85,8 @@ async fn state_of_a_run_is_checked() {
         entries: Some(2),
     };
     assert!(matches!(p.end(&name, failed).await, EndReply::Ended { newest: 4, .. }));
-    let reply = q.execute(check(&name)).await;
-    let Reply::Check(CheckReply::Ended { newest: 4, outcome: Outcome::Failed }) = reply else {
-        panic!("{reply:?}")
-    };
+    let ended = CheckReply::Ended { newest: 4, outcome: Outcome::Failed };
+    assert_eq!(q.execute(check(&name)).await, Reply::Check(ended));
     let end = q.store.load(&name, 4).await.unwrap().end.unwrap();
     assert_eq!(end.error.as_deref(), Some("no more tokens"));
 }
@@ -126,8 +97,7 @@ async fn old_batches_are_trimmed_and_counted() {
     for last in [10, 20, 30] {
         _ = p.execute(append(&name, last - 9, last, "x".repeat(5_000))).await;
     }
-    let reply = p.execute(trim(&name, 20)).await;
-    let Reply::Trim { entries: 3 } = reply else { panic!("{reply:?}") };
+    assert_eq!(p.execute(trim(&name, 20)).await, Reply::Trim { entries: 3 });
     let page = p.store.load(&name, 0).await.unwrap();
     assert_eq!(page.head, None);
     assert_eq!((page.batches[0].first, page.batches[0].last), (11, 20));
@@ -157,17 +127,14 @@ async fn lost_claim_is_restored_and_refused_batches_are_reported() {
     let Some((server, p, name)) = begun().await else { return };
     _ = p.execute(append(&name, 1, 1, "event")).await;
     let _: String = server.command("FLUSHALL").await;
-    let refused = p.execute(append(&name, 2, 2, "event")).await;
-    assert!(matches!(refused, Reply::Append(AppendReply::Refused)), "{refused:?}");
-    let gone = p.execute(sync(&name)).await;
-    assert!(matches!(gone, Reply::Sync(SyncReply::Gone)), "{gone:?}");
-    let restored = p.execute(restore(&name)).await;
-    let Reply::Sync(SyncReply::InStep { newest: 0, entries: 1, .. }) = restored else {
-        panic!("{restored:?}")
-    };
+    let second = append(&name, 2, 2, "event");
+    assert_eq!(p.execute(second).await, Reply::Append(AppendReply::Refused));
+    assert_eq!(p.execute(sync(&name)).await, Reply::Sync(SyncReply::Gone));
+    let (newest, entries, _) = p.in_step(restore(&name)).await;
+    assert_eq!((newest, entries), (0, 1));
     _ = p.execute(append(&name, 1, 2, "events")).await;
-    let refused = p.execute(append(&name, 2, 2, "event")).await;
-    assert!(matches!(refused, Reply::Append(AppendReply::Refused)), "{refused:?}");
+    let second = append(&name, 2, 2, "event");
+    assert_eq!(p.execute(second).await, Reply::Append(AppendReply::Refused));
 }
 
 /// One call can have any number of commands. They are executed in their order.
@@ -178,8 +145,7 @@ async fn commands_of_several_pipelines_keep_their_order() {
     let commands: Vec<_> = (1..=1_200).map(batch).collect();
     let _: String = server.command("CONFIG RESETSTAT").await;
     for result in p.store.execute(Some(1), commands).await {
-        let reply = result.unwrap();
-        assert!(matches!(reply, Reply::Append(AppendReply::Appended { entries: 1 })), "{reply:?}");
+        assert_eq!(result.unwrap(), Reply::Append(AppendReply::Appended { entries: 1 }));
     }
     assert_eq!(server.command::<usize>("XLEN app:run:{owner:name}:k1").await, 1_201);
 }
@@ -207,7 +173,7 @@ async fn leases_are_renewed_together() {
     let _: String = server.command("SET app:run:{owner:n80} text").await;
 
     let _: String = server.command("CONFIG RESETSTAT").await;
-    let mut commands: Vec<_> = runs.iter().cloned().map(Command::Renew).collect();
+    let mut commands: Vec<_> = runs.iter().map(renew).collect();
     commands.insert(70, look(&runs[0]));
     let mut replies = p.store.execute(None, commands).await;
     assert!(matches!(replies.remove(70), Ok(Reply::Look(LookReply::Live { .. }))));
@@ -223,4 +189,58 @@ async fn leases_are_renewed_together() {
     let stats: String = server.command("INFO commandstats").await;
     // 64 and 6 renewals, the look, and 30 renewals.
     assert!(stats.contains("cmdstat_evalsha:calls=4,"), "{stats}");
+}
+
+/// A stream that is not as its owner expects leaves the lease as it is.
+#[tokio::test]
+async fn lease_of_a_run_with_another_stream_is_not_renewed() {
+    let Some((server, p, name)) = begun().await else { return };
+    let deadline = async || server.command::<u64>("HGET app:run:{owner:name} l").await;
+    _ = server.command::<u32>("HSET app:run:{owner:name} l 5").await;
+    _ = p.execute(append(&name, 1, 1, "event")).await;
+    let reply = p.execute(renew(&name)).await;
+    assert!(matches!(reply, Reply::Renew(RenewReply::Unsure)), "{reply:?}");
+    let _: u32 = server.command("DEL app:run:{owner:name}:k1").await;
+    let reply = p.execute(renew(&name)).await;
+    assert!(matches!(reply, Reply::Renew(RenewReply::Unsure)), "{reply:?}");
+    assert_eq!(deadline().await, 5);
+}
+
+/// A run that cannot be checked does not concern the others, and each run gets its own reply.
+#[tokio::test]
+async fn runs_are_checked_together() {
+    let Some((server, p, q)) = two().await else { return };
+    let runs: Vec<_> = (0..70).map(|number| run(&format!("n{number}"), "k1")).collect();
+    for run in &runs {
+        p.begin(run).await;
+    }
+    _ = p.execute(append(&runs[3], 1, 9, "events")).await;
+    assert!(matches!(p.end(&runs[20], EndMode::Cancel).await, EndReply::Ended { .. }));
+    let _: String = server.command("SET app:run:{owner:n40} text").await;
+    let _: u32 = server.command("HSET app:run:{owner:n50} v 2").await;
+
+    let _: String = server.command("CONFIG RESETSTAT").await;
+    let mut commands: Vec<_> = runs.iter().map(check).collect();
+    commands.insert(35, look(&runs[0]));
+    let mut replies = q.store.execute(None, commands).await;
+    assert!(matches!(replies.remove(35), Ok(Reply::Look(LookReply::Live { .. }))));
+    for (number, reply) in replies.into_iter().enumerate() {
+        let is_expected = match (number, &reply) {
+            (20, Ok(Reply::Check(CheckReply::Ended { outcome: Outcome::Cancelled, .. }))) => true,
+            (40, Err(StoreError::Run(text))) => text.starts_with("WRONGTYPE"),
+            (50, Err(StoreError::Version)) => true,
+            (20 | 40 | 50, _) => false,
+            (_, Ok(Reply::Check(CheckReply::Running { newest, head: Some(_), .. }))) => {
+                *newest == if number == 3 { 9 } else { 0 }
+            }
+            _ => false,
+        };
+        assert!(is_expected, "{number}: {reply:?}");
+    }
+    let stats: String = server.command("INFO commandstats").await;
+    // 32 and 3 checks, the look, 32 and 3 checks.
+    assert!(stats.contains("cmdstat_evalsha:calls=5,"), "{stats}");
+    let reply = p.execute(renew(&runs[69])).await;
+    let Reply::Renew(RenewReply::Renewed { watched }) = reply else { panic!("{reply:?}") };
+    assert!(!watched.is_zero());
 }

@@ -1,21 +1,6 @@
 //! Connections that break, and servers that restart.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use super::{
-    process::{
-        LEASE, PATIENCE, Process, append, begun, claim, completed, look, restore, run, sync, two,
-    },
-    relay::Relay,
-    server::Server,
-};
-use crate::runs::cluster::{
-    inbox::Incoming,
-    reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
-    store::Connection,
-};
+use super::{relay::Relay, *};
 
 #[tokio::test]
 async fn program_without_a_key_is_refused() {
@@ -31,8 +16,7 @@ async fn broken_connections_are_replaced() {
     for kind in ["pubsub", "normal"] {
         _ = server.command::<u32>(&format!("CLIENT KILL TYPE {kind} SKIPME yes")).await;
         number = p.reconnected_after(number).await;
-        let reply = p.execute(sync(&name)).await;
-        assert!(matches!(reply, Reply::Sync(SyncReply::InStep { .. })), "{reply:?}");
+        p.in_step(sync(&name)).await;
         assert!(p.health.is_following());
     }
 }
@@ -60,20 +44,15 @@ async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
     p.begin(&lost).await;
     let _: String = server.command("FLUSHALL").await;
     for command in [look(&lost), claim(&lost), look(&other)] {
-        let reply = q.execute(command).await;
-        assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
+        assert_eq!(q.execute(command).await, Reply::Look(LookReply::Restoring));
     }
     assert!(matches!(p.receive().await, Incoming::HintToAll));
     _ = p.execute(restore(&lost)).await;
     let reply = q.execute(look(&lost)).await;
     assert!(matches!(reply, Reply::Look(LookReply::Live { .. })), "{reply:?}");
-    let is_free = async {
-        while !matches!(q.execute(look(&other)).await, Reply::Look(LookReply::Free)) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let flushed = tokio::time::Instant::now();
-    timeout(PATIENCE, is_free).await.expect("the end of the restoration");
+    let flushed = Instant::now();
+    let is_free = async || q.execute(look(&other)).await == Reply::Look(LookReply::Free);
+    until("the end of the restoration", is_free).await;
     assert!(flushed.elapsed() > LEASE / 2, "{:?}", flushed.elapsed());
 }
 
@@ -83,8 +62,7 @@ async fn process_that_starts_after_a_flush_knows_that_others_have_runs() {
     let Some((server, _p, name)) = begun().await else { return };
     let _: String = server.command("FLUSHALL").await;
     let q = Process::connect(&server, "q").await;
-    let reply = q.execute(look(&name)).await;
-    assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
+    assert_eq!(q.execute(look(&name)).await, Reply::Look(LookReply::Restoring));
 }
 
 /// A proxy keeps the connection of a command that timed out, and Redis executes the command later.
@@ -102,8 +80,7 @@ async fn connection_that_timed_out_is_closed_by_its_successor() {
     assert!(matches!(results[..], [Err(StoreError::Lost(_))]), "{results:?}");
     _ = p.reconnected_after(number).await;
     let _: String = server.command("CLIENT UNPAUSE").await;
-    let reply = p.execute(sync(&name)).await;
-    let Reply::Sync(SyncReply::InStep { newest: 0, .. }) = reply else { panic!("{reply:?}") };
+    assert_eq!(p.in_step(sync(&name)).await.0, 0);
 }
 
 #[tokio::test]
@@ -134,10 +111,7 @@ async fn dropped_store_closes_its_connections() {
     drop(p);
     let closed = connection.wait_for(|state| *state == Connection::Down);
     // The state is dropped with the store.
-    _ = tokio::time::timeout(PATIENCE, closed).await.expect("the end in time");
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while server.command::<String>("CLIENT LIST").await.lines().count() > 1 {
-        assert!(tokio::time::Instant::now() < deadline, "connections stay");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    _ = timeout(PATIENCE, closed).await.expect("the end in time");
+    let clients = async || server.command::<String>("CLIENT LIST").await.lines().count();
+    until("connections stay", async || clients().await <= 1).await;
 }

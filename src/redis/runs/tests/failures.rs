@@ -1,15 +1,6 @@
 //! What a server answers that cannot do what it should.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use super::process::{PATIENCE, append, begun, claim, look, one, run, sync};
-use crate::runs::cluster::{
-    command::EndMode,
-    reply::{EndReply, Reply, StoreError, SyncReply},
-    store::Connection,
-};
+use super::*;
 
 #[tokio::test]
 async fn server_without_memory_is_unavailable_over_the_same_connection() {
@@ -19,7 +10,7 @@ async fn server_without_memory_is_unavailable_over_the_same_connection() {
         let error = p.try_execute(command).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("OOM")));
     }
-    assert!(matches!(p.execute(sync(&name)).await, Reply::Sync(SyncReply::InStep { .. })));
+    p.in_step(sync(&name)).await;
     assert_eq!(p.number(), 1);
 }
 
@@ -63,10 +54,5 @@ async fn server_that_evicts_keys_is_reported() {
     assert!(!p.health.evicts());
     let _: String = server.command("CONFIG SET maxmemory 100mb").await;
     let _: String = server.command("CONFIG SET maxmemory-policy allkeys-lru").await;
-    let is_reported = async {
-        while !p.health.evicts() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, is_reported).await.expect("a report in time");
+    until("a report in time", async || p.health.evicts()).await;
 }

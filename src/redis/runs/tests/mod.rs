@@ -8,3 +8,22 @@ mod process;
 mod pushes;
 mod relay;
 mod server;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout};
+
+use self::{process::*, server::Server};
+use crate::runs::{
+    Outcome,
+    cluster::{
+        command::EndMode,
+        inbox::Incoming,
+        reply::{
+            AppendReply, CheckReply, EndReply, Liveness, LookReply, Push, RenewReply, Reply,
+            StoreError, SyncReply,
+        },
+        run_id::ProcessId,
+        store::Connection,
+    },
+};

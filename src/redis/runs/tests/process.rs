@@ -6,7 +6,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use super::server::Server;
@@ -16,9 +16,9 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Append, Batch, Check, Command, End, EndMode, Sync, Trim},
+            command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
             inbox::{Inbox, Incoming},
-            reply::{EndReply, LookReply, Reply, StoreError},
+            reply::{EndReply, LookReply, Reply, StoreError, SyncReply},
             run_id::{ProcessId, RunId},
             store::{Connection, RunStore, Settings, Store},
         },
@@ -28,6 +28,15 @@ use crate::{
 /// How long tests wait for something that must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const LEASE: Duration = Duration::from_secs(2);
+
+/// Waits until a condition holds, which is asked for again and again.
+pub(super) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// One process that is connected to the store.
 pub(super) struct Process {
@@ -86,12 +95,21 @@ impl Process {
         self.try_execute(command).await.unwrap()
     }
 
+    /// Sends a `Sync`, which must find the run live. Returns the number of its newest event, the
+    /// number of its entries, and how long it is watched.
+    pub(super) async fn in_step(&self, sync: Command) -> (u64, u64, Duration) {
+        match self.execute(sync).await {
+            Reply::Sync(SyncReply::InStep { newest, entries, watched }) => {
+                (newest, entries, watched)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Claims the key of a run, and begins its stream.
     pub(super) async fn begin(&self, run: &RunId) {
-        let claimed = self.execute(claim(run)).await;
-        assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
-        let synced = self.execute(sync(run)).await;
-        assert!(matches!(synced, Reply::Sync(_)), "{synced:?}");
+        assert_eq!(self.execute(claim(run)).await, Reply::Look(LookReply::Claimed));
+        self.in_step(sync(run)).await;
     }
 
     pub(super) async fn end(&self, run: &RunId, mode: EndMode) -> EndReply {
@@ -149,13 +167,21 @@ pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
 }
 
 pub(super) fn sync(run: &RunId) -> Command {
-    let head = Some(Bytes::from_static(b"head"));
-    Command::Sync(Sync { run: run.clone(), entries: None, restores: false, pushes: true, head })
+    sync_that(false, run)
+}
+
+/// Returns the renewal of a run whose stream must have only its head.
+pub(super) fn renew(run: &RunId) -> Command {
+    Command::Renew(Renew { run: run.clone(), entries: Some(1) })
 }
 
 pub(super) fn restore(run: &RunId) -> Command {
+    sync_that(true, run)
+}
+
+fn sync_that(restores: bool, run: &RunId) -> Command {
     let head = Some(Bytes::from_static(b"head"));
-    Command::Sync(Sync { run: run.clone(), entries: None, restores: true, pushes: true, head })
+    Command::Sync(Sync { run: run.clone(), entries: None, restores, pushes: true, head })
 }
 
 pub(super) fn append(run: &RunId, first: u64, last: u64, bytes: impl Into<Bytes>) -> Command {

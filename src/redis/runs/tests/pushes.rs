@@ -1,17 +1,6 @@
 //! What other processes receive.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use super::{
-    process::{PATIENCE, append, check, claim, completed, replace, restore, run, sync, two},
-    server::Server,
-};
-use crate::runs::{
-    Outcome,
-    cluster::{command::EndMode, inbox::Incoming, reply::Push},
-};
+use super::*;
 
 #[tokio::test]
 async fn pushes_of_a_run_arrive_in_order() {
@@ -103,10 +92,6 @@ async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
 /// Waits until the server has this number of channels. Each process has one for hints,
 /// and all have another.
 async fn until_subscribed(server: &Server, channels: usize) {
-    let is_subscribed = async {
-        while server.command::<Vec<String>>("PUBSUB CHANNELS").await.len() != channels {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, is_subscribed).await.expect("the channels in time");
+    let subscribed = async || server.command::<Vec<String>>("PUBSUB CHANNELS").await;
+    until("the channels in time", async || subscribed().await.len() == channels).await;
 }

@@ -4,13 +4,11 @@ use std::{
     path::PathBuf,
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
 };
 
 use redis::{Client, FromRedisValue, cmd};
-use tokio::time::{Instant, sleep};
 
-use super::process::PATIENCE;
+use super::process::until;
 use crate::redis::Redis;
 
 /// A Redis server on a socket in a directory of its own, which keeps nothing. Dropping it kills it.
@@ -60,11 +58,8 @@ impl Server {
     }
 
     async fn wait(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.try_command::<String>("PING").await.is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not answer");
-            sleep(Duration::from_millis(10)).await;
-        }
+        let answers = async || self.try_command::<String>("PING").await.is_ok();
+        until("an answer of redis-server", answers).await;
     }
 
     fn kill(&mut self) {

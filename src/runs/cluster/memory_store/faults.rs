@@ -19,16 +19,20 @@ use crate::runs::cluster::{
 
 /// The state of a process' connection, and its faults.
 #[derive(Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     pub(super) subscribed: HashSet<RunId>,
     pub(super) is_away: bool,
-    pub(super) lost_replies: usize,
-    pub(super) loses_pushes: bool,
+    /// The number of calls whose commands are executed, but whose replies are lost.
+    pub(crate) lost_replies: usize,
+    pub(crate) loses_pushes: bool,
     /// The result of every command that names this run, instead of a reply.
-    pub(super) refused: Option<(RunId, StoreError)>,
-    pub(super) panics: usize,
-    pub(super) delay: Duration,
-    pub(super) reply_delay: Duration,
+    pub(crate) refused: Option<(RunId, StoreError)>,
+    /// Whether the next call panics instead of executing its commands.
+    pub(crate) panics: bool,
+    /// The delay of everything that the process asks of the store.
+    pub(crate) delay: Duration,
+    /// The delay of replies to commands, which are executed at once.
+    pub(crate) reply_delay: Duration,
     pub(super) connection: Option<watch::Sender<Connection>>,
     pub(super) number: u64,
 }
@@ -39,9 +43,13 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What tests do to the store.
 impl MemoryStore {
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        locked(&self.faults)
+    }
+
     /// Cuts this process off from the store.
     pub(crate) fn go_away(&self) {
-        let mut faults = locked(&self.faults);
+        let mut faults = self.faults();
         faults.is_away = true;
         if let Some(connection) = &faults.connection {
             connection.send_replace(Connection::Down);
@@ -52,7 +60,7 @@ impl MemoryStore {
     pub(crate) fn come_back(&self) {
         let inbox = self.inbox();
         {
-            let mut faults = locked(&self.faults);
+            let mut faults = self.faults();
             faults.is_away = false;
             faults.number += 1;
             if let Some(connection) = &faults.connection {
@@ -68,49 +76,20 @@ impl MemoryStore {
         own.map(|(_, inbox, _)| inbox.clone())
     }
 
-    /// Executes the next commands of this process, but loses their replies.
-    pub(crate) fn lose_replies(&self, calls: usize) {
-        locked(&self.faults).lost_replies = calls;
-    }
-
-    pub(crate) fn lose_pushes(&self, loses: bool) {
-        locked(&self.faults).loses_pushes = loses;
-    }
-
     /// Returns whether a process is connected over this connection.
     pub(crate) fn is_used(&self) -> bool {
-        locked(&self.faults).connection.is_some()
-    }
-
-    /// Refuses every command of this process that names a run.
-    pub(crate) fn refuse(&self, run: RunId, error: StoreError) {
-        locked(&self.faults).refused = Some((run, error));
-    }
-
-    /// Panics instead of executing the next commands.
-    pub(crate) fn panic(&self, calls: usize) {
-        locked(&self.faults).panics = calls;
-    }
-
-    /// Delays everything that this process asks of the store.
-    pub(crate) fn set_delay(&self, delay: Duration) {
-        locked(&self.faults).delay = delay;
-    }
-
-    /// Delays the replies to what this process asks of the store, which executes it at once.
-    pub(crate) fn delay_replies(&self, delay: Duration) {
-        locked(&self.faults).reply_delay = delay;
+        self.faults().connection.is_some()
     }
 
     pub(super) async fn delay_reply(&self) {
-        let delay = locked(&self.faults).reply_delay;
+        let delay = self.faults().reply_delay;
         if !delay.is_zero() {
             sleep(delay).await;
         }
     }
 
     pub(super) async fn delay(&self) {
-        let delay = locked(&self.faults).delay;
+        let delay = self.faults().delay;
         if !delay.is_zero() {
             sleep(delay).await;
         }
@@ -118,10 +97,7 @@ impl MemoryStore {
 
     /// Loses all data, as a flush does.
     pub(crate) fn lose_data(&self) {
-        let mut server = self.server();
-        server.claims.clear();
-        server.streams.clear();
-        server.restoring_until = Some(Instant::now() + self.lease);
+        self.restore(&Server::default());
     }
 
     /// Replaces the state of the server by an older one.
@@ -129,6 +105,6 @@ impl MemoryStore {
         let mut server = self.server();
         server.claims = older.claims.clone();
         server.streams = older.streams.clone();
-        server.restoring_until = Some(Instant::now() + self.lease);
+        server.restoring_until = Some(Instant::now() + server.lease);
     }
 }

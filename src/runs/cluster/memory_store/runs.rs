@@ -1,4 +1,4 @@
-use std::{mem::discriminant, time::Duration};
+use std::mem::discriminant;
 
 use tokio::time::Instant;
 
@@ -6,21 +6,15 @@ use super::server::{Sent, Server, State, Stream};
 use crate::runs::{
     Outcome,
     cluster::{
-        command::{Append, Check, End, EndMode, Sync},
+        command::{Append, Check, End, EndMode, Renew, Sync},
         reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
-        run_id::{ProcessId, RunId},
+        run_id::ProcessId,
     },
 };
 
 /// The commands that concern one run.
 impl Server {
-    pub(super) fn sync(
-        &mut self,
-        sync: &Sync,
-        process: &ProcessId,
-        lease: Duration,
-        sent: &mut Vec<Sent>,
-    ) -> SyncReply {
+    pub(super) fn sync(&mut self, sync: &Sync, process: &ProcessId) -> SyncReply {
         let run = &sync.run;
         self.synced.push(run.epoch);
         let stream = self.streams.get(run).cloned().unwrap_or_default();
@@ -35,7 +29,7 @@ impl Server {
             return SyncReply::Gone;
         }
         if is_lost {
-            self.create(run, process, lease);
+            self.create(run, process);
         }
         let Some(claim) = self.claims.get_mut(&run.key) else { return SyncReply::Gone };
         if claim.epoch != run.epoch {
@@ -56,25 +50,34 @@ impl Server {
             if claim.state == State::Starting {
                 claim.state = State::Running;
                 claim.head = Some(head.clone());
-                sent.push(Sent::Push(run.clone(), Push::Head(head)));
+                self.sent.push(Sent::Push(run.clone(), Push::Head(head)));
             }
         }
-        claim.deadline = Instant::now() + lease;
+        claim.deadline = Instant::now() + claim.lease;
         let watched = claim.watched.saturating_duration_since(Instant::now());
         if is_behind {
             return SyncReply::Behind;
         }
         if !watched.is_zero() && !sync.pushes {
-            sent.push(Sent::Push(run.clone(), Push::Newest(stream.newest())));
+            self.sent.push(Sent::Push(run.clone(), Push::Newest(stream.newest())));
         }
         SyncReply::InStep { newest: stream.newest(), entries: stream.entries(), watched }
     }
 
-    pub(super) fn renew(&mut self, run: &RunId, process: &ProcessId) -> RenewReply {
+    pub(super) fn renew(
+        &mut self,
+        Renew { run, entries }: &Renew,
+        process: &ProcessId,
+    ) -> RenewReply {
         let now = Instant::now();
+        let stored = self.streams.get(run).map_or(0, Stream::entries);
+        let is_as_expected = entries.is_none_or(|entries| entries == stored);
         match self.claims.get_mut(&run.key) {
             Some(claim)
-                if claim.epoch == run.epoch && claim.process == *process && claim.is_live() =>
+                if claim.epoch == run.epoch
+                    && claim.process == *process
+                    && claim.is_live()
+                    && is_as_expected =>
             {
                 claim.deadline = now + claim.lease;
                 let watched = claim.watched.saturating_duration_since(now);
@@ -84,14 +87,14 @@ impl Server {
         }
     }
 
-    pub(super) fn append(&mut self, append: &Append, sent: &mut Vec<Sent>) -> AppendReply {
+    pub(super) fn append(&mut self, append: &Append) -> AppendReply {
         let batch = append.batch.clone();
         match self.streams.get_mut(&append.run) {
             Some(stream) if stream.end.is_none() && stream.newest() < batch.last => {
                 stream.batches.insert(batch.last, batch.clone());
                 if append.pushes {
                     self.pushed_batches += 1;
-                    sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
+                    self.sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
                 }
                 AppendReply::Appended { entries: 1 }
             }
@@ -99,7 +102,7 @@ impl Server {
         }
     }
 
-    pub(super) fn end(&mut self, end: &End, process: &ProcessId, sent: &mut Vec<Sent>) -> EndReply {
+    pub(super) fn end(&mut self, end: &End, process: &ProcessId) -> EndReply {
         let run = &end.run;
         let stream = self.streams.get(run).cloned().unwrap_or_default();
         let Some(claim) = self.claims.get_mut(&run.key) else {
@@ -141,7 +144,7 @@ impl Server {
             },
             EndMode::Void | EndMode::Release if claim.state == State::Starting => {
                 claim.state = State::Void;
-                sent.push(Sent::Push(run.clone(), Push::Void));
+                self.sent.push(Sent::Push(run.clone(), Push::Void));
                 return EndReply::Freed;
             }
             EndMode::Void => return EndReply::Running,
@@ -150,14 +153,14 @@ impl Server {
         claim.state = State::Ended(outcome);
         claim.ended_by = Some(ended_by);
         let owner = claim.process.clone();
-        self.close(run, outcome, error, sent);
+        self.close(run, outcome, error);
         if owner != *process {
-            sent.push(Sent::Hint(owner, run.epoch));
+            self.sent.push(Sent::Hint(owner, run.epoch));
         }
         EndReply::Ended { outcome, newest }
     }
 
-    pub(super) fn check(&mut self, check: &Check, sent: &mut Vec<Sent>) -> CheckReply {
+    pub(super) fn check(&mut self, check: &Check) -> CheckReply {
         let run = &check.run;
         let newest = self.streams.get(run).map_or(0, Stream::newest);
         let Some(claim) = self.claims.get_mut(&run.key) else { return CheckReply::Gone };
@@ -173,7 +176,7 @@ impl Server {
         if check.is_watched {
             let now = Instant::now();
             if claim.watched <= now {
-                sent.push(Sent::Hint(claim.process.clone(), run.epoch));
+                self.sent.push(Sent::Hint(claim.process.clone(), run.epoch));
             }
             claim.watched = now + claim.lease * 3 / 4;
         }

@@ -25,9 +25,12 @@ use crate::{
 /// The state of the server.
 #[derive(Clone, Default)]
 pub(crate) struct Server {
+    pub(super) lease: Duration,
     pub(crate) claims: HashMap<RunKey, Claim>,
     pub(crate) streams: HashMap<RunId, Stream>,
     pub(super) inboxes: Vec<(ProcessId, Inbox, Arc<Mutex<Faults>>)>,
+    /// What commands have sent to other processes, until it is delivered.
+    pub(super) sent: Vec<Sent>,
     /// Until when owners may restore claims that the server has lost.
     pub(super) restoring_until: Option<Instant>,
     /// The number of batches that were pushed.
@@ -70,30 +73,28 @@ pub(crate) struct Stream {
 }
 
 /// What a command sends to other processes.
+#[derive(Clone)]
 pub(super) enum Sent {
     Push(RunId, Push),
     Hint(ProcessId, Epoch),
 }
 
 impl Server {
-    pub(super) fn execute(
-        &mut self,
-        command: &Command,
-        process: &ProcessId,
-        lease: Duration,
-        sent: &mut Vec<Sent>,
-    ) -> Reply {
+    pub(super) fn execute(&mut self, command: &Command, process: &ProcessId) -> Reply {
         let (name, reply) = match command {
             Command::Look(key) => ("look", Reply::Look(self.look(key, None))),
             Command::Claim { run, earlier: None } => {
-                ("claim", Reply::Look(self.look(&run.key, Some((run, process, lease)))))
+                ("claim", Reply::Look(self.look(&run.key, Some((run, process)))))
             }
             Command::Claim { run, earlier: Some(earlier) } => {
-                ("replace", Reply::Look(self.replace(run, earlier, process, lease, sent)))
+                ("replace", Reply::Look(self.replace(run, earlier, process)))
             }
-            Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
-            Command::Renew(run) => ("renew", Reply::Renew(self.renew(run, process))),
-            Command::Append(append) => ("append", Reply::Append(self.append(append, sent))),
+            Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process))),
+            Command::Renew(renew) => {
+                let name = if renew.entries.is_some() { "renew and look" } else { "renew" };
+                (name, Reply::Renew(self.renew(renew, process)))
+            }
+            Command::Append(append) => ("append", Reply::Append(self.append(append))),
             Command::Trim(trim) => {
                 let stream = self.streams.entry(trim.run.clone()).or_default();
                 let before = stream.batches.len();
@@ -101,8 +102,8 @@ impl Server {
                 let entries = (before - stream.batches.len()) as u64;
                 ("trim", Reply::Trim { entries })
             }
-            Command::End(end) => ("end", Reply::End(self.end(end, process, sent))),
-            Command::Check(check) => ("check", Reply::Check(self.check(check, sent))),
+            Command::End(end) => ("end", Reply::End(self.end(end, process))),
+            Command::Check(check) => ("check", Reply::Check(self.check(check))),
         };
         *self.commands.entry(name).or_default() += 1;
         reply
@@ -111,14 +112,13 @@ impl Server {
     pub(super) fn look(
         &mut self,
         key: &RunKey,
-        claiming: Option<(&RunId, &ProcessId, Duration)>,
+        claiming: Option<(&RunId, &ProcessId)>,
     ) -> LookReply {
         if let Some(claim) = self.claims.get_mut(key) {
             let (run, process) = (RunId::new(key.clone(), claim.epoch), claim.process.clone());
             match claim.state {
                 State::Starting | State::Running => {
-                    if claiming.is_some_and(|(claimed, own, _)| *claimed == run && *own == process)
-                    {
+                    if claiming.is_some_and(|(claimed, own)| *claimed == run && *own == process) {
                         return LookReply::Claimed;
                     }
                     return LookReply::Live { run, process, liveness: claim.liveness() };
@@ -133,8 +133,8 @@ impl Server {
         if self.is_restoring() {
             return LookReply::Restoring;
         }
-        let Some((run, process, lease)) = claiming else { return LookReply::Free };
-        self.create(run, process, lease);
+        let Some((run, process)) = claiming else { return LookReply::Free };
+        self.create(run, process);
         LookReply::Claimed
     }
 
@@ -142,14 +142,14 @@ impl Server {
         self.restoring_until.is_some_and(|until| until > Instant::now())
     }
 
-    pub(super) fn create(&mut self, run: &RunId, process: &ProcessId, lease: Duration) {
+    pub(super) fn create(&mut self, run: &RunId, process: &ProcessId) {
         let now = Instant::now();
         let claim = Claim {
             epoch: run.epoch,
             process: process.clone(),
             state: State::Starting,
-            deadline: now + lease,
-            lease,
+            deadline: now + self.lease,
+            lease: self.lease,
             watched: now,
             late: None,
             ended_by: None,
@@ -163,8 +163,6 @@ impl Server {
         run: &RunId,
         earlier: &RunId,
         process: &ProcessId,
-        lease: Duration,
-        sent: &mut Vec<Sent>,
     ) -> LookReply {
         match self.claims.get(&run.key) {
             Some(claim) if claim.epoch == run.epoch && claim.process == *process => {
@@ -173,29 +171,23 @@ impl Server {
             Some(claim) if claim.epoch == earlier.epoch => {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
                 if is_live {
-                    self.close(earlier, Outcome::Cancelled, None, sent);
+                    self.close(earlier, Outcome::Cancelled, None);
                     if owner != *process {
-                        sent.push(Sent::Hint(owner, earlier.epoch));
+                        self.sent.push(Sent::Hint(owner, earlier.epoch));
                     }
                 }
             }
             _ => return LookReply::Changed,
         }
-        self.create(run, process, lease);
+        self.create(run, process);
         LookReply::Claimed
     }
 
-    pub(super) fn close(
-        &mut self,
-        run: &RunId,
-        outcome: Outcome,
-        error: Option<Arc<str>>,
-        sent: &mut Vec<Sent>,
-    ) {
+    pub(super) fn close(&mut self, run: &RunId, outcome: Outcome, error: Option<Arc<str>>) {
         let stream = self.streams.entry(run.clone()).or_default();
         let end = StoredEnd { outcome, error, newest: stream.newest() };
         stream.end = Some(end.clone());
-        sent.push(Sent::Push(run.clone(), Push::End(end)));
+        self.sent.push(Sent::Push(run.clone(), Push::End(end)));
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    mem,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -27,14 +28,14 @@ const PAGE: usize = 3;
 #[derive(Clone)]
 pub(crate) struct MemoryStore {
     server: Arc<Mutex<Server>>,
-    pub(super) lease: Duration,
     /// The faults of this process' connection.
     pub(super) faults: Arc<Mutex<Faults>>,
 }
 
 impl MemoryStore {
     pub(crate) fn new(lease: Duration) -> Self {
-        Self { server: Arc::default(), lease, faults: Arc::default() }
+        let server = Server { lease, ..Server::default() };
+        Self { server: Arc::new(Mutex::new(server)), faults: Arc::default() }
     }
 
     /// Returns the store for another process.
@@ -54,7 +55,7 @@ impl RunStore for MemoryStore {
 
     async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Infallible> {
         {
-            let mut faults = locked(&self.faults);
+            let mut faults = self.faults();
             faults.number = 1;
             faults.connection = Some(watch::Sender::new(Connection::Up(1)));
             let faults = Arc::clone(&self.faults);
@@ -71,17 +72,17 @@ struct Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        locked(&self.store.faults).connection = None;
+        self.store.faults().connection = None;
     }
 }
 
 impl Store for Link {
     fn lease(&self) -> Duration {
-        self.store.lease
+        self.store.server().lease
     }
 
     fn connection(&self) -> watch::Receiver<Connection> {
-        let faults = locked(&self.store.faults);
+        let faults = self.store.faults();
         faults.connection.as_ref().expect("it is connected").subscribe()
     }
 
@@ -93,34 +94,26 @@ impl Store for Link {
         let (store, process) = (self.store.clone(), self.process.clone());
         Box::pin(async move {
             store.delay().await;
-            if std::mem::take(&mut locked(&store.faults).panics) > 0 {
-                panic!("the store panics");
-            }
-            let refusal = locked(&store.faults).refused.clone();
-            let is_lost = {
-                let mut faults = locked(&store.faults);
+            assert!(!mem::take(&mut store.faults().panics), "the store panics");
+            let (is_lost, refusal) = {
+                let mut faults = store.faults();
                 if faults.is_away || connection.is_some_and(|number| number != faults.number) {
                     return refused(&commands, &StoreError::Unavailable("away".into()));
                 }
                 let is_lost = faults.lost_replies > 0;
                 faults.lost_replies -= usize::from(is_lost);
-                is_lost
+                (is_lost, faults.refused.clone())
             };
-            let mut sent = Vec::new();
             let replies = {
                 let mut server = store.server();
                 server.pipelines += 1;
-                let mut execute = |command: &Command| {
-                    if let Some((run, error)) = &refusal
-                        && run_of(command) == Some(run)
-                    {
-                        return Err(error.clone());
-                    }
-                    Ok(server.execute(command, &process, store.lease, &mut sent))
+                let mut execute = |command: &Command| match &refusal {
+                    Some((run, error)) if run_of(command) == Some(run) => Err(error.clone()),
+                    _ => Ok(server.execute(command, &process)),
                 };
                 commands.iter().map(&mut execute).collect()
             };
-            store.deliver(sent);
+            store.deliver();
             store.delay_reply().await;
             if is_lost {
                 return refused(&commands, &StoreError::Lost("timeout".into()));
@@ -133,7 +126,7 @@ impl Store for Link {
         let (store, run) = (self.store.clone(), run.clone());
         Box::pin(async move {
             store.delay().await;
-            if locked(&store.faults).is_away {
+            if store.faults().is_away {
                 return Err(StoreError::Unavailable("away".into()));
             }
             let server = store.server();
@@ -153,14 +146,14 @@ impl Store for Link {
         let (store, run) = (self.store.clone(), run.clone());
         Box::pin(async move {
             store.delay().await;
-            let mut faults = locked(&store.faults);
+            let mut faults = store.faults();
             faults.subscribed.insert(run);
             if faults.is_away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
         })
     }
 
     fn unsubscribe(&self, run: &RunId) {
-        locked(&self.store.faults).subscribed.remove(run);
+        self.store.faults().subscribed.remove(run);
     }
 }
 
@@ -171,8 +164,9 @@ fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreE
 fn run_of(command: &Command) -> Option<&RunId> {
     match command {
         Command::Look(_) => None,
-        Command::Claim { run, .. } | Command::Renew(run) => Some(run),
+        Command::Claim { run, .. } => Some(run),
         Command::Sync(sync) => Some(&sync.run),
+        Command::Renew(renew) => Some(&renew.run),
         Command::Append(append) => Some(&append.run),
         Command::Trim(trim) => Some(&trim.run),
         Command::End(end) => Some(&end.run),
@@ -181,24 +175,24 @@ fn run_of(command: &Command) -> Option<&RunId> {
 }
 
 impl MemoryStore {
-    fn deliver(&self, sent: Vec<Sent>) {
-        let inboxes = self.server().inboxes.clone();
+    fn deliver(&self) {
+        let (sent, inboxes) = {
+            let mut server = self.server();
+            (mem::take(&mut server.sent), server.inboxes.clone())
+        };
         for sent in sent {
             for (process, inbox, faults) in &inboxes {
-                let is_reachable = {
-                    let faults = locked(faults);
-                    !faults.is_away && !faults.loses_pushes
+                let faults = locked(faults);
+                let incoming = match &sent {
+                    _ if faults.is_away || faults.loses_pushes => None,
+                    Sent::Push(run, push) if faults.subscribed.contains(run) => {
+                        Some(Incoming::Push(run.clone(), push.clone()))
+                    }
+                    Sent::Hint(to, epoch) if to == process => Some(Incoming::Hint(*epoch)),
+                    _ => None,
                 };
-                match &sent {
-                    _ if !is_reachable => {}
-                    Sent::Push(run, push) if locked(faults).subscribed.contains(run) => {
-                        inbox.receive(Incoming::Push(run.clone(), push.clone()));
-                    }
-                    Sent::Hint(to, epoch) if to == process => {
-                        inbox.receive(Incoming::Hint(*epoch));
-                    }
-                    _ => {}
-                }
+                drop(faults);
+                incoming.into_iter().for_each(|incoming| inbox.receive(incoming));
             }
         }
     }

@@ -1,21 +1,22 @@
-use std::time::Duration;
-
 use futures_util::{future::join, stream};
-use http::StatusCode;
 
-use tokio::time::sleep;
+use super::*;
 
-use super::rig::{LEASE, assert_fails, assert_whole, id, key, read, request, send, soon, started};
-use crate::{event::Event, runs::Outcome};
+/// Two processes, a run of the first one with two events, and the id of the second event, which the
+/// other process does not have yet.
+async fn ahead() -> (Process, Process, Source, LastEventId) {
+    let (one, other, source) = started(&["a", "b"]).await;
+    let run = one.get().await.unwrap();
+    read(&mut run.attach(None).await.unwrap(), 2).await;
+    let last = id(&run, 2);
+    (one, other, source, last)
+}
 
 /// The client has everything that there was.
 #[tokio::test(start_paused = true)]
 async fn client_ahead_of_the_export_is_told_that_its_run_was_cancelled_elsewhere() {
     for waits in [false, true] {
-        let (one, other, _source) = started(&["a", "b"]).await;
-        let run = one.get().await.unwrap();
-        read(&mut run.attach(None).await.unwrap(), 2).await;
-        let last = id(&run, 2);
+        let (one, other, _source, last) = ahead().await;
         let client = async {
             let parts = request(Some(&last));
             let run = other.runs.start(&key(), &parts, stream::pending::<Event>).await;
@@ -30,18 +31,14 @@ async fn client_ahead_of_the_export_is_told_that_its_run_was_cancelled_elsewhere
             soon(client).await
         };
         assert_fails(client, &[], Some(Outcome::Cancelled)).await;
-        let answer = other.answer(Some(&last)).await;
-        assert_eq!(answer.status(), StatusCode::OK, "nothing is missing");
+        assert_eq!(other.status(Some(&last)).await, 200, "nothing is missing");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn handle_attaches_a_client_ahead_of_the_export() {
-    let (one, other, source) = started(&["a", "b"]).await;
-    let own = one.get().await.unwrap();
-    read(&mut own.attach(None).await.unwrap(), 2).await;
+    let (_one, other, source, last) = ahead().await;
     let run = other.get().await.unwrap();
-    let last = id(&own, 2);
     let live = soon(run.attach(last.clone())).await.expect("an attachment");
     let answer = soon(run.answer(&request(Some(&last)))).await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -53,12 +50,9 @@ async fn handle_attaches_a_client_ahead_of_the_export() {
 /// Its client reconnects, and is not told that there is no such run.
 #[tokio::test(start_paused = true)]
 async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
-    let (one, other, _source) = started(&["a", "b"]).await;
-    let own = one.get().await.unwrap();
-    read(&mut own.attach(None).await.unwrap(), 2).await;
+    let (_one, other, _source, last) = ahead().await;
     let run = other.get().await.unwrap();
     other.store.go_away();
-    let last = id(&own, 2);
     assert_fails(soon(run.attach(last.clone())).await.expect("an attachment"), &[], None).await;
     let answer = soon(run.answer(&request(Some(&last)))).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -66,16 +60,14 @@ async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
 
 #[tokio::test(start_paused = true)]
 async fn handle_waits_for_a_store_that_comes_back() {
-    let (one, other, source) = started(&["a", "b"]).await;
-    let own = one.get().await.unwrap();
-    read(&mut own.attach(None).await.unwrap(), 2).await;
+    let (_one, other, source, last) = ahead().await;
     let run = other.get().await.unwrap();
     other.store.go_away();
     let comes_back = async {
         sleep(LEASE).await;
         other.store.come_back();
     };
-    let (live, ()) = join(soon(run.attach(id(&own, 2))), comes_back).await;
+    let (live, ()) = join(soon(run.attach(last)), comes_back).await;
     send(&source, &["c"]);
     drop(source);
     assert_whole(live.expect("an attachment"), &["c"]).await;
@@ -90,8 +82,7 @@ async fn id_beyond_the_end_of_a_run_is_refused_elsewhere_too() {
         drop(source);
         sleep(Duration::from_secs(2)).await;
         for process in [&one, &other] {
-            let answer = process.answer(Some(&last)).await;
-            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{error:?}");
+            assert_eq!(process.status(Some(&last)).await, 404, "{error:?}");
         }
     }
 }

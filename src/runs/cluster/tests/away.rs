@@ -1,12 +1,4 @@
-use std::time::Duration;
-
-use http::StatusCode;
-use tokio::time::{Instant, sleep};
-
-use super::rig::{
-    LEASE, assert_fails, assert_whole, id, key, read, request, send, soon, started, two, watched,
-};
-use crate::runs::{Outcome, StartError};
+use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn runs_go_on_at_their_owner_while_the_store_is_away() {
@@ -63,8 +55,7 @@ async fn run_that_the_store_lost_is_neither_unknown_nor_started_again() {
     one.store.go_away();
     one.store.lose_data();
     for last in [None, Some(&seen)] {
-        let answer = other.answer(last).await;
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{last:?}");
+        assert_eq!(other.status(last).await, 503, "{last:?}");
         let refused = other.try_start(&key(), last).await.unwrap_err();
         assert_eq!(refused, StartError::Unavailable, "{last:?}");
     }
@@ -101,8 +92,7 @@ async fn older_state_knows_an_earlier_run_until_the_claim_is_restored() {
     let seen = id(&one.get().await.unwrap(), 1);
     one.store.go_away();
     one.store.restore(&older);
-    let answer = other.answer(Some(&seen)).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(other.status(Some(&seen)).await, 503);
     let refused = other.try_start(&key(), None).await.unwrap_err();
     assert_eq!(refused, StartError::Unavailable);
     one.store.come_back();
@@ -135,11 +125,7 @@ async fn store_that_comes_back_with_an_older_state_is_filled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn older_state_on_the_same_connection_leaves_no_hole() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    send(&source, &["a"]);
-    read(&mut live, 1).await;
+    let (one, other, source, mut live) = watched(&["a"]).await;
     let older = one.store.server().clone();
     send(&source, &["b"]);
     read(&mut live, 1).await;
@@ -166,7 +152,7 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
         one.store.restore(&older);
         // Until then, a missing run may still be restored.
         sleep(LEASE).await;
-        one.store.set_delay(Duration::from_millis(1));
+        one.store.faults().delay = Duration::from_millis(1);
         let new = soon(one.start()).await;
         assert_eq!(new.is_some(), fails, "only a complete run is kept");
         assert_eq!(one.outcomes().len(), 1);
@@ -182,10 +168,10 @@ async fn reply_that_is_lost_loses_no_event() {
     let source = one.start().await.unwrap();
     let mut live = other.attach().await;
     for text in ["a", "b", "c", "d"] {
-        one.store.lose_replies(1);
+        one.store.faults().lost_replies = 1;
         send(&source, &[text]);
         assert_eq!(read(&mut live, 1).await, [text]);
-        one.store.lose_replies(0);
+        one.store.faults().lost_replies = 0;
     }
     drop(source);
     assert_whole(live, &[]).await;

@@ -1,19 +1,12 @@
-use std::time::Duration;
-
 use futures_util::{FutureExt, future::join_all};
-use tokio::time::{Instant, sleep};
 
-use super::rig::{
-    LEASE, Process, assert_fails, assert_whole, key, read, read_all, send, soon, source, started,
-    two, watched,
-};
-use crate::runs::{Outcome, cluster::memory_store::MemoryStore};
+use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn simultaneous_requests_of_all_processes_start_one_run() {
     let (one, other) = two().await;
-    one.store.set_delay(Duration::from_millis(1));
-    other.store.set_delay(Duration::from_millis(1));
+    one.store.faults().delay = Duration::from_millis(1);
+    other.store.faults().delay = Duration::from_millis(1);
     let starts = (0..50).map(|at| if at % 2 == 0 { one.start() } else { other.start() });
     let mut sources: Vec<_> = soon(join_all(starts)).await.into_iter().flatten().collect();
     assert_eq!(sources.len(), 1);
@@ -26,9 +19,8 @@ async fn simultaneous_requests_of_all_processes_start_one_run() {
 
 #[tokio::test(start_paused = true)]
 async fn simultaneous_requests_do_not_use_up_the_owners_limit() {
-    let store = MemoryStore::new(LEASE);
-    let one = Process::with(store, |builder| builder.max_running_per_owner(1)).await;
-    one.store.set_delay(Duration::from_millis(1));
+    let one = alone(|builder| builder.max_running_per_owner(1)).await;
+    one.store.faults().delay = Duration::from_millis(1);
     let started = soon(join_all((0..20).map(|_| one.start()))).await;
     assert_eq!(started.iter().flatten().count(), 1);
 }
@@ -47,8 +39,7 @@ async fn completed_run_is_not_called_again_at_another_process() {
 async fn failed_run_is_called_again_at_another_process() {
     let (one, other, source) = started(&["a"]).await;
     source.send(Err("broken")).unwrap();
-    let (data, error) = read_all(other.attach().await).await;
-    assert_eq!((data, error.unwrap().outcome()), (vec!["a".to_owned()], Some(Outcome::Failed)));
+    assert_fails(other.attach().await, &["a"], Some(Outcome::Failed)).await;
     let again = soon(other.start()).await.expect("a second call");
     send(&again, &["b"]);
     drop(again);
@@ -61,14 +52,14 @@ async fn stop_at_another_process_ends_the_run_everywhere() {
     let own = one.attach().await;
     let mut live = other.attach().await;
     read(&mut live, 1).await;
-    assert!(soon(other.runs.cancel(&key(), None)).await);
+    assert!(other.cancel().await);
     sleep(Duration::from_millis(100)).await;
     assert!(source.is_closed(), "the source is dropped");
     assert_fails(own, &["a"], Some(Outcome::Cancelled)).await;
     assert_fails(live, &[], Some(Outcome::Cancelled)).await;
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
     assert_eq!(other.outcomes(), [], "its process reports it");
-    assert!(!soon(other.runs.cancel(&key(), None)).await);
+    assert!(!other.cancel().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,9 +68,9 @@ async fn request_after_a_stop_starts_a_new_run_at_any_process() {
     for (at, stopping) in [(&one, &one), (&one, &other), (&other, &one)] {
         let source = soon(at.start()).await.expect("a call");
         send(&source, &["old"]);
-        assert!(soon(stopping.runs.cancel(&key(), None)).await);
+        assert!(stopping.cancel().await);
         let new = soon(other.start()).await.expect("a call after the stop");
-        assert!(soon(one.runs.cancel(&key(), None)).await);
+        assert!(one.cancel().await);
         drop(new);
     }
 }
@@ -87,12 +78,10 @@ async fn request_after_a_stop_starts_a_new_run_at_any_process() {
 #[tokio::test(start_paused = true)]
 async fn run_is_replaced_at_another_process() {
     let (one, other, source, live) = watched(&["old"]).await;
-    let (second, stream) = self::source();
-    let run = soon(other.runs.replace(&key(), None, || stream)).await.unwrap();
+    let (run, second) = other.replace().await;
     send(&second, &["new"]);
     drop(second);
-    let (data, error) = read_all(live).await;
-    assert_eq!((data.len(), error.unwrap().outcome()), (0, Some(Outcome::Cancelled)));
+    assert_fails(live, &[], Some(Outcome::Cancelled)).await;
     assert_whole(run.attach(None).await.unwrap(), &["new"]).await;
     assert_whole(one.attach().await, &["new"]).await;
     assert!(source.is_closed());
@@ -103,7 +92,7 @@ async fn run_is_replaced_at_another_process() {
 async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     let (one, other) = two().await;
     // The look is answered, the claim is not.
-    one.store.set_delay(Duration::from_millis(10));
+    one.store.faults().delay = Duration::from_millis(10);
     let (_source, stream) = self::source();
     let key = key();
     let mut starting = Box::pin(one.runs.start(&key, None, || stream));
@@ -111,9 +100,9 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     assert!((&mut starting).now_or_never().is_none());
     sleep(Duration::from_millis(12)).await;
     assert!((&mut starting).now_or_never().is_none());
-    one.store.lose_replies(1);
+    one.store.faults().lost_replies = 1;
     assert!(soon(starting).await.is_err());
-    one.store.set_delay(Duration::ZERO);
+    one.store.faults().delay = Duration::ZERO;
     let lost = Instant::now();
     assert!(soon(other.start()).await.is_some());
     // Without a release, the key is blocked until the lease has expired.
@@ -124,7 +113,7 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
 #[tokio::test(start_paused = true)]
 async fn claim_of_a_request_that_is_dropped_is_released() {
     let (one, other) = two().await;
-    one.store.set_delay(Duration::from_millis(10));
+    one.store.faults().delay = Duration::from_millis(10);
     {
         let starting = one.start();
         let mut starting = Box::pin(starting);

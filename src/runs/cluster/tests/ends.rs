@@ -1,19 +1,8 @@
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::sleep;
-
-use super::rig::{
-    LEASE, Process, assert_fails, assert_whole, key, key_of, read_all, send, soon, started,
-    watched, watched_with,
-};
-use crate::runs::{
-    Outcome, RunKey,
-    cluster::{
-        command::{Batch, EndMode},
-        memory_store::{MemoryStore, State},
-        reply::Push,
-        run_id::RunId,
-    },
+use super::*;
+use crate::runs::cluster::{
+    command::{Batch, Command, EndMode},
+    memory_store::State,
+    reply::Push,
 };
 
 /// A void that deleted the claim would let the first run's owner take it for lost.
@@ -22,9 +11,10 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
     let (one, other, source) = started(&["a"]).await;
     let first = one.get().await.unwrap();
     one.store.go_away();
-    assert!(soon(other.runs.cancel(&key(), None)).await);
+    assert!(other.cancel().await);
     let second = RunId::new(key(), crate::history::Epoch::now_after(first.record.epoch));
-    other.cluster().claim(&second, None).await.unwrap();
+    let claim = Command::Claim { run: second.clone(), earlier: None };
+    other.cluster().look_up(claim).await.unwrap();
     other.cluster().end(&second, EndMode::Void).await.unwrap();
     one.store.come_back();
     sleep(Duration::from_secs(3)).await;
@@ -46,7 +36,7 @@ async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     let (one, _other, source, live) =
         watched_with(&["a"], |builder| builder.retain_for(Duration::from_secs(1))).await;
-    one.store.set_delay(Duration::from_secs(2));
+    one.store.faults().delay = Duration::from_secs(2);
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
@@ -95,7 +85,7 @@ async fn bytes_that_are_not_the_runs_events_fail_the_client() {
 
 #[tokio::test(start_paused = true)]
 async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() {
-    let one = Process::with(MemoryStore::new(LEASE), |builder| builder.max_memory(100_000)).await;
+    let one = alone(|builder| builder.max_memory(100_000)).await;
     let large = "x".repeat(10_000);
     for turn in 0..30 {
         let source = one.start_as(&key_of(turn)).await;
@@ -112,7 +102,7 @@ async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() 
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
     let (one, other, source) = started(&["a"]).await;
-    one.store.set_delay(Duration::from_millis(200));
+    one.store.faults().delay = Duration::from_millis(200);
     drop(source);
     soon(one.runs.drain(Duration::from_secs(10))).await;
     one.store.go_away();

@@ -1,20 +1,10 @@
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::{Instant, sleep};
-
-use super::rig::{
-    LEASE, Process, assert_whole, id, key, key_of, read, read_all, request, send, soon, started,
-    two, two_with,
-};
+use super::*;
 use crate::{
     history::Epoch,
     runs::{
-        Outcome,
         cluster::{
             export::Export,
-            memory_store::MemoryStore,
             reply::{AppendReply, StoreError, SyncReply},
-            run_id::RunId,
             timing::Timing,
         },
         record::Record,
@@ -29,24 +19,19 @@ async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
     let healthy = one.start_as(&key_of(1)).await;
     let run = one.get().await.unwrap();
     let id = RunId::new(key(), run.record.epoch);
-    one.store.refuse(id, StoreError::Run("WRONGTYPE".into()));
+    one.store.faults().refused = Some((id, StoreError::Run("WRONGTYPE".into())));
     send(&refused, &["a"]);
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
     assert!(refused.is_closed());
     send(&healthy, &["b"]);
     drop(healthy);
-    let at_other = other.get_as(&key_of(1)).await.unwrap();
-    assert_whole(at_other.attach(None).await.unwrap(), &["b"]).await;
+    assert_whole(other.attach_as(&key_of(1)).await, &["b"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn exporter_goes_on_after_a_panic() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    send(&source, &["a"]);
-    read(&mut live, 1).await;
-    one.store.panic(1);
+    let (one, _other, source, live) = watched(&["a"]).await;
+    one.store.faults().panics = true;
     send(&source, &["b"]);
     sleep(2 * LEASE).await;
     send(&source, &["c"]);
@@ -67,7 +52,7 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
     for turn in 200..216 {
         fast.push(one.start_as(&key_of(turn)).await);
     }
-    one.store.set_delay(Duration::from_millis(100));
+    one.store.faults().delay = Duration::from_millis(100);
     for _ in 0..30 {
         for source in &fast {
             send(source, &[large.as_str(); 4]);
@@ -107,7 +92,7 @@ async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
     let (one, other, _source) = started(&["a"]).await;
     let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
     let live = other.attach().await;
-    other.store.refuse(run, StoreError::Version);
+    other.store.faults().refused = Some((run, StoreError::Version));
     one.store.go_away();
     let (_, error) = read_all(live).await;
     assert_eq!(error.unwrap().outcome(), None, "the contact is lost");
@@ -116,8 +101,8 @@ async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
 
 #[tokio::test(start_paused = true)]
 async fn dropped_runs_end_their_tasks_and_their_store() {
-    let store = MemoryStore::new(LEASE);
-    let process = Process::with(store.clone(), |builder| builder).await;
+    let process = alone(|builder| builder).await;
+    let store = process.store.clone();
     let source = process.start().await.unwrap();
     send(&source, &["a"]);
     drop(source);

@@ -1,18 +1,13 @@
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Mutex};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
 
-use super::rig::{Process, key, soon, source, two};
-use crate::{BoxError, event::Event, layer::SseLayer, options::StreamOptions};
+use super::*;
+use crate::{BoxError, layer::SseLayer, options::StreamOptions};
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -44,11 +39,6 @@ fn json() -> Response<Body> {
     Response::builder().header("content-type", "application/json").body(body).unwrap()
 }
 
-async fn text(response: Response<Body>) -> String {
-    let bytes = soon(response.into_body().collect()).await.unwrap().to_bytes();
-    str::from_utf8(&bytes).unwrap().to_owned()
-}
-
 #[tokio::test(start_paused = true)]
 async fn handlers_terminator_ends_the_answer_at_every_process() {
     let (one, other) = two().await;
@@ -70,7 +60,7 @@ async fn handlers_terminator_ends_the_answer_at_every_process() {
 async fn answer_that_is_no_stream_frees_the_key_for_requests_that_wait_elsewhere() {
     for loses_pushes in [false, true] {
         let (one, other) = two().await;
-        other.store.lose_pushes(loses_pushes);
+        other.store.faults().loses_pushes = loses_pushes;
         let (first, second) = tokio::join!(soon(post(&one, json())), async {
             sleep(Duration::from_millis(100)).await;
             soon(post(&other, events(&["a"], StreamOptions::new()))).await

@@ -1,18 +1,5 @@
-use std::time::Duration;
-
-use http::StatusCode;
-use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep};
-
-use super::rig::{
-    LEASE, assert_fails, assert_whole, id, read, request, send, soon, source, started,
-    started_with, two, watched,
-};
-use crate::{
-    connection::LastEventId,
-    options::StreamOptions,
-    runs::{Outcome, RunKey, cluster::head},
-};
+use super::*;
+use crate::{options::StreamOptions, runs::cluster::head};
 
 #[tokio::test(start_paused = true)]
 async fn client_of_another_process_reads_a_run_live_and_after_its_end() {
@@ -29,11 +16,7 @@ async fn client_of_another_process_reads_a_run_live_and_after_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn event_reaches_a_watcher_at_another_process_within_10_milliseconds() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    send(&source, &["first"]);
-    read(&mut live, 1).await;
+    let (_one, _other, source, mut live) = watched(&["first"]).await;
     for _ in 0..20 {
         sleep(Duration::from_millis(700)).await;
         let sent = Instant::now();
@@ -53,18 +36,13 @@ async fn client_resumes_at_another_process() {
     let answer = other.answer(Some(&id(&run, 2))).await;
     assert_eq!(answer.status(), StatusCode::OK);
     drop(source);
-    let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
-    assert_eq!(body, format!("data: c\nid: {}-3\n\n", run.record.epoch));
+    assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", run.record.epoch));
 }
 
 #[tokio::test(start_paused = true)]
 async fn push_that_is_lost_is_found_by_the_next_check() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    send(&source, &["a"]);
-    read(&mut live, 1).await;
-    other.store.lose_pushes(true);
+    let (_one, other, source, mut live) = watched(&["a"]).await;
+    other.store.faults().loses_pushes = true;
     send(&source, &["b", "c"]);
     let sent = Instant::now();
     assert_eq!(read(&mut live, 2).await, ["b", "c"]);
@@ -75,15 +53,11 @@ async fn push_that_is_lost_is_found_by_the_next_check() {
 
 #[tokio::test(start_paused = true)]
 async fn hole_in_the_pushes_is_filled_at_once() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    send(&source, &["a"]);
-    read(&mut live, 1).await;
-    other.store.lose_pushes(true);
+    let (_one, other, source, mut live) = watched(&["a"]).await;
+    other.store.faults().loses_pushes = true;
     send(&source, &["b"]);
     sleep(Duration::from_millis(100)).await;
-    other.store.lose_pushes(false);
+    other.store.faults().loses_pushes = false;
     send(&source, &["c"]);
     let sent = Instant::now();
     assert_eq!(read(&mut live, 2).await, ["b", "c"]);
@@ -110,9 +84,8 @@ async fn leading_ids_are_sent_at_other_processes() {
     drop(source);
     let run = other.get().await.unwrap();
     let answer = run.answer(&request(None)).await;
-    let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
     let epoch = run.record.epoch;
-    assert_eq!(body, format!("id: {epoch}-0\ndata: a\nid: {epoch}-1\n\n"));
+    assert_eq!(text(answer).await, format!("id: {epoch}-0\ndata: a\nid: {epoch}-1\n\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,8 +101,7 @@ async fn client_whose_id_is_ahead_of_the_export_waits_for_it() {
     assert_eq!(answer.status(), StatusCode::OK);
     send(&source, &["c"]);
     drop(source);
-    let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
-    assert_eq!(body, format!("data: c\nid: {}-3\n\n", run.record.epoch));
+    assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", run.record.epoch));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,14 +110,12 @@ async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
     let _source = one.start().await.unwrap();
     let run = other.get().await.unwrap();
     let started = Instant::now();
-    let answer = other.answer(Some(&id(&run, 7))).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(other.status(Some(&id(&run, 7))).await, 503);
     assert!(started.elapsed() <= LEASE / 4 + Duration::from_secs(2));
     // Malformed ids and those of other runs wait for nothing.
     let started = Instant::now();
     for id in ["x", "1-1", &format!("{}-9007199254740993", run.record.epoch)] {
-        let answer = other.answer(Some(&LastEventId::try_from(id).unwrap())).await;
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{id}");
+        assert_eq!(other.status(Some(&LastEventId::try_from(id).unwrap())).await, 404, "{id}");
     }
     assert_eq!(started.elapsed(), Duration::ZERO);
 }

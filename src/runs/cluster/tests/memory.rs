@@ -1,11 +1,6 @@
 //! What is evicted first, here and in the store.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-
-use super::rig::{LEASE, Process, Source, assert_whole, key_of, read_all, send};
-use crate::runs::{RunKey, cluster::memory_store::MemoryStore};
+use super::*;
 
 const TEXT: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
     xxxxxxxxxxxxxxxxxxxxxxxx";
@@ -13,9 +8,7 @@ const TEXT: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 /// Two processes, and two runs of the first one, which almost have its maximum memory. The store is
 /// away, and has the events of the first run only.
 async fn almost_full() -> (Process, Process, Source, Source) {
-    let store = MemoryStore::new(LEASE);
-    let one = Process::with(store.clone(), |builder| builder.max_memory(110_000)).await;
-    let other = Process::with(store.other(), |builder| builder).await;
+    let (one, other) = two_with(|builder| builder.max_memory(110_000)).await;
     let (first, second) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
     send(&first, &[TEXT; 180]);
     sleep(Duration::from_secs(2)).await;
@@ -37,8 +30,7 @@ async fn events_that_are_not_exported_yet_are_evicted_last() {
     one.store.come_back();
     drop(second);
     sleep(Duration::from_secs(1)).await;
-    let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
-    assert_whole(attachment, &[TEXT; 280]).await;
+    assert_whole(other.attach_as(&key_of(2)).await, &[TEXT; 280]).await;
     drop(first);
 }
 
@@ -52,18 +44,32 @@ async fn end_that_is_not_exported_yet_is_evicted_after_running_runs() {
     sleep(Duration::from_millis(10)).await;
     one.store.come_back();
     sleep(Duration::from_secs(1)).await;
-    let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
-    assert_whole(attachment, &[TEXT; 220]).await;
+    assert_whole(other.attach_as(&key_of(2)).await, &[TEXT; 220]).await;
     drop(running);
+}
+
+/// While the store is away, a run that has ended makes room for one that still runs.
+#[tokio::test(start_paused = true)]
+async fn run_that_has_ended_is_evicted_before_a_running_one_if_the_store_has_neither() {
+    let (one, other) = two_with(|builder| builder.max_memory(110_000)).await;
+    let (ending, running) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
+    one.store.go_away();
+    send(&ending, &[TEXT; 220]);
+    drop(ending);
+    sleep(Duration::from_millis(10)).await;
+    send(&running, &[TEXT; 300]);
+    sleep(Duration::from_millis(10)).await;
+    assert!(one.runs.stats().memory() < 110_000);
+    one.store.come_back();
+    drop(running);
+    sleep(Duration::from_secs(1)).await;
+    assert_whole(other.attach_as(&key_of(2)).await, &[TEXT; 300]).await;
 }
 
 /// Neither in this process nor in the store.
 #[tokio::test(start_paused = true)]
 async fn one_owner_does_not_evict_the_runs_of_others() {
-    let store = MemoryStore::new(LEASE);
-    let limits = |builder: crate::runs::RunsBuilder| builder.max_memory_per_owner(60_000);
-    let one = Process::with(store.clone(), limits).await;
-    let other = Process::with(store.other(), limits).await;
+    let (one, other) = two_with(|builder| builder.max_memory_per_owner(60_000)).await;
     let text = "x".repeat(1_000);
     let quiet = RunKey::new("quiet", "turn").unwrap();
     for turn in 0..20 {
@@ -83,8 +89,7 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
     }
     assert_eq!(kept, [15, 16, 17, 18, 19], "the newest of the owner");
     for process in [&one, &other] {
-        let attachment = process.get_as(&quiet).await.unwrap().attach(None).await.unwrap();
-        let (data, error) = read_all(attachment).await;
+        let (data, error) = read_all(process.attach_as(&quiet).await).await;
         assert!(error.is_none() && data.len() == 10, "{error:?}");
     }
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod away;
 mod claims;
+mod clients;
 mod ends;
 mod faults;
 mod layer;
@@ -13,3 +14,15 @@ mod rig;
 mod round_trips;
 mod stops;
 mod watched;
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+
+use self::{clients::*, rig::*};
+use crate::{
+    connection::LastEventId,
+    event::Event,
+    runs::{Outcome, RunKey, StartError, cluster::run_id::RunId},
+};

@@ -1,10 +1,6 @@
-use std::time::Duration;
-
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
 
-use super::rig::{LEASE, assert_fails, assert_whole, read, read_all, send, soon, started, watched};
-use crate::runs::Outcome;
+use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_starts_once() {

@@ -3,19 +3,19 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use http::{Request, Response, request::Parts};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
 };
 
+use super::clients::read;
 use crate::{
     connection::LastEventId,
     event::Event,
     runs::{
-        AnswerBody, Attachment, Outcome, Run, RunEnd, RunError, RunKey, Runs, RunsBuilder,
-        StartError,
+        AnswerBody, Attachment, Outcome, Run, RunEnd, RunKey, Runs, RunsBuilder, StartError,
         cluster::{Cluster, memory_store::MemoryStore},
     },
 };
@@ -67,6 +67,18 @@ impl Process {
         Ok(is_called.then_some(source))
     }
 
+    /// Replaces the run with the key by one that the test feeds.
+    pub(super) async fn replace(&self) -> (Run, Source) {
+        let (source, stream) = source();
+        let run = soon(self.runs.replace(&key(), None, || stream)).await.unwrap();
+        (run, source)
+    }
+
+    /// Stops the run with the key. Returns whether it was live.
+    pub(super) async fn cancel(&self) -> bool {
+        soon(self.runs.cancel(&key(), None)).await
+    }
+
     pub(super) async fn get(&self) -> Option<Run> {
         self.get_as(&key()).await
     }
@@ -80,18 +92,32 @@ impl Process {
         soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
     }
 
+    pub(super) async fn status(&self, last: Option<&LastEventId>) -> u16 {
+        self.answer(last).await.status().as_u16()
+    }
+
     pub(super) fn cluster(&self) -> &Cluster {
         self.runs.shared.cluster.as_ref().unwrap()
     }
 
     /// Attaches a client of a request to the run with the key.
     pub(super) async fn attach(&self) -> Attachment {
-        soon(self.get().await.expect("a run").attach(None)).await.expect("an attachment")
+        self.attach_as(&key()).await
+    }
+
+    pub(super) async fn attach_as(&self, key: &RunKey) -> Attachment {
+        let run = self.get_as(key).await.expect("a run");
+        soon(run.attach(None)).await.expect("an attachment")
     }
 
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
         self.ends.lock().unwrap().iter().map(RunEnd::outcome).collect()
     }
+}
+
+/// A process without others.
+pub(super) async fn alone(options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> Process {
+    Process::with(MemoryStore::new(LEASE), options).await
 }
 
 /// Two processes, and a run of the first one with these events.
@@ -130,9 +156,9 @@ pub(super) async fn two() -> (Process, Process) {
 }
 
 pub(super) async fn two_with(options: impl Fn(RunsBuilder) -> RunsBuilder) -> (Process, Process) {
-    let store = MemoryStore::new(LEASE);
-    let one = Process::with(store.clone(), &options).await;
-    (one, Process::with(store.other(), &options).await)
+    let one = alone(&options).await;
+    let other = Process::with(one.store.other(), &options).await;
+    (one, other)
 }
 
 pub(super) fn key() -> RunKey {
@@ -164,54 +190,6 @@ pub(super) fn send(source: &Source, texts: &[&str]) {
 /// Waits for a future that must be ready within a minute of the paused clock.
 pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("within a minute")
-}
-
-/// Reads the next `count` events of a client. Returns their data.
-pub(super) async fn read(attachment: &mut Attachment, count: usize) -> Vec<String> {
-    let mut data = Vec::new();
-    while data.len() < count {
-        match soon(attachment.next()).await {
-            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
-            other => panic!("{other:?} after {data:?}"),
-        }
-    }
-    assert_eq!(data.len(), count, "{data:?}");
-    data
-}
-
-/// Reads the events of a client until the end of the stream, and returns its error too.
-pub(super) async fn read_all(mut attachment: Attachment) -> (Vec<String>, Option<RunError>) {
-    let mut data = Vec::new();
-    loop {
-        match soon(attachment.next()).await {
-            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
-            Some(Err(error)) => return (data, Some(error)),
-            None => return (data, None),
-        }
-    }
-}
-
-/// Asserts that a client reads these events and then a clean end.
-pub(super) async fn assert_whole(attachment: Attachment, expected: &[&str]) {
-    let (data, error) = read_all(attachment).await;
-    assert!(error.is_none(), "{error:?} after {data:?}");
-    assert_eq!(data, expected);
-}
-
-/// Asserts that a client reads these events and then an error with this outcome.
-pub(super) async fn assert_fails(
-    attachment: Attachment,
-    expected: &[&str],
-    outcome: Option<Outcome>,
-) {
-    let (data, error) = read_all(attachment).await;
-    assert_eq!(error.expect("an error").outcome(), outcome);
-    assert_eq!(data, expected);
-}
-
-fn data_of(bytes: &[u8]) -> Vec<String> {
-    let text = str::from_utf8(bytes).unwrap();
-    text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
 }
 
 /// Returns the id of the `sequence`th event of a run.

@@ -1,22 +1,19 @@
 //! How many round trips to the store requests wait for.
 
-use std::time::Duration;
-
 use futures_util::stream;
-use tokio::time::{Instant, sleep};
 
-use super::rig::{Process, key, read, source, started, two};
+use super::*;
 
 /// The duration of a round trip.
 const TRIP: Duration = Duration::from_millis(100);
 
 /// Starts the run, or finds it. Returns the number of round trips.
 async fn post(process: &Process) -> u32 {
-    process.store.set_delay(TRIP);
+    process.store.faults().delay = TRIP;
     let started = Instant::now();
     process.runs.start(&key(), None, stream::empty::<crate::Event>).await.unwrap();
     let trips = (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis();
-    process.store.set_delay(Duration::ZERO);
+    process.store.faults().delay = Duration::ZERO;
     trips.try_into().unwrap()
 }
 
@@ -47,7 +44,7 @@ async fn request_for_a_run_waits_for_one_round_trip() {
 #[tokio::test(start_paused = true)]
 async fn request_that_starts_a_run_waits_for_two_round_trips() {
     let (one, _other) = two().await;
-    one.store.set_delay(TRIP);
+    one.store.faults().delay = TRIP;
     let started = Instant::now();
     let (_source, stream) = source();
     one.runs.start(&key(), None, || stream).await.unwrap();

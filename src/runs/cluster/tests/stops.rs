@@ -1,13 +1,7 @@
-use std::time::Duration;
-
 use futures_util::FutureExt;
-use tokio::time::sleep;
 
-use super::rig::{assert_fails, assert_whole, key, read, send, soon, source, started, two};
-use crate::runs::{
-    Outcome,
-    registry::{Claim, Purpose},
-};
+use super::*;
+use crate::runs::registry::{Claim, Purpose};
 
 /// Its hint is lost, so its owner hears of the stop only by the next request.
 #[tokio::test(start_paused = true)]
@@ -16,14 +10,13 @@ async fn run_that_was_stopped_elsewhere_is_cancelled_by_the_next_run_at_its_owne
         let (one, other, first) = started(&["a"]).await;
         let mut client = one.attach().await;
         read(&mut client, 1).await;
-        one.store.lose_pushes(true);
+        one.store.faults().loses_pushes = true;
         if is_replaced {
-            let (second, stream) = source();
-            soon(other.runs.replace(&key(), None, || stream)).await.unwrap();
+            let (_, second) = other.replace().await;
             second.send(Err("broken")).unwrap();
             sleep(Duration::from_millis(20)).await;
         } else {
-            assert!(soon(other.runs.cancel(&key(), None)).await);
+            assert!(other.cancel().await);
         }
         let next = soon(one.start()).await.expect("the key is free");
         assert_fails(client, &[], Some(Outcome::Cancelled)).await;
@@ -39,11 +32,11 @@ async fn run_that_was_stopped_elsewhere_is_cancelled_by_the_next_run_at_its_owne
 async fn stop_during_a_renewal_ends_the_run_at_once() {
     let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_millis(1500)).await;
-    one.store.delay_replies(Duration::from_millis(100));
+    one.store.faults().reply_delay = Duration::from_millis(100);
     let epoch = one.get().await.unwrap().record.epoch;
     one.cluster().exports.synchronize(epoch);
     sleep(Duration::from_millis(50)).await;
-    assert!(soon(other.runs.cancel(&key(), None)).await);
+    assert!(other.cancel().await);
     sleep(Duration::from_millis(300)).await;
     assert!(source.is_closed(), "the source is dropped");
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
@@ -55,7 +48,7 @@ async fn client_of_a_call_that_gave_no_stream_gets_the_run_that_took_its_key() {
     let (one, other) = two().await;
     let claim = one.runs.shared.claim(&key(), None, Purpose::Attach).await;
     let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
-    other.store.set_delay(Duration::from_millis(10));
+    other.store.faults().delay = Duration::from_millis(10);
     let key = key();
     let mut starting = Box::pin(other.runs.start(&key, None, || source().1));
     assert!((&mut starting).now_or_never().is_none());

@@ -3,7 +3,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio_util::sync::DropGuard;
@@ -12,11 +12,13 @@ use super::{
     close_log::{Close, CloseLog, Ticket},
     members::{Address, Members, Piece},
     membership::{Member, Membership, Revocation},
+    relay::Closing,
 };
+use crate::lock::lock;
 
 /// The open streams of each subject, and the log of closes.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
@@ -28,7 +30,7 @@ const SHARDS: usize = 16;
 
 type Shard = HashMap<Arc<str>, Members>;
 
-impl Registry {
+impl OpenStreams {
     pub(super) fn new(follower: Option<DropGuard>) -> Self {
         Self {
             closes: CloseLog::default(),
@@ -86,16 +88,20 @@ impl Registry {
         subjects
     }
 
-    /// Closes the streams of a subject, and returns how many there were.
-    pub(super) fn close(&self, subject: &str) -> usize {
-        self.closes.log(Close::Subject(self.hash(subject)));
-        let members = remove_list(&mut self.shard(subject), subject);
-        let closed = members.map(Members::into_vec).unwrap_or_default();
-        self.revoke(closed, Revocation::Subject)
+    /// Closes streams, and returns how many there were.
+    pub(super) fn close(&self, closing: Closing<'_>) -> usize {
+        match closing {
+            Closing::Subject(subject) => {
+                self.closes.log(Close::Subject(self.hash(subject)));
+                let members = remove_list(&mut self.shard(subject), subject);
+                let closed = members.map(Members::into_vec).unwrap_or_default();
+                self.revoke(closed, Revocation::Subject)
+            }
+            Closing::Except(subject, kept) => self.close_except(subject, kept),
+        }
     }
 
-    /// Closes the streams of a subject that do not have the subject `kept`.
-    pub(super) fn close_except(&self, subject: &str, kept: &str) -> usize {
+    fn close_except(&self, subject: &str, kept: &str) -> usize {
         self.closes.log(Close::Except(self.hash(subject), self.hash(kept)));
         let (mut count, mut last) = (0, None);
         loop {
@@ -179,8 +185,4 @@ fn remove_list(shard: &mut Shard, subject: &str) -> Option<Members> {
 /// Returns whether a table should shrink, as after a storm of clients.
 const fn is_sparse(len: usize, capacity: usize) -> bool {
     capacity > 64 && capacity / 8 > len
-}
-
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The time by which each command but renewals delays the pipelines after it.
+const COMMAND_TIME: Duration = Duration::from_micros(250);
+/// The maximum of this time for one pipeline.
+const MAX_TIME: Duration = Duration::from_millis(2);
+/// The time that can be saved up, so that a few commands delay nothing. It also makes up for timers,
+/// which fire up to a millisecond late.
+const MAX_SAVED: Duration = Duration::from_millis(1);
+
+/// When pipelines begin: a few events go out at once, and thousands a second share pipelines, of
+/// which each costs four system calls of the store.
+pub(super) struct Pace {
+    next: Instant,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { next: Instant::now() }
+    }
+
+    /// Waits until a pipeline may begin.
+    pub(super) async fn wait(&self) {
+        // A timer in the past fires up to a millisecond late.
+        if self.next > Instant::now() {
+            sleep_until(self.next).await;
+        }
+    }
+
+    /// Records a pipeline with this number of commands.
+    pub(super) fn record(&mut self, began: Instant, commands: usize) {
+        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
+        let time = COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
+        let saved = began.checked_sub(MAX_SAVED).unwrap_or(began);
+        self.next = self.next.max(saved) + time;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, advance};
+
+    use super::Pace;
+
+    /// Returns the time between pipelines, each of which has the commands that have become due since
+    /// the one before: `commands` in each millisecond.
+    async fn interval(commands: u32) -> Duration {
+        const PIPELINES: u32 = 100;
+        let mut pace = Pace::new();
+        let start = Instant::now();
+        let mut before = start;
+        for _ in 0..PIPELINES {
+            // Events come with the ticks of the timer.
+            advance(Duration::from_millis(1)).await;
+            pace.wait().await;
+            let passed = (Instant::now() - before).as_millis() as u32;
+            before = Instant::now();
+            pace.record(before, (commands * passed) as usize);
+        }
+        start.elapsed() / PIPELINES
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_events_go_out_at_once_and_many_share_pipelines() {
+        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 2.0), (1_000, 2.0)] {
+            let interval = interval(commands).await.as_secs_f64() * 1e3;
+            assert!((interval - milliseconds).abs() < 0.05, "{commands}: {interval} ms");
+        }
+    }
+}
