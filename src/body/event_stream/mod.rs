@@ -42,10 +42,10 @@ pin_project! {
         deadline: Option<Box<Deadline>>,
         options: Arc<ResolvedOptions>,
         boundary: Boundary,
+        client: Client,
         budget: CoopBudget,
         #[pin]
         idle: IdleTimer,
-        client: Client,
     }
 
     impl<B> PinnedDrop for EventStream<B> {
