@@ -19,21 +19,27 @@ pin_project! {
     ///
     /// It costs a busy stream nothing. The clock is read only when the stream becomes idle, and a
     /// timer from an earlier idle period is set again only when it fires.
-    // `repr(C)` keeps the timer last: it is large and rarely polled.
+    // `repr(C)` keeps the timer behind the fields that each event needs: it is large and rarely
+    // polled.
     #[derive(Debug, Default)]
     #[repr(C)]
     pub(crate) struct IdleTimer {
         // When the stream became idle; `None` while it is busy.
         idle_since: Option<Instant>,
-        // When the timer fires. It is not polled before.
-        fires_at: Option<Instant>,
-        // The waker of the task that the timer wakes.
-        waker: Option<Waker>,
-        // There is no tokio runtime, and so no timer.
-        is_disabled: bool,
+        // `None` before the first idle period.
+        alarm: Option<Alarm>,
         #[pin]
         sleep: Option<Sleep>,
+        // There is no tokio runtime, and so no timer.
+        is_disabled: bool,
     }
+}
+
+/// When the timer fires, and the task that it then wakes. It is not polled before.
+#[derive(Debug)]
+struct Alarm {
+    fires_at: Instant,
+    waker: Waker,
 }
 
 impl IdleTimer {
@@ -54,23 +60,19 @@ impl IdleTimer {
         interval: IdleInterval,
     ) -> Poll<()> {
         let this = self.as_mut().project();
-        if *this.is_disabled {
-            return Poll::Pending;
-        }
-        let is_armed = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let alarm = this.alarm.as_ref().filter(|alarm| alarm.waker.will_wake(cx.waker()));
         match *this.idle_since {
             None => {
                 let now = Instant::now();
-                let is_armed = is_armed && this.fires_at.is_some_and(|until| now < until);
                 *this.idle_since = Some(now);
-                if is_armed {
+                if alarm.is_some_and(|alarm| now < alarm.fires_at) {
                     // If the timer fires too early, it is set again then.
                     return Poll::Pending;
                 }
                 self.poll_timer(cx, now, interval)
             }
             Some(since) => {
-                if is_armed
+                if alarm.is_some()
                     && this.sleep.as_ref().as_pin_ref().is_some_and(|sleep| !sleep.is_elapsed())
                 {
                     return Poll::Pending;
@@ -87,6 +89,9 @@ impl IdleTimer {
         interval: IdleInterval,
     ) -> Poll<()> {
         let mut this = self.project();
+        if *this.is_disabled {
+            return Poll::Pending;
+        }
         let due = match interval.grid {
             Some(grid) => round_up(grid, since, interval.length),
             None => since.checked_add(interval.length),
@@ -109,8 +114,8 @@ impl IdleTimer {
             // An idle source may spend the task's whole budget each time it is polled, and a timer
             // is never ready without budget.
             if pin!(coop::unconstrained(sleep.as_mut())).poll(cx).is_pending() {
-                *this.waker = Some(cx.waker().clone());
-                *this.fires_at = Some(sleep.deadline());
+                let (fires_at, waker) = (sleep.deadline(), cx.waker().clone());
+                *this.alarm = Some(Alarm { fires_at, waker });
                 return Poll::Pending;
             }
             if sleep.deadline() >= due {

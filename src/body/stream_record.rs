@@ -13,16 +13,16 @@ use crate::{
 ///
 /// Each stream makes exactly one close report, on every exit path. If no other reason was set, the
 /// reason is that the client disconnected.
-// `repr(C)` keeps the fields that an event needs first.
+// `repr(C)` keeps the fields that an event needs last, where those of `EventStream` follow.
 #[repr(C)]
 pub(crate) struct StreamRecord {
-    counts: Counts,
+    /// `None` once the close has been reported.
+    stream: Option<OpenStream>,
     /// The reason that is reported if the stream is dropped now.
     reason: CloseReason,
     /// Whether the next data frame is a heartbeat, after which the shared counters are updated.
     stats_due: bool,
-    /// `None` once the close has been reported.
-    stream: Option<OpenStream>,
+    counts: Counts,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -79,10 +79,20 @@ impl StreamRecord {
 
     /// Calls `call` and returns its result. If it panics, the close reason becomes
     /// [`CloseReason::Panicked`], even if the stream is dropped later or on another thread.
+    #[inline]
     pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
-        let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
+        struct Note<'r>(&'r mut CloseReason);
+
+        impl Drop for Note<'_> {
+            fn drop(&mut self) {
+                *self.0 = CloseReason::Panicked;
+            }
+        }
+
+        let note = Note(&mut self.reason);
         let returned = call();
-        self.reason = reason;
+        // Only a panic drops the note, so a call that returns does not touch the record.
+        mem::forget(note);
         returned
     }
 

@@ -16,9 +16,7 @@ where
     /// Restarts the pause before the next heartbeat, because the source or the layer sends bytes.
     #[inline]
     pub(super) fn reset_idle_timer(self: Pin<&mut Self>) {
-        if let Some(idle) = self.project().idle.as_pin_mut() {
-            idle.reset();
-        }
+        self.project().idle.reset();
     }
 
     /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
@@ -45,15 +43,15 @@ where
     /// Waits until a heartbeat is due and can be written, and returns its lines.
     fn poll_heartbeat_lines(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
         let mut this = self.project();
+        let (Some(heartbeat), Some(interval), false) = (
+            this.options.heartbeat(),
+            this.options.heartbeat_interval(),
+            this.boundary.is_opaque(),
+        ) else {
+            return Poll::Pending;
+        };
         loop {
-            let (Some(idle), Some(heartbeat), Some(interval)) = (
-                this.idle.as_mut().as_pin_mut(),
-                this.options.heartbeat(),
-                this.options.heartbeat_interval(),
-            ) else {
-                return Poll::Pending;
-            };
-            ready!(idle.poll_interval(cx, interval));
+            ready!(this.idle.as_mut().poll_interval(cx, interval));
             if this.boundary.between_events() {
                 return Poll::Ready(heartbeat.between_events().clone());
             }

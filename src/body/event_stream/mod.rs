@@ -30,10 +30,11 @@ use crate::{
 
 pin_project! {
     /// A source's event stream, and the lines that the layer writes between the source's bytes.
-    // `repr(C)` places the fields used for every event at the front, so that an event touches few
-    // cache lines. `IdleTimer` and `StreamRecord` do the same.
+    // `repr(C)` places the fields used for every event next to each other, so that an event touches
+    // few cache lines. They begin at the end of `record` and end at the start of `idle`.
     #[repr(C)]
     pub(crate) struct EventStream<B> {
+        record: StreamRecord,
         #[pin]
         source: Option<B>,
         phase: Phase,
@@ -41,21 +42,22 @@ pin_project! {
         deadline: Option<Box<Deadline>>,
         options: Arc<ResolvedOptions>,
         boundary: Boundary,
-        budget: CoopBudget,
         client: Client,
+        budget: CoopBudget,
         #[pin]
-        idle: Option<IdleTimer>,
-        // Last, so that the source is dropped before the close is reported.
-        record: StreamRecord,
+        idle: IdleTimer,
     }
 
     impl<B> PinnedDrop for EventStream<B> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
+            let mut this = this.project();
             // The client did not read, so the end could not be sent.
             if this.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
                 this.record.set_reason_if_dropped(CloseReason::Revoked);
             }
+            // Both are dropped before the record, whose drop reports the close.
+            let _deadline = this.deadline.take();
+            this.source.set(None);
         }
     }
 }
@@ -88,10 +90,7 @@ impl<B> EventStream<B> {
     ) -> Self {
         Self {
             source: Some(source),
-            idle: options
-                .heartbeat_interval()
-                .filter(|_| !has_content_coding)
-                .map(|_| IdleTimer::default()),
+            idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },

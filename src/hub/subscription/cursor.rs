@@ -107,12 +107,8 @@ impl TopicCursor {
     /// Reads the next gap or events below `bound`. Returns them, and the sequence number of the
     /// following gap or event.
     #[inline]
-    pub(crate) fn read(
-        &mut self,
-        bound: u64,
-        topics: &Topics,
-        drops: &mut DeferredDrops,
-    ) -> (TopicRead, Option<u64>) {
+    pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
+        let mut drops = DeferredDrops::default();
         let mut state = self.topic.lock();
         let log = &mut state.log;
         match self.gap(log) {
@@ -123,7 +119,7 @@ impl TopicCursor {
                 (TopicRead::Gap(gap), next)
             }
             Some(gap) => (TopicRead::Nothing, Some(gap)),
-            None => match log.batch(self.seen, bound, drops) {
+            None => match log.batch(self.seen, bound, &mut drops) {
                 Some(batch) => {
                     topics.update_frames(&self.topic, &mut state);
                     drop(state);

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use super::{
     Subscription,
     cursor::TopicCursor,
+    cursors::Cursors,
     preamble::{GAPS_PER_ITEM, Preamble},
     read::Read,
 };
@@ -77,7 +78,7 @@ impl Subscription {
         let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
         let mut without_gap = Vec::new();
         let mut has_more = false;
-        while let Some(index) = self.merge_queue.pop_at(sequence, &mut self.cursors) {
+        while let Some(index) = self.pop_at(sequence) {
             let Some(cursor) = self.cursors.get_mut(index) else { break };
             if !cursor.has_gap_at(sequence) {
                 without_gap.push(index);
@@ -100,13 +101,19 @@ impl Subscription {
         (topics, has_more)
     }
 
+    /// Removes and returns the next cursor, if its next item has this sequence number.
+    fn pop_at(&mut self, sequence: u64) -> Option<usize> {
+        let Cursors::Many(cursors, queue) = &mut self.cursors else { return None };
+        queue.as_mut()?.pop_at(sequence, cursors)
+    }
+
     /// Begins to report a loss that the broker reported. The caller has read all events before the
     /// loss. No remaining event or gap is below `end`.
     pub(super) fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
         self.loss_seen = loss;
-        for cursor in &mut self.cursors {
+        for cursor in self.cursors.iter_mut() {
             cursor.pass_loss(loss);
         }
         let unknown_id = self.unknown_id.take();

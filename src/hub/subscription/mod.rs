@@ -9,11 +9,13 @@
 //! | `wait.rs` | the wait for the next event of any topic |
 //! | `messages.rs` | the decoded messages, for consumers in the process |
 //! | `cursor.rs` | the position in one topic |
+//! | `cursors.rs` | the positions in all topics |
 //! | `merge_queue.rs` | the order in which the cursors are read |
 //! | `preamble.rs` | what is sent before the next events: the gaps of a loss, and the greeting |
 //! | `flush_window.rs` | the delay in which events accumulate |
 
 mod cursor;
+mod cursors;
 mod flush_window;
 mod gap;
 mod merge_queue;

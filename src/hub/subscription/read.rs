@@ -1,5 +1,5 @@
-use super::{Subscription, cursor::TopicRead, merge_queue::Next};
-use crate::{event::Encoded, history::DeferredDrops};
+use super::{Subscription, cursor::TopicRead, cursors::Cursors, merge_queue::Next};
+use crate::event::Encoded;
 
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
@@ -17,7 +17,7 @@ pub(crate) enum Read {
 
 impl Subscription {
     /// Reads the next item of the preamble, or the next committed events or gaps.
-    pub(crate) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
+    pub(crate) fn read(&mut self) -> Read {
         if self.preamble.is_some()
             && let Some(item) = self.next_of_preamble()
         {
@@ -32,18 +32,20 @@ impl Subscription {
                     Ok(next) => next,
                     Err(read) => return read,
                 },
-                _ => match self.cursors.as_slice() {
-                    [cursor] if cursor.is_caught_up() => return Read::Nothing,
-                    [_] => (0, committed.saturating_add(1)),
-                    _ => match self.merge_queue.next(committed, &mut self.cursors) {
-                        Next::Nothing => return Read::Nothing,
-                        Next::Yield => return Read::Yield,
-                        Next::Cursor { index, bound, .. } => (index, bound),
-                    },
+                _ => match &mut self.cursors {
+                    Cursors::One(cursor) if cursor.is_caught_up() => return Read::Nothing,
+                    Cursors::One(_) => (0, committed.saturating_add(1)),
+                    Cursors::Many(cursors, queue) => {
+                        match queue.get_or_insert_default().next(committed, cursors) {
+                            Next::Nothing => return Read::Nothing,
+                            Next::Yield => return Read::Yield,
+                            Next::Cursor { index, bound, .. } => (index, bound),
+                        }
+                    }
                 },
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
-            let (item, next) = cursor.read(bound, &self.hub.topics, drops);
+            let (item, next) = cursor.read(bound, &self.hub.topics);
             self.requeue(index, next);
             match item {
                 // The event is not committed yet, or has just been evicted.
@@ -70,12 +72,12 @@ impl Subscription {
     #[cold]
     fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
         let end = committed.saturating_add(1);
-        let next = match self.cursors.as_slice() {
-            [cursor] => match cursor.next() {
+        let next = match &mut self.cursors {
+            Cursors::One(cursor) => match cursor.next() {
                 Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
                 _ => Next::Nothing,
             },
-            _ => self.merge_queue.next(committed, &mut self.cursors),
+            Cursors::Many(cursors, queue) => queue.get_or_insert_default().next(committed, cursors),
         };
         match next {
             Next::Yield => Err(Read::Yield),
@@ -90,11 +92,10 @@ impl Subscription {
 
     #[inline]
     pub(super) fn requeue(&mut self, index: usize, next: Option<u64>) {
-        // A subscription to one topic does not use the queue.
         if let Some(next) = next
-            && self.cursors.len() > 1
+            && let Cursors::Many(cursors, queue) = &mut self.cursors
         {
-            self.merge_queue.push(index, next, &mut self.cursors);
+            queue.get_or_insert_default().push(index, next, cursors);
         }
     }
 }

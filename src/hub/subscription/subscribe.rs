@@ -141,7 +141,7 @@ impl Subscribe {
             }
             first @ (ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed)) => {
                 let recent_from = before_recent(&subscription.cursors, recent, newest);
-                for cursor in &mut subscription.cursors {
+                for cursor in subscription.cursors.iter_mut() {
                     cursor.seek_first_visit(recent_from, newest);
                 }
                 let has_gaps = first != ResumeFrom::FirstVisit && gap_policy != GapPolicy::Ignore;

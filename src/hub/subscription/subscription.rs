@@ -1,6 +1,6 @@
 use std::{
     collections::HashSet,
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -9,7 +9,7 @@ use std::{
 use futures_core::Stream;
 
 use super::{
-    GapPolicy, cursor::TopicCursor, flush_window::FlushWindow, merge_queue::MergeQueue,
+    GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow,
     preamble::Preamble, read::Read, wait::Wait,
 };
 use crate::{
@@ -52,8 +52,7 @@ use crate::{
 /// topics.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
-    pub(crate) cursors: Vec<TopicCursor>,
-    pub(crate) merge_queue: MergeQueue,
+    pub(crate) cursors: Cursors,
     /// The waker that the cursors wait with.
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
@@ -76,8 +75,7 @@ impl Subscription {
     ) -> Self {
         Self {
             hub,
-            cursors: Vec::new(),
-            merge_queue: MergeQueue::default(),
+            cursors: Cursors::default(),
             waker: None,
             window,
             gap_policy,
@@ -93,18 +91,20 @@ impl Subscription {
         let now = self.hub.now();
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
-        self.cursors.reserve_exact(topics.len());
         for name in topics {
             // Pushed one by one, so that dropping `self` leaves the joined topics if `retention_of`
             // panics.
-            self.cursors.extend(self.hub.change_topic(name, |topic, state| {
+            let cursor = self.hub.change_topic(name, |topic, state| {
                 if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;
                 }
                 state.subscribers += 1;
                 state.log.trim(now, &mut drops);
                 Some(TopicCursor::new(Arc::clone(topic), state.forgotten_end(now)))
-            }));
+            });
+            if let Some(cursor) = cursor {
+                self.cursors.push(cursor);
+            }
         }
         self.cursors.shrink_to_fit();
     }
@@ -139,7 +139,7 @@ impl Subscription {
 
     /// Leaves all topics.
     fn leave(&mut self) {
-        for mut cursor in std::mem::take(&mut self.cursors) {
+        for cursor in mem::take(&mut self.cursors).iter_mut() {
             cursor.stop_waiting();
             self.hub.topics.change(cursor.topic(), |state| {
                 state.subscribers = state.subscribers.saturating_sub(1);
@@ -157,11 +157,10 @@ impl Stream for Subscription {
             ready!(window.poll_elapsed(cx));
         }
         let unit = ready!(ItemUnit::poll(cx));
-        let mut drops = DeferredDrops::default();
         while !this.ended && !this.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
-            match this.read(&mut drops) {
+            match this.read() {
                 // The gaps of a loss are now the preamble, unless gaps are ignored.
                 Read::Loss => continue,
                 Read::Events(events) => {

@@ -25,13 +25,13 @@ impl Subscription {
     pub(crate) fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
-            for cursor in &mut self.cursors {
+            for cursor in self.cursors.iter_mut() {
                 cursor.stop_waiting();
             }
             drop_waker(self.waker.replace(waker.clone()));
         }
         let mut started = 0;
-        for cursor in &mut self.cursors {
+        for cursor in self.cursors.iter_mut() {
             if cursor.is_waiting() {
                 if cursor.is_caught_up() {
                     continue;
