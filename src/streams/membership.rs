@@ -79,6 +79,10 @@ impl Member {
         self.subjects.iter().any(|name| **name == *subject)
     }
 
+    pub(super) fn is_revoked(&self) -> bool {
+        self.state.load(Acquire) != OPEN
+    }
+
     /// Closes the stream. Returns `false` if it was closed before.
     pub(super) fn revoke(&self, how: Revocation) -> bool {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {

@@ -70,13 +70,14 @@ impl OpenStreams {
     /// Closes a stream that has entered its lists, if one of its subjects was closed after the
     /// ticket was taken. `CloseLog` says why this is checked last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
-        if self.ticket() == ticket {
-            return;
+        if self.ticket() != ticket {
+            let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
+            if self.closes.has_closed(ticket, &hashes) {
+                member.revoke(Revocation::Subject);
+            }
         }
-        let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
-        if self.closes.has_closed(ticket, &hashes) {
-            member.revoke(Revocation::Subject);
-            // Also if the close has revoked it, and removed it only from the lists entered by then.
+        // A close may have removed it only from the lists that it had entered by then.
+        if member.is_revoked() {
             self.leave(member);
         }
     }
@@ -204,7 +205,7 @@ const fn is_sparse(len: usize, capacity: usize) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Membership, OpenStreams};
+    use super::{Close, Membership, OpenStreams, Revocation, remove_list};
     use crate::streams::Closing;
 
     /// Another thread closes the first list before the stream has entered the second one.
@@ -216,6 +217,22 @@ mod tests {
         let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
         open_streams.enter(membership.member(), &names[0]);
         assert_eq!(open_streams.close(Closing::Subject("a")), 1);
+        open_streams.enter(membership.member(), &names[1]);
+        open_streams.close_since(ticket, membership.member());
+        assert_eq!(open_streams.subjects(), []);
+    }
+
+    /// The close is in the log before the stream has a ticket, and closes the first list later.
+    #[test]
+    fn a_stream_that_opens_while_it_is_closed_is_in_no_list() {
+        let open_streams = Arc::new(OpenStreams::new(None));
+        let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
+        let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
+        open_streams.closes.log(Close::Subject(open_streams.hash("a")));
+        let ticket = open_streams.ticket();
+        open_streams.enter(membership.member(), &names[0]);
+        let closed = remove_list(&mut open_streams.shard("a"), "a").unwrap();
+        assert_eq!(open_streams.revoke(closed.into_vec(), Revocation::Subject), 1);
         open_streams.enter(membership.member(), &names[1]);
         open_streams.close_since(ticket, membership.member());
         assert_eq!(open_streams.subjects(), []);

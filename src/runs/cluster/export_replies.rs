@@ -35,8 +35,8 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
-                self.lease.looked();
                 self.lease.renewed(now, timing.beat);
+                self.lease.looked();
                 // The store has lost the end that it had.
                 self.ended_until = None;
                 self.set_watched(now, watched);

@@ -78,6 +78,13 @@ impl Exports {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn mark_of(&self, epoch: Epoch) -> Mark {
+        let queue = self.lock();
+        let export = queue.exports.get(&epoch).expect("a run of this process");
+        Mark { is_set: Arc::clone(&export.is_marked), epoch }
+    }
+
     /// Makes a run due whose events are not exported yet.
     fn make_due(&self, epoch: Epoch) {
         let now = Instant::now();
@@ -243,6 +250,8 @@ impl Exports {
         seen.dedup();
         for epoch in seen {
             let Some(export) = queue.exports.get(&epoch) else { continue };
+            // The mark of an event that was in the plan can come after it, and would hide the next one.
+            export.is_marked.swap(false, AcqRel);
             export.record.set_exported(export.exported);
             let due = export.next_due(failed.contains(&epoch), connection, now);
             queue.set_due(epoch, due);

@@ -12,10 +12,10 @@ pub(super) struct Lease {
     renewals: u8,
 }
 
-/// What a renewal does besides.
+/// A renewal, and whether it looks at the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Renewal {
-    Only,
+    Plain,
     /// It compares the number of the stream's entries, which finds a lost stream.
     Look,
 }
@@ -25,23 +25,18 @@ impl Lease {
         Self { renew_at, renewals: 0 }
     }
 
-    /// Returns the renewal to send, if one is due.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Renewal> {
-        if now < self.renew_at {
-            return None;
-        }
-        if self.renewals < RENEWALS {
-            self.renewals += 1;
-            return Some(Renewal::Only);
-        }
-        self.renewals = 0;
-        Some(Renewal::Look)
+    /// Returns the renewal to send, if one is due at `now`, which can be a moment ahead: a renewal that
+    /// is almost due joins those of other runs.
+    pub(super) fn next(&self, now: Instant) -> Option<Renewal> {
+        let renewal = if self.renewals < RENEWALS { Renewal::Plain } else { Renewal::Look };
+        (now >= self.renew_at).then_some(renewal)
     }
 
     /// Records that the lease was renewed. The next renewal is due after about `interval`.
     pub(super) fn renewed(&mut self, now: Instant, interval: Duration) {
-        // Spread, so that runs that were renewed together are not for ever.
+        // Random, so that runs that were renewed together drift apart.
         self.renew_at = now + interval.mul_f64(0.875 + 0.25 * fastrand::f64());
+        self.renewals = if self.renewals < RENEWALS { self.renewals + 1 } else { 0 };
     }
 
     /// Records that the stream was seen.

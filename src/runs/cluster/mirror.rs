@@ -159,7 +159,7 @@ impl Mirror {
         }
     }
 
-    /// Loads the run until nothing asks for a load any more, or it fails.
+    /// Loads the run until nothing asks for a load any more.
     pub(crate) async fn load(&self, store: &dyn Store) {
         while self.begin_load() {
             // The end is in the store before the claim says that the run has ended.
@@ -177,9 +177,6 @@ impl Mirror {
                 // Nothing can be read any more, even if the claim says that the run goes on.
                 (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
                 _ => {}
-            }
-            if result.is_err() {
-                lock(&self.state).loading = Loading::No;
             }
             // Only the first result counts.
             _ = self.loaded.set(result);

@@ -93,12 +93,11 @@ impl Registry {
         true
     }
 
-    /// Evicts the events of a run that has ended, but not in the store. Its end cannot be exported
-    /// as completed any more. Returns `false` if there is none.
+    /// Forgets a run that has ended, but not in the store. Its end cannot be exported as completed
+    /// any more. Returns `false` if there is none.
     pub(crate) fn evict_ending(&mut self, deferred: &mut Deferred) -> bool {
         let Some((_, record)) = self.ending.pop_first() else { return false };
-        record.lock().clear(deferred);
-        deferred.changed.push(record);
+        self.evict(record, deferred);
         true
     }
 

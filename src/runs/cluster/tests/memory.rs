@@ -64,6 +64,7 @@ async fn run_that_has_ended_is_evicted_before_a_running_one_if_the_store_has_nei
     drop(running);
     sleep(Duration::from_secs(1)).await;
     assert_whole(other.attach_as(&key_of(2)).await, &[TEXT; 300]).await;
+    assert!(one.runs.shared.peek(&key_of(1)).is_none(), "it is forgotten");
 }
 
 /// Neither in this process nor in the store.

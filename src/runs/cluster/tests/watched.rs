@@ -1,8 +1,10 @@
 //! Runs that are exported at intervals until a client of another process watches them.
 
-use futures_util::future::join;
+use bytes::Bytes;
+use futures_util::{FutureExt, future::join};
 
 use super::*;
+use crate::runs::{cluster::store::Connection, record::Cutter};
 
 /// The batch of the moment at which the client begins to watch is not pushed.
 #[tokio::test(start_paused = true)]
@@ -146,4 +148,31 @@ async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
     let live = other.attach().await;
     drop(source);
     assert_whole(live, &["a"]).await;
+}
+
+/// The exporter takes an event before its task marks the run for it.
+#[tokio::test(start_paused = true)]
+async fn event_that_is_marked_after_its_export_began_does_not_delay_the_next_one() {
+    let (one, _other, _source, _live) = watched(&["a"]).await;
+    let cluster = one.cluster();
+    let exports = &cluster.exports;
+    let Connection::Up(connection) = *cluster.store.connection().borrow() else { panic!() };
+    let record = Arc::clone(&one.get().await.unwrap().record);
+    let mark = exports.mark_of(record.epoch);
+    let append = |text: &str| {
+        let mut event = Bytes::from(format!("data: {text}\n\n"));
+        _ = record.append(&mut Cutter::default(), &mut event);
+    };
+    append("b");
+    exports.mark(&mark);
+    append("c");
+    let plan = exports.plan(connection, usize::MAX, Duration::MAX);
+    exports.mark(&mark);
+    let (targets, commands) = plan.into_commands();
+    assert!(!commands.is_empty());
+    let replies = cluster.store.execute(Some(connection), commands).now_or_never().unwrap();
+    _ = exports.apply(targets, replies, connection, cluster.timing);
+    append("d");
+    exports.mark(&mark);
+    assert!(exports.next_due().unwrap() <= Instant::now());
 }
