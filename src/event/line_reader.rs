@@ -76,8 +76,8 @@ impl LineReader {
 }
 
 impl LineReader {
-    /// Returns whether the next byte starts a line, which cannot be the stream's first, and is not
-    /// the end of the previous one.
+    /// Returns whether the next byte starts a line. Also returns `false` before the stream's first
+    /// line, and after a CR, because an LF may follow.
     pub(crate) fn is_at_line_start(&self) -> bool {
         self.has_first_line && !self.after_cr && self.incomplete().is_empty()
     }

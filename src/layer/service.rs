@@ -60,8 +60,8 @@ where
             self.config.insert_last_event_id(&mut request);
         }
         let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        // By a constant, so that other services have no code for a refusal. Each path that returns
-        // another variant of the future makes the compiler copy it once more.
+        // `STREAMS` is a constant, so services that never return bare streams have no code for a
+        // refusal. The compiler copies the future once for each path that returns one.
         let in_flight = if S::Response::STREAMS {
             match InFlight::open(&self.config, &mut request, info) {
                 Ok(in_flight) => Some(in_flight),

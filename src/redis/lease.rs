@@ -21,8 +21,8 @@ impl Redis {
     /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
     /// request can start the run again.
     ///
-    /// A longer lease also tolerates longer pauses, and costs Redis less: each running run is one
-    /// command at each renewal.
+    /// A longer lease also tolerates longer pauses, and costs Redis less, because each running run is
+    /// renewed less often.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -167,9 +167,9 @@
 //!   first attachment to another process's run takes several. Put the layer inside of layers that
 //!   authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported at once, or as soon as
-//!   the previous export is acknowledged. With thousands of such events a second, they are exported
-//!   every 4 milliseconds, which costs the store less. Otherwise they are exported about once a
-//!   second, and at the end.
+//!   the previous export is acknowledged. Events that come faster are exported together, at most every
+//!   4 milliseconds, which costs the store less. Other runs are exported about once a second, and at
+//!   their end.
 //! - If the owner dies, the bodies of clients of other processes fail after at most 13 seconds with
 //!   the default lease of 8 seconds, or 18 seconds at a process that connected recently.
 //!   [`Redis::lease`](crate::redis::Redis::lease) has the exact times. A repeated request then

@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// Reads the replies to commands that were encoded together from those of Redis, of which it takes
-/// as many as belong to them.
+/// Decodes the replies to commands that were encoded together. Takes only their replies from
+/// `replies`.
 pub(super) fn decode(
     part: &[Command],
     replies: &mut impl Iterator<Item = Value>,

@@ -35,8 +35,8 @@ impl Shared {
         }
         let is_replaced = |own: &Arc<Record>| replaced == Some(own.epoch);
         if let Some(own) = self.live_here(key).filter(|own| !is_replaced(own)) {
-            // Its owner first finds out why the store has no such run for the key. The store has ended
-            // it, and knows how, or has lost it, and the claim is restored.
+            // The store has ended this process's run, or has lost its claim. A `Sync` finds out which
+            // before another run starts.
             cluster.exports.synchronize(own.epoch);
             let is_settled = || !own.phase().is_live() || cluster.exports.is_in_step(own.epoch);
             let settled = cluster.wait_until(is_settled).await.then_some(None);

@@ -29,7 +29,7 @@ pub enum Command {
     /// has of it.
     /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
     Sync(Sync),
-    /// Renews the lease of a run. It is cheaper than a `Sync`, also if it looks at the stream.
+    /// Renews the lease of a run. It is cheaper than a `Sync`, even if it looks at the stream.
     /// Answered by [`Reply::Renew`](super::reply::Reply::Renew).
     Renew(Renew),
     /// Appends a batch to a run's stream. It may be sent only after a `Sync` that was answered by

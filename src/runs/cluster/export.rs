@@ -41,7 +41,7 @@ pub(crate) struct Export {
     /// The number of entries in the store.
     pub(super) entries: u64,
     pub(super) has_begun: bool,
-    /// Whether the last `Sync` had the head. The call may answer while it is under way.
+    /// Whether the last `Sync` had the head. The call may answer before the reply arrives.
     pub(super) has_sent_head: bool,
     pub(super) needs_sync: bool,
     /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.

@@ -92,7 +92,7 @@ async fn export(
             Effect::Over(Outcome::Cancelled) => {
                 shared.end(&record, Outcome::Cancelled, None);
             }
-            // Nobody else can complete a run, so any other outcome is that of an interruption.
+            // Only the owner completes a run, so any other outcome is that of an interruption.
             Effect::Over(_) => shared.fence(&record),
             Effect::Displaced => {
                 let error = "the store has given its key to another run".into();

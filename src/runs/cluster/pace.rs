@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The time by which each command but renewals delays the pipelines after it.
+/// The delay of the next pipeline for each command that is not a renewal.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
-/// The maximum of this time for one pipeline.
+/// The maximum delay after one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// The time that can be saved up, so that a few commands delay nothing. It also makes up for timers,
-/// which fire up to a millisecond late.
+/// The idle time that counts towards later delays, so that a few commands delay nothing. It also makes
+/// up for timers, which fire up to a millisecond late.
 const MAX_SAVED: Duration = Duration::from_millis(1);
 
-/// When pipelines begin: a few events go out at once, and thousands a second share pipelines, of
-/// which each costs four system calls of the store.
+/// Decides when pipelines begin: a few events go out at once, and thousands a second share pipelines.
+/// Each pipeline costs the store four system calls.
 pub(super) struct Pace {
     next: Instant,
 }

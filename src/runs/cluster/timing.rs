@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The minimum interval of exports of a run that no client of another process watches. Nobody uses
-/// its events before it is watched or ends. It is followed by the wait for the next
+/// The minimum interval of exports of a run that no client of another process watches. No
+/// client needs its events before it is watched or ends. It is followed by the wait for the next
 /// [`UNWATCHED_TICK`], so it is a second on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
 /// The time between the moments at which runs without watchers are exported. All those that are due

@@ -1,7 +1,7 @@
 use bytes::{Bytes, BytesMut};
 
-/// The maximum size of a chunk, in bytes. A client that holds an event holds its chunk, even after
-/// the event was evicted.
+/// The maximum size of a chunk, in bytes. A server that holds an event for a slow client holds its
+/// chunk, even after the event was evicted.
 const MAX_SIZE: u64 = 1024;
 
 /// The memory of a run's next events. Small events share chunks, so that most of them do not

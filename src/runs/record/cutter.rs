@@ -8,8 +8,8 @@ use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The same while the source is idle. It is small, so that idle runs take little memory, but large
-/// enough that small events do not allocate a buffer each.
+/// The capacity up to which it is kept while the source is idle. It is small, so that idle runs take
+/// little memory, but large enough that small events do not allocate a buffer each.
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// A parser that cuts the bytes of an event stream into events, regardless of frame boundaries, and
@@ -30,7 +30,7 @@ pub(crate) struct Cutter {
     block: Block,
     /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the next
     /// event; otherwise 0.
-    plain: usize,
+    plain_len: usize,
     chunk: Chunk,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct TooLarge;
 impl Cutter {
     /// Returns whether there is a complete event to [take](Self::take).
     pub(crate) const fn is_complete(&self) -> bool {
-        self.plain > 0 || self.block.is_complete
+        self.plain_len > 0 || self.block.is_complete
     }
 
     /// Returns the memory of an incomplete event.
@@ -72,8 +72,8 @@ impl Cutter {
     /// Returns an error if an incomplete event has more than `limit` bytes.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         if self.block.lines.is_empty() && self.lines.is_at_line_start() {
-            self.plain = plain_lines(bytes).unwrap_or_default();
-            if self.plain > 0 {
+            self.plain_len = plain_lines(bytes).unwrap_or_default();
+            if self.plain_len > 0 {
                 return Ok(true);
             }
         }
@@ -101,7 +101,7 @@ impl Cutter {
     /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(crate) fn event_len(&self, id_len: usize) -> usize {
         let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
-        let lines = if self.plain > 0 { self.plain } else { self.block.lines.len() };
+        let lines = if self.plain_len > 0 { self.plain_len } else { self.block.lines.len() };
         lines + retry + "id: \n\n".len() + id_len
     }
 
@@ -111,7 +111,7 @@ impl Cutter {
     pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>, recorded: u64) -> Bytes {
         let len = self.event_len(id.len());
         let retry = self.block.retry.take();
-        let plain = mem::take(&mut self.plain);
+        let plain = mem::take(&mut self.plain_len);
         if plain == 0 {
             let event = self.chunk.event(len, recorded, write(&self.block.lines, retry, id));
             self.block.clear();

@@ -1,7 +1,8 @@
 //! All runs of a process: which run has a key, which are running, and which are evicted.
 //!
 //! - [`Shared`] is what all clones of a [`Runs`](crate::runs::Runs) share. It locks the
-//!   [`Registry`](registry::Registry), and does [`Deferred`] work after it has released all locks. A task forgets runs after `retain_for`.
+//!   [`Registry`](registry::Registry), and does [`Deferred`] work after it has released all locks.
+//!   Its task forgets runs after `retain_for`.
 //! - `eviction.rs` decides what is kept: [`Shared::make_room`] evicts runs that have ended, and events
 //!   of running ones.
 //! - [`claim`] decides whether a request starts a run.

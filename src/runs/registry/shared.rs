@@ -104,13 +104,16 @@ impl Shared {
     fn report(&self, ends: &[RunEnd]) {
         for end in ends {
             self.counters.count_end(end);
-            debug!(
-                outcome = end.outcome().as_str(),
-                events = end.events(),
-                bytes = end.bytes(),
-                age = ?end.age(),
-                "a run ended"
-            );
+            // A subscriber is code of the program too.
+            _ = catch_panic(|| {
+                debug!(
+                    outcome = end.outcome().as_str(),
+                    events = end.events(),
+                    bytes = end.bytes(),
+                    age = ?end.age(),
+                    "a run ended"
+                );
+            });
             for callback in &self.options.on_end {
                 _ = catch_panic(|| callback(end));
             }

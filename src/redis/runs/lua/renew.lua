@@ -12,8 +12,8 @@ local process, lease, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Returns whether a stream has this number of entries. Most renewals need not keep the keys for
--- longer.
+-- Returns whether a stream has this number of entries. If so, and if an eighth of the time has passed
+-- for which the keys are kept, keeps them for longer.
 local function look(key, stream, entries, kept_since)
   if redis.pcall('XLEN', stream) ~= entries then return false end
   if not kept_since or kept_since > now or now - kept_since > ttl / 8 then

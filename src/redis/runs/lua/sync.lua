@@ -1,5 +1,5 @@
--- Renews the lease of a run, begins its stream, and reports what Redis has of it. The owner sends
--- it at intervals, and on each new connection before anything else.
+-- Renews the lease of a run, begins its stream, and reports what Redis has of it. The owner sends it
+-- when a run begins, when a reply leaves doubt, and on each new connection before anything else.
 --
 -- KEYS: claim, stream
 -- ARGV: epoch, process, lease, ttl, expected number of entries (empty: unknown), whether to create
@@ -60,7 +60,7 @@ if head ~= '' and not is_behind then
   begins = claim.state == 'starting'
   if begins then redis.call('HSET', key, 's', 'running', 'h', head) end
 end
--- Most renewals of a lease need not keep the keys for longer.
+-- Most calls need not keep the keys for longer.
 local kept_since = claim.kept_since
 if is_new or not kept_since or kept_since > now or now - kept_since > ttl / 8 then
   redis.call('PEXPIRE', key, ttl)
@@ -70,7 +70,7 @@ else
   redis.call('HSET', key, 'l', now + lease, 'd', lease)
 end
 if begins then redis.call('PUBLISH', channel, 'h' .. head) end
--- The batches before this renewal were not pushed.
+-- The batches before this call were not pushed.
 if claim.watched > now and not is_pushing then
   redis.call('PUBLISH', channel, string.format('n%.0f', newest))
 end
