@@ -20,7 +20,7 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The Redis stream of one hub, over one connection.
 #[derive(Clone)]
 pub(crate) struct RedisStream {
-    pub(crate) connection: MultiplexedConnection,
+    pub(in crate::redis) connection: MultiplexedConnection,
     pub(crate) key: Arc<str>,
     pub(crate) clock: Arc<Clock>,
     /// The id of the server's process.
