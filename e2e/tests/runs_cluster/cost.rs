@@ -16,7 +16,9 @@ pub(crate) const EVENTS_PER_SECOND: u64 = 50;
 pub(crate) const RUNS: usize = 200;
 
 async fn default_cluster() -> Option<Cluster> {
-    assert!(!cfg!(debug_assertions), "the bounds are those of a build with --release");
+    if cfg!(debug_assertions) {
+        panic!("the bounds are those of a build with --release");
+    }
     Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
 }
 
