@@ -6,9 +6,12 @@ use super::{
     keys::Keys,
     script::{Hashes, Script},
 };
-use crate::runs::cluster::{
-    command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
-    run_id::{ProcessId, RunId},
+use crate::{
+    event::whole_milliseconds,
+    runs::cluster::{
+        command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
+        run_id::{ProcessId, RunId},
+    },
 };
 
 /// The number of bytes from which a batch is followed by an empty entry, which scripts read in its
@@ -58,7 +61,10 @@ impl Encoder<'_> {
     fn claim(&self, script: Script, key: &str, epoch: &str) -> Cmd {
         let mut command = self.call(script, &[key, &*self.keys.data()]);
         command.arg(epoch).arg(self.process.as_str());
-        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for)).arg(self.is_new());
+        command
+            .arg(whole_milliseconds(self.lease))
+            .arg(whole_milliseconds(self.kept_for))
+            .arg(self.is_new());
         command.arg(self.keys.everyone());
         command
     }
@@ -68,7 +74,7 @@ impl Encoder<'_> {
         let mut command = self.call(Script::Replace, &keys);
         command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string());
         command.arg(self.process.as_str());
-        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
+        command.arg(whole_milliseconds(self.lease)).arg(whole_milliseconds(self.kept_for));
         command.arg(self.keys.channel(earlier)).arg(self.keys.control_prefix());
         command
     }
@@ -76,7 +82,7 @@ impl Encoder<'_> {
     fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
         let mut command = self.call_on(Script::Sync, run);
         command.arg(run.epoch.to_string()).arg(self.process.as_str());
-        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
+        command.arg(whole_milliseconds(self.lease)).arg(whole_milliseconds(self.kept_for));
         command.arg(optional(*entries)).arg(u8::from(*restores));
         command.arg(head.as_deref().unwrap_or_default()).arg(self.keys.channel(run));
         command.arg(u8::from(*pushes));
@@ -95,7 +101,7 @@ impl Encoder<'_> {
         }
         let mut command = self.call(Script::Renew, &keys);
         command.arg(self.process.as_str());
-        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
+        command.arg(whole_milliseconds(self.lease)).arg(whole_milliseconds(self.kept_for));
         for Renew { run, entries } in renewals {
             command.arg(run.epoch.to_string()).arg(optional(*entries));
         }
@@ -147,7 +153,7 @@ impl Encoder<'_> {
         let mut command = self.call_on(Script::End, run);
         command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
         command.arg(newest).arg(optional(entries)).arg(self.process.as_str());
-        command.arg(milliseconds(self.kept_for)).arg(self.is_new());
+        command.arg(whole_milliseconds(self.kept_for)).arg(self.is_new());
         command.arg(self.keys.channel(run)).arg(self.keys.control_prefix());
         command
     }
@@ -159,11 +165,11 @@ impl Encoder<'_> {
         });
         let keys: Vec<_> = checks.clone().flat_map(|check| self.keys_of(&check.run)).collect();
         let mut command = self.call(Script::Check, &keys);
-        command.arg(self.is_new()).arg(milliseconds(self.kept_for));
+        command.arg(self.is_new()).arg(whole_milliseconds(self.kept_for));
         command.arg(self.keys.control_prefix());
         for Check { run, is_watched, wants_head } in checks {
             // Each owner cuts it to what its own lease allows.
-            let watch = if *is_watched { milliseconds(self.lease * 3 / 4) } else { 0 };
+            let watch = if *is_watched { whole_milliseconds(self.lease * 3 / 4) } else { 0 };
             command.arg(run.epoch.to_string()).arg(watch);
             command.arg(u8::from(*wants_head)).arg(self.keys.channel(run));
         }
@@ -199,7 +205,7 @@ pub(super) fn join(
 ) -> Cmd {
     let mut command = call(hashes, Script::Join, &[keys.data()]);
     command.arg(server).arg(earlier.unwrap_or_default());
-    command.arg(milliseconds(lease)).arg(keys.everyone());
+    command.arg(whole_milliseconds(lease)).arg(keys.everyone());
     command
 }
 
@@ -251,8 +257,4 @@ pub(super) fn reply_count(command: &Command) -> usize {
 
 fn optional(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -78,6 +78,7 @@ impl Exports {
         }
     }
 
+    /// Returns the mark of a run, for tests. Panics if the run is not of this process.
     #[cfg(test)]
     pub(crate) fn mark_of(&self, epoch: Epoch) -> Mark {
         let queue = self.lock();
