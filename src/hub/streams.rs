@@ -27,7 +27,9 @@ impl Streams {
     /// ```
     ///
     /// Each close is an event of the topic, which nothing else may publish to. A task follows the
-    /// topic until all clones are dropped and the last stream with a subject has ended.
+    /// topic until all clones are dropped and the last stream with a subject has ended. If the
+    /// topic's retention is [`Retention::latest`](crate::hub::Retention::latest), it still keeps 1,024
+    /// closes.
     ///
     /// If the topic has a gap, closes may be missing. All streams of this process that have a
     /// subject are then [closed](Self::close_all). A process that was only cut off from the broker
@@ -42,7 +44,7 @@ impl Streams {
     pub fn connect(hub: &Hub, topic: impl Into<String>) -> Self {
         let topic = topic.into();
         // Before the streams exist, so that no request can arrive before it.
-        let closes = hub.subscribe_to(&topic).resume(None).messages();
+        let closes = hub.subscribe_to(&topic).keep_all().resume(None).messages();
         let origin = format!("{:016x}", fastrand::u64(..));
         let relay = HubRelay { hub: hub.clone(), topic, origin: origin.clone() };
         let (streams, followed) = Followed::relayed_by(Arc::new(relay));
