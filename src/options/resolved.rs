@@ -27,15 +27,14 @@ pub(crate) struct IdleInterval {
     pub(crate) grid: Option<Instant>,
 }
 
-impl ResolvedOptions {
-    pub(crate) fn new() -> Self {
-        Self {
-            options: StreamOptions::new().heartbeat(Heartbeat::default()),
-            cancellation_if: None,
-            grid: Instant::now(),
-        }
+impl Default for ResolvedOptions {
+    fn default() -> Self {
+        let options = StreamOptions::new().heartbeat(Heartbeat::default());
+        Self { options, cancellation_if: None, grid: Instant::now() }
     }
+}
 
+impl ResolvedOptions {
     /// Returns these options, each replaced if `options` sets it.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
         Self { options: options.or(&self.options), ..self.clone() }
