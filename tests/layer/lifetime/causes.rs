@@ -232,8 +232,7 @@ async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
             let mut rig = due.rig(|_| {}).begin(begun);
             due.until_due(&mut rig, &Polled::Pending).await;
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(due.patience - MILLISECOND).await;
+            rig.idle(due.patience - MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Pending);
 
             rig.feed.data(rest);
@@ -290,8 +289,7 @@ async fn a_stream_that_is_never_drained_goes_on_to_its_own_end() {
             let mut rig = Rig::after(b"data: a", layer(drain), client);
             rig.shutdown.cancel();
             for _ in 0..2 {
-                assert_eq!(rig.poll(), Polled::Pending);
-                time::advance(1_000_000 * SECOND).await;
+                rig.idle(1_000_000 * SECOND).await;
             }
             rig.feed.data("b\n\n");
             rig.feed.data("data: c\n\n");

@@ -50,8 +50,7 @@ async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it
         let (mut decoder, mut received) = (Decoder::new(), Vec::new());
         let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };
         received.extend_from_slice(&preamble);
-        rig.feed.data("data: a\n\n");
-        assert_eq!(rig.poll(), data("data: a\n\n"));
+        rig.passes("data: a\n\n");
         received.extend_from_slice(b"data: a\n\n");
         rig.shutdown.cancel();
         if let Polled::Data(goodbye) = rig.poll() {
@@ -75,8 +74,7 @@ async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     }
     let mut rig = Rig::after(b"data: a\n", layer, Requester::EventSource);
     rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(5 * SECOND).await;
+    rig.idle(5 * SECOND).await;
     rig.assert_fails_with_last_line(b"data: a\n", CloseReason::Drained).await;
 }
 
@@ -150,8 +148,7 @@ async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
         if fails {
             rig.feed.fail("broken");
             assert_eq!(rig.poll(), data(":\n"));
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(20 * MILLISECOND).await;
+            rig.idle(20 * MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Failed("broken".to_owned()));
             assert_eq!(rig.reason(), Some(CloseReason::Failed));
         } else {
@@ -167,8 +164,7 @@ async fn a_preamble_comes_before_the_farewell() {
     let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
     let mut rig = Rig::new(layer, Requester::EventSource);
     rig.shutdown.cancel();
-    assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
-    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_polls([data("retry: 1000\n:\n"), data(GOODBYE)]);
     rig.assert_ends(CloseReason::Drained);
     assert_eq!(rig.feed.polls(), 0);
 }
@@ -178,14 +174,11 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
     let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
     let mut rig = Rig::after(b"data: a\r", layer, Requester::EventSource);
     rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(2 * SECOND + 125 * MILLISECOND).await;
-    assert_eq!(rig.poll(), data("\n:\n"));
-    assert_eq!(rig.poll(), Polled::Pending);
+    rig.idle(2 * SECOND + 125 * MILLISECOND).await;
+    rig.assert_polls([data("\n:\n"), Polled::Pending]);
     // The LF of the CRLF that the layer has completed is one too many.
     rig.feed.data("\n\r\ndata: b\n");
-    assert_eq!(rig.poll(), data("\r\n"));
-    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_polls([data("\r\n"), data(GOODBYE)]);
     rig.assert_ends(CloseReason::Drained);
     assert_eq!(rig.closed().unwrap().heartbeats(), 1);
 }

@@ -29,10 +29,8 @@ async fn age_is_counted_from_the_first_poll() {
 async fn activity_does_not_extend_the_age() {
     let mut rig = Rig::new(aging(MaxAge::new(AGE)), Requester::EventSource);
     for _ in 0..60 {
-        rig.feed.data("data: a\n\n");
-        assert_eq!(rig.poll(), data("data: a\n\n"));
-        assert_eq!(rig.poll(), Polled::Pending);
-        time::advance(SECOND).await;
+        rig.passes("data: a\n\n");
+        rig.idle(SECOND).await;
     }
     rig.feed.data("data: too late\n\n");
     rig.assert_ends(CloseReason::Expired);
@@ -91,10 +89,8 @@ async fn an_unrepresentable_age_is_no_limit() {
         for max_age in [MaxAge::new(age), MaxAge::new(age).jitter(1.0)] {
             for client in Requester::ALL {
                 let mut rig = Rig::new(aging(max_age.clone()), client);
-                assert_eq!(rig.poll(), Polled::Pending);
-                time::advance(1_000_000 * SECOND).await;
-                rig.feed.data("data: a\n\n");
-                assert_eq!(rig.poll(), data("data: a\n\n"));
+                rig.idle(1_000_000 * SECOND).await;
+                rig.passes("data: a\n\n");
                 assert_eq!(rig.poll(), Polled::Pending);
             }
         }

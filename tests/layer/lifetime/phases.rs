@@ -32,8 +32,7 @@ fn is_over(body: &SseBody<FedBody>) -> bool {
 async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
     let mut rig = Rig::new(layer(Drain::after(SECOND)), Requester::EventSource);
     assert!(!is_over(&rig.body));
-    rig.feed.data("data: a\n\n");
-    assert_eq!(rig.poll(), data("data: a\n\n"));
+    rig.passes("data: a\n\n");
     assert!(!is_over(&rig.body));
     rig.shutdown.cancel();
     assert!(!is_over(&rig.body));
@@ -58,8 +57,7 @@ async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
     for _ in 0..2 {
         assert!(!is_over(&rig.body));
         assert_eq!(rig.reason(), None);
-        assert_eq!(rig.poll(), Polled::Pending);
-        time::advance(10 * MILLISECOND).await;
+        rig.idle(10 * MILLISECOND).await;
     }
     assert!(!is_over(&rig.body));
     assert!(matches!(rig.poll(), Polled::Failed(_)));
@@ -74,8 +72,7 @@ async fn the_error_is_delayed_from_the_farewell_on() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Post);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(SECOND).await;
+    rig.idle(SECOND).await;
     assert!(matches!(rig.poll(), Polled::Failed(_)));
 }
 
@@ -132,21 +129,18 @@ async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
 
     let mut held_back = due().await;
     time::advance(500 * MILLISECOND).await;
-    assert_eq!(held_back.poll(), data(RETRY));
-    assert_eq!(held_back.poll(), Polled::Pending);
+    held_back.assert_polls([data(RETRY), Polled::Pending]);
     assert_eq!(held_back.leave().reason(), CloseReason::Drained);
 
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
     let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Requester::Fetch);
     time::advance(SECOND).await;
-    assert_eq!(aged.poll(), data(":\n"));
-    assert_eq!(aged.poll(), Polled::Pending);
+    aged.assert_polls([data(":\n"), Polled::Pending]);
     assert_eq!(aged.leave().reason(), CloseReason::Expired);
 
     let mut failed = Rig::after(b"data: a\n", aging, Requester::Get);
     failed.feed.fail("broken");
-    assert_eq!(failed.poll(), data(":\n"));
-    assert_eq!(failed.poll(), Polled::Pending);
+    failed.assert_polls([data(":\n"), Polled::Pending]);
     failed.shutdown.cancel();
     assert_eq!(failed.leave().reason(), CloseReason::Failed);
 }

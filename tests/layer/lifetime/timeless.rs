@@ -30,8 +30,7 @@ fn without_a_timer_a_shutdown_wakes_the_task_and_ends_streams_at_once() {
             layer(Drain::per_client()).max_age(MaxAge::new(Duration::from_nanos(1))),
         ] {
             let mut rig = Rig::after(b"data: a\n\n", layer, client);
-            rig.feed.data("data: b\n\n");
-            assert_eq!(rig.poll(), data("data: b\n\n"));
+            rig.passes("data: b\n\n");
             assert_eq!(rig.poll(), Polled::Pending);
             rig.wakes.take();
             let shutdown = rig.shutdown.clone();
@@ -54,8 +53,7 @@ fn without_a_timer_a_source_may_complete_its_event() {
             assert_eq!(rig.poll(), Polled::Pending);
         }
         rig.feed.data("b\n\ndata: c\n\n");
-        assert_eq!(rig.poll(), data("b\n\n"));
-        assert_eq!(rig.poll(), data(GOODBYE));
+        rig.assert_polls([data("b\n\n"), data(GOODBYE)]);
         assert_cut(&mut rig, client);
     }
 }

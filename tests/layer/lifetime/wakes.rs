@@ -74,8 +74,7 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a", aging, Requester::EventSource);
     rig.assert_wakes_after(10 * SECOND).await;
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(SECOND).await;
+    rig.idle(SECOND).await;
     assert_eq!(rig.wakes.take(), 0);
     rig.shutdown.cancel();
     assert_eq!(rig.wakes.take(), 1);
@@ -91,8 +90,7 @@ async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
     rig.wakes.take();
     rig.feed.data("\n\n");
     assert_eq!(rig.wakes.take(), 1);
-    assert_eq!(rig.poll(), data("\n\n"));
-    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_polls([data("\n\n"), data(GOODBYE)]);
 }
 
 #[tokio::test(start_paused = true)]
