@@ -64,6 +64,13 @@ impl Rig {
         Self::new(layer, client).begin(begun)
     }
 
+    /// Builds the rig with a stream that has sent `begun` when the shutdown begins.
+    pub(crate) fn draining(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
+        let rig = Self::after(begun, layer, client);
+        rig.shutdown.cancel();
+        rig
+    }
+
     /// Sends `text`, and asserts that the body yields it unchanged.
     #[track_caller]
     pub(crate) fn passes(&mut self, text: &'static str) {
@@ -152,6 +159,13 @@ where
         self.assert_over(reason);
     }
 
+    /// Asserts that the stream ends now, cleanly, with these last bytes.
+    #[track_caller]
+    pub(crate) fn assert_ends_with(&mut self, last: &'static str, reason: CloseReason) {
+        assert_eq!(self.poll(), data(last));
+        self.assert_ends(reason);
+    }
+
     /// Asserts that the stream fails, late enough for the bytes before to have reached the client.
     pub(crate) async fn assert_fails(&mut self, reason: CloseReason) {
         self.idle(19 * MILLISECOND).await;
@@ -188,6 +202,15 @@ where
         assert!(self.body.is_end_stream());
         assert_eq!(self.body.size_hint().exact(), Some(0));
         assert_eq!(self.poll(), Polled::End);
+    }
+}
+
+/// Panics when it is dropped.
+pub(crate) struct Grumpy;
+
+impl Drop for Grumpy {
+    fn drop(&mut self) {
+        panic!("in the destructor");
     }
 }
 

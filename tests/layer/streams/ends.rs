@@ -8,10 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason::*, Drain, StreamOptions, streams::Streams};
 
 use super::rig::{layer, now, open, open_for};
-use crate::{
-    rig::{self, GOODBYE, RETRY, Rig, SECOND},
-    support::*,
-};
+use crate::rig::{self, *};
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
