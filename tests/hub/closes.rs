@@ -44,14 +44,16 @@ impl Process {
     }
 }
 
-async fn processes(broker: &MemoryBroker) -> [Process; 3] {
-    [Process::start(broker).await, Process::start(broker).await, Process::start(broker).await]
+async fn processes() -> (MemoryBroker, [Process; 3]) {
+    let broker = MemoryBroker::new();
+    let start = async || Process::start(&broker).await;
+    let processes = [start().await, start().await, start().await];
+    (broker, processes)
 }
 
 #[tokio::test]
 async fn a_close_ends_the_streams_of_all_processes() {
-    let broker = MemoryBroker::new();
-    let processes = processes(&broker).await;
+    let (_, processes) = processes().await;
     let mut closed = processes.each_ref().map(|process| process.open(&["user:1", "a\nb"]));
     let mut others = processes.each_ref().map(|process| process.open(&["user:2"]));
     assert_eq!(processes[0].streams.close("a\nb").await.unwrap(), 1, "in this process");
@@ -64,8 +66,7 @@ async fn a_close_ends_the_streams_of_all_processes() {
 
 #[tokio::test]
 async fn the_kept_streams_stay_in_all_processes() {
-    let broker = MemoryBroker::new();
-    let processes = processes(&broker).await;
+    let (_, processes) = processes().await;
     let kept = processes.each_ref().map(|process| process.open(&["user:1", "session:a"]));
     let closed = processes.each_ref().map(|process| process.open(&["user:1", "session:b"]));
     assert_eq!(processes[1].streams.close_except("user:1", "session:a").await.unwrap(), 1);
@@ -79,8 +80,7 @@ async fn the_kept_streams_stay_in_all_processes() {
 /// A client that has returned and was judged anew is not closed by the echo.
 #[tokio::test]
 async fn no_process_obeys_its_own_close() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (broker, [one, other, _]) = processes().await;
     let mut before = one.open(&["a"]);
     broker.pause(&one.hub);
     one.streams.close("a").await.unwrap();
@@ -97,8 +97,7 @@ async fn no_process_obeys_its_own_close() {
 
 #[tokio::test]
 async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
-    let broker = MemoryBroker::new();
-    let [one, away, _] = processes(&broker).await;
+    let (broker, [one, away, _]) = processes().await;
     let mut closed = away.open(&["a"]);
     let mut other = away.open(&["b"]);
     broker.pause(&away.hub);
@@ -112,8 +111,7 @@ async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
 
 #[tokio::test]
 async fn a_gap_ends_all_streams_with_subjects() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (broker, [one, other, _]) = processes().await;
     let mut with = one.open(&["a"]);
     let mut without = one.open(&[]);
     broker.lose_history();
@@ -132,8 +130,7 @@ async fn a_gap_ends_all_streams_with_subjects() {
 /// A newer version may publish closes that this one does not know.
 #[tokio::test]
 async fn an_unknown_event_of_the_topic_is_a_gap() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (_, [one, other, _]) = processes().await;
     let _body = one.open(&["a"]);
     other.hub.publish(TOPIC, Event::new().event("close-later").data("…")).await.unwrap();
     until(|| one.streams.count("a") == 0).await;
@@ -141,8 +138,7 @@ async fn an_unknown_event_of_the_topic_is_a_gap() {
 
 #[tokio::test]
 async fn errors_say_whether_other_processes_have_received_the_close() {
-    let broker = MemoryBroker::new();
-    let [one, ..] = processes(&broker).await;
+    let (broker, [one, ..]) = processes().await;
     let mut body = one.open(&["a"]);
     broker.refuse(1);
     assert!(matches!(one.streams.close("a").await, Err(CloseError::Refused(_))));
@@ -161,8 +157,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
 /// A router is dropped while its streams drain.
 #[tokio::test]
 async fn a_process_follows_until_its_last_stream_with_a_subject_has_ended() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (_, [one, other, _]) = processes().await;
     let mut body = one.open(&["a"]);
     let Process { hub, streams } = one;
     drop(streams);

@@ -188,8 +188,8 @@ impl With {
         match self {
             Self::Nothing => None,
             Self::Ours(index) => Some(world.id(index.index(world.newest as usize + 1) as u64)),
-            Self::Foreign => Some(LastEventId::try_from("zz-1").unwrap()),
-            Self::Malformed(id) => Some(LastEventId::try_from(id).unwrap()),
+            Self::Foreign => Some(last_id("zz-1")),
+            Self::Malformed(id) => Some(last_id(id)),
             Self::Unassigned(by) => Some(world.id(world.newest + by)),
         }
     }
