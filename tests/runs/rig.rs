@@ -12,8 +12,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use tokio::{sync::oneshot, task::yield_now};
-use tower::{Layer, Service, ServiceExt};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{mpsc, oneshot},
+    task::yield_now,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::{Layer, Service, ServiceExt, service_fn, util::ServiceFn};
 use tower_sse::{
     BoxError, Decoder, Encoded, Message, SseBody, SseLayer,
     runs::{InvalidKey, RunBody, RunKey, Runs},
@@ -176,32 +181,15 @@ impl Rig {
     /// Passes a handler's answer through the layer.
     pub(crate) async fn pass(&self, request: Request<()>, answer: Response<Body>) -> Answer {
         // The inner layer lets it pass, so that the body has the type of all others.
-        let inner = self.runs.layer(|_: &Request<()>| None).layer(Once(Some(answer)));
+        let inner = self.runs.layer(|_: &Request<()>| None).layer(once(answer));
         self.layer.layer(inner).oneshot(request).await.unwrap()
     }
 }
 
-/// A service with one answer, which is never cloned in fact.
-pub(crate) struct Once(Option<Response<Body>>);
-
-impl Clone for Once {
-    fn clone(&self) -> Self {
-        Self(None)
-    }
-}
-
-impl Service<Request<()>> for Once {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = Ready<Reply>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(self.0.take().expect("one request")))
-    }
+/// A service with one answer.
+fn once(answer: Response<Body>) -> ServiceFn<impl FnMut(Request<()>) -> Ready<Reply> + Clone> {
+    let answer = Arc::new(Mutex::new(Some(answer)));
+    service_fn(move |_| ready(Ok(answer.lock().unwrap().take().expect("one request"))))
 }
 
 fn status(status: StatusCode) -> Response<Body> {
@@ -248,6 +236,17 @@ impl Pending {
         _ = self.task.await;
         settle().await;
     }
+}
+
+/// A stream that the test feeds.
+pub(crate) fn source<T>() -> (mpsc::UnboundedSender<T>, UnboundedReceiverStream<T>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, UnboundedReceiverStream::new(receiver))
+}
+
+/// A runtime with a paused clock, for a test that has to end or to measure it.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
 /// The data lines of recorded events.

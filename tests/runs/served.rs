@@ -8,11 +8,10 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
     routing::{get, post},
 };
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
@@ -62,9 +61,8 @@ async fn send(
     address: SocketAddr,
     request: http::request::Builder,
 ) -> http::Response<hyper::body::Incoming> {
-    let request = request.header("host", "localhost").body(Full::<Bytes>::default()).unwrap();
-    let mut sender = connect_h1(address).await;
-    soon(sender.send_request(request)).await.unwrap()
+    let mut connection = Protocol::Http1.connect(address).await;
+    connection.send(request.body(Full::default()).unwrap()).await
 }
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -172,8 +170,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         let (runs, gate) = (Runs::new(), Gate::new());
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).terminator("[DONE]");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         let server = axum::serve(listener, explicit(&runs, &gate, layer))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -208,8 +205,6 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         assert!(news.rest().await.is_empty());
         if grace == PATIENCE {
             assert_eq!(runs.stats().running(), 1);
-        }
-        if grace == PATIENCE {
             gate.pass(49);
             for client in clients {
                 let words: Vec<_> = client.rest().await.into_iter().map(|word| word.data).collect();
@@ -218,8 +213,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         } else {
             // They are told: the bodies fail.
             for client in clients {
-                let failed = soon(client.into_body().collect()).await;
-                assert!(failed.is_err());
+                assert!(soon(client.into_body().collect()).await.is_err());
             }
             assert_eq!(runs.stats().ended(Outcome::Interrupted), 1);
         }
