@@ -37,11 +37,6 @@ impl Process {
         let layer = SseLayer::new().streams(&self.streams);
         answer_to(request, &layer, tower_sse::response(stream::pending::<Event>())).into_body()
     }
-
-    /// Waits until the task has stopped that follows the topic.
-    async fn stops_following(&self) {
-        until(|| self.hub.subscriber_count(TOPIC) == 0).await;
-    }
 }
 
 async fn processes() -> (MemoryBroker, [Process; 3]) {
@@ -148,7 +143,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
 
     let mut body = one.open(&["a"]);
     one.hub.close();
-    one.stops_following().await;
+    until(|| one.hub.subscriber_count(TOPIC) == 0).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending, "the close of the hub ends no stream");
     assert!(matches!(one.streams.close("a").await, Err(CloseError::Closed)));
     assert_eq!(poll_frame(&mut body), Polled::End);

@@ -34,8 +34,8 @@ mod support;
 use {
     log::{current_span, record_by},
     rig::{
-        Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, key, post, runtime,
-        settle, source, turn,
+        Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
+        runtime, settle, source, turn,
     },
     support::{
         Connection, EventReader, Feed, PATIENCE, Protocol, Requester, cancelled_task, event_stream,

@@ -181,6 +181,7 @@ impl World {
                     return true;
                 }
                 Some(Some(Ok(item))) => {
+                    assert_eq!(data_of(&item).count(), field_of(&item, "id: ").count());
                     for (data, id) in data_of(&item).zip(field_of(&item, "id: ")) {
                         assert_eq!(data, run.events[*read]);
                         *read += 1;

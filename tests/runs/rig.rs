@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
-    task::yield_now,
+    task::{JoinHandle, yield_now},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{Layer, Service, ServiceExt, service_fn, util::ServiceFn};
@@ -83,11 +83,8 @@ impl Handler {
     }
 
     pub(crate) fn json(&self) {
-        let body = Full::from("{}").map_err(|never| match never {}).boxed_unsync();
-        self.reply(Ok(Response::builder()
-            .header("content-type", "application/json")
-            .body(body)
-            .unwrap()));
+        let response = Response::builder().header("content-type", "application/json");
+        self.reply(Ok(response.body(full("{}")).unwrap()));
     }
 }
 
@@ -146,11 +143,7 @@ impl Rig {
     /// Sends a request, which runs on a task.
     pub(crate) fn send(&self, request: Request<()>) -> Pending {
         let service = self.layer.layer(self.runs.layer(key).layer(self.handler.clone()));
-        let (sender, answer) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            _ = sender.send(service.oneshot(request).await);
-        });
-        Pending { task, answer }
+        Pending(tokio::spawn(service.oneshot(request)))
     }
 
     /// Sends a request, and lets its call wait for the reply.
@@ -173,7 +166,7 @@ impl Rig {
         let (parts, ()) = request.into_parts();
         let answer = match self.runs.answer(&key, &parts).await {
             Some(answer) => answer.map(BodyExt::boxed_unsync),
-            None => status(StatusCode::IM_A_TEAPOT),
+            None => Response::builder().status(StatusCode::IM_A_TEAPOT).body(full("")).unwrap(),
         };
         self.pass(Request::from_parts(parts, ()), answer).await
     }
@@ -192,22 +185,18 @@ fn once(answer: Response<Body>) -> ServiceFn<impl FnMut(Request<()>) -> Ready<Re
     service_fn(move |_| ready(Ok(answer.lock().unwrap().take().expect("one request"))))
 }
 
-fn status(status: StatusCode) -> Response<Body> {
-    let body = Full::default().map_err(|never| match never {}).boxed_unsync();
-    Response::builder().status(status).body(body).unwrap()
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A request that was sent, and its answer once there is one.
-pub(crate) struct Pending {
-    task: tokio::task::JoinHandle<()>,
-    answer: oneshot::Receiver<Result<Answer, BoxError>>,
-}
+pub(crate) struct Pending(JoinHandle<Result<Answer, BoxError>>);
 
 impl Pending {
     /// Lets all tasks run, and returns the answer if it is there.
     pub(crate) async fn now(&mut self) -> Option<Result<Answer, BoxError>> {
         settle().await;
-        self.answer.try_recv().ok()
+        if self.0.is_finished() { Some((&mut self.0).await.unwrap()) } else { None }
     }
 
     /// Returns the answer, which has to be there once all tasks have run.
@@ -217,7 +206,7 @@ impl Pending {
 
     /// Waits for the answer.
     pub(crate) async fn wait(self) -> Result<Answer, BoxError> {
-        self.answer.await.expect("the request's future returned")
+        self.0.await.expect("the request's future returned")
     }
 
     pub(crate) async fn client(self) -> Client {
@@ -227,13 +216,13 @@ impl Pending {
     /// Returns whether the request's future panicked.
     pub(crate) async fn panicked(self) -> bool {
         settle().await;
-        self.task.is_finished() && self.task.await.is_err_and(|error| error.is_panic())
+        self.0.is_finished() && self.0.await.is_err_and(|error| error.is_panic())
     }
 
     /// The client leaves before the head.
     pub(crate) async fn leave(self) {
-        self.task.abort();
-        _ = self.task.await;
+        self.0.abort();
+        _ = self.0.await;
         settle().await;
     }
 }
@@ -346,14 +335,14 @@ impl Client {
             settle().await;
             let messages = self.read_ready();
             if messages.is_empty() {
-                // A failing body waits for the bytes before it to leave.
-                tokio::time::advance(std::time::Duration::from_millis(30)).await;
-                settle().await;
-                let rest = self.read_ready();
-                read.extend(rest.into_iter().map(|message| message.data));
-                return read;
+                break;
             }
-            read.extend(messages.into_iter().map(|message| message.data));
+            read.extend(messages);
         }
+        // A failing body waits for the bytes before it to leave.
+        tokio::time::advance(std::time::Duration::from_millis(30)).await;
+        settle().await;
+        read.extend(self.read_ready());
+        read.into_iter().map(|message| message.data).collect()
     }
 }
