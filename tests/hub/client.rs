@@ -2,15 +2,19 @@
 
 use std::{
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
+use tokio::runtime::{Builder, Runtime};
 use tower_sse::{
     Decoder, LastEventId, Message,
     hub::{Hub, Subscription},
 };
+
+use crate::*;
 
 pub(crate) struct Client {
     subscription: Subscription,
@@ -36,7 +40,7 @@ impl Client {
             let mut bytes = Bytes::from(item?);
             let mut messages = Vec::new();
             while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
-                self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+                self.last = Some(last_id(&message.last_event_id));
                 messages.push(message);
             }
             Some(messages)
@@ -75,9 +79,22 @@ impl Client {
 
     /// Asserts that it gets exactly `expected`, and that its stream then ends.
     #[track_caller]
-    pub(crate) fn assert_ends_with(&mut self, expected: &[&str]) {
+    pub(crate) fn assert_ends_with(&mut self, expected: &[impl AsRef<str>]) {
+        self.assert_reads(expected);
+        assert!(self.ended, "the stream is open");
+    }
+
+    /// Asserts that it gets exactly `expected`, and that its stream stays open.
+    #[track_caller]
+    pub(crate) fn assert_waits_after(&mut self, expected: &[impl AsRef<str>]) {
+        self.assert_reads(expected);
+        assert!(!self.ended, "the stream has ended");
+    }
+
+    #[track_caller]
+    fn assert_reads(&mut self, expected: &[impl AsRef<str>]) {
+        let expected: Vec<_> = expected.iter().map(AsRef::as_ref).collect();
         assert_eq!(self.read(), expected);
-        assert!(self.ended);
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -101,6 +118,11 @@ pub(crate) fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
+/// The id that a client brings.
+pub(crate) fn last_id(id: &str) -> LastEventId {
+    LastEventId::try_from(id).unwrap()
+}
+
 /// The id of another hub.
 pub(crate) fn foreign() -> LastEventId {
     LastEventId::from(Hub::new().position())
@@ -110,7 +132,7 @@ pub(crate) fn foreign() -> LastEventId {
 pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
     let position = hub.position();
     let epoch = position.as_str().split_once('-').unwrap().0;
-    LastEventId::try_from(format!("{epoch}-{sequence}")).unwrap()
+    last_id(&format!("{epoch}-{sequence}"))
 }
 
 /// Publishes an event, and gives its number. A broker in memory never waits.
@@ -127,23 +149,31 @@ pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>
 }
 
 /// What a client gets that comes with this id.
-pub(crate) fn read(hub: &Hub, topics: &[&str], last: LastEventId) -> Vec<String> {
+pub(crate) fn read(hub: &Hub, topics: &[impl AsRef<str>], last: LastEventId) -> Vec<String> {
     Client::new(hub.subscribe(topics).resume(last)).read()
 }
 
 /// A client of these topics without an id.
-pub(crate) fn subscribed(hub: &Hub, topics: &[&str]) -> Client {
+pub(crate) fn subscribed(hub: &Hub, topics: &[impl AsRef<str>]) -> Client {
     Client::new(hub.subscribe(topics).resume(None))
 }
 
 /// A client of these topics that has seen the events up to this number.
-pub(crate) fn resumed(hub: &Hub, topics: &[&str], seen: u64) -> Client {
+pub(crate) fn resumed(hub: &Hub, topics: &[impl AsRef<str>], seen: u64) -> Client {
     Client::new(hub.subscribe(topics).resume(id(hub, seen)))
 }
 
 /// Has read everything, and sleeps.
-pub(crate) fn asleep(hub: &Hub, topics: &[&str], waker: &Waker) -> Client {
+pub(crate) fn asleep(hub: &Hub, topics: &[impl AsRef<str>], waker: &Waker) -> Client {
     let mut client = subscribed(hub, topics);
     assert!(client.poll_with(waker).is_pending());
     client
+}
+
+/// Waits for `future` on a thread without a runtime.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+    });
+    RUNTIME.block_on(soon(future))
 }

@@ -45,21 +45,18 @@ impl Process {
         let layer = SseLayer::new().streams(&self.streams);
         answer_to(request, &layer, tower_sse::response(stream::pending::<Event>())).into_body()
     }
-
-    /// Waits until the task has stopped that follows the topic.
-    async fn stops_following(&self) {
-        until(|| self.hub.subscriber_count(TOPIC) == 0).await;
-    }
 }
 
-async fn processes(broker: &MemoryBroker) -> [Process; 3] {
-    [Process::start(broker).await, Process::start(broker).await, Process::start(broker).await]
+async fn processes() -> (MemoryBroker, [Process; 3]) {
+    let broker = MemoryBroker::new();
+    let start = async || Process::start(&broker).await;
+    let processes = [start().await, start().await, start().await];
+    (broker, processes)
 }
 
 #[tokio::test]
 async fn a_close_ends_the_streams_of_all_processes() {
-    let broker = MemoryBroker::new();
-    let processes = processes(&broker).await;
+    let (_, processes) = processes().await;
     let mut closed = processes.each_ref().map(|process| process.open(&["user:1", "a\nb"]));
     let mut others = processes.each_ref().map(|process| process.open(&["user:2"]));
     assert_eq!(processes[0].streams.close("a\nb").await.unwrap(), 1, "in this process");
@@ -72,8 +69,7 @@ async fn a_close_ends_the_streams_of_all_processes() {
 
 #[tokio::test]
 async fn the_kept_streams_stay_in_all_processes() {
-    let broker = MemoryBroker::new();
-    let processes = processes(&broker).await;
+    let (_, processes) = processes().await;
     let kept = processes.each_ref().map(|process| process.open(&["user:1", "session:a"]));
     let closed = processes.each_ref().map(|process| process.open(&["user:1", "session:b"]));
     assert_eq!(processes[1].streams.close_except("user:1", "session:a").await.unwrap(), 1);
@@ -87,8 +83,7 @@ async fn the_kept_streams_stay_in_all_processes() {
 /// A client that has returned and was judged anew is not closed by the echo.
 #[tokio::test]
 async fn no_process_obeys_its_own_close() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (broker, [one, other, _]) = processes().await;
     let mut before = one.open(&["a"]);
     broker.pause(&one.hub);
     one.streams.close("a").await.unwrap();
@@ -105,8 +100,7 @@ async fn no_process_obeys_its_own_close() {
 
 #[tokio::test]
 async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
-    let broker = MemoryBroker::new();
-    let [one, away, _] = processes(&broker).await;
+    let (broker, [one, away, _]) = processes().await;
     let mut closed = away.open(&["a"]);
     let mut other = away.open(&["b"]);
     broker.pause(&away.hub);
@@ -146,8 +140,7 @@ async fn no_close_is_lost_in_a_hub_that_keeps_only_the_newest_events() {
 
 #[tokio::test]
 async fn a_gap_ends_all_streams_with_subjects() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (broker, [one, other, _]) = processes().await;
     let mut with = one.open(&["a"]);
     let mut without = one.open(&[]);
     broker.lose_history();
@@ -166,8 +159,7 @@ async fn a_gap_ends_all_streams_with_subjects() {
 /// A newer version may publish closes that this one does not know.
 #[tokio::test]
 async fn an_unknown_event_of_the_topic_is_a_gap() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (_, [one, other, _]) = processes().await;
     let _body = one.open(&["a"]);
     other.hub.publish(TOPIC, Event::new().event("close-later").data("…")).await.unwrap();
     until(|| one.streams.count("a") == 0).await;
@@ -175,8 +167,7 @@ async fn an_unknown_event_of_the_topic_is_a_gap() {
 
 #[tokio::test]
 async fn errors_say_whether_other_processes_have_received_the_close() {
-    let broker = MemoryBroker::new();
-    let [one, ..] = processes(&broker).await;
+    let (broker, [one, ..]) = processes().await;
     let mut body = one.open(&["a"]);
     broker.refuse(1);
     assert!(matches!(one.streams.close("a").await, Err(CloseError::Refused(_))));
@@ -186,7 +177,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
 
     let mut body = one.open(&["a"]);
     one.hub.close();
-    one.stops_following().await;
+    until(|| one.hub.subscriber_count(TOPIC) == 0).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending, "the close of the hub ends no stream");
     assert!(matches!(one.streams.close("a").await, Err(CloseError::Closed)));
     assert_eq!(poll_frame(&mut body), Polled::End);
@@ -195,8 +186,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
 /// A router is dropped while its streams drain.
 #[tokio::test]
 async fn a_process_follows_until_its_last_stream_with_a_subject_has_ended() {
-    let broker = MemoryBroker::new();
-    let [one, other, _] = processes(&broker).await;
+    let (_, [one, other, _]) = processes().await;
     let mut body = one.open(&["a"]);
     let Process { hub, streams } = one;
     drop(streams);

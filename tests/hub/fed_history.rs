@@ -11,8 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn hub_that_connects_later_has_the_history() {
-    let broker = MemoryBroker::new();
-    let early = connect(&broker);
+    let (broker, [early]) = connected();
     publish_all(&early, ["a1", "b2", "a3"]);
     let late = connect(&broker);
     assert_eq!(late.position(), early.position());
@@ -64,8 +63,7 @@ async fn delayed_events_above_the_maximum_age_are_evicted_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn events_above_the_maximum_age_are_not_loaded_and_reported_as_lost() {
-    let broker = MemoryBroker::new();
-    let early = connect(&broker);
+    let (broker, [early]) = connected();
     publish_all(&early, ["a1", "b2"]);
     advance(2 * MINUTE).await;
     publish_all(&early, ["a3", "b4"]);

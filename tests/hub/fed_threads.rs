@@ -1,23 +1,19 @@
 //! Threads that publish through two hubs of a broker, while it loses its history now and then.
 
-use std::{thread, time::Duration};
+use std::thread;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::{runtime, time::timeout};
-use tower_sse::{Decoder, LastEventId, hub::Hub, testing::MemoryBroker};
+use tower_sse::{Decoder, hub::Hub};
 
 use crate::*;
 
 const EVENTS: usize = 3_000;
 const LOSSES: usize = 30;
-/// Longer than anything takes, so that a lost wake fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Receives everything up to the event `end`, in turn from each hub. Returns the sequence numbers,
 /// and whether each is that of a gap.
 fn receive(hubs: &[Hub], end: &str) -> Vec<(u64, bool)> {
-    let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut received = Vec::new();
     let mut last = id(&hubs[0], 0);
     for connection in 0.. {
@@ -25,12 +21,11 @@ fn receive(hubs: &[Hub], end: &str) -> Vec<(u64, bool)> {
         let mut subscription = hub.subscribe_to("a").resume(last.clone());
         // A few items from each.
         for _ in 0..1 + connection % 4 {
-            let item = runtime.block_on(async { timeout(PATIENCE, subscription.next()).await });
-            let item = item.expect("it is woken").unwrap();
+            let item = wait(subscription.next()).unwrap();
             let (mut bytes, mut decoder) = (Bytes::from(item), Decoder::new());
             while let Some(message) = decoder.decode(&mut bytes).unwrap() {
                 received.push((sequence(&message.last_event_id), message.event == "gap"));
-                last = LastEventId::try_from(&*message.last_event_id).unwrap();
+                last = last_id(&message.last_event_id);
                 if message.data == *end {
                     return received;
                 }
@@ -42,8 +37,7 @@ fn receive(hubs: &[Hub], end: &str) -> Vec<(u64, bool)> {
 
 #[test]
 fn client_that_moves_between_hubs_receives_each_event_or_a_gap_during_losses() {
-    let broker = MemoryBroker::new();
-    let hubs = [connect(&broker), connect(&broker)];
+    let (broker, hubs) = connected::<2>();
     let (received, published) = thread::scope(|scope| {
         let readers = [(); 2].map(|()| scope.spawn(|| receive(&hubs, "end")));
         let publishers = hubs.each_ref().map(|hub| {

@@ -33,10 +33,10 @@ mod support;
 
 use {
     client::{
-        Client, asleep, describe, foreign, id, publish, publish_all, read, resumed, sequence,
-        subscribed,
+        Client, asleep, describe, foreign, id, last_id, publish, publish_all, read, resumed,
+        sequence, subscribed, wait,
     },
-    fed::{connect, connect_with},
+    fed::{connect, connect_with, connected},
     ids::{hub, malformed},
     loss::gaps,
     naive::{AMPLE_MEMORY, Limits, Naive, Published, Received, TOPICS},
@@ -44,7 +44,7 @@ use {
     starts::hub_with_eviction_between,
     support::{
         EventReader, PATIENCE, Polled, Requester, Wakes, answer_to, case, poll_frame, serve_axum,
-        until,
+        soon, until,
     },
     visitor::Visitor,
     world::World,

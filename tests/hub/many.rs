@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_sse::{
-    LastEventId,
+    Message,
     hub::{GapPolicy, Hub},
 };
 
@@ -22,32 +22,33 @@ fn names() -> Vec<String> {
 struct Task {
     client: Client,
     count: Arc<Wakes>,
-    woken: usize,
+    waker: Waker,
     /// How often it let other tasks run with something left to do.
     yielded: usize,
 }
 
 impl Task {
     fn new(client: Client) -> Self {
-        Self { client, count: Arc::default(), woken: 0, yielded: 0 }
+        let (count, waker) = Wakes::new();
+        Self { client, count, waker, yielded: 0 }
     }
 
-    fn is_woken(&mut self) -> bool {
-        let woken = self.count.get();
-        std::mem::replace(&mut self.woken, woken) != woken
+    fn is_woken(&self) -> bool {
+        self.count.take() > 0
+    }
+
+    fn poll(&mut self) -> Poll<Option<Vec<Message>>> {
+        self.client.poll_with(&self.waker)
     }
 
     /// The data and ids of what it gets in one poll after the other, until it sleeps or has ended.
     fn read(&mut self) -> Vec<Vec<(String, String)>> {
-        let waker = Waker::from(Arc::clone(&self.count));
+        let describe = |message: Message| (message.data, message.last_event_id.to_string());
         let mut items = Vec::new();
         loop {
-            match self.client.poll_with(&waker) {
+            match self.poll() {
                 Poll::Ready(Some(messages)) => {
-                    let describe = |message: &tower_sse::Message| {
-                        (message.data.to_string(), message.last_event_id.to_string())
-                    };
-                    items.push(messages.iter().map(describe).collect());
+                    items.push(messages.into_iter().map(describe).collect());
                 }
                 Poll::Pending if self.is_woken() => self.yielded += 1,
                 Poll::Ready(None) | Poll::Pending => return items,
@@ -58,9 +59,7 @@ impl Task {
 
 #[test]
 fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id() {
-    let foreign = LastEventId::from(Hub::new().position());
-    let garbage = LastEventId::try_from("?").unwrap();
-    for (last, unknown) in [(foreign, "1-0"), (garbage, "0-0")] {
+    for (last, unknown) in [(foreign(), "1-0"), (last_id("?"), "0-0")] {
         for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore] {
             let hub = Hub::new();
             let names = names();
@@ -81,8 +80,7 @@ fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id()
                 "a client that leaves receives all again"
             );
             assert_eq!(end[0].1, id(&hub, 0).as_str());
-            let last = LastEventId::try_from(&*end[0].1).unwrap();
-            assert!(Task::new(Client::new(begin(last))).read().is_empty());
+            assert!(Task::new(Client::new(begin(last_id(&end[0].1)))).read().is_empty());
         }
     }
 }
@@ -104,8 +102,7 @@ fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     // And once more, with what is published while it looks.
     publish_all();
     let mut polled = 0;
-    let waker = Waker::from(Arc::clone(&task.count));
-    while !task.client.poll_with(&waker).is_ready() {
+    while !task.poll().is_ready() {
         publish(&hub, &names[polled], "meanwhile");
         polled += 1;
     }
@@ -126,9 +123,8 @@ fn event_published_while_a_subscription_starts_to_wait_is_received() {
     let names = names();
     for before in 0..12 {
         let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
-        let waker = Waker::from(Arc::clone(&task.count));
         for _ in 0..before {
-            assert!(task.client.poll_with(&waker).is_pending());
+            assert!(task.poll().is_pending());
         }
         publish(&hub, "topic 0", "x");
         assert_eq!(task.read().concat().len(), 1, "after {before} polls");
@@ -146,8 +142,8 @@ fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {
     let mut polls = 0;
     let count = loop {
         polls += 1;
-        let count = Arc::new(Wakes::default());
-        assert!(client.poll_with(&Waker::from(Arc::clone(&count))).is_pending());
+        let (count, waker) = Wakes::new();
+        assert!(client.poll_with(&waker).is_pending());
         if count.get() == 0 {
             break count;
         }

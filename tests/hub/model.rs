@@ -44,15 +44,13 @@ enum Step {
     Close {
         process: Index,
     },
-    /// What a broker or an operator does.
-    Outside(Outside),
-}
-
-#[derive(Clone, Debug)]
-enum Outside {
     LoseHistory,
-    PauseOrResume { process: Index },
-    Restart { process: Index },
+    PauseOrResume {
+        process: Index,
+    },
+    Restart {
+        process: Index,
+    },
 }
 
 /// A last event id.
@@ -78,11 +76,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_u64..5).prop_map(With::Unassigned),
     ];
     let process = any::<Index>;
-    let outside = prop_oneof![
-        4 => Just(Outside::LoseHistory),
-        4 => process().prop_map(|process| Outside::PauseOrResume { process }),
-        1 => process().prop_map(|process| Outside::Restart { process }),
-    ];
     prop_oneof![
         90 => (process(), 0..TOPICS.len(), len)
             .prop_map(|(process, topic, len)| Step::Publish { process, topic, len }),
@@ -96,7 +89,9 @@ fn step() -> impl Strategy<Value = Step> {
         20 => (client, process()).prop_map(|(client, process)| Step::Reconnect { client, process }),
         10 => (1_u64..20).prop_map(|milliseconds| Step::Wait { milliseconds }),
         1 => process().prop_map(|process| Step::Close { process }),
-        20 => outside.prop_map(Step::Outside),
+        9 => Just(Step::LoseHistory),
+        9 => process().prop_map(|process| Step::PauseOrResume { process }),
+        2 => process().prop_map(|process| Step::Restart { process }),
     ]
 }
 
@@ -177,7 +172,17 @@ async fn run(mut world: World, steps: Vec<Step>) {
                 world.wait(milliseconds);
             }
             Step::Close { process } => world.close(process.index(processes)),
-            Step::Outside(outside) => outside.happen(&mut world, &mut clients),
+            Step::LoseHistory => world.lose_history(),
+            Step::PauseOrResume { process } => world.pause_or_resume(process.index(processes)),
+            // A hub without a broker would not be the same after a restart.
+            Step::Restart { .. } if processes == 1 => {}
+            Step::Restart { process } => {
+                let process = process.index(processes);
+                for client in clients.iter_mut().filter(|client| client.process == process) {
+                    client.disconnect(&mut world);
+                }
+                world.restart(process);
+            }
         }
         world.check();
     }
@@ -188,28 +193,9 @@ impl With {
         match self {
             Self::Nothing => None,
             Self::Ours(index) => Some(world.id(index.index(world.newest as usize + 1) as u64)),
-            Self::Foreign => Some(LastEventId::try_from("zz-1").unwrap()),
-            Self::Malformed(id) => Some(LastEventId::try_from(id).unwrap()),
+            Self::Foreign => Some(last_id("zz-1")),
+            Self::Malformed(id) => Some(last_id(id)),
             Self::Unassigned(by) => Some(world.id(world.newest + by)),
-        }
-    }
-}
-
-impl Outside {
-    fn happen(self, world: &mut World, clients: &mut [Client]) {
-        let processes = world.processes.len();
-        match self {
-            Self::LoseHistory => world.lose_history(),
-            Self::PauseOrResume { process } => world.pause_or_resume(process.index(processes)),
-            // A hub without a broker would not be the same after a restart.
-            Self::Restart { .. } if processes == 1 => {}
-            Self::Restart { process } => {
-                let process = process.index(processes);
-                for client in clients.iter_mut().filter(|client| client.process == process) {
-                    client.disconnect(world);
-                }
-                world.restart(process);
-            }
         }
     }
 }

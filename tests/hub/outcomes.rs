@@ -13,8 +13,7 @@ use crate::*;
 
 #[test]
 fn refused_event_is_published_nowhere() {
-    let broker = MemoryBroker::new();
-    let [one, other] = [connect(&broker), connect(&broker)];
+    let (broker, [one, other]) = connected();
     broker.refuse(2);
     for hub in [&one, &other] {
         let refused = hub.publish("a", "refused").now_or_never().unwrap().unwrap_err();
@@ -28,8 +27,7 @@ fn refused_event_is_published_nowhere() {
 
 #[test]
 fn event_without_an_acknowledgement_may_be_published() {
-    let broker = MemoryBroker::new();
-    let [one, other] = [connect(&broker), connect(&broker)];
+    let (broker, [one, other]) = connected();
     broker.lose_acknowledgements(1);
     let unknown = one.publish("a", "a1").now_or_never().unwrap().unwrap_err();
     assert!(matches!(unknown, PublishError::Unknown(_)));
@@ -52,8 +50,7 @@ fn publish_now_publishes_nothing_through_a_broker() {
 
 #[test]
 fn events_that_cannot_be_published_do_not_reach_the_broker() {
-    let broker = MemoryBroker::new();
-    let hub = connect(&broker);
+    let (broker, [hub]) = connected();
     let refused = |event: Event| hub.publish("a", event).now_or_never().unwrap().unwrap_err();
     assert!(matches!(refused(Event::new().comment("no data")), PublishError::NoData));
     assert!(matches!(refused(Event::from("x").id(1)), PublishError::HasId));
@@ -62,8 +59,7 @@ fn events_that_cannot_be_published_do_not_reach_the_broker() {
 
 #[test]
 fn receipt_counts_the_subscriptions_of_its_own_process() {
-    let broker = MemoryBroker::new();
-    let [one, other] = [connect(&broker), connect(&broker)];
+    let (_, [one, other]) = connected();
     let _clients = [0; 3].map(|_| asleep(&other, &["a", "b"], Waker::noop()));
     let count = |hub: &Hub| hub.publish("a", "x").now_or_never().unwrap().unwrap().subscribers();
     assert_eq!((count(&one), count(&other)), (0, 3));

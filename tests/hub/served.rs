@@ -1,14 +1,13 @@
 //! The hub through the layer and a real socket.
 
-use std::{convert::Infallible, future::ready, net::SocketAddr};
+use std::{future::ready, net::SocketAddr};
 
 use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::get};
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderValue, Request, StatusCode};
+use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{Encoded, Event, LastEventId, Message, SseLayer, hub::Hub, response};
+use tower_sse::{Encoded, Event, LastEventId, Message, SseLayer, hub::Hub};
 
 use crate::{support::client, *};
 
@@ -155,12 +154,9 @@ async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
 
     let other_client = get("/a", last.as_str(), false).await;
     assert_eq!(other_client.status(), 200);
-    let mut reader = EventReader::new(other_client);
-    assert!(reader.next().await.is_none());
+    assert!(EventReader::new(other_client).next().await.is_none());
 
-    let position = LastEventId::from(hub.position());
-    let epoch = position.as_str().split_once('-').unwrap().0.to_owned();
-    let missing = get("/a", &format!("{epoch}-2"), true).await;
+    let missing = get("/a", id(&hub, 2).as_str(), true).await;
     assert_eq!(missing.status(), 200);
     let mut reader = EventReader::new(missing);
     assert_eq!(read(&mut reader, 1).await.0, ["a3@3"]);
@@ -171,16 +167,9 @@ async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
 }
 
 /// Returns the status for an `EventSource`.
-async fn status_of<S>(stream: impl Fn() -> S) -> StatusCode
-where
-    S: Stream<Item = Encoded>,
-{
-    let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(response(stream()))));
-    let mut request = Request::new(());
-    for (name, value) in EVENT_SOURCE {
-        request.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    SseLayer::new().layer(service).oneshot(request).await.unwrap().status()
+fn status_of(stream: impl Stream<Item = Encoded>) -> StatusCode {
+    let request = Requester::EventSource.request("/");
+    answer_to(request, &SseLayer::new(), tower_sse::response(stream)).status()
 }
 
 #[tokio::test]
@@ -189,17 +178,15 @@ async fn only_an_ended_subscription_is_answered_with_204() {
     hub.end_now("a", Event::from("a1")).unwrap();
     let ended = || hub.subscribe(["a"]).resume(LastEventId::from(hub.position()));
     let event = || Encoded::from(Event::from("x"));
-    assert_eq!(status_of(ended).await, 204);
-    assert_eq!(status_of(|| ended().map(|event| event).filter(|_| ready(true))).await, 204);
-    assert_eq!(status_of(|| ended().chain(stream::empty())).await, 204);
-    assert_eq!(status_of(stream::empty).await, 200, "a handler that is polled");
-    assert_eq!(status_of(|| stream::iter([event()]).chain(ended())).await, 200);
-    assert_eq!(status_of(|| ended().chain(stream::iter([event()]))).await, 200);
-    let greeting = || hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
-    assert_eq!(status_of(greeting).await, 200);
-    let no_topics = || hub.subscribe([""; 0]).resume(None);
-    assert_eq!(status_of(no_topics).await, 200);
+    assert_eq!(status_of(ended()), 204);
+    assert_eq!(status_of(ended().map(|event| event).filter(|_| ready(true))), 204);
+    assert_eq!(status_of(ended().chain(stream::empty())), 204);
+    assert_eq!(status_of(stream::empty()), 200, "a handler that is polled");
+    assert_eq!(status_of(stream::iter([event()]).chain(ended())), 200);
+    assert_eq!(status_of(ended().chain(stream::iter([event()]))), 200);
+    let greeting = hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
+    assert_eq!(status_of(greeting), 200);
+    assert_eq!(status_of(hub.subscribe([""; 0]).resume(None)), 200, "no topics");
     hub.close();
-    let open = || hub.subscribe(["b"]).resume(None);
-    assert_eq!(status_of(open).await, 200, "a closed hub is no end");
+    assert_eq!(status_of(hub.subscribe(["b"]).resume(None)), 200, "a closed hub is no end");
 }

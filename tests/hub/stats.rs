@@ -1,12 +1,9 @@
 //! The figures of a hub, against independent counts.
 
-use std::time::Duration;
+use std::{task::Waker, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::{
-    LastEventId,
-    hub::{GapPolicy, Hub},
-};
+use tower_sse::hub::{GapPolicy, Hub};
 
 use crate::*;
 
@@ -90,7 +87,7 @@ fn gaps_count_once_for_each_that_is_sent() {
     assert_eq!(hub.stats().gaps(), 0, "not sent yet");
     assert_eq!(client.read(), ["gap a@1", "a2@2", "gap b@3", "b4@4"]);
     assert_eq!(hub.stats().gaps(), 2);
-    for last in ["?", "zz-1"].map(|id| LastEventId::try_from(id).unwrap()) {
+    for last in ["?", "zz-1"].map(last_id) {
         let before = hub.stats().gaps();
         let mut ignores =
             Client::new(subscribe().gap_policy(GapPolicy::Ignore).resume(last.clone()));
@@ -102,60 +99,45 @@ fn gaps_count_once_for_each_that_is_sent() {
     }
 }
 
-mod fed {
-    use std::time::Duration;
-
-    use tokio::time::advance;
-    use tower_sse::testing::MemoryBroker;
-
-    use super::{MINUTE, memory};
-    use crate::{
-        client::{Client, asleep, publish, publish_all},
-        fed::connect,
-    };
-
-    #[test]
-    fn figures_are_those_of_the_process() {
-        let broker = MemoryBroker::new();
-        let [one, other] = [connect(&broker), connect(&broker)];
-        let mut client = asleep(&other, &["a", "b"], std::task::Waker::noop());
-        publish_all(&one, ["a1", "b2"]);
-        broker.lose_history();
-        assert_eq!(client.read().len(), 4);
-        let (one, other) = (one.stats(), other.stats());
-        let kept = memory(&connect(&broker), &[("a", &["a1"]), ("b", &["b2"])]);
-        for stats in [&one, &other] {
-            assert_eq!((stats.memory(), stats.events(), stats.topics()), (kept, 2, 2));
-        }
-        assert_eq!((one.subscribers(), one.gaps()), (0, 0));
-        assert_eq!((other.subscribers(), other.gaps()), (2, 2));
+#[test]
+fn figures_are_those_of_the_process() {
+    let (broker, [one, other]) = connected();
+    let mut client = asleep(&other, &["a", "b"], Waker::noop());
+    publish_all(&one, ["a1", "b2"]);
+    broker.lose_history();
+    assert_eq!(client.read().len(), 4);
+    let (one, other) = (one.stats(), other.stats());
+    let kept = memory(&connect(&broker), &[("a", &["a1"]), ("b", &["b2"])]);
+    for stats in [&one, &other] {
+        assert_eq!((stats.memory(), stats.events(), stats.topics()), (kept, 2, 2));
     }
+    assert_eq!((one.subscribers(), one.gaps()), (0, 0));
+    assert_eq!((other.subscribers(), other.gaps()), (2, 2));
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn lag_is_the_age_of_the_newest_event_when_it_was_received() {
-        let broker = MemoryBroker::new();
-        let [prompt, late] = [connect(&broker), connect(&broker)];
-        let lags = || [prompt.stats().lag(), late.stats().lag()];
-        assert_eq!(lags(), [Some(Duration::ZERO); 2]);
-        broker.pause(&late);
-        publish(&prompt, "a", "a1");
-        advance(MINUTE).await;
-        publish(&prompt, "a", "a2");
-        advance(Duration::from_micros(1_234_567)).await;
-        broker.resume(&late);
-        assert_eq!(lags(), [Some(Duration::ZERO), Some(Duration::from_micros(1_234_567))]);
-        publish(&prompt, "a", "a3");
-        assert_eq!(lags(), [Some(Duration::ZERO); 2]);
-    }
+#[tokio::test(start_paused = true)]
+async fn lag_is_the_age_of_the_newest_event_when_it_was_received() {
+    let (broker, [prompt, late]) = connected();
+    let lags = || [prompt.stats().lag(), late.stats().lag()];
+    assert_eq!(lags(), [Some(Duration::ZERO); 2]);
+    broker.pause(&late);
+    publish(&prompt, "a", "a1");
+    advance(MINUTE).await;
+    publish(&prompt, "a", "a2");
+    advance(Duration::from_micros(1_234_567)).await;
+    broker.resume(&late);
+    assert_eq!(lags(), [Some(Duration::ZERO), Some(Duration::from_micros(1_234_567))]);
+    publish(&prompt, "a", "a3");
+    assert_eq!(lags(), [Some(Duration::ZERO); 2]);
+}
 
-    /// Otherwise a hub that starts in a quiet hour would seem to be behind.
-    #[tokio::test(start_paused = true)]
-    async fn history_is_no_lag() {
-        let broker = MemoryBroker::new();
-        publish(&connect(&broker), "a", "a1");
-        advance(MINUTE).await;
-        let hub = connect(&broker);
-        assert_eq!(Client::new(hub.subscribe(["a"]).recent(1).resume(None)).read(), ["a1@1"]);
-        assert_eq!(hub.stats().lag(), Some(Duration::ZERO));
-    }
+/// Otherwise a hub that starts in a quiet hour would seem to be behind.
+#[tokio::test(start_paused = true)]
+async fn history_is_no_lag() {
+    let (broker, [early]) = connected();
+    publish(&early, "a", "a1");
+    advance(MINUTE).await;
+    let hub = connect(&broker);
+    assert_eq!(Client::new(hub.subscribe(["a"]).recent(1).resume(None)).read(), ["a1@1"]);
+    assert_eq!(hub.stats().lag(), Some(Duration::ZERO));
 }

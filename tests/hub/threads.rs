@@ -2,15 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    pin::{Pin, pin},
-    sync::{Arc, Barrier},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    sync::Barrier,
+    thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::StreamExt;
 use tower_sse::{
     Decoder, Event, LastEventId,
     hub::{Hub, PublishError, Subscription},
@@ -19,28 +17,6 @@ use tower_sse::{
 use crate::*;
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Sleeps until the subscription has something.
-fn next(subscription: &mut Subscription) -> Option<Bytes> {
-    let mut subscription = pin!(subscription);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let begun = Instant::now();
-    loop {
-        match Pin::new(&mut subscription).poll_next(&mut Context::from_waker(&waker)) {
-            Poll::Ready(item) => return item.map(Bytes::from),
-            Poll::Pending => thread::park_timeout(PATIENCE),
-        }
-        assert!(begun.elapsed() < PATIENCE, "it is not woken");
-    }
-}
 
 /// What a client has seen, of one connection or several.
 #[derive(Debug, Default)]
@@ -61,14 +37,15 @@ impl History {
     fn read(&mut self, mut subscription: Subscription, items: usize) -> bool {
         let mut decoder = Decoder::new();
         for _ in 0..items {
-            let Some(mut bytes) = next(&mut subscription) else { return false };
+            let Some(item) = wait(subscription.next()) else { return false };
+            let mut bytes = Bytes::from(item);
             while let Some(message) = decoder.decode(&mut bytes).unwrap() {
                 self.items.push(Seen {
                     topic: message.data,
                     sequence: sequence(&message.last_event_id),
                     is_gap: message.event == "gap",
                 });
-                self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+                self.last = Some(last_id(&message.last_event_id));
             }
         }
         true

@@ -105,7 +105,7 @@ impl Visitor {
 
     fn check(&mut self, message: &Message, naive: &Naive) {
         if message.event == "greeting" {
-            self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+            self.last = Some(last_id(&message.last_event_id));
             assert_eq!(self.greeting_due.take(), Some(sequence(&message.last_event_id)));
             assert!(!self.gap_due.contains(&true), "after all gaps");
             return;
@@ -121,7 +121,7 @@ impl Visitor {
         }
         assert_eq!(self.loss_gaps, 0, "the gaps of a loss are together");
         let gap_due = std::mem::take(&mut self.gap_due[index]);
-        self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+        self.last = Some(last_id(&message.last_event_id));
         if let Some(at) = self.gaps_at
             && gap_due
         {
@@ -196,7 +196,7 @@ impl Visitor {
         let due = self.due_loss(naive).expect("a loss");
         assert!(!self.is_unread(0..due, naive), "an event or a gap is before");
         assert_eq!(message.data, TOPICS[self.topics[self.loss_gaps]], "each topic once");
-        self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+        self.last = Some(last_id(&message.last_event_id));
         self.loss_gaps += 1;
         let is_last = self.loss_gaps == self.topics.len();
         if !is_last && self.is_foreign {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::{Event, LastEventId, hub::Hub};
+use tower_sse::{Event, hub::Hub};
 
 use crate::*;
 
@@ -125,7 +125,7 @@ async fn flush_window_collects_a_burst_into_one_wakeup() {
 #[tokio::test(start_paused = true)]
 async fn flush_window_opens_after_the_first_gaps_and_the_greeting() {
     const WINDOW: Duration = Duration::from_millis(20);
-    let malformed = || Some(LastEventId::try_from("?").unwrap());
+    let malformed = || Some(last_id("?"));
     let hello = || Event::new().event("hello").data("hello");
     for (greeting, last, first) in [
         (None, malformed(), &["gap a@0", "gap b@0"][..]),

@@ -40,8 +40,8 @@ async fn handle(
             Ok(event_stream(body.boxed_unsync()))
         }
         "/json" => {
-            let body = Full::from(question).map_err(|never| match never {}).boxed_unsync();
-            Ok(Response::builder().header("content-type", "application/json").body(body)?)
+            let response = Response::builder().header("content-type", "application/json");
+            Ok(response.body(full(question))?)
         }
         "/error" => Err("the handler failed".into()),
         _ => panic!("the handler panicked"),

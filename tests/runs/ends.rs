@@ -1,7 +1,7 @@
 //! Each run is reported once, on every exit path.
 
 use std::{
-    sync::{Arc, Barrier, Mutex},
+    sync::{Arc, Barrier, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use tower_sse::{
     Event,
-    runs::{Outcome, RunEnd, Runs, RunsBuilder},
+    runs::{Outcome, RunEnd, RunKey, Runs, RunsBuilder, StartError},
 };
 
 use crate::*;
@@ -19,8 +19,16 @@ struct Ends(Arc<Mutex<Vec<RunEnd>>>);
 
 impl Ends {
     fn builder(&self) -> RunsBuilder {
+        self.observe(Runs::builder())
+    }
+
+    fn observe(&self, builder: RunsBuilder) -> RunsBuilder {
         let ends = self.0.clone();
-        Runs::builder().on_end(move |end| ends.lock().unwrap().push(end.clone()))
+        builder.on_end(move |end| ends.lock().unwrap().push(end.clone()))
+    }
+
+    fn first(&self) -> RunEnd {
+        self.0.lock().unwrap()[0].clone()
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -29,7 +37,7 @@ impl Ends {
 }
 
 /// A rig with a run of one event.
-async fn running(ends: &Ends) -> (Rig, crate::support::Feed, Client) {
+async fn running(ends: &Ends) -> (Rig, Feed, Client) {
     let rig = Rig::new(ends.builder().build());
     let (feed, mut client) = rig.stream(post()).await;
     feed.data("data: a\n\n");
@@ -45,7 +53,7 @@ async fn report_has_the_figures_of_the_run() {
     feed.data("data: b\n\n");
     feed.end();
     settle().await;
-    let end = ends.0.lock().unwrap()[0].clone();
+    let end = ends.first();
     assert_eq!((end.key(), end.outcome(), end.events()), (&turn(), Outcome::Completed, 2));
     assert_eq!(end.bytes(), 2 * client.bytes.len() as u64);
     assert_eq!(end.age().as_secs(), 3);
@@ -118,7 +126,7 @@ async fn events_before_a_panic_in_the_same_turn_are_recorded() {
         };
         assert_eq!(client.read().await, ["0", "1", "2", "3"]);
         assert_eq!(client.end, Some(End::Failed));
-        let end = ends.0.lock().unwrap()[0].clone();
+        let end = ends.first();
         assert_eq!((end.outcome(), end.events()), (Outcome::Failed, 4));
     }
 }
@@ -128,7 +136,7 @@ async fn events_before_a_panic_in_the_same_turn_are_recorded() {
 async fn cancelled_task_of_a_source_fails_the_run() {
     let ends = Ends::default();
     let (_, feed, mut client) = running(&ends).await;
-    feed.fail(crate::support::cancelled_task().await);
+    feed.fail(cancelled_task().await);
     client.read().await;
     assert_eq!(client.end, Some(End::Failed));
     assert_eq!(ends.outcomes(), [Outcome::Failed]);
@@ -137,10 +145,8 @@ async fn cancelled_task_of_a_source_fails_the_run() {
 #[tokio::test(start_paused = true)]
 async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
     let ends = Ends::default();
-    for (n, outcome) in
+    for outcome in
         [None, Some(Outcome::Failed), Some(Outcome::Cancelled), Some(Outcome::Interrupted)]
-            .into_iter()
-            .enumerate()
     {
         for requester in [Requester::Post, Requester::EventSource] {
             let rig = Rig::new(ends.builder().build());
@@ -175,9 +181,9 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
             }
             assert!(rig.handler.is_dropped());
         }
-        let reported =
-            ends.0.lock().unwrap().drain(..).map(|end| end.outcome()).collect::<Vec<_>>();
-        assert_eq!(reported, vec![outcome; 2].into_iter().flatten().collect::<Vec<_>>(), "{n}");
+        let expected: Vec<_> = [outcome; 2].into_iter().flatten().collect();
+        assert_eq!(ends.outcomes(), expected, "{outcome:?}");
+        ends.0.lock().unwrap().clear();
     }
 }
 
@@ -185,9 +191,9 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
 fn runtime_that_ends_interrupts_its_runs() {
     let ends = Ends::default();
     let runs = ends.builder().build();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
     let rig = Rig::new(runs.clone());
-    runtime.block_on(async {
+    first.block_on(async {
         _ = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
         let mut other = post();
         *other.uri_mut() = "/other".parse().unwrap();
@@ -195,13 +201,11 @@ fn runtime_that_ends_interrupts_its_runs() {
         assert_eq!(rig.handler.calls(), 1);
         drop(call);
     });
-    drop(runtime);
+    drop(first);
     assert_eq!(ends.outcomes(), [Outcome::Interrupted; 2]);
     assert_eq!(runs.stats().running(), 0);
     // Another runtime finds them, and forgets them at their time.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.unwrap().block_on(async {
+    runtime().block_on(async {
         assert!(runs.get(&turn()).await.is_some());
         tokio::time::sleep(Duration::from_secs(301)).await;
         assert_eq!(runs.stats().kept(), 0);
@@ -211,13 +215,7 @@ fn runtime_that_ends_interrupts_its_runs() {
 #[tokio::test(start_paused = true)]
 async fn panic_of_a_callback_does_not_keep_others_from_the_report() {
     let ends = Ends::default();
-    let runs = {
-        let ends = ends.0.clone();
-        Runs::builder()
-            .on_end(|_| panic!("a callback panicked"))
-            .on_end(move |end| ends.lock().unwrap().push(end.clone()))
-            .build()
-    };
+    let runs = ends.observe(Runs::builder().on_end(|_| panic!("a callback panicked"))).build();
     let run = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     assert_eq!(run.ended().await, Some(Outcome::Completed));
     assert_eq!(ends.outcomes(), [Outcome::Completed]);
@@ -226,19 +224,14 @@ async fn panic_of_a_callback_does_not_keep_others_from_the_report() {
 /// No lock is held while a callback runs.
 #[tokio::test(start_paused = true)]
 async fn callback_can_use_the_runs() {
-    let runs: Arc<Mutex<Option<Runs>>> = Arc::default();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (inner, counts) = (Arc::clone(&runs), Arc::clone(&seen));
-    let built = Runs::builder().on_end(move |_| {
-        let runs = inner.lock().unwrap().clone().unwrap();
-        counts.lock().unwrap().push(runs.stats().running());
-    });
-    let built = built.build();
-    *runs.lock().unwrap() = Some(built.clone());
-    let run = built.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
+    static RUNS: OnceLock<Runs> = OnceLock::new();
+    let (seen, running) = std::sync::mpsc::channel();
+    let builder =
+        Runs::builder().on_end(move |_| seen.send(RUNS.get().unwrap().stats().running()).unwrap());
+    let runs = RUNS.get_or_init(|| builder.build());
+    let run = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     run.ended().await;
-    assert_eq!(*seen.lock().unwrap(), [0]);
-    *runs.lock().unwrap() = None;
+    assert_eq!(running.try_iter().collect::<Vec<_>>(), [0]);
 }
 
 /// Begins to drain the runs, for 10 seconds.
@@ -253,14 +246,14 @@ async fn drain(rig: &Rig) -> tokio::task::JoinHandle<()> {
 async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     let ends = Ends::default();
     let (rig, feed, mut client) = running(&ends).await;
-    let other = tower_sse::runs::RunKey::new("ann", "/other").unwrap();
+    let other = RunKey::new("ann", "/other").unwrap();
     let endless = rig.runs.start(&other, None, stream::pending::<Event>).await.unwrap();
     let begun = tokio::time::Instant::now();
     let drain = drain(&rig).await;
     assert!(rig.runs.start(&other, None, stream::pending::<Event>).await.is_ok(), "it is there");
-    let third = tower_sse::runs::RunKey::new("ann", "/third").unwrap();
+    let third = RunKey::new("ann", "/third").unwrap();
     let error = rig.runs.start(&third, None, stream::pending::<Event>).await.unwrap_err();
-    assert_eq!(error, tower_sse::runs::StartError::Draining);
+    assert_eq!(error, StartError::Draining);
     assert!(rig.runs.replace(&other, None, stream::pending::<Event>).await.is_err());
     assert_eq!(endless.outcome().await, None, "it goes on");
     feed.data("data: b\n\n");
@@ -297,11 +290,7 @@ async fn drain_returns_when_the_last_run_has_been_reported() {
         reporting.wait();
         reporting.wait();
     };
-    let reported = ends.0.clone();
-    let runs = Runs::builder()
-        .on_end(wait_twice)
-        .on_end(move |end| reported.lock().unwrap().push(end.clone()))
-        .build();
+    let runs = ends.observe(Runs::builder().on_end(wait_twice)).build();
     _ = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     barrier.wait();
     let mut drain = Box::pin(runs.drain(PATIENCE));

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, stream};
-use tokio::{
-    runtime::{Builder, Handle},
-    time::advance,
-};
+use tokio::{runtime::Handle, time::advance};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
     Event,
@@ -79,8 +76,7 @@ async fn client_that_waits_for_the_call_gets_an_answer_that_is_forgotten_meanwhi
 fn runs_are_forgotten_after_the_runtime_of_the_first_has_ended() {
     let runs = Runs::new();
     for n in 0..2 {
-        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.unwrap().block_on(async {
+        runtime().block_on(async {
             complete(&runs, n).await;
             assert_eq!(runs.stats().kept(), n + 1);
             if n == 1 {

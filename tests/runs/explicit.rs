@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -9,21 +10,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, future::join_all, stream};
+use futures_util::{FutureExt, Stream, StreamExt, future::join_all, stream};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tower_sse::{
     Event, LastEventId, SseLayer,
     runs::{Outcome, Run, RunKey, Runs, StartError},
 };
 
 use crate::*;
-
-/// A source that a test feeds.
-fn source() -> (mpsc::UnboundedSender<Event>, UnboundedReceiverStream<Event>) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (sender, UnboundedReceiverStream::new(receiver))
-}
 
 fn endless() -> impl Stream<Item = Event> + Send + 'static {
     stream::pending()
@@ -46,8 +41,8 @@ async fn start_returns_the_run_that_is_there() {
     let runs = Runs::new();
     let (events, stream) = source();
     let run = runs.start(&turn(), None, || stream).await.unwrap();
-    let same = runs.start(&turn(), None, || -> stream::Pending<Event> { panic!("called") }).await;
-    let same = same.unwrap();
+    let uncalled = || -> stream::Pending<Event> { panic!("called") };
+    let same = runs.start(&turn(), None, uncalled).await.unwrap();
     events.send(Event::from("a")).unwrap();
     drop(events);
     assert_eq!(run.ended().await, Some(Outcome::Completed));
@@ -55,8 +50,8 @@ async fn start_returns_the_run_that_is_there() {
         assert_eq!(read(run, None).await, (vec!["a".into()], None));
     }
     // A completed run is not made again.
-    let same = runs.start(&turn(), None, || -> stream::Pending<Event> { panic!("called") }).await;
-    assert_eq!(same.unwrap().outcome().await, Some(Outcome::Completed));
+    let same = runs.start(&turn(), None, uncalled).await.unwrap();
+    assert_eq!(same.outcome().await, Some(Outcome::Completed));
     assert_eq!(runs.stats().started(), 1);
 }
 
@@ -151,7 +146,7 @@ async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
     let mut attachment = first.attach(None).await.unwrap();
     let event = attachment.next().await.unwrap().unwrap();
     let id = field_of(&event, "id: ").next().map(|id| LastEventId::try_from(id).unwrap());
-    let (events, stream) = source();
+    let (events, stream) = source::<Event>();
     let second = runs.replace(&turn(), None, || stream).await.unwrap();
     assert!(!runs.cancel(&turn(), id).await);
     assert!(!runs.cancel(&turn(), LastEventId::try_from("nonsense").unwrap()).await);
@@ -187,10 +182,8 @@ async fn starts_are_limited_in_all_and_for_each_owner() {
         _ = runs.start(&key("ann", n), None, endless).await.unwrap();
     }
     assert_eq!(runs.start(&key("ann", 3), None, endless).await.unwrap_err(), StartError::OwnerFull);
-    assert_eq!(
-        runs.replace(&key("ann", 3), None, endless).await.unwrap_err(),
-        StartError::OwnerFull
-    );
+    let error = runs.replace(&key("ann", 3), None, endless).await.unwrap_err();
+    assert_eq!(error, StartError::OwnerFull);
     _ = runs.replace(&key("ann", 0), None, endless).await.expect("it takes the place of another");
     _ = runs.start(&key("bob", 0), None, endless).await.unwrap();
     let shared = |n: usize| RunKey::shared(n.to_string()).unwrap();
@@ -207,11 +200,9 @@ async fn starts_are_limited_in_all_and_for_each_owner() {
 #[tokio::test(start_paused = true)]
 async fn panic_of_the_source_function_frees_the_key() {
     let runs = Runs::new();
-    let task = tokio::spawn({
-        let runs = runs.clone();
-        async move { runs.start(&turn(), None, || -> stream::Pending<Event> { panic!("no") }).await }
-    });
-    assert!(task.await.unwrap_err().is_panic());
+    let key = turn();
+    let start = runs.start(&key, None, || -> stream::Pending<Event> { panic!("no") });
+    assert!(AssertUnwindSafe(start).catch_unwind().await.is_err());
     assert!(runs.get(&turn()).await.is_none());
     assert_eq!((runs.running().await, runs.stats().memory()), (0, 0));
 }
@@ -247,7 +238,7 @@ async fn empty_id_is_a_first_visit() {
     let (events, stream) = source();
     _ = rig.runs.start(&turn(), None, || stream).await.unwrap();
     events.send(Event::from("a")).unwrap();
-    let mut request = crate::rig::by(Requester::Get);
+    let mut request = by(Requester::Get);
     request.extensions_mut().insert(LastEventId::default());
     let mut client = Client::new(rig.answer(after("", request)).await);
     assert_eq!(client.read().await, ["a"]);

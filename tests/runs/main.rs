@@ -34,14 +34,11 @@ mod support;
 use {
     log::{current_span, record_by},
     rig::{
-        Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, key, post, settle,
-        turn,
+        Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
+        runtime, settle, source, turn,
     },
     support::{
-        Connection, EventReader, Feed, PATIENCE, Protocol, Requester, connect_h1, event_stream,
-        naive::{self, Seen},
-        serve_axum,
-        server::serve_connection,
-        soon, start, until,
+        Connection, EventReader, Feed, PATIENCE, Protocol, Requester, cancelled_task, event_stream,
+        listen, naive, serve_axum, server::serve_connection, soon, start, until,
     },
 };

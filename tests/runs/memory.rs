@@ -4,21 +4,13 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use futures_util::{Stream, StreamExt, stream};
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::mpsc,
-};
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio::runtime::Runtime;
 use tower_sse::{
     Event, LastEventId,
     runs::{Outcome, RunKey, Runs},
 };
 
 use crate::*;
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-}
 
 fn key(n: usize) -> RunKey {
     RunKey::new(format!("user:{:04}", n % 1000), format!("turn:{n:08}")).unwrap()
@@ -206,8 +198,7 @@ fn ended_runs_of_an_owner_are_within_its_limit_and_evict_those_of_no_other() {
         let of_other = runs.stats().memory();
         let mut sources = Vec::new();
         for n in 0..2 {
-            let (source, events) = mpsc::unbounded_channel::<Event>();
-            let events = UnboundedReceiverStream::new(events);
+            let (source, events) = source::<Event>();
             _ = runs.start(&key(1000 * n), None, || events).await.unwrap();
             source.send(Event::from("x".repeat(100))).unwrap();
             sources.push(source);
@@ -237,10 +228,9 @@ fn events_that_are_sent_and_read_one_by_one_take_few_allocations_besides_their_t
     const EVENTS: usize = 2000;
     let runtime = runtime();
     let runs = Runs::new();
-    let (sender, events) = mpsc::unbounded_channel();
-    let source = || UnboundedReceiverStream::new(events);
+    let (sender, events) = source();
     let mut attachment = runtime.block_on(async {
-        let run = runs.start(&key(0), None, source).await.unwrap();
+        let run = runs.start(&key(0), None, || events).await.unwrap();
         run.attach(None).await.unwrap()
     });
     let mut send_and_read = || {

@@ -7,7 +7,6 @@ use tokio::{
     sync::mpsc,
     time::{Instant, advance},
 };
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::{
     Event, LastEventId,
     runs::{Attachment, Outcome, RunKey, Runs},
@@ -71,11 +70,6 @@ impl World {
         run.source = None;
     }
 
-    fn source(&self) -> (Source, UnboundedReceiverStream<Result<Event, &'static str>>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, UnboundedReceiverStream::new(receiver))
-    }
-
     fn add(&mut self, key: usize, source: Source) {
         if let Some(earlier) = self.known(key) {
             if self.is_live(earlier) {
@@ -96,16 +90,13 @@ impl World {
     }
 
     async fn start(&mut self, n: usize) {
-        let (source, stream) = self.source();
+        let (source, stream) = source();
         let mut called = false;
-        _ = self
-            .runs
-            .start(&key(n), None, || {
-                called = true;
-                stream
-            })
-            .await
-            .unwrap();
+        let make = || {
+            called = true;
+            stream
+        };
+        _ = self.runs.start(&key(n), None, make).await.unwrap();
         let usable = self.known(n).is_some_and(|run| {
             matches!(self.modelled[run].outcome, None | Some(Outcome::Completed))
         });
@@ -116,7 +107,7 @@ impl World {
     }
 
     async fn replace(&mut self, n: usize) {
-        let (source, stream) = self.source();
+        let (source, stream) = source();
         _ = self.runs.replace(&key(n), None, || stream).await.unwrap();
         self.add(n, source);
     }
@@ -190,17 +181,14 @@ impl World {
                     return true;
                 }
                 Some(Some(Ok(item))) => {
-                    let text = str::from_utf8(item.as_bytes()).unwrap();
-                    for line in text.lines() {
-                        if let Some(data) = line.strip_prefix("data: ") {
-                            assert_eq!(data, run.events[*read]);
-                            *read += 1;
-                        } else if let Some(id) = line.strip_prefix("id: ") {
-                            if run.ids.len() < *read {
-                                run.ids.push(id.to_owned());
-                            }
-                            assert_eq!(run.ids[*read - 1], id);
+                    assert_eq!(data_of(&item).count(), field_of(&item, "id: ").count());
+                    for (data, id) in data_of(&item).zip(field_of(&item, "id: ")) {
+                        assert_eq!(data, run.events[*read]);
+                        *read += 1;
+                        if run.ids.len() < *read {
+                            run.ids.push(id.to_owned());
                         }
+                        assert_eq!(run.ids[*read - 1], id);
                     }
                 }
                 Some(end) => {

@@ -12,8 +12,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use tokio::{sync::oneshot, task::yield_now};
-use tower::{Layer, Service, ServiceExt};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{mpsc, oneshot},
+    task::{JoinHandle, yield_now},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::{Layer, Service, ServiceExt, service_fn, util::ServiceFn};
 use tower_sse::{
     BoxError, Decoder, Encoded, Message, SseBody, SseLayer,
     runs::{InvalidKey, RunBody, RunKey, Runs},
@@ -78,11 +83,8 @@ impl Handler {
     }
 
     pub(crate) fn json(&self) {
-        let body = Full::from("{}").map_err(|never| match never {}).boxed_unsync();
-        self.reply(Ok(Response::builder()
-            .header("content-type", "application/json")
-            .body(body)
-            .unwrap()));
+        let response = Response::builder().header("content-type", "application/json");
+        self.reply(Ok(response.body(full("{}")).unwrap()));
     }
 }
 
@@ -141,11 +143,7 @@ impl Rig {
     /// Sends a request, which runs on a task.
     pub(crate) fn send(&self, request: Request<()>) -> Pending {
         let service = self.layer.layer(self.runs.layer(key).layer(self.handler.clone()));
-        let (sender, answer) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            _ = sender.send(service.oneshot(request).await);
-        });
-        Pending { task, answer }
+        Pending(tokio::spawn(service.oneshot(request)))
     }
 
     /// Sends a request, and lets its call wait for the reply.
@@ -168,7 +166,7 @@ impl Rig {
         let (parts, ()) = request.into_parts();
         let answer = match self.runs.answer(&key, &parts).await {
             Some(answer) => answer.map(BodyExt::boxed_unsync),
-            None => status(StatusCode::IM_A_TEAPOT),
+            None => Response::builder().status(StatusCode::IM_A_TEAPOT).body(full("")).unwrap(),
         };
         self.pass(Request::from_parts(parts, ()), answer).await
     }
@@ -176,50 +174,29 @@ impl Rig {
     /// Passes a handler's answer through the layer.
     pub(crate) async fn pass(&self, request: Request<()>, answer: Response<Body>) -> Answer {
         // The inner layer lets it pass, so that the body has the type of all others.
-        let inner = self.runs.layer(|_: &Request<()>| None).layer(Once(Some(answer)));
+        let inner = self.runs.layer(|_: &Request<()>| None).layer(once(answer));
         self.layer.layer(inner).oneshot(request).await.unwrap()
     }
 }
 
-/// A service with one answer, which is never cloned in fact.
-pub(crate) struct Once(Option<Response<Body>>);
-
-impl Clone for Once {
-    fn clone(&self) -> Self {
-        Self(None)
-    }
+/// A service with one answer.
+fn once(answer: Response<Body>) -> ServiceFn<impl FnMut(Request<()>) -> Ready<Reply> + Clone> {
+    let answer = Arc::new(Mutex::new(Some(answer)));
+    service_fn(move |_| ready(Ok(answer.lock().unwrap().take().expect("one request"))))
 }
 
-impl Service<Request<()>> for Once {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = Ready<Reply>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(self.0.take().expect("one request")))
-    }
-}
-
-fn status(status: StatusCode) -> Response<Body> {
-    let body = Full::default().map_err(|never| match never {}).boxed_unsync();
-    Response::builder().status(status).body(body).unwrap()
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A request that was sent, and its answer once there is one.
-pub(crate) struct Pending {
-    task: tokio::task::JoinHandle<()>,
-    answer: oneshot::Receiver<Result<Answer, BoxError>>,
-}
+pub(crate) struct Pending(JoinHandle<Result<Answer, BoxError>>);
 
 impl Pending {
     /// Lets all tasks run, and returns the answer if it is there.
     pub(crate) async fn now(&mut self) -> Option<Result<Answer, BoxError>> {
         settle().await;
-        self.answer.try_recv().ok()
+        if self.0.is_finished() { Some((&mut self.0).await.unwrap()) } else { None }
     }
 
     /// Returns the answer, which has to be there once all tasks have run.
@@ -229,7 +206,7 @@ impl Pending {
 
     /// Waits for the answer.
     pub(crate) async fn wait(self) -> Result<Answer, BoxError> {
-        self.answer.await.expect("the request's future returned")
+        self.0.await.expect("the request's future returned")
     }
 
     pub(crate) async fn client(self) -> Client {
@@ -239,15 +216,26 @@ impl Pending {
     /// Returns whether the request's future panicked.
     pub(crate) async fn panicked(self) -> bool {
         settle().await;
-        self.task.is_finished() && self.task.await.is_err_and(|error| error.is_panic())
+        self.0.is_finished() && self.0.await.is_err_and(|error| error.is_panic())
     }
 
     /// The client leaves before the head.
     pub(crate) async fn leave(self) {
-        self.task.abort();
-        _ = self.task.await;
+        self.0.abort();
+        _ = self.0.await;
         settle().await;
     }
+}
+
+/// A stream that the test feeds.
+pub(crate) fn source<T>() -> (mpsc::UnboundedSender<T>, UnboundedReceiverStream<T>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, UnboundedReceiverStream::new(receiver))
+}
+
+/// A runtime with a paused clock, for a test that has to end or to measure it.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
 /// The data lines of recorded events.
@@ -347,14 +335,14 @@ impl Client {
             settle().await;
             let messages = self.read_ready();
             if messages.is_empty() {
-                // A failing body waits for the bytes before it to leave.
-                tokio::time::advance(std::time::Duration::from_millis(30)).await;
-                settle().await;
-                let rest = self.read_ready();
-                read.extend(rest.into_iter().map(|message| message.data));
-                return read;
+                break;
             }
-            read.extend(messages.into_iter().map(|message| message.data));
+            read.extend(messages);
         }
+        // A failing body waits for the bytes before it to leave.
+        tokio::time::advance(std::time::Duration::from_millis(30)).await;
+        settle().await;
+        read.extend(self.read_ready());
+        read.into_iter().map(|message| message.data).collect()
     }
 }

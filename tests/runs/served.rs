@@ -8,11 +8,10 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
     routing::{get, post},
 };
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
@@ -25,36 +24,23 @@ fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>
     Some(RunKey::new("ann", request.uri().path()))
 }
 
-/// Lets the words of an answer through when the test says so.
-#[derive(Clone)]
-struct Gate(Arc<Semaphore>);
+/// Each word of an answer takes a permit, which the test adds.
+type Permits = Arc<Semaphore>;
 
-impl Gate {
-    fn new() -> Self {
-        Self(Arc::new(Semaphore::new(0)))
-    }
-
-    /// Lets through the next few words.
-    fn pass(&self, words: usize) {
-        self.0.add_permits(words);
-    }
-
-    /// Fifty words.
-    fn words(&self) -> impl Stream<Item = String> + Send + 'static + use<> {
-        let gate = Arc::clone(&self.0);
-        stream::iter(0..50).then(move |n| {
-            let gate = Arc::clone(&gate);
-            async move {
-                gate.acquire().await.unwrap().forget();
-                n.to_string()
-            }
-        })
-    }
+/// Fifty words.
+fn fifty(permits: Permits) -> impl Stream<Item = String> + Send + 'static {
+    stream::iter(0..50).then(move |n| {
+        let permits = Arc::clone(&permits);
+        async move {
+            permits.acquire().await.unwrap().forget();
+            n.to_string()
+        }
+    })
 }
 
 /// Answers by axum's own `Sse`.
-async fn words(State(gate): State<Gate>) -> impl IntoResponse {
-    let words = gate.words().map(|word| Ok::<_, Infallible>(sse::Event::default().data(word)));
+async fn words(State(permits): State<Permits>) -> impl IntoResponse {
+    let words = fifty(permits).map(|word| Ok::<_, Infallible>(sse::Event::default().data(word)));
     Sse::new(words).keep_alive(sse::KeepAlive::new())
 }
 
@@ -62,9 +48,8 @@ async fn send(
     address: SocketAddr,
     request: http::request::Builder,
 ) -> http::Response<hyper::body::Incoming> {
-    let request = request.header("host", "localhost").body(Full::<Bytes>::default()).unwrap();
-    let mut sender = connect_h1(address).await;
-    soon(sender.send_request(request)).await.unwrap()
+    let mut connection = Protocol::Http1.connect(address).await;
+    connection.send(request.body(Full::default()).unwrap()).await
 }
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -73,14 +58,13 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[tokio::test]
 async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
-    let (runs, gate) = (Runs::new(), Gate::new());
+    let (runs, permits) = (Runs::new(), Permits::new(Semaphore::new(3)));
     let app = Router::new()
         .route("/words", post(words).get(words))
         .layer(runs.layer(key))
         .layer(SseLayer::new().terminator("[DONE]"))
-        .with_state(gate.clone());
+        .with_state(permits.clone());
     let address = serve_axum(app).await;
-    gate.pass(3);
     let mut reader = EventReader::new(send(address, Request::post("/words")).await);
     let (mut read, mut connections) = (Vec::new(), 1);
     while let Some(message) = reader.next().await {
@@ -89,7 +73,7 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
         if read.len() % 7 == 3 {
             drop(reader);
             until(|| runs.stats().attached() == 0).await;
-            gate.pass(7);
+            permits.add_permits(7);
             connections += 1;
             let request = Request::get("/words").header("last-event-id", &*message.last_event_id);
             reader = EventReader::new(send(address, request).await);
@@ -103,8 +87,8 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
     assert_eq!(runs.stats().started(), 1);
 }
 
-async fn ask(State((runs, gate)): State<(Runs, Gate)>, parts: Parts) -> Response {
-    let words = || gate.words().map(Event::from);
+async fn ask(State((runs, permits)): State<(Runs, Permits)>, parts: Parts) -> Response {
+    let words = || fifty(permits).map(Event::from);
     match runs.start(&RunKey::shared("ask").unwrap(), &parts, words).await {
         Ok(run) => {
             // A run is short enough to complete, so its clients need not be told to come back.
@@ -115,35 +99,34 @@ async fn ask(State((runs, gate)): State<(Runs, Gate)>, parts: Parts) -> Response
     }
 }
 
-async fn resume(State((runs, _)): State<(Runs, Gate)>, parts: Parts) -> Response {
+async fn resume(State((runs, _)): State<(Runs, Permits)>, parts: Parts) -> Response {
     match runs.answer(&RunKey::shared("ask").unwrap(), &parts).await {
         Some(answer) => answer.into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
-async fn stop(State((runs, _)): State<(Runs, Gate)>, last: Option<LastEventId>) -> StatusCode {
+async fn stop(State((runs, _)): State<(Runs, Permits)>, last: Option<LastEventId>) -> StatusCode {
     match runs.cancel(&RunKey::shared("ask").unwrap(), last).await {
         true => StatusCode::NO_CONTENT,
         false => StatusCode::NOT_FOUND,
     }
 }
 
-fn explicit(runs: &Runs, gate: &Gate, layer: SseLayer) -> Router {
+fn explicit(runs: &Runs, permits: &Permits, layer: SseLayer) -> Router {
     Router::new()
         .route("/ask", post(ask).get(ask))
         .route("/resume", get(resume))
         .route("/ask", axum::routing::delete(stop))
         .route("/news", get(async || tower_sse::response(stream::pending::<Event>())))
         .layer(layer.heartbeat(Heartbeat::every(Duration::from_secs(5))))
-        .with_state((runs.clone(), gate.clone()))
+        .with_state((runs.clone(), permits.clone()))
 }
 
 #[tokio::test]
 async fn handlers_are_one_line_each() {
-    let (runs, gate) = (Runs::new(), Gate::new());
-    let address = serve_axum(explicit(&runs, &gate, SseLayer::new())).await;
-    gate.pass(2);
+    let (runs, permits) = (Runs::new(), Permits::new(Semaphore::new(2)));
+    let address = serve_axum(explicit(&runs, &permits, SseLayer::new())).await;
     assert_eq!(send(address, Request::get("/resume")).await.status(), 204);
     assert_eq!(send(address, Request::delete("/ask")).await.status(), 404);
     let mut reader = EventReader::new(send(address, Request::post("/ask")).await);
@@ -159,7 +142,8 @@ async fn handlers_are_one_line_each() {
     let stale = Request::delete("/ask").header("last-event-id", "4fzo8gk0o2yl-1");
     assert_eq!(send(address, stale).await.status(), 404);
     let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);
-    assert_eq!(send(address, own).await.status(), 204); // Both end cleanly, without the words that the gate has held back.
+    assert_eq!(send(address, own).await.status(), 204);
+    // Both end cleanly, without the words that have no permit.
     assert_eq!(reader.rest().await.len(), 1);
     assert_eq!(resumed.rest().await.len(), 0);
     assert_eq!(runs.stats().ended(Outcome::Cancelled), 1);
@@ -169,12 +153,11 @@ async fn handlers_are_one_line_each() {
 #[tokio::test]
 async fn graceful_shutdown_completes_the_answers_of_all_clients() {
     for grace in [PATIENCE, Duration::from_millis(50)] {
-        let (runs, gate) = (Runs::new(), Gate::new());
+        let (runs, permits) = (Runs::new(), Permits::new(Semaphore::new(0)));
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).terminator("[DONE]");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = axum::serve(listener, explicit(&runs, &gate, layer))
+        let (listener, address) = listen().await;
+        let server = axum::serve(listener, explicit(&runs, &permits, layer))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let server = tokio::spawn({
@@ -198,19 +181,18 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
             EventReader::new(send(address, event_source("/ask")).await),
         ];
         let news = EventReader::new(send(address, event_source("/news")).await);
-        gate.pass(1);
+        permits.add_permits(1);
         for client in &mut clients {
             assert_eq!(client.next().await.unwrap().data, "0");
         }
-        stop.send(()).unwrap(); // The server has stopped listening, and the drain waits.
+        stop.send(()).unwrap();
+        // The server has stopped listening, and the drain waits.
         until(|| std::net::TcpStream::connect(address).is_err()).await;
         // Only the answers have time. A stream that never ends does not linger with them.
         assert!(news.rest().await.is_empty());
         if grace == PATIENCE {
             assert_eq!(runs.stats().running(), 1);
-        }
-        if grace == PATIENCE {
-            gate.pass(49);
+            permits.add_permits(49);
             for client in clients {
                 let words: Vec<_> = client.rest().await.into_iter().map(|word| word.data).collect();
                 assert_eq!(words, [numbers(1..50), vec!["[DONE]".into()]].concat());
@@ -218,8 +200,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         } else {
             // They are told: the bodies fail.
             for client in clients {
-                let failed = soon(client.into_body().collect()).await;
-                assert!(failed.is_err());
+                assert!(soon(client.into_body().collect()).await.is_err());
             }
             assert_eq!(runs.stats().ended(Outcome::Interrupted), 1);
         }
