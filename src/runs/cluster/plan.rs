@@ -75,7 +75,8 @@ impl Plan {
 
     pub(super) fn append(&mut self, append: Append) {
         let (last, len) = (append.batch.last, append.batch.bytes.len());
-        self.bytes += len;
+        // A batch that is pushed is sent twice.
+        self.bytes += len * (1 + usize::from(append.pushes));
         self.pushes |= append.pushes;
         self.rest.push((Target::Batch(append.run.epoch, last, len), Command::Append(append)));
     }
