@@ -6,7 +6,12 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::{answer::Answer, producer::Producer, start::spawn, task::RunTask};
+use super::{
+    answer::Answer,
+    producer::Producer,
+    start::spawn,
+    task::{RunTask, Stage},
+};
 use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
@@ -102,7 +107,8 @@ where
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));
     drop(service);
-    spawn(RunTask::call(producer, call, starter, guard));
+    let stage = Stage::Calling { call, starter: Some(starter) };
+    spawn(RunTask::new(producer, stage, Some(guard)));
     match answer.await {
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
