@@ -53,8 +53,8 @@ async fn an_error_passes_through_the_outer_layer() {
 #[tokio::test(start_paused = true)]
 async fn layers_in_between_do_not_change_the_stream() {
     let (_feed, body) = Feed::new();
-    let mut owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
-    owned.extensions_mut().insert(StreamOptions::new().padding(4));
+    let owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
+    let owned = owned.with_options(StreamOptions::new().padding(4));
     let mut body = through(&outer(), owned).into_body();
     for _ in 0..3 {
         idle(&mut body, 60 * SECOND).await;

@@ -82,9 +82,8 @@ async fn events() -> impl IntoResponse {
 }
 
 async fn with_options() -> impl IntoResponse {
-    let mut response = tower_sse::response(stream::iter([Event::from("one")]));
-    response.extensions_mut().insert(StreamOptions::new().terminator("[DONE]"));
-    response
+    tower_sse::response(stream::iter([Event::from("one")]))
+        .with_options(StreamOptions::new().terminator("[DONE]"))
 }
 
 #[test]

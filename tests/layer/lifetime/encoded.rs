@@ -7,8 +7,8 @@ use tower_sse::{CloseReason, Drain};
 use super::causes::cases;
 use crate::rig::*;
 
-fn gzip(answer: &mut http::Response<FedBody>) {
-    answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+fn gzip(answer: http::Response<FedBody>) -> http::Response<FedBody> {
+    answer.with_header("content-encoding", "gzip")
 }
 
 fn encoded(drain: Drain, client: Requester) -> Rig {

@@ -72,8 +72,7 @@ fn an_outer_layer_that_shuts_down_passes_heads_and_other_statuses() {
     let head = || Request::head("/").body(()).unwrap();
     let answer = answer_to(head(), &inner, event_stream(Feed::new().1));
     assert_eq!(answer_to(head(), &outer, answer).status(), StatusCode::OK);
-    let mut answer = event_stream(Feed::new().1);
-    *answer.status_mut() = StatusCode::NOT_FOUND;
+    let answer = event_stream(Feed::new().1).with_status(404);
     let answer = answer_to(event_source(), &inner, answer);
     assert_eq!(answer_to(event_source(), &outer, answer).status(), StatusCode::NOT_FOUND);
 }
