@@ -6,7 +6,7 @@ use http::HeaderMap;
 use super::{EventStream, Phase};
 use crate::{
     BoxError,
-    body::{LastFrames, Stopped, deadline::Verdict},
+    body::{LastFrames, Stopped, deadline::Verdict, layer_scope::is_within_recorder},
     connection::CloseReason,
 };
 
@@ -73,7 +73,9 @@ impl<B> EventStream<B> {
         let between_events = this.boundary.between_events();
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
-            if between_events && this.client.reconnects_after_clean_end() {
+            // A run takes a clean end for the end of the answer.
+            let is_clean = this.client.reconnects_after_clean_end() && !is_within_recorder();
+            if between_events && is_clean {
                 LastFrames::clean(CloseReason::Cancelled, Bytes::new())
             } else {
                 LastFrames::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
@@ -112,7 +114,8 @@ impl<B> EventStream<B> {
             _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
-        let ending = if between_events && !this.client.is_cut_by_failing() {
+        let is_clean = !this.client.is_cut_by_failing() && !is_within_recorder();
+        let ending = if between_events && is_clean {
             LastFrames::clean(reason, last)
         } else {
             let last = if last.is_empty() { self.as_mut().last_line() } else { last };
