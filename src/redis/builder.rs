@@ -179,7 +179,7 @@ impl Broker for Redis {
         let reply_timeout = servers.timeout.max(publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
-        let reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
+        let reader = Reader::new(feed, Arc::clone(&gate), health.clone());
         let mut follower = Follower { connector, reader, max_len, max_age, pause, renewal: None };
         let loaded = match follower.load().await {
             // The error of a cluster names the server that has the stream.

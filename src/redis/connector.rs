@@ -1,6 +1,6 @@
 use std::{slice, sync::Arc, time::Duration};
 
-use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError};
+use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
 
 use super::{
     Error,
@@ -88,5 +88,5 @@ fn redirect(client: &Client, address: &str) -> Option<Client> {
         }
         other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
     }
-    Client::open(info.set_addr(address).into_connection_info().ok()?).ok()
+    Client::open(info.set_addr(address)).ok()
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{Client, IntoConnectionInfo, Value, cmd};
+use ::redis::{Client, Value, cmd};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -54,8 +54,8 @@ impl Credentials {
         let info = client.get_connection_info().clone();
         let settings = info.redis_settings().clone();
         let settings = settings.set_username(&self.user).set_password(&self.password);
-        let info = info.set_redis_settings(settings).into_connection_info();
-        info.and_then(Client::open).map_err(|error| Error::new(ACTION, error))
+        let client = Client::open(info.set_redis_settings(settings));
+        client.map_err(|error| Error::new(ACTION, error))
     }
 
     fn renew_after(&self) -> Option<Duration> {

@@ -73,7 +73,8 @@ impl RedisPublisher {
         session: &Session,
         event: Identity,
     ) -> Result<Acknowledged, PublishError> {
-        match self.gate.ledger().acknowledge(in_flight.sent, event) {
+        let acknowledged = self.gate.ledger().acknowledge(in_flight.sent, event);
+        match acknowledged {
             Ok(may_have_ended) => Ok(Acknowledged {
                 sequence: event.id.sequence(),
                 at: event.id.time(),
@@ -119,15 +120,12 @@ fn failed(session: &Session, error: RedisError) -> PublishError {
     // The server rejected the command, or the client did not send it.
     let is_refused = error.code().is_some() || matches!(error.kind(), ::redis::ErrorKind::Client);
     // The server may no longer be the primary, so reconnect.
-    if !is_refused || is_read_only(&error) || error.redirect_node().is_some() {
+    let is_read_only = error.code() == Some("READONLY");
+    if !is_refused || is_read_only || error.redirect_node().is_some() {
         session.ended.cancel();
     }
     let error = session.stream.error("publish an event to Redis", error);
     if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
-}
-
-fn is_read_only(error: &RedisError) -> bool {
-    error.kind() == ::redis::ErrorKind::Server(::redis::ServerErrorKind::ReadOnly)
 }
 
 fn refused(error: Error) -> PublishError {

@@ -5,7 +5,7 @@ use tokio::task::yield_now;
 use super::reader::Reader;
 use crate::{
     hub::Arrival,
-    redis::stream::{Entry, RawEntry, RedisStream, StreamId},
+    redis::stream::{Clock, Entry, RawEntry, RedisStream, StreamId},
 };
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
@@ -29,7 +29,7 @@ impl Reader {
             // hashed: the last one, and each before an `await`.
             let is_compared = yields || skips || entries.len() == 0;
             let identity = (tracks || is_compared).then(|| entry.identity());
-            if self.feed_entry(entry) {
+            if self.feed_entry(&stream.clock, entry) {
                 marker = id;
             }
             tracked.extend(identity.filter(|_| tracks));
@@ -55,7 +55,7 @@ impl Reader {
 
     /// Feeds an entry, and returns whether it is a marker. Once the hub is closed, this does nothing,
     /// and the task ends at its next `await`.
-    fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> bool {
+    fn feed_entry(&mut self, clock: &Clock, RawEntry { id, fields }: RawEntry) -> bool {
         let entry = Entry::decode(fields);
         if matches!(entry, Entry::Announcement | Entry::Event { is_last: true, .. }) {
             self.gate.ledger().announcements.add(id);
@@ -64,7 +64,7 @@ impl Reader {
             Entry::Event { topic, event, is_last } => {
                 let arrival = Arrival {
                     sequence: id.sequence(),
-                    age: self.clock.age_of(id.milliseconds),
+                    age: clock.age_of(id.milliseconds),
                     at: id.time(),
                     is_last,
                 };

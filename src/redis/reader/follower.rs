@@ -189,7 +189,7 @@ impl Follower {
             self.reader.health.set_stream(StreamStats {
                 entries,
                 max_len: self.max_len as u64,
-                oldest_age: self.reader.clock.age_of(oldest.milliseconds),
+                oldest_age: stream.clock.age_of(oldest.milliseconds),
                 retain_for: self.reader.feed.max_age(),
                 memory,
             });
@@ -200,22 +200,18 @@ impl Follower {
     async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Error> {
         let read = self.reader.gate.ledger().begin_read();
         let count = self.reader.page_size.entries();
-        let entries = reading.wait_after(self.reader.last, count).await?;
-        let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
-        let is_last_missing = entries.is_none();
-        if let Some(entries) = entries {
+        if let Some(entries) = reading.wait_after(self.reader.last, count).await? {
+            let is_full = entries.len() == count;
             self.reader.feed_entries(reading, entries).await;
-        }
-        if is_full {
-            // The time that it took says nothing of the link: it includes the wait.
-            self.reader.page_size.grow();
-        }
-        if is_full || is_last_missing {
-            self.reader.catch_up(reading).await?;
+            if is_full {
+                // The time that it took says nothing of the link: it includes the wait.
+                self.reader.page_size.grow();
+                self.reader.catch_up(reading).await?;
+            } else {
+                self.reader.gate.ledger().finish_read(read);
+            }
         } else {
-            self.reader.gate.ledger().finish_read(read);
-        }
-        if is_last_missing {
+            self.reader.catch_up(reading).await?;
             self.reader.mark_losses(reading).await?;
         }
         if self.reader.gate.ledger().has_lost() {

@@ -80,7 +80,7 @@ impl Reader {
     /// each start of a server.
     pub(crate) async fn advance_ids(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         let server = Arc::clone(&stream.server);
-        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
+        if stream.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
             stream.skip_to(self.last.id.leap(), &server).await?;
             self.advanced_server = server.to_string();
         }

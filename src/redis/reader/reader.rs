@@ -8,7 +8,7 @@ use crate::{
         Error,
         health::RedisHealth,
         publisher::Gate,
-        stream::{Clock, Identity, RedisStream, StreamId},
+        stream::{Identity, RedisStream, StreamId},
     },
 };
 
@@ -20,7 +20,6 @@ use crate::{
 pub(crate) struct Reader {
     pub(crate) feed: Feed,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) clock: Arc<Clock>,
     pub(crate) health: RedisHealth,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     pub(super) last: Identity,
@@ -39,11 +38,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, clock: Arc<Clock>, health: RedisHealth) -> Self {
+    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, health: RedisHealth) -> Self {
         Self {
             feed,
             gate,
-            clock,
             health,
             last: Identity::default(),
             page_size: PageSize::new(),
@@ -62,7 +60,7 @@ impl Reader {
         // distinguished from a lost one.
         self.created = stream.mark(None, StreamId::ZERO).await?.map(|marker| marker.id);
         let max_age = whole_milliseconds(self.feed.max_age());
-        let start = self.clock.now().saturating_sub(max_age);
+        let start = stream.clock.now().saturating_sub(max_age);
         let end = start.saturating_sub(1).to_string();
         if let Some(before) = stream.newest_up_to(&end).await? {
             // A client that resumes before the history receives a gap.
