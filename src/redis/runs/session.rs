@@ -17,7 +17,6 @@ use super::{
     encode::Encoder,
     link::Link,
     script::{Hashes, TEXTS},
-    subscriptions::Subscriptions,
 };
 
 /// The time limit for connecting, including authentication and the choice of the database.
@@ -52,7 +51,7 @@ impl Session {
     ) -> Result<Self, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let configs = [(); 2].map(|()| config(&link.subscriptions, &ended));
+        let configs = [config(link, &ended), config(link, &ended)];
         let Pair { connections: [mut commands, pushes], info, renewal } =
             link.servers.connect(&link.servers.clients, &configs, &link.name).await?;
         info.require_runs()?;
@@ -138,9 +137,9 @@ pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
     info.and_then(Client::open).map_err(|error| Error::new("parse the Redis URL", error))
 }
 
-/// Returns the settings of a connection. `subscriptions` receive its pushes until `ended`.
-fn config(subscriptions: &Arc<Subscriptions>, ended: &CancellationToken) -> AsyncConnectionConfig {
-    let (subscriptions, ended) = (Arc::clone(subscriptions), ended.clone());
+/// Returns the settings of a connection, whose pushes are received until `ended` is cancelled.
+fn config(link: &Link, ended: &CancellationToken) -> AsyncConnectionConfig {
+    let (subscriptions, ended) = (Arc::clone(&link.subscriptions), ended.clone());
     let receive = move |push: PushInfo| {
         if !ended.is_cancelled() && !subscriptions.receive(push) {
             ended.cancel();

@@ -8,6 +8,9 @@ use crate::history::Epoch;
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
+/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
+/// would delay what is due.
+const MAX_EARLY: usize = 256;
 
 /// The commands of one pipeline, and what their replies belong to.
 #[derive(Default)]
@@ -48,7 +51,8 @@ impl Plan {
     /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
     /// frequent: each would have one.
     pub(super) const fn takes_early_renewals(&self) -> bool {
-        self.len() > 0 && (!self.pushes || !self.renewals.is_empty())
+        let has_room = 0 < self.len() && self.len() < MAX_EARLY;
+        has_room && (!self.pushes || !self.renewals.is_empty())
     }
 
     pub(super) const fn len(&self) -> usize {

@@ -24,10 +24,6 @@ use crate::{
     runs::{options::Options, record::Record},
 };
 
-/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
-/// would delay what is due.
-const MAX_EARLY: usize = 256;
-
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {
     pub(super) exports: HashMap<Epoch, Export>,
@@ -116,7 +112,8 @@ impl Queue {
             }
             export.plan(&mut plan, connection, now);
             // Until the replies arrive.
-            export.set_due(&mut self.due, now + self.beat);
+            export.due = now + self.beat;
+            self.due.insert((export.due, epoch));
         }
         if plan.takes_early_renewals() {
             self.plan_early(&mut plan, connection, now);
@@ -128,7 +125,7 @@ impl Queue {
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
         for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
-            if plan.len() >= MAX_EARLY {
+            if !plan.takes_early_renewals() {
                 break;
             }
             if let Some(export) = self.exports.get_mut(epoch)
