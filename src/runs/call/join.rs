@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     BoxError,
-    connection::{CloseReason, Disconnect, DisconnectGuard},
+    connection::{CloseReason, DisconnectGuard},
     headers::{has_body, make_event_stream},
     runs::{
         AnswerBody, Attachment, RunBody, RunKey,
@@ -46,11 +46,9 @@ where
         Action::Start(producer, reader) => (producer, reader),
     };
     // The call outlives the connection, so it gets a `Disconnect` of its own.
-    let disconnect = Disconnect::new();
-    request.extensions_mut().insert(disconnect.clone());
-    let guard = DisconnectGuard::new(disconnect);
+    let guard = DisconnectGuard::insert(request.extensions_mut());
     if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
-        subjects.set_recorded();
+        subjects.is_recorded = true;
     }
     let record = Arc::clone(&producer.record);
     let (starter, answer) = oneshot::channel();
