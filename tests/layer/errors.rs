@@ -16,18 +16,8 @@ async fn rest<B>(body: &mut B) -> (String, Polled)
 where
     B: http_body::Body<Data = bytes::Bytes, Error: ToString> + Unpin,
 {
-    let mut sent = String::new();
-    loop {
-        match poll_frame(body) {
-            Polled::Data(bytes) => sent.push_str(str::from_utf8(&bytes).unwrap()),
-            Polled::Pending => time::advance(21 * MILLISECOND).await,
-            end => return (sent, end),
-        }
-    }
-}
-
-fn failed(error: &str) -> Polled {
-    Polled::Failed(error.to_owned())
+    let (sent, error) = read_to_end(body).await;
+    (sent, error.map_or(Polled::End, |error| failed(&error.to_string())))
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,7 @@ async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
     assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::new()));
     assert_polls(&mut body, [Polled::Data(": no comment\n".into()), Polled::Trailers(trailers)]);
     feed.fail(io::Error::other("disk full"));
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
 }
 
 #[tokio::test(start_paused = true)]

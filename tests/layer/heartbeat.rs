@@ -185,7 +185,7 @@ fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
     feed.passes("data: a\n\n", &mut body);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.fail("broken");
-    assert_polls(&mut body, [data(":\n"), Polled::Failed("broken".to_owned()), Polled::End]);
+    assert_polls(&mut body, [data(":\n"), failed("broken"), Polled::End]);
 }
 
 #[test]

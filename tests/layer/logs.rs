@@ -42,10 +42,7 @@ fn a_stream_without_a_runtime_warns_once() {
 async fn a_cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;
     let lines = logged(|| {
-        let (feed, source) = Feed::new();
-        let layer = SseLayer::new();
-        let request = Requester::EventSource.request("/");
-        let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &SseLayer::new());
         feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);
     });
@@ -116,11 +113,11 @@ fn other_responses_log_nothing() {
     let layer =
         SseLayer::new().track_disconnects(true).max_streams(1).terminator(Event::from("end"));
     let lines = logged(|| {
-        let page = http::Response::builder().header("content-type", "text/html");
         let (feed, body) = Feed::new();
         feed.fail("disk full");
-        let mut body = through(&layer, page.body(body).unwrap()).into_body();
-        assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+        let page = http::Response::new(body).with_header("content-type", "text/html");
+        let mut body = through(&layer, page).into_body();
+        assert_eq!(poll_frame(&mut body), failed("disk full"));
     });
     assert_eq!(lines, [""; 0]);
 }

@@ -125,8 +125,10 @@ where
 
     /// Asserts that the body waits for exactly `time`, and advances the clock by it.
     pub(crate) async fn assert_waits(&mut self, time: Duration) {
-        self.idle(time - MILLISECOND).await;
-        self.idle(MILLISECOND).await;
+        for step in [time - MILLISECOND, MILLISECOND] {
+            assert_eq!(self.poll(), Polled::Pending, "before {time:?}");
+            time::advance(step).await;
+        }
     }
 
     /// Returns the close reason, if the stream has closed.

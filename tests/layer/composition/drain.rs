@@ -43,7 +43,7 @@ async fn drain(app: (Router, Sources), shutdown: &CancellationToken, client: Req
 /// classifier has decided by the head.
 #[tokio::test(start_paused = true)]
 async fn a_drained_stream_is_a_failure_only_to_the_grpc_classifier_and_if_the_body_fails() {
-    let failed = Polled::Failed(CUT_SHORT.to_owned());
+    let failed = failed(CUT_SHORT);
     for (place, client, end, seen) in [
         (Place::Outside, EventSource, Polled::End, [2, 1, 0]),
         (Place::Inside, EventSource, Polled::End, [1, 0, 0]),

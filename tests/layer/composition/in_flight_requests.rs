@@ -38,5 +38,5 @@ async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert_eq!(in_flight.get(), 0, "while the error is held back");
     advance(Duration::from_millis(21)).await;
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
 }

@@ -96,7 +96,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration
 
 #[tokio::test(start_paused = true)]
 async fn the_first_due_end_ends_a_stream() {
-    let expired = || Polled::Failed("expired".to_owned());
+    let expired = || failed("expired");
     let never = Duration::MAX;
     let half = 500 * MILLISECOND;
     for (drain, begins, client, over, expected) in [

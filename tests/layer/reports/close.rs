@@ -165,8 +165,9 @@ fn a_stream_with_another_status_opens_and_one_without_a_body_does_not() {
         drop(through(&of_body.observe(SseLayer::new()), answer));
         let answer = Response::new(Source::new().1).with_status(status);
         drop(through(&of_stream.observe(SseLayer::new()), answer));
-        for reports in [of_body, of_stream] {
-            assert_eq!((reports.opened(), reports.closed().len()), (opened, opened), "{status}");
+        for (reports, of) in [(of_body, "body"), (of_stream, "stream")] {
+            let counts = (reports.opened(), reports.closed().len());
+            assert_eq!(counts, (opened, opened), "{status} of a {of}");
         }
     }
 }

@@ -92,7 +92,7 @@ fn a_body_that_fails_has_failed() {
     feed.fail("disk full");
     assert_eq!(poll_frame(&mut body), data("half of "));
     // Unlike a stream's error it is not delayed: it belongs to the service.
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
     drop(body);
     assert_eq!(disconnect.reason(), Some(CloseReason::Failed));
 }
