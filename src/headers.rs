@@ -58,12 +58,14 @@ fn is_text_event_stream(content_type: &HeaderValue) -> bool {
 
 /// Returns whether the body has a content coding, so that its bytes are not the events themselves.
 pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
+    elements(headers, CONTENT_ENCODING)
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Returns the elements of a header that is a list.
+pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(name).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
 }
 
 /// Turns the headers into those of an event stream.
@@ -78,10 +80,8 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
 
 /// Turns the headers of an event stream into those of a response without a body.
 pub(crate) fn make_empty(headers: &mut HeaderMap) {
-    for name in [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING] {
-        headers.remove(name);
-    }
-    for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
+    let of_a_stream = [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING];
+    for name in of_a_stream.iter().chain(&NOT_OF_A_STREAM).chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }
@@ -92,26 +92,18 @@ pub(crate) fn make_empty(headers: &mut HeaderMap) {
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 
-    let is_set = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(NO_TRANSFORM));
-    if is_set {
+    let is_set = |directive: &[u8]| directive.eq_ignore_ascii_case(NO_TRANSFORM);
+    if elements(headers, CACHE_CONTROL).any(is_set) {
         return;
     }
-    let value = match headers.get(CACHE_CONTROL).map(HeaderValue::as_bytes) {
-        // `no-cache` is what axum's own `Sse` sets.
-        None | Some(b"" | b"no-cache") => HeaderValue::from_static("no-cache, no-transform"),
-        Some(present) => match HeaderValue::from_bytes(&[present, b", ", NO_TRANSFORM].concat()) {
-            Ok(value) => value,
-            Err(_) => return,
-        },
-    };
-    match headers.get_mut(CACHE_CONTROL) {
-        Some(first) => *first = value,
-        None => {
-            headers.insert(CACHE_CONTROL, value);
+    // `no-cache` is what axum's own `Sse` sets.
+    let first = headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    match first.as_bytes() {
+        b"" | b"no-cache" => *first = HeaderValue::from_static("no-cache, no-transform"),
+        present => {
+            if let Ok(both) = HeaderValue::from_bytes(&[present, b", ", NO_TRANSFORM].concat()) {
+                *first = both;
+            }
         }
     }
 }

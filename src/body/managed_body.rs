@@ -38,7 +38,7 @@ impl<B: Body> ManagedBody<B> {
     pub(super) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         let mut tracked = Tracked { body, guard };
         if is_complete(&tracked.body) {
-            tracked.guard.set_reason(CloseReason::Ended);
+            tracked.guard.reason = CloseReason::Ended;
         }
         Self::Tracked(Box::pin(tracked))
     }
@@ -88,12 +88,12 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        let polled = ready!(this.guard.noting_panic(|| this.body.as_mut().poll_frame(cx)));
+        let polled = ready!(this.guard.reason.noting_panic(|| this.body.as_mut().poll_frame(cx)));
         let polled = polled.map(|frame| frame.map_err(Into::into));
         if let Some(Err(_)) = &polled {
-            this.guard.set_reason(CloseReason::Failed);
+            this.guard.reason = CloseReason::Failed;
         } else if polled.is_none() || is_complete(&*this.body) {
-            this.guard.set_reason(CloseReason::Ended);
+            this.guard.reason = CloseReason::Ended;
         }
         Poll::Ready(polled)
     }

@@ -19,7 +19,7 @@ pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
     /// The reason that is reported if the stream is dropped now.
-    reason: CloseReason,
+    pub(crate) reason: CloseReason,
     /// Whether the next data frame is a heartbeat, after which the shared counters are updated.
     stats_due: bool,
     counts: Counts,
@@ -77,25 +77,6 @@ impl StreamRecord {
         }
     }
 
-    /// Calls `call` and returns its result. If it panics, the close reason becomes
-    /// [`CloseReason::Panicked`], even if the stream is dropped later or on another thread.
-    #[inline]
-    pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
-        struct Note<'r>(&'r mut CloseReason);
-
-        impl Drop for Note<'_> {
-            fn drop(&mut self) {
-                *self.0 = CloseReason::Panicked;
-            }
-        }
-
-        let note = Note(&mut self.reason);
-        let returned = call();
-        // Only a panic drops the note, so a call that returns does not touch the record.
-        mem::forget(note);
-        returned
-    }
-
     /// Counts a data frame of `bytes` bytes.
     pub(super) fn count_frame(&mut self, bytes: usize) {
         self.counts.frames += 1;
@@ -113,7 +94,7 @@ impl StreamRecord {
     }
 
     /// Sets the reason of the close report.
-    pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
+    pub(super) const fn set_reason(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 
@@ -166,7 +147,7 @@ impl OpenStream {
             "an event stream closed"
         );
         if let Some(mut disconnect) = self.disconnect.take() {
-            disconnect.set_reason(reason);
+            disconnect.reason = reason;
         }
         if let Some(on_close) = self.on_close.take() {
             _ = catch_panic(|| on_close(&report));
@@ -176,9 +157,7 @@ impl OpenStream {
 
 impl Drop for StreamRecord {
     fn drop(&mut self) {
-        if self.reason == CloseReason::Disconnected && thread::panicking() {
-            self.reason = CloseReason::Panicked;
-        }
+        self.reason.note_unwinding();
         self.close();
     }
 }

@@ -1,6 +1,7 @@
 use http::{HeaderMap, Method, header::CACHE_CONTROL};
 
 use super::{HeaderScan, accept::names_event_stream};
+use crate::headers::elements;
 
 /// The kind of client that sent a request.
 ///
@@ -78,11 +79,7 @@ impl Client {
 /// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it;
 /// `fetch` sends it only in the cache modes `no-store` and `reload`.
 fn sends_no_cache(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
+    elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
 }
 
 #[cfg(test)]

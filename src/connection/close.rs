@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, mem, thread, time::Duration};
 
 /// The reason a stream closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,35 @@ impl CloseReason {
             Self::Panicked => "panicked",
             Self::Cancelled => "cancelled",
             Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl CloseReason {
+    /// Calls `call` and returns its result. If it panics, the reason becomes `Panicked`, even if the
+    /// stream is dropped later or on another thread.
+    #[inline]
+    pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        struct Note<'r>(&'r mut CloseReason);
+
+        impl Drop for Note<'_> {
+            fn drop(&mut self) {
+                *self.0 = CloseReason::Panicked;
+            }
+        }
+
+        let note = Note(self);
+        let returned = call();
+        // Only a panic drops the note, so a call that returns does not touch the reason.
+        mem::forget(note);
+        returned
+    }
+
+    /// Changes the reason of a stream that is dropped while its thread unwinds, unless it has closed
+    /// for another reason.
+    pub(crate) fn note_unwinding(&mut self) {
+        if *self == Self::Disconnected && thread::panicking() {
+            *self = Self::Panicked;
         }
     }
 }

@@ -1,8 +1,4 @@
-use std::{
-    mem,
-    sync::{Arc, OnceLock},
-    thread,
-};
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
@@ -110,33 +106,19 @@ impl Disconnect {
 #[derive(Debug)]
 pub(crate) struct DisconnectGuard {
     disconnect: Disconnect,
-    reason: CloseReason,
+    /// The reason that is reported when the guard is dropped.
+    pub(crate) reason: CloseReason,
 }
 
 impl DisconnectGuard {
     pub(crate) const fn new(disconnect: Disconnect) -> Self {
         Self { disconnect, reason: CloseReason::Disconnected }
     }
-
-    /// Sets the reason that is reported when the guard is dropped.
-    pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
-        self.reason = reason;
-    }
-
-    /// Calls `call` and returns its result. If it panics, the reason becomes
-    /// [`CloseReason::Panicked`], even if the guard is dropped later or on another thread.
-    pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
-        let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
-        let returned = call();
-        self.reason = reason;
-        returned
-    }
 }
 
 impl Drop for DisconnectGuard {
     fn drop(&mut self) {
-        let is_unwinding = self.reason == CloseReason::Disconnected && thread::panicking();
-        let reason = if is_unwinding { CloseReason::Panicked } else { self.reason };
-        self.disconnect.fire(reason);
+        self.reason.note_unwinding();
+        self.disconnect.fire(self.reason);
     }
 }

@@ -110,8 +110,7 @@ impl Decoder {
         loop {
             let chunk = input.chunk();
             let mut rest = chunk;
-            let decoded = self.decode_line(&mut rest)?;
-            let message = match decoded {
+            let message = match self.decode_line(&mut rest)? {
                 Some(Decoded::Message(message)) => Some(message),
                 _ => None,
             };
@@ -130,7 +129,7 @@ impl Decoder {
         &'a mut self,
         input: &mut &'b [u8],
     ) -> Result<Option<Decoded<'a>>, EventTooLarge> {
-        let room = self.max_event_size.checked_sub(self.interpreter.event_size());
+        let room = self.max_event_size.checked_sub(self.interpreter.event_size);
         if let Some(room) = room
             && let Ok(line) = self.lines.next(input, room)
         {
@@ -144,25 +143,25 @@ impl Decoder {
     /// empty string if it would send none.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
-        self.interpreter.last_event_id()
+        &self.interpreter.last_event_id
     }
 
     /// Returns the last reconnection time that the stream sent.
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
-        self.interpreter.retry()
+        self.interpreter.retry
     }
 }
 
 impl Decoder {
     /// Sets the last event id that the client had before the stream.
     pub(crate) fn start_after(&mut self, id: &str) {
-        self.interpreter.start_after(id);
+        self.interpreter.last_event_id = id.into();
     }
 
     /// Returns whether the stream has set or cleared the last event id.
     pub(crate) const fn has_id(&self) -> bool {
-        self.interpreter.has_id()
+        self.interpreter.has_id
     }
 
     /// Returns the beginning of the incomplete line.

@@ -7,7 +7,8 @@ use crate::sealed::Sealed;
 ///
 /// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
 /// forge other fields. An empty id is valid: it clears the client's last event id, and the client's
-/// next request has no `Last-Event-ID`.
+/// next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a header's
+/// value, so an id that has some returns without them.
 ///
 /// Keep ids short and plain if pages of other origins read the stream. Browsers send a CORS
 /// preflight before a request whose `Last-Event-ID` is longer than 128 bytes or contains characters

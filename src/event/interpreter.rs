@@ -11,16 +11,16 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Interpreter {
     /// The number of bytes in the complete lines of the incomplete event.
-    event_size: usize,
+    pub(super) event_size: usize,
     event: String,
     data: String,
     id: String,
     /// An `id` field has come since the last empty line.
     has_new_id: bool,
-    last_event_id: Arc<str>,
+    pub(super) last_event_id: Arc<str>,
     /// The stream has set or cleared the last event id.
-    has_id: bool,
-    retry: Option<Duration>,
+    pub(super) has_id: bool,
+    pub(super) retry: Option<Duration>,
     retry_since_message: Option<Duration>,
 }
 
@@ -35,26 +35,6 @@ pub(crate) enum Decoded<'a> {
 }
 
 impl Interpreter {
-    pub(super) const fn event_size(&self) -> usize {
-        self.event_size
-    }
-
-    pub(super) fn last_event_id(&self) -> &str {
-        &self.last_event_id
-    }
-
-    pub(super) fn start_after(&mut self, id: &str) {
-        self.last_event_id = Arc::from(id);
-    }
-
-    pub(super) const fn has_id(&self) -> bool {
-        self.has_id
-    }
-
-    pub(super) const fn retry(&self) -> Option<Duration> {
-        self.retry
-    }
-
     /// Drops the incomplete event, which is too large for any limit from now on.
     #[cold]
     pub(super) fn fail(&mut self) {

@@ -123,14 +123,11 @@ impl fmt::Display for Epoch {
         let (mut rest, mut count) = (self.number(), 0);
         for place in digits.iter_mut().rev() {
             // Numbers of two words are slow to divide.
-            let digit = match u64::try_from(rest) {
-                Ok(low) => low % RADIX,
-                Err(_) => (rest % u128::from(RADIX)) as u64,
+            let (quotient, digit) = match u64::try_from(rest) {
+                Ok(low) => (u128::from(low / RADIX), low % RADIX),
+                Err(_) => (rest / u128::from(RADIX), (rest % u128::from(RADIX)) as u64),
             };
-            rest = match u64::try_from(rest) {
-                Ok(low) => u128::from(low / RADIX),
-                Err(_) => rest / u128::from(RADIX),
-            };
+            rest = quotient;
             *place = DIGITS.get(digit as usize).copied().unwrap_or(b'0');
             count += 1;
             if rest == 0 {

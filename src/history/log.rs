@@ -106,6 +106,11 @@ impl Log {
         self.entries.is_empty()
     }
 
+    /// Sets the maximum number of kept events, which is not below the present one.
+    pub(crate) const fn limit_events(&mut self, events: usize) {
+        self.limits.events = events;
+    }
+
     /// Returns the number of kept events.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -5,46 +5,22 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Config, Handled, NotOpened, RequestInfo, Tracked};
+use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
 use crate::{
     BoxError,
     body::{EventStream, Shutdown, SseBody, StreamRecord},
     connection::{Client, CloseReason, NothingMore},
     headers,
     options::{ResolvedOptions, StreamOptions},
-    streams::Subjects,
 };
 
-/// The decision on one response: it becomes a stream of this layer (for `HEAD`, only the headers of
+/// The decision on a response: it becomes a stream of this layer (for `HEAD`, only the headers of
 /// one), is refused, becomes `204` or passes through.
-pub(super) struct Admission<'c> {
-    config: &'c Config,
-    request: RequestInfo,
-    /// The tracked response, until its stream opens or it ends.
-    tracked: Option<Tracked>,
-    /// The subjects of its stream, if it opens one.
-    subjects: Option<Subjects>,
-}
-
-impl<'c> Admission<'c> {
-    #[inline]
-    pub(super) fn new(config: &'c Config, request: RequestInfo) -> Self {
-        Self::of_tracked(config, request, None, None)
-    }
-
-    pub(super) fn of_tracked(
-        config: &'c Config,
-        request: RequestInfo,
-        tracked: Option<Tracked>,
-        subjects: Option<Subjects>,
-    ) -> Self {
-        Self { config, request, tracked, subjects }
-    }
-
+impl InFlight {
     /// Completes a response that is an event stream or that is tracked.
     // Out of line, so that all other responses pay only for the check.
     #[cold]
-    pub(super) fn complete<B>(mut self, mut response: Response<B>) -> Response<SseBody<B>>
+    pub(super) fn complete<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
@@ -70,7 +46,7 @@ impl<'c> Admission<'c> {
         if self.request.is_head {
             return self.complete_head(response);
         }
-        match self.open(&options, may_be_refused) {
+        match self.open_stream(&options, may_be_refused) {
             Ok(record) => self.start_stream(response, options, record),
             Err(not_opened) => self.refuse(response, not_opened),
         }
@@ -83,7 +59,7 @@ impl<'c> Admission<'c> {
     }
 
     /// Answers a `HEAD` request with the headers of the stream.
-    fn complete_head<B>(mut self, mut response: Response<B>) -> Response<SseBody<B>> {
+    fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.end(CloseReason::Ended);
         headers::make_event_stream(response.headers_mut());
         Handled::Stream(None).mark(response.extensions_mut());
@@ -91,7 +67,7 @@ impl<'c> Admission<'c> {
     }
 
     fn start_stream<B>(
-        &self,
+        &mut self,
         mut response: Response<B>,
         options: Arc<ResolvedOptions>,
         record: StreamRecord,
@@ -101,7 +77,7 @@ impl<'c> Admission<'c> {
         let shutdown = Shutdown::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
-        let membership = self.subjects.as_ref().and_then(Subjects::open);
+        let membership = self.subjects.take().and_then(|subjects| subjects.open());
         response.map(|source| {
             let stream = EventStream::new(
                 source,
@@ -121,7 +97,7 @@ impl<'c> Admission<'c> {
     /// A stream with status 200 is refused if this layer's shutdown bars it. Any other stream
     /// inherits this layer's shutdown, unless the inner layer has one.
     fn pass_handled<B: Body>(
-        self,
+        &mut self,
         response: Response<B>,
         handled: &Handled,
     ) -> Response<SseBody<B>> {
@@ -138,7 +114,7 @@ impl<'c> Admission<'c> {
     }
 
     /// Opens the stream of a response, unless it was opened when the service was called.
-    fn open(
+    fn open_stream(
         &mut self,
         options: &ResolvedOptions,
         may_be_refused: bool,
@@ -159,14 +135,14 @@ impl<'c> Admission<'c> {
         Ok(self.config.open(options, permit, guard))
     }
 
-    fn refuse<B, C>(mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
+    fn refuse<B, C>(&mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
         self.end(CloseReason::Ended);
-        reason.answer(self.config, self.request, response)
+        reason.answer(&self.config, self.request, response)
     }
 
     /// Passes through a response that is not a stream of this layer. A tracked response with a body
     /// ends when the body does.
-    fn pass<B: Body>(mut self, response: Response<B>) -> Response<SseBody<B>> {
+    fn pass<B: Body>(&mut self, response: Response<B>) -> Response<SseBody<B>> {
         let has_body = !self.request.is_head && headers::has_body(response.status());
         match self.tracked.take() {
             Some(Tracked::Disconnect(guard)) if has_body => {
@@ -177,12 +153,6 @@ impl<'c> Admission<'c> {
                 self.end(CloseReason::Ended);
                 response.map(SseBody::pass_through)
             }
-        }
-    }
-
-    fn end(&mut self, reason: CloseReason) {
-        if let Some(tracked) = self.tracked.take() {
-            tracked.end(reason);
         }
     }
 }

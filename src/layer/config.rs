@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The options of a layer, which its services and their streams share.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Config {
     pub(super) options: Arc<ResolvedOptions>,
     pub(super) shutdown: Option<CancellationToken>,
@@ -30,21 +30,6 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    pub(super) fn new() -> Self {
-        Self {
-            options: Arc::new(ResolvedOptions::new()),
-            shutdown: None,
-            permits: None,
-            refusal: Refusal::default(),
-            require_accept: false,
-            last_event_id_query: Vec::new(),
-            track_disconnects: false,
-            streams: None,
-            stats: Stats::new(),
-            on_open: Vec::new(),
-        }
-    }
-
     /// Inserts the client's last event id into the extensions of its request.
     pub(super) fn insert_last_event_id<B>(&self, request: &mut Request<B>) {
         let last_event_id = LastEventId::from_headers(request.headers())

@@ -10,7 +10,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::{Admission, Config, InFlight, IntoSse, NotOpened, RequestInfo, marker};
+use super::{Config, InFlight, IntoSse, NotOpened, RequestInfo, marker};
 use crate::{
     body::{SseBody, within_layer},
     connection::CloseReason,
@@ -87,8 +87,8 @@ where
             Poll::Ready(Ok(response)) => {
                 let response = response.into_sse();
                 if headers::is_event_stream(response.status(), response.headers()) {
-                    let admission = Admission::new(config, request);
-                    return Poll::Ready(Ok(admission.complete(response)));
+                    let mut in_flight = InFlight::new(config, request, None, None);
+                    return Poll::Ready(Ok(in_flight.complete(response)));
                 }
                 Poll::Ready(Ok(response.map(SseBody::pass_through)))
             }
@@ -108,9 +108,9 @@ where
     F: Future<Output = Result<R, E>>,
     R: IntoSse<M>,
 {
-    let result = ready!(in_flight.noting_panic(|| within_layer(|| future.poll(cx))));
-    Poll::Ready(match result {
-        Ok(response) => Ok(in_flight.admission().complete(response.into_sse())),
+    let poll = || within_layer(|| future.poll(cx)).map_ok(IntoSse::into_sse);
+    Poll::Ready(match ready!(in_flight.noting_panic(poll)) {
+        Ok(response) => Ok(in_flight.complete(response)),
         Err(error) => {
             in_flight.end(CloseReason::Failed);
             Err(error)

@@ -2,20 +2,21 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::{Admission, Config, NotOpened, RequestInfo};
+use super::{Config, NotOpened, RequestInfo};
 use crate::{
     body::StreamRecord,
     connection::{CloseReason, Disconnect, DisconnectGuard},
     streams::Subjects,
 };
 
-/// What belongs to a response that is tracked or has subjects, while its head is awaited.
+/// What belongs to a response until its stream opens or it passes through.
 pub(super) struct InFlight {
-    config: Arc<Config>,
-    request: RequestInfo,
-    tracked: Option<Tracked>,
+    pub(super) config: Arc<Config>,
+    pub(super) request: RequestInfo,
+    /// The tracked response, until its stream opens or it ends.
+    pub(super) tracked: Option<Tracked>,
     /// The subjects of its stream, if it opens one.
-    subjects: Option<Subjects>,
+    pub(super) subjects: Option<Subjects>,
 }
 
 /// A tracked response. Each variant holds what its end is reported to.
@@ -28,6 +29,15 @@ pub(super) enum Tracked {
 }
 
 impl InFlight {
+    pub(super) fn new(
+        config: &Arc<Config>,
+        request: RequestInfo,
+        tracked: Option<Tracked>,
+        subjects: Option<Subjects>,
+    ) -> Self {
+        Self { config: Arc::clone(config), request, tracked, subjects }
+    }
+
     /// Starts tracking the response to a request, unless an outer layer tracks it, and takes the
     /// subjects of the request.
     #[cold]
@@ -40,7 +50,7 @@ impl InFlight {
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
         let tracked = guard.map(Tracked::Disconnect);
         let is_empty = tracked.is_none() && subjects.is_none();
-        (!is_empty).then(|| Self::boxed(config, info, tracked, subjects))
+        (!is_empty).then(|| Box::new(Self::new(config, info, tracked, subjects)))
     }
 
     /// Opens or refuses the stream that the service will return.
@@ -57,22 +67,7 @@ impl InFlight {
         } else {
             Some(Tracked::Stream(config.open(&config.options, permit, guard)))
         };
-        Ok(Self::boxed(config, info, tracked, subjects))
-    }
-
-    fn boxed(
-        config: &Arc<Config>,
-        request: RequestInfo,
-        tracked: Option<Tracked>,
-        subjects: Option<Subjects>,
-    ) -> Box<Self> {
-        Box::new(Self { config: Arc::clone(config), request, tracked, subjects })
-    }
-
-    /// Returns the decision on the response, which takes over what is tracked.
-    pub(super) fn admission(&mut self) -> Admission<'_> {
-        let (tracked, subjects) = (self.tracked.take(), self.subjects.take());
-        Admission::of_tracked(&self.config, self.request, tracked, subjects)
+        Ok(Box::new(Self::new(config, info, tracked, subjects)))
     }
 
     /// Polls the inner service's future with `call`. If it panics, the reason becomes
@@ -80,25 +75,24 @@ impl InFlight {
     pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
             None => call(),
-            Some(Tracked::Disconnect(guard)) => guard.noting_panic(call),
-            Some(Tracked::Stream(record)) => record.noting_panic(call),
+            Some(tracked) => tracked.reason().noting_panic(call),
         }
     }
 
     /// Ends the response with this reason.
     pub(super) fn end(&mut self, reason: CloseReason) {
-        if let Some(tracked) = self.tracked.take() {
-            tracked.end(reason);
+        if let Some(mut tracked) = self.tracked.take() {
+            *tracked.reason() = reason;
         }
     }
 }
 
 impl Tracked {
-    /// Ends the response with this reason.
-    pub(super) fn end(self, reason: CloseReason) {
+    /// Returns the reason that is reported when it is dropped.
+    const fn reason(&mut self) -> &mut CloseReason {
         match self {
-            Self::Disconnect(mut guard) => guard.set_reason(reason),
-            Self::Stream(mut record) => record.set_reason(reason),
+            Self::Disconnect(guard) => &mut guard.reason,
+            Self::Stream(record) => &mut record.reason,
         }
     }
 }

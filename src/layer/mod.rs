@@ -1,7 +1,7 @@
 //! The layer, which sets the headers and wraps the bodies of event streams: [`SseLayer`].
 //!
 //! A request passes through [`SseService`], which records its [`RequestInfo`]. Its response passes
-//! through [`ResponseFuture`] and [`Admission`], which decides whether a stream opens. [`Config`]
+//! through [`ResponseFuture`] and [`InFlight`], which decides whether a stream opens. [`Config`]
 //! has the options, which the methods in `setters/` set.
 
 mod admission;
@@ -32,7 +32,6 @@ pub use self::{
 pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 
 use self::{
-    admission::Admission,
     config::Config,
     future::Completion,
     handled::Handled,
@@ -190,7 +189,7 @@ impl<M> SseLayer<M> {
     /// one wake-up of the runtime.
     #[must_use]
     pub fn new() -> Self {
-        Self { config: Arc::new(Config::new()), kind: PhantomData }
+        Self { config: Arc::default(), kind: PhantomData }
     }
 
     pub(super) fn config_mut(&mut self) -> &mut Config {

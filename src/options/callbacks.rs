@@ -13,7 +13,7 @@ pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + 
 /// The closures that are called when a stream has closed, combined into one.
 #[derive(Clone, Default)]
 pub(super) struct CloseCallbacks {
-    callback: Option<Arc<OnClose>>,
+    pub(super) callback: Option<Arc<OnClose>>,
     /// The closures that were set earlier, such as the layer's, are not called.
     replaces_earlier: bool,
 }
@@ -27,14 +27,6 @@ impl CloseCallbacks {
             Some(earlier) => both(earlier, callback),
             None => callback,
         });
-    }
-
-    pub(super) const fn is_set(&self) -> bool {
-        self.callback.is_some()
-    }
-
-    pub(super) fn get(&self) -> Option<Arc<OnClose>> {
-        self.callback.clone()
     }
 
     /// Returns callbacks that call `defaults` and then `self`, or only `self` if it replaces them.

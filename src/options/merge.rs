@@ -41,7 +41,7 @@ impl fmt::Debug for StreamOptions {
             .field("farewell", &self.farewell)
             .field("terminator", &self.terminator)
             .field("on_error", &self.on_error.as_ref().map(Option::is_some))
-            .field("on_close", &self.on_close.is_set())
+            .field("on_close", &self.on_close.callback.is_some())
             .finish()
     }
 }

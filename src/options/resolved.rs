@@ -27,15 +27,14 @@ pub(crate) struct IdleInterval {
     pub(crate) grid: Option<Instant>,
 }
 
-impl ResolvedOptions {
-    pub(crate) fn new() -> Self {
-        Self {
-            options: StreamOptions::new().heartbeat(Heartbeat::default()),
-            cancellation_if: None,
-            grid: Instant::now(),
-        }
+impl Default for ResolvedOptions {
+    fn default() -> Self {
+        let options = StreamOptions::new().heartbeat(Heartbeat::default());
+        Self { options, cancellation_if: None, grid: Instant::now() }
     }
+}
 
+impl ResolvedOptions {
     /// Returns these options, each replaced if `options` sets it.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
         Self { options: options.or(&self.options), ..self.clone() }
@@ -103,12 +102,11 @@ impl ResolvedOptions {
     /// Draws the reconnection time after the shutdown for one client. Returns its `retry` line, or
     /// no bytes if there is none.
     pub(crate) fn reconnection_time(&self) -> Bytes {
-        let drain = self.options.drain.as_ref();
-        drain.map_or_else(|| Drain::default().retry_line(), Drain::retry_line)
+        self.drain().retry_line()
     }
 
     pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
-        self.options.on_close.get()
+        self.options.on_close.callback.clone()
     }
 
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or

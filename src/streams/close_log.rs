@@ -6,6 +6,8 @@ use std::{
     },
 };
 
+use super::Closing;
+
 /// The log of the newest closes, and the number of all closes so far.
 ///
 /// A stream first enters the lists of its subjects, and then looks here. A close is first added
@@ -19,16 +21,10 @@ pub(super) struct CloseLog {
 /// The number of closes before a request arrived.
 pub(super) type Ticket = u64;
 
-/// The streams that a close has ended. Subjects are hashed by a random key.
+/// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key.
 ///
 /// A hash collision ends one more stream, whose client reconnects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Close {
-    Subject(u64),
-    /// The streams of the first subject that do not have the second.
-    Except(u64, u64),
-    All,
-}
+pub(super) type Close = Option<Closing<u64>>;
 
 /// The number of closes in the log. A stream whose ticket is older is closed.
 const MAX_LOGGED: usize = 65_536;
@@ -57,30 +53,28 @@ impl CloseLog {
         let Ok(since) = usize::try_from(self.ticket().saturating_sub(ticket)) else {
             return true;
         };
-        since > newest.len() || newest.iter().rev().take(since).any(|close| close.ends(subjects))
-    }
-}
-
-impl Close {
-    fn ends(self, subjects: &[u64]) -> bool {
-        match self {
-            Self::Subject(subject) => subjects.contains(&subject),
-            Self::Except(subject, kept) => subjects.contains(&subject) && !subjects.contains(&kept),
-            Self::All => true,
-        }
+        let has = |subject| subjects.contains(&subject);
+        let ends = |close: &Close| {
+            close.is_none_or(|Closing { subject, kept }| has(subject) && !kept.is_some_and(has))
+        };
+        since > newest.len() || newest.iter().rev().take(since).any(ends)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Close, CloseLog, MAX_LOGGED};
+    use super::{CloseLog, Closing, MAX_LOGGED};
+
+    const fn close(subject: u64, kept: Option<u64>) -> Option<Closing<u64>> {
+        Some(Closing { subject, kept })
+    }
 
     #[test]
     fn a_close_ends_the_streams_of_older_tickets() {
         let closes = CloseLog::default();
         let before = closes.ticket();
-        closes.log(Close::Subject(7));
-        closes.log(Close::Except(1, 2));
+        closes.log(close(7, None));
+        closes.log(close(1, Some(2)));
         let after = closes.ticket();
         for (subjects, expected) in
             [(&[7][..], true), (&[8], false), (&[1], true), (&[1, 2], false), (&[2], false)]
@@ -88,7 +82,7 @@ mod tests {
             assert_eq!(closes.has_closed(before, subjects), expected, "{subjects:?}");
             assert!(!closes.has_closed(after, subjects), "{subjects:?}");
         }
-        closes.log(Close::All);
+        closes.log(None);
         assert!(closes.has_closed(after, &[8]));
     }
 
@@ -97,10 +91,10 @@ mod tests {
         let closes = CloseLog::default();
         let ticket = closes.ticket();
         for _ in 0..MAX_LOGGED {
-            closes.log(Close::Subject(1));
+            closes.log(close(1, None));
         }
         assert!(!closes.has_closed(ticket, &[2]));
-        closes.log(Close::Subject(1));
+        closes.log(close(1, None));
         assert!(closes.has_closed(ticket, &[2]));
         assert!(!closes.has_closed(ticket + 1, &[2]));
     }

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_pieces_of_a_close_visit_every_stream_that_stays() {
         for round in 0..8 {
-            let open_streams = Arc::new(OpenStreams::new(None));
+            let open_streams = Arc::<OpenStreams>::default();
             let count = 4 * MAX_VISITED + round;
             let first: Vec<_> = (0..count).map(|n| open(&open_streams, n % 3 == 0)).collect();
             let mut members = Members::One(Arc::clone(first[0].member()));

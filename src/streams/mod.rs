@@ -170,5 +170,5 @@ pub use self::{error::CloseError, streams::Streams, subjects::Subjects};
 
 pub(crate) use self::{
     membership::{Membership, Revocation},
-    relay::{Closing, Followed, Publishing, Relay},
+    relay::{Closing, Followed, Publishing},
 };

@@ -1,5 +1,4 @@
 use std::{
-    array,
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     mem,
@@ -9,15 +8,15 @@ use std::{
 use tokio_util::sync::DropGuard;
 
 use super::{
-    close_log::{Close, CloseLog, Ticket},
+    Closing,
+    close_log::{CloseLog, Ticket},
     members::{Address, Members, Piece},
     membership::{Member, Membership, Revocation},
-    relay::Closing,
 };
 use crate::lock::lock;
 
 /// The open streams of each subject, and the log of closes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
@@ -31,13 +30,8 @@ const SHARDS: usize = 16;
 type Shard = HashMap<Arc<str>, Members>;
 
 impl OpenStreams {
-    pub(super) fn new(follower: Option<DropGuard>) -> Self {
-        Self {
-            closes: CloseLog::default(),
-            hasher: RandomState::new(),
-            shards: array::from_fn(|_| Mutex::default()),
-            _follower: follower,
-        }
+    pub(super) fn followed(follower: DropGuard) -> Self {
+        Self { _follower: Some(follower), ..Self::default() }
     }
 
     pub(super) fn ticket(&self) -> Ticket {
@@ -103,20 +97,13 @@ impl OpenStreams {
     }
 
     /// Closes streams, and returns how many there were.
-    pub(super) fn close(&self, closing: Closing<'_>) -> usize {
-        match closing {
-            Closing::Subject(subject) => {
-                self.closes.log(Close::Subject(self.hash(subject)));
-                let members = remove_list(&mut self.shard(subject), subject);
-                let closed = members.map(Members::into_vec).unwrap_or_default();
-                self.revoke(closed, Revocation::Subject)
-            }
-            Closing::Except(subject, kept) => self.close_except(subject, kept),
-        }
-    }
-
-    fn close_except(&self, subject: &str, kept: &str) -> usize {
-        self.closes.log(Close::Except(self.hash(subject), self.hash(kept)));
+    pub(super) fn close(&self, closing: Closing<&str>) -> usize {
+        self.closes.log(Some(closing.map(|subject| self.hash(subject))));
+        let Closing { subject, kept: Some(kept) } = closing else {
+            let members = remove_list(&mut self.shard(closing.subject), closing.subject);
+            let closed = members.map(Members::into_vec).unwrap_or_default();
+            return self.revoke(closed, Revocation::Subject);
+        };
         let (mut count, mut last) = (0, None);
         loop {
             let piece = self.remove_without(subject, kept, last);
@@ -142,7 +129,7 @@ impl OpenStreams {
 
     /// Closes all streams that have a subject.
     pub(super) fn close_all(&self) -> usize {
-        self.closes.log(Close::All);
+        self.closes.log(None);
         let mut count = 0;
         for shard in &self.shards {
             let closed = mem::take(&mut *lock(shard));
@@ -205,18 +192,17 @@ const fn is_sparse(len: usize, capacity: usize) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Close, Membership, OpenStreams, Revocation, remove_list};
-    use crate::streams::Closing;
+    use super::{Closing, Membership, OpenStreams, Revocation, remove_list};
 
     /// Another thread closes the first list before the stream has entered the second one.
     #[test]
     fn a_stream_that_is_closed_while_it_opens_is_in_no_list() {
-        let open_streams = Arc::new(OpenStreams::new(None));
+        let open_streams = Arc::<OpenStreams>::default();
         let ticket = open_streams.ticket();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
         let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
         open_streams.enter(membership.member(), &names[0]);
-        assert_eq!(open_streams.close(Closing::Subject("a")), 1);
+        assert_eq!(open_streams.close(Closing { subject: "a", kept: None }), 1);
         open_streams.enter(membership.member(), &names[1]);
         open_streams.close_since(ticket, membership.member());
         assert_eq!(open_streams.subjects(), []);
@@ -225,10 +211,10 @@ mod tests {
     /// The close is in the log before the stream has a ticket, and closes the first list later.
     #[test]
     fn a_stream_that_opens_while_it_is_closed_is_in_no_list() {
-        let open_streams = Arc::new(OpenStreams::new(None));
+        let open_streams = Arc::<OpenStreams>::default();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
         let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
-        open_streams.closes.log(Close::Subject(open_streams.hash("a")));
+        open_streams.closes.log(Some(Closing { subject: open_streams.hash("a"), kept: None }));
         let ticket = open_streams.ticket();
         open_streams.enter(membership.member(), &names[0]);
         let closed = remove_list(&mut open_streams.shard("a"), "a").unwrap();

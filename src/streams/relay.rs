@@ -8,20 +8,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CloseError, Streams, open_streams::OpenStreams};
 
-/// The way in which closes reach other processes.
-pub(crate) trait Relay: Send + Sync {
-    /// Publishes a close, and waits for its acknowledgement.
-    fn publish(&self, closing: Closing<'_>) -> Publishing;
-}
+/// Publishes a close to other processes, and waits for its acknowledgement.
+pub(crate) type Relay = dyn Fn(Closing<&str>) -> Publishing + Send + Sync;
 
 pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<(), CloseError>> + Send>>;
 
-/// A close, as the program names it.
+/// A close of the streams of a subject that do not also have the subject `kept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closing<'s> {
-    Subject(&'s str),
-    /// The streams of the first subject that do not have the second.
-    Except(&'s str, &'s str),
+pub(crate) struct Closing<T> {
+    pub(crate) subject: T,
+    pub(crate) kept: Option<T>,
+}
+
+impl<T> Closing<T> {
+    pub(crate) fn map<'c, U>(&'c self, subject: impl Fn(&'c T) -> U) -> Closing<U> {
+        Closing { subject: subject(&self.subject), kept: self.kept.as_ref().map(subject) }
+    }
 }
 
 /// The streams of this process, as the task that follows the closes of other processes knows them.
@@ -34,11 +36,11 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// Creates streams whose closes are also published by `relay`.
-    pub(crate) fn relayed_by(relay: Arc<dyn Relay>) -> (Streams, Self) {
+    pub(crate) fn relayed_by(relay: Arc<Relay>) -> (Streams, Self) {
         let ended = CancellationToken::new();
-        let open_streams = Arc::new(OpenStreams::new(Some(ended.clone().drop_guard())));
+        let open_streams = Arc::new(OpenStreams::followed(ended.clone().drop_guard()));
         let followed = Self { open_streams: Arc::downgrade(&open_streams), ended };
-        (Streams::of(open_streams, Some(relay)), followed)
+        (Streams { open_streams, relay: Some(relay) }, followed)
     }
 
     /// Runs `future` while the streams exist.
@@ -46,17 +48,14 @@ impl Followed {
         _ = self.ended.run_until_cancelled(future).await;
     }
 
-    /// Closes the streams of this process as another process has closed its own.
-    pub(crate) fn close(&self, closing: Closing<'_>) {
+    /// Closes the streams of this process as another process has closed its own. `None` closes all
+    /// that have a subject.
+    pub(crate) fn close(&self, closing: Option<Closing<&str>>) {
         if let Some(open_streams) = self.open_streams.upgrade() {
-            open_streams.close(closing);
-        }
-    }
-
-    /// Closes all streams of this process that have a subject.
-    pub(crate) fn close_all(&self) {
-        if let Some(open_streams) = self.open_streams.upgrade() {
-            open_streams.close_all();
+            match closing {
+                Some(closing) => open_streams.close(closing),
+                None => open_streams.close_all(),
+            };
         }
     }
 }

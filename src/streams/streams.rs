@@ -2,31 +2,23 @@ use std::{fmt, sync::Arc};
 
 use http::Request;
 
-use super::{
-    CloseError, Subjects,
-    open_streams::OpenStreams,
-    relay::{Closing, Relay},
-};
+use super::{CloseError, Closing, Subjects, open_streams::OpenStreams, relay::Relay};
 
 /// The open streams of each subject. Clones are cheap and share the streams.
 ///
 /// See the [module](super) for an overview.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Streams {
-    open_streams: Arc<OpenStreams>,
+    pub(super) open_streams: Arc<OpenStreams>,
     /// The way to other processes.
-    relay: Option<Arc<dyn Relay>>,
+    pub(super) relay: Option<Arc<Relay>>,
 }
 
 impl Streams {
     /// Creates a set of streams in this process.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(Arc::new(OpenStreams::new(None)), None)
-    }
-
-    pub(super) fn of(open_streams: Arc<OpenStreams>, relay: Option<Arc<dyn Relay>>) -> Self {
-        Self { open_streams, relay }
+        Self::default()
     }
 
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
@@ -66,7 +58,7 @@ impl Streams {
     /// the streams of this process are closed, and those of other processes may be. axum drops the
     /// handler when its client disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
-        self.close_by(Closing::Subject(subject.as_ref())).await
+        self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
 
     /// Closes the streams of a subject that do not also have the subject `kept`, and returns how many
@@ -92,7 +84,7 @@ impl Streams {
         subject: impl AsRef<str>,
         kept: impl AsRef<str>,
     ) -> Result<usize, CloseError> {
-        self.close_by(Closing::Except(subject.as_ref(), kept.as_ref())).await
+        self.close_by(Closing { subject: subject.as_ref(), kept: Some(kept.as_ref()) }).await
     }
 
     /// Closes all streams of this process that have a subject, and returns how many there were.
@@ -124,18 +116,12 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    async fn close_by(&self, closing: Closing<'_>) -> Result<usize, CloseError> {
+    async fn close_by(&self, closing: Closing<&str>) -> Result<usize, CloseError> {
         let count = self.open_streams.close(closing);
         if let Some(relay) = &self.relay {
-            relay.publish(closing).await?;
+            relay(closing).await?;
         }
         Ok(count)
-    }
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

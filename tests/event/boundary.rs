@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
 use proptest::prelude::*;
-use tokio::{runtime, time};
-use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
+use tokio::time;
+use tower_sse::{Event, Heartbeat, SseBody, SseLayer};
 
 use crate::{
-    cuts::cut,
+    cuts::{cut, special_bytes},
     support::{
         naive::{self, Place},
         *,
@@ -26,9 +25,7 @@ const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 /// puts a silence long enough for a heartbeat before that chunk, or before the end. Asserts that
 /// every silence, and the end, is used exactly as the oracle allows.
 fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
-    let clock =
-        runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    clock.block_on(async {
+    under_a_paused_clock(async {
         let (feed, mut body) = fed(layer);
         let mut received = Vec::new();
         for (n, chunk) in chunks.iter().enumerate() {
@@ -44,19 +41,13 @@ fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
             Place::LineStartInEvent | Place::InsideLine => b"",
         };
         feed.end();
-        assert_eq!(
-            interjection(&mut body, &received),
-            terminator,
-            "after {}",
-            received.escape_ascii()
-        );
-        extend(&mut received, terminator);
+        assert_interjection(terminator, &mut body, &mut received);
         assert_eq!(poll_frame(&mut body), Polled::End);
         received
     })
 }
 
-async fn be_silent(body: &mut impl AnyBody, received: &mut Vec<u8>) {
+async fn be_silent(body: &mut Body, received: &mut Vec<u8>) {
     receive(body, received);
     let heartbeat = match naive::read(received).place {
         Place::BetweenEvents => HEARTBEAT,
@@ -64,40 +55,30 @@ async fn be_silent(body: &mut impl AnyBody, received: &mut Vec<u8>) {
         Place::InsideLine => b"",
     };
     time::advance(2 * INTERVAL).await;
-    assert_eq!(interjection(body, received), heartbeat, "after {}", received.escape_ascii());
-    extend(received, heartbeat);
+    assert_interjection(heartbeat, body, received);
     assert_eq!(poll_frame(body), Polled::Pending);
 }
 
 /// Takes all frames that are ready.
-fn receive(body: &mut impl AnyBody, received: &mut Vec<u8>) {
+fn receive(body: &mut Body, received: &mut Vec<u8>) {
     while let Polled::Data(bytes) = poll_frame(body) {
         assert!(!bytes.is_empty(), "no frame is empty");
         received.extend(bytes);
     }
 }
 
-trait AnyBody: Body<Data = Bytes, Error = BoxError> + Unpin {}
+type Body = SseBody<FedBody>;
 
-impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> AnyBody for B {}
-
-/// Returns what the layer itself writes, without the line feed that turns a CR into a CRLF.
-fn interjection(body: &mut impl AnyBody, received: &[u8]) -> Bytes {
-    match poll_frame(body) {
-        Polled::Data(bytes) if received.ends_with(b"\r") => {
-            bytes.strip_prefix(b"\n").unwrap().to_vec().into()
-        }
+/// Asserts that the layer itself writes `ours`, after the line feed that turns a CR into a CRLF.
+fn assert_interjection(ours: &[u8], body: &mut Body, received: &mut Vec<u8>) {
+    let line_feed = &b"\n"[..usize::from(received.ends_with(b"\r") && !ours.is_empty())];
+    let written = match poll_frame(body) {
         Polled::Data(bytes) => bytes,
         Polled::Pending | Polled::End => Bytes::new(),
         other => panic!("{other:?} after {}", received.escape_ascii()),
-    }
-}
-
-fn extend(received: &mut Vec<u8>, ours: &[u8]) {
-    if received.ends_with(b"\r") && !ours.is_empty() {
-        received.push(b'\n');
-    }
-    received.extend(ours);
+    };
+    assert_eq!(written, [line_feed, ours].concat(), "after {}", received.escape_ascii());
+    received.extend(written);
 }
 
 /// Returns what a client decodes, without what the layer wrote.
@@ -178,30 +159,12 @@ fn heartbeats_of_the_upstream_do_not_prevent_ours() {
     );
 }
 
-/// Generates bytes rich in special characters.
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        5 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r"]),
-        4 => prop::sample::select(vec![&b"data: x"[..], b"data:", b"id: 7", b"event: e", b"retry: 5", b": c"]),
-        2 => prop::sample::select(vec![&b"retry"[..], b"ret", b"ry", b":", b" ", b"x", b"\0"]),
-        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef", b"\xbb", b"\xef\xbb"]),
-    ]
-    .prop_map(<[u8]>::to_vec);
-    let piece = prop_oneof![12 => piece, 1 => any::<u8>().prop_map(|byte| vec![byte])];
-    let start = prop_oneof![
-        2 => Just(&b""[..]),
-        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef\xbb", b"\xef"]),
-    ];
-    (start, prop::collection::vec(piece, 0..20))
-        .prop_map(|(start, pieces)| [start, &pieces.concat()].concat())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_cut_anywhere_are_decoded_the_same(
-        stream in stream(),
+        stream in special_bytes(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         silent in any::<u64>(),
     ) {

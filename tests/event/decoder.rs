@@ -7,12 +7,15 @@ use proptest::prelude::*;
 use tower_sse::{Decoder, EventTooLarge};
 
 use crate::{
-    cuts::cut,
+    cuts::{cut, special_bytes},
     support::naive::{self, Seen},
 };
 
 /// Returns everything that `decoder` decodes from `chunks`.
-fn decode<'c>(decoder: &mut Decoder, chunks: impl IntoIterator<Item = &'c [u8]>) -> Vec<Seen> {
+pub(crate) fn decode<'c>(
+    decoder: &mut Decoder,
+    chunks: impl IntoIterator<Item = &'c [u8]>,
+) -> Vec<Seen> {
     let mut seen = Vec::new();
     for mut chunk in chunks {
         while let Some(message) = decoder.decode(&mut chunk).unwrap() {
@@ -64,22 +67,12 @@ fn streams_decode_the_same_under_every_split() {
     }
 }
 
-/// Generates bytes rich in special characters.
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        4 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n"]),
-        4 => prop::sample::select(vec![&b"data: x"[..], b"data:", b"id: 7", b"event: e", b"retry: 5", b": c"]),
-        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef", b"\xc3", b"\0", b" ", b":"]),
-    ];
-    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_decode_as_the_oracle_decodes_them(
-        stream in stream(),
+        stream in special_bytes(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
         assert_read_as_by_the_oracle(&cut(&stream, &cuts));

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::{Encoded, Event, EventBody};
 
-use crate::support::{Polled, data, naive, poll_frame};
+use crate::support::{Polled, assert_polls, data, naive, poll_frame};
 
 /// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
@@ -44,8 +44,7 @@ async fn ready_events_are_sent_as_one_frame_without_waiting() {
     let (events, mut body) = channel();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     events.send(Event::from("a")).unwrap();
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert_polls(&mut body, [data("data: a\n\n"), Polled::Pending]);
     for text in ["b", "c", "d"] {
         events.send(Event::from(text)).unwrap();
     }
@@ -54,8 +53,7 @@ async fn ready_events_are_sent_as_one_frame_without_waiting() {
     drop(events);
     assert_eq!(poll_frame(&mut body), data("data: e\n\n"));
     assert!(body.is_end_stream());
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [Polled::End, Polled::End]);
 }
 
 #[tokio::test]
@@ -148,8 +146,7 @@ fn large_encoded_events_are_not_copied_and_keep_their_place() {
         let Polled::Data(frame) = poll_frame(&mut body) else { panic!("no frame") };
         assert_eq!(frame.as_ptr(), large.as_bytes().as_ptr());
     }
-    assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: a\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [data("data: a\n\ndata: a\n\n"), Polled::End]);
 }
 
 #[tokio::test]
@@ -163,8 +160,7 @@ async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
     assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: b\n\n"));
     assert_eq!(Arc::strong_count(&alive), 1, "the stream is dropped at once");
     assert!(!body.is_end_stream());
-    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [Polled::Failed("broken".to_owned()), Polled::End]);
     assert!(body.is_end_stream());
 }
 
@@ -200,8 +196,7 @@ fn an_item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
         body
     };
     let mut body = body_with(Value::FailsHalfway);
-    assert_eq!(poll_frame(&mut body), Polled::Failed("halfway".to_owned()));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [Polled::Failed("halfway".to_owned()), Polled::End]);
     let mut body = body_with(Value::PanicsHalfway);
     let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"halfway"));
@@ -211,8 +206,7 @@ fn an_item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
 fn results_of_results_are_items_too() {
     let events = [Ok(Ok::<_, Infallible>(Event::from("a"))), Err("outer")];
     let mut body = EventBody::new(stream::iter(events));
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Failed("outer".to_owned()));
+    assert_polls(&mut body, [data("data: a\n\n"), Polled::Failed("outer".to_owned())]);
 }
 
 #[test]

@@ -4,7 +4,6 @@
 use std::{error::Error, fmt::Debug};
 
 use futures_util::{Stream, StreamExt, future, stream};
-use http_body_util::BodyExt;
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinHandle},
@@ -13,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Encode, Event, SseLayer};
 
-use crate::support::{Reports, Requester, Root, answer_to};
+use crate::support::{Reports, Requester, Root, answer_to, read_to_end};
 
 /// Spawns a task that sends one event and then panics, or ends.
 fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
@@ -65,15 +64,7 @@ where
         .terminator(Event::from("[DONE]"))
         .cancellation_if(<dyn Error>::is::<Root>);
     let answer = answer_to(client.request("/"), &reports.observe(layer), stream);
-    let mut body = Box::pin(answer.into_body());
-    let mut text = String::new();
-    loop {
-        match body.frame().await {
-            None => return (text, None),
-            Some(Err(error)) => return (text, Some(error)),
-            Some(Ok(frame)) => text += str::from_utf8(&frame.into_data().unwrap()).unwrap(),
-        }
-    }
+    read_to_end(answer.into_body()).await
 }
 
 const WHOLE: &str = "data: one\n\ndata: [DONE]\n\n";

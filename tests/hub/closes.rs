@@ -23,7 +23,15 @@ struct Process {
 
 impl Process {
     async fn start(broker: &MemoryBroker) -> Self {
-        let hub = Hub::connect(broker.clone()).await.unwrap();
+        Self::of(Hub::connect(broker.clone()).await.unwrap())
+    }
+
+    /// Starts a process whose hub keeps only the newest event of each topic.
+    async fn start_with_latest(broker: &MemoryBroker) -> Self {
+        Self::of(Hub::builder().retain_latest().connect(broker.clone()).await.unwrap())
+    }
+
+    fn of(hub: Hub) -> Self {
         let streams = Streams::connect(&hub, TOPIC);
         Self { hub, streams }
     }
@@ -102,6 +110,32 @@ async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
     until(|| away.streams.count("a") == 0).await;
     assert_eq!(poll_frame(&mut closed), Polled::End);
     assert_eq!(poll_frame(&mut other), Polled::Pending);
+}
+
+/// Closes do not replace each other, as prices do.
+#[tokio::test]
+async fn no_close_is_lost_in_a_hub_that_keeps_only_the_newest_events() {
+    let broker = MemoryBroker::new();
+    let one = Process::start_with_latest(&broker).await;
+    let other = Process::start_with_latest(&broker).await;
+    let mut closed = ["a", "b"].map(|subject| other.open(&[subject]));
+    let mut stays = other.open(&["c"]);
+    broker.pause(&other.hub);
+    for subject in ["a", "b"] {
+        one.streams.close(subject).await.unwrap();
+    }
+    broker.resume(&other.hub);
+    until(|| other.streams.count("b") == 0).await;
+    assert!(closed.iter_mut().all(|body| poll_frame(body) == Polled::End));
+    assert_eq!(poll_frame(&mut stays), Polled::Pending);
+
+    // A process that starts later does not obey the newest close again.
+    let later = Process::start_with_latest(&broker).await;
+    let mut body = later.open(&["b"]);
+    let mut last = later.open(&["last"]);
+    one.streams.close("last").await.unwrap();
+    until(|| poll_frame(&mut last) == Polled::End).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 
 #[tokio::test]

@@ -64,8 +64,7 @@ async fn a_terminator_follows_the_sources_own_clean_end() {
     ] {
         let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
         if let Some(last) = last {
-            feed.data(last);
-            assert_eq!(poll_frame(&mut body), data(last));
+            feed.passes(last, &mut body);
         }
         feed.end();
         assert_eq!(poll_frame(&mut body), expected, "after {last:?}");
@@ -96,8 +95,7 @@ async fn a_stream_has_not_ended_before_its_last_byte_is_sent() {
     assert_eq!(hint(&body), (false, None));
     assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
     assert_eq!(hint(&body), (false, None));
-    assert_eq!(poll_frame(&mut body), data("data: [DONE]\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [data("data: [DONE]\n\n"), Polled::End]);
     assert_eq!(hint(&body), (true, Some(0)));
 }
 
@@ -161,16 +159,12 @@ async fn a_peeked_first_frame_still_passes_on_ends_and_errors() {
     let layer = layer().retry(Retry::fixed(Duration::from_secs(1))).terminator(Event::from("end"));
     let (feed, mut body) = fed(&layer);
     feed.end();
-    assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
-    assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [data("retry: 1000\n"), data("data: end\n\n"), Polled::End]);
 
     let layer = layer.on_error(|error| Event::from(error.to_string()));
     let (feed, mut body) = fed(&layer);
     feed.fail("broken");
-    assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
-    assert_eq!(poll_frame(&mut body), data("data: broken\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [data("retry: 1000\n"), data("data: broken\n\n"), Polled::End]);
 }
 
 /// The first event of rmcp's server, read by rmcp's client.

@@ -1,13 +1,11 @@
 //! How an error of the source ends its stream.
 
-use std::{error::Error, fmt, io, time::Duration};
+use std::{error::Error, fmt, io};
 
 use tokio::time;
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
 use crate::support::*;
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()
@@ -37,16 +35,13 @@ async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_o
     let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
     feed.data("data: a\n\n");
     feed.fail("broken");
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_polls(&mut body, [data("data: a\n\n"), data(":\n")]);
     assert!(feed.is_dropped());
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(19 * MILLISECOND).await;
+    idle(&mut body, 19 * MILLISECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert!(!http_body::Body::is_end_stream(&body));
     time::advance(2 * MILLISECOND).await;
-    assert_eq!(poll_frame(&mut body), failed("broken"));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [failed("broken"), Polled::End]);
     assert!(http_body::Body::is_end_stream(&body));
 }
 
@@ -58,12 +53,10 @@ async fn the_body_fails_once_the_server_has_taken_the_last_bytes() {
     let last = poll_frame(&mut body);
     assert_eq!(last, data(":\n"));
     for _ in 0..9 {
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(100 * MILLISECOND).await;
+        idle(&mut body, 100 * MILLISECOND).await;
     }
     drop(last);
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(21 * MILLISECOND).await;
+    idle(&mut body, 21 * MILLISECOND).await;
     assert_eq!(poll_frame(&mut body), failed("broken"));
 }
 
@@ -91,8 +84,7 @@ async fn an_error_can_become_a_last_event_and_no_terminator_follows() {
         .on_error(|error| Event::new().event("error").data(error.to_string())));
     feed.data("data: a\r\r");
     feed.fail("broken");
-    assert_eq!(poll_frame(&mut body), data("data: a\r\r"));
-    assert_eq!(poll_frame(&mut body), data("\nevent: error\ndata: broken\n\n"));
+    assert_polls(&mut body, [data("data: a\r\r"), data("\nevent: error\ndata: broken\n\n")]);
     assert!(feed.is_dropped());
     assert_eq!(poll_frame(&mut body), Polled::End);
 }

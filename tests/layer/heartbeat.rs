@@ -12,9 +12,6 @@ use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
 
 use crate::support::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MILLISECOND: Duration = Duration::from_millis(1);
-
 /// Returns a layer whose interval puts deadlines on whole seconds since it was made.
 fn every_16_seconds() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND))
@@ -26,10 +23,8 @@ async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() 
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 
     time::advance(15 * SECOND - MILLISECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(":\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    idle(&mut body, SECOND).await;
+    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,26 +70,21 @@ async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
 async fn every_byte_restarts_the_interval() {
     let (feed, mut body) = fed(&every_16_seconds());
     for _ in 0..5 {
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(15 * SECOND).await;
-        feed.data("data: a\n\n");
-        assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+        idle(&mut body, 15 * SECOND).await;
+        feed.passes("data: a\n\n", &mut body);
     }
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     // The timer armed for the first silence has fired long ago.
     time::advance(15 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(SECOND).await;
+    idle(&mut body, SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_ready_event_replaces_a_due_heartbeat() {
     let (feed, mut body) = fed(&every_16_seconds());
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(60 * SECOND).await;
-    feed.data("data: a\n\n");
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    idle(&mut body, 60 * SECOND).await;
+    feed.passes("data: a\n\n", &mut body);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 
@@ -102,10 +92,8 @@ async fn a_ready_event_replaces_a_due_heartbeat() {
 async fn silence_before_the_first_poll_does_not_count() {
     let (_feed, mut body) = fed(&every_16_seconds());
     time::advance(60 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(15 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(SECOND).await;
+    idle(&mut body, 15 * SECOND).await;
+    idle(&mut body, SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
 }
 
@@ -135,8 +123,7 @@ async fn a_custom_comment_can_have_several_lines() {
     for (text, expected) in [("ping", ": ping\n"), ("", ": \n"), ("a\r\nb", ": a\n: b\n")] {
         let (_feed, mut body) =
             fed(&SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text)));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(2 * SECOND).await;
+        idle(&mut body, 2 * SECOND).await;
         assert_eq!(poll_frame(&mut body), data(expected));
     }
 }
@@ -146,10 +133,8 @@ async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
     let (feed, mut body) = fed(&SseLayer::new()
         .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping")));
     let mut after = async |chunk: &'static str| {
-        feed.data(chunk);
-        assert_eq!(poll_frame(&mut body), data(chunk));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(2 * SECOND).await;
+        feed.passes(chunk, &mut body);
+        idle(&mut body, 2 * SECOND).await;
         poll_frame(&mut body)
     };
     let event = "event: heartbeat\ndata: 1 s\n\n";
@@ -165,22 +150,18 @@ async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
 #[tokio::test(start_paused = true)]
 async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
     let (feed, mut body) = fed(&every_16_seconds());
-    feed.data("data: a\r");
-    assert_eq!(poll_frame(&mut body), data("data: a\r"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(20 * SECOND).await;
+    feed.passes("data: a\r", &mut body);
+    idle(&mut body, 20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data("\n:\n"));
     feed.data("\n");
     assert_eq!(poll_frame(&mut body), Polled::Pending, "an empty frame is no frame");
-    feed.data("\r\n");
-    assert_eq!(poll_frame(&mut body), data("\r\n"));
+    feed.passes("\r\n", &mut body);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
     let (feed, mut body) = fed(&every_16_seconds());
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(20 * SECOND).await;
+    idle(&mut body, 20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
     feed.data(&b"\xef"[..]);
     feed.data(&b"\xbb"[..]);
@@ -192,10 +173,8 @@ async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_leading_byte_order_mark_is_kept() {
     let (feed, mut body) = fed(&every_16_seconds());
-    feed.data("\u{feff}");
-    assert_eq!(poll_frame(&mut body), data("\u{feff}"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(20 * SECOND).await;
+    feed.passes("\u{feff}", &mut body);
+    idle(&mut body, 20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
 }
 
@@ -208,15 +187,11 @@ async fn an_unrepresentable_interval_sends_no_heartbeats() {
 #[test]
 fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
     let (feed, mut body) = fed(&SseLayer::new().padding(2));
-    assert_eq!(poll_frame(&mut body), data(":\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    feed.data("data: a\n\n");
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
+    feed.passes("data: a\n\n", &mut body);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.fail("broken");
-    assert_eq!(poll_frame(&mut body), data(":\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [data(":\n"), Polled::Failed("broken".to_owned()), Polled::End]);
 }
 
 #[test]
@@ -238,8 +213,7 @@ async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
         }
         feed.data(&b"\x1f\x8b\n"[..]);
         assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::from_static(b"\x1f\x8b\n")));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(60 * SECOND).await;
+        idle(&mut body, 60 * SECOND).await;
         assert_eq!(poll_frame(&mut body), if beats { data(":\n") } else { Polled::Pending });
         feed.data(&b"\n"[..]);
         assert_eq!(poll_frame(&mut body), data("\n"));

@@ -4,13 +4,10 @@ use axum::{Router, body::Body, response::IntoResponse, routing::get};
 use futures_util::stream;
 use http::Request;
 use http_body_util::BodyExt;
-use tokio::time::advance;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions};
 
 use crate::support::*;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn outer() -> SseLayer {
     SseLayer::new()
@@ -33,17 +30,12 @@ async fn the_innermost_layer_owns_a_stream() {
     let mut body = response.into_body();
 
     assert_eq!(poll_frame(&mut body), data(":  \n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    advance(9 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    advance(2 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(": inner\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    idle(&mut body, 9 * SECOND).await;
+    idle(&mut body, 2 * SECOND).await;
+    assert_polls(&mut body, [data(": inner\n"), Polled::Pending]);
     feed.data("data: one\n\n");
     feed.end();
-    assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
-    assert_eq!(poll_frame(&mut body), data("data: inner end\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_polls(&mut body, [data("data: one\n\n"), data("data: inner end\n\n"), Polled::End]);
 }
 
 /// The last line is sent once, and the error is delayed once, not once per layer.
@@ -53,8 +45,7 @@ async fn an_error_passes_through_the_outer_layer() {
     let mut body = through(&outer(), through(&SseLayer::new(), event_stream(body))).into_body();
     feed.fail(std::io::Error::other("disk full"));
     assert_eq!(poll_frame(&mut body), data(":\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    advance(Duration::from_millis(21)).await;
+    idle(&mut body, Duration::from_millis(21)).await;
     assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
 }
 
@@ -66,8 +57,7 @@ async fn layers_in_between_do_not_change_the_stream() {
     owned.extensions_mut().insert(StreamOptions::new().padding(4));
     let mut body = through(&outer(), owned).into_body();
     for _ in 0..3 {
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        advance(60 * SECOND).await;
+        idle(&mut body, 60 * SECOND).await;
     }
 }
 

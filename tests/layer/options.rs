@@ -1,4 +1,4 @@
-use std::{io, time::Duration};
+use std::io;
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get};
 use bytes::Bytes;
@@ -11,8 +11,6 @@ use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLay
 use tower_sse::{Event, Heartbeat, Retry, SseLayer, StreamOptions};
 
 use crate::support::*;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn layer() -> SseLayer {
     SseLayer::new()
@@ -68,11 +66,9 @@ async fn a_duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
         }
         let mut body = through(&layer, answer).into_body();
         assert_eq!(poll_frame(&mut body), data("retry: 5000\n"));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        advance(SECOND + SECOND / 8).await;
+        idle(&mut body, SECOND + SECOND / 8).await;
         assert_eq!(poll_frame(&mut body), data(":\n"));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        advance(9 * SECOND).await;
+        idle(&mut body, 9 * SECOND).await;
         assert_eq!(poll_frame(&mut body), Polled::End);
     }
 }

@@ -5,7 +5,7 @@ mod nested;
 mod passing;
 mod time;
 
-use std::{convert::Infallible, future::ready, time::Duration};
+use std::{convert::Infallible, future::ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -16,8 +16,6 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, Event, Refusal, Retry, SseBody, SseLayer, StreamOptions};
 
 use crate::support::*;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A client's name, method and request headers, and whether its refusal must be a `200`.
 type Client = (&'static str, Method, &'static [(&'static str, &'static str)], bool);

@@ -11,9 +11,6 @@ use tower_sse::{
 
 pub(crate) use crate::support::*;
 
-pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
 /// The bytes that a stream gets between events at the drain of [`layer`].
 pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
 /// The bytes that it gets at the start of a line within an event that is not completed.
@@ -67,6 +64,20 @@ impl Rig {
         Self::new(layer, client).begin(begun)
     }
 
+    /// Builds the rig with a stream that has sent `begun` when the shutdown begins.
+    pub(crate) fn draining(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
+        let rig = Self::after(begun, layer, client);
+        rig.shutdown.cancel();
+        rig
+    }
+
+    /// Sends `text`, and asserts that the body yields it unchanged.
+    #[track_caller]
+    pub(crate) fn passes(&mut self, text: &'static str) {
+        self.feed.data(text);
+        assert_eq!(self.poll(), data(text));
+    }
+
     /// Sends `begun`, and polls until nothing more is ready.
     pub(crate) fn begin(mut self, begun: &'static [u8]) -> Self {
         if !begun.is_empty() {
@@ -99,12 +110,25 @@ where
         poll_frame_with(&mut self.body, &Waker::from(Arc::clone(&self.wakes)))
     }
 
+    /// Asserts what the body yields at its next polls.
+    #[track_caller]
+    pub(crate) fn assert_polls(&mut self, expected: impl IntoIterator<Item = Polled>) {
+        for (number, expected) in expected.into_iter().enumerate() {
+            assert_eq!(self.poll(), expected, "poll {number}");
+        }
+    }
+
+    /// Asserts that the body has nothing to yield, and advances the clock by `time`.
+    #[track_caller]
+    pub(crate) fn idle(&mut self, time: Duration) -> impl Future<Output = ()> + use<B> {
+        assert_eq!(self.poll(), Polled::Pending);
+        time::advance(time)
+    }
+
     /// Asserts that the body waits for exactly `time`, and advances the clock by it.
     pub(crate) async fn assert_waits(&mut self, time: Duration) {
-        for step in [time - MILLISECOND, MILLISECOND] {
-            assert_eq!(self.poll(), Polled::Pending, "before {time:?}");
-            time::advance(step).await;
-        }
+        self.idle(time - MILLISECOND).await;
+        self.idle(MILLISECOND).await;
     }
 
     /// Returns the close reason, if the stream has closed.
@@ -135,13 +159,18 @@ where
         self.assert_over(reason);
     }
 
+    /// Asserts that the stream ends now, cleanly, with these last bytes.
+    #[track_caller]
+    pub(crate) fn assert_ends_with(&mut self, last: &'static str, reason: CloseReason) {
+        assert_eq!(self.poll(), data(last));
+        self.assert_ends(reason);
+    }
+
     /// Asserts that the stream fails, late enough for the bytes before to have reached the client.
     pub(crate) async fn assert_fails(&mut self, reason: CloseReason) {
-        assert_eq!(self.poll(), Polled::Pending);
-        time::advance(19 * MILLISECOND).await;
-        assert_eq!(self.poll(), Polled::Pending);
+        self.idle(19 * MILLISECOND).await;
         assert!(!self.body.is_end_stream());
-        time::advance(MILLISECOND).await;
+        self.idle(MILLISECOND).await;
         let error = format!("the event stream was cut short: {reason}");
         assert_eq!(self.poll(), Polled::Failed(error));
         self.assert_over(reason);
@@ -173,6 +202,15 @@ where
         assert!(self.body.is_end_stream());
         assert_eq!(self.body.size_hint().exact(), Some(0));
         assert_eq!(self.poll(), Polled::End);
+    }
+}
+
+/// Panics when it is dropped.
+pub(crate) struct Grumpy;
+
+impl Drop for Grumpy {
+    fn drop(&mut self) {
+        panic!("in the destructor");
     }
 }
 

@@ -175,6 +175,32 @@ async fn source_goes_on_when_its_last_reader_leaves() {
     assert_eq!(run.ended().await, Some(Outcome::Completed));
 }
 
+/// The record is full of events that a stalled client has not read, but the returned one has.
+#[tokio::test(start_paused = true)]
+async fn source_goes_on_when_a_client_returns_that_has_read_all() {
+    let runs = Runs::builder().retain_bytes(100).build();
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
+    let run = runs.start(&turn(), None, || stream).await.unwrap();
+    let _stalled = run.attach(None).await.unwrap();
+    let mut client = run.attach(None).await.unwrap();
+    // Each event takes 31 bytes, so three are kept.
+    let mut last = None;
+    for n in 0..3 {
+        sender.send(Event::from(n.to_string())).unwrap();
+        let events = client.next().await.unwrap().unwrap();
+        let id = field_of(&events, "id: ").next().unwrap();
+        last = Some(LastEventId::try_from(id).unwrap());
+    }
+    drop(client);
+    sender.send(Event::from("3")).unwrap();
+    settle().await;
+    let mut client = run.attach(last).await.unwrap();
+    assert!(ready(&mut client).0.is_empty());
+    settle().await;
+    assert_eq!(ready(&mut client), (vec![3], false));
+}
+
 async fn outcome_after(run: &Run, time: Duration) -> Option<Outcome> {
     advance(time).await;
     settle().await;

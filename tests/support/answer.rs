@@ -1,16 +1,37 @@
-use std::{
-    convert::Infallible,
-    future::Future,
-    task::{Context, Poll, Waker},
-};
+use std::{convert::Infallible, future::ready};
 
-use http::{Request, Response};
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service, service_fn};
-use tower_sse::{IntoSse, SseBody, SseLayer};
+use tower_sse::{IntoSse, SseBody, SseLayer, StreamOptions};
 
 /// Returns the response of an event stream with this `body`.
 pub fn event_stream<B>(body: B) -> Response<B> {
     Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+}
+
+/// Changes to a response that can be chained.
+pub trait ResponseExt {
+    fn with_status(self, status: u16) -> Self;
+    fn with_header(self, name: &'static str, value: &'static str) -> Self;
+    fn with_options(self, options: StreamOptions) -> Self;
+}
+
+impl<B> ResponseExt for Response<B> {
+    fn with_status(mut self, status: u16) -> Self {
+        *self.status_mut() = status.try_into().unwrap();
+        self
+    }
+
+    fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers_mut().insert(name, HeaderValue::from_static(value));
+        self
+    }
+
+    fn with_options(mut self, options: StreamOptions) -> Self {
+        self.extensions_mut().insert(options);
+        self
+    }
 }
 
 /// Passes `answer` through a service inside `layer`.
@@ -30,13 +51,23 @@ pub fn answer_to<M, R>(
 where
     R: IntoSse<M>,
 {
-    let mut answer = Some(answer);
-    let inner = service_fn(move |_: Request<()>| {
-        std::future::ready(Ok::<_, Infallible>(answer.take().expect("one request")))
-    });
-    let future = layer.layer(inner).call(request);
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(response)) => response,
-        Poll::Pending => panic!("the answer is ready"),
-    }
+    answer_by(request, layer, |_| answer)
+}
+
+/// Passes `request` through `layer` to a service that answers by `handler`.
+pub fn answer_by<M, R>(
+    request: Request<()>,
+    layer: &SseLayer<M>,
+    handler: impl FnOnce(Request<()>) -> R,
+) -> Response<SseBody<R::Body>>
+where
+    R: IntoSse<M>,
+{
+    let mut handler = Some(handler);
+    let mut service = layer.layer(service_fn(|request: Request<()>| {
+        let handler = handler.take().expect("one request");
+        ready(Ok::<_, Infallible>(handler(request)))
+    }));
+    let Ok(response) = service.call(request).now_or_never().expect("the answer is ready");
+    response
 }

@@ -1,11 +1,15 @@
 use std::{
-    pin::Pin,
+    future::Future,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+
+use super::patience::soon;
 
 /// The result of one poll of a body.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,36 @@ where
         Poll::Ready(Some(Err(error))) => Polled::Failed(error.to_string()),
         Poll::Ready(Some(Ok(frame))) => of_frame(frame),
     }
+}
+
+/// Asserts what `body` yields at its next polls. Each frame is dropped before the next poll.
+#[track_caller]
+pub fn assert_polls<B>(body: &mut B, expected: impl IntoIterator<Item = Polled>)
+where
+    B: Body<Data = Bytes, Error: ToString> + Unpin,
+{
+    for (number, expected) in expected.into_iter().enumerate() {
+        assert_eq!(poll_frame(body), expected, "poll {number}");
+    }
+}
+
+/// Returns all data of `body`, and the error with which it fails.
+#[track_caller]
+pub fn read_to_end<B>(body: B) -> impl Future<Output = (String, Option<B::Error>)>
+where
+    B: Body<Data = Bytes>,
+{
+    soon(async {
+        let (mut body, mut read) = (pin!(body), Vec::new());
+        let error = loop {
+            match body.frame().await {
+                None => break None,
+                Some(Err(error)) => break Some(error),
+                Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+            }
+        };
+        (String::from_utf8_lossy(&read).into_owned(), error)
+    })
 }
 
 fn of_frame(frame: Frame<Bytes>) -> Polled {

@@ -1,11 +1,15 @@
-//! Streams cut anywhere.
+//! Streams of any bytes, cut anywhere.
 
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 use std::ops::Range;
 
-use proptest::sample::Index;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 
 /// Returns the ranges between the places that `cuts` draws in `len` bytes.
 pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
@@ -18,4 +22,18 @@ pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
 /// Returns the pieces of `stream` between the places that `cuts` draws.
 pub fn cut<'s>(stream: &'s [u8], cuts: &[Index]) -> Vec<&'s [u8]> {
     ranges(stream.len(), cuts).into_iter().map(|range| &stream[range]).collect()
+}
+
+/// Generates a stream rich in special bytes.
+pub fn special_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        6 => select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"]),
+        5 => select(vec![&b"data: x"[..], b"data:", b"data", b"id: 7", b"id", b"event: e"]),
+        3 => select(vec![&b"retry: 5"[..], b"retry", b"ret", b"ry", b": c", b":", b" ", b"x", b"\0"]),
+        1 => select(vec![&b"\xef\xbb\xbf"[..], b"\xef", b"\xbb", b"\xef\xbb", b"\xc3"]),
+    ]
+    .prop_map(<[u8]>::to_vec);
+    let piece = prop_oneof![12 => piece, 1 => any::<u8>().prop_map(|byte| vec![byte])];
+    let start = select(vec![&b""[..], b"", b"\xef\xbb\xbf", b"\xef\xbb", b"\xef"]);
+    (start, vec(piece, 0..24)).prop_map(|(start, pieces)| [start, &pieces.concat()].concat())
 }

@@ -15,7 +15,8 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, streams::Streams};
 
 use super::{
-    body::{Polled, data, poll_frame},
+    body::{Polled, assert_polls, data, poll_frame},
+    clock::idle,
     kind::{Body, Kind},
     requester::Requester,
     source::{Events, Source},
@@ -88,9 +89,9 @@ impl ExitPath {
         }
     }
 
-    /// Returns how many frames and bytes are sent.
-    pub fn sent(self) -> (u64, u64) {
-        let frames: &[&str] = match self {
+    /// Returns the frames that are sent.
+    const fn frames(self) -> &'static [&'static str] {
+        match self {
             ClientLeavesBeforeTheFirstPoll
             | ExpiredAtTheFirstPoll
             | ClientLeavesBeforeTheHead
@@ -108,7 +109,12 @@ impl ExitPath {
             | ExpiredByFailing
             | RevokedByFailing => &[ONE, LAST_LINE],
             _ => &[ONE],
-        };
+        }
+    }
+
+    /// Returns how many frames and bytes are sent.
+    pub fn sent(self) -> (u64, u64) {
+        let frames = self.frames();
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
     }
 
@@ -210,24 +216,15 @@ impl ExitPath {
         shutdown: &CancellationToken,
         streams: &Streams,
     ) {
-        if self.sent().0 > 0 {
+        let mut frames = self.frames().iter().copied().map(data);
+        if let Some(one) = frames.next() {
             source.send("one");
-            assert_eq!(poll_frame(&mut body), data(ONE));
-            assert_eq!(poll_frame(&mut body), Polled::Pending);
+            assert_polls(&mut body, [one, Polled::Pending]);
         }
         match self {
-            SourceEnds => drop(source),
-            SourceEndsBeforeTheTerminator => {
-                drop(source);
-                assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
-            }
-            SourceFails => {
+            SourceEnds | SourceEndsBeforeTheTerminator => drop(source),
+            SourceFails | SourceFailsAndSomebodySaysSo | ClientLeavesBeforeTheFailure => {
                 source.fail(io::Error::other("broken"));
-                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
-            }
-            SourceFailsAndSomebodySaysSo => {
-                source.fail(io::Error::other("broken"));
-                assert_eq!(poll_frame(&mut body), data("data: failed\n\n"));
             }
             SourcePanics => {
                 source.panic();
@@ -250,45 +247,25 @@ impl ExitPath {
             }
             // The source would go on, but the body is no longer polled.
             ClientLeaves | ClientLeavesBeforeTheFirstPoll => source.send("two"),
-            ClientLeavesBeforeTheFailure => {
-                source.fail(io::Error::other("broken"));
-                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
-                assert_eq!(poll_frame(&mut body), Polled::Pending, "it is held back");
-            }
-            Cancelled => source.fail(io::Error::other(cancelled_task().await)),
-            CancelledByFailing => {
-                source.fail(io::Error::other(cancelled_task().await));
-                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
-            }
+            Cancelled | CancelledByFailing => source.fail(io::Error::other(cancelled_task().await)),
             Revoked | RevokedByFailing | RevokedUnread => {
                 assert_eq!(streams.close("a").await.unwrap(), 1);
-                if self == RevokedByFailing {
-                    assert_eq!(poll_frame(&mut body), data(LAST_LINE));
-                }
             }
-            Drained | DrainedByFailing => {
-                shutdown.cancel();
-                assert_eq!(poll_frame(&mut body), data(GOODBYE));
-            }
-            Expired => advance(AGE).await,
-            ExpiredByFailing => {
-                advance(AGE).await;
-                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
-            }
+            Drained | DrainedByFailing => shutdown.cancel(),
+            Expired | ExpiredByFailing => advance(AGE).await,
             _ => {}
         }
+        assert_polls(&mut body, frames);
         match self {
             SourceFails | CancelledByFailing | DrainedByFailing | ExpiredByFailing
             | RevokedByFailing => {
-                assert_eq!(poll_frame(&mut body), Polled::Pending);
-                advance(HELD_BACK).await;
+                idle(&mut body, HELD_BACK).await;
                 assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
             }
-            SourcePanics
-            | ClientLeaves
-            | ClientLeavesBeforeTheFirstPoll
-            | ClientLeavesBeforeTheFailure
-            | RevokedUnread => {}
+            ClientLeavesBeforeTheFailure => {
+                assert_eq!(poll_frame(&mut body), Polled::Pending, "it is held back");
+            }
+            SourcePanics | ClientLeaves | ClientLeavesBeforeTheFirstPoll | RevokedUnread => {}
             _ => assert_eq!(poll_frame(&mut body), Polled::End),
         }
     }

@@ -10,15 +10,13 @@ use http::{HeaderMap, Request};
 use http_body::{Body, Frame};
 use tower_sse::{BoxError, SseBody, SseLayer};
 
-use super::answer::{answer_to, event_stream};
+use super::{
+    answer::{answer_to, event_stream},
+    body::{data, poll_frame},
+};
 
-/// The next step of the body of a [`Feed`].
-enum Step {
-    Data(Bytes),
-    Trailers(HeaderMap),
-    Fail(BoxError),
-    End,
-}
+/// The result of one poll of the body of a [`Feed`].
+type Step = Option<Result<Frame<Bytes>, BoxError>>;
 
 /// A handle that feeds a body. The body is pending while it has no step to take.
 #[derive(Clone, Default)]
@@ -40,20 +38,30 @@ impl Feed {
         (feed.clone(), FedBody(feed))
     }
 
+    /// Sends `text`, and asserts that `body` yields it unchanged.
+    #[track_caller]
+    pub fn passes<B>(&self, text: &'static str, body: &mut B)
+    where
+        B: Body<Data = Bytes, Error: ToString> + Unpin,
+    {
+        self.data(text);
+        assert_eq!(poll_frame(body), data(text));
+    }
+
     pub fn data(&self, bytes: impl Into<Bytes>) {
-        self.tell(Step::Data(bytes.into()));
+        self.tell(Some(Ok(Frame::data(bytes.into()))));
     }
 
     pub fn trailers(&self, trailers: HeaderMap) {
-        self.tell(Step::Trailers(trailers));
+        self.tell(Some(Ok(Frame::trailers(trailers))));
     }
 
     pub fn fail(&self, error: impl Into<BoxError>) {
-        self.tell(Step::Fail(error.into()));
+        self.tell(Some(Err(error.into())));
     }
 
     pub fn end(&self) {
-        self.tell(Step::End);
+        self.tell(None);
     }
 
     /// Returns whether the body was dropped.
@@ -79,22 +87,14 @@ impl Body for FedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut script = self.0.0.lock().unwrap();
         script.polls += 1;
-        match script.steps.pop_front() {
-            None => {
-                script.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Some(Step::Trailers(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-            Some(Step::Fail(error)) => Poll::Ready(Some(Err(error))),
-            Some(Step::End) => Poll::Ready(None),
-        }
+        let Some(step) = script.steps.pop_front() else {
+            script.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        Poll::Ready(step)
     }
 }
 

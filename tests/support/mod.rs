@@ -14,6 +14,8 @@ pub mod body;
 pub mod case;
 /// Connections of hyper's client, and single requests.
 pub mod client;
+/// The paused clock of a test.
+pub mod clock;
 /// Errors of the program.
 pub mod error;
 /// Every way in which a stream can end.
@@ -53,10 +55,11 @@ pub mod wakes;
 
 pub(crate) use self::kind::for_each_kind;
 pub use self::{
-    answer::{answer_to, event_stream, through},
-    body::{Polled, checksum, data, poll_frame, poll_frame_with},
+    answer::{ResponseExt, answer_by, answer_to, event_stream, through},
+    body::{Polled, assert_polls, checksum, data, poll_frame, poll_frame_with, read_to_end},
     case::case,
     client::{connect_h1, connect_h2},
+    clock::{MILLISECOND, SECOND, idle, under_a_paused_clock},
     error::{Caused, Root},
     exit_path::ExitPath,
     feed::{FedBody, Feed, fed, fed_to},

@@ -15,11 +15,8 @@ use super::patience::soon;
 /// The stream of a [`Source`].
 pub type Events = Pin<Box<dyn Stream<Item = io::Result<Event>> + Send>>;
 
-enum Step {
-    Event(Event),
-    Fail(io::Error),
-    Panic,
-}
+/// Makes the next item of the stream.
+type Step = Box<dyn FnOnce() -> io::Result<Event> + Send>;
 
 /// A handle that feeds a stream of events. Dropping it ends the stream.
 pub struct Source {
@@ -43,13 +40,9 @@ impl Source {
         let (steps, receiver) = mpsc::unbounded_channel();
         let here = Arc::new(());
         let witness = Witness(Arc::downgrade(&here));
-        let events = UnboundedReceiverStream::new(receiver).map(move |step| {
+        let events = UnboundedReceiverStream::new(receiver).map(move |step: Step| {
             let _: &Arc<()> = &here;
-            match step {
-                Step::Event(event) => Ok(event),
-                Step::Fail(error) => Err(error),
-                Step::Panic => panic!("in the source"),
-            }
+            step()
         });
         (Self { steps, witness, request: None }, Box::pin(events))
     }
@@ -60,20 +53,21 @@ impl Source {
     }
 
     pub fn send(&self, data: &'static str) {
-        self.step(Step::Event(Event::from(data)));
+        self.step(move || Ok(Event::from(data)));
     }
 
     /// Sends an event, unless the stream is dropped.
     pub fn send_if_open(&self, data: &'static str) {
-        _ = self.steps.send(Step::Event(Event::from(data)));
+        _ = self.steps.send(Box::new(move || Ok(Event::from(data))));
     }
 
     pub fn fail(&self, error: impl Into<io::Error>) {
-        self.step(Step::Fail(error.into()));
+        let error = error.into();
+        self.step(|| Err(error));
     }
 
     pub fn panic(&self) {
-        self.step(Step::Panic);
+        self.step(|| panic!("in the source"));
     }
 
     /// Ends the stream.
@@ -92,8 +86,8 @@ impl Source {
         soon(self.steps.closed()).await;
     }
 
-    fn step(&self, step: Step) {
-        assert!(self.steps.send(step).is_ok(), "the stream is not dropped");
+    fn step(&self, step: impl FnOnce() -> io::Result<Event> + Send + 'static) {
+        assert!(self.steps.send(Box::new(step)).is_ok(), "the stream is not dropped");
     }
 }
 

@@ -134,6 +134,6 @@ impl<B> EventStream<B> {
         // Set the phase first: dropping the source may panic.
         *this.phase = Phase::Ending(ending);
         *this.deadline = None;
-        this.record.noting_panic(|| this.source.set(None));
+        this.record.reason.noting_panic(|| this.source.set(None));
     }
 }

@@ -167,7 +167,7 @@ where
             return Poll::Ready(None);
         };
         let polled =
-            this.record.noting_panic(|| within_layer(|| covered(|| source.poll_frame(cx))));
+            this.record.reason.noting_panic(|| within_layer(|| covered(|| source.poll_frame(cx))));
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 

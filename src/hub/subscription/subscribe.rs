@@ -19,6 +19,7 @@ pub struct Subscribe {
     gap_policy: GapPolicy,
     window: Duration,
     greeting: Option<Event>,
+    keeps_all: bool,
 }
 
 impl Subscribe {
@@ -33,7 +34,16 @@ impl Subscribe {
             gap_policy: GapPolicy::default(),
             window: Duration::ZERO,
             greeting: None,
+            keeps_all: false,
         }
+    }
+
+    /// Keeps the newest 1,024 events of topics with
+    /// [`Retention::latest`](crate::hub::Retention::latest) while they are subscribed to, because
+    /// none of them replaces another.
+    pub(crate) const fn keep_all(mut self) -> Self {
+        self.keeps_all = true;
+        self
     }
 
     /// Sends the newest `events` events, counted over all topics, to a client on its first visit.
@@ -119,12 +129,12 @@ impl Subscribe {
     ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
-        let Self { hub, topics, recent, gap_policy, window, greeting } = self;
+        let Self { hub, topics, recent, gap_policy, window, greeting, keeps_all } = self;
         let mut subscription =
             Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
         // Loaded before joining, so that a subscription that a publisher counts receives its event.
         let newest = hub.committed();
-        subscription.join(&topics);
+        subscription.join(&topics, keeps_all);
         let last = last.into();
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
         // start: a client without an id has missed nothing, and after an unknown id each topic has

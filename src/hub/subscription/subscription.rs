@@ -17,7 +17,7 @@ use crate::{
     coop::ItemUnit,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
-    hub::state::HubState,
+    hub::{Retention, state::HubState},
 };
 
 /// A stream of the events of one or more topics, in the order of publication.
@@ -87,7 +87,7 @@ impl Subscription {
     }
 
     /// Joins each of these topics once. The caller must [seek](TopicCursor::seek) each cursor.
-    pub(crate) fn join(&mut self, topics: &[String]) {
+    pub(crate) fn join(&mut self, topics: &[String], keeps_all: bool) {
         let now = self.hub.now();
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
@@ -99,6 +99,9 @@ impl Subscription {
                     return None;
                 }
                 state.subscribers += 1;
+                if keeps_all {
+                    topic.keep_all(state, Retention::new().events);
+                }
                 state.log.trim(now, &mut drops);
                 Some(TopicCursor::new(Arc::clone(topic), state.forgotten_end(now)))
             });

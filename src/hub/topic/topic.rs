@@ -3,7 +3,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 use super::{end::TopicEnd, place::Place};
 use crate::history::{
     Log, Ticket, Waiters, WakeList,
-    sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
+    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
 };
 
 /// A topic: its log, and the subscribers that wait for its next event.
@@ -11,7 +11,7 @@ use crate::history::{
 pub(crate) struct Topic {
     name: Arc<str>,
     /// Whether each event replaces the one before it.
-    is_latest: bool,
+    is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, it is the newest
     /// that an earlier topic of this name evicted, or an upper bound of that. A subscriber that has
     /// seen it skips the topic without locking it.
@@ -47,7 +47,7 @@ impl Topic {
     ) -> Self {
         Self {
             name,
-            is_latest,
+            is_latest: AtomicBool::new(is_latest),
             newest: AtomicU64::new(log.evicted.up_to),
             generation: AtomicU64::new(0),
             ended_at: AtomicU64::new(end.as_ref().map_or(0, |end| end.sequence)),
@@ -67,8 +67,17 @@ impl Topic {
     }
 
     /// Returns whether each event replaces the one before it.
-    pub(crate) const fn is_latest(&self) -> bool {
-        self.is_latest
+    pub(crate) fn is_latest(&self) -> bool {
+        self.is_latest.load(Acquire)
+    }
+
+    /// Keeps up to `events` events from now on, none of which replaces another, if each replaced
+    /// the one before it. The caller holds the topic's lock.
+    pub(crate) fn keep_all(&self, state: &mut TopicState, events: usize) {
+        if self.is_latest() {
+            self.is_latest.store(false, Release);
+            state.log.limit_events(events);
+        }
     }
 
     pub(crate) fn newest(&self) -> u64 {

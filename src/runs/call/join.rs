@@ -127,11 +127,11 @@ fn pass<B: Body, E>(
             Ok(response.map(|body| RunBody::tracked(body, guard)))
         }
         Ok(response) => {
-            guard.set_reason(CloseReason::Ended);
+            guard.reason = CloseReason::Ended;
             Ok(response.map(RunBody::pass_through))
         }
         Err(error) => {
-            guard.set_reason(CloseReason::Failed);
+            guard.reason = CloseReason::Failed;
             Err(error)
         }
     }

@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted.
+/// the run is interrupted. If its claim is not acknowledged by then, it never was a run.
 pub(crate) struct Producer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) record: Arc<Record>,
-    /// Set if the run is exported to other processes.
+    /// Set once the run is exported to other processes.
     mark: Option<Mark>,
 }
 
@@ -27,9 +27,9 @@ impl Producer {
         Self { shared, record, mark: None }
     }
 
-    /// Creates the producer of a run that other processes can reach.
-    pub(crate) const fn exported(shared: Arc<Shared>, record: Arc<Record>, mark: Mark) -> Self {
-        Self { shared, record, mark: Some(mark) }
+    /// Lets other processes reach the run.
+    pub(crate) fn export(&mut self, mark: Mark) {
+        self.mark = Some(mark);
     }
 
     /// Reports new events to the exporter.
@@ -134,6 +134,10 @@ pub(crate) const PANICKED: &str = "the source panicked";
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.shared.end(&self.record, Outcome::Interrupted, None);
+        if self.shared.cluster.is_some() && self.mark.is_none() {
+            self.void();
+        } else {
+            self.shared.end(&self.record, Outcome::Interrupted, None);
+        }
     }
 }

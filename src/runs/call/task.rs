@@ -118,7 +118,7 @@ where
         if let (Some(guard), Some(outcome)) =
             (this.disconnect.as_mut(), this.producer.record.phase().outcome())
         {
-            guard.set_reason(outcome.close_reason());
+            guard.reason = outcome.close_reason();
         }
         // Drop the source within the span: its drop may log.
         this.stage.set(Stage::Over);
@@ -186,7 +186,7 @@ where
                         None => {
                             producer.fail(PANICKED);
                             if let Some(guard) = this.disconnect {
-                                guard.set_reason(CloseReason::Panicked);
+                                guard.reason = CloseReason::Panicked;
                             }
                         }
                     }
@@ -224,7 +224,7 @@ where
             Err(panic) => {
                 this.producer.fail_call();
                 if let Some(guard) = this.disconnect {
-                    guard.set_reason(CloseReason::Panicked);
+                    guard.reason = CloseReason::Panicked;
                 }
                 Answer::Panic(ManuallyDrop::new(panic))
             }

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::{
     cluster::Cluster,
     command::Command,
+    exports::Mark,
     reply::{LookReply, StoreError},
     run_id::RunId,
 };
@@ -43,10 +44,10 @@ impl Shared {
             return settled.ok_or(StartError::Unavailable);
         }
         let record = self.with_registry(|registry, _| registry.reserve(key, replaced, self))?;
+        let reserved = Producer::new(Arc::clone(self), record);
         let (sender, receiver) = oneshot::channel();
-        let shared = Arc::clone(self);
         spawn(async move {
-            let claimed = shared.confirm(record, earlier).await;
+            let claimed = confirm(reserved, earlier).await;
             // The request was dropped: the run is released, and was never one.
             if let Err(Ok(Some(producer))) = sender.send(claimed) {
                 producer.void();
@@ -54,53 +55,53 @@ impl Shared {
         });
         receiver.await.unwrap_or(Err(StartError::Unavailable))
     }
+}
 
-    /// Sends the claim for a reserved record.
-    async fn confirm(
-        self: &Arc<Self>,
-        record: Arc<Record>,
-        earlier: Option<RunId>,
-    ) -> Result<Option<Producer>, StartError> {
-        let Some(cluster) = &self.cluster else { return Err(StartError::Unavailable) };
-        let run = RunId::new(record.key.clone(), record.epoch);
-        let replaced = earlier.as_ref().map(|run| run.epoch);
-        let claimed = cluster.look_up(Command::Claim { run: run.clone(), earlier }).await;
-        if matches!(claimed, Ok(LookReply::Claimed)) {
-            return Ok(Some(self.enter(cluster, record, replaced)));
+/// Sends the claim for a reserved record.
+async fn confirm(
+    mut reserved: Producer,
+    earlier: Option<RunId>,
+) -> Result<Option<Producer>, StartError> {
+    let (shared, record) = (&reserved.shared, &reserved.record);
+    let Some(cluster) = &shared.cluster else { return Err(StartError::Unavailable) };
+    let run = RunId::new(record.key.clone(), record.epoch);
+    let replaced = earlier.as_ref().map(|run| run.epoch);
+    match cluster.look_up(Command::Claim { run: run.clone(), earlier }).await {
+        Ok(LookReply::Claimed) => {
+            let mark = enter(shared, cluster, record, replaced);
+            reserved.export(mark);
+            Ok(Some(reserved))
         }
-        self.void(&record);
-        match claimed {
-            Ok(LookReply::Restoring) => Err(StartError::Unavailable),
-            Ok(_) => Ok(None),
-            Err(error) => {
-                if matches!(error, StoreError::Lost(_)) {
-                    cluster.exports.lose_claim(run);
-                }
-                Err(StartError::Unavailable)
+        Ok(LookReply::Restoring) => Err(StartError::Unavailable),
+        Ok(_) => Ok(None),
+        Err(error) => {
+            if matches!(error, StoreError::Lost(_)) {
+                cluster.exports.lose_claim(run);
             }
+            Err(StartError::Unavailable)
         }
     }
+}
 
-    /// Lets requests find a claimed run.
-    fn enter(
-        self: &Arc<Self>,
-        cluster: &Cluster,
-        record: Arc<Record>,
-        replaced: Option<Epoch>,
-    ) -> Producer {
-        let mark = cluster.exports.add(Arc::clone(&record));
-        self.with_registry(|registry, deferred| {
-            if let Some(other) = registry.get(&record.key).cloned() {
-                // The store has lost the claim of a run that this one does not replace.
-                let is_replaced = replaced == Some(other.epoch);
-                let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
-                registry.end(&other, outcome, None, deferred);
-            }
-            registry.enter(&record, deferred);
-            // It may have ended at the beginning of a shutdown.
-        });
-        self.counters.totals().started += 1;
-        self.make_room();
-        Producer::exported(Arc::clone(self), record, mark)
-    }
+/// Lets requests find a claimed run.
+fn enter(
+    shared: &Arc<Shared>,
+    cluster: &Cluster,
+    record: &Arc<Record>,
+    replaced: Option<Epoch>,
+) -> Mark {
+    let mark = cluster.exports.add(Arc::clone(record));
+    shared.with_registry(|registry, deferred| {
+        if let Some(other) = registry.get(&record.key).cloned() {
+            // The store has lost the claim of a run that this one does not replace.
+            let is_replaced = replaced == Some(other.epoch);
+            let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
+            registry.end(&other, outcome, None, deferred);
+        }
+        registry.enter(record, deferred);
+        // It may have ended at the beginning of a shutdown.
+    });
+    shared.counters.totals().started += 1;
+    shared.make_room();
+    mark
 }

@@ -12,17 +12,17 @@ use tokio::{
 };
 
 use super::{
-    command::Batch,
+    command::{Batch, Check, Command},
     head,
-    reply::{Page, Push, StoreError, StoredEnd},
+    reply::{Page, Push, StoredEnd},
     run_id::RunId,
-    store::Store,
+    timing::Timing,
 };
 use crate::{
     history::sync::{Mutex, lock},
     runs::{
         Outcome,
-        record::{Mirrored, Phase, Record},
+        record::{Mirrored, Record},
     },
 };
 
@@ -34,8 +34,8 @@ pub(crate) struct Mirror {
     pub(crate) run: RunId,
     /// Weak: readers and handles keep it alive.
     record: Weak<Record>,
-    /// The result of the first load.
-    loaded: SetOnce<Result<(), StoreError>>,
+    /// Whether the first load succeeded, once it has ended.
+    loaded: SetOnce<bool>,
     /// The newest event that the store is known to have.
     reached: AtomicU64,
     state: Mutex<State>,
@@ -79,10 +79,16 @@ impl Mirror {
         self.record.upgrade()
     }
 
-    /// Returns when the store last had the run, and since when it has not, if it has not.
-    pub(crate) fn contact(&self) -> (Instant, Option<Instant>) {
-        let state = lock(&self.state);
-        (state.contact, state.gone_since)
+    /// Returns whether the run was out of reach for too long.
+    pub(super) fn is_out_of_reach(&self, timing: Timing) -> bool {
+        let State { contact, gone_since, .. } = *lock(&self.state);
+        let is_gone = gone_since.is_some_and(|since| since.elapsed() >= timing.lease);
+        is_gone || contact.elapsed() >= timing.patience
+    }
+
+    /// Returns the command that checks the run.
+    pub(super) fn check(&self, is_watched: bool, wants_head: bool) -> Command {
+        Command::Check(Check { run: self.run.clone(), is_watched, wants_head })
     }
 
     pub(crate) fn set_contact(&self) {
@@ -103,9 +109,22 @@ impl Mirror {
         lock(&self.state).has_ended = true;
     }
 
-    /// Waits until the run was loaded once.
-    pub(crate) async fn loaded(&self) -> Result<(), StoreError> {
-        self.loaded.wait().await.clone()
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.state).has_ended
+    }
+
+    /// Waits until the first load has ended. Returns whether it succeeded.
+    pub(crate) async fn loaded(&self) -> bool {
+        *self.loaded.wait().await
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.initialized()
+    }
+
+    /// Records the result of a load. Only the first one counts.
+    pub(super) fn set_loaded(&self, is_loaded: bool) {
+        _ = self.loaded.set(is_loaded);
     }
 
     /// Records that the store has the events up to `newest`, and notifies requests that wait for one.
@@ -159,55 +178,26 @@ impl Mirror {
         }
     }
 
-    /// Loads the run until nothing asks for a load any more.
-    pub(crate) async fn load(&self, store: &dyn Store) {
-        while self.begin_load() {
-            // The end is in the store before the claim says that the run has ended.
-            let has_ended = lock(&self.state).has_ended;
-            let result = self.load_once(store).await;
-            match (&result, self.record()) {
-                (Ok(()), Some(record)) if has_ended => {
-                    // Its call gave no stream, and another run has got its key since.
-                    if record.phase() == Phase::Starting && record.newest() == 0 {
-                        record.void_mirror();
-                    } else {
-                        record.end_mirror(Outcome::Interrupted, None);
-                    }
-                }
-                // Nothing can be read any more, even if the claim says that the run goes on.
-                (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
-                _ => {}
-            }
-            // Only the first result counts.
-            _ = self.loaded.set(result);
-        }
-    }
-
     /// Returns whether a load was asked for since the last one began. Otherwise, none is under way.
-    fn begin_load(&self) -> bool {
+    pub(super) fn begin_load(&self) -> bool {
         let loading = &mut lock(&self.state).loading;
         let is_asked_for = *loading == Loading::Again;
         *loading = if is_asked_for { Loading::Yes } else { Loading::No };
         is_asked_for
     }
 
-    async fn load_once(&self, store: &dyn Store) -> Result<(), StoreError> {
-        loop {
-            let Some(after) = self.record().map(|record| record.newest()) else { return Ok(()) };
-            let page = store.load(&self.run, after).await?;
-            let Some(record) = self.record() else { return Ok(()) };
-            self.set_contact();
-            let is_last = page.is_last;
-            let newest = page.batches.last().map(|batch| batch.last);
-            self.reach(newest.max(page.end.as_ref().map(|end| end.newest)).unwrap_or(0));
-            self.apply_page(&record, page);
-            if is_last {
-                return Ok(());
-            }
-        }
+    /// Records that no load is under way, although the last one has no result.
+    pub(super) fn abort_load(&self) {
+        lock(&self.state).loading = Loading::No;
+        self.set_loaded(false);
     }
 
-    fn apply_page(&self, record: &Arc<Record>, page: Page) {
+    /// Applies a part of the run's stream. Returns whether there can be more to apply.
+    pub(super) fn apply_page(&self, page: Page) -> bool {
+        let Some(record) = self.record() else { return false };
+        self.set_contact();
+        let newest = page.batches.last().map(|batch| batch.last);
+        self.reach(newest.max(page.end.as_ref().map(|end| end.newest)).unwrap_or(0));
         if let Some(head) = &page.head {
             record.begin(head::decode(head));
         } else if !page.batches.is_empty() {
@@ -221,13 +211,14 @@ impl Mirror {
             record.skip_to(first.saturating_sub(1));
             if record.append_batch(first, last, &bytes) == Mirrored::Malformed {
                 record.lose_mirror();
-                return;
+                return false;
             }
         }
         if let Some(end) = page.end {
             record.skip_to(end.newest);
-            self.apply_end(record, end);
+            self.apply_end(&record, end);
         }
+        !page.is_last
     }
 
     /// Ends the record if it has all events. Returns whether it has.

@@ -2,19 +2,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{
-    command::{Check, Command},
-    mirror::Mirror,
-    owner_checks,
-    reply::{Push, StoreError},
-    run_id::RunId,
-    store::Store,
-};
+use super::{load::Load, mirror::Mirror, reply::Push, run_id::RunId, store::Store};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
 use crate::{
     history::sync::{Mutex, lock},
-    runs::{call::spawn, record::Record, registry::Shared},
+    runs::{StartError, record::Record, registry::Shared},
 };
 
 /// The mirrors of this process, by run.
@@ -32,13 +25,9 @@ impl Mirrors {
         shared: &Arc<Shared>,
         run: &RunId,
         after: u64,
-    ) -> Result<(Arc<Record>, Arc<Mirror>), StoreError> {
-        let (record, mirror) = match self.find(run, after) {
-            Some(found) => found,
-            None => self.add(shared, run, after),
-        };
-        mirror.loaded().await?;
-        Ok((record, mirror))
+    ) -> Result<(Arc<Record>, Arc<Mirror>), StartError> {
+        let found = self.find(run, after).unwrap_or_else(|| self.add(shared, run, after));
+        if found.1.loaded().await { Ok(found) } else { Err(StartError::Unavailable) }
     }
 
     fn find(&self, run: &RunId, after: u64) -> Option<(Arc<Record>, Arc<Mirror>)> {
@@ -62,8 +51,7 @@ impl Mirrors {
         let record = Arc::new(record);
         let mirror = Arc::new(Mirror::new(run.clone(), &record));
         lock(&self.mirrors).entry(run.clone()).or_default().push(Arc::clone(&mirror));
-        _ = mirror.request_load();
-        spawn(first_load(Arc::clone(shared), Arc::clone(&mirror)));
+        Load::start(shared, &mirror);
         (record, mirror)
     }
 
@@ -72,7 +60,7 @@ impl Mirrors {
         let mirrors = lock(&self.mirrors).get(run).cloned().unwrap_or_default();
         for mirror in mirrors {
             if mirror.push(push.clone()) {
-                load(shared, &mirror);
+                Load::start(shared, &mirror);
             }
         }
     }
@@ -80,7 +68,7 @@ impl Mirrors {
     /// Loads all mirrors, because pushes may be missing.
     pub(crate) fn load_all(&self, shared: &Arc<Shared>) {
         for mirror in self.all() {
-            load(shared, &mirror);
+            Load::start(shared, &mirror);
         }
     }
 
@@ -111,29 +99,4 @@ impl Mirrors {
             !mirrors.is_empty()
         });
     }
-}
-
-/// Starts a load, unless one is under way, which then starts again.
-pub(crate) fn load(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
-    if mirror.request_load() {
-        let (shared, mirror) = (Arc::clone(shared), Arc::clone(mirror));
-        spawn(async move {
-            if let Some(cluster) = &shared.cluster {
-                mirror.load(&*cluster.store).await;
-            }
-        });
-    }
-}
-
-/// Subscribes, then checks, then loads: what is pushed after the load cannot be missed.
-async fn first_load(shared: Arc<Shared>, mirror: Arc<Mirror>) {
-    let Some(cluster) = &shared.cluster else { return };
-    if cluster.store.subscribe(&mirror.run).await.is_ok() {
-        let check = Check { run: mirror.run.clone(), is_watched: true, wants_head: true };
-        let results = cluster.store.execute(None, vec![Command::Check(check)]).await;
-        for result in results {
-            owner_checks::apply(&shared, &mirror, result).await;
-        }
-    }
-    mirror.load(&*cluster.store).await;
 }

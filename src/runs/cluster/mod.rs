@@ -13,8 +13,8 @@
 //!   decides which commands a run needs, `export_replies.rs` what their replies change, and
 //!   [`exporter`] sends them in pipelines. `lease.rs` says when leases are renewed, and `pace.rs` when
 //!   a pipeline may begin.
-//! - Other processes: a [`Mirror`](mirror::Mirror) copies a run while a client reads it there, and
-//!   [`owner_checks`] asks the store whether its owner lives.
+//! - Other processes: a [`Mirror`](mirror::Mirror) copies a run while a client reads it there, which
+//!   a [`Load`](load::Load) brings up to date. [`owner_checks`] asks the store whether its owner lives.
 
 mod ahead;
 mod cancel;
@@ -30,6 +30,7 @@ mod head;
 pub(crate) mod inbox;
 mod key_locks;
 mod lease;
+mod load;
 #[cfg(test)]
 mod memory_store;
 mod mirror;

@@ -7,17 +7,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     cluster::Cluster,
-    command::{Check, Command, EndMode},
+    command::EndMode,
     exporter, head,
+    load::Load,
     mirror::Mirror,
-    mirrors,
     reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
+    run_id::RunId,
 };
-use crate::runs::{
-    Outcome,
-    record::{Phase, Record},
-    registry::Shared,
-};
+use crate::runs::{Outcome, record::Phase, registry::Shared};
 
 /// The maximum number of checks in a pipeline.
 const MAX_CHECKS: usize = 512;
@@ -56,94 +53,71 @@ async fn check_all(shared: &Arc<Shared>, cluster: &Cluster) -> Option<Duration> 
     });
     let live: Vec<_> = live.collect();
     for mirrors in live.chunks(MAX_CHECKS) {
-        let commands = mirrors.iter().map(|(mirror, record)| command(mirror, record)).collect();
-        let results = cluster.store.execute(None, commands).await;
+        let checks = mirrors.iter().map(|(mirror, record)| {
+            mirror.check(record.is_read(), record.phase() == Phase::Starting)
+        });
+        let results = cluster.store.execute(None, checks.collect()).await;
         for ((mirror, _), result) in mirrors.iter().zip(results) {
-            late = late.into_iter().chain(lateness(&result)).min();
-            apply(shared, mirror, result).await;
+            let wait = apply(shared, mirror, result).await;
+            late = late.into_iter().chain(wait).min();
         }
     }
     for (mirror, record) in &live {
-        give_up(cluster, mirror, record);
+        if mirror.is_out_of_reach(cluster.timing) {
+            record.lose_mirror();
+        }
     }
     late
 }
 
-const fn lateness(result: &Result<Reply, StoreError>) -> Option<Duration> {
-    match result {
-        Ok(Reply::Check(
-            CheckReply::Starting(Liveness::Late(wait))
-            | CheckReply::Running { liveness: Liveness::Late(wait), .. },
-        )) => Some(*wait),
-        _ => None,
-    }
-}
-
-fn command(mirror: &Mirror, record: &Record) -> Command {
-    Command::Check(Check {
-        run: mirror.run.clone(),
-        is_watched: record.is_read(),
-        wants_head: record.phase() == Phase::Starting,
-    })
-}
-
-/// Fails the clients of a run that was out of reach for too long.
-fn give_up(cluster: &Cluster, mirror: &Mirror, record: &Arc<Record>) {
-    let (contact, gone_since) = mirror.contact();
-    let is_gone = gone_since.is_some_and(|since| since.elapsed() >= cluster.timing.lease);
-    if is_gone || contact.elapsed() >= cluster.timing.patience {
-        record.lose_mirror();
-    }
-}
-
-/// Applies the reply to a check.
+/// Applies the reply to a check. Returns the time after which to look at a late owner again.
 pub(super) async fn apply(
     shared: &Arc<Shared>,
     mirror: &Arc<Mirror>,
     result: Result<Reply, StoreError>,
-) {
-    let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else { return };
+) -> Option<Duration> {
+    let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else { return None };
     if !matches!(reply, CheckReply::Gone) {
         mirror.set_contact();
     }
     match reply {
-        CheckReply::Starting(liveness) => bury_dead(shared, mirror, liveness).await,
+        CheckReply::Starting(liveness) => return judge(shared, mirror, liveness).await,
         CheckReply::Running { newest, liveness, head } => {
             mirror.reach(newest);
             if let Some(head) = head {
                 record.begin(head::decode(&head));
             }
             if newest > record.newest() || record.phase() == Phase::Starting {
-                mirrors::load(shared, mirror);
+                Load::start(shared, mirror);
             }
-            bury_dead(shared, mirror, liveness).await;
+            return judge(shared, mirror, liveness).await;
         }
         CheckReply::Ended { newest, .. } => {
             mirror.reach(newest);
-            mirror.set_ended();
-            mirrors::load(shared, mirror);
+            Load::start_last(shared, mirror);
         }
-        CheckReply::Other => {
-            mirror.set_ended();
-            mirrors::load(shared, mirror);
-        }
+        CheckReply::Other => Load::start_last(shared, mirror),
         CheckReply::Void => record.void_mirror(),
         CheckReply::Gone => mirror.set_gone(),
     }
+    None
 }
 
 /// Ends a run whose owner is dead, and reports its end.
-async fn bury_dead(shared: &Arc<Shared>, mirror: &Arc<Mirror>, liveness: Liveness) {
-    let Some(cluster) = &shared.cluster else { return };
-    if liveness == Liveness::Dead && cluster.bury(shared, &mirror.run).await {
-        mirror.set_ended();
-        mirrors::load(shared, mirror);
+async fn judge(shared: &Arc<Shared>, mirror: &Arc<Mirror>, liveness: Liveness) -> Option<Duration> {
+    match (liveness, &shared.cluster) {
+        (Liveness::Late(wait), _) => return Some(wait),
+        (Liveness::Dead, Some(cluster)) if cluster.bury(shared, &mirror.run).await => {
+            Load::start_last(shared, mirror);
+        }
+        _ => {}
     }
+    None
 }
 
 impl Cluster {
     /// Ends a run whose owner is dead. Returns whether it has ended.
-    pub(crate) async fn bury(&self, shared: &Arc<Shared>, run: &super::run_id::RunId) -> bool {
+    pub(crate) async fn bury(&self, shared: &Arc<Shared>, run: &RunId) -> bool {
         match self.end(run, EndMode::Bury).await {
             Ok(EndReply::Ended { outcome: Outcome::Interrupted, newest }) => {
                 shared.report_dead(run, newest);

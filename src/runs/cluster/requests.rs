@@ -213,8 +213,7 @@ impl Shared {
         if let Some(record) = self.peek(&run.key).filter(|record| record.epoch == run.epoch) {
             return Ok(record);
         }
-        let opened = cluster.mirrors.open(self, run, after).await;
-        let (record, mirror) = opened.map_err(|_| StartError::Unavailable)?;
+        let (record, mirror) = cluster.mirrors.open(self, run, after).await?;
         if record.lock().is_lost {
             return Err(StartError::Unavailable);
         }

@@ -60,6 +60,10 @@ impl Record {
         }
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
+        // The source may wait for a client that has read as much as this one.
+        let task = if state.is_full { state.task.take() } else { None };
+        drop(state);
+        task.into_iter().for_each(wake);
         Ok(Reader { record: Arc::clone(self), index, ticket: Ticket::NONE, has_read_all: false })
     }
 }

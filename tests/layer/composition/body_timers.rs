@@ -10,7 +10,6 @@ use tower_sse::{Heartbeat, SseLayer};
 use super::application::{Place, call, get_request, open};
 use crate::support::*;
 
-const SECOND: Duration = Duration::from_secs(1);
 const TIMED_OUT: &str = "data was not received within the designated timeout";
 
 /// Returns a layer with a heartbeat of one second, whose deadlines are at most a sixteenth late.

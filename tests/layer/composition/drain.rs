@@ -33,8 +33,7 @@ fn sse(shutdown: &CancellationToken) -> SseLayer {
 async fn drain(app: (Router, Sources), shutdown: &CancellationToken, headers: &Headers) -> Polled {
     let (mut body, source) = open(app, headers).await;
     source.send("one");
-    assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert_polls(&mut body, [data("data: one\n\n"), Polled::Pending]);
     shutdown.cancel();
     assert_eq!(poll_frame(&mut body), data("retry: 1000\ndata: bye\n\n"));
     source.dropped().await;

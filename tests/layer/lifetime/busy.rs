@@ -13,10 +13,7 @@ use tokio::{
 };
 use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
 
-use crate::{
-    rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer},
-    support::*,
-};
+use crate::rig::*;
 
 /// Returns a source that has this frame at every poll.
 fn always(

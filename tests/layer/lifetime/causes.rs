@@ -12,10 +12,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseLayer, StreamOptions, streams::Streams};
 
-use crate::{
-    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
-    support::*,
-};
+use crate::rig::*;
 
 const WINDOW: Duration = Duration::from_secs(20);
 const AGE: Duration = Duration::from_secs(60);
@@ -232,8 +229,7 @@ async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
             let mut rig = due.rig(|_| {}).begin(begun);
             due.until_due(&mut rig, &Polled::Pending).await;
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(due.patience - MILLISECOND).await;
+            rig.idle(due.patience - MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Pending);
 
             rig.feed.data(rest);
@@ -287,11 +283,9 @@ async fn a_busy_source_is_cut_at_its_first_event_boundary() {
 async fn a_stream_that_is_never_drained_goes_on_to_its_own_end() {
     for client in Requester::ALL {
         for drain in [Drain::never(), Drain::after(Duration::MAX)] {
-            let mut rig = Rig::after(b"data: a", layer(drain), client);
-            rig.shutdown.cancel();
+            let mut rig = Rig::draining(b"data: a", layer(drain), client);
             for _ in 0..2 {
-                assert_eq!(rig.poll(), Polled::Pending);
-                time::advance(1_000_000 * SECOND).await;
+                rig.idle(1_000_000 * SECOND).await;
             }
             rig.feed.data("b\n\n");
             rig.feed.data("data: c\n\n");

@@ -4,12 +4,11 @@
 use std::ops::Range;
 
 use proptest::{prelude::*, sample::Index};
-use tokio::runtime;
 
 use super::reader::{Reader, Why};
-use crate::cuts::ranges;
 use crate::{
-    rig::{GOODBYE, RETRY, Requester},
+    cuts::{ranges, special_bytes},
+    rig::*,
     support::naive::{self, Place},
 };
 
@@ -75,26 +74,9 @@ fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>,
     (expected, is_between_events)
 }
 
-fn under_a_paused_clock<T>(run: impl Future<Output = T>) -> T {
-    let clock =
-        runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    clock.block_on(run)
-}
-
-/// Generates a stream of pieces rich in special bytes, and the ranges of its chunks.
+/// Generates a stream, and the ranges of its chunks.
 fn chunks() -> impl Strategy<Value = (Vec<u8>, Vec<Range<usize>>)> {
-    let piece = prop_oneof![
-        6 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"]),
-        5 => prop::sample::select(vec![&b"data: x"[..], b"data", b"id: 7", b"id", b"event: e"]),
-        3 => prop::sample::select(vec![&b"retry: 5"[..], b"retry", b"ret", b": c", b":", b" ", b"\0"]),
-        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef", b"\xbb"]),
-    ]
-    .prop_map(<[u8]>::to_vec);
-    let piece = prop_oneof![12 => piece, 1 => any::<u8>().prop_map(|byte| vec![byte])];
-    let start = prop::sample::select(vec![&b""[..], b"", b"\xef\xbb\xbf", b"\xef\xbb", b"\xef"]);
-    let stream = (start, prop::collection::vec(piece, 0..24))
-        .prop_map(|(start, pieces)| [start, &pieces.concat()].concat());
-    (stream, prop::collection::vec(any::<Index>(), 0..12)).prop_map(|(stream, cuts)| {
+    (special_bytes(), prop::collection::vec(any::<Index>(), 0..12)).prop_map(|(stream, cuts)| {
         let chunks = ranges(stream.len(), &cuts);
         (stream, chunks)
     })

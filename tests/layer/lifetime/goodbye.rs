@@ -7,17 +7,13 @@ use tower_sse::{
     CloseReason, Decoder, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions,
 };
 
-use crate::{
-    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
-    support::*,
-};
+use crate::rig::*;
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.
 async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
     // Gives the polls a fresh coop budget.
     tokio::task::yield_now().await;
-    let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Requester::EventSource);
-    rig.shutdown.cancel();
+    let mut rig = Rig::draining(b"data: a\n\n", layer.clone(), Requester::EventSource);
     let Polled::Data(line) = rig.poll() else { panic!("no goodbye") };
     rig.assert_ends(CloseReason::Drained);
     let line = str::from_utf8(&line).unwrap();
@@ -50,8 +46,7 @@ async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it
         let (mut decoder, mut received) = (Decoder::new(), Vec::new());
         let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };
         received.extend_from_slice(&preamble);
-        rig.feed.data("data: a\n\n");
-        assert_eq!(rig.poll(), data("data: a\n\n"));
+        rig.passes("data: a\n\n");
         received.extend_from_slice(b"data: a\n\n");
         rig.shutdown.cancel();
         if let Polled::Data(goodbye) = rig.poll() {
@@ -69,14 +64,11 @@ async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it
 async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     let layer = SseLayer::new().drain(Drain::per_client().without_retry());
     for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
-        let mut rig = Rig::after(begun, layer.clone(), Requester::EventSource);
-        rig.shutdown.cancel();
+        let mut rig = Rig::draining(begun, layer.clone(), Requester::EventSource);
         rig.assert_ends(CloseReason::Drained);
     }
-    let mut rig = Rig::after(b"data: a\n", layer, Requester::EventSource);
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(5 * SECOND).await;
+    let mut rig = Rig::draining(b"data: a\n", layer, Requester::EventSource);
+    rig.idle(5 * SECOND).await;
     rig.assert_fails_with_last_line(b"data: a\n", CloseReason::Drained).await;
 }
 
@@ -87,8 +79,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
     {
         let layer =
             SseLayer::new().farewell(Event::from("bye")).drain(Drain::per_client().without_retry());
-        let mut rig = Rig::after(begun, layer, Requester::EventSource);
-        rig.shutdown.cancel();
+        let mut rig = Rig::draining(begun, layer, Requester::EventSource);
         assert_eq!(rig.poll(), bytes(expected));
         rig.assert_ends(CloseReason::Drained);
     }
@@ -136,22 +127,20 @@ async fn a_stream_that_ends_within_its_grace_gets_its_terminator_and_no_farewell
         time::advance(29 * SECOND).await;
         assert_eq!(rig.poll(), Polled::Pending);
         rig.feed.end();
-        assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
-        rig.assert_ends(CloseReason::Ended);
+        rig.assert_ends_with("data: [DONE]\n\n", CloseReason::Ended);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
     for fails in [false, true] {
-        let mut rig = Rig::after(b"data: a\n", layer(Drain::per_client()), Requester::EventSource);
-        rig.shutdown.cancel();
+        let mut rig =
+            Rig::draining(b"data: a\n", layer(Drain::per_client()), Requester::EventSource);
         assert_eq!(rig.poll(), Polled::Pending);
         if fails {
             rig.feed.fail("broken");
             assert_eq!(rig.poll(), data(":\n"));
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(20 * MILLISECOND).await;
+            rig.idle(20 * MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Failed("broken".to_owned()));
             assert_eq!(rig.reason(), Some(CloseReason::Failed));
         } else {
@@ -168,25 +157,20 @@ async fn a_preamble_comes_before_the_farewell() {
     let mut rig = Rig::new(layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
-    assert_eq!(rig.poll(), data(GOODBYE));
-    rig.assert_ends(CloseReason::Drained);
+    rig.assert_ends_with(GOODBYE, CloseReason::Drained);
     assert_eq!(rig.feed.polls(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_continue_while_a_source_completes_its_event() {
     let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
-    let mut rig = Rig::after(b"data: a\r", layer, Requester::EventSource);
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(2 * SECOND + 125 * MILLISECOND).await;
-    assert_eq!(rig.poll(), data("\n:\n"));
-    assert_eq!(rig.poll(), Polled::Pending);
+    let mut rig = Rig::draining(b"data: a\r", layer, Requester::EventSource);
+    rig.idle(2 * SECOND + 125 * MILLISECOND).await;
+    rig.assert_polls([data("\n:\n"), Polled::Pending]);
     // The LF of the CRLF that the layer has completed is one too many.
     rig.feed.data("\n\r\ndata: b\n");
     assert_eq!(rig.poll(), data("\r\n"));
-    assert_eq!(rig.poll(), data(GOODBYE));
-    rig.assert_ends(CloseReason::Drained);
+    rig.assert_ends_with(GOODBYE, CloseReason::Drained);
     assert_eq!(rig.closed().unwrap().heartbeats(), 1);
 }
 
@@ -195,8 +179,6 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
 async fn the_reconnection_time_of_a_farewell_replaces_that_of_the_drain() {
     let farewell = Event::new().retry(2 * SECOND).data("bye");
     let layer = layer(Drain::at_once()).farewell(farewell);
-    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), data("retry: 2000\ndata: bye\n\n"));
-    rig.assert_ends(CloseReason::Drained);
+    let mut rig = Rig::draining(b"data: a\n\n", layer, Requester::EventSource);
+    rig.assert_ends_with("retry: 2000\ndata: bye\n\n", CloseReason::Drained);
 }

@@ -6,10 +6,7 @@ use tokio::time;
 use tower_sse::{CloseReason, Drain, MaxAge, Retry, SseLayer, StreamOptions};
 
 use super::causes::assert_ends_evenly;
-use crate::{
-    rig::{MILLISECOND, Requester, Rig, SECOND, layer, longest_wait},
-    support::*,
-};
+use crate::rig::*;
 
 const AGE: Duration = Duration::from_secs(60);
 
@@ -29,10 +26,8 @@ async fn age_is_counted_from_the_first_poll() {
 async fn activity_does_not_extend_the_age() {
     let mut rig = Rig::new(aging(MaxAge::new(AGE)), Requester::EventSource);
     for _ in 0..60 {
-        rig.feed.data("data: a\n\n");
-        assert_eq!(rig.poll(), data("data: a\n\n"));
-        assert_eq!(rig.poll(), Polled::Pending);
-        time::advance(SECOND).await;
+        rig.passes("data: a\n\n");
+        rig.idle(SECOND).await;
     }
     rig.feed.data("data: too late\n\n");
     rig.assert_ends(CloseReason::Expired);
@@ -79,8 +74,7 @@ async fn at_an_age_of_zero_a_stream_ends_at_its_first_poll_by_the_real_clock_too
 async fn the_preamble_is_sent_at_any_age() {
     let layer = aging(MaxAge::new(Duration::ZERO)).retry(Retry::fixed(SECOND));
     let mut rig = Rig::new(layer, Requester::EventSource);
-    assert_eq!(rig.poll(), data("retry: 1000\n"));
-    rig.assert_ends(CloseReason::Expired);
+    rig.assert_ends_with("retry: 1000\n", CloseReason::Expired);
     assert_eq!(rig.feed.polls(), 0);
 }
 
@@ -91,10 +85,8 @@ async fn an_unrepresentable_age_is_no_limit() {
         for max_age in [MaxAge::new(age), MaxAge::new(age).jitter(1.0)] {
             for client in Requester::ALL {
                 let mut rig = Rig::new(aging(max_age.clone()), client);
-                assert_eq!(rig.poll(), Polled::Pending);
-                time::advance(1_000_000 * SECOND).await;
-                rig.feed.data("data: a\n\n");
-                assert_eq!(rig.poll(), data("data: a\n\n"));
+                rig.idle(1_000_000 * SECOND).await;
+                rig.passes("data: a\n\n");
                 assert_eq!(rig.poll(), Polled::Pending);
             }
         }

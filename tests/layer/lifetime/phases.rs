@@ -3,23 +3,17 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use bytes::Bytes;
+use futures_util::stream;
 use http_body::{Body, Frame};
+use http_body_util::StreamBody;
 use tokio::time;
-use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody, StreamOptions};
+use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody};
 
-use crate::{
-    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer},
-    support::*,
-};
+use crate::rig::*;
 
 fn is_over(body: &SseBody<FedBody>) -> bool {
     let (over, size) = (body.is_end_stream(), body.size_hint());
@@ -32,8 +26,7 @@ fn is_over(body: &SseBody<FedBody>) -> bool {
 async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
     let mut rig = Rig::new(layer(Drain::after(SECOND)), Requester::EventSource);
     assert!(!is_over(&rig.body));
-    rig.feed.data("data: a\n\n");
-    assert_eq!(rig.poll(), data("data: a\n\n"));
+    rig.passes("data: a\n\n");
     assert!(!is_over(&rig.body));
     rig.shutdown.cancel();
     assert!(!is_over(&rig.body));
@@ -52,14 +45,12 @@ async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
-    rig.shutdown.cancel();
+    let mut rig = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
     assert_eq!(rig.poll(), data(GOODBYE));
     for _ in 0..2 {
         assert!(!is_over(&rig.body));
         assert_eq!(rig.reason(), None);
-        assert_eq!(rig.poll(), Polled::Pending);
-        time::advance(10 * MILLISECOND).await;
+        rig.idle(10 * MILLISECOND).await;
     }
     assert!(!is_over(&rig.body));
     assert!(matches!(rig.poll(), Polled::Failed(_)));
@@ -71,18 +62,15 @@ async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
 #[tokio::test(start_paused = true)]
 async fn the_error_is_delayed_from_the_farewell_on() {
     // Polled late, the error has been delayed long enough.
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Post);
-    rig.shutdown.cancel();
+    let mut rig = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Post);
     assert_eq!(rig.poll(), data(GOODBYE));
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(SECOND).await;
+    rig.idle(SECOND).await;
     assert!(matches!(rig.poll(), Polled::Failed(_)));
 }
 
 /// Returns a stream that is due mid-event.
 async fn due() -> Rig {
-    let mut rig = Rig::after(b"data: a\n", layer(Drain::at_once()), Requester::EventSource);
-    rig.shutdown.cancel();
+    let mut rig = Rig::draining(b"data: a\n", layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(rig.poll(), Polled::Pending);
     rig
 }
@@ -99,8 +87,7 @@ async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
     let open = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(open.leave().reason(), CloseReason::Disconnected);
 
-    let mut in_grace = Rig::after(b"data: a\n\n", layer(Drain::after(SECOND)), Requester::Get);
-    in_grace.shutdown.cancel();
+    let mut in_grace = Rig::draining(b"data: a\n\n", layer(Drain::after(SECOND)), Requester::Get);
     assert_eq!(in_grace.poll(), Polled::Pending);
     assert_eq!(in_grace.leave().reason(), CloseReason::Disconnected);
 
@@ -120,33 +107,28 @@ async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
-    let mut clean = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
-    clean.shutdown.cancel();
+    let mut clean = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(clean.poll(), data(GOODBYE));
     assert_eq!(clean.leave().reason(), CloseReason::Drained);
 
-    let mut said = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
-    said.shutdown.cancel();
+    let mut said = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
     assert_eq!(said.poll(), data(GOODBYE));
     assert_eq!(said.leave().reason(), CloseReason::Drained);
 
     let mut held_back = due().await;
     time::advance(500 * MILLISECOND).await;
-    assert_eq!(held_back.poll(), data(RETRY));
-    assert_eq!(held_back.poll(), Polled::Pending);
+    held_back.assert_polls([data(RETRY), Polled::Pending]);
     assert_eq!(held_back.leave().reason(), CloseReason::Drained);
 
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
     let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Requester::Fetch);
     time::advance(SECOND).await;
-    assert_eq!(aged.poll(), data(":\n"));
-    assert_eq!(aged.poll(), Polled::Pending);
+    aged.assert_polls([data(":\n"), Polled::Pending]);
     assert_eq!(aged.leave().reason(), CloseReason::Expired);
 
     let mut failed = Rig::after(b"data: a\n", aging, Requester::Get);
     failed.feed.fail("broken");
-    assert_eq!(failed.poll(), data(":\n"));
-    assert_eq!(failed.poll(), Polled::Pending);
+    failed.assert_polls([data(":\n"), Polled::Pending]);
     failed.shutdown.cancel();
     assert_eq!(failed.leave().reason(), CloseReason::Failed);
 }
@@ -184,70 +166,25 @@ async fn the_close_report_includes_the_farewell_and_the_age() {
     assert_eq!(rig.leave(), closed);
 }
 
-/// A source with a guard that can panic when it is polled or dropped.
-struct Guarded {
-    alive: Arc<AtomicBool>,
-    panics_when_polled: bool,
-    panics_when_dropped: bool,
-}
-
-impl Body for Guarded {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        assert!(!self.panics_when_polled, "the source panics");
-        Poll::Pending
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        self.alive.store(false, Ordering::Release);
-        assert!(!self.panics_when_dropped, "the source panics as it is dropped");
-    }
-}
-
-fn guarded(panics_when_polled: bool, panics_when_dropped: bool) -> (Arc<AtomicBool>, Guarded) {
-    let alive = Arc::new(AtomicBool::new(true));
-    (Arc::clone(&alive), Guarded { alive, panics_when_polled, panics_when_dropped })
-}
-
 #[tokio::test(start_paused = true)]
-async fn the_source_is_dropped_before_the_close_is_reported() {
-    let (alive, source) = guarded(false, false);
-    let was_alive = Arc::new(AtomicBool::new(true));
-    let (guard, seen) = (Arc::clone(&alive), Arc::clone(&was_alive));
-    let layer = layer(Drain::at_once()).options(StreamOptions::new().without_farewell()).on_close(
-        move |_| {
-            seen.store(guard.load(Ordering::Acquire), Ordering::Release);
-        },
-    );
-    let mut rig = Rig::of(layer, Requester::Fetch, event_stream(source));
-    assert_eq!(rig.poll(), Polled::Pending);
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), data(RETRY));
-    assert!(!alive.load(Ordering::Acquire), "it is gone before the last frame is sent");
-    assert_eq!(rig.reason(), None);
-    rig.assert_fails(CloseReason::Drained).await;
-    assert!(!was_alive.load(Ordering::Acquire));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_panics_when_dropped_at_the_drain_is_reported_as_panicked() {
-    let (_, source) = guarded(true, false);
-    let mut rig = Rig::of(layer(Drain::at_once()), Requester::EventSource, event_stream(source));
-    assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());
-    assert_eq!(rig.leave().reason(), CloseReason::Panicked);
-
-    let (alive, source) = guarded(false, true);
-    let mut rig = Rig::of(layer(Drain::at_once()), Requester::EventSource, event_stream(source));
-    assert_eq!(rig.poll(), Polled::Pending);
-    rig.shutdown.cancel();
-    assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());
-    assert!(!alive.load(Ordering::Acquire));
-    assert_eq!(rig.leave().reason(), CloseReason::Panicked);
+async fn a_source_that_panics_when_polled_or_when_dropped_at_the_drain_is_reported_as_panicked() {
+    for panics_when_polled in [true, false] {
+        let grumpy = (!panics_when_polled).then(|| Grumpy);
+        let frames = stream::poll_fn(move |_| {
+            assert!(grumpy.is_some(), "in the source");
+            Poll::<Option<Result<Frame<Bytes>, BoxError>>>::Pending
+        });
+        let answer = event_stream(StreamBody::new(frames));
+        let mut rig = Rig::of(layer(Drain::at_once()), Requester::EventSource, answer);
+        let expected = if panics_when_polled {
+            "in the source"
+        } else {
+            assert_eq!(rig.poll(), Polled::Pending);
+            rig.shutdown.cancel();
+            "in the destructor"
+        };
+        let panic = catch_unwind(AssertUnwindSafe(|| rig.poll())).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&expected));
+        assert_eq!(rig.leave().reason(), CloseReason::Panicked, "{expected}");
+    }
 }

@@ -5,11 +5,8 @@ use tokio::time;
 use tower_sse::{Drain, Heartbeat, MaxAge};
 
 use crate::{
-    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer},
-    support::{
-        naive::{self, Place},
-        *,
-    },
+    rig::*,
+    support::naive::{self, Place},
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);

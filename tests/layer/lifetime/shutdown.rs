@@ -8,10 +8,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
-use crate::{
-    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait},
-    support::*,
-};
+use crate::rig::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
@@ -47,13 +44,10 @@ async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
 #[tokio::test(start_paused = true)]
 async fn a_second_shutdown_has_no_effect() {
     let layer = layer(Drain::after(20 * SECOND));
-    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
+    let mut rig = Rig::draining(b"data: a\n\n", layer, Requester::EventSource);
+    rig.idle(15 * SECOND).await;
     rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(15 * SECOND).await;
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(5 * SECOND).await;
+    rig.idle(5 * SECOND).await;
     assert_eq!(rig.poll(), data(GOODBYE));
     rig.shutdown.cancel();
     rig.assert_ends(CloseReason::Drained);
@@ -68,8 +62,7 @@ async fn a_stream_that_ends_ends_no_other_stream() {
     one.end();
     assert_eq!(poll_frame(&mut first), data("data: [DONE]\n\n"));
     drop(first);
-    other.data("data: a\n\n");
-    assert_eq!(poll_frame(&mut second), data("data: a\n\n"));
+    other.passes("data: a\n\n", &mut second);
     assert_eq!(poll_frame(&mut second), Polled::Pending);
     assert!(!token.is_cancelled());
 }
@@ -197,10 +190,8 @@ async fn the_parent_of_the_servers_token_works_too() {
 async fn a_grace_may_have_any_length() {
     for grace in [longest_wait(), longest_wait() - MILLISECOND, longest_wait() / 2, Duration::MAX] {
         for drain in [Drain::after(grace), Drain::spread_over(grace)] {
-            let mut rig = Rig::after(b"data: a\n\n", layer(drain), Requester::EventSource);
-            rig.shutdown.cancel();
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(3_600 * SECOND).await;
+            let mut rig = Rig::draining(b"data: a\n\n", layer(drain), Requester::EventSource);
+            rig.idle(3_600 * SECOND).await;
             assert_eq!(rig.poll(), Polled::Pending);
         }
     }

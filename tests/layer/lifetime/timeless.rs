@@ -4,10 +4,7 @@ use std::{thread, time::Duration};
 
 use tower_sse::{CloseReason, Drain, MaxAge};
 
-use crate::{
-    rig::{GOODBYE, Requester, Rig, SECOND, layer},
-    support::*,
-};
+use crate::rig::*;
 
 const CUT: &str = "the event stream was cut short: drained";
 
@@ -30,8 +27,7 @@ fn without_a_timer_a_shutdown_wakes_the_task_and_ends_streams_at_once() {
             layer(Drain::per_client()).max_age(MaxAge::new(Duration::from_nanos(1))),
         ] {
             let mut rig = Rig::after(b"data: a\n\n", layer, client);
-            rig.feed.data("data: b\n\n");
-            assert_eq!(rig.poll(), data("data: b\n\n"));
+            rig.passes("data: b\n\n");
             assert_eq!(rig.poll(), Polled::Pending);
             rig.wakes.take();
             let shutdown = rig.shutdown.clone();
@@ -48,24 +44,20 @@ fn without_a_timer_a_shutdown_wakes_the_task_and_ends_streams_at_once() {
 #[test]
 fn without_a_timer_a_source_may_complete_its_event() {
     for client in Requester::ALL {
-        let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), client);
-        rig.shutdown.cancel();
+        let mut rig = Rig::draining(b"data: a", layer(Drain::at_once()), client);
         for _ in 0..3 {
             assert_eq!(rig.poll(), Polled::Pending);
         }
         rig.feed.data("b\n\ndata: c\n\n");
-        assert_eq!(rig.poll(), data("b\n\n"));
-        assert_eq!(rig.poll(), data(GOODBYE));
+        rig.assert_polls([data("b\n\n"), data(GOODBYE)]);
         assert_cut(&mut rig, client);
     }
 }
 
 #[test]
 fn without_a_timer_a_stream_that_never_drains_goes_on() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::never()), Requester::EventSource);
-    rig.shutdown.cancel();
+    let mut rig = Rig::draining(b"data: a\n\n", layer(Drain::never()), Requester::EventSource);
     assert_eq!(rig.poll(), Polled::Pending);
     rig.feed.end();
-    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
-    rig.assert_ends(CloseReason::Ended);
+    rig.assert_ends_with("data: [DONE]\n\n", CloseReason::Ended);
 }

@@ -7,10 +7,7 @@ use tokio::{sync::Barrier, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
-use crate::{
-    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer},
-    support::*,
-};
+use crate::rig::*;
 
 impl Rig {
     /// Asserts that the task is woken after exactly this time.
@@ -52,8 +49,7 @@ async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed
         (Drain::per_client(), Requester::EventSource, 5 * SECOND),
         (Drain::at_once(), Requester::Post, 500 * MILLISECOND),
     ] {
-        let mut rig = Rig::after(b"data: a", layer(drain), client);
-        rig.shutdown.cancel();
+        let mut rig = Rig::draining(b"data: a", layer(drain), client);
         rig.assert_wakes_after(patience).await;
         rig.assert_wakes_after(20 * MILLISECOND).await;
         assert!(matches!(rig.poll(), Polled::Failed(_)));
@@ -74,8 +70,7 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a", aging, Requester::EventSource);
     rig.assert_wakes_after(10 * SECOND).await;
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(SECOND).await;
+    rig.idle(SECOND).await;
     assert_eq!(rig.wakes.take(), 0);
     rig.shutdown.cancel();
     assert_eq!(rig.wakes.take(), 1);
@@ -85,14 +80,12 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
 
 #[tokio::test(start_paused = true)]
 async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
-    let mut rig = Rig::after(b"data: a", layer(Drain::per_client()), Requester::EventSource);
-    rig.shutdown.cancel();
+    let mut rig = Rig::draining(b"data: a", layer(Drain::per_client()), Requester::EventSource);
     assert_eq!(rig.poll(), Polled::Pending);
     rig.wakes.take();
     rig.feed.data("\n\n");
     assert_eq!(rig.wakes.take(), 1);
-    assert_eq!(rig.poll(), data("\n\n"));
-    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_polls([data("\n\n"), data(GOODBYE)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,8 +115,7 @@ async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
     }
     rig.shutdown.cancel();
     rig.feed.data("data: a\n\n");
-    assert_eq!(rig.poll(), data(GOODBYE));
-    rig.assert_ends(CloseReason::Drained);
+    rig.assert_ends_with(GOODBYE, CloseReason::Drained);
 }
 
 /// No wake-up is lost between checking the token and registering with it: tasks poll on two threads

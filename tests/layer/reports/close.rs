@@ -12,8 +12,6 @@ use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
 
 use crate::support::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 async fn reports_once_on_every_exit_path<K: Kind>() {
     for &exit in ExitPath::ALL {
         let reports = Reports::default();
@@ -85,12 +83,10 @@ async fn a_close_report_has_the_age_and_what_was_sent() {
         SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND)).retry(Retry::fixed(SECOND));
     let (feed, mut body) = fed(&reports.observe(layer));
     advance(2 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert_polls(&mut body, [data("retry: 1000\n"), Polled::Pending]);
     for _ in 0..3 {
         advance(17 * SECOND).await;
-        assert_eq!(poll_frame(&mut body), data(":\n"));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        assert_polls(&mut body, [data(":\n"), Polled::Pending]);
     }
     // Only what is sent counts: a BOM is sent only at the start of a stream.
     feed.data("\u{feff}data: one\n\n");

@@ -8,7 +8,7 @@ use futures_util::stream;
 use http::{Request, Response};
 use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
 
-use crate::support::*;
+use crate::rig::*;
 
 /// The names of the closures that were called, in order.
 #[derive(Clone, Default)]
@@ -175,13 +175,6 @@ async fn a_body_kept_after_its_source_panicked_reports_it_when_dropped() {
 /// A panic in the destructor of the source is a panic of the source.
 #[test]
 fn a_source_that_panics_when_it_is_dropped_is_reported() {
-    struct Grumpy;
-    impl Drop for Grumpy {
-        fn drop(&mut self) {
-            panic!("in the destructor");
-        }
-    }
-
     for polled in [false, true] {
         let reports = Reports::default();
         let layer = reports.observe(SseLayer::new());

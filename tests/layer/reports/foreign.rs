@@ -63,8 +63,7 @@ fn a_client_that_leaves_before_the_end_is_disconnected() {
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "never polled");
 
     let (feed, mut body, disconnect) = fed_page();
-    feed.data("half of ");
-    assert_eq!(poll_frame(&mut body), data("half of "));
+    feed.passes("half of ", &mut body);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert!(!disconnect.is_cancelled());
     drop(body);
@@ -79,8 +78,7 @@ fn a_body_passes_whole_with_its_trailers_and_then_is_over() {
     feed.data("a page");
     feed.trailers(trailers.clone());
     feed.end();
-    assert_eq!(poll_frame(&mut body), data("a page"));
-    assert_eq!(poll_frame(&mut body), Polled::Trailers(trailers));
+    assert_polls(&mut body, [data("a page"), Polled::Trailers(trailers)]);
     assert!(!disconnect.is_cancelled());
     assert_eq!(poll_frame(&mut body), Polled::End);
     drop(body);

@@ -1,12 +1,8 @@
-use std::time::Duration;
-
 use http::Request;
 use tokio::time::advance;
 use tower_sse::{CloseReason, Heartbeat, SseLayer, Stats, StatsSnapshot};
 
 use crate::support::*;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn closed_for(now: &StatsSnapshot, reason: CloseReason) -> u64 {
     now.closed_by_reason().find(|(other, _)| *other == reason).unwrap().1
@@ -103,8 +99,7 @@ async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_c
     let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
     let (feed, mut body) = fed(&layer);
     for _ in 0..3 {
-        feed.data("data: one\n\n");
-        assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
+        feed.passes("data: one\n\n", &mut body);
     }
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert_eq!(sent(), (0, 0));
@@ -115,8 +110,7 @@ async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_c
     let (frames, bytes) = sent();
     assert!(frames >= 3 && bytes >= 33, "the events before it: {frames}, {bytes}");
 
-    feed.data("data: four\n\n");
-    assert_eq!(poll_frame(&mut body), data("data: four\n\n"));
+    feed.passes("data: four\n\n", &mut body);
     drop(body);
     assert_eq!((sent(), stats.snapshot().heartbeats()), ((5, 33 + 2 + 12), 1));
 }

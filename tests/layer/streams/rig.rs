@@ -5,10 +5,7 @@ use tower_sse::{
     streams::{CloseError, Streams, Subjects},
 };
 
-use crate::{
-    rig::{self, Rig},
-    support::*,
-};
+use crate::rig::{self, *};
 
 /// Returns a layer that writes something at every kind of end but that of a closed stream.
 pub(crate) fn layer(streams: &Streams) -> SseLayer {

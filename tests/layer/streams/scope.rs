@@ -6,10 +6,7 @@ use http::Request;
 use tower_sse::streams::{Streams, Subjects};
 
 use super::rig::{layer, now, open};
-use crate::{
-    rig::Rig,
-    support::{Polled, Requester::EventSource},
-};
+use crate::rig::{Polled, Requester::EventSource, Rig};
 
 /// Opens the stream of a request that arrived before.
 fn answer(streams: &Streams, request: Request<()>) -> Rig {

@@ -113,6 +113,19 @@ async fn requests_have_the_headers_of_an_event_source_and_those_of_the_test() {
     assert_eq!(heads.len(), 2);
 }
 
+/// Servers do not count the spaces around the value of a header.
+#[tokio::test]
+async fn an_id_arrives_without_the_spaces_around_it() {
+    let (heads, service) = recording(&["id:  7 \t\ndata: a\n\n", "id:  \ndata: b\n\n", ""]);
+    let mut client = TestClient::new(service);
+    let mut events = client.get("/").await;
+    assert_eq!(&*events.next().await.last_event_id, " 7 \t");
+    let mut events = client.reconnect(events).await;
+    assert_eq!(&*events.next().await.last_event_id, " ");
+    client.reconnect(events).await.collect().await;
+    assert_eq!(sent_ids(&heads), [None, Some("7".to_owned()), Some(String::new())]);
+}
+
 #[tokio::test]
 async fn an_id_is_kept_until_another_one_or_an_empty_one_comes() {
     let (heads, service) = recording(&[

@@ -6,7 +6,6 @@ use std::{
     io,
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,9 +21,7 @@ use tower_sse::{
     testing::{TestClient, TestStream},
 };
 
-use crate::support::event_stream;
-
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::{SECOND, event_stream};
 
 /// Returns the text with which the task panics.
 async fn panic_of<T: Send + 'static>(test: impl Future<Output = T> + Send + 'static) -> String {

@@ -11,8 +11,6 @@ use tower_sse::{
 
 use crate::support::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 fn fed() -> (Feed, TestStream) {
     let (feed, body) = Feed::new();
     (feed, TestStream::new(event_stream(body)))

@@ -29,6 +29,8 @@ pub(crate) struct Faults {
     pub(crate) refused: Option<(RunId, StoreError)>,
     /// Whether the next call panics instead of executing its commands.
     pub(crate) panics: bool,
+    /// Whether the next load does.
+    pub(crate) load_panics: bool,
     /// The delay of everything that the process asks of the store.
     pub(crate) delay: Duration,
     /// The delay of replies to commands, which are executed at once.

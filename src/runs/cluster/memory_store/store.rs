@@ -126,6 +126,7 @@ impl Store for Link {
         let (store, run) = (self.store.clone(), run.clone());
         Box::pin(async move {
             store.delay().await;
+            assert!(!mem::take(&mut store.faults().load_panics), "the load panics");
             if store.faults().is_away {
                 return Err(StoreError::Unavailable("away".into()));
             }

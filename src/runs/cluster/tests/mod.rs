@@ -10,6 +10,7 @@ mod layer;
 mod live;
 mod memory;
 mod owner_dies;
+mod panics;
 mod rig;
 mod round_trips;
 mod stops;

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use super::{cluster::Cluster, mirror::Mirror, owner_checks, reply::StoreError, store::Store};
+use crate::runs::{Outcome, call::spawn, record::Phase, registry::Shared};
+
+/// A load of a mirror, on a task of its own.
+pub(super) struct Load {
+    mirror: Arc<Mirror>,
+    is_over: bool,
+}
+
+impl Load {
+    /// Starts a load, unless one is under way, which then starts again.
+    pub(super) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+        if mirror.request_load() {
+            let load = Self { mirror: Arc::clone(mirror), is_over: false };
+            spawn(load.run(Arc::clone(shared)));
+        }
+    }
+
+    /// Starts a load with which the run ends, even if its stream has lost its end.
+    pub(super) fn start_last(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+        mirror.set_ended();
+        Self::start(shared, mirror);
+    }
+
+    /// Loads the run until nothing asks for a load any more.
+    async fn run(mut self, shared: Arc<Shared>) {
+        let Some(cluster) = &shared.cluster else { return };
+        if !self.mirror.is_loaded() {
+            self.watch(&shared, cluster).await;
+        }
+        while self.begin() {
+            // The end is in the store before the claim says that the run has ended.
+            let has_ended = self.mirror.has_ended();
+            let result = self.load_all(&*cluster.store).await;
+            match (&result, self.mirror.record()) {
+                (Ok(()), Some(record)) if has_ended => {
+                    // Its call gave no stream, and another run has got its key since.
+                    if record.phase() == Phase::Starting && record.newest() == 0 {
+                        record.void_mirror();
+                    } else {
+                        record.end_mirror(Outcome::Interrupted, None);
+                    }
+                }
+                // Nothing can be read any more, even if the claim says that the run goes on.
+                (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
+                _ => {}
+            }
+            self.mirror.set_loaded(result.is_ok());
+        }
+    }
+
+    /// Subscribes, then checks, before the first load: what is pushed after it cannot be missed.
+    async fn watch(&self, shared: &Arc<Shared>, cluster: &Cluster) {
+        let mirror = &self.mirror;
+        if cluster.store.subscribe(&mirror.run).await.is_ok() {
+            let check = mirror.check(true, true);
+            for result in cluster.store.execute(None, vec![check]).await {
+                owner_checks::apply(shared, mirror, result).await;
+            }
+        }
+    }
+
+    /// Returns whether a load was asked for since the last one began. Otherwise, none is under way.
+    fn begin(&mut self) -> bool {
+        self.is_over = !self.mirror.begin_load();
+        !self.is_over
+    }
+
+    /// Loads all pages.
+    async fn load_all(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mirror = &self.mirror;
+        loop {
+            let Some(after) = mirror.record().map(|record| record.newest()) else { return Ok(()) };
+            let page = store.load(&mirror.run, after).await?;
+            let is_last = page.is_last;
+            if !mirror.apply_page(page) || is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Load {
+    /// Ends a load that panics, or whose runtime is dropped. The next visitor loads again.
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.mirror.abort_load();
+        }
+    }
+}

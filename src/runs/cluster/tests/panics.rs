@@ -1,0 +1,77 @@
+//! Tasks that end before their work is done: by a panic, or because their runtime is dropped.
+
+use futures_util::FutureExt;
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn request_whose_load_panics_is_refused_and_the_next_one_loads_again() {
+    let (_one, other, _source) = started(&["a"]).await;
+    sleep(Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        other.store.faults().load_panics = true;
+        assert_eq!(other.status(None).await, 503);
+    }
+    assert_eq!(read(&mut other.attach().await, 1).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attached_client_receives_the_rest_after_a_load_that_panicked() {
+    let (_one, other, source, live) = watched(&["a"]).await;
+    other.store.faults().loses_pushes = true;
+    other.store.faults().load_panics = true;
+    send(&source, &["b"]);
+    sleep(LEASE).await;
+    assert!(!other.store.faults().load_panics, "a load has panicked");
+    drop(source);
+    assert_whole(live, &["b"]).await;
+}
+
+/// Otherwise, it would count as running for ever.
+#[tokio::test(start_paused = true)]
+async fn run_whose_claim_panics_never_was() {
+    let one = alone(|builder| builder.max_running_per_owner(1)).await;
+    one.store.faults().delay = Duration::from_millis(10);
+    let (_source, stream) = source();
+    let key = key();
+    let mut starting = Box::pin(one.runs.start(&key, None, || stream));
+    assert!((&mut starting).now_or_never().is_none());
+    // The look is answered, the claim is not.
+    sleep(Duration::from_millis(15)).await;
+    assert!((&mut starting).now_or_never().is_none());
+    one.store.faults().panics = true;
+    assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
+    assert_eq!(one.runs.running().await, 0);
+    assert!(one.start().await.is_some());
+    assert_eq!(one.outcomes(), []);
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+#[test]
+fn run_whose_claim_ends_with_the_runtime_of_its_request_never_was() {
+    let (tasks, requests) = (runtime(), runtime());
+    let one = tasks.block_on(alone(|builder| builder.max_running_per_owner(1)));
+    assert!(requests.block_on(async { one.start().now_or_never() }).is_none());
+    drop(requests);
+    assert_eq!(tasks.block_on(one.runs.running()), 0);
+    assert!(tasks.block_on(one.start()).is_some());
+    assert_eq!(one.outcomes(), []);
+}
+
+#[test]
+fn request_whose_load_ends_with_its_runtime_is_refused() {
+    let (tasks, requests) = (runtime(), runtime());
+    let (_one, other, _source) = tasks.block_on(started(&["a"]));
+    tasks.block_on(async { sleep(Duration::from_secs(2)).await });
+    let (key, get) = (key(), request(None));
+    let mut first = Box::pin(other.runs.answer(&key, &get));
+    assert!(requests.block_on(async { (&mut first).now_or_never() }).is_none());
+    drop(requests);
+    let answer = tasks.block_on(async { soon(first).await }).expect("an answer");
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(tasks.block_on(other.status(None)), 200, "the next one loads again");
+}

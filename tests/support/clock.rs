@@ -1,0 +1,26 @@
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::{runtime, time};
+
+use super::body::{Polled, poll_frame};
+
+pub const MILLISECOND: Duration = Duration::from_millis(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+
+/// Asserts that `body` has nothing to yield, and advances the clock by `time`.
+#[track_caller]
+pub fn idle<B>(body: &mut B, time: Duration) -> impl Future<Output = ()> + use<B>
+where
+    B: Body<Data = Bytes, Error: ToString> + Unpin,
+{
+    assert_eq!(poll_frame(body), Polled::Pending);
+    time::advance(time)
+}
+
+/// Runs `future` on a runtime of its own, whose clock is paused.
+pub fn under_a_paused_clock<F: Future>(future: F) -> F::Output {
+    let mut runtime = runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
+}
