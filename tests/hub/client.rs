@@ -1,6 +1,8 @@
 //! A client that is polled by hand, and decodes what it gets.
 
 use std::{
+    future::poll_fn,
+    iter,
     pin::Pin,
     sync::LazyLock,
     task::{Context, Poll, Waker},
@@ -47,34 +49,36 @@ impl Client {
         })
     }
 
+    /// The messages of the next item, for which it sleeps.
+    pub(crate) fn next(&mut self) -> Option<Vec<Message>> {
+        wait(poll_fn(|cx| self.poll_with(cx.waker())))
+    }
+
+    /// The messages of each item that there is now.
+    pub(crate) fn items(&mut self, waker: &Waker) -> impl Iterator<Item = Vec<Message>> {
+        iter::from_fn(|| match self.poll_with(waker) {
+            Poll::Ready(item) => item,
+            Poll::Pending => None,
+        })
+    }
+
     /// Everything that there is now, as [`describe`] formats it.
     pub(crate) fn read(&mut self) -> Vec<String> {
         self.read_with(Waker::noop())
     }
 
     pub(crate) fn read_with(&mut self, waker: &Waker) -> Vec<String> {
-        let mut read = Vec::new();
-        while let Poll::Ready(Some(messages)) = self.poll_with(waker) {
-            read.extend(messages.iter().map(describe));
-        }
-        read
+        self.items(waker).flatten().map(|message| describe(&message)).collect()
     }
 
     /// The next item alone.
     pub(crate) fn read_one(&mut self) -> Vec<String> {
-        match self.poll() {
-            Poll::Ready(Some(messages)) => messages.iter().map(describe).collect(),
-            Poll::Ready(None) | Poll::Pending => Vec::new(),
-        }
+        self.items(Waker::noop()).take(1).flatten().map(|message| describe(&message)).collect()
     }
 
     /// Every message that there is now.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
-        let mut messages = Vec::new();
-        while let Poll::Ready(Some(more)) = self.poll() {
-            messages.extend(more);
-        }
-        messages
+        self.items(Waker::noop()).flatten().collect()
     }
 
     /// Asserts that it gets exactly `expected`, and that its stream then ends.

@@ -114,8 +114,7 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
 #[tokio::test(start_paused = true)]
 async fn event_that_begins_an_ended_topic_anew_is_published() {
     let broker = MemoryBroker::new();
-    let builder = Hub::builder().retain_for(10 * SECOND);
-    let hub = builder.connect(broker.clone()).await.unwrap();
+    let hub = connect_with(Hub::builder().retain_for(10 * SECOND), &broker);
     hub.end("a", Event::from("a1")).await.unwrap();
     let mut client = resumed(&hub, &["a", "b"], 1);
     broker.pause(&hub);

@@ -2,9 +2,7 @@
 
 use std::thread;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use tower_sse::{Decoder, hub::Hub};
+use tower_sse::hub::Hub;
 
 use crate::*;
 
@@ -18,12 +16,10 @@ fn receive(hubs: &[Hub], end: &str) -> Vec<(u64, bool)> {
     let mut last = id(&hubs[0], 0);
     for connection in 0.. {
         let hub = &hubs[connection % hubs.len()];
-        let mut subscription = hub.subscribe_to("a").resume(last.clone());
+        let mut client = Client::new(hub.subscribe_to("a").resume(last.clone()));
         // A few items from each.
         for _ in 0..1 + connection % 4 {
-            let item = wait(subscription.next()).unwrap();
-            let (mut bytes, mut decoder) = (Bytes::from(item), Decoder::new());
-            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
+            for message in client.next().unwrap() {
                 received.push((sequence(&message.last_event_id), message.event == "gap"));
                 last = last_id(&message.last_event_id);
                 if message.data == *end {

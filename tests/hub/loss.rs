@@ -1,12 +1,9 @@
 //! Losses of a broker: events that no hub can know, which its clients are told as gaps.
 
-use std::{
-    task::{Poll, Waker},
-    time::Duration,
-};
+use std::{task::Waker, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::{Message, hub::Hub, testing::MemoryBroker};
+use tower_sse::{hub::Hub, testing::MemoryBroker};
 
 use crate::*;
 
@@ -15,15 +12,6 @@ pub(crate) fn gaps(topics: &[impl AsRef<str>], loss: u64) -> Vec<String> {
     let number = |index| if index + 1 == topics.len() { loss } else { loss - 1 };
     let topics = topics.iter().map(AsRef::as_ref).enumerate();
     topics.map(|(index, topic)| format!("gap {topic}@{}", number(index))).collect()
-}
-
-/// Reads everything there is, item by item.
-pub(crate) fn items(client: &mut Client) -> Vec<Vec<Message>> {
-    let mut items = Vec::new();
-    while let Poll::Ready(Some(item)) = client.poll() {
-        items.push(item);
-    }
-    items
 }
 
 #[test]
@@ -44,7 +32,7 @@ fn kept_events_come_before_one_gap_for_each_topic() {
         for client in [&mut behind, &mut from_the_start] {
             assert_eq!(client.read(), events, "{topics} topics");
         }
-        let items = items(&mut idle);
+        let items: Vec<_> = idle.items(Waker::noop()).collect();
         assert!(items.iter().all(|item| item.len() <= 256));
         assert_eq!(items.concat().iter().map(describe).collect::<Vec<_>>(), gaps);
         publish(&hub, &names[0], "later");

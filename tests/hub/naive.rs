@@ -116,10 +116,9 @@ impl Naive {
         let name = TOPICS[topic];
         // A subscription would create the topic.
         let exists = hub.topics().iter().any(|topic| **topic == *name);
-        let items = if exists { read(hub, &[name], id(hub, 0)) } else { Vec::new() };
-        let events = items.iter().filter(|item| !item.starts_with("gap "));
-        let kept: Vec<u64> =
-            events.map(|event| event.rsplit_once('@').unwrap().1.parse().unwrap()).collect();
+        let messages = if exists { resumed(hub, &[name], 0).messages() } else { Vec::new() };
+        let events = messages.iter().filter(|message| message.event != "gap");
+        let kept: Vec<_> = events.map(|event| sequence(&event.last_event_id)).collect();
         assert!(allowed.ends_with(&kept), "{kept:?} are kept, of {allowed:?}");
         for event in self.events.iter_mut().filter(|event| event.topic == topic) {
             event.evicted = !kept.contains(&event.sequence);

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use futures_util::StreamExt;
 use tower_sse::{
-    Decoder, Event, LastEventId,
+    Event, LastEventId,
     hub::{Hub, PublishError, Subscription},
 };
 
@@ -34,19 +32,18 @@ struct Seen {
 
 impl History {
     /// Reads some items; `false` if the stream has ended.
-    fn read(&mut self, mut subscription: Subscription, items: usize) -> bool {
-        let mut decoder = Decoder::new();
+    fn read(&mut self, subscription: Subscription, items: usize) -> bool {
+        let mut client = Client::new(subscription);
         for _ in 0..items {
-            let Some(item) = wait(subscription.next()) else { return false };
-            let mut bytes = Bytes::from(item);
-            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
+            let Some(messages) = client.next() else { return false };
+            for message in messages {
                 self.items.push(Seen {
                     topic: message.data,
                     sequence: sequence(&message.last_event_id),
                     is_gap: message.event == "gap",
                 });
-                self.last = Some(last_id(&message.last_event_id));
             }
+            self.last = client.last_event_id();
         }
         true
     }

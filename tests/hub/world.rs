@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::FutureExt;
 use tower_sse::{
     Event, LastEventId,
     hub::{Hub, HubBuilder, PublishError, Retention},
@@ -126,8 +125,8 @@ impl World {
 
     pub(crate) fn fed(limits: Limits) -> Self {
         let broker = MemoryBroker::new();
-        let connect = || builder(limits).connect(broker.clone()).now_or_never().unwrap().unwrap();
-        let processes = [connect(), connect()].map(|hub| Process::new(hub, limits)).into();
+        let hubs = [(); 2].map(|()| connect_with(builder(limits), &broker));
+        let processes = hubs.map(|hub| Process::new(hub, limits)).into();
         Self { processes, broker: Some(broker), ..Self::in_process(limits) }
     }
 
@@ -160,7 +159,7 @@ impl World {
     /// Starts a process again. All its clients have to be disconnected.
     pub(crate) fn restart(&mut self, process: usize) {
         let Some(broker) = &self.broker else { return };
-        let hub = builder(self.limits).connect(broker.clone()).now_or_never().unwrap().unwrap();
+        let hub = connect_with(builder(self.limits), broker);
         let process = &mut self.processes[process];
         *process = Process::new(hub, self.limits);
         process.naive.now = self.now;

@@ -230,14 +230,7 @@ async fn disconnect_fires_when_the_run_is_over() {
         drop(first.client().await);
         settle().await;
         assert!(!disconnect.is_cancelled(), "the client left, and the run goes on");
-        match outcome {
-            Outcome::Completed => feed.end(),
-            Outcome::Failed => feed.fail("no"),
-            Outcome::Cancelled => assert!(rig.runs.cancel(&turn(), None).await),
-            Outcome::Interrupted => rig.runs.drain(Duration::ZERO).await,
-            _ => tokio::time::advance(Duration::from_secs(601)).await,
-        }
-        settle().await;
+        rig.end(outcome, &feed).await;
         assert_eq!(disconnect.reason(), Some(reason), "{outcome:?}");
         assert!(feed.is_dropped(), "{outcome:?}");
     }

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{Layer, Service, ServiceExt, service_fn, util::ServiceFn};
 use tower_sse::{
     BoxError, Decoder, Encoded, Message, SseBody, SseLayer,
-    runs::{InvalidKey, RunBody, RunKey, Runs},
+    runs::{InvalidKey, Outcome, RunBody, RunKey, Runs},
 };
 
 use crate::*;
@@ -158,6 +159,19 @@ impl Rig {
         let pending = self.call(request).await;
         let feed = self.handler.stream();
         (feed, pending.client().await)
+    }
+
+    /// Lets the run of a feed end in this way. Before it is abandoned, its clients have to leave.
+    pub(crate) async fn end(&self, outcome: Outcome, feed: &Feed) {
+        match outcome {
+            Outcome::Completed => feed.end(),
+            Outcome::Failed => feed.fail("no more tokens"),
+            Outcome::Cancelled => assert!(self.runs.cancel(&turn(), None).await),
+            Outcome::Interrupted => self.runs.drain(Duration::ZERO).await,
+            _ => tokio::time::advance(Duration::from_secs(601)).await,
+        }
+        settle().await;
+        assert_eq!(self.runs.get(&turn()).await.unwrap().outcome().await, Some(outcome));
     }
 
     /// Attaches by [`Runs::answer`] in a handler behind the layer. `418` says that there is no run.
@@ -340,7 +354,7 @@ impl Client {
             read.extend(messages);
         }
         // A failing body waits for the bytes before it to leave.
-        tokio::time::advance(std::time::Duration::from_millis(30)).await;
+        tokio::time::advance(Duration::from_millis(30)).await;
         settle().await;
         read.extend(self.read_ready());
         read.into_iter().map(|message| message.data).collect()

@@ -50,6 +50,8 @@ pub mod server;
 pub mod source;
 /// Errors of tasks.
 pub mod task;
+/// Programs and directories that a test needs.
+pub mod tool;
 /// A waker that counts.
 pub mod wakes;
 
@@ -67,7 +69,7 @@ pub use self::{
     feed::{FedBody, Feed, fed, fed_to},
     gate::{Gate, Gated},
     kind::{Bodies, Kind, Responses, Streams, open},
-    patience::{PATIENCE, soon, until},
+    patience::{PATIENCE, soon, until, until_async},
     peer::{Leave, Peer},
     port::free_port,
     process::Process,
@@ -78,5 +80,6 @@ pub use self::{
     server::{listen, serve_axum, start},
     source::{Events, Source, Sources},
     task::cancelled_task,
+    tool::{Directory, find, skip},
     wakes::Wakes,
 };

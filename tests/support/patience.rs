@@ -20,10 +20,16 @@ pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
 /// It polls the condition, so it is for tests with real sockets.
 #[track_caller]
 pub fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    until_async(async move || condition())
+}
+
+/// As [`until`], for a condition that is awaited.
+#[track_caller]
+pub fn until_async(mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let caller = Location::caller();
     async move {
         let deadline = Instant::now() + PATIENCE;
-        while !condition() {
+        while !condition().await {
             assert!(Instant::now() < deadline, "not true within {PATIENCE:?}, awaited at {caller}");
             sleep(Duration::from_millis(2)).await;
         }

@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    support::{PATIENCE, soon},
-    tools::{Directory, Tools},
+    support::{Directory, PATIENCE, soon},
+    tools::Tools,
 };
 
 /// A headless Chromium with a chromedriver of its own. Both end when it is dropped.

@@ -38,6 +38,8 @@ use {
     screenshots::{directory, phone},
     service::{ANY, Log, Server, layer},
     support::client::{get, post},
-    support::{EventReader, PATIENCE, Protocol, client, listen, serve_axum, soon, until},
-    tools::{Directory, Tools, find_nginx, find_node, find_package},
+    support::{
+        Directory, EventReader, PATIENCE, Protocol, client, listen, serve_axum, soon, until,
+    },
+    tools::{Tools, find_nginx, find_node, find_package},
 };

@@ -38,7 +38,7 @@ async fn page_whose_process_is_killed_moves_to_the_other_and_has_every_message_o
     let address = script.address();
     browser.open(&format!("http://{address}/?room=kitchen&name=ann")).await;
     browser.until("chat.opened").await;
-    until("a page", async || script.count("one", PAGE) + script.count("two", PAGE) == 1).await;
+    until(|| script.count("one", PAGE) + script.count("two", PAGE) == 1).await;
     let names = if script.count("one", PAGE) == 1 { ["one", "two"] } else { ["two", "one"] };
     let [first, other] = names;
 
@@ -47,14 +47,14 @@ async fn page_whose_process_is_killed_moves_to_the_other_and_has_every_message_o
     script.kill(first);
     // The page is away for a second, and misses these at first.
     post(script.address_of(other), 11..=30).await;
-    until("the move", async || script.count(other, PAGE) == 1).await;
+    until(|| script.count(other, PAGE) == 1).await;
     until_shown(&browser, 30).await;
 
     // The script starts the process again, which has loaded the history when it listens.
-    until("the restart", async || script.starts_of(first) == 2).await;
+    until(|| script.starts_of(first) == 2).await;
     script.kill(other);
     post(script.address_of(first), 31..=60).await;
-    until("the move back", async || script.count(first, PAGE) == 2).await;
+    until(|| script.count(first, PAGE) == 2).await;
     until_shown(&browser, 60).await;
     browser.until("chat.opened === 3 && chat.gaps === 0").await;
 
@@ -69,7 +69,7 @@ async fn page_whose_process_is_killed_moves_to_the_other_and_has_every_message_o
     assert_eq!(body, "retry: 1000\n\n");
     browser.until("$('#state').textContent === 'reconnecting'").await;
     script.resume();
-    until("the restart", async || script.starts_of(first) == 3).await;
+    until(|| script.starts_of(first) == 3).await;
     post(script.address_of(first), 61..=70).await;
     until_shown(&browser, 70).await;
     browser.until("chat.gaps === 0").await;

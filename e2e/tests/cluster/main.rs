@@ -4,7 +4,6 @@
 
 mod chat;
 mod metrics;
-mod redis;
 mod runs;
 mod script;
 
@@ -14,6 +13,9 @@ mod browser;
 #[path = "../browser/chromium.rs"]
 #[allow(dead_code)]
 mod chromium;
+#[path = "../redis/server.rs"]
+#[allow(dead_code)]
+mod server;
 #[path = "../browser/tools.rs"]
 #[allow(dead_code)]
 mod tools;
@@ -21,25 +23,10 @@ mod tools;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
-
-use self::support::PATIENCE;
-
 use {
     chromium::Chromium,
-    redis::RedisServer,
     script::Script,
-    support::{EventReader, client, serve_axum},
-    tools::{Tools, find},
+    server::Server,
+    support::{EventReader, PATIENCE, client, find, serve_axum, until, until_async},
+    tools::Tools,
 };
-
-/// Waits until the condition holds, and panics if it does not in time.
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-}

@@ -4,30 +4,18 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use http::StatusCode;
 use http_body_util::BodyExt;
-use tokio::time::{Duration, Instant, sleep};
-use tower_sse::{
-    hub::Hub,
-    redis::{Redis, RedisHealth},
-};
+use tower_sse::{hub::Hub, redis::RedisHealth};
 
-use crate::{support::PATIENCE, *};
+use crate::*;
 
 #[path = "../../../examples/metrics/main.rs"]
 #[allow(dead_code)]
 mod example;
 
-/// Connects, and retries until the server accepts connections.
-async fn connect(server: &RedisServer) -> (Hub, RedisHealth) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let redis = Redis::open(server.url()).unwrap();
-        let health = redis.health();
-        match Hub::connect(redis).await {
-            Ok(hub) => return (hub, health),
-            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
+async fn connect(server: &Server) -> (Hub, RedisHealth) {
+    let redis = server.broker();
+    let health = redis.health();
+    (Hub::connect(redis).await.unwrap(), health)
 }
 
 async fn scrape(address: SocketAddr) -> String {
@@ -38,7 +26,7 @@ async fn scrape(address: SocketAddr) -> String {
 
 #[tokio::test]
 async fn process_is_ready_while_it_follows_redis() {
-    let Some(mut server) = RedisServer::start() else { return };
+    let Some(mut server) = Server::start().await else { return };
     let (hub, health) = connect(&server).await;
     let address = serve_axum(example::app(hub.clone(), Some(health), 10)).await;
     let is = async |status| client::get(address, "/ready", &[]).await.status() == status;
@@ -56,12 +44,12 @@ async fn process_is_ready_while_it_follows_redis() {
     assert!(following.contains("_bucket{le=\"+Inf\"} 1\n"), "{following}");
 
     server.kill();
-    until("not ready", async || is(StatusCode::SERVICE_UNAVAILABLE).await).await;
+    until_async(async || is(StatusCode::SERVICE_UNAVAILABLE).await).await;
     assert!(scrape(address).await.contains("\nsse_redis_following 0\n"));
 
     // It has lost the event that the client has seen.
-    server.restart();
-    until("ready", async || is(StatusCode::OK).await).await;
+    server.restart().await;
+    until_async(async || is(StatusCode::OK).await).await;
     assert_eq!(news.next().await.unwrap().event, "gap");
     _ = hub.publish("news", "two").await.unwrap();
     assert_eq!(news.next().await.unwrap().data, "two");
@@ -79,9 +67,9 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = Server::start().await else { return };
     let (hub, health) = connect(&server).await;
-    until("measured", async || health.stream().is_some()).await;
+    until(|| health.stream().is_some()).await;
     let address = serve_axum(example::app(hub, Some(health), 10)).await;
     let scraped = scrape(address).await;
     let served = metrics_in(&scraped);

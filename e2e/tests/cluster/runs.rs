@@ -77,7 +77,7 @@ async fn answer_reaches_pages_through_both_processes_and_is_made_once() {
     while ["one", "two"].iter().any(|name| script.count(name, PAGE) == 0) {
         let pages = example.total(PAGE);
         browser.click("#cut").await;
-        until("a page comes back", async || example.total(PAGE) > pages).await;
+        until(|| example.total(PAGE) > pages).await;
     }
     for page in ["window", "demo.tab"] {
         example.is_whole(page).await;
@@ -103,7 +103,7 @@ async fn answer_survives_the_other_process_and_a_page_is_told_if_its_own_is_kill
     let [_, other] = example.ask().await;
     example.script.kill(other);
     example.is_whole("window").await;
-    until("the restart", async || example.script.starts_of(other) == 2).await;
+    until(|| example.script.starts_of(other) == 2).await;
 
     let [owner, _] = example.ask().await;
     let calls = example.total(CALL);

@@ -43,7 +43,7 @@ impl Script {
             }
         });
         let script = Self { process, lines };
-        until("nginx", async || !script.printed("listening on http://").is_empty()).await;
+        until(|| !script.printed("listening on http://").is_empty()).await;
         Some(script)
     }
 

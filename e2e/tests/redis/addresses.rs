@@ -12,17 +12,8 @@ use crate::*;
 async fn primary_and_replica() -> Option<[Server; 2]> {
     let primary = Server::start().await?;
     let replica = Server::start().await?;
-    let _: String = primary.command("CONFIG SET repl-diskless-sync-delay 0").await;
-    replicate(&replica, &primary).await;
+    replica.replicate(&primary).await;
     Some([primary, replica])
-}
-
-async fn replicate(replica: &Server, primary: &Server) {
-    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", primary.port())).await;
-    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
-    while !replica.command::<String>("INFO replication").await.contains("link_status:up") {
-        assert!(tokio::time::Instant::now() < deadline, "the replica has no link");
-    }
 }
 
 /// Returns the number of connections of processes with this key.
@@ -46,11 +37,17 @@ async fn primary_is_used_wherever_it_is_in_the_list() {
         assert_eq!(connections(&replica, "tower-sse").await, 0);
         process.hub.close();
         drop(process);
-        let deadline = tokio::time::Instant::now() + crate::PATIENCE;
-        while connections(&primary, "tower-sse").await > 0 {
-            assert!(tokio::time::Instant::now() < deadline, "connections stay");
-        }
+        until_async(async || connections(&primary, "tower-sse").await == 0).await;
     }
+}
+
+#[tokio::test]
+async fn socket_in_the_file_system_is_connected_to() {
+    let Some(server) = Server::start_with(&["--unixsocket", "socket"]).await else { return };
+    let url = format!("unix://{}", server.directory().join("socket").display());
+    let mut process = Process::connect(Redis::open(url).unwrap()).await;
+    _ = process.publish([0]).await;
+    process.reads([0]).await;
 }
 
 #[tokio::test]
@@ -63,10 +60,7 @@ async fn processes_move_to_the_replica_that_an_operator_promotes() {
     let runs = Runs::connect(broker).await.unwrap();
     _ = process.publish_and_read([0]).await;
     start_run(&runs, "before").await;
-    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
-    while new.length().await < old.length().await {
-        assert!(tokio::time::Instant::now() < deadline, "the replica does not follow");
-    }
+    until_async(async || new.length().await == old.length().await).await;
 
     let _: String = new.command("REPLICAOF NO ONE").await;
     let _: String = old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port())).await;
@@ -76,10 +70,7 @@ async fn processes_move_to_the_replica_that_an_operator_promotes() {
     assert_eq!(connections(&new, "tower-sse").await, 2);
     assert_eq!(connections(&old, "tower-sse").await, 0);
     // Runs notice the change when they renew their leases.
-    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
-    while connections(&new, "app").await < 2 {
-        assert!(tokio::time::Instant::now() < deadline, "runs stay");
-    }
+    until_async(async || connections(&new, "app").await >= 2).await;
     until(|| health.is_following()).await;
     start_run(&runs, "after").await;
 }

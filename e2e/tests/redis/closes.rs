@@ -20,7 +20,7 @@ use axum::{
 use futures_util::stream;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::Notify,
     task::{AbortHandle, JoinHandle, yield_now},
     time::timeout,
@@ -81,8 +81,7 @@ impl Process {
         };
         let app: Router =
             Router::new().route("/{subject}", get(events)).layer(SseLayer::new().streams(&streams));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { streams, health, address, serving: serving.abort_handle() }
     }

@@ -1,7 +1,4 @@
-use std::time::Duration;
-
 use redis::Value;
-use tokio::time::{Instant, sleep};
 
 use crate::*;
 
@@ -19,18 +16,11 @@ impl Cluster {
         let buses = [(); 3].map(|()| free_port());
         let mut nodes = Vec::new();
         for bus in buses {
-            let bus = bus.to_string();
-            let options = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-port",
-                &bus,
-                "--cluster-require-full-coverage",
-                "no",
-                "--cluster-allow-reads-when-down",
-                "yes",
-            ];
-            nodes.push(Server::start_with(&options).await?);
+            let options = format!(
+                "--cluster-enabled yes --cluster-port {bus} --cluster-require-full-coverage no \
+                 --cluster-allow-reads-when-down yes"
+            );
+            nodes.push(Server::start_with(&options.split(' ').collect::<Vec<_>>()).await?);
         }
         let nodes: [Server; 3] = nodes.try_into().ok()?;
         for (node, slots) in nodes.iter().zip(SLOTS) {
@@ -40,15 +30,12 @@ impl Cluster {
             let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port());
             let _: String = nodes[0].command(&meet).await;
         }
-        let deadline = Instant::now() + PATIENCE;
-        let is_complete = |info: &str| {
-            info.contains("cluster_state:ok") && info.contains("cluster_slots_assigned:16384")
-        };
         for node in &nodes {
-            while !is_complete(&node.command::<String>("CLUSTER INFO").await) {
-                assert!(Instant::now() < deadline, "no cluster");
-                sleep(Duration::from_millis(10)).await;
-            }
+            until_async(async || {
+                let info: String = node.command("CLUSTER INFO").await;
+                info.contains("cluster_state:ok") && info.contains("cluster_slots_assigned:16384")
+            })
+            .await;
         }
         let slot: usize = nodes[0].command("CLUSTER KEYSLOT tower-sse").await;
         Some(Self { nodes, owner: slot * 3 / 16_384 })

@@ -17,12 +17,9 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
         process.has_read(first).await;
         process.reads([0]).await;
     }
-    let _: String = server.command("CONFIG SET repl-diskless-sync-delay 0").await;
     let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", link.port())).await;
     _ = ahead.publish(1..5).await;
-    while replica.length().await < server.length().await {
-        tokio::task::yield_now().await;
-    }
+    until_async(async || replica.length().await == server.length().await).await;
     proxies[1].hold();
     link.hold();
     _ = ahead.publish_and_read(5..10).await;
@@ -54,7 +51,6 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     let proxy = Proxy::start(server.port()).await;
     let mut process = Process::connect(proxy.broker()).await;
     _ = process.publish_and_read(0..5).await;
-    let _: String = other.command("CONFIG SET repl-diskless-sync-delay 0").await;
     let _: String = server.command(&format!("REPLICAOF 127.0.0.1 {}", other.port())).await;
     until(|| !process.health.is_following()).await;
     proxy.switch_to(other.port());

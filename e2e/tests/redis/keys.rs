@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tower_sse::hub::{Hub, PublishError};
+use tower_sse::hub::Hub;
 
 use crate::*;
 
@@ -54,17 +53,25 @@ async fn marker_is_above_all_entries_of_its_millisecond() {
     }
 }
 
+/// Replaces all entries by this one at once.
+async fn take_over(server: &Server, entry: &str, kills_connections: bool) {
+    let mut takeover = redis::pipe();
+    takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
+    takeover.arg(entry.split(' ').collect::<Vec<_>>());
+    if kills_connections {
+        takeover.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+    }
+    let mut connection = server.try_connect().await.unwrap();
+    let () = takeover.ignore().query_async(&mut connection).await.unwrap();
+}
+
 /// The last entry is older than the history, so the reader has not fed it to the hub.
 #[tokio::test]
 async fn replaced_entry_before_an_empty_history_is_a_loss() {
     let Some(server) = Server::start().await else { return };
     let _: String = server.command("XADD tower-sse 5-1 skip one").await;
     let process = Process::connect(server.broker()).await;
-    let mut takeover = redis::pipe();
-    takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
-    takeover.arg("5-1").arg(&[("skip", "other")]);
-    let mut connection = server.try_connect().await.unwrap();
-    let () = takeover.ignore().query_async(&mut connection).await.unwrap();
+    take_over(&server, "5-1 skip other", false).await;
     until(|| process.health.losses() == 1).await;
 }
 
@@ -77,14 +84,7 @@ async fn other_entry_with_the_last_id_is_a_gap() {
         _ = process.publish_and_read([0, 1]).await;
         process.reads([0, 1]).await;
         let newest = server.newest().await;
-        let mut takeover = redis::pipe();
-        takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
-        takeover.arg(&newest).arg(&[("topic", "a"), ("data", "2")]);
-        if kills_connections {
-            takeover.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
-        }
-        let mut connection = server.try_connect().await.unwrap();
-        let () = takeover.ignore().query_async(&mut connection).await.unwrap();
+        take_over(&server, &format!("{newest} topic a data 2"), kills_connections).await;
         process.reads_gap().await;
         _ = process.publish([3]).await;
         process.reads([3]).await;
@@ -100,15 +100,13 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     _ = process.publish_and_read([0]).await;
     let _: String = server.command("SET tower-sse text").await;
     // First Redis refuses it, and then the reader has shut publishers out.
-    let deadline = Instant::now() + PATIENCE;
-    while process.health.is_following() {
-        let error = process.hub.publish("a", "refused").await.unwrap_err();
-        assert!(matches!(error, PublishError::Refused(_)), "{error:?}");
-        assert!(Instant::now() < deadline);
-    }
+    until_async(async || {
+        _ = process.refusal().await;
+        !process.health.is_following()
+    })
+    .await;
     assert!(process.health.last_error().unwrap().contains("WRONGTYPE"), "{:?}", process.health);
-    let error = process.hub.publish("a", "refused").await.unwrap_err();
-    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    let reason = process.refusal().await;
     assert!(reason.to_string().contains("WRONGTYPE"), "{reason}");
 
     let error = Hub::connect(server.broker()).await.unwrap_err();

@@ -38,6 +38,7 @@ mod topologies;
 mod trim;
 
 use {
+    certificates::Secure,
     client::Client,
     cluster::Cluster,
     credentials::start_run,
@@ -46,6 +47,9 @@ use {
     proxy::Proxy,
     record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
     sentinel::{Name, Sentinel},
-    server::{Data, Server, find, program, skip},
-    support::{EventReader, PATIENCE, client::get, connect_h1, free_port, serve_axum, until},
+    server::{Data, Server, program},
+    support::{
+        EventReader, PATIENCE, client::get, connect_h1, find, free_port, listen, serve_axum, skip,
+        until, until_async,
+    },
 };

@@ -84,30 +84,21 @@ async fn server_that_loads_its_data_is_an_error_of_its_own() {
     let filled: String = server.command("DEBUG POPULATE 2000 key 10").await;
     assert_eq!(filled, "OK");
     let _: String = server.command("BGREWRITEAOF").await;
-    let deadline = Instant::now() + PATIENCE;
-    while server.command::<String>("INFO persistence").await.contains("rewrite_in_progress:1") {
-        assert!(Instant::now() < deadline);
-    }
+    until_async(async || {
+        !server.command::<String>("INFO persistence").await.contains("rewrite_in_progress:1")
+    })
+    .await;
     server.kill();
     // In microseconds.
-    server.add_options(&[
-        "--key-load-delay",
-        "5000",
-        "--loading-process-events-interval-bytes",
-        "1024",
-    ]);
+    server.add_options(&["--key-load-delay", "5000"]);
+    server.add_options(&["--loading-process-events-interval-bytes", "1024"]);
     server.spawn();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let error = match Hub::connect(server.broker()).await {
-            Err(error) if error.kind() == ErrorKind::Unreachable => error,
-            result => {
-                assert_eq!(result.unwrap_err().kind(), ErrorKind::Loading);
-                break;
-            }
-        };
-        assert!(Instant::now() < deadline, "{error:?}");
-    }
+    until_async(async || {
+        let kind = Hub::connect(server.broker()).await.unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::Unreachable | ErrorKind::Loading), "{kind:?}");
+        kind == ErrorKind::Loading
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use tokio::time::{Instant, sleep};
 use tower_sse::{
-    hub::{Hub, PublishError, Receipt},
+    BoxError,
+    hub::{Hub, HubBuilder, PublishError, Receipt},
     redis::{Redis, RedisHealth},
 };
 
@@ -22,8 +23,12 @@ impl Process {
     }
 
     pub(crate) async fn connect(broker: Redis) -> Self {
+        Self::connect_with(Hub::builder(), broker).await
+    }
+
+    pub(crate) async fn connect_with(builder: HubBuilder, broker: Redis) -> Self {
         let health = broker.health();
-        let hub = Hub::connect(broker).await.unwrap();
+        let hub = builder.connect(broker).await.unwrap();
         let client = Client::connect(&hub, &["a"]);
         Self { hub, health, client }
     }
@@ -53,6 +58,20 @@ impl Process {
     pub(crate) async fn has_read(&self, receipt: Option<Receipt>) {
         let id = receipt.unwrap().id();
         until(|| self.hub.position() == id).await;
+    }
+
+    /// Publishes an event, and returns the reason for which it is refused.
+    pub(crate) async fn refusal(&self) -> BoxError {
+        match self.hub.publish("a", "refused").await.unwrap_err() {
+            PublishError::Refused(reason) => reason,
+            error => panic!("{error:?}"),
+        }
+    }
+
+    /// Waits until the last error contains this text in lower case.
+    pub(crate) async fn reports(&self, text: &str) {
+        let contains = |error: String| error.to_lowercase().contains(text);
+        until(|| self.health.last_error().is_some_and(contains)).await;
     }
 
     /// Reads events with these numbers as data.

@@ -10,7 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::redis::Redis;
+
+use crate::listen;
 
 /// A proxy in front of a server that delays the reader of a hub, but not its publishers.
 ///
@@ -42,8 +44,7 @@ struct State {
 
 impl Proxy {
     pub(crate) async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (listener, address) = listen().await;
         let state = Arc::new(State {
             server: AtomicU16::new(server),
             delay: AtomicU64::new(0),
@@ -70,7 +71,7 @@ impl Proxy {
                 }
             }
         });
-        Self { port, state, accepting }
+        Self { port: address.port(), state, accepting }
     }
 
     pub(crate) fn url(&self) -> String {

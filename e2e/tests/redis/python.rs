@@ -30,11 +30,12 @@ fn publish(python: &Path, packages: &Path, server: &Server) {
 /// Returns Python and the directory of redis-py, where `.ci/run` installs it.
 fn find_python() -> Option<(PathBuf, PathBuf)> {
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python");
-    let python = find("python3").filter(|_| packages.join("redis").is_dir());
-    if python.is_none() {
-        skip("no python3 here, or no redis in target/python");
+    let python = find(&["python3"])?;
+    if !packages.join("redis").is_dir() {
+        skip("no redis in target/python");
+        return None;
     }
-    Some((python?, packages))
+    Some((python, packages))
 }
 
 #[tokio::test]

@@ -1,9 +1,7 @@
 use std::{
     env, fs,
-    io::{Write, stderr},
     path::{Path, PathBuf},
-    process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -15,13 +13,16 @@ use redis::{FromRedisValue, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 use tower_sse::redis::Redis;
 
-use crate::{PATIENCE, support::free_port};
+use crate::{
+    PATIENCE,
+    support::{Directory, find, free_port, until_async},
+};
 
 /// A Redis server in a directory and on a port of its own. Dropping it kills it.
 pub(crate) struct Server {
     process: Option<Child>,
     port: u16,
-    directory: PathBuf,
+    directory: Directory,
     options: Vec<String>,
 }
 
@@ -57,18 +58,9 @@ impl Server {
 
     /// Returns a server that is not running yet.
     pub(crate) fn prepare(options: &[&str]) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        if program().is_none() {
-            skip("no redis-server here");
-            return None;
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tower-sse-redis-{}-{number}", process::id());
-        let directory = env::temp_dir().join(name);
-        fs::create_dir_all(&directory).unwrap();
-        let port = free_port();
+        program()?;
         let options = options.iter().map(ToString::to_string).collect();
-        Some(Self { process: None, port, directory, options })
+        Some(Self { process: None, port: free_port(), directory: Directory::new("redis"), options })
     }
 
     /// Starts the process again, and waits until it accepts connections.
@@ -94,8 +86,9 @@ impl Server {
         let mut command = Command::new(program().unwrap());
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .arg("--dir")
-            .arg(&self.directory)
+            // A replica has its data at once.
+            .args(["--repl-diskless-sync-delay", "0", "--dir"])
+            .arg(self.directory())
             .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -105,19 +98,19 @@ impl Server {
 
     /// Copies the append-only file, for a later restart with this state.
     pub(crate) fn take_snapshot(&self) {
-        let snapshot = self.directory.join(SNAPSHOT);
+        let snapshot = self.directory().join(SNAPSHOT);
         _ = fs::remove_dir_all(&snapshot);
-        copy_files(&self.directory.join(APPEND_ONLY), &snapshot);
+        copy_files(&self.directory().join(APPEND_ONLY), &snapshot);
     }
 
     /// Starts the process again with these data in its append-only file.
     pub(crate) async fn restart_with(&mut self, data: Data) {
-        let current = self.directory.join(APPEND_ONLY);
+        let current = self.directory().join(APPEND_ONLY);
         if data != Data::All {
             fs::remove_dir_all(&current).unwrap();
         }
         if data == Data::Snapshot {
-            copy_files(&self.directory.join(SNAPSHOT), &current);
+            copy_files(&self.directory().join(SNAPSHOT), &current);
         }
         self.restart().await;
     }
@@ -144,7 +137,7 @@ impl Server {
     }
 
     pub(crate) fn directory(&self) -> &Path {
-        &self.directory
+        self.directory.path()
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -183,6 +176,15 @@ impl Server {
         seconds * 1000 + microseconds / 1000
     }
 
+    /// Makes this server a replica of another one, and waits for the link between them.
+    pub(crate) async fn replicate(&self, primary: &Self) {
+        let _: String = self.command(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
+        until_async(async || {
+            self.command::<String>("INFO replication").await.contains("master_link_status:up")
+        })
+        .await;
+    }
+
     pub(crate) async fn reach_next_millisecond(&self) {
         let now = self.now().await;
         while self.now().await == now {}
@@ -199,7 +201,6 @@ impl Drop for Server {
             _ = process.kill();
             _ = process.wait();
         }
-        _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -215,24 +216,8 @@ fn copy_files(from: &Path, to: &Path) {
 /// or of Valkey.
 pub(crate) fn program() -> Option<PathBuf> {
     let Some(path) = env::var_os("TOWER_SSE_REDIS_SERVER").map(PathBuf::from) else {
-        return find("redis-server");
+        return find(&["redis-server"]);
     };
     assert!(path.is_file(), "no Redis server at {}", path.display());
     Some(path)
-}
-
-/// Returns the path of a program.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    // Debian keeps servers out of the path of users.
-    let mut directories = env::split_paths(&path).chain(["/usr/sbin".into()]);
-    directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
-}
-
-/// Prints that a test was skipped, if skipping is allowed.
-pub(crate) fn skip(missing: &str) {
-    assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
-    // Not by a macro: the test harness captures what passing tests print with those.
-    #[allow(clippy::explicit_write)]
-    writeln!(stderr(), "skipped: {missing}").unwrap();
 }

@@ -61,17 +61,12 @@ async fn reader_ends_with_its_hub() {
     assert_eq!(count().await, 5, "two for each hub, and the operator's own");
     drop(hub);
     closed.close();
-    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
-    while count().await > 1 {
-        assert!(tokio::time::Instant::now() < deadline, "a reader stays");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_async(async || count().await == 1).await;
 }
 
 #[tokio::test]
 async fn unreachable_server_is_an_error() {
-    let port = crate::support::free_port();
-    let broker = Redis::open(format!("redis://127.0.0.1:{port}/")).unwrap();
+    let broker = Redis::open(format!("redis://127.0.0.1:{}/", free_port())).unwrap();
     let health = broker.health();
     let error = Hub::connect(broker).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to connect to Redis");

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
-use tower_sse::hub::{Hub, PublishError};
+use tower_sse::{
+    hub::{Hub, PublishError},
+    redis::Redis,
+};
 
 use crate::*;
 
@@ -92,18 +95,10 @@ async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     let _: String = pair.server.command("SAVE").await;
     pair.server.kill();
     pair.proxy.lose();
-    pair.server.add_options(&[
-        "--key-load-delay",
-        "10000",
-        "--loading-process-events-interval-bytes",
-        "1024",
-    ]);
+    pair.server.add_options(&["--key-load-delay", "10000"]);
+    pair.server.add_options(&["--loading-process-events-interval-bytes", "1024"]);
     pair.server.spawn();
-    until(|| {
-        let error = pair.ahead.health.last_error();
-        error.is_some_and(|error| error.contains("LOADING") || error.contains("loading"))
-    })
-    .await;
+    pair.ahead.reports("loading").await;
     let error = Hub::connect(pair.server.broker()).await.unwrap_err();
     assert!(format!("{error:?}").to_lowercase().contains("loading"), "{error:?}");
     let publishing = pair.ahead.hub.publish("a", "5").await;
@@ -119,21 +114,20 @@ async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
 #[tokio::test]
 async fn server_that_starts_late_is_connected_to_by_a_program_that_tries_again() {
     let Some(mut server) = Server::prepare(&[]) else { return };
-    let connecting = tokio::spawn({
-        let url = server.url();
-        async move {
-            loop {
-                let broker = tower_sse::redis::Redis::open(&url).unwrap();
-                match Hub::connect(broker).await {
-                    Ok(hub) => return hub,
-                    Err(_) => sleep(Duration::from_millis(5)).await,
-                }
+    let url = server.url();
+    let connecting = async {
+        loop {
+            match Hub::connect(Redis::open(&url).unwrap()).await {
+                Ok(hub) => return hub,
+                Err(_) => sleep(Duration::from_millis(5)).await,
             }
         }
-    });
-    sleep(Duration::from_millis(20)).await;
-    server.restart().await;
-    let hub = connecting.await.unwrap();
+    };
+    let starting = async {
+        sleep(Duration::from_millis(20)).await;
+        server.restart().await;
+    };
+    let (hub, ()) = tokio::join!(connecting, starting);
     _ = publish(&hub, "a", "0").await;
     let mut other = Process::connect(server.broker()).await;
     _ = other.publish([1]).await;

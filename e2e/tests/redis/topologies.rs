@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tower_sse::redis::Redis;
 
 use crate::*;
@@ -55,14 +55,9 @@ enum Found {
 async fn sentinel(dies: bool, found: Found) {
     let Some(mut server) = Server::start().await else { return };
     let Some(replica) = Server::start().await else { return };
-    let _: String = server.command("CONFIG SET repl-diskless-sync-delay 0").await;
-    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", server.port())).await;
-    until(async || {
-        replica.command::<String>("INFO replication").await.contains("master_link_status:up")
-    })
-    .await;
+    replica.replicate(&server).await;
     let sentinel = Arc::new(Sentinel::start(&server));
-    until(async || sentinel.knows_replica().await).await;
+    until_async(async || sentinel.knows_replica().await).await;
 
     let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
     proxies[1].delay(Duration::from_millis(50));
@@ -81,14 +76,14 @@ async fn sentinel(dies: bool, found: Found) {
         if dies {
             server.kill();
         } else {
-            until(async || sentinel.fail_over().await).await;
+            until_async(async || sentinel.fail_over().await).await;
         }
-        until(async || sentinel.primary().await == Some(replica.port())).await;
+        until_async(async || sentinel.primary().await == Some(replica.port())).await;
         // Connections to the old server are cut within this time.
         sleep(Duration::from_millis(200)).await;
         if found == Found::InList {
             // Two for each process, besides those of Sentinel and of this test.
-            until(async || hub_connections(&replica).await == 4).await;
+            until_async(async || hub_connections(&replica).await == 4).await;
         }
         vec![Loss::between(began, replica.now().await)]
     };
@@ -102,12 +97,4 @@ async fn sentinel(dies: bool, found: Found) {
 async fn hub_connections(server: &Server) -> usize {
     let list: String = server.command("CLIENT LIST").await;
     list.lines().filter(|line| line.contains(" name=tower-sse:")).count()
-}
-
-async fn until(mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not in time");
-        sleep(Duration::from_millis(10)).await;
-    }
 }

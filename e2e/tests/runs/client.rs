@@ -71,7 +71,7 @@ impl Client {
     ) -> Option<Self> {
         let node = find_node()?;
         if !packages.has(package) {
-            assert!(std::env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no {package}");
+            skip(&format!("no {package}"));
             return None;
         }
         let mut command = Command::new(node);

@@ -2,14 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    redis::{Error, Redis},
-    runs::{Runs, RunsBuilder},
-};
+use tower_sse::runs::Runs;
 
-use crate::*;
+use crate::{redis::Server, *};
 
 /// The time that an `EventSource` may stay connected to a server that shuts down.
 const GRACE: Duration = Duration::from_secs(5);
@@ -20,7 +16,7 @@ pub(crate) struct Deployment {
     services: Vec<Service>,
     addresses: Vec<SocketAddr>,
     /// Stopped when dropped.
-    _redis: Option<RedisServer>,
+    _redis: Option<Server>,
 }
 
 impl Deployment {
@@ -29,12 +25,12 @@ impl Deployment {
     pub(crate) async fn all(pace: Pace) -> Vec<Self> {
         let alone = Service::new(pace, GRACE);
         let mut all = vec![Self::serve(vec![alone], None).await];
-        if let Some(redis) = RedisServer::start() {
+        if let Some(redis) = Server::start().await {
             let mut services = Vec::<Service>::new();
             for _ in 0..PROCESSES {
-                let runs = connect(Runs::builder, &redis, "runs").await;
-                let leading = || Runs::builder().leading_ids(true);
-                let leading = connect(leading, &redis, "leading").await;
+                let runs = Runs::connect(redis.broker().key("runs")).await.unwrap();
+                let leading = Runs::builder().leading_ids(true);
+                let leading = leading.connect(redis.broker().key("leading")).await.unwrap();
                 let calls = services.first().map(Service::counter).unwrap_or_default();
                 services.push(Service::with(runs, leading, calls, pace, GRACE));
             }
@@ -43,7 +39,7 @@ impl Deployment {
         all
     }
 
-    async fn serve(services: Vec<Service>, redis: Option<RedisServer>) -> Self {
+    async fn serve(services: Vec<Service>, redis: Option<Server>) -> Self {
         let mut addresses = Vec::new();
         for service in &services {
             addresses.push(serve_axum(service.app(CancellationToken::new())).await);
@@ -65,22 +61,5 @@ impl Deployment {
     /// Returns the number of services, as the output of a test shows it.
     pub(crate) fn name(&self) -> String {
         format!("{} process(es)", self.services.len())
-    }
-}
-
-/// Connects, and retries until the server accepts connections.
-async fn connect(builder: impl Fn() -> RunsBuilder, server: &RedisServer, key: &str) -> Runs {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let connected: Result<_, Error> = async {
-            let redis = Redis::open(server.url())?.key(key);
-            builder().connect(redis).await
-        }
-        .await;
-        match connected {
-            Ok(runs) => return runs,
-            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
-        }
-        sleep(Duration::from_millis(5)).await;
     }
 }

@@ -24,7 +24,7 @@ mod browser;
 #[path = "../browser/chromium.rs"]
 #[allow(dead_code)]
 mod chromium;
-#[path = "../cluster/redis.rs"]
+#[path = "../redis/server.rs"]
 #[allow(dead_code)]
 mod redis;
 #[path = "../../../tests/support/mod.rs"]
@@ -41,7 +41,6 @@ use {
     deployment::Deployment,
     page::Page,
     proxy::{Cut, Proxy},
-    redis::RedisServer,
-    support::{PATIENCE, Process, listen, serve_axum, soon},
-    tools::{Tools, find, find_node},
+    support::{PATIENCE, Process, find, listen, serve_axum, skip, soon},
+    tools::{Tools, find_node},
 };

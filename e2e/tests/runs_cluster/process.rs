@@ -9,7 +9,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{redis::Redis, runs::Runs};
 
@@ -29,7 +29,7 @@ fn serves_until_sigterm() {
         let redis = Redis::open(url).unwrap().key("app").lease(lease);
         let limits = Runs::builder().max_running(100_000).max_running_per_owner(100_000);
         let runs = limits.connect(redis).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (listener, _) = listen().await;
         let shutdown = CancellationToken::new();
         let app = Service::new(runs.clone(), PathBuf::from(calls)).app(shutdown.clone());
         sigterm::serve(listener, app, shutdown, runs.drain(grace)).await;

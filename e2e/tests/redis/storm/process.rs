@@ -4,14 +4,13 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use tokio::net::TcpListener;
 use tower_sse::{
     Event, LastEventId, SseLayer,
     hub::{Hub, PublishError},
     redis::Redis,
 };
 
-use crate::support::Process;
+use crate::{listen, support::Process};
 
 /// Starts a server in a process of its own.
 pub(super) async fn start(redis: &str) -> Process {
@@ -28,8 +27,8 @@ async fn serve() {
         .route("/publish/{topic}", post(publish))
         .layer(SseLayer::new())
         .with_state(hub);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Process::announce(listener.local_addr().unwrap());
+    let (listener, address) = listen().await;
+    Process::announce(address);
     axum::serve(listener, app).await.unwrap();
 }
 

@@ -1,0 +1,57 @@
+use std::{
+    env,
+    fs::{create_dir, remove_dir_all},
+    io::{Write, stderr},
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// Returns the path of a program that may have several names.
+pub fn find(names: &[&str]) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Debian keeps servers out of the path of users.
+    let directories: Vec<_> = env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
+    let found = names
+        .iter()
+        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
+        .find(|program| program.is_file());
+    if found.is_none() {
+        skip(&format!("no {} here", names.join(" or ")));
+    }
+    found
+}
+
+/// Prints that a test was skipped, if skipping is allowed. With `TOWER_SSE_REQUIRE_TOOLS` in the
+/// environment, it fails.
+pub fn skip(missing: &str) {
+    assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
+    // Not by a macro: the test harness captures what passing tests print with those.
+    #[allow(clippy::explicit_write)]
+    writeln!(stderr(), "skipped: {missing}").unwrap();
+}
+
+/// An empty directory, removed when dropped.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = format!("tower-sse-{name}-{}-{number}", process::id());
+        let directory = env::temp_dir().join(directory);
+        create_dir(&directory).unwrap();
+        Self(directory)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // A program that was killed may still be writing there; its files may stay behind.
+        _ = remove_dir_all(&self.0);
+    }
+}
