@@ -157,14 +157,17 @@ impl OpenStream {
         self.stats.closed(&report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
-        debug!(
-            reason = reason.as_str(),
-            age = ?age,
-            frames,
-            bytes,
-            heartbeats,
-            "an event stream closed"
-        );
+        // A subscriber is code of the program too.
+        _ = catch_panic(|| {
+            debug!(
+                reason = reason.as_str(),
+                age = ?age,
+                frames,
+                bytes,
+                heartbeats,
+                "an event stream closed"
+            );
+        });
         if let Some(mut disconnect) = self.disconnect.take() {
             disconnect.set_reason(reason);
         }
