@@ -138,14 +138,17 @@ impl OpenStream {
         self.stats.closed(&report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
-        debug!(
-            reason = reason.as_str(),
-            age = ?age,
-            frames,
-            bytes,
-            heartbeats,
-            "an event stream closed"
-        );
+        // A subscriber is code of the program too.
+        _ = catch_panic(|| {
+            debug!(
+                reason = reason.as_str(),
+                age = ?age,
+                frames,
+                bytes,
+                heartbeats,
+                "an event stream closed"
+            );
+        });
         if let Some(mut disconnect) = self.disconnect.take() {
             disconnect.reason = reason;
         }

@@ -4,9 +4,17 @@
 use std::time::Duration;
 
 use http::Request;
-use tower_sse::{Event, SseLayer};
+use tower_sse::{Event, SseLayer, Stats};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    layer::{Context, Layer, SubscriberExt},
+    registry::Registry,
+};
 
-use crate::{log::Log, support::*};
+use crate::{
+    log::{Log, record_by},
+    support::*,
+};
 
 /// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
@@ -48,6 +56,26 @@ async fn a_cancelled_source_is_a_debug_line() {
     });
     let cancelled = "the source of an event stream was cancelled";
     assert_lines(&lines, &[("DEBUG", cancelled), ("DEBUG", r#"reason="cancelled""#)]);
+}
+
+/// As a subscriber does that writes to a standard error which is closed.
+#[test]
+fn a_subscriber_that_panics_keeps_no_close_from_its_reports() {
+    struct Panics;
+
+    impl<S: Subscriber> Layer<S> for Panics {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            panic!("in the subscriber, at {}", event.metadata().target());
+        }
+    }
+
+    let _recording = record_by(Registry::default().with(Panics));
+    let (reports, stats) = (Reports::default(), Stats::new());
+    let layer = reports.observe(SseLayer::new().without_heartbeat().stats(&stats));
+    let (_feed, body) = fed(&layer);
+    drop(body);
+    assert_eq!(reports.closed().len(), 1);
+    assert_eq!(stats.snapshot().open(), 0);
 }
 
 #[tokio::test]

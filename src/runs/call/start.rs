@@ -21,7 +21,7 @@ use crate::{
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
     /// that records the stream of `source`. If a call through the layer has not answered yet, waits
-    /// for the answer.
+    /// for the answer, so a handler behind the layer must not pass the key of its own request.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. The method then returns the run with this key, however it has ended.
