@@ -128,6 +128,7 @@ impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
+    #[inline]
     pub(super) fn poll_frame(mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         // Check the deadline even without budget: a task that spends all of it elsewhere must not
         // keep the stream open past the shutdown.
@@ -172,7 +173,7 @@ where
     }
 
     /// Returns the source's next result, which may have been polled early.
-    #[inline]
+    #[inline(always)]
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         let state = self.state.as_mut().project();
         if let Phase::Holding(result) = state.phase {
