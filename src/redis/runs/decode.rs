@@ -45,7 +45,7 @@ pub(super) fn decode(
                 // It counts the subscribers.
                 _ = next();
             }
-            results.push(decode_append(batch, marker));
+            results.push(decode_append(batch, marker.as_ref()));
         }
         [command] => results.push(decode_one(command, replies.next().unwrap_or(Value::Nil))),
         _ => results.extend(part.iter().map(|_| Err(Failure::unexpected()))),
@@ -86,7 +86,7 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
 }
 
 /// Reads the replies to a batch and to the marker behind it, if it has one.
-fn decode_append(batch: Value, marker: Option<Value>) -> Result<Reply, Failure> {
+fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure> {
     Ok(Reply::Append(match check(batch) {
         Ok(Value::Nil) => AppendReply::Refused,
         // There is no marker if the run was ended between the two.

@@ -31,7 +31,7 @@ impl Export {
         }
         match (target, result) {
             (_, Ok(Reply::Sync(reply))) => return self.synced(reply, connection, beat),
-            (_, Ok(Reply::End(reply))) => return self.ended(&reply),
+            (_, Ok(Reply::End(reply))) => return self.ended(reply),
             (_, Ok(Reply::Renew(reply))) => self.renewed(reply, beat),
             (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
                 self.appended(reply, *last, *len);
@@ -148,7 +148,7 @@ impl Export {
         }
     }
 
-    fn ended(&mut self, reply: &EndReply) -> Option<Effect> {
+    fn ended(&mut self, reply: EndReply) -> Option<Effect> {
         self.failures = 0;
         let is_lost = match reply {
             EndReply::Behind => true,
