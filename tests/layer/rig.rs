@@ -37,7 +37,12 @@ pub(crate) struct Rig<B = FedBody> {
 
 impl Rig {
     pub(crate) fn new(layer: SseLayer, client: Requester) -> Self {
-        Self::answering(layer, client.request("/"), |answer| answer)
+        Self::fed(layer, client.request("/"))
+    }
+
+    /// Builds the rig with the stream of this request.
+    pub(crate) fn fed(layer: SseLayer, request: Request<()>) -> Self {
+        Self::answering(layer, request, |answer| answer)
     }
 
     /// Builds the rig with a response that the service has changed.

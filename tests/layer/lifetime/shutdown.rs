@@ -132,7 +132,7 @@ async fn the_first_due_end_ends_a_stream() {
 async fn half_the_answer_to_a_query_never_ends_cleanly() {
     let mut request = Requester::EventSource.request("/");
     *request.method_mut() = "QUERY".parse().unwrap();
-    let rig = Rig::answering(layer(Drain::per_client()), request, |answer| answer);
+    let rig = Rig::fed(layer(Drain::per_client()), request);
     let mut rig = rig.begin(b"data: half\n\n");
     rig.shutdown.cancel();
     // It has time to end by itself.
