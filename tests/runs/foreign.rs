@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn hostile_bytes_in_500_cuttings_are_the_same_messages(
-        source in special_bytes(),
+        source in prop::collection::vec(special_bytes(), 1..4).prop_map(|parts| parts.concat()),
         cuts in prop::collection::vec(any::<Index>(), 0..12),
     ) {
         runtime().block_on(check(&source, &cuts));
