@@ -47,5 +47,5 @@ use {
         soon, until,
     },
     visitor::Visitor,
-    world::World,
+    world::{Process, World},
 };

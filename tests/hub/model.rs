@@ -108,29 +108,8 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-/// A client, and the process that it is or was connected to.
-#[derive(Default)]
-struct Client {
-    visitor: Visitor,
-    process: usize,
-}
-
-impl Client {
-    fn disconnect(&mut self, world: &mut World) {
-        self.visitor.disconnect(&mut world.processes[self.process].naive);
-    }
-
-    fn connect(&mut self, world: &mut World, process: Index) {
-        self.disconnect(world);
-        self.process = process.index(world.processes.len());
-        let newest = world.newest;
-        let process = &mut world.processes[self.process];
-        self.visitor.connect(&process.hub, &mut process.naive, newest);
-    }
-}
-
 async fn run(mut world: World, steps: Vec<Step>) {
-    let mut clients: [Client; CLIENTS] = Default::default();
+    let mut clients: [Visitor; CLIENTS] = Default::default();
     // At the end each client reads what is left.
     let last = (0..CLIENTS).map(|client| Step::Poll { client, items: usize::MAX });
     for step in steps.into_iter().chain(last) {
@@ -144,27 +123,25 @@ async fn run(mut world: World, steps: Vec<Step>) {
             Step::Connect { client, process, topics, recent, with } => {
                 let client = &mut clients[client];
                 client.disconnect(&mut world);
-                client.visitor.last = with.id(&world);
-                (client.visitor.topics, client.visitor.recent) = (topics, recent);
-                client.connect(&mut world, process);
+                client.last = with.id(&world);
+                (client.topics, client.recent) = (topics, recent);
+                client.connect(&mut world, process.index(processes));
             }
             Step::Poll { client, items } => {
-                let client = &mut clients[client];
-                let naive = &mut world.processes[client.process].naive;
-                (0..items).all(|_| client.visitor.poll(naive));
+                (0..items).all(|_| clients[client].poll(&mut world));
             }
             Step::Disconnect { client, arrived } => {
                 let client = &mut clients[client];
-                let visitor = &mut client.visitor;
-                if !visitor.ids.is_empty() {
-                    visitor.last = visitor.ids[arrived.index(visitor.ids.len())].clone();
+                if !client.ids.is_empty() {
+                    client.last = client.ids[arrived.index(client.ids.len())].clone();
                 }
                 client.disconnect(&mut world);
             }
             Step::Reconnect { client, process } => {
                 let client = &mut clients[client];
-                if !client.visitor.topics.is_empty() {
-                    client.connect(&mut world, process);
+                if !client.topics.is_empty() {
+                    client.disconnect(&mut world);
+                    client.connect(&mut world, process.index(processes));
                 }
             }
             Step::Wait { milliseconds } => {

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, task::Poll};
 
-use tower_sse::{Event, LastEventId, Message, hub::Hub};
+use tower_sse::{Event, LastEventId, Message};
 
 use crate::*;
 
@@ -10,6 +10,8 @@ use crate::*;
 #[derive(Default)]
 pub(crate) struct Visitor {
     connection: Option<Client>,
+    /// The process that it is or was connected to.
+    pub(crate) process: usize,
     pub(crate) topics: Vec<usize>,
     pub(crate) recent: usize,
     pub(crate) last: Option<LastEventId>,
@@ -35,9 +37,10 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    /// Connects to a hub. Sequence numbers up to `newest_possible` are assigned.
-    pub(crate) fn connect(&mut self, hub: &Hub, naive: &mut Naive, newest_possible: u64) {
+    pub(crate) fn connect(&mut self, world: &mut World, process: usize) {
         assert!(self.connection.is_none());
+        self.process = process;
+        let Process { hub, naive, .. } = &mut world.processes[process];
         let names = self.topics.iter().map(|topic| TOPICS[*topic]);
         let greeting = Event::new().event("greeting").data("hello");
         let subscribe = hub.subscribe(names).recent(self.recent).greeting(greeting);
@@ -50,7 +53,7 @@ impl Visitor {
         let parts = self.last.as_ref().and_then(|last| last.as_str().split_once('-'));
         let is_foreign = matches!(parts, Some(("zz", "1") | ("1", "0")));
         let ours = parts.filter(|(of, _)| *of == epoch).and_then(|(_, n)| n.parse().ok());
-        let ours = ours.filter(|sequence| *sequence <= newest_possible);
+        let ours = ours.filter(|sequence| *sequence <= world.newest);
         let first_visit = naive.before_recent(&self.topics, self.recent);
         let begin = |topic: &usize| match ours {
             Some(seen) => seen,
@@ -68,15 +71,17 @@ impl Visitor {
         self.ids.clear();
     }
 
-    pub(crate) fn disconnect(&mut self, naive: &mut Naive) {
+    pub(crate) fn disconnect(&mut self, world: &mut World) {
         if self.connection.take().is_some() {
+            let naive = &mut world.processes[self.process].naive;
             self.topics.iter().for_each(|topic| naive.subscribers[*topic] -= 1);
         }
     }
 
     /// Receives the next item, if there is one.
-    pub(crate) fn poll(&mut self, naive: &mut Naive) -> bool {
+    pub(crate) fn poll(&mut self, world: &mut World) -> bool {
         let Some(connection) = &mut self.connection else { return false };
+        let naive = &world.processes[self.process].naive;
         match connection.poll() {
             Poll::Ready(Some(messages)) => {
                 self.ids = vec![self.last.clone()];
@@ -96,7 +101,7 @@ impl Visitor {
                     assert!(!self.gap_due[index], "pending, and a gap is due");
                 }
                 if polled.is_ready() {
-                    self.disconnect(naive);
+                    self.disconnect(world);
                 }
                 false
             }

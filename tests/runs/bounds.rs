@@ -238,6 +238,7 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
     assert_eq!(rig.runs.running().await, 0);
 }
 
+/// Nor has it a maximum duration by default.
 #[tokio::test(start_paused = true)]
 async fn run_is_never_abandoned_if_the_time_is_endless() {
     let runs = Runs::builder().abandon_after(Duration::MAX).retain_for(Duration::MAX).build();
@@ -271,10 +272,8 @@ async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
 
 #[tokio::test(start_paused = true)]
 async fn resumed_client_needs_only_the_events_that_are_kept() {
-    let rig = Rig::new(Runs::builder().retain_bytes(100).build());
-    let (sender, stream) = source();
-    let run = rig.runs.start(&turn(), None, || stream).await.unwrap();
-    let mut client = Client::new(rig.answer(post()).await);
+    let runs = Runs::builder().retain_bytes(100).build();
+    let (_, sender, run, mut client) = Rig::new(runs).started().await;
     let mut ids = Vec::new();
     for n in 0..10 {
         sender.send(Event::from(n.to_string())).unwrap();

@@ -1,12 +1,6 @@
 //! The layer calls an unchanged service once for each run.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::mpsc, time::Duration};
 
 use http::{HeaderValue, Response};
 use http_body_util::BodyExt;
@@ -152,21 +146,18 @@ async fn call_goes_on_when_its_client_leaves() {
 
 #[tokio::test(start_paused = true)]
 async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
-    let closed = Arc::new(AtomicUsize::new(0));
+    let (closed, closes) = mpsc::channel();
     let rig = Rig::new(Runs::new());
     let first = rig.call(by(Requester::Fetch)).await;
     let (feed, body) = Feed::new();
     let mut response = event_stream(body.boxed_unsync());
     response.headers_mut().insert("x-request-id", HeaderValue::from_static("7"));
     response.headers_mut().insert("content-length", HeaderValue::from_static("7"));
-    let counter = Arc::clone(&closed);
     response.extensions_mut().insert(
         StreamOptions::new()
             .terminator("bye")
             .max_age(MaxAge::new(Duration::from_secs(1)))
-            .on_close(move |_| {
-                counter.fetch_add(1, Relaxed);
-            }),
+            .on_close(move |_| closed.send(()).unwrap()),
     );
     rig.handler.reply(Ok(response));
     let mut first = first.client().await;
@@ -187,7 +178,7 @@ async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
     assert_eq!(second.read().await, ["bye"]);
     assert_eq!(second.end, Some(End::Clean));
     drop((first, second));
-    assert_eq!(closed.load(Relaxed), 1);
+    assert_eq!(closes.try_iter().count(), 1);
 }
 
 /// A heartbeat of the inner layer is no event, and the outer layer does not take the stream for the
@@ -196,7 +187,7 @@ async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
 async fn layer_inside_leaves_heartbeats_to_the_one_outside() {
     let heartbeat = |every| Heartbeat::every(Duration::from_secs(every));
     let handler = Handler::default();
-    let inner = SseLayer::new().heartbeat(heartbeat(1)).layer(handler.clone());
+    let inner = SseLayer::new().heartbeat(heartbeat(1)).layer(handler.service());
     let outer = SseLayer::new().heartbeat(heartbeat(100));
     let service = outer.layer(Runs::new().layer(key).layer(inner));
     let answer = tokio::spawn(service.oneshot(post()));

@@ -20,7 +20,7 @@ async fn closing_one_clients_stream_ends_neither_the_run_nor_other_clients() {
     let inner: SseLayer = SseLayer::new().without_heartbeat().streams(&streams);
     let outer: SseLayer = SseLayer::new().terminator("[DONE]").streams(&streams);
     let recorded = inner
-        .layer(handler.clone())
+        .layer(handler.service())
         .map_response(|answer: Response<SseBody<Body>>| answer.map(BodyExt::boxed_unsync));
     let service = outer.layer(Runs::new().layer(key).layer(recorded));
     let send = |mut request: Request<()>, session: &'static str| {

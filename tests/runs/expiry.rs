@@ -56,7 +56,7 @@ async fn client_that_waits_for_the_call_gets_an_answer_that_is_forgotten_meanwhi
     for events in [&["a"][..], &[]] {
         let rig = Rig::new(Runs::builder().retain_for(Duration::ZERO).build());
         let first = rig.call(post()).await;
-        let service = rig.layer.layer(rig.runs.layer(key).layer(rig.handler.clone()));
+        let service = rig.layer.layer(rig.runs.layer(key).layer(rig.handler.service()));
         let mut waiting = Box::pin(service.oneshot(post()));
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         let feed = rig.handler.stream();

@@ -25,6 +25,8 @@ mod stats;
 mod strangers;
 mod table;
 
+#[path = "../support/cuts.rs"]
+mod cuts;
 #[cfg(feature = "tracing")]
 #[path = "../support/log.rs"]
 mod log;
@@ -32,13 +34,15 @@ mod log;
 mod support;
 
 use {
+    cuts::{cut, special_bytes},
     log::{current_span, record_by},
     rig::{
         Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
         runtime, settle, source, turn,
     },
     support::{
-        Connection, EventReader, Feed, PATIENCE, Protocol, Requester, cancelled_task, event_stream,
-        listen, naive, serve_axum, server::serve_connection, soon, start, until,
+        Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, cancelled_task,
+        event_stream, listen, naive, poll_frame, serve_axum, server::serve_connection, soon, start,
+        until,
     },
 };

@@ -2,16 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, Ready, ready},
-    pin::Pin,
+    future::{Ready, pending, ready},
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body::Body as _;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -19,10 +17,10 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower::{Layer, Service, ServiceExt, service_fn, util::ServiceFn};
+use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
 use tower_sse::{
-    BoxError, Decoder, Encoded, Message, SseBody, SseLayer,
-    runs::{InvalidKey, Outcome, RunBody, RunKey, Runs},
+    BoxError, Decoder, Encoded, Event, Message, SseBody, SseLayer,
+    runs::{InvalidKey, Outcome, Run, RunBody, RunKey, Runs},
 };
 
 use crate::*;
@@ -44,6 +42,26 @@ struct Calls {
 }
 
 impl Handler {
+    pub(crate) fn service(
+        &self,
+    ) -> ServiceFn<impl FnMut(Request<()>) -> BoxFuture<'static, Reply> + Clone + use<>> {
+        let calls = Arc::clone(&self.0);
+        service_fn(move |request| {
+            let (sender, reply) = oneshot::channel();
+            let mut calls = calls.lock().unwrap();
+            calls.seen.push(request);
+            calls.waiting.push_back(sender);
+            let reply = async {
+                match reply.await {
+                    Ok(Some(reply)) => reply,
+                    Ok(None) => panic!("the handler panicked"),
+                    Err(_) => pending().await,
+                }
+            };
+            reply.boxed()
+        })
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.0.lock().unwrap().seen.len()
     }
@@ -89,30 +107,6 @@ impl Handler {
     }
 }
 
-impl Service<Request<()>> for Handler {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        let (sender, reply) = oneshot::channel();
-        let mut calls = self.0.lock().unwrap();
-        calls.seen.push(request);
-        calls.waiting.push_back(sender);
-        Box::pin(async move {
-            match reply.await {
-                Ok(Some(reply)) => reply,
-                Ok(None) => panic!("the handler panicked"),
-                Err(_) => std::future::pending().await,
-            }
-        })
-    }
-}
-
 /// The key of a request: its header `owner`, and its path.
 pub(crate) fn key(request: &Request<()>) -> Option<Result<RunKey, InvalidKey>> {
     let owner = request.headers().get("owner")?.to_str().ok()?;
@@ -143,7 +137,7 @@ impl Rig {
 
     /// Sends a request, which runs on a task.
     pub(crate) fn send(&self, request: Request<()>) -> Pending {
-        let service = self.layer.layer(self.runs.layer(key).layer(self.handler.clone()));
+        let service = self.layer.layer(self.runs.layer(key).layer(self.handler.service()));
         Pending(tokio::spawn(service.oneshot(request)))
     }
 
@@ -172,6 +166,14 @@ impl Rig {
         }
         settle().await;
         assert_eq!(self.runs.get(&turn()).await.unwrap().outcome().await, Some(outcome));
+    }
+
+    /// Starts a run of events that the test sends, and attaches a client.
+    pub(crate) async fn started(self) -> (Self, mpsc::UnboundedSender<Event>, Run, Client) {
+        let (events, stream) = source();
+        let run = self.runs.start(&turn(), None, || stream).await.unwrap();
+        let client = Client::new(self.answer(post()).await);
+        (self, events, run, client)
     }
 
     /// Attaches by [`Runs::answer`] in a handler behind the layer. `418` says that there is no run.
@@ -323,14 +325,12 @@ impl Client {
     pub(crate) fn read_ready(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while self.end.is_none() {
-            let polled =
-                Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop()));
-            let Poll::Ready(frame) = polled else { break };
-            match frame {
-                None => self.end = Some(End::Clean),
-                Some(Err(_)) => self.end = Some(End::Failed),
-                Some(Ok(frame)) => {
-                    let mut bytes = frame.into_data().unwrap();
+            match poll_frame(&mut self.body) {
+                Polled::Pending => break,
+                Polled::End => self.end = Some(End::Clean),
+                Polled::Failed(_) => self.end = Some(End::Failed),
+                Polled::Trailers(_) => panic!("no trailers are sent"),
+                Polled::Data(mut bytes) => {
                     self.bytes.extend_from_slice(&bytes);
                     while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
                         self.last = message.last_event_id.to_string();

@@ -66,6 +66,13 @@ impl Client {
         Self::new(format!("/turn/{name}?events={events}&gap={gap}"))
     }
 
+    /// Starts a turn at the first process, of which it reads some events.
+    pub(crate) async fn begun(cluster: &Cluster, name: &str, events: u64) -> Self {
+        let mut client = Self::of_turn(name, events, 5);
+        assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+        client
+    }
+
     /// Posts once, and reads until the end, or for up to `bytes` bytes.
     pub(crate) async fn post(&mut self, to: SocketAddr, bytes: usize) -> Closed {
         self.connect(Method::POST, to, bytes).await
@@ -169,6 +176,13 @@ impl Client {
         let count = self.numbers.len() as u64;
         assert!(self.numbers.iter().copied().eq(1..=count), "{self:?}");
     }
+}
+
+/// Reads a turn from any of these processes, and asserts that every event came once, and in order.
+pub(crate) async fn reads_whole(name: &str, events: u64, from: &[SocketAddr]) {
+    let mut client = Client::of_turn(name, events, 5);
+    client.read_all(from, usize::MAX, 0).await;
+    client.assert_whole(events);
 }
 
 /// Sends a request, and returns the status.

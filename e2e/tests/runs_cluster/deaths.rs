@@ -28,8 +28,7 @@ async fn watched_run(
     name: &str,
     count: usize,
 ) -> Vec<JoinHandle<(Client, Closed, Instant)>> {
-    let mut first = Client::of_turn(name, 1_000_000, 5);
-    assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
+    _ = Client::begun(cluster, name, 1_000_000).await;
     let read =
         |at: usize| reading(Client::of_turn(name, 1_000_000, 5), cluster.address(1 + at % 2));
     let clients = (0..count).map(read).collect();
@@ -39,12 +38,8 @@ async fn watched_run(
 
 /// Asks the other processes for a run that was started before.
 async fn is_started_again_once(cluster: &Cluster, name: &str, clients: usize) {
-    let repeated = (0..clients).map(async |at| {
-        let mut client = Client::of_turn(name, 20, 5);
-        client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;
-        client.assert_whole(20);
-    });
-    _ = join_all(repeated).await;
+    let others = [[cluster.address(1)], [cluster.address(2)]];
+    _ = join_all((0..clients).map(|at| reads_whole(name, 20, &others[at % 2]))).await;
     assert_eq!(cluster.calls(name), 2);
 }
 
@@ -83,8 +78,7 @@ async fn clients_are_told_within(mut cluster: Cluster, bound: Duration) {
 #[tokio::test]
 async fn request_after_an_unwatched_death_starts_the_run_once() {
     let Some(mut cluster) = Cluster::start().await else { return };
-    let mut first = Client::of_turn("lonely", 1_000_000, 5);
-    assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
+    _ = Client::begun(&cluster, "lonely", 1_000_000).await;
     cluster.processes[0].kill().await;
     sleep(DEATH).await;
     is_started_again_once(&cluster, "lonely", 10).await;
@@ -103,9 +97,7 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
         assert_eq!(closed, Closed::Failed, "{client:?}");
         assert!(at - stopped < DEATH + SLACK, "{:?}", at - stopped);
     }
-    let mut second = Client::of_turn("paused", 40, 5);
-    second.read_all(&[cluster.address(1)], usize::MAX, 0).await;
-    second.assert_whole(40);
+    reads_whole("paused", 40, &[cluster.address(1)]).await;
     send(&cluster.processes[0], Signal::SIGCONT);
     let continued = Instant::now();
     let (client, closed, at) = at_owner.await.unwrap();

@@ -9,8 +9,7 @@ use crate::*;
 #[tokio::test]
 async fn shutdown_of_another_process_loses_nothing() {
     let Some(mut cluster) = Cluster::start().await else { return };
-    let mut client = Client::of_turn("kept", 400, 5);
-    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    let mut client = Client::begun(&cluster, "kept", 400).await;
     let addresses = cluster.addresses();
     let reading = tokio::spawn(async move {
         client.read_all(&addresses[1..], 200, 4).await;
@@ -25,8 +24,7 @@ async fn shutdown_of_another_process_loses_nothing() {
 #[tokio::test]
 async fn answer_that_ends_within_the_grace_is_whole_and_stays_readable() {
     let Some(mut cluster) = Cluster::start().await else { return };
-    let mut client = Client::of_turn("finished", 200, 5);
-    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    let mut client = Client::begun(&cluster, "finished", 200).await;
     cluster.processes[0].terminate().await;
     client.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
     client.assert_whole(200);
@@ -41,8 +39,7 @@ async fn answer_that_ends_within_the_grace_is_whole_and_stays_readable() {
 #[tokio::test]
 async fn answer_that_does_not_end_within_the_grace_is_interrupted_everywhere() {
     let Some(mut cluster) = Cluster::start().await else { return };
-    let mut client = Client::of_turn("endless", 1_000_000, 5);
-    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    let mut client = Client::begun(&cluster, "endless", 1_000_000).await;
     cluster.processes[0].terminate().await;
     let terminated = Instant::now();
     assert_eq!(client.post(cluster.address(1), usize::MAX).await, Closed::Failed);
@@ -51,8 +48,6 @@ async fn answer_that_does_not_end_within_the_grace_is_interrupted_everywhere() {
     assert!(told < Duration::from_millis(2_800), "{told:?}");
     client.assert_no_hole();
     assert!(cluster.processes[0].exited().await.success());
-    let mut again = Client::of_turn("endless", 20, 5);
-    again.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
-    again.assert_whole(20);
+    reads_whole("endless", 20, &[cluster.address(1), cluster.address(2)]).await;
     assert_eq!(cluster.calls("endless"), 2);
 }

@@ -33,7 +33,7 @@ use support::PATIENCE;
 
 use {
     app::{DONE, Service},
-    client::{Client, Closed, send},
+    client::{Client, Closed, reads_whole, send},
     cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
     server::{Data, Server},
     support::{Process, listen},

@@ -25,9 +25,7 @@ async fn owner_that_is_cut_off_ends_its_run_when_it_is_back() {
     let (cut_at, read) = (Instant::now(), elsewhere.post(cluster.address(1), usize::MAX).await);
     assert_eq!(read, Closed::Failed);
     assert!(cut_at.elapsed() < DEATH + Duration::from_secs(2), "{:?}", cut_at.elapsed());
-    let mut second = Client::of_turn("cut", 40, 5);
-    second.read_all(&[cluster.address(1)], usize::MAX, 0).await;
-    second.assert_whole(40);
+    reads_whole("cut", 40, &[cluster.address(1)]).await;
     assert!(!at_owner.is_finished(), "the owner's own clients are undisturbed");
     let mut new = Client::of_turn("other", 5, 5);
     let refused = new.post(cluster.address(0), usize::MAX).await;
@@ -40,9 +38,7 @@ async fn owner_that_is_cut_off_ends_its_run_when_it_is_back() {
     println!("fenced after {:?}", at - healed);
     client.assert_no_hole();
     assert_eq!(cluster.calls("cut"), 2);
-    let mut late = Client::of_turn("cut", 40, 5);
-    late.read_all(&[cluster.address(0)], usize::MAX, 0).await;
-    late.assert_whole(40);
+    reads_whole("cut", 40, &[cluster.address(0)]).await;
     assert_eq!(cluster.calls("cut"), 2);
 }
 
@@ -64,9 +60,7 @@ async fn owner_that_is_cut_off_for_less_than_its_lease_loses_nothing() {
         first.read_all(&[cluster.address(0)], usize::MAX, 0).await;
     }
     first.assert_whole(300);
-    let mut late = Client::of_turn("short", 300, 5);
-    late.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
-    late.assert_whole(300);
+    reads_whole("short", 300, &[cluster.address(1), cluster.address(2)]).await;
     assert_eq!(cluster.calls("short"), 1);
 }
 
@@ -74,8 +68,7 @@ async fn owner_that_is_cut_off_for_less_than_its_lease_loses_nothing() {
 #[tokio::test]
 async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     let Some(cluster) = Cluster::start().await else { return };
-    let mut client = Client::of_turn("mirror", 2_000, 5);
-    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    let mut client = Client::begun(&cluster, "mirror", 2_000).await;
     assert_eq!(client.post(cluster.address(1), 200).await, Closed::Cut);
     cluster.wires[1].cut();
     let closed = client.post(cluster.address(1), usize::MAX).await;
