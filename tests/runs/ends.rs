@@ -162,7 +162,7 @@ async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
             };
             let rig = Rig::new(ends.builder().build());
             let recorded = inner
-                .layer(rig.handler.clone())
+                .layer(rig.handler.service())
                 .map_response(|answer: Response<SseBody<Body>>| answer.map(BodyExt::boxed_unsync));
             let service = rig.layer.layer(rig.runs.layer(key).layer(recorded));
             let mut answer = Box::pin(service.oneshot(by(requester)));
