@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
     Drain, Event, MaxAge, SseBody, SseLayer, StreamOptions,
-    runs::{Outcome, RunEnd, RunKey, Runs, RunsBuilder, StartError},
+    runs::{Outcome, RunEnd, RunError, RunKey, Runs, RunsBuilder, StartError},
 };
 
 use crate::*;
@@ -147,11 +147,19 @@ async fn cancelled_task_of_a_source_fails_the_run() {
     assert_eq!(ends.outcomes(), [Outcome::Failed]);
 }
 
+/// Returns the error of a client of a run that was cancelled.
+async fn cancelled_run() -> RunError {
+    let run = Runs::new().start(&turn(), None, stream::pending::<Event>).await.unwrap();
+    let mut attachment = run.attach(None).await.unwrap();
+    run.cancel().await;
+    attachment.next().await.unwrap().unwrap_err()
+}
+
 /// The run would take a clean end for the end of the answer.
 #[tokio::test(start_paused = true)]
 async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
     for requester in Requester::ALL {
-        for cause in ["age", "shutdown", "token", "cancelled task"] {
+        for cause in ["age", "shutdown", "token", "cancelled task", "cancelled run"] {
             let (ends, token) = (Ends::default(), CancellationToken::new());
             let inner: SseLayer = SseLayer::new().without_heartbeat();
             let inner = match cause {
@@ -173,8 +181,10 @@ async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
             let mut client = Client::new(answer.await.unwrap());
             assert_eq!(client.read().await, ["a"]);
             token.cancel();
-            if cause == "cancelled task" {
-                feed.fail(crate::support::cancelled_task().await);
+            match cause {
+                "cancelled task" => feed.fail(crate::support::cancelled_task().await),
+                "cancelled run" => feed.fail(cancelled_run().await),
+                _ => {}
             }
             tokio::time::advance(SECOND).await;
             client.read().await;

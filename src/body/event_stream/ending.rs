@@ -63,7 +63,9 @@ impl<B> EventStream<'_, B> {
     /// Ends the stream because its source failed.
     pub(super) fn fail(&mut self, error: BoxError) {
         let this = self.state();
-        if Stopped::is_cause_of(&*error) && this.boundary.between_events() {
+        // A run takes a clean end for the end of the answer.
+        let is_recorded = is_within_recorder();
+        if Stopped::is_cause_of(&*error) && this.boundary.between_events() && !is_recorded {
             self.begin_ending(LastFrames::clean(CloseReason::Cancelled, Bytes::new()));
             return;
         }
@@ -73,8 +75,7 @@ impl<B> EventStream<'_, B> {
         let between_events = this.boundary.between_events();
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
-            // A run takes a clean end for the end of the answer.
-            let is_clean = this.client.reconnects_after_clean_end() && !is_within_recorder();
+            let is_clean = this.client.reconnects_after_clean_end() && !is_recorded;
             if between_events && is_clean {
                 LastFrames::clean(CloseReason::Cancelled, Bytes::new())
             } else {
