@@ -106,7 +106,7 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Sets the maximum number of kept events, which is not below the present one.
+    /// Sets the maximum number of kept events. It must not be lower than before.
     pub(crate) const fn limit_events(&mut self, events: usize) {
         self.limits.events = events;
     }

@@ -9,7 +9,7 @@ use crate::{
     streams::Subjects,
 };
 
-/// What belongs to a response until its stream opens or it passes through.
+/// A response before its stream opens, or before it passes through.
 pub(super) struct InFlight {
     pub(super) config: Arc<Config>,
     pub(super) request: RequestInfo,

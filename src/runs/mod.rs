@@ -143,7 +143,8 @@
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
 //!   The call still runs in the span of its request.
 //!
-//! If another `SseLayer` inside of it ends the stream early, such as at a maximum age, the run fails.
+//! If an `SseLayer` inside the layer of runs ends the stream early, such as at a maximum age, the run
+//! fails.
 //!
 //! # Shutdown
 //!

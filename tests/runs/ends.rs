@@ -159,13 +159,14 @@ async fn cancelled_run() -> RunError {
 #[tokio::test(start_paused = true)]
 async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
     for requester in Requester::ALL {
-        for cause in ["age", "shutdown", "token", "cancelled task", "cancelled run"] {
+        for cause in ["age", "shutdown", "token", "cancelled task", "cancelled run", "error"] {
             let (ends, token) = (Ends::default(), CancellationToken::new());
             let inner: SseLayer = SseLayer::new().without_heartbeat();
             let inner = match cause {
                 "age" => inner.max_age(MaxAge::new(SECOND).grace(Duration::ZERO)),
                 "shutdown" => inner.shutdown(token.clone()).drain(Drain::at_once()),
                 "token" => inner.options(StreamOptions::new().end_when(token.clone())),
+                "error" => inner.on_error(|_| Event::from("failed")),
                 _ => inner,
             };
             let rig = Rig::new(ends.builder().build());
@@ -184,10 +185,12 @@ async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
             match cause {
                 "cancelled task" => feed.fail(crate::support::cancelled_task().await),
                 "cancelled run" => feed.fail(cancelled_run().await),
+                "error" => feed.fail("reset"),
                 _ => {}
             }
             tokio::time::advance(SECOND).await;
-            client.read().await;
+            let last = client.read().await;
+            assert_eq!(last.concat() == "failed", cause == "error", "{requester:?} {last:?}");
             tokio::time::advance(SECOND).await;
             settle().await;
             assert_eq!(ends.outcomes(), [Outcome::Failed], "{requester:?} {cause}");

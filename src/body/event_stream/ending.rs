@@ -82,7 +82,12 @@ impl<B> EventStream<'_, B> {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
             }
         } else if between_events && let Some(event) = this.options.event_for(&error) {
-            LastFrames::clean(CloseReason::Failed, this.boundary.interject(&event))
+            let event = this.boundary.interject(&event);
+            if is_recorded {
+                LastFrames::failure(CloseReason::Failed, event, error)
+            } else {
+                LastFrames::clean(CloseReason::Failed, event)
+            }
         } else {
             LastFrames::failure(CloseReason::Failed, self.last_line(), error)
         };

@@ -34,7 +34,7 @@ pub struct Arrival {
     pub is_last: bool,
 }
 
-/// The error for a feed whose hub is closed or dropped. The broker must stop feeding.
+/// The error for a feed whose hub is closed or dropped. Feeding has no effect from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 

@@ -39,8 +39,8 @@ impl Subscribe {
     }
 
     /// Keeps the newest 1,024 events of topics with
-    /// [`Retention::latest`](crate::hub::Retention::latest) while they are subscribed to, because
-    /// none of them replaces another.
+    /// [`Retention::latest`](crate::hub::Retention::latest) from the subscription on, because none
+    /// of them replaces another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
         self

@@ -71,8 +71,8 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Keeps up to `events` events from now on, none of which replaces another, if each replaced
-    /// the one before it. The caller holds the topic's lock.
+    /// Makes a topic that keeps only its newest event keep the newest `events` events from now on.
+    /// Has no effect on other topics. The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState, events: usize) {
         if self.is_latest() {
             self.is_latest.store(false, Release);

@@ -45,7 +45,9 @@ impl RedisPublisher {
                     sleep(wait).await;
                 }
                 Added::NotAnnounced => {
-                    _ = announced.map(|id| self.gate.ledger().announcements.forget(id));
+                    if let Some(id) = announced {
+                        self.gate.ledger().announcements.forget(id);
+                    }
                 }
             }
         }
