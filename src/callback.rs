@@ -9,7 +9,10 @@ use std::{
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     let value = without_panic(callback);
     if value.is_none() {
-        warn!("a callback of an event stream panicked");
+        // The panic may be that of a subscriber.
+        _ = without_panic(|| {
+            warn!("a callback of an event stream panicked");
+        });
     }
     value
 }

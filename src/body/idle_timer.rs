@@ -17,17 +17,17 @@ use crate::options::IdleInterval;
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval.
     ///
-    /// It costs a busy stream nothing. The clock is read only when the stream becomes idle, and a
-    /// timer from an earlier idle period is set again only when it fires.
+    /// It costs a busy stream nothing. The clock is read only when a poll finds the stream idle, and
+    /// a timer from an earlier idle period is set again only when it fires.
     // `repr(C)` keeps the timer behind the fields that each event needs: it is large and rarely
     // polled.
     #[derive(Debug, Default)]
     #[repr(C)]
     pub(crate) struct IdleTimer {
-        // When the stream became idle; `None` while it is busy.
-        idle_since: Option<Instant>,
         // `None` before the first idle period.
         alarm: Option<Alarm>,
+        // When the stream became idle; `None` while it is busy.
+        idle_since: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
         // There is no tokio runtime, and so no timer.
@@ -60,26 +60,15 @@ impl IdleTimer {
         interval: IdleInterval,
     ) -> Poll<()> {
         let this = self.as_mut().project();
-        let alarm = this.alarm.as_ref().filter(|alarm| alarm.waker.will_wake(cx.waker()));
-        match *this.idle_since {
-            None => {
-                let now = Instant::now();
-                *this.idle_since = Some(now);
-                if alarm.is_some_and(|alarm| now < alarm.fires_at) {
-                    // If the timer fires too early, it is set again then.
-                    return Poll::Pending;
-                }
-                self.poll_timer(cx, now, interval)
-            }
-            Some(since) => {
-                if alarm.is_some()
-                    && this.sleep.as_ref().as_pin_ref().is_some_and(|sleep| !sleep.is_elapsed())
-                {
-                    return Poll::Pending;
-                }
-                self.poll_timer(cx, since, interval)
-            }
+        let now = Instant::now();
+        let since = *this.idle_since.get_or_insert(now);
+        let is_set = |alarm: &Alarm| now < alarm.fires_at && alarm.waker.will_wake(cx.waker());
+        // The timer itself is not asked, because it is two more cache lines for each event. If it
+        // fires too early, it is set again then.
+        if this.alarm.as_ref().is_some_and(is_set) {
+            return Poll::Pending;
         }
+        self.poll_timer(cx, since, interval)
     }
 
     fn poll_timer(

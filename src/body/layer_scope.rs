@@ -28,7 +28,7 @@ pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
 }
 
 /// Calls `poll`, which polls a body for the layer of runs. That layer copies each frame and drops
-/// it before it polls again.
+/// it before it polls again. It takes a clean end for the end of the answer.
 #[inline]
 pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
     within(PolledBy::Recorder, poll)

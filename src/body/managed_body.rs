@@ -1,4 +1,5 @@
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -7,57 +8,99 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::event_stream::EventStream;
+use super::event_stream::{EventStream, StreamState};
 use crate::{
     BoxError,
     connection::{CloseReason, DisconnectGuard},
 };
 
-/// A body that the layer has made or watches.
-pub(super) enum ManagedBody<B> {
-    // Boxed, so that responses that are not event streams stay small.
-    Stream(Pin<Box<EventStream<B>>>),
-    /// A body that is not an event stream of this layer, and whose end fires a `Disconnect`.
-    Tracked(Pin<Box<Tracked<B>>>),
-    /// The body of the answer to a HEAD request: no frames and no size hint.
-    Unsent,
-    /// A body of at most one frame, without a size hint before its end.
-    Whole(Option<Box<Bytes>>),
+pin_project! {
+    /// A body that the layer has made or watches.
+    pub(super) struct ManagedBody<B> {
+        // Not in the box: the processor can then load the source's memory together with the box's,
+        // and not one after the other.
+        #[pin]
+        source: Option<B>,
+        // Boxed, so that responses that are not event streams stay small.
+        role: Pin<Box<Role>>,
+    }
+
+    impl<B> PinnedDrop for ManagedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let RoleProj::Stream { state } = this.role.as_mut().project() {
+                EventStream::new(this.source, state).abandon();
+            }
+        }
+    }
 }
 
 pin_project! {
-    pub(super) struct Tracked<B> {
-        #[pin]
-        body: B,
-        guard: DisconnectGuard,
+    #[project = RoleProj]
+    // It is always in a box, and most are streams.
+    #[allow(clippy::large_enum_variant)]
+    enum Role {
+        // An event stream of this layer.
+        Stream { #[pin] state: StreamState },
+        // A body that is not an event stream of this layer, and whose end fires a `Disconnect`.
+        Tracked { guard: DisconnectGuard },
+        // The body of the answer to a HEAD request: no frames and no size hint.
+        Unsent,
+        // A body of at most one frame, without a size hint before its end.
+        Whole { bytes: Bytes },
+    }
+}
+
+impl<B> ManagedBody<B> {
+    pub(super) fn stream(source: B, state: StreamState) -> Self {
+        Self::new(Some(source), Role::Stream { state })
+    }
+
+    pub(super) fn unsent() -> Self {
+        Self::new(None, Role::Unsent)
+    }
+
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::new(None, Role::Whole { bytes })
+    }
+
+    fn new(source: Option<B>, role: Role) -> Self {
+        Self { source, role: Box::pin(role) }
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(*self.role, Role::Stream { .. })
+    }
+
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(*self.role, Role::Tracked { .. })
     }
 }
 
 impl<B: Body> ManagedBody<B> {
     /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
-    pub(super) fn tracked(body: B, guard: DisconnectGuard) -> Self {
-        let mut tracked = Tracked { body, guard };
-        if is_complete(&tracked.body) {
-            tracked.guard.reason = CloseReason::Ended;
+    pub(super) fn tracked(body: B, mut guard: DisconnectGuard) -> Self {
+        if is_complete(&body) {
+            guard.reason = CloseReason::Ended;
         }
-        Self::Tracked(Box::pin(tracked))
+        Self::new(Some(body), Role::Tracked { guard })
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Stream(stream) => stream.is_over(),
-            Self::Tracked(tracked) => tracked.body.is_end_stream(),
-            Self::Unsent => false,
-            Self::Whole(bytes) => bytes.is_none(),
+        match &*self.role {
+            Role::Stream { state } => state.is_over(),
+            Role::Tracked { .. } => self.source.as_ref().is_none_or(Body::is_end_stream),
+            Role::Unsent => false,
+            Role::Whole { bytes } => bytes.is_empty(),
         }
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Tracked(tracked) => tracked.body.size_hint(),
-            Self::Stream(stream) if !stream.is_over() => SizeHint::default(),
-            Self::Unsent | Self::Whole(Some(_)) => SizeHint::default(),
-            Self::Stream(_) | Self::Whole(None) => SizeHint::with_exact(0),
+        match (&*self.role, &self.source) {
+            (Role::Tracked { .. }, Some(body)) => body.size_hint(),
+            (Role::Unsent, _) => SizeHint::default(),
+            _ if self.is_end_stream() => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
         }
     }
 }
@@ -67,36 +110,41 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(super) fn poll_frame(
-        &mut self,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self {
-            Self::Stream(stream) => stream.as_mut().poll_frame(cx),
-            Self::Tracked(tracked) => tracked.as_mut().poll_frame(cx),
-            Self::Unsent => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(*bytes)))),
+        let this = self.project();
+        match this.role.as_mut().project() {
+            RoleProj::Stream { state } => EventStream::new(this.source, state).poll_frame(cx),
+            RoleProj::Tracked { guard } => match this.source.as_pin_mut() {
+                Some(body) => poll_tracked(body, guard, cx),
+                None => Poll::Ready(None),
+            },
+            RoleProj::Unsent => Poll::Ready(None),
+            RoleProj::Whole { bytes } => {
+                let bytes = mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
         }
     }
 }
 
-impl<B> Tracked<B>
+fn poll_tracked<B>(
+    mut body: Pin<&mut B>,
+    guard: &mut DisconnectGuard,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
-        let polled = ready!(this.guard.reason.noting_panic(|| this.body.as_mut().poll_frame(cx)));
-        let polled = polled.map(|frame| frame.map_err(Into::into));
-        if let Some(Err(_)) = &polled {
-            this.guard.reason = CloseReason::Failed;
-        } else if polled.is_none() || is_complete(&*this.body) {
-            this.guard.reason = CloseReason::Ended;
-        }
-        Poll::Ready(polled)
+    let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));
+    let polled = polled.map(|frame| frame.map_err(Into::into));
+    if let Some(Err(_)) = &polled {
+        guard.reason = CloseReason::Failed;
+    } else if polled.is_none() || is_complete(&*body) {
+        guard.reason = CloseReason::Ended;
     }
+    Poll::Ready(polled)
 }
 
 /// Returns whether the body reports that it is over, so that servers do not poll it again.

@@ -28,7 +28,7 @@ mod stream_record;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 pub(crate) use self::{
-    event_stream::EventStream,
+    event_stream::StreamState,
     layer_scope::{within_layer, within_recorder},
     shutdown::{Inherited, Shutdown},
     stopped::Stopped,

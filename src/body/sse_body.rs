@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{event_stream::EventStream, managed_body::ManagedBody};
+use super::{event_stream::StreamState, managed_body::ManagedBody};
 use crate::{BoxError, connection::DisconnectGuard};
 
 pin_project! {
@@ -30,7 +30,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         PassThrough { #[pin] body: B },
-        Managed { body: ManagedBody<B> },
+        Managed { #[pin] body: ManagedBody<B> },
     }
 }
 
@@ -43,21 +43,21 @@ impl<B> SseBody<B> {
         Self { kind: Kind::Managed { body } }
     }
 
-    pub(crate) fn event_stream(stream: EventStream<B>) -> Self {
-        Self::managed(ManagedBody::Stream(Box::pin(stream)))
+    pub(crate) fn event_stream(source: B, state: StreamState) -> Self {
+        Self::managed(ManagedBody::stream(source, state))
     }
 
-    pub(crate) const fn unsent() -> Self {
-        Self::managed(ManagedBody::Unsent)
+    pub(crate) fn unsent() -> Self {
+        Self::managed(ManagedBody::unsent())
     }
 
-    pub(crate) const fn empty() -> Self {
-        Self::managed(ManagedBody::Whole(None))
+    pub(crate) fn empty() -> Self {
+        Self::whole(Bytes::new())
     }
 
     /// Creates a body of these bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::managed(ManagedBody::Whole((!bytes.is_empty()).then(|| Box::new(bytes))))
+        Self::managed(ManagedBody::whole(bytes))
     }
 }
 
@@ -106,8 +106,9 @@ where
 impl<B> fmt::Debug for SseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::PassThrough { .. } | Kind::Managed { body: ManagedBody::Tracked(_) } => "foreign",
-            Kind::Managed { body: ManagedBody::Stream(_) } => "event stream",
+            Kind::PassThrough { .. } => "foreign",
+            Kind::Managed { body } if body.is_foreign() => "foreign",
+            Kind::Managed { body } if body.is_stream() => "event stream",
             Kind::Managed { .. } => "whole",
         };
         f.debug_struct("SseBody").field("kind", &format_args!("{kind}")).finish_non_exhaustive()

@@ -13,23 +13,24 @@ use crate::{
 ///
 /// Each stream makes exactly one close report, on every exit path. If no other reason was set, the
 /// reason is that the client disconnected.
-// `repr(C)` keeps the fields that an event needs last, where those of `EventStream` follow.
+// `repr(C)` keeps the fields that an event needs last, where those of `StreamState` follow.
 #[repr(C)]
 pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
+    counts: Counts,
     /// The reason that is reported if the stream is dropped now.
     pub(crate) reason: CloseReason,
     /// Whether the next data frame is a heartbeat, after which the shared counters are updated.
     stats_due: bool,
-    counts: Counts,
 }
 
 #[derive(Clone, Copy, Default)]
+#[repr(C)]
 struct Counts {
+    heartbeats: u64,
     frames: u64,
     bytes: u64,
-    heartbeats: u64,
 }
 
 /// The parts of a record that are needed only when the stream opens and closes.
@@ -138,14 +139,17 @@ impl OpenStream {
         self.stats.closed(&report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
-        debug!(
-            reason = reason.as_str(),
-            age = ?age,
-            frames,
-            bytes,
-            heartbeats,
-            "an event stream closed"
-        );
+        // A subscriber is code of the program too.
+        _ = catch_panic(|| {
+            debug!(
+                reason = reason.as_str(),
+                age = ?age,
+                frames,
+                bytes,
+                heartbeats,
+                "an event stream closed"
+            );
+        });
         if let Some(mut disconnect) = self.disconnect.take() {
             disconnect.reason = reason;
         }

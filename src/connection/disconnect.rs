@@ -1,5 +1,6 @@
 use std::sync::{Arc, OnceLock};
 
+use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
@@ -63,10 +64,6 @@ pub struct Disconnect {
 }
 
 impl Disconnect {
-    pub(crate) fn new() -> Self {
-        Self { token: CancellationToken::new(), reason: Arc::default() }
-    }
-
     /// Waits until the response is over; returns at once if it already is.
     ///
     /// # Cancel safety
@@ -111,7 +108,10 @@ pub(crate) struct DisconnectGuard {
 }
 
 impl DisconnectGuard {
-    pub(crate) const fn new(disconnect: Disconnect) -> Self {
+    /// Creates a `Disconnect` in the extensions of a request, and returns its guard.
+    pub(crate) fn insert(extensions: &mut Extensions) -> Self {
+        let disconnect = Disconnect { token: CancellationToken::new(), reason: Arc::default() };
+        extensions.insert(disconnect.clone());
         Self { disconnect, reason: CloseReason::Disconnected }
     }
 }

@@ -237,7 +237,7 @@ mod streams;
 mod subscription;
 mod topic;
 
-pub(crate) use self::broker::{Acknowledged, Arrival, Closed, Feed, Publisher, Publishing};
+pub(crate) use self::broker::{Acknowledged, Arrival, Feed, Publisher, Publishing};
 pub use self::{
     broker::Broker,
     builder::HubBuilder,

@@ -35,7 +35,7 @@ impl Streams {
     /// subject are then [closed](Self::close_all). A process that was only cut off from the broker
     /// has no gap: it receives the closes that it missed.
     ///
-    /// Closing the hub ends no stream.
+    /// Closing the hub ends no stream. From then on, this process receives no closes of others.
     ///
     /// # Panics
     ///

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
 use crate::{
     BoxError,
-    body::{EventStream, Shutdown, SseBody, StreamRecord},
+    body::{Shutdown, SseBody, StreamRecord, StreamState},
     connection::{Client, CloseReason, NothingMore},
     headers,
     options::{ResolvedOptions, StreamOptions},
@@ -79,16 +79,9 @@ impl InFlight {
         let client = self.request.client;
         let membership = self.subjects.take().and_then(|subjects| subjects.open());
         response.map(|source| {
-            let stream = EventStream::new(
-                source,
-                has_content_coding,
-                options,
-                shutdown,
-                client,
-                membership,
-                record,
-            );
-            SseBody::event_stream(stream)
+            let state =
+                StreamState::new(has_content_coding, options, shutdown, client, membership, record);
+            SseBody::event_stream(source, state)
         })
     }
 

@@ -18,6 +18,11 @@ impl Handled {
     }
 }
 
+/// Returns whether a response is a refusal, which can look like an event stream.
+pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
+    matches!(extensions.get(), Some(Handled::Refused))
+}
+
 /// Removes the mark of an inner layer from a response whose body is replaced, so that an outer
 /// layer opens its stream.
 pub(crate) fn disown(extensions: &mut Extensions) {

@@ -99,12 +99,8 @@ impl Tracked {
 
 /// Inserts a `Disconnect` into a request, unless it has one of an outer layer.
 fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
-    if request.extensions().get::<Disconnect>().is_some() {
-        return None;
-    }
-    let disconnect = Disconnect::new();
-    request.extensions_mut().insert(disconnect.clone());
-    Some(DisconnectGuard::new(disconnect))
+    let is_tracked = request.extensions().get::<Disconnect>().is_some();
+    (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
 }
 
 impl Config {

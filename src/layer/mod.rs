@@ -29,7 +29,10 @@ pub use self::{
     service::SseService,
 };
 
-pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
+pub(crate) use self::{
+    handled::{disown, is_refusal},
+    on_refusal::OnRefusal,
+};
 
 use self::{
     config::Config,

@@ -2,10 +2,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     Credentials, Error, RedisHealth, Urls,
-    connector::{CONNECT_TIMEOUT, Connections, Connector},
+    connector::{CONNECT_TIMEOUT, Connector},
     credentials::Provider,
     publisher::{Gate, RedisPublisher},
-    reader::{Follower, Limits, Reader, Stop},
+    reader::{Follower, Reader},
     servers::Servers,
     stream::Clock,
     urls,
@@ -109,7 +109,10 @@ impl Redis {
         Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.servers.provider = Some(Provider::new(closure));
+        self.servers.provider = Some(Provider(Arc::new(move || {
+            let asking = closure();
+            Box::pin(async move { asking.await.map_err(Into::into) })
+        })));
         self
     }
 
@@ -176,52 +179,18 @@ impl Broker for Redis {
         let reply_timeout = servers.timeout.max(publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
-        let connector = Arc::new(connector);
-        let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
-        let connections = match load(&connector, &mut reader).await {
+        let reader = Reader::new(feed, Arc::clone(&gate), health.clone());
+        let mut follower = Follower { connector, reader, max_len, max_age, pause, renewal: None };
+        let loaded = match follower.load().await {
             // The error of a cluster names the server that has the stream.
-            Err(Stop::Error(error)) if connector.follow_redirect(&error) => {
-                load(&connector, &mut reader).await
-            }
+            Err(error) if follower.connector.follow_redirect(&error) => follower.load().await,
             result => result,
         };
-        match connections {
-            Ok(connections) => {
-                let limits = Limits { max_len, max_age, pause };
-                Follower::new(connector, reader, limits).spawn(connections);
-            }
-            // Unreachable: `HubBuilder::connect` holds the hub until this future is ready.
-            Err(Stop::Closed) => {}
-            Err(Stop::Error(error)) => {
-                health.set_error(&error);
-                return Err(error);
-            }
-        }
+        follower.spawn(loaded.inspect_err(|error| health.set_error(error))?);
         let deadline = publish_deadline;
         let announcing = tokio::sync::Mutex::new(());
         let publisher = RedisPublisher { key, max_len, deadline, gate, clock, health, announcing };
         Ok(Arc::new(publisher))
-    }
-}
-
-async fn load(connector: &Connector, reader: &mut Reader) -> Result<Connections, Stop> {
-    let mut connections = connector.connect().await?;
-    reader.find_history(&mut connections.reading).await?;
-    loop {
-        match reader.load_history(&mut connections.reading).await {
-            // The page may have been too large for the link. A program that tried again would
-            // start from the beginning, and fail at the same page.
-            Err(Stop::Error(error)) if error.is_timeout() && reader.page_size.entries() > 1 => {
-                reader.page_size.halve();
-                connections = connector.connect().await?;
-            }
-            result => {
-                result?;
-                reader.mark_losses(&mut connections.reading).await?;
-                reader.advance_ids(&mut connections.reading).await?;
-                return Ok(connections);
-            }
-        }
     }
 }
 

@@ -1,19 +1,12 @@
-use std::{
-    slice,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{slice, sync::Arc, time::Duration};
 
-use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError};
+use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
 
 use super::{
     Error,
-    credentials::Renewal,
-    server_info::ServerInfo,
     servers::{Pair, Servers, connection_name},
     stream::{Clock, RedisStream},
 };
-use crate::lock::lock;
 
 /// The default time limit for connecting, including authentication and the choice of the database,
 /// and for a reply. It is longer than Redis waits for an entry.
@@ -25,18 +18,10 @@ pub(super) struct Connector {
     /// The time limit for a reply.
     reply_timeout: Duration,
     /// The server of the same cluster that a redirect named.
-    redirected: Mutex<Option<Client>>,
+    redirected: Option<Client>,
     key: Arc<str>,
     clock: Arc<Clock>,
     name: String,
-}
-
-/// The two connections of one session.
-pub(super) struct Connections {
-    pub(super) reading: RedisStream,
-    pub(super) publishing: RedisStream,
-    pub(super) info: ServerInfo,
-    pub(super) renewal: Option<Renewal>,
 }
 
 impl Connector {
@@ -47,44 +32,41 @@ impl Connector {
         clock: Arc<Clock>,
     ) -> Self {
         let name = connection_name(&key);
-        Self { servers, reply_timeout, redirected: Mutex::new(None), key, clock, name }
+        Self { servers, reply_timeout, redirected: None, key, clock, name }
     }
 
     /// Opens two connections to one server: one for the reader, whose reads block, and one for
     /// publishers.
-    pub(super) async fn connect(&self) -> Result<Connections, Error> {
+    pub(super) async fn connect(&mut self) -> Result<Pair<RedisStream>, Error> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.servers.timeout))
             .set_response_timeout(Some(self.reply_timeout));
         let configs = [config.clone(), config];
-        let redirected = lock(&self.redirected).clone();
-        let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
+        let clients = self.redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
         let pair = self.servers.connect(clients, &configs, &self.name).await;
         // After an error, the configured server can redirect again.
-        let pair = pair.inspect_err(|_| *lock(&self.redirected) = None)?;
-        let Pair { connections: [reading, publishing], info, renewal } = pair;
+        let Pair { connections, info, renewal } = pair.inspect_err(|_| self.redirected = None)?;
         let server: Arc<str> = Arc::from(&*info.run_id);
-        let [mut reading, publishing] = [reading, publishing].map(|connection| RedisStream {
+        let [mut reading, publishing] = connections.map(|connection| RedisStream {
             connection,
             key: Arc::clone(&self.key),
             clock: Arc::clone(&self.clock),
             server: Arc::clone(&server),
         });
         reading.set_clock().await?;
-        Ok(Connections { reading, publishing, info, renewal })
+        Ok(Pair { connections: [reading, publishing], info, renewal })
     }
 
     /// Uses another server from now on if `error` is a cluster's redirect to the server that has
     /// the stream. Returns whether it is.
-    pub(super) fn follow_redirect(&self, error: &Error) -> bool {
+    pub(super) fn follow_redirect(&mut self, error: &Error) -> bool {
         let Some((address, _)) = error.client_error().and_then(RedisError::redirect_node) else {
             return false;
         };
-        let mut current = lock(&self.redirected);
-        let from = current.as_ref().or(self.servers.clients.first());
+        let from = self.redirected.as_ref().or(self.servers.clients.first());
         let redirected = from.and_then(|client| redirect(client, address));
         let is_redirected = redirected.is_some();
-        *current = redirected.or_else(|| current.take());
+        self.redirected = redirected.or_else(|| self.redirected.take());
         is_redirected
     }
 }
@@ -106,5 +88,5 @@ fn redirect(client: &Client, address: &str) -> Option<Client> {
         }
         other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
     }
-    Client::open(info.set_addr(address).into_connection_info().ok()?).ok()
+    Client::open(info.set_addr(address)).ok()
 }

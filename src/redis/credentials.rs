@@ -1,8 +1,14 @@
-use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
-use ::redis::{Client, IntoConnectionInfo, Value, cmd};
+use ::redis::{Client, Value, cmd};
 use tokio::{
-    task::AbortHandle,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -48,8 +54,8 @@ impl Credentials {
         let info = client.get_connection_info().clone();
         let settings = info.redis_settings().clone();
         let settings = settings.set_username(&self.user).set_password(&self.password);
-        let info = info.set_redis_settings(settings).into_connection_info();
-        info.and_then(Client::open).map_err(|error| Error::new(ACTION, error))
+        let client = Client::open(info.set_redis_settings(settings));
+        client.map_err(|error| Error::new(ACTION, error))
     }
 
     fn renew_after(&self) -> Option<Duration> {
@@ -66,66 +72,45 @@ impl fmt::Debug for Credentials {
     }
 }
 
-type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>>;
+pub(super) type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>>;
 
 /// The program's closure, which returns credentials.
 #[derive(Clone)]
-pub(super) struct Provider(Arc<dyn Fn() -> Asking + Send + Sync>);
+pub(super) struct Provider(pub(super) Arc<dyn Fn() -> Asking + Send + Sync>);
 
 impl Provider {
-    pub(super) fn new<F, Fut, E>(closure: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
-        E: Into<BoxError>,
-    {
-        Self(Arc::new(move || {
-            let asking = closure();
-            Box::pin(async move { asking.await.map_err(Into::into) })
-        }))
-    }
-
     /// Asks the program for credentials, for at most this time.
     pub(super) async fn ask(&self, limit: Duration) -> Result<Credentials, Error> {
-        let failed =
-            |reason: &str| Error::with_kind(ACTION, ErrorKind::NotPermitted, reason.to_owned());
-        let panicked = || failed("the closure that returns them panicked");
-        let mut asking = without_panic(|| (self.0)()).ok_or_else(panicked)?;
+        let mut asking = pin!(async { (self.0)().await });
         // A panic would end the task that keeps the connection.
         let asked = poll_fn(|context| match without_panic(|| asking.as_mut().poll(context)) {
             Some(poll) => poll.map(Some),
             None => None.into(),
         });
-        match timeout(limit, asked).await {
-            Ok(Some(Ok(credentials))) => Ok(credentials),
-            Ok(Some(Err(error))) => Err(failed(&display_with_sources(&*error))),
-            Ok(None) => Err(panicked()),
-            Err(_) => Err(failed("the closure that returns them took too long")),
-        }
+        let reason = match timeout(limit, asked).await {
+            Ok(Some(Ok(credentials))) => return Ok(credentials),
+            Ok(Some(Err(error))) => display_with_sources(&*error),
+            Ok(None) => "the closure that returns them panicked".to_owned(),
+            Err(_) => "the closure that returns them took too long".to_owned(),
+        };
+        Err(Error::with_kind(ACTION, ErrorKind::NotPermitted, reason))
     }
 }
 
 /// A task that renews the credentials of connections before they expire. Dropping it ends the task.
-pub(super) struct Renewal(AbortHandle);
+pub(super) type Renewal = JoinSet<()>;
 
-impl Renewal {
-    /// Starts the task, unless these credentials do not expire.
-    pub(super) fn start(
-        provider: &Provider,
-        credentials: &Credentials,
-        connections: [MultiplexedConnection; 2],
-        limit: Duration,
-    ) -> Option<Self> {
-        let delay = credentials.renew_after()?;
-        let renewing = renew_all(provider.clone(), connections, delay, limit);
-        Some(Self(tokio::spawn(renewing).abort_handle()))
-    }
-}
-
-impl Drop for Renewal {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Starts to renew the credentials of connections, unless these credentials do not expire.
+pub(super) fn keep_valid(
+    provider: &Provider,
+    credentials: &Credentials,
+    connections: [MultiplexedConnection; 2],
+    limit: Duration,
+) -> Option<Renewal> {
+    let delay = credentials.renew_after()?;
+    let mut renewal = Renewal::new();
+    renewal.spawn(renew_all(provider.clone(), connections, delay, limit));
+    Some(renewal)
 }
 
 async fn renew_all(

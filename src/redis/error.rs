@@ -103,10 +103,6 @@ impl Error {
     pub(super) fn client_error(&self) -> Option<&RedisError> {
         self.source.as_ref()?.downcast_ref()
     }
-
-    pub(super) fn is_timeout(&self) -> bool {
-        self.client_error().is_some_and(RedisError::is_timeout)
-    }
 }
 
 impl fmt::Display for Error {

@@ -11,7 +11,7 @@ pub(super) use super::simulation::MultiplexedConnection;
 use super::tls;
 use super::{
     Error, ErrorKind,
-    credentials::{Provider, Renewal},
+    credentials::{Provider, Renewal, keep_valid},
     health::display_with_sources,
     server_info::{SECTIONS, ServerInfo},
 };
@@ -31,8 +31,8 @@ pub(super) struct Servers {
 }
 
 /// Two connections to one server.
-pub(super) struct Pair {
-    pub(super) connections: [MultiplexedConnection; 2],
+pub(super) struct Pair<C = MultiplexedConnection> {
+    pub(super) connections: [C; 2],
     pub(super) info: ServerInfo,
     /// Keeps the credentials of both connections valid.
     pub(super) renewal: Option<Renewal>,
@@ -90,8 +90,7 @@ impl Servers {
                 result => {
                     let mut pair = result?;
                     let connections = pair.connections.clone();
-                    pair.renewal =
-                        Renewal::start(provider, &credentials, connections, self.timeout);
+                    pair.renewal = keep_valid(provider, &credentials, connections, self.timeout);
                     return Ok(pair);
                 }
             }

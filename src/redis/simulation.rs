@@ -15,7 +15,7 @@ use ::redis::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    task::AbortHandle,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -45,16 +45,7 @@ pub fn set_dialer(dial: impl Fn(&str) -> Dialing + 'static) {
 #[derive(Clone, Debug)]
 pub(super) struct MultiplexedConnection {
     connection: ClientConnection,
-    _driver: Arc<Driver>,
-}
-
-#[derive(Debug)]
-struct Driver(AbortHandle);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    _driver: Arc<JoinSet<()>>,
 }
 
 /// Connects as the Redis client does.
@@ -76,8 +67,9 @@ pub(super) async fn connect(
     };
     let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
     let (connection, driver) = timeout(CONNECT_TIMEOUT, connecting).await.map_err(timed_out)??;
-    let driver = Arc::new(Driver(crate::simulation::spawn(driver).abort_handle()));
-    Ok(MultiplexedConnection { connection, _driver: driver })
+    let mut task = JoinSet::new();
+    task.spawn(crate::simulation::adopt(driver));
+    Ok(MultiplexedConnection { connection, _driver: Arc::new(task) })
 }
 
 impl Deref for MultiplexedConnection {

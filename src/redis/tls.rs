@@ -1,8 +1,8 @@
 use std::{fmt, net::SocketAddr};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
-    RedisFuture, RedisResult, TlsCertificates, aio::MultiplexedConnection, io::AsyncDNSResolver,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, RedisFuture, RedisResult,
+    TlsCertificates, aio::MultiplexedConnection, io::AsyncDNSResolver,
 };
 
 use super::{Error, Redis};
@@ -124,7 +124,7 @@ pub(super) async fn connect(
     // The Redis client checks the certificate for the host that it resolves.
     let config = config.clone().set_dns_resolver(Host(host));
     let address = ConnectionAddr::TcpTls { host: name.to_owned(), port, insecure, tls_params };
-    let client = Client::open(info.set_addr(address).into_connection_info()?)?;
+    let client = Client::open(info.set_addr(address))?;
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 

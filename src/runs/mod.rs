@@ -143,6 +143,8 @@
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
 //!   The call still runs in the span of its request.
 //!
+//! If another `SseLayer` inside of it ends the stream early, such as at a maximum age, the run fails.
+//!
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that

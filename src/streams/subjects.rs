@@ -17,8 +17,9 @@ use crate::lock::lock;
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
-    /// Whether the response is recorded for several clients, so that no stream may be opened.
-    is_recorded: bool,
+    /// Whether the response is recorded for several clients. The streams of inner layers then have
+    /// no subjects.
+    pub(crate) is_recorded: bool,
 }
 
 struct OfRequest {
@@ -72,12 +73,6 @@ impl Subjects {
         let added = names.added.clone();
         drop(names);
         Some(self.request.open_streams.open(self.request.ticket, &added))
-    }
-
-    /// Leaves the streams of inner layers without subjects, because their bytes are recorded for
-    /// several clients.
-    pub(crate) const fn set_recorded(&mut self) {
-        self.is_recorded = true;
     }
 
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {

@@ -72,13 +72,13 @@ impl BrokerState {
     }
 
     fn open_connections(&mut self) -> Vec<Arc<Connection>> {
-        self.connections.retain(|connection| connection.is_open());
+        self.connections.retain(|connection| !connection.feed.is_closed());
         self.connections.clone()
     }
 
     #[track_caller]
     pub(super) fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
-        match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
+        match self.open_connections().into_iter().find(|connection| connection.feed.feeds(hub)) {
             Some(connection) => connection,
             // A test that pauses another hub would prove nothing.
             None => panic!("hub is not connected to this broker, or is closed"),

@@ -44,8 +44,8 @@ use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock:
 ///
 /// The methods panic if the service fails, or does not answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if its answer is not `200 OK` with an event
-/// stream, because an `EventSource` would give up. The panic's text names the caller's line. To
-/// test other answers, call the service.
+/// stream, because an `EventSource` would give up. Unlike an `EventSource`, the client does not follow
+/// redirects. The panic's text names the caller's line. To test other answers, call the service.
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does. If they did not, the channel
     /// that a handler subscribes to would close with a client that is dropped.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     event::Event,
-    hub::{Arrival, Feed, Hub},
+    hub::{Arrival, Feed},
     lock::lock,
 };
 
@@ -30,7 +30,7 @@ pub(super) enum Item {
 
 /// The connection of one hub: the items on their way to it.
 pub(super) struct Connection {
-    feed: Feed,
+    pub(super) feed: Feed,
     queue: Mutex<Queue>,
     /// Locked while items are fed, so that they are fed one after another. The queue is not locked
     /// then: feeding wakes tasks, which can run any code.
@@ -46,14 +46,6 @@ impl Connection {
     pub(super) fn new(feed: Feed, items: VecDeque<Item>) -> Self {
         let queue = Queue { items, is_paused: false };
         Self { feed, queue: Mutex::new(queue), feeding: Mutex::default() }
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        !self.feed.is_closed()
-    }
-
-    pub(super) fn feeds(&self, hub: &Hub) -> bool {
-        self.feed.feeds(hub)
     }
 
     pub(super) fn push(&self, item: Item) {

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::{Encoded, Event, EventBody};
 
-use crate::support::{Polled, assert_polls, data, naive, poll_frame};
+use crate::support::{Polled, assert_polls, data, failed, naive, poll_frame};
 
 /// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
@@ -160,7 +160,7 @@ async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
     assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: b\n\n"));
     assert_eq!(Arc::strong_count(&alive), 1, "the stream is dropped at once");
     assert!(!body.is_end_stream());
-    assert_polls(&mut body, [Polled::Failed("broken".to_owned()), Polled::End]);
+    assert_polls(&mut body, [failed("broken"), Polled::End]);
     assert!(body.is_end_stream());
 }
 
@@ -196,7 +196,7 @@ fn an_item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
         body
     };
     let mut body = body_with(Value::FailsHalfway);
-    assert_polls(&mut body, [Polled::Failed("halfway".to_owned()), Polled::End]);
+    assert_polls(&mut body, [failed("halfway"), Polled::End]);
     let mut body = body_with(Value::PanicsHalfway);
     let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"halfway"));
@@ -206,7 +206,7 @@ fn an_item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
 fn results_of_results_are_items_too() {
     let events = [Ok(Ok::<_, Infallible>(Event::from("a"))), Err("outer")];
     let mut body = EventBody::new(stream::iter(events));
-    assert_polls(&mut body, [data("data: a\n\n"), Polled::Failed("outer".to_owned())]);
+    assert_polls(&mut body, [data("data: a\n\n"), failed("outer")]);
 }
 
 #[test]

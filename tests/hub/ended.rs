@@ -109,7 +109,6 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
     resumed(&hub, &["a"], 1).assert_waits_after(&["a2@2"]);
 }
 
-/// The memory limit must not free the name in one process before the others.
 /// Its process knows the end of the topic, but not yet the event.
 #[tokio::test(start_paused = true)]
 async fn event_that_begins_an_ended_topic_anew_is_published() {
@@ -125,6 +124,7 @@ async fn event_that_begins_an_ended_topic_anew_is_published() {
     assert_eq!(client.read(), ["a2@2"]);
 }
 
+/// The memory limit must not free the name in one process before the others.
 #[tokio::test(start_paused = true)]
 async fn name_stays_taken_after_the_last_event_is_evicted() {
     let hub = Hub::builder().max_memory(2_000).retain_for(10 * SECOND).build();
@@ -177,6 +177,30 @@ async fn client_that_has_received_the_end_is_told_of_it_while_it_is_remembered()
         let (status, mut client) = visit_after_the_end(&hub, Some(1), is_removed).await;
         assert_eq!(status, 204);
         client.assert_ends_with(&[""; 0]);
+    }
+}
+
+/// It gets no id behind the gap, so it would reconnect again and again.
+#[tokio::test]
+async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
+    let evicting = Hub::builder().max_memory(0).build();
+    let broker = MemoryBroker::new();
+    let losing = Hub::connect(broker.clone()).await.unwrap();
+    for hub in [&evicting, &losing] {
+        hub.end("a", Event::from("a1")).await.unwrap();
+    }
+    broker.lose_history();
+    for (hub, seen) in [(&evicting, 0), (&losing, 1)] {
+        for (gap_policy, expected) in [(GapPolicy::Report, 200), (GapPolicy::Ignore, 204)] {
+            let subscribe = || hub.subscribe(["a"]).gap_policy(gap_policy).resume(id(hub, seen));
+            let request = Requester::EventSource.request("/");
+            let answer = answer_to(request, &SseLayer::new(), tower_sse::response(subscribe()));
+            assert_eq!(answer.status(), expected, "{gap_policy:?} after {seen}");
+            let mut client = Client::new(subscribe());
+            let gap = format!("gap a@{}", seen + 1);
+            let gaps = if gap_policy == GapPolicy::Ignore { &[][..] } else { &[gap.as_str()] };
+            client.assert_ends_with(gaps);
+        }
     }
 }
 

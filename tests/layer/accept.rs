@@ -1,14 +1,8 @@
-use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-};
-
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{Event, IntoSse, SseLayer};
 
 use crate::support::*;
@@ -28,16 +22,12 @@ fn accepting(accept: Option<&'static str>) -> Request<()> {
 #[test]
 fn a_client_that_does_not_accept_events_gets_a_406() {
     let (feed, body) = Feed::new();
-    let mut answer = event_stream(body);
-    for (name, value) in [
-        ("vary", "origin"),
-        ("access-control-allow-origin", "https://page.example"),
-        ("content-length", "9"),
-        ("content-encoding", "gzip"),
-        ("etag", "\"7\""),
-    ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    let answer = event_stream(body)
+        .with_header("vary", "origin")
+        .with_header("access-control-allow-origin", "https://page.example")
+        .with_header("content-length", "9")
+        .with_header("content-encoding", "gzip")
+        .with_header("etag", "\"7\"");
     let response = answer_to(accepting(Some("application/json")), &strict(), answer);
 
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
@@ -80,48 +70,43 @@ async fn other_responses_pass_whatever_is_accepted() {
 
 #[test]
 fn a_stream_with_another_status_passes_whatever_is_accepted() {
-    for status in [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NO_CONTENT] {
-        let mut answer = event_stream(Full::<Bytes>::default());
-        *answer.status_mut() = status;
+    for status in [401, 404, 204] {
+        let answer = event_stream(Full::<Bytes>::default()).with_status(status);
         let response = answer_to(accepting(Some("application/json")), &strict(), answer);
         assert_eq!(response.status(), status);
     }
 }
 
 /// Calls a service that answers with `answer`, and returns the status and the number of calls.
-async fn call<M, R>(accept: &'static str, answer: impl Fn() -> R) -> (StatusCode, usize)
+fn call<M, R>(accept: &'static str, answer: R) -> (StatusCode, usize)
 where
     R: IntoSse<M>,
 {
-    let calls = AtomicUsize::new(0);
-    let service = service_fn(|_: Request<()>| {
-        calls.fetch_add(1, SeqCst);
-        std::future::ready(Ok::<_, Infallible>(answer()))
+    let mut calls = 0;
+    let response = answer_by(accepting(Some(accept)), &strict(), |_| {
+        calls += 1;
+        answer
     });
-    let response = strict().layer(service).oneshot(accepting(Some(accept))).await.unwrap();
-    (response.status(), calls.load(SeqCst))
+    (response.status(), calls)
 }
 
-#[tokio::test]
-async fn a_service_of_bare_streams_is_not_called_for_a_406() {
+#[test]
+fn a_service_of_bare_streams_is_not_called_for_a_406() {
     let events = || stream::iter([Event::from("one")]);
-    assert_eq!(call("application/json", events).await, (StatusCode::NOT_ACCEPTABLE, 0));
-    assert_eq!(call("text/event-stream", events).await, (StatusCode::OK, 1));
+    assert_eq!(call("application/json", events()), (StatusCode::NOT_ACCEPTABLE, 0));
+    assert_eq!(call("text/event-stream", events()), (StatusCode::OK, 1));
     let response = answer_to(accepting(Some("application/json")), &strict(), events());
     assert_eq!(response.headers()["vary"], "accept");
     assert!(response.body().is_end_stream());
 }
 
 /// The status is for the service to choose: `401` ends an `EventSource`, as it should.
-#[tokio::test]
-async fn a_services_own_status_takes_precedence_over_a_406() {
+#[test]
+fn a_services_own_status_takes_precedence_over_a_406() {
+    let answer = || Response::new(stream::iter([Event::from("one")]));
     for status in [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NO_CONTENT] {
-        let answer = || {
-            let events = stream::iter([Event::from("one")]);
-            Response::builder().status(status).body(events).unwrap()
-        };
-        assert_eq!(call("application/json", answer).await, (status, 1));
+        let answer = answer().with_status(status.as_u16());
+        assert_eq!(call("application/json", answer), (status, 1));
     }
-    let events = || Response::new(stream::iter([Event::from("one")]));
-    assert_eq!(call("application/json", events).await.0, StatusCode::NOT_ACCEPTABLE);
+    assert_eq!(call("application/json", answer()).0, StatusCode::NOT_ACCEPTABLE);
 }

@@ -16,18 +16,8 @@ async fn rest<B>(body: &mut B) -> (String, Polled)
 where
     B: http_body::Body<Data = bytes::Bytes, Error: ToString> + Unpin,
 {
-    let mut sent = String::new();
-    loop {
-        match poll_frame(body) {
-            Polled::Data(bytes) => sent.push_str(str::from_utf8(&bytes).unwrap()),
-            Polled::Pending => time::advance(21 * MILLISECOND).await,
-            end => return (sent, end),
-        }
-    }
-}
-
-fn failed(error: &str) -> Polled {
-    Polled::Failed(error.to_owned())
+    let (sent, error) = read_to_end(body).await;
+    (sent, error.map_or(Polled::End, |error| failed(&error.to_string())))
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,12 +84,10 @@ async fn an_error_fails_the_body_mid_event_and_when_the_closure_panics() {
     for (last, panics, line) in
         [("data: a\n", false, ":\n"), ("data: a", false, ""), ("data: a\n\n", true, ":\n")]
     {
-        let (feed, source) = Feed::new();
-        let layer = layer().on_error(move |_| {
+        let (feed, mut body) = fed(&layer().on_error(move |_| {
             assert!(!panics, "the closure panics");
             Event::from("never sent")
-        });
-        let mut body = through(&layer, event_stream(source)).into_body();
+        }));
         feed.data(last);
         feed.fail("broken");
         assert_eq!(poll_frame(&mut body), data(last));
@@ -163,8 +151,7 @@ async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
     {
         let reports = Reports::default();
         let (feed, source) = Feed::new();
-        let mut answer = event_stream(source);
-        answer.headers_mut().insert("content-encoding", coding.parse().unwrap());
+        let answer = event_stream(source).with_header("content-encoding", coding);
         let request = Requester::EventSource.request("/");
         let mut body = answer_to(request, &reports.observe(layer()), answer).into_body();
         feed.data(last);
@@ -178,8 +165,7 @@ async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
 #[tokio::test(start_paused = true)]
 async fn a_coded_stream_that_fails_gets_no_bytes_and_no_last_event() {
     let (feed, source) = Feed::new();
-    let mut response = event_stream(source);
-    response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let response = event_stream(source).with_header("content-encoding", "gzip");
     let layer = layer().on_error(|_| Event::from("never sent"));
     let mut body = through(&layer, response).into_body();
     feed.fail("broken");

@@ -14,13 +14,11 @@ fn writing_layer() -> SseLayer {
 }
 
 fn page<B>(body: B) -> Response<B> {
-    Response::builder()
-        .header("content-type", "text/html")
-        .header("content-length", "6")
-        .header("etag", "\"7\"")
-        .header("accept-ranges", "bytes")
-        .body(body)
-        .unwrap()
+    Response::new(body)
+        .with_header("content-type", "text/html")
+        .with_header("content-length", "6")
+        .with_header("etag", "\"7\"")
+        .with_header("accept-ranges", "bytes")
 }
 
 #[tokio::test]
@@ -82,7 +80,7 @@ async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
     assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::new()));
     assert_polls(&mut body, [Polled::Data(": no comment\n".into()), Polled::Trailers(trailers)]);
     feed.fail(io::Error::other("disk full"));
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,8 +94,8 @@ async fn a_silent_foreign_body_gets_no_heartbeat() {
 
 #[tokio::test]
 async fn stream_options_do_not_change_other_responses() {
-    let mut answer = page(Full::from("a page"));
-    answer.extensions_mut().insert(StreamOptions::new().padding(9).terminator(Event::from("end")));
+    let options = StreamOptions::new().padding(9).terminator(Event::from("end"));
+    let answer = page(Full::from("a page")).with_options(options);
     let response = through(&SseLayer::new(), answer);
     assert_eq!(response.headers(), page(()).headers());
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a page");

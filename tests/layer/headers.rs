@@ -140,8 +140,7 @@ fn headers_that_cannot_apply_to_a_stream_are_removed() {
 #[test]
 fn an_event_stream_may_have_any_status_that_allows_a_body() {
     for status in [201, 400, 401, 500, 503] {
-        let mut answer = event_stream(Full::<Bytes>::default());
-        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        let answer = event_stream(Full::<Bytes>::default()).with_status(status);
         let response = through(&SseLayer::new(), answer);
         assert_eq!(response.status(), status);
         assert_eq!(all(response.headers()), HEADERS, "{status}");

@@ -1,11 +1,10 @@
 //! Heartbeats are sent when a stream is silent and only then: poll by poll, under a paused clock.
 
-use std::{pin::Pin, sync::Arc, task::Waker, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::Response;
-use http_body::{Body, Frame};
+use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::time::{self, Instant};
 use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
@@ -20,9 +19,7 @@ fn every_16_seconds() -> SseLayer {
 #[tokio::test(start_paused = true)]
 async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() {
     let (_feed, mut body) = fed(&SseLayer::new());
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-
-    time::advance(15 * SECOND - MILLISECOND).await;
+    idle(&mut body, 15 * SECOND - MILLISECOND).await;
     idle(&mut body, SECOND).await;
     assert_polls(&mut body, [data(":\n"), Polled::Pending]);
 }
@@ -30,8 +27,7 @@ async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() 
 #[tokio::test(start_paused = true)]
 async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
     let (_feed, mut body) = fed(&every_16_seconds());
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(Arc::clone(&wakes));
+    let (wakes, waker) = Wakes::new();
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
 
     time::advance(16 * SECOND - MILLISECOND).await;
@@ -44,26 +40,25 @@ async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
 #[tokio::test(start_paused = true)]
 async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
     let (feed, mut body) = fed(&every_16_seconds());
-    let tasks = [0; 3].map(|_| Arc::new(Wakes::default()));
-    for task in &tasks {
-        let waker = Waker::from(Arc::clone(task));
-        assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
-        assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+    let tasks = [0; 3].map(|_| Wakes::new());
+    for (_, waker) in &tasks {
+        assert_eq!(poll_frame_with(&mut body, waker), Polled::Pending);
+        assert_eq!(poll_frame_with(&mut body, waker), Polled::Pending);
     }
     // Also where the timer was armed for a silence that has ended.
     time::advance(SECOND).await;
     feed.data("data: x\n\n");
-    let last = Waker::from(Arc::clone(&tasks[1]));
-    assert_eq!(poll_frame_with(&mut body, &last), data("data: x\n\n"));
-    assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
-    let woken = || tasks.each_ref().map(|task| task.get());
+    let (_, last) = &tasks[1];
+    assert_eq!(poll_frame_with(&mut body, last), data("data: x\n\n"));
+    assert_eq!(poll_frame_with(&mut body, last), Polled::Pending);
+    let woken = || tasks.each_ref().map(|(task, _)| task.get());
     let before = woken();
     time::advance(15 * SECOND + MILLISECOND).await;
     assert_eq!(woken()[1], before[1] + 1, "for the silence before");
-    assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
+    assert_eq!(poll_frame_with(&mut body, last), Polled::Pending);
     time::advance(SECOND + MILLISECOND).await;
     assert_eq!(woken(), [before[0], before[1] + 2, before[2]]);
-    assert_eq!(poll_frame_with(&mut body, &last), data(":\n"));
+    assert_eq!(poll_frame_with(&mut body, last), data(":\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,9 +68,8 @@ async fn every_byte_restarts_the_interval() {
         idle(&mut body, 15 * SECOND).await;
         feed.passes("data: a\n\n", &mut body);
     }
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
     // The timer armed for the first silence has fired long ago.
-    time::advance(15 * SECOND).await;
+    idle(&mut body, 15 * SECOND).await;
     idle(&mut body, SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
 }
@@ -191,7 +185,7 @@ fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
     feed.passes("data: a\n\n", &mut body);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.fail("broken");
-    assert_polls(&mut body, [data(":\n"), Polled::Failed("broken".to_owned()), Polled::End]);
+    assert_polls(&mut body, [data(":\n"), failed("broken"), Polled::End]);
 }
 
 #[test]
@@ -204,8 +198,7 @@ fn an_interval_of_zero_panics() {
 async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
     for (coding, beats) in [("gzip", false), ("identity", true)] {
         let (feed, source) = Feed::new();
-        let mut response = event_stream(source);
-        response.headers_mut().insert("content-encoding", coding.parse().unwrap());
+        let response = event_stream(source).with_header("content-encoding", coding);
         let layer = every_16_seconds().padding(2).terminator(tower_sse::Event::from("[DONE]"));
         let mut body = through(&layer, response).into_body();
         if beats {
@@ -215,38 +208,22 @@ async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
         assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::from_static(b"\x1f\x8b\n")));
         idle(&mut body, 60 * SECOND).await;
         assert_eq!(poll_frame(&mut body), if beats { data(":\n") } else { Polled::Pending });
-        feed.data(&b"\n"[..]);
-        assert_eq!(poll_frame(&mut body), data("\n"));
+        feed.passes("\n", &mut body);
         feed.end();
-        assert_eq!(
-            poll_frame(&mut body),
-            if beats { data("data: [DONE]\n\n") } else { Polled::End }
-        );
+        let end = if beats { data("data: [DONE]\n\n") } else { Polled::End };
+        assert_eq!(poll_frame(&mut body), end);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_source_without_bytes_does_not_starve_heartbeats() {
-    let events = stream::repeat_with(Event::new);
-    type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
-    let answers: [Response<AnyBody>; 2] = [
-        tower_sse::response(events).map(|body| Box::pin(body) as _),
-        event_stream(StreamBody::new(stream::repeat_with(|| Ok(Frame::data(Bytes::new())))))
-            .map(|body| Box::pin(body) as _),
-    ];
-    for answer in answers {
+    let frames = stream::repeat_with(|| Ok::<_, BoxError>(Frame::data(Bytes::new())));
+    for answer in [
+        tower_sse::response(stream::repeat_with(Event::new)).map(BodyExt::boxed_unsync),
+        event_stream(StreamBody::new(frames).boxed_unsync()),
+    ] {
         let mut body = through(&every_16_seconds(), answer).into_body();
-        let frame = async {
-            let mut ticks = time::interval(SECOND);
-            loop {
-                tokio::select! {
-                    frame = body.frame() => break frame,
-                    // A clock that advances although the body is never idle.
-                    _ = ticks.tick() => time::advance(SECOND).await,
-                }
-            }
-        };
-        let frame = time::timeout(60 * SECOND, frame).await.expect("a heartbeat");
+        let frame = while_the_clock_runs(60 * SECOND, body.frame()).await;
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), ":\n");
     }
 }

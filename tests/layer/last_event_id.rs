@@ -1,12 +1,11 @@
-use std::{convert::Infallible, future::ready};
-
 use http::{HeaderValue, Request};
 use http_body_util::Empty;
-use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{LastEventId, SseLayer};
 
-fn request(uri: &str, headers: &[&[u8]]) -> Request<Empty<bytes::Bytes>> {
-    let mut request = Request::get(uri).body(Empty::new()).unwrap();
+use crate::support::*;
+
+fn request(uri: &str, headers: &[&[u8]]) -> Request<()> {
+    let mut request = Request::get(uri).body(()).unwrap();
     for value in headers {
         let value = HeaderValue::from_bytes(value).unwrap();
         request.headers_mut().append("last-event-id", value);
@@ -15,18 +14,17 @@ fn request(uri: &str, headers: &[&[u8]]) -> Request<Empty<bytes::Bytes>> {
 }
 
 /// Returns the last event ID that a service inside `layer` finds in the request's extensions.
-async fn found(layer: &SseLayer, uri: &str, headers: &[&[u8]]) -> Option<String> {
+fn found(layer: &SseLayer, uri: &str, headers: &[&[u8]]) -> Option<String> {
     let mut found = None;
-    let service = service_fn(|request: Request<_>| {
+    answer_by(request(uri, headers), layer, |request| {
         found = request.extensions().get::<LastEventId>().map(ToString::to_string);
-        ready(Ok::<_, Infallible>(http::Response::new(Empty::<bytes::Bytes>::new())))
+        http::Response::new(Empty::<bytes::Bytes>::new())
     });
-    layer.layer(service).oneshot(request(uri, headers)).await.unwrap();
     found
 }
 
-#[tokio::test]
-async fn the_header_is_read_for_every_service() {
+#[test]
+fn the_header_is_read_for_every_service() {
     let layer = SseLayer::new();
     for (headers, expected) in [
         (&[][..], None),
@@ -37,14 +35,14 @@ async fn the_header_is_read_for_every_service() {
         (&[b"Gr\xf6\xdfe"], Some("Größe")),
         (&[b"first", b"second"], Some("first")),
     ] {
-        assert_eq!(found(&layer, "/", headers).await.as_deref(), expected, "{headers:?}");
+        assert_eq!(found(&layer, "/", headers).as_deref(), expected, "{headers:?}");
     }
 }
 
-#[tokio::test]
-async fn the_query_is_read_if_configured_and_the_header_takes_precedence() {
+#[test]
+fn the_query_is_read_if_configured_and_the_header_takes_precedence() {
     let without = SseLayer::new();
-    assert_eq!(found(&without, "/?lastEventId=7", &[]).await, None);
+    assert_eq!(found(&without, "/?lastEventId=7", &[]), None);
 
     let with =
         SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
@@ -60,7 +58,7 @@ async fn the_query_is_read_if_configured_and_the_header_takes_precedence() {
         ("/?lasteventid=7", &[], None),
         ("/", &[], None),
     ] {
-        assert_eq!(found(&with, uri, headers).await.as_deref(), expected, "{uri} {headers:?}");
+        assert_eq!(found(&with, uri, headers).as_deref(), expected, "{uri} {headers:?}");
     }
 }
 
@@ -68,6 +66,7 @@ async fn the_query_is_read_if_configured_and_the_header_takes_precedence() {
 mod in_axum {
     use axum::{Router, body::Body, routing::get};
     use http_body_util::BodyExt;
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -91,7 +90,7 @@ mod in_axum {
     }
 
     async fn answer(app: Router, uri: &str, headers: &[&[u8]]) -> String {
-        let request = request(uri, headers).map(Body::new);
+        let request = request(uri, headers).map(|()| Body::empty());
         let response = app.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200, "{uri}");
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -85,18 +85,15 @@ fn clones_and_their_services_share_one_limit() {
             std::future::ready(Ok::<_, Infallible>(tower_sse::response(Source::new().1)))
         }))
     };
-    let mut one = service();
-    let mut other = service().clone();
-    let mut status = |service: usize| {
-        let service = if service == 0 { &mut one } else { &mut other };
-        service.call(Request::new(())).now_or_never().unwrap().unwrap()
-    };
-    let first = status(0);
+    let mut services = [service(), service().clone()];
+    let mut call =
+        |service: usize| services[service].call(Request::new(())).now_or_never().unwrap().unwrap();
+    let first = call(0);
     let second = open::<Bodies>(&clone).unwrap();
-    assert_eq!((status(0).status(), status(1).status()), (FULL, FULL));
+    assert_eq!((call(0).status(), call(1).status()), (FULL, FULL));
     assert!(open::<Bodies>(&layer).is_err() && open::<Bodies>(&clone).is_err());
     drop(second);
-    assert_eq!(status(1).status(), StatusCode::OK);
+    assert_eq!(call(1).status(), StatusCode::OK);
     drop(first);
 }
 
@@ -144,9 +141,7 @@ fn a_stream_with_another_status_counts_and_takes_a_permit_if_one_is_free() {
     let unauthorized = || {
         let mut request = Request::new(());
         subjects.subjects_of(&mut request).add("a");
-        let mut answer = event_stream(Feed::new().1);
-        *answer.status_mut() = StatusCode::UNAUTHORIZED;
-        respond(&layer, request, answer)
+        respond(&layer, request, event_stream(Feed::new().1).with_status(401))
     };
     let (first, disconnect) = unauthorized();
     assert_eq!(open::<Bodies>(&layer).err(), Some(FULL), "the first has taken it");

@@ -4,9 +4,17 @@
 use std::time::Duration;
 
 use http::Request;
-use tower_sse::{Event, SseLayer};
+use tower_sse::{Event, SseLayer, Stats};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    layer::{Context, Layer, SubscriberExt},
+    registry::Registry,
+};
 
-use crate::{log::Log, support::*};
+use crate::{
+    log::{Log, record_by},
+    support::*,
+};
 
 /// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
@@ -42,15 +50,32 @@ fn a_stream_without_a_runtime_warns_once() {
 async fn a_cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;
     let lines = logged(|| {
-        let (feed, source) = Feed::new();
-        let layer = SseLayer::new();
-        let request = Requester::EventSource.request("/");
-        let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &SseLayer::new());
         feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);
     });
     let cancelled = "the source of an event stream was cancelled";
     assert_lines(&lines, &[("DEBUG", cancelled), ("DEBUG", r#"reason="cancelled""#)]);
+}
+
+/// As a subscriber does that writes to a standard error which is closed.
+#[test]
+fn a_subscriber_that_panics_keeps_no_close_from_its_reports() {
+    struct Panics;
+
+    impl<S: Subscriber> Layer<S> for Panics {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            panic!("in the subscriber, at {}", event.metadata().target());
+        }
+    }
+
+    let _recording = record_by(Registry::default().with(Panics));
+    let (reports, stats) = (Reports::default(), Stats::new());
+    let layer = reports.observe(SseLayer::new().without_heartbeat().stats(&stats));
+    let (_feed, body) = fed(&layer);
+    drop(body);
+    assert_eq!(reports.closed().len(), 1);
+    assert_eq!(stats.snapshot().open(), 0);
 }
 
 #[tokio::test]
@@ -116,11 +141,11 @@ fn other_responses_log_nothing() {
     let layer =
         SseLayer::new().track_disconnects(true).max_streams(1).terminator(Event::from("end"));
     let lines = logged(|| {
-        let page = http::Response::builder().header("content-type", "text/html");
         let (feed, body) = Feed::new();
         feed.fail("disk full");
-        let mut body = through(&layer, page.body(body).unwrap()).into_body();
-        assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+        let page = http::Response::new(body).with_header("content-type", "text/html");
+        let mut body = through(&layer, page).into_body();
+        assert_eq!(poll_frame(&mut body), failed("disk full"));
     });
     assert_eq!(lines, [""; 0]);
 }

@@ -4,7 +4,7 @@ use axum::{Router, body::Body, response::IntoResponse, routing::get};
 use futures_util::stream;
 use http::Request;
 use http_body_util::BodyExt;
-use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions};
 
 use crate::support::*;
@@ -46,15 +46,15 @@ async fn an_error_passes_through_the_outer_layer() {
     feed.fail(std::io::Error::other("disk full"));
     assert_eq!(poll_frame(&mut body), data(":\n"));
     idle(&mut body, Duration::from_millis(21)).await;
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
 }
 
 /// Options set in between come too late: an inner layer already owns the stream.
 #[tokio::test(start_paused = true)]
 async fn layers_in_between_do_not_change_the_stream() {
     let (_feed, body) = Feed::new();
-    let mut owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
-    owned.extensions_mut().insert(StreamOptions::new().padding(4));
+    let owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
+    let owned = owned.with_options(StreamOptions::new().padding(4));
     let mut body = through(&outer(), owned).into_body();
     for _ in 0..3 {
         idle(&mut body, 60 * SECOND).await;
@@ -93,13 +93,13 @@ async fn a_routes_own_layer_takes_precedence_over_its_routers() {
 
 #[tokio::test]
 async fn a_last_event_id_that_the_outer_layer_found_is_kept() {
-    let service = tower::service_fn(|request: Request<()>| async move {
-        let last = request.extensions().get::<LastEventId>().expect("a last event id");
-        Ok::<_, std::convert::Infallible>(stream::iter([Event::from(last.to_string())]))
-    });
-    let service = SseLayer::new().layer(service);
     let outer: SseLayer = SseLayer::new().last_event_id_query("lastEventId");
     let request = Request::get("/?lastEventId=7").body(()).unwrap();
-    let response = outer.layer(service).oneshot(request).await.unwrap();
+    let response = answer_by(request, &outer, |request| {
+        answer_by(request, &SseLayer::new(), |request| {
+            let last = request.extensions().get::<LastEventId>().expect("a last event id");
+            stream::iter([Event::from(last.to_string())])
+        })
+    });
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: 7\n\n");
 }

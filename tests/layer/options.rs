@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::time::advance;
 use tower::ServiceExt;
 use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
-use tower_sse::{Event, Heartbeat, Retry, SseLayer, StreamOptions};
+use tower_sse::{Event, Heartbeat, Retry, SseBody, SseLayer, StreamOptions};
 
 use crate::support::*;
 
@@ -21,15 +21,21 @@ fn layer() -> SseLayer {
         .on_error(|error| Event::new().event("error").data(error.to_string()))
 }
 
+/// Passes a stream with these options through `layer`.
+fn fed_with(layer: &SseLayer, options: Option<StreamOptions>) -> (Feed, SseBody<FedBody>) {
+    let (feed, source) = Feed::new();
+    let answer = event_stream(source);
+    let answer = match options {
+        Some(options) => answer.with_options(options),
+        None => answer,
+    };
+    (feed, through(layer, answer).into_body())
+}
+
 /// Returns what a client gets of a stream that is silent for a while, has one event, and then ends
 /// or fails.
 async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: bool) -> String {
-    let (feed, body) = Feed::new();
-    let mut answer = event_stream(body);
-    if let Some(options) = options {
-        answer.extensions_mut().insert(options);
-    }
-    let mut body = through(layer, answer).into_body();
+    let (feed, mut body) = fed_with(layer, options);
     let mut transcript = String::new();
     let mut read = || loop {
         match poll_frame(&mut body) {
@@ -59,12 +65,7 @@ async fn a_duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
     let layer = SseLayer::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
     let options = StreamOptions::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
     for (layer, options) in [(layer, None), (SseLayer::new(), Some(options))] {
-        let (_feed, source) = Feed::new();
-        let mut answer = event_stream(source);
-        if let Some(options) = options {
-            answer.extensions_mut().insert(options);
-        }
-        let mut body = through(&layer, answer).into_body();
+        let (_feed, mut body) = fed_with(&layer, options);
         assert_eq!(poll_frame(&mut body), data("retry: 5000\n"));
         idle(&mut body, SECOND + SECOND / 8).await;
         assert_eq!(poll_frame(&mut body), data(":\n"));
@@ -137,9 +138,7 @@ async fn options_of_one_response_do_not_affect_others() {
 
 #[test]
 fn the_layer_removes_the_options_from_the_response() {
-    let (_feed, body) = Feed::new();
-    let mut answer = event_stream(body);
-    answer.extensions_mut().insert(StreamOptions::new().padding(4));
+    let mut answer = event_stream(Feed::new().1).with_options(StreamOptions::new().padding(4));
     answer.extensions_mut().insert("theirs");
     let response = through(&SseLayer::new(), answer);
     assert!(response.extensions().get::<StreamOptions>().is_none());
@@ -148,14 +147,14 @@ fn the_layer_removes_the_options_from_the_response() {
 
 #[tokio::test]
 async fn a_response_of_a_stream_can_carry_options() {
-    let mut answer = Response::new(stream::iter([Event::from("one")]));
-    answer.extensions_mut().insert(StreamOptions::new().terminator(Event::from("end")));
+    let answer = Response::new(stream::iter([Event::from("one")]))
+        .with_options(StreamOptions::new().terminator(Event::from("end")));
     let response = through(&SseLayer::new(), answer);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "data: one\n\ndata: end\n\n");
 }
 
-fn with_options() -> StreamOptions {
+fn options() -> StreamOptions {
     StreamOptions::new().padding(4).terminator(Event::from("end"))
 }
 
@@ -167,9 +166,7 @@ async fn body_of(app: Router) -> Bytes {
 #[tokio::test]
 async fn options_pass_through_axum_trace_compression_and_cors() {
     async fn handler() -> impl IntoResponse {
-        let mut response = tower_sse::response(stream::iter([Event::from("one")]));
-        response.extensions_mut().insert(with_options());
-        response
+        tower_sse::response(stream::iter([Event::from("one")])).with_options(options())
     }
 
     let app = Router::new()
@@ -185,7 +182,7 @@ async fn options_pass_through_axum_trace_compression_and_cors() {
 #[tokio::test]
 async fn in_axum_options_are_response_parts() {
     async fn handler() -> impl IntoResponse {
-        (with_options(), tower_sse::response(stream::iter([Event::from("one")])))
+        (options(), tower_sse::response(stream::iter([Event::from("one")])))
     }
 
     let app = Router::new().route("/", get(handler)).layer(SseLayer::new());
@@ -196,8 +193,7 @@ async fn in_axum_options_are_response_parts() {
 fn setting_an_option_of_a_clone_does_not_affect_the_original() {
     let original: SseLayer = SseLayer::new();
     let clone = original.clone().padding(4);
-    let mut body = through(&original, event_stream(Feed::new().1)).into_body();
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    let mut body = through(&clone, event_stream(Feed::new().1)).into_body();
-    assert_eq!(poll_frame(&mut body), data(":  \n"));
+    for (layer, first) in [(original, Polled::Pending), (clone, data(":  \n"))] {
+        assert_eq!(poll_frame(&mut fed(&layer).1), first);
+    }
 }

@@ -172,17 +172,8 @@ where
     B: http_body::Body<Data = Bytes, Error: fmt::Debug>,
 {
     let request = Requester::EventSource.request("/");
-    let mut body = Box::pin(service.oneshot(request).await.unwrap().into_body());
-    let mut received = String::new();
-    loop {
-        match body.frame().await {
-            None => return (received, true),
-            Some(Err(_)) => return (received, false),
-            Some(Ok(frame)) => {
-                received.push_str(str::from_utf8(&frame.into_data().unwrap()).unwrap());
-            }
-        }
-    }
+    let (received, error) = read_to_end(service.oneshot(request).await.unwrap().into_body()).await;
+    (received, error.is_none())
 }
 
 #[tokio::test]

@@ -5,14 +5,10 @@ mod nested;
 mod passing;
 mod time;
 
-use std::{convert::Infallible, future::ready};
-
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, Event, Refusal, Retry, SseBody, SseLayer, StreamOptions};
 
 use crate::support::*;
@@ -135,17 +131,9 @@ fn every_client_is_refused_in_its_own_way<K: Kind>() {
                 let context = format!("{client}, {name}, {cause:?}");
                 let (source, events) = Source::new();
                 let request = request_of(method, headers);
-                // A service of bare streams that is called a second time has nothing to answer
-                // with.
-                let (mut answer, mut calls) = (Some(K::answer(events)), 0);
-                let service = service_fn(|_| {
-                    calls += 1;
-                    ready(Ok::<_, Infallible>(answer.take().unwrap()))
-                });
-                let mut service = layer.layer(service);
-                let Ok(response) = service.call(request).now_or_never().unwrap();
-                drop(service);
-                assert_eq!(calls, usize::from(!K::BARE), "{context}");
+                let mut events = Some(events);
+                let response = answer_by(request, &layer, |_| K::answer(events.take().unwrap()));
+                assert_eq!(events.is_none(), !K::BARE, "{context}: whether the service is called");
                 assert_eq!(source.witness().is_dropped(), !K::BARE, "{context}");
                 match name {
                     "retry later" => assert_come_back(response, &context),
@@ -172,8 +160,7 @@ fn a_refusal_sends_only_its_retry_line() {
         .retry(Retry::fixed(60 * SECOND))
         .terminator(Event::from("end"))
         .farewell(Event::from("bye"));
-    let mut answer = event_stream(Feed::new().1);
-    answer.extensions_mut().insert(StreamOptions::new().padding(4));
+    let answer = event_stream(Feed::new().1).with_options(StreamOptions::new().padding(4));
     let response = answer_to(event_source(), &layer, answer);
     assert!(response.extensions().get::<StreamOptions>().is_none());
     assert_come_back(response, "with all options");

@@ -37,25 +37,28 @@ pub(crate) struct Rig<B = FedBody> {
 
 impl Rig {
     pub(crate) fn new(layer: SseLayer, client: Requester) -> Self {
-        Self::answering(layer, client.request("/"), |_| {})
+        Self::fed(layer, client.request("/"))
+    }
+
+    /// Builds the rig with the stream of this request.
+    pub(crate) fn fed(layer: SseLayer, request: Request<()>) -> Self {
+        Self::answering(layer, request, |answer| answer)
     }
 
     /// Builds the rig with a response that the service has changed.
     pub(crate) fn answering(
         layer: SseLayer,
         request: Request<()>,
-        change: impl FnOnce(&mut Response<FedBody>),
+        change: impl FnOnce(Response<FedBody>) -> Response<FedBody>,
     ) -> Self {
         let (feed, source) = Feed::new();
-        let mut answer = event_stream(source);
-        change(&mut answer);
-        Self { feed, ..Rig::asking(layer, request, answer) }
+        Self { feed, ..Rig::asking(layer, request, change(event_stream(source))) }
     }
 
     /// Builds the rig with these options of the response.
     pub(crate) fn with_options(layer: SseLayer, options: StreamOptions) -> Self {
         Self::answering(layer, Requester::EventSource.request("/"), |answer| {
-            answer.extensions_mut().insert(options);
+            answer.with_options(options)
         })
     }
 
@@ -127,8 +130,10 @@ where
 
     /// Asserts that the body waits for exactly `time`, and advances the clock by it.
     pub(crate) async fn assert_waits(&mut self, time: Duration) {
-        self.idle(time - MILLISECOND).await;
-        self.idle(MILLISECOND).await;
+        for step in [time - MILLISECOND, MILLISECOND] {
+            assert_eq!(self.poll(), Polled::Pending, "before {time:?}");
+            time::advance(step).await;
+        }
     }
 
     /// Returns the close reason, if the stream has closed.

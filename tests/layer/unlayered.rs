@@ -16,7 +16,7 @@ use std::{
 use axum::{Router, body::Body, middleware::map_response, response::IntoResponse, routing::get};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response, header::CONTENT_TYPE};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::runtime;
@@ -82,9 +82,8 @@ async fn events() -> impl IntoResponse {
 }
 
 async fn with_options() -> impl IntoResponse {
-    let mut response = tower_sse::response(stream::iter([Event::from("one")]));
-    response.extensions_mut().insert(StreamOptions::new().terminator("[DONE]"));
-    response
+    tower_sse::response(stream::iter([Event::from("one")]))
+        .with_options(StreamOptions::new().terminator("[DONE]"))
 }
 
 #[test]
@@ -204,10 +203,7 @@ async fn late() -> impl IntoResponse {
     let events = tower_sse::response(stream::iter([Event::from("one")])).into_body();
     let body =
         stream::iter([prelude]).chain(events.into_data_stream().map(|data| data.map(Frame::data)));
-    Response::builder()
-        .header(CONTENT_TYPE, "text/event-stream")
-        .body(Body::new(StreamBody::new(body)))
-        .unwrap()
+    event_stream(Body::new(StreamBody::new(body)))
 }
 
 /// The program has set the header itself, and has left out the layer on purpose.
@@ -216,7 +212,7 @@ fn an_event_body_in_a_response_of_the_program_never_warns() {
     assert_warns(0, async {
         let raw = || async {
             let body = Body::new(EventBody::new(stream::iter([Event::from("one")])));
-            Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body).unwrap()
+            event_stream(body)
         };
         let app = Router::new().route("/", get(raw));
         assert_eq!(read(app, &["/"]).await, "data: one\n\n".repeat(2));
@@ -256,15 +252,20 @@ mod runs {
         Body, Request, Router, SseLayer, assert_warns, events, get, map_response, primed, read,
     };
 
-    fn app(runs: &Runs) -> Router {
+    /// Returns the app with the runs of its routes.
+    fn recorded(app: Router) -> Router {
         let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
-        Router::new().route("/", get(events)).layer(runs.layer(key))
+        app.layer(Runs::new().layer(key))
+    }
+
+    fn app() -> Router {
+        recorded(Router::new().route("/", get(events)))
     }
 
     #[test]
     fn an_answer_warns_without_a_layer() {
         assert_warns(1, async {
-            read(app(&Runs::new()), &["/"]).await;
+            read(app(), &["/"]).await;
         });
     }
 
@@ -272,7 +273,7 @@ mod runs {
     #[test]
     fn a_run_within_a_layer_never_warns() {
         assert_warns(0, async {
-            let read = read(app(&Runs::new()).layer(SseLayer::new()), &["/"]).await;
+            let read = read(app().layer(SseLayer::new()), &["/"]).await;
             assert_eq!(read.matches("data: one").count(), 2, "{read}");
         });
     }
@@ -280,13 +281,8 @@ mod runs {
     #[test]
     fn middleware_within_a_run_that_reads_a_body_never_warns() {
         assert_warns(0, async {
-            let runs = Runs::new();
-            let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
-            let app = Router::new()
-                .route("/first", get(events).layer(map_response(primed)))
-                .layer(runs.layer(key))
-                .layer(SseLayer::new());
-            read(app, &["/first"]).await;
+            let app = Router::new().route("/first", get(events).layer(map_response(primed)));
+            read(recorded(app).layer(SseLayer::new()), &["/first"]).await;
         });
     }
 }

@@ -50,8 +50,7 @@ async fn the_response_to_a_head_request_has_no_content_length() {
     let request = Request::head("/").body(()).unwrap();
     let options = StreamOptions::new().terminator(Event::from("[DONE]"));
     let layer = SseLayer::new().padding(4).options(options);
-    let mut answer = event_stream(body);
-    answer.headers_mut().insert("content-length", "6".parse().unwrap());
+    let answer = event_stream(body).with_header("content-length", "6");
     let head = answer_to(request, &layer, answer);
     assert_eq!((feed.is_dropped(), feed.polls()), (true, 0), "the source is let go of unpolled");
     let get = through(&layer, event_stream(Full::<Bytes>::default()));

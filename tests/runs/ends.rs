@@ -6,13 +6,18 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use http::Response;
 use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt};
 use tower_sse::{
-    Event,
-    runs::{Outcome, RunEnd, RunKey, Runs, RunsBuilder, StartError},
+    Drain, Event, MaxAge, SseBody, SseLayer, StreamOptions,
+    runs::{Outcome, RunEnd, RunError, RunKey, Runs, RunsBuilder, StartError},
 };
 
 use crate::*;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<Vec<RunEnd>>>);
@@ -140,6 +145,56 @@ async fn cancelled_task_of_a_source_fails_the_run() {
     client.read().await;
     assert_eq!(client.end, Some(End::Failed));
     assert_eq!(ends.outcomes(), [Outcome::Failed]);
+}
+
+/// Returns the error of a client of a run that was cancelled.
+async fn cancelled_run() -> RunError {
+    let run = Runs::new().start(&turn(), None, stream::pending::<Event>).await.unwrap();
+    let mut attachment = run.attach(None).await.unwrap();
+    run.cancel().await;
+    attachment.next().await.unwrap().unwrap_err()
+}
+
+/// The run would take a clean end for the end of the answer.
+#[tokio::test(start_paused = true)]
+async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
+    for requester in Requester::ALL {
+        for cause in ["age", "shutdown", "token", "cancelled task", "cancelled run"] {
+            let (ends, token) = (Ends::default(), CancellationToken::new());
+            let inner: SseLayer = SseLayer::new().without_heartbeat();
+            let inner = match cause {
+                "age" => inner.max_age(MaxAge::new(SECOND).grace(Duration::ZERO)),
+                "shutdown" => inner.shutdown(token.clone()).drain(Drain::at_once()),
+                "token" => inner.options(StreamOptions::new().end_when(token.clone())),
+                _ => inner,
+            };
+            let rig = Rig::new(ends.builder().build());
+            let recorded = inner
+                .layer(rig.handler.service())
+                .map_response(|answer: Response<SseBody<Body>>| answer.map(BodyExt::boxed_unsync));
+            let service = rig.layer.layer(rig.runs.layer(key).layer(recorded));
+            let mut answer = Box::pin(service.oneshot(by(requester)));
+            assert!(futures_util::poll!(answer.as_mut()).is_pending());
+            settle().await;
+            let feed = rig.handler.stream();
+            feed.data("data: a\n\n");
+            let mut client = Client::new(answer.await.unwrap());
+            assert_eq!(client.read().await, ["a"]);
+            token.cancel();
+            match cause {
+                "cancelled task" => feed.fail(crate::support::cancelled_task().await),
+                "cancelled run" => feed.fail(cancelled_run().await),
+                _ => {}
+            }
+            tokio::time::advance(SECOND).await;
+            client.read().await;
+            tokio::time::advance(SECOND).await;
+            settle().await;
+            assert_eq!(ends.outcomes(), [Outcome::Failed], "{requester:?} {cause}");
+            client.read().await;
+            assert_eq!(client.end, Some(End::Failed), "{requester:?} {cause}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

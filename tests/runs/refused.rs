@@ -1,7 +1,8 @@
 //! Requests that get no event stream.
 
 use futures_util::stream;
-use tower_sse::{Event, runs::Runs};
+use http_body_util::BodyExt;
+use tower_sse::{Event, Refusal, runs::Runs};
 
 use crate::*;
 
@@ -62,5 +63,28 @@ async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
         run.cancel().await;
         let rig = Rig::new(runs);
         assert_eq!(Client::new(rig.answer(by(requester)).await).status, expected);
+    }
+}
+
+/// A refusal can look like an event stream, but a record of it would pass for the whole answer.
+#[tokio::test(start_paused = true)]
+async fn refusal_of_the_service_is_passed_on_and_frees_the_key() {
+    for requester in Requester::ALL {
+        for refusal in [Refusal::per_client(), Refusal::retry_later()] {
+            let rig = Rig::new(Runs::new());
+            let first = rig.call(by(requester)).await;
+            let (parts, ()) = by(requester).into_parts();
+            let answer = refusal.answer(&parts);
+            let (status, head) = (answer.status(), answer.headers().clone());
+            rig.handler.reply(Ok(answer.map(BodyExt::boxed_unsync)));
+            let mut first = first.client().await;
+            assert_eq!((first.status, &first.headers), (status, &head), "{requester:?}");
+            assert!(first.read().await.is_empty());
+            assert_eq!(first.bytes.starts_with(b"retry: "), status == 200);
+            assert_eq!(rig.runs.stats().kept(), 0);
+
+            _ = rig.call(by(requester)).await;
+            assert_eq!(rig.handler.calls(), 2, "{requester:?} {refusal:?}");
+        }
     }
 }

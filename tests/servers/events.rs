@@ -42,12 +42,9 @@ async fn hop_by_hop_headers_are_removed() {
     for host in Host::ALL {
         let (mut sources, handler) = streams();
         let handler = move |parts| {
-            let mut response = handler(parts);
-            let ours = [("connection", "keep-alive"), ("keep-alive", "timeout=5")];
-            for (name, value) in ours {
-                response.headers_mut().insert(name, value.parse().unwrap());
-            }
-            response
+            handler(parts)
+                .with_header("connection", "keep-alive")
+                .with_header("keep-alive", "timeout=5")
         };
         let mut client = host.connect(host.serve(handler).await).await;
 

@@ -23,7 +23,7 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::task::yield_now;
-use tower_sse::{BoxError, Encoded, Event, EventBody, SseLayer};
+use tower_sse::{BoxError, Encode, Encoded, Event, EventBody, SseLayer};
 
 use crate::*;
 
@@ -90,29 +90,31 @@ fn small_event() -> Event {
     Event::from("x".repeat(64 - b"data: \n\n".len()))
 }
 
-#[tokio::test]
-async fn a_stream_of_small_events_yields() {
+/// Asserts that a stream of `count` times this event, which has `size` bytes, yields after `limit`
+/// bytes, with the layer and without.
+async fn assert_yields<T>(event: T, size: usize, count: usize, limit: usize)
+where
+    T: Encode<Error: Into<BoxError>> + Clone + Send + 'static,
+{
     let meter = Meter::default();
-    let events = || meter.stream(small_event(), 64, 64 * KIB);
+    let events = || meter.stream(event.clone(), size, count);
 
     let longest = meter.longest_run(read(EventBody::new(events()))).await;
-    assert!(longest <= TURNS * BYTES_PER_TURN, "without the layer: {longest} bytes");
+    assert!(longest <= TURNS * limit, "without the layer: {longest} bytes");
     let body = through(&SseLayer::new(), events()).into_body();
     let longest = meter.longest_run(read(body)).await;
-    assert!(longest <= TURNS * BYTES_PER_TURN, "with the layer: {longest} bytes");
+    assert!(longest <= TURNS * limit, "with the layer: {longest} bytes");
+}
+
+#[tokio::test]
+async fn a_stream_of_small_events_yields() {
+    assert_yields(small_event(), 64, 64 * KIB, BYTES_PER_TURN).await;
 }
 
 #[tokio::test]
 async fn a_stream_of_large_events_yields() {
-    let meter = Meter::default();
     let event = Encoded::from(Event::from("x".repeat(64 * KIB - b"data: \n\n".len())));
-    let events = || meter.stream(event.clone(), 64 * KIB, 64);
-
-    let longest = meter.longest_run(read(EventBody::new(events()))).await;
-    assert!(longest <= TURNS * (BYTES_PER_TURN + 64 * KIB), "without the layer: {longest} bytes");
-    let body = through(&SseLayer::new(), events()).into_body();
-    let longest = meter.longest_run(read(body)).await;
-    assert!(longest <= TURNS * (BYTES_PER_TURN + 64 * KIB), "with the layer: {longest} bytes");
+    assert_yields(event, 64 * KIB, 64, BYTES_PER_TURN + 64 * KIB).await;
 }
 
 #[tokio::test]

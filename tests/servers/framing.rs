@@ -1,7 +1,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower_sse::{BoxError, Event, SseLayer};
@@ -13,13 +13,11 @@ const EVENTS: &str = "data: one\n\ndata: two\n\n";
 #[tokio::test]
 async fn a_stream_has_no_content_length_though_its_size_is_known() {
     for host in Host::ALL {
-        for header in [None, Some(HeaderValue::from(EVENTS.len()))] {
+        for has_header in [false, true] {
             let handler = move |_| {
-                let mut response = Response::new(Body::new(Full::from(EVENTS)));
-                let headers = response.headers_mut();
-                headers.insert("content-type", HeaderValue::from_static("text/event-stream"));
-                if let Some(header) = &header {
-                    headers.insert("content-length", header.clone());
+                let mut response = event_stream(Body::new(Full::from(EVENTS)));
+                if has_header {
+                    response.headers_mut().insert("content-length", EVENTS.len().into());
                 }
                 response
             };
@@ -61,12 +59,8 @@ async fn trailers_of_the_source_come_after_the_terminator() {
             let frames =
                 [Frame::data(Bytes::from_static(EVENTS.as_bytes())), Frame::trailers(checksum())];
             let body = StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>)));
-            Response::builder()
-                .header("content-type", "text/event-stream")
-                // hyper writes only the trailers announced here, and only if the client wants any.
-                .header("trailer", "x-checksum")
-                .body(Body::new(body))
-                .unwrap()
+            // hyper writes only the trailers announced here, and only if the client wants any.
+            event_stream(Body::new(body)).with_header("trailer", "x-checksum")
         };
         let layer = SseLayer::new().terminator(Event::from("[DONE]"));
         let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;

@@ -1,14 +1,9 @@
 use std::{convert::Infallible, future::Future, rc::Rc};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Request;
-use http_body_util::Full;
-use hyper::{body::Incoming, client, rt, server};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, rt, server};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::task::{LocalSet, spawn_local};
 use tower::ServiceBuilder;
 use tower_sse::{Event, SseLayer};
@@ -29,7 +24,7 @@ impl<F: Future + 'static> rt::Executor<F> for OnThisThread {
 async fn a_stream_bound_to_its_thread_is_served_on_it() {
     LocalSet::new()
         .run_until(async {
-            for h2 in [false, true] {
+            for protocol in Protocol::BOTH {
                 let greeting: Rc<str> = "hello".into();
                 let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(
                     move |_: Request<Incoming>| {
@@ -41,32 +36,24 @@ async fn a_stream_bound_to_its_thread_is_served_on_it() {
                 );
                 let (near_end, far_end) = tokio::io::duplex(1024);
                 let (io, service) = (TokioIo::new(near_end), TowerToHyperService::new(service));
-                let far_end = TokioIo::new(far_end);
-                let request =
-                    Request::get("http://localhost/").body(Full::<Bytes>::default()).unwrap();
-                let response = if h2 {
-                    let http2 = server::conn::http2::Builder::new(OnThisThread);
-                    spawn_local(http2.serve_connection(io, service));
-                    let handshake = client::conn::http2::handshake(TokioExecutor::new(), far_end);
-                    let (mut client, connection) = handshake.await.unwrap();
-                    spawn_local(connection);
-                    client.send_request(request).await.unwrap()
-                } else {
-                    let http1 = server::conn::http1::Builder::new();
-                    spawn_local(http1.serve_connection(io, service));
-                    let handshake = client::conn::http1::handshake(far_end);
-                    let (mut client, connection) = handshake.await.unwrap();
-                    spawn_local(connection);
-                    client.send_request(request).await.unwrap()
-                };
-
+                match protocol {
+                    Protocol::Http1 => {
+                        let http1 = server::conn::http1::Builder::new();
+                        spawn_local(http1.serve_connection(io, service));
+                    }
+                    Protocol::Http2 => {
+                        let http2 = server::conn::http2::Builder::new(OnThisThread);
+                        spawn_local(http2.serve_connection(io, service));
+                    }
+                }
+                let response = protocol.over(far_end).await.get("http://localhost/").await;
                 let events = EventReader::new(response).rest().await;
                 let events: Vec<_> = events
                     .into_iter()
                     .map(|event| (event.data, event.last_event_id.to_string()))
                     .collect();
-                assert_eq!(events.len(), 3, "h2 {h2}");
-                assert_eq!(events[2], ("hello".to_owned(), "2".to_owned()), "h2 {h2}");
+                assert_eq!(events.len(), 3, "{protocol:?}");
+                assert_eq!(events[2], ("hello".to_owned(), "2".to_owned()), "{protocol:?}");
             }
         })
         .await;

@@ -32,11 +32,11 @@ use {
     source::{Fed, streams},
     support::{
         Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
-        Source, Sources, cancelled_task, checksum,
+        ResponseExt, Source, Sources, cancelled_task, checksum,
         client::{connect_h2_with_window, connect_small},
         connect_h1, connect_h2, event_stream, listen,
         peer::End,
-        serve_axum,
+        read_to_end, serve_axum,
         server::serve_connection,
         soon, start, through,
     },

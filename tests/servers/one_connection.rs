@@ -48,13 +48,14 @@ async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
                 let goes_on = goes_on.clone();
                 let last = stream::once(async move { goes_on.cancelled_owned().await })
                     .map(|()| Event::from("last"));
-                let mut response =
-                    tower_sse::response(stream::iter([Event::from("first")]).chain(last));
-                if parts.uri.path() == "/bystander" {
-                    let options = StreamOptions::new().drain(Drain::never());
-                    response.extensions_mut().insert(options);
+                let events = stream::iter([Event::from("first")]).chain(last);
+                let response = tower_sse::response(events).map(Body::new);
+                match parts.uri.path() {
+                    "/bystander" => {
+                        response.with_options(StreamOptions::new().drain(Drain::never()))
+                    }
+                    _ => response,
                 }
-                response.map(Body::new)
             }
         };
         let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;

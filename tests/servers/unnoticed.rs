@@ -42,12 +42,16 @@ impl Case {
         Settings { half_close: self == Self::HalfClose, ..Settings::default() }
     }
 
-    fn hosts(self) -> &'static [Host] {
-        match self {
-            // axum does not offer the option.
-            Self::HalfClose => &[Host::HyperH1],
-            _ => &[Host::AxumH1, Host::HyperH1],
-        }
+    /// Returns all cases on each host that has them.
+    fn everywhere() -> impl Iterator<Item = (Self, Host)> {
+        Self::ALL.into_iter().flat_map(|case| {
+            let hosts: &[Host] = match case {
+                // axum does not offer the option.
+                Self::HalfClose => &[Host::HyperH1],
+                _ => &[Host::AxumH1, Host::HyperH1],
+            };
+            hosts.iter().map(move |host| (case, *host))
+        })
     }
 
     /// Connects a client and waits until its stream has begun.
@@ -81,64 +85,58 @@ async fn meanwhile_another_leaves(server: &mut Watched) {
 
 #[tokio::test]
 async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
-    for case in Case::ALL {
-        for &host in case.hosts() {
-            let mut server = Watched::serve(host, case.settings()).await;
-            let (peer, request) = case.connect(&mut server).await;
-            // The first write is answered by a RST, and the second fails because of it.
-            drop(peer);
-            for data in ["one", "two"] {
-                for _ in 0..10 {
-                    meanwhile_another_leaves(&mut server).await;
-                    assert!(!request.is_dropped(), "{host:?}, {case:?}: before {data}");
-                    assert!(!request.disconnect.is_cancelled());
-                }
-                request.send(data);
+    for (case, host) in Case::everywhere() {
+        let mut server = Watched::serve(host, case.settings()).await;
+        let (peer, request) = case.connect(&mut server).await;
+        // The first write is answered by a RST, and the second fails because of it.
+        drop(peer);
+        for data in ["one", "two"] {
+            for _ in 0..10 {
+                meanwhile_another_leaves(&mut server).await;
+                assert!(!request.is_dropped(), "{host:?}, {case:?}: before {data}");
+                assert!(!request.disconnect.is_cancelled());
             }
-            request.over().await;
-            let report = server.report().await;
-            assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
-            assert_eq!(report.frames(), 2, "{host:?}, {case:?}: both were handed to hyper");
-            assert_eq!(server.failures(), 0);
+            request.send(data);
         }
+        request.over().await;
+        let report = server.report().await;
+        assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
+        assert_eq!(report.frames(), 2, "{host:?}, {case:?}: both were handed to hyper");
+        assert_eq!(server.failures(), 0);
     }
 }
 
 /// The HTTP/1 client of hyper 1.10.0 was polled forever once its server had half-closed it.
 #[tokio::test]
 async fn an_idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
-    for case in Case::ALL {
-        for &host in case.hosts() {
-            let mut server = Watched::serve(host, case.settings()).await;
-            let (mut peer, request) = case.connect(&mut server).await;
+    for (case, host) in Case::everywhere() {
+        let mut server = Watched::serve(host, case.settings()).await;
+        let (mut peer, request) = case.connect(&mut server).await;
+        meanwhile_another_leaves(&mut server).await;
+        let before = request.polls();
+        assert!(before > 0, "{host:?}, {case:?}");
+        peer.finish_writing().await;
+        for _ in 0..10 {
             meanwhile_another_leaves(&mut server).await;
-            let before = request.polls();
-            assert!(before > 0, "{host:?}, {case:?}");
-            peer.finish_writing().await;
-            for _ in 0..10 {
-                meanwhile_another_leaves(&mut server).await;
-            }
-            // hyper looks at the stream again when the FIN arrives.
-            let polls = request.polls() - before;
-            assert!(polls <= 2, "{host:?}, {case:?}: {polls}");
-            assert!(!request.is_dropped(), "{host:?}, {case:?}");
         }
+        // hyper looks at the stream again when the FIN arrives.
+        let polls = request.polls() - before;
+        assert!(polls <= 2, "{host:?}, {case:?}: {polls}");
+        assert!(!request.is_dropped(), "{host:?}, {case:?}");
     }
 }
 
 #[tokio::test]
 async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
-    for case in Case::ALL {
-        for &host in case.hosts() {
-            let heartbeat = Some(Heartbeat::every(Duration::from_millis(50)));
-            let mut server = Watched::serve(host, Settings { heartbeat, ..case.settings() }).await;
-            let (peer, request) = case.connect(&mut server).await;
-            drop(peer);
-            request.over().await;
-            let report = server.report().await;
-            assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
-            assert!(report.heartbeats() >= 2, "{host:?}, {case:?}: {report:?}");
-        }
+    for (case, host) in Case::everywhere() {
+        let heartbeat = Some(Heartbeat::every(Duration::from_millis(50)));
+        let mut server = Watched::serve(host, Settings { heartbeat, ..case.settings() }).await;
+        let (peer, request) = case.connect(&mut server).await;
+        drop(peer);
+        request.over().await;
+        let report = server.report().await;
+        assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
+        assert!(report.heartbeats() >= 2, "{host:?}, {case:?}: {report:?}");
     }
 }
 

@@ -17,10 +17,7 @@ use axum::{Router, extract, serve::ListenerExt};
 use futures_util::{Stream, StreamExt, stream};
 use http::Request;
 use hyper::{body::Incoming, server};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -88,75 +85,47 @@ impl Watched {
     pub(crate) fn serve_on(listener: TcpListener, host: Host, settings: Settings) -> Self {
         let (opened, requests) = mpsc::unbounded_channel();
         let (closed, reports) = mpsc::unbounded_channel();
-        let failures = Arc::new(AtomicUsize::new(0));
-        let stats = Stats::new();
-        let server =
-            Self { address: listener.local_addr().unwrap(), requests, reports, failures, stats };
-        match host {
-            Host::AxumH1 | Host::AxumH2 => server.serve_axum(listener, settings, opened, closed),
-            Host::HyperH1 | Host::HyperH2 => {
-                server.serve_hyper(listener, host, settings, opened, closed);
-            }
-        }
-        server
-    }
-
-    fn serve_axum(
-        &self,
-        listener: TcpListener,
-        settings: Settings,
-        opened: mpsc::UnboundedSender<Opened>,
-        closed: mpsc::UnboundedSender<CloseReport>,
-    ) {
-        let failures = Arc::clone(&self.failures);
+        let (failures, stats) = (Arc::new(AtomicUsize::new(0)), Stats::new());
+        let failing = Arc::clone(&failures);
         // gRPC's classifier inspects a body up to its end; HTTP's has decided by the head.
         let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
-            failures.fetch_add(1, SeqCst);
+            failing.fetch_add(1, SeqCst);
         });
-        let app = Router::new()
-            .fallback(async move |request: extract::Request| {
-                tower_sse::response(events(request, opened).await)
-            })
-            .layer(self.layer(&settings, closed).track_disconnects(true))
-            .layer(trace);
-        let listener = listener.tap_io(move |io| settings.set_options(io));
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    }
-
-    fn serve_hyper(
-        &self,
-        listener: TcpListener,
-        host: Host,
-        settings: Settings,
-        opened: mpsc::UnboundedSender<Opened>,
-        closed: mpsc::UnboundedSender<CloseReport>,
-    ) {
-        let failures = Arc::clone(&self.failures);
-        let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
-            failures.fetch_add(1, SeqCst);
-        });
-        let layer = self.layer(&settings, closed);
-        let service = ServiceBuilder::new().layer(trace).layer(layer).service_fn(
-            move |request: Request<Incoming>| {
+        let server =
+            Self { address: listener.local_addr().unwrap(), requests, reports, failures, stats };
+        if let Host::AxumH1 | Host::AxumH2 = host {
+            let app = Router::new()
+                .fallback(async move |request: extract::Request| {
+                    tower_sse::response(events(request, opened).await)
+                })
+                .layer(server.layer(&settings, closed).track_disconnects(true))
+                .layer(trace);
+            let listener = listener.tap_io(move |io| settings.set_options(io));
+            tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+            return server;
+        }
+        let service = ServiceBuilder::new()
+            .layer(trace)
+            .layer(server.layer(&settings, closed))
+            .service_fn(move |request: Request<Incoming>| {
                 let opened = opened.clone();
                 async { Ok::<_, Infallible>(events(request, opened).await) }
-            },
-        );
+            });
         tokio::spawn(async move {
             loop {
                 let (io, _) = listener.accept().await.unwrap();
                 settings.set_options(&io);
-                let service = TowerToHyperService::new(service.clone());
-                if host.is_h2() {
-                    let http2 = server::conn::http2::Builder::new(TokioExecutor::new());
-                    tokio::spawn(http2.serve_connection(TokioIo::new(io), service));
-                } else {
+                if settings.half_close {
+                    let service = TowerToHyperService::new(service.clone());
                     let mut http1 = server::conn::http1::Builder::new();
-                    http1.half_close(settings.half_close);
+                    http1.half_close(true);
                     tokio::spawn(http1.serve_connection(TokioIo::new(io), service));
+                } else {
+                    tokio::spawn(serve_connection(io, host.protocol(), service.clone()));
                 }
             }
         });
+        server
     }
 
     fn layer<M>(

@@ -84,6 +84,11 @@ pub fn checksum() -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("x-checksum"), HeaderValue::from_static("7"))])
 }
 
+/// An error, for comparisons.
+pub fn failed(error: &str) -> Polled {
+    Polled::Failed(error.to_owned())
+}
+
 /// Data, for comparisons.
 pub fn data(bytes: &'static str) -> Polled {
     Polled::Data(Bytes::from_static(bytes.as_bytes()))

@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -23,4 +23,20 @@ where
 pub fn under_a_paused_clock<F: Future>(future: F) -> F::Output {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
+}
+
+/// Awaits `future`, whose task may never be idle, while the paused clock advances. Panics if that
+/// takes longer than `limit`.
+pub async fn while_the_clock_runs<F: Future>(limit: Duration, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut ticks = time::interval(SECOND);
+    let output = async {
+        loop {
+            tokio::select! {
+                output = &mut future => break output,
+                _ = ticks.tick() => time::advance(SECOND).await,
+            }
+        }
+    };
+    time::timeout(limit, output).await.expect("it is ready in time")
 }

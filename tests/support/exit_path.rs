@@ -16,6 +16,7 @@ use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, 
 
 use super::{
     body::{Polled, assert_polls, data, poll_frame},
+    case::case,
     clock::idle,
     kind::{Body, Kind},
     requester::Requester,
@@ -131,6 +132,7 @@ impl ExitPath {
         source: Source,
         events: Events,
     ) -> Option<Disconnect> {
+        let _case = case(format!("{self:?}"));
         // Start with the whole coop budget of tokio.
         yield_now().await;
         let shutdown = CancellationToken::new();

@@ -58,10 +58,12 @@ pub mod wakes;
 pub(crate) use self::kind::for_each_kind;
 pub use self::{
     answer::{ResponseExt, answer_by, answer_to, event_stream, through},
-    body::{Polled, assert_polls, checksum, data, poll_frame, poll_frame_with, read_to_end},
+    body::{
+        Polled, assert_polls, checksum, data, failed, poll_frame, poll_frame_with, read_to_end,
+    },
     case::case,
     client::{connect_h1, connect_h2},
-    clock::{MILLISECOND, SECOND, idle, under_a_paused_clock},
+    clock::{MILLISECOND, SECOND, idle, under_a_paused_clock, while_the_clock_runs},
     error::{Caused, Root},
     exit_path::ExitPath,
     feed::{FedBody, Feed, fed, fed_to},

@@ -1,6 +1,5 @@
 use std::{
     mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
@@ -14,14 +13,14 @@ use crate::{
     event::first_block_has_retry,
 };
 
-impl<B> EventStream<B>
+impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     /// Opens the stream and returns its first lines.
     #[cold]
-    pub(super) fn begin_stream(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Bytes {
-        let this = self.as_mut().project();
+    pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Bytes {
+        let this = self.state();
         let shutdown = match mem::replace(this.phase, Phase::Open) {
             Phase::Beginning(shutdown) => shutdown.into_token(),
             _ => None,
@@ -31,23 +30,23 @@ where
         if this.boundary.is_opaque() {
             return Bytes::new();
         }
-        if this.options.retry().is_none() || self.as_mut().must_end(cx) {
-            return self.options.preamble();
+        if this.options.retry().is_none() || self.must_end(cx) {
+            return self.state.options.preamble();
         }
         // Some clients reject a block with two `retry` lines.
-        match self.as_mut().poll_source(cx) {
-            Poll::Pending => self.options.preamble(),
+        match self.poll_source(cx) {
+            Poll::Pending => self.state.options.preamble(),
             Poll::Ready(first) => {
                 let has_retry = first_data(&first).is_some_and(first_block_has_retry);
-                *self.as_mut().project().phase = Phase::Holding(Box::new(first));
-                if has_retry { self.options.padding() } else { self.options.preamble() }
+                *self.state().phase = Phase::Holding(Box::new(first));
+                if has_retry { self.state.options.padding() } else { self.state.options.preamble() }
             }
         }
     }
 
     /// Returns whether the deadline requires the stream to end, at this point or at a later one.
-    fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let this = self.project();
+    fn must_end(&mut self, cx: &mut Context<'_>) -> bool {
+        let this = self.state();
         this.deadline
             .as_mut()
             .is_some_and(|deadline| deadline.check(this.options, cx) != Verdict::Continue)

@@ -1,4 +1,4 @@
-use std::{pin::Pin, task::Context};
+use std::task::Context;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -6,7 +6,7 @@ use http::HeaderMap;
 use super::{EventStream, Phase};
 use crate::{
     BoxError,
-    body::{LastFrames, Stopped, deadline::Verdict},
+    body::{LastFrames, Stopped, deadline::Verdict, layer_scope::is_within_recorder},
     connection::CloseReason,
 };
 
@@ -14,17 +14,17 @@ use crate::{
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 /// The decision whether a stream must end now, and the ways in which it enters its last phase.
-impl<B> EventStream<B> {
+impl<B> EventStream<'_, B> {
     /// Returns whether the deadline requires the stream to end at this point.
-    pub(super) fn must_be_cut_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Holding(_))
+    pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(self.state.phase, Phase::Open | Phase::Holding(_))
             && matches!(self.check_deadline(cx), Verdict::EndNow(_))
     }
 
     /// Returns what the deadline requires at this point of the stream.
     #[inline]
-    pub(super) fn check_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
-        let this = self.project();
+    pub(super) fn check_deadline(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let this = self.state();
         let Some(deadline) = this.deadline.as_mut() else {
             return Verdict::Continue;
         };
@@ -49,8 +49,8 @@ impl<B> EventStream<B> {
     }
 
     /// Ends the stream at its source's clean end.
-    pub(super) fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
-        let this = self.as_mut().project();
+    pub(super) fn end(&mut self, trailers: Option<HeaderMap>) {
+        let this = self.state();
         let last = match this.options.terminator() {
             Some(terminator) if this.boundary.between_events() => {
                 this.boundary.interject(terminator)
@@ -61,9 +61,11 @@ impl<B> EventStream<B> {
     }
 
     /// Ends the stream because its source failed.
-    pub(super) fn fail(mut self: Pin<&mut Self>, error: BoxError) {
-        let this = self.as_mut().project();
-        if Stopped::is_cause_of(&*error) && this.boundary.between_events() {
+    pub(super) fn fail(&mut self, error: BoxError) {
+        let this = self.state();
+        // A run takes a clean end for the end of the answer.
+        let is_recorded = is_within_recorder();
+        if Stopped::is_cause_of(&*error) && this.boundary.between_events() && !is_recorded {
             self.begin_ending(LastFrames::clean(CloseReason::Cancelled, Bytes::new()));
             return;
         }
@@ -73,22 +75,23 @@ impl<B> EventStream<B> {
         let between_events = this.boundary.between_events();
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
-            if between_events && this.client.reconnects_after_clean_end() {
+            let is_clean = this.client.reconnects_after_clean_end() && !is_recorded;
+            if between_events && is_clean {
                 LastFrames::clean(CloseReason::Cancelled, Bytes::new())
             } else {
-                LastFrames::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
+                LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
             }
         } else if between_events && let Some(event) = this.options.event_for(&error) {
             LastFrames::clean(CloseReason::Failed, this.boundary.interject(&event))
         } else {
-            LastFrames::failure(CloseReason::Failed, self.as_mut().last_line(), error)
+            LastFrames::failure(CloseReason::Failed, self.last_line(), error)
         };
         self.begin_ending(ending);
     }
 
     /// Returns the last bytes of a failure that has no others: a comment line, or nothing mid-line.
-    fn last_line(self: Pin<&mut Self>) -> Bytes {
-        let this = self.project();
+    fn last_line(&mut self) -> Bytes {
+        let this = self.state();
         if !this.boundary.at_line_start() {
             return Bytes::new();
         }
@@ -96,8 +99,8 @@ impl<B> EventStream<B> {
     }
 
     /// Ends the stream before its source has ended.
-    pub(super) fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
-        let this = self.as_mut().project();
+    pub(super) fn cut(&mut self, reason: CloseReason) {
+        let this = self.state();
         let between_events = this.boundary.between_events();
         let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all());
         let lines = match reason {
@@ -112,10 +115,11 @@ impl<B> EventStream<B> {
             _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
-        let ending = if between_events && !this.client.is_cut_by_failing() {
+        let is_clean = !this.client.is_cut_by_failing() && !is_within_recorder();
+        let ending = if between_events && is_clean {
             LastFrames::clean(reason, last)
         } else {
-            let last = if last.is_empty() { self.as_mut().last_line() } else { last };
+            let last = if last.is_empty() { self.last_line() } else { last };
             LastFrames::cut_short(reason, last)
         };
         self.begin_ending(ending);
@@ -125,15 +129,15 @@ impl<B> EventStream<B> {
     ///
     /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
     /// cursor.
-    fn begin_ending(self: Pin<&mut Self>, ending: LastFrames) {
-        let mut this = self.project();
+    fn begin_ending(&mut self, ending: LastFrames) {
+        let state = self.state.as_mut().project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
-            this.record.set_reason(reason);
+            state.record.set_reason(reason);
         }
         // Set the phase first: dropping the source may panic.
-        *this.phase = Phase::Ending(ending);
-        *this.deadline = None;
-        this.record.reason.noting_panic(|| this.source.set(None));
+        *state.phase = Phase::Ending(ending);
+        *state.deadline = None;
+        state.record.reason.noting_panic(|| self.source.set(None));
     }
 }

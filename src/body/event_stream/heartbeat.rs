@@ -1,7 +1,4 @@
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
@@ -9,23 +6,20 @@ use http_body::{Body, Frame};
 use super::EventStream;
 use crate::BoxError;
 
-impl<B> EventStream<B>
+impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     /// Restarts the pause before the next heartbeat, because the source or the layer sends bytes.
     #[inline]
-    pub(super) fn reset_idle_timer(self: Pin<&mut Self>) {
-        self.project().idle.reset();
+    pub(super) fn reset_idle_timer(&mut self) {
+        self.state().idle.reset();
     }
 
     /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
     /// checked again.
-    pub(super) fn poll_timers(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Frame<Bytes>>> {
-        if let Some(deadline) = self.as_mut().project().deadline
+    pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(deadline) = self.state().deadline
             && deadline.poll_change(cx).is_ready()
         {
             return Poll::Ready(None);
@@ -34,15 +28,15 @@ where
     }
 
     /// Waits until a heartbeat is due and can be written, and writes it.
-    fn poll_heartbeat(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
-        let lines = ready!(self.as_mut().poll_heartbeat_lines(cx));
-        self.as_mut().project().record.count_heartbeat();
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
+        let lines = ready!(self.poll_heartbeat_lines(cx));
+        self.state().record.count_heartbeat();
         Poll::Ready(self.interject(&lines))
     }
 
     /// Waits until a heartbeat is due and can be written, and returns its lines.
-    fn poll_heartbeat_lines(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let mut this = self.project();
+    fn poll_heartbeat_lines(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let mut this = self.state();
         let (Some(heartbeat), Some(interval), false) = (
             this.options.heartbeat(),
             this.options.heartbeat_interval(),

@@ -28,15 +28,23 @@ use crate::{
     streams::Membership,
 };
 
+/// A source's event stream, and the lines that the layer writes between the source's bytes.
+///
+/// It borrows both parts from a [`ManagedBody`](super::managed_body::ManagedBody), which stores them
+/// apart.
+pub(super) struct EventStream<'p, B> {
+    source: Pin<&'p mut Option<B>>,
+    state: Pin<&'p mut StreamState>,
+}
+
 pin_project! {
-    /// A source's event stream, and the lines that the layer writes between the source's bytes.
+    /// The state of an event stream besides its source.
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
     // few cache lines. They begin at the end of `record` and end at the start of `idle`.
     #[repr(C)]
-    pub(crate) struct EventStream<B> {
+    #[project = StateProj]
+    pub(crate) struct StreamState {
         record: StreamRecord,
-        #[pin]
-        source: Option<B>,
         phase: Phase,
         // Boxed, because most streams have none.
         deadline: Option<Box<Deadline>>,
@@ -46,19 +54,6 @@ pin_project! {
         budget: CoopBudget,
         #[pin]
         idle: IdleTimer,
-    }
-
-    impl<B> PinnedDrop for EventStream<B> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            // The client did not read, so the end could not be sent.
-            if this.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
-                this.record.set_reason_if_dropped(CloseReason::Revoked);
-            }
-            // Both are dropped before the record, whose drop reports the close.
-            let _deadline = this.deadline.take();
-            this.source.set(None);
-        }
     }
 }
 
@@ -78,9 +73,8 @@ type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 /// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
 
-impl<B> EventStream<B> {
+impl StreamState {
     pub(crate) fn new(
-        source: B,
         has_content_coding: bool,
         options: Arc<ResolvedOptions>,
         shutdown: Shutdown,
@@ -89,7 +83,6 @@ impl<B> EventStream<B> {
         record: StreamRecord,
     ) -> Self {
         Self {
-            source: Some(source),
             idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
@@ -102,23 +95,48 @@ impl<B> EventStream<B> {
         }
     }
 
-    pub(crate) const fn is_over(&self) -> bool {
+    pub(super) const fn is_over(&self) -> bool {
         matches!(&self.phase, Phase::Ending(ending) if ending.is_over())
     }
 }
 
-impl<B> EventStream<B>
+impl<'p, B> EventStream<'p, B> {
+    pub(super) const fn new(
+        source: Pin<&'p mut Option<B>>,
+        state: Pin<&'p mut StreamState>,
+    ) -> Self {
+        Self { source, state }
+    }
+
+    /// Drops what must be dropped before the state, whose drop reports the close.
+    pub(super) fn abandon(mut self) {
+        let state = self.state();
+        // The client did not read, so the end could not be sent.
+        if state.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
+            state.record.set_reason_if_dropped(CloseReason::Revoked);
+        }
+        let _deadline = state.deadline.take();
+        self.source.set(None);
+    }
+
+    fn state(&mut self) -> StateProj<'_> {
+        self.state.as_mut().project()
+    }
+}
+
+impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
+    #[inline]
+    pub(super) fn poll_frame(mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         // Check the deadline even without budget: a task that spends all of it elsewhere must not
         // keep the stream open past the shutdown.
-        if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().must_be_cut_now(cx) {
+        if CoopBudget::poll_ready(cx).is_pending() && !self.must_be_cut_now(cx) {
             return Poll::Pending;
         }
-        let polled = ready!(self.as_mut().poll_phase(cx));
-        let this = self.project();
+        let polled = ready!(self.poll_phase(cx));
+        let this = self.state();
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
@@ -135,17 +153,17 @@ where
         Poll::Ready(polled)
     }
 
-    fn poll_phase(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
+    fn poll_phase(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {
-            match self.as_mut().project().phase {
+            match self.state().phase {
                 Phase::Beginning(_) => {
-                    let preamble = self.as_mut().begin_stream(cx);
+                    let preamble = self.begin_stream(cx);
                     if !preamble.is_empty() {
                         return Poll::Ready(Some(Ok(self.interject(&preamble))));
                     }
                 }
                 Phase::Open | Phase::Holding(_) => {
-                    if let Some(frame) = ready!(self.as_mut().poll_open(cx)) {
+                    if let Some(frame) = ready!(self.poll_open(cx)) {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
@@ -155,26 +173,26 @@ where
     }
 
     /// Returns the source's next result, which may have been polled early.
-    #[inline]
-    fn poll_source(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        let mut this = self.project();
-        if let Phase::Holding(result) = this.phase {
+    #[inline(always)]
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        let state = self.state.as_mut().project();
+        if let Phase::Holding(result) = state.phase {
             let result = result.take();
-            *this.phase = Phase::Open;
+            *state.phase = Phase::Open;
             return Poll::Ready(result);
         }
-        let Some(source) = this.source.as_mut().as_pin_mut() else {
+        let Some(source) = self.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
         let polled =
-            this.record.reason.noting_panic(|| within_layer(|| covered(|| source.poll_frame(cx))));
+            state.record.reason.noting_panic(|| within_layer(|| covered(|| source.poll_frame(cx))));
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 
     /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
-    fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
-            let is_ending = match self.as_mut().check_deadline(cx) {
+            let is_ending = match self.check_deadline(cx) {
                 Verdict::Continue => false,
                 Verdict::EndBetweenEvents(_) => true,
                 Verdict::EndNow(reason) => {
@@ -182,7 +200,7 @@ where
                     return Poll::Ready(None);
                 }
             };
-            match self.as_mut().poll_source(cx) {
+            match self.poll_source(cx) {
                 Poll::Pending => {}
                 Poll::Ready(None) => {
                     self.end(None);
@@ -194,8 +212,8 @@ where
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        let data = self.as_mut().pass(data, is_ending);
-                        let this = self.as_mut().project();
+                        let data = self.pass(data, is_ending);
+                        let this = self.state();
                         if !data.is_empty() {
                             this.budget.spend(cx, data.len());
                             self.reset_idle_timer();
@@ -214,7 +232,7 @@ where
                     },
                 },
             }
-            if let Some(heartbeat) = ready!(self.as_mut().poll_timers(cx)) {
+            if let Some(heartbeat) = ready!(self.poll_timers(cx)) {
                 return Poll::Ready(Some(heartbeat));
             }
         }
@@ -223,8 +241,8 @@ where
     /// Returns the part of a source's frame to send now, and holds the rest of a large one. If
     /// `is_ending`, cuts it at the first point between events and drops what follows.
     #[inline]
-    fn pass(self: Pin<&mut Self>, mut data: Bytes, is_ending: bool) -> Bytes {
-        let this = self.project();
+    fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
+        let this = self.state();
         if data.len() > LARGEST_PIECE && !this.boundary.is_opaque() {
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = Phase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
@@ -233,8 +251,8 @@ where
     }
 
     /// Writes lines of the layer. The stream must be at a line start.
-    fn interject(mut self: Pin<&mut Self>, lines: &Bytes) -> Frame<Bytes> {
-        self.as_mut().reset_idle_timer();
-        Frame::data(self.project().boundary.interject(lines))
+    fn interject(&mut self, lines: &Bytes) -> Frame<Bytes> {
+        self.reset_idle_timer();
+        Frame::data(self.state().boundary.interject(lines))
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 
 pub use self::broker::Broker;
 pub(crate) use self::{
-    feed::{Arrival, Closed, Feed},
+    feed::{Arrival, Feed},
     publisher::{Acknowledged, Publisher, Publishing},
 };
 pub(super) use self::{link::Link, losses::Losses};

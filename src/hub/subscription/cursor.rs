@@ -83,6 +83,12 @@ impl TopicCursor {
         self.topic.ended_at().is_some_and(is_end) && self.is_caught_up()
     }
 
+    /// Returns whether the topic has ended and no event of it is left to read.
+    pub(super) fn has_only_gaps_left(&self) -> bool {
+        self.topic.ended_at().is_some_and(|last| last > self.forgotten_end)
+            && self.topic.lock().log.next(self.seen).is_none()
+    }
+
     /// Returns the sequence number of the gap before the next event, if there is one.
     fn gap(&self, log: &Log) -> Option<u64> {
         let is_replaced = || self.topic.is_latest() && !log.is_empty();

@@ -128,10 +128,13 @@ impl Subscription {
 
     /// Returns whether the topics of the subscription have ended and it has nothing more to send.
     fn is_over(&self) -> bool {
-        !self.cursors.is_empty()
-            && self.preamble.is_none()
-            && self.unreported_loss().is_none()
-            && self.have_topics_ended()
+        if self.cursors.is_empty() || self.preamble.is_some() {
+            return false;
+        }
+        if self.gap_policy == GapPolicy::Ignore {
+            return self.cursors.iter().all(TopicCursor::has_only_gaps_left);
+        }
+        self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
     /// Returns whether all topics have ended and nothing of them is left to read.

@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
 };
 
@@ -18,9 +18,8 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 pub(crate) struct Tombstones {
     hash_key: RandomState,
     by_hash: HashMap<u64, Tombstone>,
-    /// The hashes and numbers of tombstones in the order of insertion. An entry is stale if the map
-    /// has no tombstone with its number.
-    order: VecDeque<(u64, u64)>,
+    /// The hashes of the tombstones by their numbers, which are in the order of insertion.
+    order: BTreeMap<u64, u64>,
     inserted: u64,
     /// The newest evicted sequence number of all topics that are no longer remembered.
     forgotten_up_to: u64,
@@ -42,20 +41,16 @@ impl Tombstones {
         let hash = self.hash_key.hash_one(topic);
         self.inserted += 1;
         let number = self.inserted;
-        self.by_hash.insert(hash, Tombstone { up_to: evicted.up_to, number, end });
-        self.order.push_back((hash, number));
-        while self.by_hash.len() > MAX_TOMBSTONES
-            && let Some((hash, number)) = self.order.pop_front()
-        {
-            if is_current(&self.by_hash, hash, number)
-                && let Some(tombstone) = self.by_hash.remove(&hash)
-            {
-                self.forgotten_up_to = self.forgotten_up_to.max(tombstone.up_to);
-            }
+        let tombstone = Tombstone { up_to: evicted.up_to, number, end };
+        if let Some(collided) = self.by_hash.insert(hash, tombstone) {
+            self.order.remove(&collided.number);
         }
-        // Replacing or taking a tombstone leaves a stale entry behind.
-        if self.order.len() > 2 * MAX_TOMBSTONES {
-            self.order.retain(|(hash, number)| is_current(&self.by_hash, *hash, *number));
+        self.order.insert(number, hash);
+        if self.order.len() > MAX_TOMBSTONES
+            && let Some((_, hash)) = self.order.pop_first()
+            && let Some(oldest) = self.by_hash.remove(&hash)
+        {
+            self.forgotten_up_to = self.forgotten_up_to.max(oldest.up_to);
         }
     }
 
@@ -63,7 +58,10 @@ impl Tombstones {
     /// topic has no tombstone. Returns its end too, if it has ended.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
-            Some(Tombstone { up_to, end, .. }) => (Evicted { up_to, is_exact: true }, end),
+            Some(Tombstone { up_to, number, end }) => {
+                self.order.remove(&number);
+                (Evicted { up_to, is_exact: true }, end)
+            }
             None => (Evicted { up_to: self.forgotten_up_to, is_exact: false }, None),
         }
     }
@@ -72,10 +70,6 @@ impl Tombstones {
     pub(super) fn end_of(&self, topic: &str) -> Option<TopicEnd> {
         self.by_hash.get(&self.hash_key.hash_one(topic))?.end.as_deref().copied()
     }
-}
-
-fn is_current(by_hash: &HashMap<u64, Tombstone>, hash: u64, number: u64) -> bool {
-    by_hash.get(&hash).is_some_and(|tombstone| tombstone.number == number)
 }
 
 #[cfg(test)]
@@ -116,7 +110,7 @@ mod tests {
             tombstones.take("a");
             tombstones.insert("a", exact(up_to), None);
         }
-        assert!(tombstones.order.len() <= 2 * MAX_TOMBSTONES);
+        assert_eq!(tombstones.order.len(), 1);
         assert_eq!(tombstones.take("a").0, exact(3 * MAX_TOMBSTONES as u64));
         assert_eq!(tombstones.take("b").0, bound(0));
     }

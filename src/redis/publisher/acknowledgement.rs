@@ -6,14 +6,14 @@ use tokio::time::sleep;
 use super::{
     gate::{InFlight, Session},
     ledger::Unproven,
-    publisher::{Outgoing, RedisPublisher},
+    publisher::RedisPublisher,
 };
 use crate::{
     BoxError,
     hub::{Acknowledged, PublishError},
     redis::{
         Error,
-        stream::{Added, Identity, MarkIf, StreamId, announcement},
+        stream::{Added, Identity, Publication, StreamId, announcement},
     },
 };
 
@@ -22,30 +22,22 @@ impl RedisPublisher {
     /// while an answer is awaited.
     pub(super) async fn acknowledged(
         &self,
-        outgoing: &Outgoing,
+        event: &Publication,
         is_sent: &mut bool,
     ) -> Result<Acknowledged, PublishError> {
         loop {
-            let mut announced = None;
-            let command_of_last;
-            let (command, fingerprint) = match outgoing {
-                Outgoing::Event(publication) => (&publication.command, publication.fingerprint),
-                Outgoing::Last(last) => {
-                    let id = self.announce().await?;
-                    announced = Some(id);
-                    command_of_last = last.command(&self.key, self.max_len, id);
-                    (&command_of_last, last.fingerprint)
-                }
-            };
+            let announced = if event.is_last { Some(self.announce().await?) } else { None };
+            let command = event.command(announced);
             let mut session = self.session().await?;
             let in_flight = self.gate.begin(&session);
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
-            let added = self.send(&mut session, command).await;
+            let added = self.send(&mut session, &command).await;
             *is_sent = false;
             match added? {
                 Added::Entry(id) => {
-                    return self.acknowledge(&in_flight, &session, Identity { id, fingerprint });
+                    let entry = Identity { id, fingerprint: event.fingerprint };
+                    return self.acknowledge(&in_flight, &session, entry);
                 }
                 Added::NoStream => self.create_stream(&mut session).await?,
                 Added::TooEarly(wait) => {
@@ -53,8 +45,7 @@ impl RedisPublisher {
                     sleep(wait).await;
                 }
                 Added::NotAnnounced => {
-                    let mut ledger = self.gate.ledger();
-                    announced.into_iter().for_each(|id| ledger.announcements.forget(id));
+                    _ = announced.map(|id| self.gate.ledger().announcements.forget(id));
                 }
             }
         }
@@ -82,7 +73,8 @@ impl RedisPublisher {
         session: &Session,
         event: Identity,
     ) -> Result<Acknowledged, PublishError> {
-        match in_flight.acknowledge(event) {
+        let acknowledged = self.gate.ledger().acknowledge(in_flight.sent, event);
+        match acknowledged {
             Ok(may_have_ended) => Ok(Acknowledged {
                 sequence: event.id.sequence(),
                 at: event.id.time(),
@@ -100,7 +92,7 @@ impl RedisPublisher {
     /// Creates the stream again with a marker, so that every process reports the loss.
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.ledger().newest_known;
-        session.stream.mark(MarkIf::Empty, known).await.map(drop).map_err(refused)
+        session.stream.mark(None, known).await.map(drop).map_err(refused)
     }
 
     /// Returns an announcement after which the topic can probably end. Adds one if there is none.
@@ -128,15 +120,12 @@ fn failed(session: &Session, error: RedisError) -> PublishError {
     // The server rejected the command, or the client did not send it.
     let is_refused = error.code().is_some() || matches!(error.kind(), ::redis::ErrorKind::Client);
     // The server may no longer be the primary, so reconnect.
-    if !is_refused || is_read_only(&error) || error.redirect_node().is_some() {
+    let is_read_only = error.code() == Some("READONLY");
+    if !is_refused || is_read_only || error.redirect_node().is_some() {
         session.ended.cancel();
     }
     let error = session.stream.error("publish an event to Redis", error);
     if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
-}
-
-fn is_read_only(error: &RedisError) -> bool {
-    error.kind() == ::redis::ErrorKind::Server(::redis::ServerErrorKind::ReadOnly)
 }
 
 fn refused(error: Error) -> PublishError {

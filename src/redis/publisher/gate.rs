@@ -3,11 +3,8 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Ledger, Sent, Unproven};
-use crate::{
-    lock::lock,
-    redis::stream::{Identity, RedisStream},
-};
+use super::ledger::{Ledger, Sent};
+use crate::{lock::lock, redis::stream::RedisStream};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
@@ -32,7 +29,7 @@ pub(crate) struct Session {
 /// the reader reads.
 pub(crate) struct InFlight<'a> {
     gate: &'a Gate,
-    sent: Sent,
+    pub(super) sent: Sent,
 }
 
 impl Gate {
@@ -78,14 +75,6 @@ impl Gate {
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
-    }
-}
-
-impl InFlight<'_> {
-    /// Records the acknowledgement of the event, or returns why the event may be lost. `Ok(true)`
-    /// means that its topic may have ended before it.
-    pub(crate) fn acknowledge(&self, event: Identity) -> Result<bool, Unproven> {
-        self.gate.ledger().acknowledge(self.sent, event)
     }
 }
 

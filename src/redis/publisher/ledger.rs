@@ -1,9 +1,6 @@
 use std::collections::VecDeque;
 
-use super::{
-    announcements::Announcements,
-    recent::{Recent, Start},
-};
+use super::{announcements::Announcements, recent::Recent};
 use crate::redis::stream::{Identity, StreamId};
 
 /// The events that Redis has acknowledged to this process, compared with the entries that the reader
@@ -42,7 +39,6 @@ struct Pending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     session: u64,
-    start: Start,
     newest_known: StreamId,
 }
 
@@ -78,14 +74,16 @@ impl Ledger {
     /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
     /// has arrived or is no longer awaited.
     pub(crate) fn begin(&mut self, session: u64) -> Sent {
-        Sent { session, start: self.recent.begin(), newest_known: self.newest_known }
+        self.recent.begin(self.newest_known);
+        Sent { session, newest_known: self.newest_known }
     }
 
     pub(crate) fn end(&mut self, sent: Sent) {
-        self.recent.end(sent.start);
+        self.recent.end(sent.newest_known);
     }
 
-    /// Records the acknowledgement of an event. Returns whether its topic may have ended before it.
+    /// Records the acknowledgement of an event, or returns why the event may be lost. `Ok(true)`
+    /// means that its topic may have ended before it.
     pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<bool, Unproven> {
         if sent.session != self.session {
             return Err(Unproven::Late);

@@ -10,7 +10,7 @@ use crate::{
     redis::{
         Error, ErrorKind,
         health::RedisHealth,
-        stream::{Clock, LastEvent, NOTICE, Publication, StreamId, publication},
+        stream::{Clock, NOTICE, Publication, StreamId},
     },
 };
 
@@ -30,22 +30,11 @@ pub(crate) struct RedisPublisher {
     pub(crate) announcing: tokio::sync::Mutex<()>,
 }
 
-/// An event to publish.
-pub(super) enum Outgoing {
-    Event(Publication),
-    /// The last event of its topic, which needs an announcement.
-    Last(LastEvent),
-}
-
 impl Publisher for Arc<RedisPublisher> {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let publisher = Self::clone(self);
-        let outgoing = if is_last {
-            Outgoing::Last(LastEvent::new(topic, event))
-        } else {
-            Outgoing::Event(publication(&self.key, self.max_len, topic, event))
-        };
-        Box::pin(async move { publisher.acknowledge_in_time(&outgoing).await })
+        let publication = Publication::new(&self.key, self.max_len, topic, event, is_last);
+        Box::pin(async move { publisher.acknowledge_in_time(&publication).await })
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
@@ -57,14 +46,12 @@ impl Publisher for Arc<RedisPublisher> {
 
 impl RedisPublisher {
     /// Publishes an event and waits for its acknowledgement, until the deadline.
-    async fn acknowledge_in_time(&self, outgoing: &Outgoing) -> Result<Acknowledged, PublishError> {
-        let deadline = match outgoing {
-            Outgoing::Event(_) => self.deadline,
-            Outgoing::Last(_) => self.deadline.saturating_add(Duration::from_millis(NOTICE)),
-        };
+    async fn acknowledge_in_time(&self, event: &Publication) -> Result<Acknowledged, PublishError> {
+        let notice = if event.is_last { Duration::from_millis(NOTICE) } else { Duration::ZERO };
+        let deadline = self.deadline.saturating_add(notice);
         let mut is_sent = false;
         let measured = self.health.begin_publish();
-        let result = match timeout(deadline, self.acknowledged(outgoing, &mut is_sent)).await {
+        let result = match timeout(deadline, self.acknowledged(event, &mut is_sent)).await {
             Ok(result) => result,
             Err(_) if is_sent => Err(PublishError::Unknown("no reply before the deadline".into())),
             Err(_) => Err(PublishError::Refused(self.not_connected())),

@@ -8,36 +8,26 @@ use crate::redis::stream::{Identity, StreamId};
 pub(crate) struct Recent {
     /// In ascending order.
     entries: VecDeque<Identity>,
-    /// The number of entries that were removed.
-    removed: u64,
-    /// The number of events in flight for each start.
-    in_flight: BTreeMap<Start, usize>,
+    /// The number of events in flight, by the newest entry that was known when they were sent.
+    in_flight: BTreeMap<StreamId, usize>,
 }
 
-/// The number of entries that were read before an event was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Start(u64);
-
 impl Recent {
-    /// Adds an event that is about to be sent.
-    pub(crate) fn begin(&mut self) -> Start {
-        let start = Start(self.removed.saturating_add(self.entries.len() as u64));
-        *self.in_flight.entry(start).or_default() += 1;
-        start
+    /// Adds an event that is about to be sent. Its id will be above `newest_known`.
+    pub(crate) fn begin(&mut self, newest_known: StreamId) {
+        *self.in_flight.entry(newest_known).or_default() += 1;
     }
 
-    /// Removes an event, and the entries that were read before all others were sent.
-    pub(crate) fn end(&mut self, start: Start) {
-        if let Entry::Occupied(mut in_flight) = self.in_flight.entry(start) {
+    /// Removes an event, and the entries that no other event can have.
+    pub(crate) fn end(&mut self, newest_known: StreamId) {
+        if let Entry::Occupied(mut in_flight) = self.in_flight.entry(newest_known) {
             *in_flight.get_mut() -= 1;
             if *in_flight.get() == 0 {
                 in_flight.remove();
             }
         }
-        let oldest = self.in_flight.first_key_value().map_or(u64::MAX, |(start, _)| start.0);
-        while self.removed < oldest && self.entries.pop_front().is_some() {
-            self.removed += 1;
-        }
+        let oldest = self.in_flight.first_key_value().map_or(StreamId::MAX, |(id, _)| *id);
+        self.entries.drain(..self.entries.partition_point(|entry| entry.id <= oldest));
     }
 
     /// Returns whether events are in flight.
@@ -78,23 +68,23 @@ mod tests {
         assert!(!recent.is_recording());
         add(&mut recent, &[1]);
         assert!(kept(&recent).is_empty());
-        let first = recent.begin();
+        recent.begin(StreamId::at(1));
         assert!(recent.is_recording());
         add(&mut recent, &[2, 3]);
-        let [second, third] = [recent.begin(), recent.begin()];
-        assert_eq!(second, third);
+        recent.begin(StreamId::at(3));
+        recent.begin(StreamId::at(3));
         add(&mut recent, &[4]);
-        recent.end(second);
+        recent.end(StreamId::at(3));
         assert_eq!(kept(&recent), [2, 3, 4]);
-        recent.end(first);
+        recent.end(StreamId::at(1));
         assert_eq!(kept(&recent), [4]);
-        recent.end(third);
+        recent.end(StreamId::at(3));
         assert!(kept(&recent).is_empty());
         assert!(!recent.is_recording());
-        let fourth = recent.begin();
+        recent.begin(StreamId::at(4));
         add(&mut recent, &[5]);
         assert_eq!(kept(&recent), [5]);
-        recent.end(fourth);
-        assert_eq!(recent.removed, 4);
+        recent.end(StreamId::at(4));
+        assert!(recent.entries.is_empty());
     }
 }

@@ -2,10 +2,10 @@
 
 use tokio::task::yield_now;
 
-use super::{reader::Reader, stop::Stop};
+use super::reader::Reader;
 use crate::{
     hub::Arrival,
-    redis::stream::{Entry, RawEntry, RedisStream, StreamId},
+    redis::stream::{Clock, Entry, RawEntry, RedisStream, StreamId},
 };
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
@@ -14,11 +14,7 @@ const ENTRIES_PER_POLL: usize = 100;
 
 impl Reader {
     /// Feeds entries to the hub.
-    pub(crate) async fn feed_entries(
-        &mut self,
-        stream: &mut RedisStream,
-        entries: Vec<RawEntry>,
-    ) -> Result<(), Stop> {
+    pub(crate) async fn feed_entries(&mut self, stream: &mut RedisStream, entries: Vec<RawEntry>) {
         let tracks = self.gate.ledger().needs_entries();
         let mut entries = entries.into_iter();
         let mut tracked = Vec::new();
@@ -33,7 +29,7 @@ impl Reader {
             // hashed: the last one, and each before an `await`.
             let is_compared = yields || skips || entries.len() == 0;
             let identity = (tracks || is_compared).then(|| entry.identity());
-            if self.feed_entry(entry)? {
+            if self.feed_entry(&stream.clock, entry) {
                 marker = id;
             }
             tracked.extend(identity.filter(|_| tracks));
@@ -55,37 +51,33 @@ impl Reader {
                 yield_now().await;
             }
         }
-        Ok(())
     }
 
-    /// Feeds an entry, and returns whether it is a marker.
-    fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<bool, Stop> {
-        match Entry::decode(fields) {
+    /// Feeds an entry, and returns whether it is a marker. Once the hub is closed, this does nothing,
+    /// and the task ends at its next `await`.
+    fn feed_entry(&mut self, clock: &Clock, RawEntry { id, fields }: RawEntry) -> bool {
+        let entry = Entry::decode(fields);
+        if matches!(entry, Entry::Announcement | Entry::Event { is_last: true, .. }) {
+            self.gate.ledger().announcements.add(id);
+        }
+        match entry {
             Entry::Event { topic, event, is_last } => {
                 let arrival = Arrival {
                     sequence: id.sequence(),
-                    age: self.clock.age_of(id.milliseconds),
+                    age: clock.age_of(id.milliseconds),
                     at: id.time(),
                     is_last,
                 };
-                if is_last {
-                    self.add_announcement(id);
-                }
-                self.feed.event(arrival, &topic, &event)?;
+                _ = self.feed.event(arrival, &topic, &event);
             }
-            Entry::Announcement => self.add_announcement(id),
             Entry::Gap => {
-                self.report_loss(id)?;
-                return Ok(true);
+                self.report_loss(id.sequence());
+                return true;
             }
-            Entry::Skip { server } if server.is_empty() => {}
-            Entry::Skip { server } => self.advanced_server = server,
+            Entry::Skip { server } if !server.is_empty() => self.advanced_server = server,
+            Entry::Announcement | Entry::Skip { .. } => {}
             Entry::Foreign => self.health.count_foreign_entry(),
         }
-        Ok(false)
-    }
-
-    fn add_announcement(&self, id: StreamId) {
-        self.gate.ledger().announcements.add(id);
+        false
     }
 }

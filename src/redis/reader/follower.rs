@@ -1,54 +1,61 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use ::redis::RedisError;
 use tokio::time::{Instant, sleep};
 
-use super::{reader::Reader, stop::Stop};
+use super::reader::Reader;
 use crate::redis::{
     Error,
     backoff::{self, Backoff},
-    connector::{Connections, Connector},
+    connector::Connector,
     credentials::Renewal,
     health::display_with_sources,
     publisher::Session,
-    server_info::{Eviction, ServerInfo},
+    server_info::Eviction,
+    servers::Pair,
     stats::StreamStats,
-    stream::{BLOCK_TIMEOUT, RedisStream, Survey},
+    stream::{BLOCK_TIMEOUT, RedisStream},
 };
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
 /// connection breaks.
 pub(crate) struct Follower {
-    connector: Arc<Connector>,
-    reader: Reader,
-    limits: Limits,
-    /// Whether the user may ask for the memory of the stream, as far as is known.
-    asks_memory: bool,
-    /// Keeps the credentials of the current session valid.
-    renewal: Option<Renewal>,
-}
-
-/// What a program sets for the stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+    pub(crate) connector: Connector,
+    pub(crate) reader: Reader,
     pub(crate) max_len: usize,
     /// The age after which entries are removed.
     pub(crate) max_age: Option<Duration>,
     /// The pause after each read to the end of the stream.
     pub(crate) pause: Duration,
+    /// Keeps the credentials of the current session valid.
+    pub(crate) renewal: Option<Renewal>,
 }
 
+/// The reader's connection and the publishers' session.
+type Opened = (RedisStream, Session);
+
 impl Follower {
-    pub(crate) fn new(connector: Arc<Connector>, reader: Reader, limits: Limits) -> Self {
-        Self { connector, reader, limits, asks_memory: true, renewal: None }
+    /// Connects, and loads the history.
+    pub(crate) async fn load(&mut self) -> Result<Opened, Error> {
+        let [mut reading, mut publishing] = self.connect().await?;
+        self.reader.find_history(&mut reading).await?;
+        while let Err(error) = self.reader.catch_up(&mut reading).await {
+            // The page may have been too large for the link. A program that tried again would
+            // start from the beginning, and fail at the same page.
+            let is_timeout = error.client_error().is_some_and(RedisError::is_timeout);
+            if !is_timeout || self.reader.page_size.entries() == 1 {
+                return Err(error);
+            }
+            self.reader.page_size.halve();
+            [reading, publishing] = self.connect().await?;
+        }
+        self.reader.is_loaded = true;
+        self.open(reading, publishing).await
     }
 
-    /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
-    /// caught up over `reading`. When this returns, publishers can use `publishing`.
-    pub(crate) fn spawn(mut self, connections: Connections) {
-        let Connections { reading, publishing, renewal, info } = connections;
-        self.keep(renewal, &info);
+    /// Starts a task that follows the stream until the hub is closed or dropped.
+    pub(crate) fn spawn(mut self, (reading, session): Opened) {
         let feed = self.reader.feed.clone();
-        let session = self.open_gate(publishing);
         tokio::spawn(async move {
             feed.run_until_closed(self.follow(reading, session)).await;
             self.renewal = None;
@@ -61,21 +68,15 @@ impl Follower {
         let mut backoff = Backoff::up_to(backoff::MAX);
         loop {
             let opened = Instant::now();
-            let Stop::Error(error) = self.follow_session(&mut reading, session).await else {
-                return;
-            };
+            let error = self.follow_session(&mut reading, session).await;
             self.end_session(&error);
             warn!(error = %display_with_sources(&error), "connection to Redis lost");
             backoff.end_session(opened.elapsed());
             (reading, session) = loop {
                 sleep(backoff.next()).await;
                 match self.reconnect().await {
-                    Ok(connected) => {
-                        self.reader.health.count_reconnection();
-                        break connected;
-                    }
-                    Err(Stop::Closed) => return,
-                    Err(Stop::Error(error)) => {
+                    Ok(opened) => break opened,
+                    Err(error) => {
                         self.end_session(&error);
                         debug!(
                             error = %display_with_sources(&error),
@@ -84,6 +85,7 @@ impl Follower {
                     }
                 }
             };
+            self.reader.health.count_reconnection();
         }
     }
 
@@ -97,29 +99,38 @@ impl Follower {
         self.connector.follow_redirect(error);
     }
 
-    /// Connects, catches up, marks losses, advances the ids, and opens the gate.
-    async fn reconnect(&mut self) -> Result<(RedisStream, Session), Stop> {
-        let connections = self.connector.connect().await?;
-        let Connections { mut reading, publishing, renewal, info } = connections;
-        self.keep(renewal, &info);
+    /// Connects, and catches up.
+    async fn reconnect(&mut self) -> Result<Opened, Error> {
+        let [mut reading, publishing] = self.connect().await?;
         self.reader.catch_up(&mut reading).await?;
+        self.open(reading, publishing).await
+    }
+
+    /// Opens the connections of a session, and warns about the server's settings.
+    async fn connect(&mut self) -> Result<[RedisStream; 2], Error> {
+        let Pair { connections, info, renewal } = self.connector.connect().await?;
+        self.renewal = renewal;
+        if self.reader.health.set_evicting(info.eviction == Eviction::All) {
+            warn!("Redis evicts keys when its memory is full, which loses events: use noeviction");
+        }
+        Ok(connections)
+    }
+
+    /// Marks losses, advances the ids, and opens the gate to publishers.
+    async fn open(
+        &mut self,
+        mut reading: RedisStream,
+        publishing: RedisStream,
+    ) -> Result<Opened, Error> {
         self.reader.mark_losses(&mut reading).await?;
         self.reader.advance_ids(&mut reading).await?;
         let session = self.open_gate(publishing);
         Ok((reading, session))
     }
 
-    /// Keeps the credentials of a session valid, and warns about the server's settings.
-    fn keep(&mut self, renewal: Option<Renewal>, info: &ServerInfo) {
-        self.renewal = renewal;
-        if self.reader.health.set_evicting(info.eviction == Eviction::All) {
-            warn!("Redis evicts keys when its memory is full, which loses events: use noeviction");
-        }
-    }
-
     /// Opens the gate to publishers, over this connection.
     fn open_gate(&mut self, publishing: RedisStream) -> Session {
-        self.reader.set_server(&publishing);
+        self.reader.server = Some(Arc::clone(&publishing.server));
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
         debug!(last = %self.reader.last.id, "following the Redis stream");
@@ -127,23 +138,21 @@ impl Follower {
     }
 
     /// Follows the stream until one of the connections breaks.
-    async fn follow_session(&mut self, reading: &mut RedisStream, mut session: Session) -> Stop {
+    async fn follow_session(&mut self, reading: &mut RedisStream, mut session: Session) -> Error {
         let ended = session.ended.clone();
         let until_break = self.read_until_break(reading, &mut session.stream);
         match ended.run_until_cancelled(until_break).await {
-            Some(Err(stop)) => stop,
-            None => {
-                Error::new("publish to Redis", "the connection for publishing is unusable").into()
-            }
+            Some(Err(error)) => error,
+            None => Error::new("publish to Redis", "the connection for publishing is unusable"),
         }
     }
 
-    /// Reads until an error occurs or the hub is closed or dropped.
+    /// Reads until an error occurs.
     async fn read_until_break(
         &mut self,
         reading: &mut RedisStream,
         publishing: &mut RedisStream,
-    ) -> Result<Infallible, Stop> {
+    ) -> Result<Infallible, Error> {
         let mut checked = Instant::now();
         self.survey(publishing).await?;
         loop {
@@ -155,16 +164,18 @@ impl Follower {
                 self.survey(publishing).await?;
                 checked = Instant::now();
             }
-            if !self.limits.pause.is_zero() {
-                sleep(self.limits.pause).await;
+            if !self.pause.is_zero() {
+                sleep(self.pause).await;
             }
         }
     }
 
     /// Trims the stream by time, and records its state.
     async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
-        let Limits { max_len, max_age, .. } = self.limits;
-        let surveyed = match stream.survey(max_age, self.asks_memory).await {
+        let known = self.reader.health.stream();
+        // If the memory was not reported, the user may not ask for it.
+        let asks_memory = known.is_none_or(|stats| stats.memory.is_some());
+        let surveyed = match stream.survey(self.max_age, asks_memory).await {
             Ok(surveyed) => surveyed,
             // The server accepts no writes at present, or the user may not trim.
             Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
@@ -174,12 +185,11 @@ impl Follower {
             }
             Err(error) => return Err(error),
         };
-        if let Some(Survey { entries, oldest, memory }) = surveyed {
-            self.asks_memory = memory.is_some();
+        if let Some((entries, oldest, memory)) = surveyed {
             self.reader.health.set_stream(StreamStats {
                 entries,
-                max_len: max_len as u64,
-                oldest_age: self.reader.clock.age_of(oldest.milliseconds),
+                max_len: self.max_len as u64,
+                oldest_age: stream.clock.age_of(oldest.milliseconds),
                 retain_for: self.reader.feed.max_age(),
                 memory,
             });
@@ -187,32 +197,28 @@ impl Follower {
         Ok(())
     }
 
-    async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Stop> {
+    async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Error> {
         let read = self.reader.gate.ledger().begin_read();
         let count = self.reader.page_size.entries();
-        let entries = reading.wait_after(self.reader.last, count).await?;
-        let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
-        let is_last_missing = entries.is_none();
-        if let Some(entries) = entries {
-            self.reader.feed_entries(reading, entries).await?;
-        }
-        if is_full {
-            // The time that it took says nothing of the link: it includes the wait.
-            self.reader.page_size.grow();
-        }
-        if is_full || is_last_missing {
-            self.reader.catch_up(reading).await?;
+        if let Some(entries) = reading.wait_after(self.reader.last, count).await? {
+            let is_full = entries.len() == count;
+            self.reader.feed_entries(reading, entries).await;
+            if is_full {
+                // The time that it took says nothing of the link: it includes the wait.
+                self.reader.page_size.grow();
+                self.reader.catch_up(reading).await?;
+            } else {
+                self.reader.gate.ledger().finish_read(read);
+            }
         } else {
-            self.reader.gate.ledger().finish_read(read);
-        }
-        if is_last_missing {
+            self.reader.catch_up(reading).await?;
             self.reader.mark_losses(reading).await?;
         }
         if self.reader.gate.ledger().has_lost() {
             // The next session marks them. The server may have become a replica, and attempts to
             // connect are limited.
             let missing = "an acknowledged entry is missing";
-            return Err(Error::new("read the Redis stream", missing).into());
+            return Err(Error::new("read the Redis stream", missing));
         }
         Ok(())
     }

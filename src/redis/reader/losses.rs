@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{reader::Reader, stop::Stop};
-use crate::redis::stream::{Entry, MarkIf, RangeStart, RawEntry, RedisStream, StreamId};
+use super::reader::Reader;
+use crate::redis::{
+    Error,
+    stream::{Entry, RangeStart, RawEntry, RedisStream, StreamId},
+};
 
 impl Reader {
     /// Reads to the end of the stream, and finds losses. The next step is
     /// [`mark_losses`](Self::mark_losses).
-    pub(crate) async fn catch_up(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+    pub(crate) async fn catch_up(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         let mut from = self.next_range();
         loop {
             let is_inclusive = matches!(from, RangeStart::At(_));
@@ -33,7 +36,7 @@ impl Reader {
                 }
                 (RangeStart::First, first) if first.is_none_or(|first| first.id > self.last.id) => {
                     self.miss_announcements_before(first);
-                    self.pass_trimmed(first)?;
+                    self.pass_trimmed(first);
                 }
                 (RangeStart::At(_) | RangeStart::First, _) => {
                     self.gate.ledger().lose(self.last.id);
@@ -42,7 +45,7 @@ impl Reader {
                 }
                 (RangeStart::After(_), first) => self.miss_announcements_before(first),
             }
-            self.feed_entries(stream, page).await?;
+            self.feed_entries(stream, page).await;
             if !is_full {
                 self.gate.ledger().finish_read(read);
                 return Ok(());
@@ -58,12 +61,11 @@ impl Reader {
     }
 
     /// Marks the losses that no marker covers, so that every process reports them.
-    pub(crate) async fn mark_losses(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+    pub(crate) async fn mark_losses(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         // The marker can be lost as well.
         while self.gate.ledger().has_lost() {
             let newest = self.gate.ledger().newest_known;
-            let condition = MarkIf::NoneAfter(self.last.id);
-            if let Some(marker) = stream.mark(condition, newest).await? {
+            if let Some(marker) = stream.mark(Some(self.last.id), newest).await? {
                 self.gate.ledger().await_marker(marker);
             }
             self.catch_up(stream).await?;
@@ -76,9 +78,9 @@ impl Reader {
     /// After a rollback, some ids may be known only to other processes. While its clock is behind,
     /// Redis increments its newest id, and would assign those ids again. One process does this for
     /// each start of a server.
-    pub(crate) async fn advance_ids(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+    pub(crate) async fn advance_ids(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         let server = Arc::clone(&stream.server);
-        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
+        if stream.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
             stream.skip_to(self.last.id.leap(), &server).await?;
             self.advanced_server = server.to_string();
         }
@@ -102,26 +104,23 @@ impl Reader {
 
     /// Reports that entries may have been trimmed between the last entry and `first`, which is the
     /// first one that the stream still has.
-    fn pass_trimmed(&mut self, first: Option<&RawEntry>) -> Result<(), Stop> {
-        match first {
-            Some(first) => {
-                self.report_loss_before(first)?;
-                self.gate.ledger().forgive_before(first.id);
-            }
+    fn pass_trimmed(&self, first: Option<&RawEntry>) {
+        if let Some(first) = first {
+            self.report_loss_before(first);
+            self.gate.ledger().forgive_before(first.id);
+        } else if self.last.id > StreamId::ZERO {
             // The whole stream is gone.
-            None if self.last.id > StreamId::ZERO => {
-                self.gate.ledger().lose(self.last.id);
-            }
-            None => {}
+            self.gate.ledger().lose(self.last.id);
         }
-        Ok(())
     }
 
     /// Reports that events may have been lost between the last entry and `first`.
-    fn report_loss_before(&mut self, first: &RawEntry) -> Result<(), Stop> {
+    fn report_loss_before(&self, first: &RawEntry) {
         // The loss is reported when this marker is fed, at the same position in all processes.
         let is_marker = Entry::decode(first.fields.clone()) == Entry::Gap;
-        let up_to = first.id.before();
-        if is_marker || up_to <= self.last.id { Ok(()) } else { self.report_loss(up_to) }
+        let up_to = first.id.sequence().saturating_sub(1);
+        if !is_marker && up_to > self.last.id.sequence() {
+            self.report_loss(up_to);
+        }
     }
 }

@@ -11,11 +11,5 @@ mod losses;
 mod page_size;
 #[allow(clippy::module_inception)]
 mod reader;
-mod stop;
 
-pub(super) use self::{
-    follower::{Follower, Limits},
-    page_size::PageSize,
-    reader::Reader,
-    stop::Stop,
-};
+pub(super) use self::{follower::Follower, page_size::PageSize, reader::Reader};

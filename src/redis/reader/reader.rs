@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use super::{page_size::PageSize, stop::Stop};
+use super::page_size::PageSize;
 use crate::{
     event::whole_milliseconds,
     hub::Feed,
     redis::{
+        Error,
         health::RedisHealth,
         publisher::Gate,
-        stream::{Clock, Identity, MarkIf, RedisStream, StreamId},
+        stream::{Identity, RedisStream, StreamId},
     },
 };
 
@@ -19,13 +20,12 @@ use crate::{
 pub(crate) struct Reader {
     pub(crate) feed: Feed,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) clock: Arc<Clock>,
     pub(crate) health: RedisHealth,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     pub(super) last: Identity,
     pub(crate) page_size: PageSize,
     /// Whether the history is loaded. Losses found before that are not counted.
-    is_loaded: bool,
+    pub(super) is_loaded: bool,
     /// The server of the last session, if there was one.
     pub(super) server: Option<Arc<str>>,
     /// The marker with which this process has created the stream.
@@ -38,13 +38,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, clock: Arc<Clock>, health: RedisHealth) -> Self {
+    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, health: RedisHealth) -> Self {
         Self {
             feed,
             gate,
-            clock,
             health,
-            last: Identity::NONE,
+            last: Identity::default(),
             page_size: PageSize::new(),
             is_loaded: false,
             server: None,
@@ -55,39 +54,27 @@ impl Reader {
     }
 
     /// Creates the stream if it is empty, and finds the last entry before the history. The next step
-    /// is [`load_history`](Self::load_history).
-    pub(crate) async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+    /// is [`catch_up`](Self::catch_up).
+    pub(crate) async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
-        self.created = stream.mark(MarkIf::Empty, StreamId::ZERO).await?.map(|marker| marker.id);
+        self.created = stream.mark(None, StreamId::ZERO).await?.map(|marker| marker.id);
         let max_age = whole_milliseconds(self.feed.max_age());
-        let start = self.clock.now().saturating_sub(max_age);
+        let start = stream.clock.now().saturating_sub(max_age);
         let end = start.saturating_sub(1).to_string();
         if let Some(before) = stream.newest_up_to(&end).await? {
             // A client that resumes before the history receives a gap.
             self.last = before;
             self.gate.ledger().announcements.miss_before(before.id);
-            self.report_loss(before.id)?;
+            self.report_loss(before.id.sequence());
         }
         Ok(())
     }
 
-    /// Loads the history. After an error, it can be called again with another connection.
-    pub(crate) async fn load_history(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
-        self.catch_up(stream).await?;
-        self.is_loaded = true;
-        Ok(())
-    }
-
-    /// Records that the session uses the server of this stream.
-    pub(crate) fn set_server(&mut self, stream: &RedisStream) {
-        self.server = Some(Arc::clone(&stream.server));
-    }
-
-    pub(super) fn report_loss(&mut self, up_to: StreamId) -> Result<(), Stop> {
-        if self.feed.report_loss(up_to.sequence())? && self.is_loaded {
+    /// Reports that events with sequence numbers up to this one may have been lost.
+    pub(super) fn report_loss(&self, sequence: u64) {
+        if self.feed.report_loss(sequence) == Ok(true) && self.is_loaded {
             self.health.count_loss();
         }
-        Ok(())
     }
 }

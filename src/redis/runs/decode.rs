@@ -3,7 +3,7 @@ use std::time::Duration;
 use ::redis::Value;
 
 use super::{
-    encode::reply_count,
+    encode::has_marker,
     failure::{Class, Failure, check},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Command, EndMode},
+            command::{Append, Command, EndMode},
             reply::{
                 AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
                 SyncReply,
@@ -38,12 +38,14 @@ pub(super) fn decode(
                 Err(error) => results.extend(part.iter().map(|_| Err(error.clone()))),
             }
         }
-        [command @ Command::Append(append)] => {
-            let mut replies = replies.take(reply_count(command));
-            // The last one counts the subscribers.
-            let entries = reply_count(command) - usize::from(append.pushes);
-            results.push(decode_append(replies.by_ref().take(entries)));
-            replies.for_each(drop);
+        [Command::Append(Append { batch, pushes, .. })] => {
+            let mut next = || replies.next().unwrap_or(Value::Nil);
+            let (batch, marker) = (next(), has_marker(batch.bytes.len()).then(&mut next));
+            if *pushes {
+                // It counts the subscribers.
+                _ = next();
+            }
+            results.push(decode_append(batch, marker.as_ref()));
         }
         [command] => results.push(decode_one(command, replies.next().unwrap_or(Value::Nil))),
         _ => results.extend(part.iter().map(|_| Err(Failure::unexpected()))),
@@ -58,69 +60,50 @@ fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn decode_renewal(reply: &Value) -> Option<RenewReply> {
-    Some(match reply {
-        Value::Int(-1) => RenewReply::Unsure,
-        reply => RenewReply::Renewed { watched: Duration::from_millis(number(reply)?) },
-    })
-}
-
 fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
-    if let Command::Trim(_) = command {
-        let entries = number(&check(reply)?).ok_or_else(Failure::unexpected)?;
-        return Ok(Reply::Trim { entries });
-    }
-    if let Command::Renew(_) = command {
-        let reply = decode_renewal(&check(reply)?).ok_or_else(Failure::unexpected)?;
-        return Ok(Reply::Renew(reply));
-    }
-    let fields = Fields::of(check(reply)?)?;
-    if fields.status() == "version" {
-        return Err(Failure::version());
-    }
-    let reply = match command {
-        Command::Look(key) | Command::Claim { run: RunId { key, .. }, .. } => {
-            fields.look(key).map(Reply::Look)
+    let reply = match (command, &check(reply)?) {
+        (Command::Trim(_), reply) => number(reply).map(|entries| Reply::Trim { entries }),
+        (Command::Renew(_), Value::Int(-1)) => Some(Reply::Renew(RenewReply::Unsure)),
+        (Command::Renew(_), reply) => {
+            milliseconds(reply).map(|watched| Reply::Renew(RenewReply::Renewed { watched }))
         }
-        Command::Sync(_) => fields.sync().map(Reply::Sync),
-        Command::End(end) => fields.end(&end.mode).map(Reply::End),
-        Command::Check(_) => fields.check().map(Reply::Check),
-        Command::Renew(_) | Command::Append(_) | Command::Trim(_) => None,
+        (command, Value::Array(fields)) => {
+            let fields = Fields(fields);
+            match command {
+                _ if fields.status() == "version" => return Err(Failure::version()),
+                Command::Look(key) | Command::Claim { run: RunId { key, .. }, .. } => {
+                    fields.look(key).map(Reply::Look)
+                }
+                Command::Sync(_) => fields.sync().map(Reply::Sync),
+                Command::End(end) => fields.end(&end.mode).map(Reply::End),
+                Command::Check(_) => fields.check().map(Reply::Check),
+                Command::Renew(_) | Command::Append(_) | Command::Trim(_) => None,
+            }
+        }
+        _ => None,
     };
     reply.ok_or_else(Failure::unexpected)
 }
 
-/// Reads the replies to the entries of a batch. The first one is that to the batch itself.
-fn decode_append(replies: impl Iterator<Item = Value>) -> Result<Reply, Failure> {
-    let mut entries = 0;
-    for (at, reply) in replies.enumerate() {
-        match check(reply) {
-            Ok(Value::Nil) if at == 0 => return Ok(Reply::Append(AppendReply::Refused)),
-            Ok(Value::Nil) => {}
-            Ok(_) => entries += 1,
-            // The id is not the highest, or the key has another type: a `Sync` finds out.
-            Err(failure) if failure.class == Class::Run && at == 0 => {
-                return Ok(Reply::Append(AppendReply::Refused));
-            }
-            // The run was ended between the batch and the entry behind it.
-            Err(_) if at > 0 => {}
-            Err(failure) => return Err(failure),
+/// Reads the replies to a batch and to the marker behind it, if it has one.
+fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure> {
+    Ok(Reply::Append(match check(batch) {
+        Ok(Value::Nil) => AppendReply::Refused,
+        // There is no marker if the run was ended between the two.
+        Ok(_) => {
+            let has_marker = matches!(marker, Some(Value::BulkString(_)));
+            AppendReply::Appended { entries: 1 + u64::from(has_marker) }
         }
-    }
-    Ok(Reply::Append(AppendReply::Appended { entries }))
+        // The id is not the highest, or the key has another type: a `Sync` finds out.
+        Err(failure) if failure.class == Class::Run => AppendReply::Refused,
+        Err(failure) => return Err(failure),
+    }))
 }
 
 /// The reply of a script: a status and its fields.
-struct Fields(Vec<Value>);
+struct Fields<'a>(&'a [Value]);
 
-impl Fields {
-    fn of(reply: Value) -> Result<Self, Failure> {
-        match reply {
-            Value::Array(fields) => Ok(Self(fields)),
-            _ => Err(Failure::unexpected()),
-        }
-    }
-
+impl Fields<'_> {
     fn status(&self) -> &str {
         self.text(0).unwrap_or_default()
     }
@@ -152,7 +135,7 @@ impl Fields {
             "ok" => SyncReply::InStep {
                 newest: self.number(1)?,
                 entries: self.number(2)?,
-                watched: Duration::from_millis(self.number(3)?),
+                watched: milliseconds(self.0.get(3)?)?,
             },
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
@@ -197,7 +180,7 @@ impl Fields {
     fn liveness(&self, status: &str, wait: usize) -> Option<Liveness> {
         match status {
             "live" => Some(Liveness::Alive),
-            "late" => Some(Liveness::Late(Duration::from_millis(self.number(wait)?))),
+            "late" => Some(Liveness::Late(milliseconds(self.0.get(wait)?)?)),
             "dead" => Some(Liveness::Dead),
             _ => None,
         }
@@ -225,6 +208,10 @@ fn number(value: &Value) -> Option<u64> {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     }
+}
+
+fn milliseconds(value: &Value) -> Option<Duration> {
+    number(value).map(Duration::from_millis)
 }
 
 /// Returns the outcome with this name. One that only a later version has is an interruption.

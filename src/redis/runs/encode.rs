@@ -1,16 +1,19 @@
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
-use ::redis::{Cmd, cmd};
+use ::redis::{Cmd, Pipeline, cmd};
 
 use super::{
-    keys::Keys,
+    link::Link,
     script::{Hashes, Script},
 };
 use crate::{
     event::whole_milliseconds,
-    runs::cluster::{
-        command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
-        run_id::{ProcessId, RunId},
+    runs::{
+        RunKey,
+        cluster::{
+            command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
+            run_id::RunId,
+        },
     },
 };
 
@@ -29,63 +32,60 @@ const MAX_CHECKS: usize = 32;
 
 /// Writes commands of the store as commands of Redis.
 pub(super) struct Encoder<'a> {
-    pub(super) keys: &'a Keys,
+    pub(super) link: &'a Link,
     pub(super) hashes: &'a Hashes,
-    pub(super) process: &'a ProcessId,
-    pub(super) lease: Duration,
-    /// The time that the keys of a run are kept.
-    pub(super) kept_for: Duration,
     /// Whether the connection is so new that owners may not have renewed their leases since.
     pub(super) is_new: bool,
 }
 
 impl Encoder<'_> {
-    /// Appends the commands of Redis for one of the [`parts`] to `commands`.
-    pub(super) fn encode(&self, part: &[Command], commands: &mut Vec<Cmd>) {
+    /// Adds the commands of Redis for one of the [`parts`] to `pipeline`.
+    pub(super) fn encode(&self, part: &[Command], pipeline: &mut Pipeline) {
         let Some(command) = part.first() else { return };
-        commands.push(match command {
-            Command::Look(key) => self.claim(Script::Look, &self.keys.claim(key), ""),
+        pipeline.add_command(match command {
+            Command::Look(key) => self.claim(Script::Look, key, ""),
             Command::Claim { run, earlier: None } => {
-                self.claim(Script::Claim, &self.keys.claim(&run.key), &run.epoch.to_string())
+                self.claim(Script::Claim, &run.key, &run.epoch.to_string())
             }
             Command::Claim { run, earlier: Some(earlier) } => self.replace(run, earlier),
             Command::Sync(sync) => self.sync(sync),
             Command::Renew(_) => self.renew(part),
-            Command::Append(append) => return self.append(append, commands),
+            Command::Append(append) => return self.append(append, pipeline),
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
             Command::Check(_) => self.check(part),
         });
     }
 
-    fn claim(&self, script: Script, key: &str, epoch: &str) -> Cmd {
-        let mut command = self.call(script, &[key, &*self.keys.data()]);
-        command.arg(epoch).arg(self.process.as_str());
+    /// Returns the command by which a process joins those that use a server. `server` is its id, and
+    /// `earlier` that of the process' connection before.
+    pub(super) fn join(&self, server: &str, earlier: Option<&str>) -> Cmd {
+        let mut command = self.call(Script::Join, &[self.link.keys.data()]);
+        command.arg(server).arg(earlier.unwrap_or_default());
+        command.arg(whole_milliseconds(self.link.lease)).arg(self.link.keys.everyone());
         command
-            .arg(whole_milliseconds(self.lease))
-            .arg(whole_milliseconds(self.kept_for))
-            .arg(self.is_new());
-        command.arg(self.keys.everyone());
+    }
+
+    fn claim(&self, script: Script, key: &RunKey, epoch: &str) -> Cmd {
+        let keys = &self.link.keys;
+        let mut command = self.call(script, &[keys.claim(key), keys.data()]);
+        command.arg(epoch).arg(self.owner()).arg(self.is_new).arg(keys.everyone());
         command
     }
 
     fn replace(&self, run: &RunId, earlier: &RunId) -> Cmd {
-        let keys = [self.keys.claim(&run.key), self.keys.stream(earlier)];
-        let mut command = self.call(Script::Replace, &keys);
-        command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string());
-        command.arg(self.process.as_str());
-        command.arg(whole_milliseconds(self.lease)).arg(whole_milliseconds(self.kept_for));
-        command.arg(self.keys.channel(earlier)).arg(self.keys.control_prefix());
+        let keys = &self.link.keys;
+        let mut command = self.call(Script::Replace, &[keys.claim(&run.key), keys.stream(earlier)]);
+        command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(self.owner());
+        command.arg(keys.channel(earlier)).arg(keys.control_prefix());
         command
     }
 
     fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
-        let mut command = self.call_on(Script::Sync, run);
-        command.arg(run.epoch.to_string()).arg(self.process.as_str());
-        command.arg(whole_milliseconds(self.lease)).arg(whole_milliseconds(self.kept_for));
-        command.arg(optional(*entries)).arg(u8::from(*restores));
-        command.arg(head.as_deref().unwrap_or_default()).arg(self.keys.channel(run));
-        command.arg(u8::from(*pushes));
+        let mut command = self.call(Script::Sync, &self.keys_of(run));
+        command.arg(run.epoch.to_string()).arg(self.owner());
+        command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
+        command.arg(self.link.keys.channel(run)).arg(*pushes);
         command
     }
 
@@ -96,43 +96,42 @@ impl Encoder<'_> {
         });
         let mut keys = Vec::with_capacity(part.len());
         for Renew { run, entries } in renewals.clone() {
-            keys.push(self.keys.claim(&run.key));
-            keys.extend(entries.map(|_| self.keys.stream(run)));
+            keys.push(self.link.keys.claim(&run.key));
+            keys.extend(entries.map(|_| self.link.keys.stream(run)));
         }
         let mut command = self.call(Script::Renew, &keys);
-        command.arg(self.process.as_str());
-        command.arg(whole_milliseconds(self.lease)).arg(whole_milliseconds(self.kept_for));
+        command.arg(self.owner());
         for Renew { run, entries } in renewals {
             command.arg(run.epoch.to_string()).arg(optional(*entries));
         }
         command
     }
 
-    fn append(&self, Append { run, batch, pushes }: &Append, commands: &mut Vec<Cmd>) {
+    fn append(&self, Append { run, batch, pushes }: &Append, pipeline: &mut Pipeline) {
         let Batch { first, last, bytes } = batch;
-        let stream = self.keys.stream(run);
+        let stream = self.link.keys.stream(run);
         let mut add = sized("XADD", 8, stream.len() + bytes.len());
         add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
         add.arg("f").arg(first).arg("d").arg(&**bytes);
-        commands.push(add);
+        pipeline.add_command(add);
         if has_marker(bytes.len()) {
             let mut marker = sized("XADD", 6, stream.len());
             marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1")).arg("").arg("");
-            commands.push(marker);
+            pipeline.add_command(marker);
         }
         if *pushes {
             let mut push = Vec::with_capacity(bytes.len() + SPARE);
             _ = write!(push, "d{first} {last} ");
             push.extend_from_slice(bytes);
             let mut publish = sized("PUBLISH", 3, stream.len() + push.len());
-            publish.arg(self.keys.channel_of(stream)).arg(push);
-            commands.push(publish);
+            publish.arg(self.link.keys.channel_of(stream)).arg(push);
+            pipeline.add_command(publish);
         }
     }
 
     fn trim(&self, Trim { run, keep_from }: &Trim) -> Cmd {
         let mut command = cmd("XTRIM");
-        command.arg(self.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
+        command.arg(self.link.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
         command
     }
 
@@ -150,11 +149,12 @@ impl Encoder<'_> {
             EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),
             _ => (None, 0, None),
         };
-        let mut command = self.call_on(Script::End, run);
+        let Link { keys, process, kept_for, .. } = self.link;
+        let mut command = self.call(Script::End, &self.keys_of(run));
         command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
-        command.arg(newest).arg(optional(entries)).arg(self.process.as_str());
-        command.arg(whole_milliseconds(self.kept_for)).arg(self.is_new());
-        command.arg(self.keys.channel(run)).arg(self.keys.control_prefix());
+        command.arg(newest).arg(optional(entries)).arg(process.as_str());
+        command.arg(whole_milliseconds(*kept_for)).arg(self.is_new);
+        command.arg(keys.channel(run)).arg(keys.control_prefix());
         command
     }
 
@@ -165,63 +165,39 @@ impl Encoder<'_> {
         });
         let keys: Vec<_> = checks.clone().flat_map(|check| self.keys_of(&check.run)).collect();
         let mut command = self.call(Script::Check, &keys);
-        command.arg(self.is_new()).arg(whole_milliseconds(self.kept_for));
-        command.arg(self.keys.control_prefix());
+        command.arg(self.is_new).arg(whole_milliseconds(self.link.kept_for));
+        command.arg(self.link.keys.control_prefix());
         for Check { run, is_watched, wants_head } in checks {
             // Each owner cuts it to what its own lease allows.
-            let watch = if *is_watched { whole_milliseconds(self.lease * 3 / 4) } else { 0 };
+            let watch = if *is_watched { whole_milliseconds(self.link.lease * 3 / 4) } else { 0 };
             command.arg(run.epoch.to_string()).arg(watch);
-            command.arg(u8::from(*wants_head)).arg(self.keys.channel(run));
+            command.arg(*wants_head).arg(self.link.keys.channel(run));
         }
         command
     }
 
-    fn call_on(&self, script: Script, run: &RunId) -> Cmd {
-        self.call(script, &self.keys_of(run))
-    }
-
     /// Returns the claim and the stream of a run.
     fn keys_of(&self, run: &RunId) -> [String; 2] {
-        [self.keys.claim(&run.key), self.keys.stream(run)]
+        [self.link.keys.claim(&run.key), self.link.keys.stream(run)]
     }
 
-    fn call(&self, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
-        call(self.hashes, script, keys)
+    /// Returns this process, its lease and the time that keys are kept, as scripts take them.
+    fn owner(&self) -> (&str, u64, u64) {
+        let Link { process, lease, kept_for, .. } = self.link;
+        (process.as_str(), whole_milliseconds(*lease), whole_milliseconds(*kept_for))
     }
 
-    fn is_new(&self) -> u8 {
-        u8::from(self.is_new)
+    fn call(&self, script: Script, keys: &[String]) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(self.hashes.of(script)).arg(keys.len()).arg(keys);
+        command
     }
-}
-
-/// Returns the command by which a process joins those that use a server. `server` is its id, and
-/// `earlier` that of the process' connection before.
-pub(super) fn join(
-    keys: &Keys,
-    hashes: &Hashes,
-    lease: Duration,
-    server: &str,
-    earlier: Option<&str>,
-) -> Cmd {
-    let mut command = call(hashes, Script::Join, &[keys.data()]);
-    command.arg(server).arg(earlier.unwrap_or_default());
-    command.arg(whole_milliseconds(lease)).arg(keys.everyone());
-    command
 }
 
 /// Returns a command with space for its arguments, the longest of which have `len` bytes.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);
-    command
-}
-
-fn call(hashes: &Hashes, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
-    let mut command = cmd("EVALSHA");
-    command.arg(hashes.of(script)).arg(keys.len());
-    for key in keys {
-        command.arg(key.as_ref());
-    }
     command
 }
 
@@ -243,16 +219,6 @@ pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
         Some(Command::Check(_)) => part.chunks(MAX_CHECKS),
         _ => part.chunks(MAX_RENEWALS),
     })
-}
-
-/// Returns the number of replies to a command. Commands that are encoded together have only one.
-pub(super) fn reply_count(command: &Command) -> usize {
-    match command {
-        Command::Append(Append { batch, pushes, .. }) => {
-            1 + usize::from(has_marker(batch.bytes.len())) + usize::from(*pushes)
-        }
-        _ => 1,
-    }
 }
 
 fn optional(number: Option<u64>) -> String {

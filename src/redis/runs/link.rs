@@ -7,66 +7,96 @@ use tokio::{
 
 use super::{
     super::{
-        Error, RedisHealth, backoff::Backoff, health::display_with_sources, server_info::Eviction,
+        Error, Redis, RedisHealth,
+        backoff::Backoff,
+        health::display_with_sources,
+        reader::PageSize,
+        server_info::Eviction,
+        servers::{Servers, connection_name},
     },
-    session::{Dialer, Session},
+    keys::Keys,
+    session::{Session, with_pushes},
     subscriptions::Subscriptions,
 };
 use crate::{
     history::sync::{Mutex, lock},
-    runs::cluster::store::Connection,
+    runs::cluster::{
+        reply::StoreError,
+        run_id::ProcessId,
+        store::{Connection, Settings},
+    },
 };
 
-/// The current session with Redis. It is replaced when it breaks.
+/// The minimum time that keys are kept.
+const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// The link of one process to Redis. Its session is replaced when it breaks.
 pub(super) struct Link {
-    dialer: Dialer,
-    subscriptions: Arc<Subscriptions>,
+    pub(super) servers: Servers,
+    /// The name of the connections in `CLIENT LIST`.
+    pub(super) name: String,
+    pub(super) keys: Keys,
+    pub(super) process: ProcessId,
+    pub(super) lease: Duration,
+    /// The time that the keys of a run are kept.
+    pub(super) kept_for: Duration,
+    pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) page_size: Mutex<PageSize>,
     health: RedisHealth,
     session: Mutex<Option<Arc<Session>>>,
     state: watch::Sender<Connection>,
-    /// The time between checks of the connections.
-    interval: Duration,
 }
 
 impl Link {
     /// Opens the first session.
-    pub(super) async fn open(
-        dialer: Dialer,
-        subscriptions: Arc<Subscriptions>,
-        health: RedisHealth,
-        lease: Duration,
-    ) -> Result<Self, Error> {
+    pub(super) async fn open(redis: Redis, settings: Settings) -> Result<Self, Error> {
+        let Settings { process, retain_for, inbox } = settings;
+        let Redis { key: Some(prefix), mut servers, lease, health, .. } = redis else {
+            let reason = "no key is set: runs of programs with the same key are shared";
+            return Err(Error::new("connect runs to Redis", reason));
+        };
+        for client in &mut servers.clients {
+            *client = with_pushes(client)?;
+        }
+        let keys = Keys::new(&prefix, servers.database());
         let link = Self {
-            dialer,
-            subscriptions,
+            servers,
+            name: connection_name(&prefix),
+            subscriptions: Arc::new(Subscriptions::new(&keys, &process, inbox)),
+            keys,
+            process,
+            lease,
+            kept_for: retain_for.max(lease * 2).max(MIN_KEPT_FOR),
+            page_size: Mutex::new(PageSize::new()),
             health,
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
-            interval: lease / 4,
         };
-        let connected = link.connect(1, None).await;
-        connected.inspect_err(|error| link.health.set_error(error))?;
+        link.connect(1, None).await.inspect_err(|error| link.health.set_error(error))?;
         Ok(link)
     }
 
-    pub(super) fn session(&self) -> Option<Arc<Session>> {
-        lock(&self.session).clone()
+    /// Returns the session, or why there is none.
+    pub(super) fn session(&self) -> Result<Arc<Session>, StoreError> {
+        let session = lock(&self.session).clone();
+        session.filter(|session| !session.ended.is_cancelled()).ok_or_else(|| {
+            let error = self.health.last_error();
+            StoreError::Unavailable(
+                error.map_or_else(|| "no connection to Redis".into(), Into::into),
+            )
+        })
     }
 
     pub(super) fn state(&self) -> watch::Receiver<Connection> {
         self.state.subscribe()
     }
 
-    /// Returns why there is no session.
-    pub(super) fn reason(&self) -> Arc<str> {
-        self.health.last_error().map_or_else(|| "no connection to Redis".into(), Into::into)
-    }
-
     /// Keeps a session until this future is dropped.
     pub(super) async fn keep(&self) {
         // The time of an owner's grace period, in which it must be back, has four attempts.
-        let mut backoff = Backoff::up_to(self.interval * 3 / 8);
-        while let Some(session) = self.session() {
+        let mut backoff = Backoff::up_to(self.interval() * 3 / 8);
+        loop {
+            let Some(session) = lock(&self.session).clone() else { return };
             let error = self.watch(&session).await;
             session.ended.cancel();
             self.set(None, Connection::Down);
@@ -89,7 +119,7 @@ impl Link {
 
     /// Opens a session, subscribes to all channels, and makes it the current one.
     async fn connect(&self, number: u64, previous: Option<&Session>) -> Result<(), Error> {
-        let session = self.dialer.open(number, previous).await?;
+        let session = Session::open(self, number, previous).await?;
         let changing = self.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
@@ -105,14 +135,19 @@ impl Link {
         self.state.send_replace(state);
     }
 
+    /// Returns the time between checks of the connections.
+    fn interval(&self) -> Duration {
+        self.lease / 4
+    }
+
     /// Checks a session at intervals. Returns the error when it breaks.
     async fn watch(&self, session: &Session) -> Error {
-        let mut due = Instant::now() + self.interval;
+        let mut due = Instant::now() + self.interval();
         loop {
             if session.ended.run_until_cancelled(sleep_until(due)).await.is_none() {
                 return Error::new("keep the connection to Redis", "connection lost");
             }
-            due = Instant::now() + self.interval;
+            due = Instant::now() + self.interval();
             match session.check().await {
                 Ok(info) => self.report_policy(info.eviction),
                 Err(error) => return error,

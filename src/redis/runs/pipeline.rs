@@ -1,93 +1,57 @@
-use ::redis::Cmd;
+use ::redis::Pipeline;
 
 use super::{
     decode::decode,
-    encode::{Encoder, parts, reply_count},
+    encode::{Encoder, parts},
     failure::{Class, Failure},
+    link::Link,
     session::Session,
-    store::Inner,
 };
 use crate::runs::cluster::{
     command::Command,
     reply::{Reply, StoreError},
 };
 
-/// The maximum number of commands of Redis in one pipeline.
-const MAX_COMMANDS: usize = 512;
-/// The maximum number of bytes in one pipeline, unless one command has more.
-const MAX_BYTES: usize = 1024 * 1024;
-/// An estimate of a command's size besides its events.
-const COMMAND_SIZE: usize = 512;
-
 /// Sending commands in pipelines.
-impl Inner {
+impl Link {
+    /// Executes commands. Loads the scripts again if the server has lost them.
     pub(super) async fn execute(
         &self,
         connection: Option<u64>,
         commands: &[Command],
     ) -> Vec<Result<Reply, StoreError>> {
-        let session = self.session().and_then(|session| match connection {
-            Some(number) if number != session.number => {
-                Err(StoreError::Unavailable("the connection has been replaced".into()))
+        let session = match self.session() {
+            Ok(session) if connection.is_none_or(|number| number == session.number) => session,
+            session => {
+                let replaced =
+                    || StoreError::Unavailable("the connection has been replaced".into());
+                return vec![Err(session.err().unwrap_or_else(replaced)); commands.len()];
             }
-            _ => Ok(session),
-        });
-        let session = match session {
-            Ok(session) => session,
-            Err(error) => return vec![Err(error); commands.len()],
         };
-        let mut results = Vec::with_capacity(commands.len());
-        let mut rest = commands;
-        while let Some((pipeline, later)) = rest.split_at_checked(pipeline_len(rest)) {
-            if pipeline.is_empty() {
-                break;
-            }
-            if session.ended.is_cancelled() {
-                let error = StoreError::Unavailable(self.link.reason());
-                results.extend(pipeline.iter().map(|_| Err(error.clone())));
-            } else {
-                results.extend(self.send(&session, pipeline).await);
-            }
-            rest = later;
-        }
-        results
-    }
-
-    /// Sends commands in one pipeline. Loads the scripts again if the server has lost them.
-    async fn send(
-        &self,
-        session: &Session,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, StoreError>> {
-        let mut results = self.send_once(session, commands).await;
-        let is_missing = |result: &Result<Reply, Failure>| matches!(result, Err(failure) if failure.class == Class::NoScript);
-        let missing: Vec<usize> =
-            (0..results.len()).filter(|at| results.get(*at).is_some_and(is_missing)).collect();
-        if !missing.is_empty() && session.load_scripts().await.is_ok() {
-            let again: Vec<_> =
-                missing.iter().filter_map(|at| commands.get(*at)).cloned().collect();
-            for (at, result) in missing.into_iter().zip(self.send_once(session, &again).await) {
-                if let Some(slot) = results.get_mut(at) {
-                    *slot = result;
-                }
-            }
+        let mut results = self.send(&session, commands).await;
+        let is_missing = |result: &Result<_, Failure>| {
+            result.as_ref().is_err_and(|failure| failure.class == Class::NoScript)
+        };
+        if results.iter().any(is_missing) && session.load_scripts().await.is_ok() {
+            let missing = || results.iter().map(is_missing);
+            let again = commands.iter().zip(missing()).filter(|(_, is_missing)| *is_missing);
+            let again: Vec<_> = again.map(|(command, _)| command.clone()).collect();
+            let again = self.send(&session, &again).await;
+            let slots = results.iter_mut().filter(|result| is_missing(result));
+            slots.zip(again).for_each(|(slot, result)| *slot = result);
         }
         results.into_iter().map(|result| result.map_err(StoreError::from)).collect()
     }
 
-    async fn send_once(
-        &self,
-        session: &Session,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, Failure>> {
-        let encoder = self.encoder(session);
-        let mut encoded: Vec<Cmd> = Vec::with_capacity(commands.len());
-        parts(commands).for_each(|part| encoder.encode(part, &mut encoded));
-        let mut replies = match session.send_all(encoded).await {
+    /// Sends commands in one pipeline.
+    async fn send(&self, session: &Session, commands: &[Command]) -> Vec<Result<Reply, Failure>> {
+        let is_new = session.opened.elapsed() < self.lease * 2;
+        let encoder = Encoder { link: self, hashes: &session.hashes, is_new };
+        let mut pipeline = Pipeline::with_capacity(commands.len());
+        parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
+        let mut replies = match session.send_all(&pipeline).await {
             Ok(replies) => replies.into_iter(),
-            Err(error) => {
-                return vec![Err(Failure::lost(&error)); commands.len()];
-            }
+            Err(error) => return vec![Err(Failure::lost(&error)); commands.len()],
         };
         let mut results = Vec::with_capacity(commands.len());
         parts(commands).for_each(|part| decode(part, &mut replies, &mut results));
@@ -96,37 +60,5 @@ impl Inner {
             session.ended.cancel();
         }
         results
-    }
-
-    fn encoder<'a>(&'a self, session: &'a Session) -> Encoder<'a> {
-        Encoder {
-            keys: &self.keys,
-            hashes: &session.hashes,
-            process: &self.process,
-            lease: self.lease,
-            kept_for: self.kept_for,
-            is_new: session.opened.elapsed() < self.lease * 2,
-        }
-    }
-}
-
-/// Returns the number of commands that fit into one pipeline, at least 1 if there are any.
-fn pipeline_len(commands: &[Command]) -> usize {
-    let (mut count, mut bytes) = (0, 0);
-    let fits = |command: &&Command| {
-        count += reply_count(command);
-        bytes += size(command);
-        count <= MAX_COMMANDS && bytes <= MAX_BYTES
-    };
-    commands.iter().take_while(fits).count().max(usize::from(!commands.is_empty()))
-}
-
-/// Returns the approximate size of a command. A batch that is pushed is sent twice.
-fn size(command: &Command) -> usize {
-    match command {
-        Command::Append(append) => {
-            (1 + usize::from(append.pushes)) * (append.batch.bytes.len() + COMMAND_SIZE)
-        }
-        _ => COMMAND_SIZE,
     }
 }

@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisError, Value, cmd, from_redis_value,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, PushInfo, RedisError, Value, cmd, from_redis_value,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +12,11 @@ use super::{
         Error,
         credentials::Renewal,
         server_info::{SECTIONS, ServerInfo},
-        servers::{MultiplexedConnection, Pair, Servers, connection_name},
+        servers::{MultiplexedConnection, Pair},
     },
-    encode,
-    keys::Keys,
+    encode::Encoder,
+    link::Link,
     script::{Hashes, TEXTS},
-    subscriptions::Subscriptions,
 };
 
 /// The time limit for connecting, including authentication and the choice of the database.
@@ -43,48 +42,21 @@ pub(super) struct Session {
     pub(super) ended: CancellationToken,
 }
 
-/// A factory of sessions.
-pub(super) struct Dialer {
-    servers: Servers,
-    name: String,
-    keys: Keys,
-    lease: Duration,
-    subscriptions: Arc<Subscriptions>,
-}
-
-impl Dialer {
-    /// Creates a factory of sessions with the primary of these servers.
-    pub(super) fn new(
-        mut servers: Servers,
-        prefix: &str,
-        keys: Keys,
-        lease: Duration,
-        subscriptions: Arc<Subscriptions>,
-    ) -> Result<Self, Error> {
-        for client in &mut servers.clients {
-            let info = client.get_connection_info().clone();
-            // Pushes need the newer protocol.
-            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-            let info = info.set_redis_settings(settings).into_connection_info();
-            let resp3 = info.and_then(::redis::Client::open);
-            *client = resp3.map_err(|error| Error::new("parse the Redis URL", error))?;
-        }
-        Ok(Self { servers, name: connection_name(prefix), keys, lease, subscriptions })
-    }
-
+impl Session {
     /// Opens a session that does not receive pushes yet.
     pub(super) async fn open(
-        &self,
+        link: &Link,
         number: u64,
-        previous: Option<&Session>,
-    ) -> Result<Session, Error> {
+        previous: Option<&Self>,
+    ) -> Result<Self, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let configs = [self.config(&ended), self.config(&ended)];
+        let configs = [config(link, &ended), config(link, &ended)];
         let Pair { connections: [mut commands, pushes], info, renewal } =
-            self.servers.connect(&self.servers.clients, &configs, &self.name).await?;
+            link.servers.connect(&link.servers.clients, &configs, &link.name).await?;
         info.require_runs()?;
-        if let Some(previous) = previous.filter(|previous| previous.info.run_id == info.run_id) {
+        let earlier = previous.map(|previous| &*previous.info.run_id);
+        if let Some(previous) = previous.filter(|_| earlier == Some(&info.run_id)) {
             // What was sent over the earlier connection is not executed later than this.
             let mut kill = cmd("CLIENT");
             kill.arg("KILL").arg("ID").arg(previous.client);
@@ -93,39 +65,28 @@ impl Dialer {
         let id = "identify the connection to Redis";
         let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
         let hashes = load_scripts(&mut commands).await?;
-        let earlier = previous.map(|previous| &*previous.info.run_id);
         if earlier != Some(&info.run_id) {
-            let join = encode::join(&self.keys, &hashes, self.lease, &info.run_id, earlier);
+            let encoder = Encoder { link, hashes: &hashes, is_new: true };
+            let join = encoder.join(&info.run_id, earlier);
             _ = send::<Value>(&mut commands, &join, "join the processes that share runs").await?;
         }
-        let _renewal = renewal;
-        Ok(Session { number, opened, hashes, info, client, commands, pushes, _renewal, ended })
+        Ok(Self {
+            number,
+            opened,
+            hashes,
+            info,
+            client,
+            commands,
+            pushes,
+            _renewal: renewal,
+            ended,
+        })
     }
 
-    fn config(&self, ended: &CancellationToken) -> AsyncConnectionConfig {
-        let (subscriptions, ended) = (Arc::clone(&self.subscriptions), ended.clone());
-        let receive = move |push: PushInfo| {
-            if !ended.is_cancelled() && !subscriptions.receive(push) {
-                ended.cancel();
-            }
-            Ok::<_, std::convert::Infallible>(())
-        };
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(REPLY_TIMEOUT))
-            .set_push_sender(receive)
-    }
-}
-
-impl Session {
-    /// Sends commands in one pipeline, and returns their replies. They can be errors.
-    pub(super) async fn send_all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, RedisError> {
-        let count = commands.len();
-        let mut pipeline = ::redis::Pipeline::with_capacity(count);
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        let replies = self.commands.clone().send_packed_commands(&pipeline, 0, count).await;
+    /// Sends commands, and returns their replies. They can be errors.
+    pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        let mut connection = self.commands.clone();
+        let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
         if replies.is_err() {
             // A late reply would be taken for that to a later command.
             self.ended.cancel();
@@ -166,6 +127,29 @@ impl Session {
         }
         Ok(info)
     }
+}
+
+/// Returns a client that receives pushes, which need the newer protocol.
+pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let info = info.set_redis_settings(settings).into_connection_info();
+    info.and_then(Client::open).map_err(|error| Error::new("parse the Redis URL", error))
+}
+
+/// Returns the settings of a connection, whose pushes are received until `ended` is cancelled.
+fn config(link: &Link, ended: &CancellationToken) -> AsyncConnectionConfig {
+    let (subscriptions, ended) = (Arc::clone(&link.subscriptions), ended.clone());
+    let receive = move |push: PushInfo| {
+        if !ended.is_cancelled() && !subscriptions.receive(push) {
+            ended.cancel();
+        }
+        Ok::<_, std::convert::Infallible>(())
+    };
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(REPLY_TIMEOUT))
+        .set_push_sender(receive)
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {

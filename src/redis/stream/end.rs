@@ -1,12 +1,6 @@
 use ::redis::{Cmd, cmd};
 
-use super::{
-    entry::END,
-    identity::Fingerprint,
-    publication::{add_to, for_each_part},
-    stream_id::StreamId,
-};
-use crate::event::Event;
+use super::{entry::END, publication::add_to};
 
 /// The minimum time in milliseconds between an announcement and the end of a topic.
 pub(crate) const NOTICE: u64 = 100;
@@ -20,29 +14,12 @@ pub(crate) const VALIDITY: u64 = 10_000;
 /// to wait. The integer is -1 if the stream does not have the announcement, or if it is too old.
 const ADD: &str = include_str!("lua/end.lua");
 
-/// The last event of a topic, as an entry to be added.
-pub(crate) struct LastEvent {
-    fields: Vec<String>,
-    /// The fingerprint of the entry.
-    pub(crate) fingerprint: u64,
-}
-
-impl LastEvent {
-    pub(crate) fn new(topic: &str, event: &Event) -> Self {
-        let mut fields = Vec::new();
-        for_each_part(topic, event, |part| fields.push(part.to_owned()));
-        fields.extend([END.to_owned(), "1".to_owned()]);
-        Self { fingerprint: Fingerprint::of(&fields), fields }
-    }
-
-    /// Returns the command that adds the event, after the announcement with this id.
-    pub(crate) fn command(&self, key: &str, max_len: usize, announced: StreamId) -> Cmd {
-        let mut command = cmd("EVAL");
-        command.arg(ADD).arg(1).arg(key).arg(announced.to_string());
-        command.arg(NOTICE).arg(VALIDITY).arg(max_len);
-        command.arg(&self.fields);
-        command
-    }
+/// Returns the command that adds the last event of a topic, without the fields and the id of the
+/// announcement, which follow.
+pub(super) fn add_last_to(key: &str, max_len: usize) -> Cmd {
+    let mut command = cmd("EVAL");
+    command.arg(ADD).arg(1).arg(key).arg(NOTICE).arg(VALIDITY).arg(max_len);
+    command
 }
 
 /// Returns the command that announces the end of a topic.

@@ -94,7 +94,7 @@ mod tests {
     use super::Entry;
     use crate::{
         event::Event,
-        redis::stream::{LastEvent, Publication, RawEntry, StreamId, announcement, publication},
+        redis::stream::{Publication, RawEntry, StreamId, announcement},
     };
 
     /// Returns the entry that a command adds, whose fields follow `count` other arguments.
@@ -108,14 +108,12 @@ mod tests {
 
     /// Returns the entry of an event.
     fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {
-        let (entry, fingerprint) = if is_last {
-            let last = LastEvent::new(topic, event);
-            (added(&last.command("key", 10_000, StreamId::ZERO), 8), last.fingerprint)
-        } else {
-            let Publication { command, fingerprint } = publication("key", 10_000, topic, event);
-            (added(&command, 7), fingerprint)
-        };
-        assert_eq!(fingerprint, entry.identity().fingerprint);
+        let publication = Publication::new("key", 10_000, topic, event, is_last);
+        let announced = is_last.then_some(StreamId::ZERO);
+        let mut entry = added(&publication.command(announced), 7);
+        let id = announced.and_then(|_| entry.fields.pop());
+        assert_eq!(id.as_deref(), is_last.then_some(&b"0-0"[..]));
+        assert_eq!(publication.fingerprint, entry.identity().fingerprint);
         entry
     }
 

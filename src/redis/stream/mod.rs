@@ -4,9 +4,7 @@
 //! - [`RawEntry`] is an entry as Redis sends it, and [`Entry`] what it means. [`Publication`] is the
 //!   command that adds an event. [`Added`] is the reply.
 //! - An [`Identity`] is the id of an entry and a fingerprint of its fields.
-//! - [`LastEvent`] is the command that ends a topic, after an [`announcement`].
-//! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
-//! - `survey.rs` has the script that trims the stream by time, and returns its [`Survey`].
+//! - `end.rs` has the script that ends a topic, after an [`announcement`].
 //! - `lua/` has the texts of the scripts, one file each.
 
 mod added;
@@ -14,23 +12,19 @@ mod clock;
 mod end;
 mod entry;
 mod identity;
-mod marker;
 mod publication;
 mod raw_entry;
 mod redis_stream;
 mod stream_id;
-mod survey;
 
 pub(super) use self::{
     added::Added,
     clock::Clock,
-    end::{LastEvent, NOTICE, VALIDITY, announcement},
+    end::{NOTICE, VALIDITY, announcement},
     entry::Entry,
     identity::Identity,
-    marker::MarkIf,
-    publication::{Publication, publication},
+    publication::Publication,
     raw_entry::{RawEntry, parse_entries},
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
     stream_id::StreamId,
-    survey::Survey,
 };

@@ -1,27 +1,59 @@
+use std::borrow::Cow;
+
 use ::redis::Cmd;
 
 use super::{
-    entry::{COMMENT, DATA, EVENT, RETRY, TOPIC},
-    identity::Fingerprint,
+    end::add_last_to,
+    entry::{COMMENT, DATA, END, EVENT, RETRY, TOPIC},
+    identity::fingerprint,
+    stream_id::StreamId,
 };
 use crate::event::{Event, Fields};
 
-/// A command that publishes an event.
+/// An event to publish.
 pub(crate) struct Publication {
-    pub(crate) command: Cmd,
+    /// For the last event of a topic, the id of its announcement must follow.
+    command: Cmd,
     /// The fingerprint of the entry.
     pub(crate) fingerprint: u64,
+    /// Whether the event ends its topic.
+    pub(crate) is_last: bool,
 }
 
-/// Returns the command that publishes an event.
-pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event) -> Publication {
-    let mut command = add_to(key, max_len);
-    let mut fingerprint = Fingerprint::default();
-    for_each_part(topic, event, |part| {
-        command.arg(part);
-        fingerprint.add(part.as_bytes());
-    });
-    Publication { fingerprint: fingerprint.finish(), command }
+impl Publication {
+    pub(crate) fn new(
+        key: &str,
+        max_len: usize,
+        topic: &str,
+        event: &Event,
+        is_last: bool,
+    ) -> Self {
+        let add = if is_last { add_last_to } else { add_to };
+        let mut command = add(key, max_len);
+        let Fields { data, name, retry, comment } = event.fields();
+        let retry = retry.map(|retry| retry.to_string());
+        let fields = [
+            (TOPIC, Some(topic)),
+            (DATA, Some(data)),
+            (EVENT, name),
+            (RETRY, retry.as_deref()),
+            (COMMENT, comment),
+            (END, is_last.then_some("1")),
+        ];
+        let parts = fields.into_iter().filter_map(|(name, value)| Some([name, value?])).flatten();
+        parts.clone().for_each(|part| _ = command.arg(part));
+        Self { command, fingerprint: fingerprint(parts), is_last }
+    }
+
+    /// Returns the command that adds the event. The last event of a topic is added after the
+    /// announcement with this id.
+    pub(crate) fn command(&self, announced: Option<StreamId>) -> Cow<'_, Cmd> {
+        let mut command = Cow::Borrowed(&self.command);
+        if let Some(id) = announced {
+            command.to_mut().arg(id.to_string());
+        }
+        command
+    }
 }
 
 /// Returns the command that adds an entry to the stream, without the fields.
@@ -29,18 +61,4 @@ pub(super) fn add_to(key: &str, max_len: usize) -> Cmd {
     let mut command = ::redis::cmd("XADD");
     command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
     command
-}
-
-/// Passes the names and values of an event's fields to `add`, alternately.
-pub(super) fn for_each_part(topic: &str, event: &Event, mut add: impl FnMut(&str)) {
-    let Fields { data, name, retry, comment } = event.fields();
-    let retry = retry.map(|retry| retry.to_string());
-    let required = [(TOPIC, Some(topic)), (DATA, Some(data))];
-    let optional = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment)];
-    for (name, value) in required.into_iter().chain(optional) {
-        if let Some(value) = value {
-            add(name);
-            add(value);
-        }
-    }
 }

@@ -1,7 +1,7 @@
 use ::redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
-    identity::{Fingerprint, Identity},
+    identity::{Identity, fingerprint},
     stream_id::StreamId,
 };
 
@@ -15,7 +15,7 @@ pub(crate) struct RawEntry {
 
 impl RawEntry {
     pub(crate) fn identity(&self) -> Identity {
-        Identity { id: self.id, fingerprint: Fingerprint::of(&self.fields) }
+        Identity { id: self.id, fingerprint: fingerprint(&self.fields) }
     }
 }
 

@@ -1,21 +1,40 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
+use ::redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 
 use super::{
     added::Added,
     clock::Clock,
     entry::{GAP, NONCE, SKIP},
-    identity::{Fingerprint, Identity},
-    marker::{MARK, MarkIf, nonce},
-    raw_entry::{RawEntry, parse_entries},
+    identity::{Identity, fingerprint},
+    raw_entry::RawEntry,
     stream_id::StreamId,
-    survey::{SURVEY, Survey},
 };
 use crate::redis::{Error, servers::MultiplexedConnection};
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A script that adds a marker: if the stream has no entries (`empty`), or if it has no marker after
+/// the entry `read`.
+///
+/// The marker's id must be above all entries that may have been lost, and its writer may not know
+/// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
+/// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
+const MARK: &str = include_str!("lua/mark.lua");
+
+/// A script that removes entries that are too old, and returns the number of remaining entries, the
+/// id of the oldest one, and the memory of the stream in bytes.
+///
+/// It keeps the newest of the entries that are too old: a reader that has read them all finds its
+/// place by that one, and a stream without entries looks lost. The memory is unknown if the user may
+/// not ask for it. The script writes only if it trims, so that it also runs while the server accepts
+/// no writes.
+const SURVEY: &str = include_str!("lua/survey.lua");
+
+/// The number of entries of a stream, the id of the oldest one, and the memory in bytes, if it is
+/// known.
+pub(crate) type Survey = (u64, StreamId, Option<u64>);
 
 /// The Redis stream of one hub, over one connection.
 #[derive(Clone)]
@@ -85,26 +104,20 @@ impl RedisStream {
         let id = last.id.to_string();
         pipeline.cmd("XRANGE").arg(&*self.key).arg(&id).arg(&id);
         let replies = self.connection.send_packed_commands(&pipeline, 0, 2).await;
-        let [entries, remaining] = replies
-            .and_then(|replies| replies.into_iter().map(Value::extract_error).collect())
-            .map(|replies: Vec<_>| replies.try_into())
-            .map_err(|error| self.error(ACTION, error))?
-            .map_err(|_| unexpected(ACTION))?;
-        let remaining = self.parse_entries(remaining, ACTION)?;
+        let replies = replies.and_then(|replies| Value::Array(replies).extract_error());
+        let (streams, remaining): (Vec<(Value, _)>, Vec<RawEntry>) = self.parse(replies, ACTION)?;
         if remaining.first().is_none_or(|entry| entry.identity() != last) {
             return Ok(None);
         }
-        let streams: Vec<(Value, Value)> =
-            from_redis_value(entries).map_err(|_| unexpected(ACTION))?;
-        let entries = streams.into_iter().next().map_or(Value::Nil, |(_key, entries)| entries);
-        self.parse_entries(entries, ACTION).map(Some)
+        let entries = streams.into_iter().next().map_or_else(Vec::new, |(_key, entries)| entries);
+        self.in_range(entries, ACTION).map(Some)
     }
 
-    /// Adds a [marker](super::marker), and returns it if the condition is met. `newest` is the newest
-    /// entry that this process knows.
+    /// Adds a marker of a loss, and returns it, if the stream has none after the entry `read`. Without
+    /// such an entry, the stream must be empty. `newest` is the newest entry that this process knows.
     pub(crate) async fn mark(
         &mut self,
-        condition: MarkIf,
+        read: Option<StreamId>,
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
         const ACTION: &str = "mark a loss in the Redis stream";
@@ -112,11 +125,11 @@ impl RedisStream {
         let nonce = nonce();
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
-        command.arg(condition.argument());
+        command.arg(read.map_or_else(|| "empty".to_owned(), |id| id.to_string()));
         command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
         let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
         self.check_range(id, ACTION)?;
-        Ok(Some(Identity { id, fingerprint: Fingerprint::of([GAP, &nonce]) }))
+        Ok(Some(Identity { id, fingerprint: fingerprint([GAP, &nonce]) }))
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.
@@ -125,7 +138,7 @@ impl RedisStream {
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
         command.arg(SKIP).arg(server).arg(NONCE).arg(nonce());
         let detail = |error: &Error| error.client_error()?.detail().map(str::to_owned);
-        match self.send(&command, "advance the ids of the Redis stream").await {
+        match self.query::<Value>(&command, "advance the ids of the Redis stream").await {
             Err(error) if detail(&error).is_some_and(|text| text.contains("equal or smaller")) => {
                 Ok(())
             }
@@ -144,8 +157,7 @@ impl RedisStream {
         let mut command = cmd("EVAL");
         command.arg(SURVEY).arg(1).arg(&*self.key);
         command.arg(max_age.map_or(0, |age| age.as_millis() as u64)).arg(u8::from(asks_memory));
-        let state: Option<_> = self.query(&command, ACTION).await?;
-        Ok(state.map(|(entries, oldest, memory)| Survey { entries, oldest, memory }))
+        self.query(&command, ACTION).await
     }
 
     async fn entries(
@@ -153,8 +165,8 @@ impl RedisStream {
         command: &Cmd,
         action: &'static str,
     ) -> Result<Vec<RawEntry>, Error> {
-        let reply = self.send(command, action).await?;
-        self.parse_entries(reply, action)
+        let entries = self.query(command, action).await?;
+        self.in_range(entries, action)
     }
 
     async fn query<T: FromRedisValue>(
@@ -162,17 +174,25 @@ impl RedisStream {
         command: &Cmd,
         action: &'static str,
     ) -> Result<T, Error> {
-        let reply = self.send(command, action).await?;
+        let reply = self.connection.send_packed_command(command).await;
+        self.parse(reply.and_then(Value::extract_error), action)
+    }
+
+    fn parse<T: FromRedisValue>(
+        &self,
+        reply: RedisResult<Value>,
+        action: &'static str,
+    ) -> Result<T, Error> {
+        let reply = reply.map_err(|error| self.error(action, error))?;
         from_redis_value(reply).map_err(|error| Error::new(action, error))
     }
 
-    async fn send(&mut self, command: &Cmd, action: &'static str) -> Result<Value, Error> {
-        let reply = self.connection.send_packed_command(command).await;
-        reply.and_then(Value::extract_error).map_err(|error| self.error(action, error))
-    }
-
-    fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
-        let entries = parse_entries(reply).ok_or_else(|| unexpected(action))?;
+    /// Returns the entries, if all their ids are in range.
+    fn in_range(
+        &self,
+        entries: Vec<RawEntry>,
+        action: &'static str,
+    ) -> Result<Vec<RawEntry>, Error> {
         entries.iter().try_for_each(|entry| self.check_range(entry.id, action))?;
         Ok(entries)
     }
@@ -180,7 +200,8 @@ impl RedisStream {
     /// Parses the reply to a command that adds an event or an announcement.
     pub(crate) fn parse_added(&self, reply: Value) -> Result<Added, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
-        let added = Added::parse(reply).ok_or_else(|| unexpected(ACTION))?;
+        let added =
+            Added::parse(reply).ok_or_else(|| Error::new(ACTION, "unexpected reply from Redis"))?;
         if let Added::Entry(id) = added {
             self.check_range(id, ACTION)?;
         }
@@ -216,6 +237,10 @@ impl RedisStream {
     }
 }
 
-fn unexpected(action: &'static str) -> Error {
-    Error::new(action, "unexpected reply from Redis")
+/// Returns the text by which an entry that a hub adds differs from all others.
+///
+/// Two copies of the stream, or a stream and the one after its loss, can get such an entry with the
+/// same id. A process that has read one of them must not take the other for it.
+fn nonce() -> String {
+    fastrand::u64(..).to_string()
 }

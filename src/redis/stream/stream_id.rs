@@ -65,18 +65,6 @@ impl StreamId {
         Self::at(self.milliseconds.saturating_add(1000))
     }
 
-    /// Returns the highest id with a lower sequence number than this one.
-    pub(crate) const fn before(self) -> Self {
-        if self.counter > 0 {
-            Self { milliseconds: self.milliseconds, counter: self.counter - 1 }
-        } else {
-            Self {
-                milliseconds: self.milliseconds.saturating_sub(1),
-                counter: (1 << COUNTER_BITS) - 1,
-            }
-        }
-    }
-
     /// Returns whether the counter has used half of its bits.
     pub(crate) const fn has_high_counter(self) -> bool {
         self.counter >= HIGH_COUNTER

@@ -30,7 +30,7 @@ impl AnswerBody {
         Self { body: SseBody::whole(bytes) }
     }
 
-    pub(crate) const fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { body: SseBody::empty() }
     }
 }

@@ -9,7 +9,7 @@ mod body;
 mod response;
 
 pub(crate) use self::response::{
-    Requester, answer, bad_request, ended_before_answer, last_event_id, not_found, refusal,
+    Requester, answer, bad_request, ended_before_answer, not_found, refusal,
 };
 pub use self::{
     attachment::Attachment,

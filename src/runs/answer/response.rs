@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The client that sent a request, and its last event id.
+/// The client that sent a request, and its last event id unless that is empty.
 pub(crate) struct Requester {
     pub(crate) client: Client,
     pub(crate) last: Option<LastEventId>,
@@ -24,19 +24,14 @@ pub(crate) struct Requester {
 
 impl Requester {
     pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let last = last_event_id(headers, extensions);
+        let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
+        let last = last.filter(|last| !last.is_empty());
         Self { client: Client::of(method, headers), last }
     }
 
     pub(crate) fn of_parts(parts: &Parts) -> Self {
         Self::of(&parts.method, &parts.headers, &parts.extensions)
     }
-}
-
-/// Returns the last event id of a request, unless it is empty.
-pub(crate) fn last_event_id(headers: &HeaderMap, extensions: &Extensions) -> Option<LastEventId> {
-    let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
-    last.filter(|last| !last.is_empty())
 }
 
 /// Waits until the run's call has answered, attaches the client, and returns its response. Returns

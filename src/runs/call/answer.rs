@@ -5,6 +5,7 @@ use http::{Response, StatusCode, response::Parts};
 use crate::{
     connection::DisconnectGuard,
     headers::{has_content_coding, is_event_stream},
+    layer::is_refusal,
 };
 
 /// The result of a call, for the client that made it.
@@ -19,9 +20,10 @@ pub(crate) enum Answer<B, E> {
 }
 
 /// Returns whether the events of a response can be recorded. With a content coding, they would have
-/// to be decoded.
+/// to be decoded. A record of a refusal would pass for a complete answer.
 pub(super) fn is_recordable<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::OK
         && is_event_stream(response.status(), response.headers())
         && !has_content_coding(response.headers())
+        && !is_refusal(response.extensions())
 }

@@ -6,10 +6,15 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::{answer::Answer, producer::Producer, start::spawn, task::RunTask};
+use super::{
+    answer::Answer,
+    producer::Producer,
+    start::spawn,
+    task::{RunTask, Stage},
+};
 use crate::{
     BoxError,
-    connection::{CloseReason, Disconnect, DisconnectGuard},
+    connection::{CloseReason, DisconnectGuard},
     headers::{has_body, make_event_stream},
     runs::{
         AnswerBody, Attachment, RunBody, RunKey,
@@ -22,12 +27,12 @@ use crate::{
 };
 
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
-/// service.
+/// service on a task, and waits for its response head.
 pub(crate) async fn join_or_call<S, B, R>(
     shared: Arc<Shared>,
     key: RunKey,
-    service: S,
-    request: Request<B>,
+    mut service: S,
+    mut request: Request<B>,
 ) -> Result<Response<RunBody<R>>, S::Error>
 where
     S: Service<Request<B>, Response = Response<R>>,
@@ -36,11 +41,32 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let requester = Requester::of(request.method(), request.headers(), request.extensions());
-    match find(&shared, &key, &requester).await {
-        Action::Answer(response) => Ok(response.map(RunBody::answer)),
-        Action::Start(producer, reader) => {
-            call(producer, reader, service, request, &requester).await
+    let (producer, reader) = match find(&shared, &key, &requester).await {
+        Action::Answer(response) => return Ok(response.map(RunBody::answer)),
+        Action::Start(producer, reader) => (producer, reader),
+    };
+    // The call outlives the connection, so it gets a `Disconnect` of its own.
+    let guard = DisconnectGuard::insert(request.extensions_mut());
+    if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
+        subjects.is_recorded = true;
+    }
+    let record = Arc::clone(&producer.record);
+    let (starter, answer) = oneshot::channel();
+    let call = producer.within_call(|| service.call(request));
+    drop(service);
+    let stage = Stage::Calling { call, starter: Some(starter) };
+    spawn(RunTask::new(producer, stage, Some(guard)));
+    match answer.await {
+        Ok(Answer::Stream(mut parts)) => {
+            make_event_stream(&mut parts.headers);
+            parts.extensions.insert(on_refusal(&shared, &record));
+            let body = AnswerBody::events(Attachment::new(reader));
+            Ok(Response::from_parts(parts, RunBody::answer(body)))
         }
+        Ok(Answer::Other(answer, guard)) => pass(answer, guard),
+        Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
+        // The run ended before the call had an answer.
+        Err(_) => Ok(answer::ended_before_answer(reader, &requester).map(RunBody::answer)),
     }
 }
 
@@ -74,46 +100,6 @@ async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Acti
         if let Some(answer) = answer::answer(&record, requester).await {
             return Action::Answer(answer);
         }
-    }
-}
-
-/// Calls the service on a task, and waits for its response head.
-async fn call<S, B, R>(
-    producer: Producer,
-    reader: Reader,
-    mut service: S,
-    mut request: Request<B>,
-    requester: &Requester,
-) -> Result<Response<RunBody<R>>, S::Error>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    // The call outlives the connection, so it gets a `Disconnect` of its own.
-    let disconnect = Disconnect::new();
-    request.extensions_mut().insert(disconnect.clone());
-    let guard = DisconnectGuard::new(disconnect);
-    if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
-        subjects.set_recorded();
-    }
-    let (shared, record) = (Arc::clone(&producer.shared), Arc::clone(&producer.record));
-    let (starter, answer) = oneshot::channel();
-    let call = producer.within_call(|| service.call(request));
-    drop(service);
-    spawn(RunTask::call(producer, call, starter, guard));
-    match answer.await {
-        Ok(Answer::Stream(mut parts)) => {
-            make_event_stream(&mut parts.headers);
-            parts.extensions.insert(on_refusal(&shared, &record));
-            let body = AnswerBody::events(Attachment::new(reader));
-            Ok(Response::from_parts(parts, RunBody::answer(body)))
-        }
-        Ok(Answer::Other(answer, guard)) => pass(answer, guard),
-        Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
-        // The run ended before the call had an answer.
-        Err(_) => Ok(answer::ended_before_answer(reader, requester).map(RunBody::answer)),
     }
 }
 

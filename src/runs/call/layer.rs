@@ -28,7 +28,7 @@ use crate::runs::{RunService, registry::Shared};
 ///   service's response head. Other clients get the headers of an event stream and the handler's
 ///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`, which
 ///   apply only to the first client.
-/// - Any other response, or an error, goes to the first client, and the key is free again. One of
+/// - Any other response, a [`Refusal`](crate::Refusal) or an error goes to the first client, and the key is free again. One of
 ///   the waiting requests then calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,
 ///   and the key is free again. A later panic fails the run.

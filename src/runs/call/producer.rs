@@ -1,8 +1,9 @@
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     slice,
     sync::Arc,
-    task::{Context, Waker},
+    task::Context,
 };
 
 use tokio::time::Instant;
@@ -62,13 +63,13 @@ impl Producer {
         })
     }
 
-    /// Frees the key, because the call panicked before it answered.
+    /// Frees the key of a call that panicked before it answered, and reports the run as failed.
     pub(crate) fn fail_call(&self) {
-        self.shared.fail_call(&self.record, PANICKED.into());
-    }
-
-    pub(crate) fn complete(&self) {
-        self.shared.end(&self.record, Outcome::Completed, None);
+        self.shared.with_registry(|registry, deferred| {
+            if registry.end(&self.record, Outcome::Failed, Some(PANICKED.into()), deferred) {
+                registry.forget(&self.record, deferred);
+            }
+        });
     }
 
     pub(crate) fn fail(&self, error: &str) {
@@ -77,30 +78,26 @@ impl Producer {
 
     /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
     pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
-        let mut new: Option<Waker> = None;
-        loop {
-            let earlier = {
-                let mut state = self.record.lock();
-                if !state.phase.is_live() {
-                    break;
-                }
-                match (&state.task, new.take()) {
-                    (Some(task), _) if task.will_wake(cx.waker()) => return false,
-                    (_, Some(waker)) => Some(state.task.replace(waker)),
-                    (_, None) => None,
-                }
-            };
-            match earlier {
-                Some(earlier) => {
-                    drop_waker(earlier);
-                    return false;
-                }
-                // Cloning a waker can run any code, so no lock may be held.
-                None => new = Some(cx.waker().clone()),
+        {
+            let state = self.record.lock();
+            if !state.phase.is_live() {
+                return true;
+            }
+            if state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+                return false;
             }
         }
-        drop_waker(new);
-        true
+        // Cloning or dropping a waker can run any code, so no lock may be held.
+        let mut waker = Some(cx.waker().clone());
+        let is_live = {
+            let mut state = self.record.lock();
+            if state.phase.is_live() {
+                mem::swap(&mut state.task, &mut waker);
+            }
+            state.phase.is_live()
+        };
+        drop_waker(waker);
+        !is_live
     }
 
     /// Ends the run if it has reached its maximum duration, or abandons it if no client has been

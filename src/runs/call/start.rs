@@ -3,14 +3,16 @@ use std::{convert::Infallible, future::Pending, sync::Arc};
 use futures_core::Stream;
 use http::{Response, request::Parts};
 
-use super::{producer::Producer, task::RunTask};
+use super::{
+    producer::Producer,
+    task::{RunTask, Stage},
+};
 use crate::{
     body::EventBody,
-    connection::LastEventId,
     event::Encode,
     runs::{
         Run, RunKey, Runs, StartError,
-        answer::last_event_id,
+        answer::Requester,
         record::{Phase, Record},
         registry::{Claim, Purpose},
     },
@@ -19,7 +21,7 @@ use crate::{
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
     /// that records the stream of `source`. If a call through the layer has not answered yet, waits
-    /// for the answer.
+    /// for the answer, so a handler behind the layer must not pass the key of its own request.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. The method then returns the run with this key, however it has ended.
@@ -74,7 +76,7 @@ impl Runs {
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
-        let last = last_of(request.into());
+        let last = request.into().and_then(|parts| Requester::of_parts(parts).last);
         loop {
             let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach).await? {
                 Claim::New(producer) => return Ok(self.record(producer, source)),
@@ -130,7 +132,7 @@ impl Runs {
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
-        let last = last_of(request.into());
+        let last = request.into().and_then(|parts| Requester::of_parts(parts).last);
         Ok(match self.shared.claim(key, last.as_ref(), Purpose::Replace).await? {
             Claim::New(producer) => self.record(producer, source),
             Claim::Existing(record) => self.existing(record),
@@ -150,14 +152,10 @@ impl Runs {
         let source = producer.within_call(source);
         producer.begin(None);
         let task: RunTask<Pending<Result<Response<_>, Infallible>>, _, _> =
-            RunTask::record(producer, EventBody::new(source));
+            RunTask::new(producer, Stage::Recording { body: EventBody::new(source) }, None);
         spawn(task);
         Run::new(Arc::clone(&self.shared), record, true)
     }
-}
-
-fn last_of(request: Option<&Parts>) -> Option<LastEventId> {
-    request.and_then(|parts| last_event_id(&parts.headers, &parts.extensions))
 }
 
 /// Runs a task.

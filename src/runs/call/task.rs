@@ -23,12 +23,8 @@ use super::{
     span::Span,
 };
 use crate::{
-    BoxError,
-    body::within_layer,
-    callback::without_panic,
-    connection::{CloseReason, DisconnectGuard},
-    layer::disown,
-    options::StreamOptions,
+    BoxError, body::within_layer, callback::without_panic, connection::DisconnectGuard,
+    layer::disown, options::StreamOptions, runs::Outcome,
 };
 
 pin_project! {
@@ -48,7 +44,8 @@ pin_project! {
 
 pin_project! {
     #[project = StageProj]
-    enum Stage<F, B, E> {
+    pub(super) enum Stage<F, B, E> {
+        // The answer is sent to the `starter`.
         Calling {
             #[pin]
             call: F,
@@ -63,23 +60,11 @@ pin_project! {
 }
 
 impl<F, B, E> RunTask<F, B, E> {
-    /// Creates the task of a call, which sends the answer to the `starter`.
-    pub(crate) fn call(
+    pub(super) fn new(
         producer: Producer,
-        call: F,
-        starter: oneshot::Sender<Answer<B, E>>,
-        disconnect: DisconnectGuard,
+        stage: Stage<F, B, E>,
+        disconnect: Option<DisconnectGuard>,
     ) -> Self {
-        let stage = Stage::Calling { call, starter: Some(starter) };
-        Self::new(producer, stage, Some(disconnect))
-    }
-
-    /// Creates the task of a run that already has a body.
-    pub(crate) fn record(producer: Producer, body: B) -> Self {
-        Self::new(producer, Stage::Recording { body }, None)
-    }
-
-    fn new(producer: Producer, stage: Stage<F, B, E>, disconnect: Option<DisconnectGuard>) -> Self {
         Self {
             stage,
             recorder: Recorder::new(&producer),
@@ -125,9 +110,7 @@ where
         *this.disconnect = None;
         Poll::Ready(())
     }
-}
 
-impl<F, B, E> RunTask<F, B, E> {
     /// Returns `Ready` once the run is abandoned or has reached its maximum duration.
     fn poll_abandonment(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // loom has no timers.
@@ -136,10 +119,9 @@ impl<F, B, E> RunTask<F, B, E> {
         }
         let this = self.project();
         loop {
-            match this.abandonment {
-                // The timer has been polled, so it will wake the task.
-                Some(timer) if !timer.is_elapsed() => return Poll::Pending,
-                _ => {}
+            // The timer has been polled, so it will wake the task.
+            if this.abandonment.as_ref().is_some_and(|timer| !timer.is_elapsed()) {
+                return Poll::Pending;
             }
             let Some(due) = this.producer.end_if_due() else {
                 return Poll::Ready(());
@@ -151,27 +133,21 @@ impl<F, B, E> RunTask<F, B, E> {
             }
         }
     }
-}
 
-impl<F, B, E> RunTask<F, B, E>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
     /// Returns `Ready` once the run is over.
     fn poll_stage(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let mut this = self.as_mut().project();
-            match this.stage.as_mut().project() {
+            let this = self.as_mut().project();
+            match this.stage.project() {
                 StageProj::Calling { call, starter } => {
                     let polled = catch_unwind(AssertUnwindSafe(|| within_layer(|| call.poll(cx))));
-                    let answer = match polled {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(answer)) => Ok(answer),
-                        Err(panic) => Err(panic),
-                    };
+                    let answer = ready!(match polled {
+                        Ok(answer) => answer.map(Ok),
+                        Err(panic) => Poll::Ready(Err(panic)),
+                    });
                     let starter = starter.take();
-                    let Some(body) = self.as_mut().accept(answer, starter) else {
+                    let accept = |starter| self.as_mut().accept(answer, starter);
+                    let Some(body) = starter.and_then(accept) else {
                         return Poll::Ready(());
                     };
                     self.as_mut().project().stage.set(Stage::Recording { body });
@@ -181,14 +157,11 @@ where
                     let poll = || recorder.poll(body, producer, cx);
                     match without_panic(poll) {
                         Some(Poll::Pending) => return Poll::Pending,
-                        Some(Poll::Ready(Ok(()))) => producer.complete(),
-                        Some(Poll::Ready(Err(error))) => producer.fail(&error),
-                        None => {
-                            producer.fail(PANICKED);
-                            if let Some(guard) = this.disconnect {
-                                guard.reason = CloseReason::Panicked;
-                            }
+                        Some(Poll::Ready(Ok(()))) => {
+                            producer.shared.end(&producer.record, Outcome::Completed, None);
                         }
+                        Some(Poll::Ready(Err(error))) => producer.fail(&error),
+                        None => producer.fail(PANICKED),
                     }
                     return Poll::Ready(());
                 }
@@ -201,7 +174,7 @@ where
     fn accept(
         self: Pin<&mut Self>,
         answer: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,
-        starter: Option<oneshot::Sender<Answer<B, E>>>,
+        starter: oneshot::Sender<Answer<B, E>>,
     ) -> Option<B> {
         let this = self.project();
         let answer = match answer {
@@ -212,9 +185,7 @@ where
                 if !this.producer.begin(options) {
                     return None;
                 }
-                if let Some(starter) = starter {
-                    _ = starter.send(Answer::Stream(parts));
-                }
+                _ = starter.send(Answer::Stream(parts));
                 return Some(body);
             }
             Ok(answer) => {
@@ -223,15 +194,10 @@ where
             }
             Err(panic) => {
                 this.producer.fail_call();
-                if let Some(guard) = this.disconnect {
-                    guard.reason = CloseReason::Panicked;
-                }
                 Answer::Panic(ManuallyDrop::new(panic))
             }
         };
-        if let Some(starter) = starter {
-            _ = starter.send(answer);
-        }
+        _ = starter.send(answer);
         None
     }
 }

@@ -29,15 +29,14 @@ impl Shared {
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> bool {
-        let run = match cluster.look(key).await {
-            Ok(LookReply::Live { run, .. }) => run,
-            Ok(LookReply::Ended { .. }) => return false,
-            _ => return self.cancel_here(key, last),
-        };
-        if matches!(ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE), ResumeFrom::Unknown(_)) {
-            return false;
+        match cluster.look(key).await {
+            Ok(LookReply::Live { run, .. }) => {
+                let seen = ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE);
+                !matches!(seen, ResumeFrom::Unknown(_)) && self.cancel_run(cluster, &run).await
+            }
+            Ok(LookReply::Ended { .. }) => false,
+            _ => self.cancel_here(key, last),
         }
-        self.cancel_run(cluster, &run).await
     }
 
     async fn cancel_run(self: &Arc<Self>, cluster: &Cluster, run: &RunId) -> bool {

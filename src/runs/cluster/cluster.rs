@@ -105,7 +105,7 @@ pub(crate) async fn connect<S: RunStore>(
     _ = runs.set(Arc::downgrade(&shared));
     spawn(forward(store.connection(), Arc::clone(&exports)));
     spawn(exporter::supervise(Arc::downgrade(&shared), exports, store));
-    spawn(owner_checks::supervise(Arc::downgrade(&shared)));
+    spawn(owner_checks::supervise(Arc::downgrade(&shared), timing.check));
     Ok(shared)
 }
 

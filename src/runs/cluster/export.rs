@@ -1,24 +1,26 @@
 use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::AcqRel},
-    },
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, atomic::Ordering::AcqRel},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::{
     command::{Append, Batch, EndMode, Renew, Sync, Trim},
+    exports::Mark,
     head,
-    lease::{Lease, Renewal},
+    lease::Lease,
     plan::Plan,
     run_id::RunId,
-    timing::{UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
+    timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
 };
-use crate::runs::{
-    Outcome,
-    record::{Phase, Record},
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome,
+        record::{Phase, Record},
+    },
 };
 
 /// The maximum size of a batch, unless it has a single event.
@@ -29,10 +31,9 @@ const MAX_BATCHES: usize = 4;
 /// One run of this process, as the store has it.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
-    /// Whether the run is marked as changed since the last plan.
-    pub(crate) is_marked: Arc<AtomicBool>,
+    pub(super) mark: Mark,
     /// The time of its next command.
-    pub(crate) due: Instant,
+    pub(super) due: Instant,
     pub(super) lease: Lease,
     /// The connection over which the state below was acknowledged, or 0.
     pub(super) connection: u64,
@@ -50,39 +51,40 @@ pub(crate) struct Export {
     pub(super) restores: bool,
     /// Whether the last plan left events for the next one.
     pub(super) has_more: bool,
-    pub(super) watched_until: Option<Instant>,
+    /// Until when a client of another process watches the run.
+    pub(super) watched_until: Instant,
     /// The moment from which ticks are counted.
     pub(super) base: Instant,
     /// The sequence number and the size of each batch in the store, the oldest first.
     pub(super) stored: VecDeque<(u64, usize)>,
-    pub(crate) stored_bytes: usize,
+    pub(super) stored_bytes: usize,
+    /// The number of failures in a row.
     pub(super) failures: u8,
-    /// Until when the run can be exported again, once the store has its end.
-    pub(crate) ended_until: Option<Instant>,
+    /// Whether a reply to the last plan has failed.
+    pub(super) has_failed: bool,
+    /// Since when the store has had the end of the run, or since when the run is given up.
+    pub(super) ended_at: Option<Instant>,
 }
 
-/// What follows from a reply, besides the state of the export.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    None,
+/// What the exporter does to a run because of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
     /// The store has the end of the run.
     Ended,
     /// The run was ended elsewhere.
     Over(Outcome),
-    /// Another run has its key, because the store has lost its claim.
-    Displaced,
-    /// The store refuses all commands for this run.
-    Refused,
+    /// The store does not keep the run, for this reason.
+    Lost(&'static str),
 }
 
 impl Export {
-    pub(crate) fn new(record: Arc<Record>, beat: std::time::Duration, base: Instant) -> Self {
+    pub(super) fn new(record: Arc<Record>, beat: Duration, base: Instant) -> Self {
         let now = Instant::now();
         record.set_exported(0);
         Self {
             base,
+            mark: Mark { is_set: Arc::default(), epoch: record.epoch },
             record,
-            is_marked: Arc::default(),
             due: now + beat,
             lease: Lease::new(now + beat),
             connection: 0,
@@ -94,12 +96,20 @@ impl Export {
             is_outdated: false,
             restores: false,
             has_more: false,
-            watched_until: None,
+            watched_until: now,
             stored: VecDeque::new(),
             stored_bytes: 0,
             failures: 0,
-            ended_until: None,
+            has_failed: false,
+            ended_at: None,
         }
+    }
+
+    /// Changes the time of the next command, here and in the queue of all runs.
+    pub(super) fn set_due(&mut self, queue: &mut BTreeSet<(Instant, Epoch)>, due: Instant) {
+        queue.remove(&(self.due, self.mark.epoch));
+        self.due = due;
+        queue.insert((due, self.mark.epoch));
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -108,12 +118,12 @@ impl Export {
 
     /// Returns whether a client of another process watches the run.
     pub(super) fn is_watched(&self, now: Instant) -> bool {
-        self.watched_until.is_some_and(|until| until > now)
+        self.watched_until > now
     }
 
     /// Returns whether such a client watched it before the connection broke.
     pub(super) fn was_watched(&self) -> bool {
-        self.watched_until.is_some_and(|until| until > self.lease.renew_at)
+        self.watched_until > self.lease.renew_at
     }
 
     /// Returns when events that are new now are exported.
@@ -126,8 +136,19 @@ impl Export {
     }
 
     /// Returns whether the store has the end of the run.
-    pub(crate) const fn is_done(&self) -> bool {
-        self.ended_until.is_some()
+    pub(super) const fn is_done(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// Returns until when the run can be exported again, should the store lose its end.
+    pub(super) fn kept_until(&self) -> Option<Instant> {
+        let is_void = || self.record.phase() == Phase::Void;
+        self.ended_at.map(|at| if is_void() { at } else { at + ENDED_EXPORT })
+    }
+
+    /// Returns the bytes in the store, if the run has not ended there.
+    pub(super) const fn live_bytes(&self) -> usize {
+        if self.is_done() { 0 } else { self.stored_bytes }
     }
 
     /// Returns whether the store had the end of the run when it was last asked.
@@ -147,55 +168,45 @@ impl Export {
     }
 
     /// Adds the next commands of the run.
-    pub(crate) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        self.is_marked.swap(false, AcqRel);
+    pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+        self.mark.is_set.swap(false, AcqRel);
         self.is_outdated = false;
+        self.has_failed = false;
         let (phase, newest, error) = self.record.progress();
         if phase == Phase::Void {
-            plan.end(&self.record, EndMode::Void);
+            plan.end(self.run(), EndMode::Void);
             return;
         }
         let is_new = self.connection != connection;
         if self.has_confirmed_end() && !is_new {
             return;
         }
-        let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);
-        let needs_sync = is_new || self.restores || self.needs_sync || begins;
-        if needs_sync {
-            let sync = self.sync_command(is_new, phase, now);
-            plan.sync(&self.record, sync);
+        let is_failed_call = matches!(phase, Phase::Ended(_)) && newest == 0;
+        let has_head = phase != Phase::Starting && (self.has_begun || !is_failed_call);
+        if is_new || self.restores || self.needs_sync || has_head && !self.has_begun {
+            self.has_sent_head = has_head;
+            plan.sync(Sync {
+                run: self.run(),
+                entries: (!is_new).then_some(self.entries),
+                restores: self.restores,
+                pushes: self.is_watched(now),
+                head: has_head.then(|| head::encode(self.record.options().as_ref())),
+            });
             return;
         }
-        if let Some(renewal) = self.lease.next(now) {
-            let looks = renewal == Renewal::Look;
-            plan.renew(Renew { run: self.run(), entries: looks.then_some(self.entries) });
+        if now >= self.lease.renew_at {
+            let entries = self.lease.looks().then_some(self.entries);
+            plan.renew(Renew { run: self.run(), entries });
         }
         self.plan_batches(plan, newest, now);
         if let Phase::Ended(outcome) = phase {
             if self.exported == newest {
                 let entries = Some(self.entries);
-                plan.end(&self.record, EndMode::Own { outcome, error, newest, entries });
+                plan.end(self.run(), EndMode::Own { outcome, error, newest, entries });
             } else if self.record.next_batch(self.exported, 1).is_none() {
                 // Memory forced the rest out before it was exported.
-                plan.end(&self.record, EndMode::Lost);
+                plan.end(self.run(), EndMode::Lost);
             }
-        }
-    }
-
-    /// Returns whether the run ended before its call answered.
-    fn is_failed_call(&self, phase: Phase) -> bool {
-        matches!(phase, Phase::Ended(_)) && self.record.newest() == 0
-    }
-
-    fn sync_command(&mut self, is_new: bool, phase: Phase, now: Instant) -> Sync {
-        let has_head = phase != Phase::Starting && (self.has_begun || !self.is_failed_call(phase));
-        self.has_sent_head = has_head;
-        Sync {
-            run: self.run(),
-            entries: (!is_new).then_some(self.entries),
-            restores: self.restores,
-            pushes: self.is_watched(now),
-            head: has_head.then(|| head::encode(self.record.options().as_ref())),
         }
     }
 
@@ -212,11 +223,11 @@ impl Export {
             };
             from = last;
             let batch = Batch { first, last, bytes };
-            plan.append(&self.record, Append { run: self.run(), batch, pushes });
+            plan.append(Append { run: self.run(), batch, pushes });
         }
         self.has_more = from < newest;
         if let Some(keep_from) = self.trim_from() {
-            plan.trim(&self.record, Trim { run: self.run(), keep_from });
+            plan.trim(Trim { run: self.run(), keep_from });
         }
     }
 

@@ -4,30 +4,72 @@ use tokio::time::Instant;
 
 use super::{
     export::{Effect, Export},
-    reply::{AppendReply, EndReply, RenewReply, SyncReply},
-    timing::{RETRY_DELAY, Timing},
+    plan::Target,
+    reply::{AppendReply, EndReply, RenewReply, Reply, StoreError, SyncReply},
+    timing::RETRY_DELAY,
 };
 use crate::runs::record::Phase;
 
 /// The number of failures in a row after which a run is given up.
 const MAX_FAILURES: u8 = 3;
 
+const DISPLACED: &str = "the store has given its key to another run";
+const REFUSED: &str = "the store refuses the run";
+
 /// What the replies to its commands change.
 impl Export {
-    pub(crate) fn synced(&mut self, reply: &SyncReply, connection: u64, timing: Timing) -> Effect {
-        let now = Instant::now();
+    /// Applies one reply. After one that failed, those that follow it mean nothing.
+    pub(super) fn apply(
+        &mut self,
+        target: &Target,
+        result: Result<Reply, StoreError>,
+        connection: u64,
+        beat: Duration,
+    ) -> Option<Effect> {
+        if self.has_failed {
+            return None;
+        }
+        match (target, result) {
+            (_, Ok(Reply::Sync(reply))) => return self.synced(reply, connection, beat),
+            (_, Ok(Reply::End(reply))) => return self.ended(reply),
+            (_, Ok(Reply::Renew(reply))) => self.renewed(reply, beat),
+            (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
+                self.appended(reply, *last, *len);
+            }
+            (Target::Trim(_, keep_from), Ok(Reply::Trim { entries })) => {
+                self.trimmed(entries, *keep_from);
+            }
+            (_, Err(StoreError::Unavailable(_))) => self.has_failed = true,
+            (_, Err(StoreError::Lost(_))) => {
+                self.has_failed = true;
+                // What the store has is unknown.
+                self.connection = 0;
+            }
+            (_, Ok(_) | Err(StoreError::Run(_) | StoreError::Version)) => return self.refuse(),
+        }
+        None
+    }
+
+    pub(super) fn synced(
+        &mut self,
+        reply: SyncReply,
+        connection: u64,
+        beat: Duration,
+    ) -> Option<Effect> {
         self.failures = 0;
-        match *reply {
-            SyncReply::InStep { newest, entries, .. }
-                if self.doubts(newest, entries, connection) =>
-            {
-                self.connection = connection;
+        let is_new = self.connection != connection;
+        match reply {
+            SyncReply::Over(outcome) if !self.is_done() => return Some(Effect::Over(outcome)),
+            SyncReply::Other if !self.is_done() => return Some(Effect::Lost(DISPLACED)),
+            _ => self.connection = connection,
+        }
+        match reply {
+            SyncReply::InStep { newest, entries, .. } if is_new && self.doubts(newest, entries) => {
                 self.restores = true;
-                Effect::None
             }
             SyncReply::InStep { newest, entries, watched } => {
+                let now = Instant::now();
                 self.has_begun = self.has_sent_head;
-                self.connection = connection;
                 self.exported = newest;
                 self.entries = entries;
                 self.needs_sync = self.is_outdated;
@@ -35,39 +77,31 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
-                self.lease.renewed(now, timing.beat);
+                self.lease.renewed(now, beat);
                 self.lease.looked();
                 // The store has lost the end that it had.
-                self.ended_until = None;
+                self.ended_at = None;
                 self.set_watched(now, watched);
-                Effect::None
             }
-            SyncReply::Behind | SyncReply::Gone if self.is_done() && self.record.is_forgotten() => {
-                self.connection = connection;
-                self.needs_sync = self.is_outdated;
-                Effect::None
-            }
-            SyncReply::Behind | SyncReply::Gone => {
-                self.connection = connection;
+            SyncReply::Behind | SyncReply::Gone
+                if !self.is_done() || !self.record.is_forgotten() =>
+            {
                 self.restores = true;
-                Effect::None
             }
-            SyncReply::Over(_) | SyncReply::Other if self.is_done() => {
-                self.connection = connection;
+            // The run has ended, and the store has its end or can no longer get it.
+            _ => {
                 self.needs_sync = self.is_outdated;
                 self.restores = false;
-                Effect::None
             }
-            SyncReply::Over(outcome) => Effect::Over(outcome),
-            SyncReply::Other => Effect::Displaced,
         }
+        None
     }
 
-    pub(crate) fn renewed(&mut self, reply: RenewReply, timing: Timing) {
+    fn renewed(&mut self, reply: RenewReply, beat: Duration) {
         let now = Instant::now();
         match reply {
             RenewReply::Renewed { watched } => {
-                self.lease.renewed(now, timing.beat);
+                self.lease.renewed(now, beat);
                 // Its first client elsewhere needs what was not pushed.
                 self.needs_sync |= !watched.is_zero() && !self.is_watched(now);
                 self.set_watched(now, watched);
@@ -79,20 +113,19 @@ impl Export {
     fn set_watched(&mut self, now: Instant, watched: Duration) {
         if !watched.is_zero() && !self.needs_sync {
             let until = now + watched;
-            self.watched_until = Some(until);
+            self.watched_until = until;
             self.record.attend_until(until);
         }
     }
 
     /// Returns whether events may be missing in the store although later ones are there: a command
     /// whose reply is missing may have been executed by a server with an older state.
-    const fn doubts(&self, newest: u64, entries: u64, connection: u64) -> bool {
-        let is_first = self.connection != connection && self.entries > 0;
+    const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
-        is_first && !self.restores && newest >= self.exported && !is_as_acknowledged
+        self.entries > 0 && !self.restores && newest >= self.exported && !is_as_acknowledged
     }
 
-    pub(crate) fn appended(&mut self, reply: AppendReply, last: u64, len: usize) {
+    fn appended(&mut self, reply: AppendReply, last: u64, len: usize) {
         self.failures = 0;
         match reply {
             AppendReply::Appended { entries } => {
@@ -105,7 +138,7 @@ impl Export {
         }
     }
 
-    pub(crate) fn trimmed(&mut self, entries: u64, keep_from: u64) {
+    fn trimmed(&mut self, entries: u64, keep_from: u64) {
         self.entries = self.entries.saturating_sub(entries);
         while let Some(&(last, len)) = self.stored.front()
             && last < keep_from
@@ -115,61 +148,51 @@ impl Export {
         }
     }
 
-    pub(crate) fn ended(&mut self, reply: &EndReply) -> Effect {
+    fn ended(&mut self, reply: EndReply) -> Option<Effect> {
         self.failures = 0;
-        match reply {
-            EndReply::Behind => {
-                self.restores = true;
-                Effect::None
-            }
-            EndReply::Gone if self.record.phase() != Phase::Void => {
-                self.restores = true;
-                Effect::None
-            }
-            _ => Effect::Ended,
-        }
+        let is_lost = match reply {
+            EndReply::Behind => true,
+            EndReply::Gone => self.record.phase() != Phase::Void,
+            _ => false,
+        };
+        self.restores |= is_lost;
+        (!is_lost).then_some(Effect::Ended)
     }
 
     /// Records that a command failed for this run alone.
-    pub(crate) const fn refuse(&mut self) -> Effect {
+    fn refuse(&mut self) -> Option<Effect> {
+        self.has_failed = true;
         self.failures = self.failures.saturating_add(1);
         self.needs_sync = true;
-        if self.failures >= MAX_FAILURES { Effect::Refused } else { Effect::None }
+        (self.failures >= MAX_FAILURES).then_some(Effect::Lost(REFUSED))
     }
 
     /// Lets the run be, because the store has its end or will never have it.
-    pub(crate) fn settle(&mut self, until: Instant) {
-        self.ended_until = Some(until);
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.ended_at = Some(now);
         self.needs_sync = self.is_outdated;
         self.restores = false;
-        self.stored_bytes = 0;
         self.stored.clear();
     }
 
-    /// Records that a reply is missing: what the store has is unknown.
-    pub(crate) const fn forget_connection(&mut self) {
-        self.connection = 0;
-    }
-
     /// Returns when the run needs its next command, after all replies to the last ones.
-    pub(crate) fn next_due(&self, has_failed: bool, connection: u64, now: Instant) -> Instant {
-        if has_failed && !self.has_confirmed_end() {
+    pub(super) fn next_due(&self, connection: u64, now: Instant) -> Instant {
+        if self.has_failed && !self.has_confirmed_end() {
             return now + RETRY_DELAY;
         }
-        if let Some(until) = self.ended_until {
-            return if self.restores || self.needs_sync { now } else { until };
+        if let Some(until) = self.kept_until() {
+            return if self.has_confirmed_end() { until } else { now };
         }
         let (phase, newest, _) = self.record.progress();
-        let is_out_of_step = self.connection != connection || self.restores || self.needs_sync;
-        let begins = phase != Phase::Starting && !self.has_begun;
+        let is_in_step = self.connection == connection && self.is_in_step();
         match phase {
-            Phase::Starting | Phase::Running if is_out_of_step || begins => now,
-            Phase::Running if self.has_more => now,
-            Phase::Running if newest > self.exported => {
-                self.lease.renew_at.min(self.export_at(now))
+            Phase::Starting if is_in_step => self.lease.renew_at,
+            Phase::Running if is_in_step && self.has_begun && !self.has_more => {
+                let is_behind = newest > self.exported;
+                let export_at = if is_behind { self.export_at(now) } else { self.lease.renew_at };
+                export_at.min(self.lease.renew_at)
             }
-            Phase::Starting | Phase::Running => self.lease.renew_at,
-            Phase::Void | Phase::Ended(_) => now,
+            _ => now,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     export::Effect,
-    exports::{Consequence, Exports},
+    exports::Exports,
     pace::Pace,
     store::{Connection, Store},
 };
@@ -76,33 +76,24 @@ async fn export(
     connection: u64,
     pace: &mut Pace,
 ) -> bool {
-    let Some(cluster) = &shared.cluster else { return false };
-    let options = &shared.options;
-    let plan = exports.plan(connection, options.max_memory, options.retain_for);
+    let plan = exports.plan(connection, &shared.options);
     if plan.len() == 0 {
         return false;
     }
     pace.record(Instant::now(), plan.work());
     let (targets, commands) = plan.into_commands();
     let results = store.execute(Some(connection), commands).await;
-    for Consequence { record, effect } in
-        exports.apply(targets, results, connection, cluster.timing)
-    {
+    for (record, effect) in exports.apply(targets, results, connection) {
         match effect {
+            Effect::Ended => {}
             Effect::Over(Outcome::Cancelled) => {
                 shared.end(&record, Outcome::Cancelled, None);
             }
             // Only the owner completes a run, so any other outcome is that of an interruption.
             Effect::Over(_) => shared.fence(&record),
-            Effect::Displaced => {
-                let error = "the store has given its key to another run".into();
-                shared.end(&record, Outcome::Interrupted, Some(error));
+            Effect::Lost(error) => {
+                shared.end(&record, Outcome::Interrupted, Some(error.into()));
             }
-            Effect::Refused => {
-                let error = "the store refuses the run".into();
-                shared.end(&record, Outcome::Interrupted, Some(error));
-            }
-            Effect::Ended | Effect::None => {}
         }
         shared.acknowledge_end(&record);
     }

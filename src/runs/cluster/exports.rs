@@ -1,7 +1,6 @@
 use std::{
-    collections::HashSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::AcqRel},
     },
     time::Duration,
@@ -12,22 +11,22 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     export::{Effect, Export},
     plan::{Plan, Target},
-    queue::{LostClaim, Queue, apply},
+    queue::{LostClaim, Queue},
     reply::{Reply, StoreError},
     run_id::RunId,
-    timing::{EARLY, ENDED_EXPORT, Timing},
+    timing::EARLY,
 };
 use crate::{
-    history::Epoch,
-    runs::record::{Phase, Record},
+    history::{
+        Epoch,
+        sync::{Mutex, MutexGuard, lock},
+    },
+    runs::{options::Options, record::Record},
 };
 
 /// The runs of this process that the store has or should have, and when each is due.
 pub(crate) struct Exports {
     queue: Mutex<Queue>,
-    beat: Duration,
-    /// The moment from which ticks are counted, so that runs share them.
-    base: Instant,
     /// Notified when a run becomes due earlier.
     changed: Notify,
     /// Notified when replies were applied.
@@ -37,35 +36,25 @@ pub(crate) struct Exports {
 /// A run's mark, which its task sets for each event without a lock.
 #[derive(Clone)]
 pub(crate) struct Mark {
-    is_set: Arc<AtomicBool>,
-    epoch: Epoch,
-}
-
-/// What the exporter does to the run of a reply.
-pub(crate) struct Consequence {
-    pub(crate) record: Arc<Record>,
-    pub(crate) effect: Effect,
+    /// Whether the run is marked as changed since the last plan.
+    pub(super) is_set: Arc<AtomicBool>,
+    pub(super) epoch: Epoch,
 }
 
 impl Exports {
     /// Creates it with the interval of renewals, and the maximum size of an owner's ended runs.
     pub(crate) fn new(beat: Duration, max_per_owner: Option<usize>) -> Self {
-        let queue = Mutex::new(Queue::new(max_per_owner));
-        Self { queue, beat, base: Instant::now(), changed: Notify::new(), replied: Notify::new() }
+        let queue = Mutex::new(Queue::new(beat, max_per_owner));
+        Self { queue, changed: Notify::new(), replied: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     /// Adds a run whose claim was acknowledged.
     pub(crate) fn add(&self, record: Arc<Record>) -> Mark {
-        let export = Export::new(record, self.beat, self.base);
-        let mark = Mark { is_set: Arc::clone(&export.is_marked), epoch: export.record.epoch };
-        let mut queue = self.lock();
-        queue.due.insert((export.due, mark.epoch));
-        queue.exports.insert(mark.epoch, export);
-        drop(queue);
+        let mark = self.lock().add(record);
         self.changed.notify_one();
         mark
     }
@@ -81,9 +70,7 @@ impl Exports {
     /// Returns the mark of a run, for tests. Panics if the run is not of this process.
     #[cfg(test)]
     pub(crate) fn mark_of(&self, epoch: Epoch) -> Mark {
-        let queue = self.lock();
-        let export = queue.exports.get(&epoch).expect("a run of this process");
-        Mark { is_set: Arc::clone(&export.is_marked), epoch }
+        self.lock().exports.get(&epoch).expect("a run of this process").mark.clone()
     }
 
     /// Makes a run due whose events are not exported yet.
@@ -96,40 +83,31 @@ impl Exports {
 
     /// Makes runs due whose phase has changed.
     pub(crate) fn mark_all(&self, records: &[Arc<Record>]) {
-        if records.is_empty() {
-            return;
+        if !records.is_empty() {
+            self.hasten_all(records.iter().map(|record| record.epoch), |_| {});
         }
-        let mut queue = self.lock();
-        let now = Instant::now();
-        for record in records {
-            queue.hasten(record.epoch, |_| now);
-        }
-        drop(queue);
-        self.changed.notify_one();
     }
 
     /// Makes a run due for a `Sync`.
     pub(crate) fn synchronize(&self, epoch: Epoch) {
-        let mut queue = self.lock();
-        if let Some(export) = queue.exports.get_mut(&epoch) {
-            export.synchronize();
-            let now = Instant::now();
-            queue.hasten(epoch, |_| now);
-            drop(queue);
-            self.changed.notify_one();
-        }
+        self.hasten_all([epoch], Export::synchronize);
     }
 
     /// Makes all runs due for a `Sync`.
     pub(crate) fn synchronize_all(&self) {
+        let epochs: Vec<_> = self.lock().exports.keys().copied().collect();
+        self.hasten_all(epochs, Export::synchronize);
+    }
+
+    /// Changes runs, and makes them due.
+    fn hasten_all(&self, epochs: impl IntoIterator<Item = Epoch>, change: impl Fn(&mut Export)) {
         let now = Instant::now();
         let mut queue = self.lock();
-        let epochs: Vec<_> = queue.exports.keys().copied().collect();
         for epoch in epochs {
-            if let Some(export) = queue.exports.get_mut(&epoch) {
-                export.synchronize();
-            }
-            queue.hasten(epoch, |_| now);
+            queue.hasten(epoch, |export| {
+                change(export);
+                now
+            });
         }
         drop(queue);
         self.changed.notify_one();
@@ -183,10 +161,10 @@ impl Exports {
     pub(crate) fn reconnect(&self) {
         let now = Instant::now();
         let earlier = now.checked_sub(EARLY).unwrap_or(now);
-        let mut queue = self.lock();
-        let due = |export: &Export| if export.was_watched() { earlier } else { now };
-        let all: Vec<_> = queue.exports.iter().map(|(epoch, of)| (*epoch, due(of))).collect();
-        all.into_iter().for_each(|(epoch, due)| queue.set_due(epoch, due));
+        let Queue { exports, due, .. } = &mut *self.lock();
+        for export in exports.values_mut() {
+            export.set_due(due, if export.was_watched() { earlier } else { now });
+        }
     }
 
     /// Returns when the next command is due.
@@ -197,66 +175,17 @@ impl Exports {
     }
 
     /// Takes the commands that are due.
-    pub(crate) fn plan(&self, connection: u64, max_memory: usize, retain: Duration) -> Plan {
-        self.lock().plan(connection, (max_memory, retain), self.beat)
+    pub(super) fn plan(&self, connection: u64, options: &Options) -> Plan {
+        self.lock().plan(connection, options)
     }
 
-    /// Applies the replies to a plan. Returns what follows for the runs.
-    pub(crate) fn apply(
+    /// Applies the replies to a plan. Returns the runs to which the exporter does something.
+    pub(super) fn apply(
         &self,
         targets: Vec<Target>,
         results: Vec<Result<Reply, StoreError>>,
         connection: u64,
-        timing: Timing,
-    ) -> Vec<Consequence> {
-        let now = Instant::now();
-        let mut queue = self.lock();
-        let mut failed = HashSet::new();
-        let mut seen = Vec::with_capacity(targets.len());
-        let mut consequences = Vec::new();
-        for (target, result) in targets.into_iter().zip(results) {
-            let epoch = match target {
-                Target::Run(epoch) | Target::Batch(epoch, ..) | Target::Trim(epoch, _) => epoch,
-                Target::Release(run) => {
-                    queue.released(&run, &result, now);
-                    continue;
-                }
-                Target::Forget => continue,
-            };
-            seen.push(epoch);
-            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
-            let bytes_before = export.stored_bytes;
-            let effect = if failed.contains(&epoch) {
-                Effect::None
-            } else {
-                apply(export, &target, result, connection, timing, || failed.insert(epoch))
-            };
-            let bytes = export.stored_bytes;
-            queue.live_bytes = (queue.live_bytes + bytes).saturating_sub(bytes_before);
-            if effect == Effect::None {
-                continue;
-            }
-            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
-            if export.ended_until.is_none() {
-                let is_void = export.record.phase() == Phase::Void;
-                let run = export.run();
-                export.settle(if is_void { now } else { now + ENDED_EXPORT });
-                let record = Arc::clone(&export.record);
-                queue.live_bytes = queue.live_bytes.saturating_sub(bytes);
-                queue.ended.add(run, bytes, now);
-                consequences.push(Consequence { record, effect });
-            }
-        }
-        seen.sort_unstable();
-        seen.dedup();
-        for epoch in seen {
-            let Some(export) = queue.exports.get(&epoch) else { continue };
-            // The mark of an event that was in the plan can come after it, and would hide the next one.
-            export.is_marked.swap(false, AcqRel);
-            export.record.set_exported(export.exported);
-            let due = export.next_due(failed.contains(&epoch), connection, now);
-            queue.set_due(epoch, due);
-        }
-        consequences
+    ) -> Vec<(Arc<Record>, Effect)> {
+        self.lock().apply(targets, results, connection)
     }
 }

@@ -30,9 +30,8 @@ impl Load {
         if !self.mirror.is_loaded() {
             self.watch(&shared, cluster).await;
         }
-        while self.begin() {
-            // The end is in the store before the claim says that the run has ended.
-            let has_ended = self.mirror.has_ended();
+        // The end is in the store before the claim says that the run has ended.
+        while let Some(has_ended) = self.begin() {
             let result = self.load_all(&*cluster.store).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
@@ -62,10 +61,10 @@ impl Load {
         }
     }
 
-    /// Returns whether a load was asked for since the last one began. Otherwise, none is under way.
-    fn begin(&mut self) -> bool {
-        self.is_over = !self.mirror.begin_load();
-        !self.is_over
+    fn begin(&mut self) -> Option<bool> {
+        let begun = self.mirror.begin_load();
+        self.is_over = begun.is_none();
+        begun
     }
 
     /// Loads all pages.

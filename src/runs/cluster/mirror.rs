@@ -109,10 +109,6 @@ impl Mirror {
         lock(&self.state).has_ended = true;
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        lock(&self.state).has_ended
-    }
-
     /// Waits until the first load has ended. Returns whether it succeeded.
     pub(crate) async fn loaded(&self) -> bool {
         *self.loaded.wait().await
@@ -178,12 +174,13 @@ impl Mirror {
         }
     }
 
-    /// Returns whether a load was asked for since the last one began. Otherwise, none is under way.
-    pub(super) fn begin_load(&self) -> bool {
-        let loading = &mut lock(&self.state).loading;
-        let is_asked_for = *loading == Loading::Again;
-        *loading = if is_asked_for { Loading::Yes } else { Loading::No };
-        is_asked_for
+    /// Begins a load if one was asked for since the last one began. Returns whether the run had ended
+    /// by then. Otherwise, no load is under way any more.
+    pub(super) fn begin_load(&self) -> Option<bool> {
+        let mut state = lock(&self.state);
+        let is_asked_for = state.loading == Loading::Again;
+        state.loading = if is_asked_for { Loading::Yes } else { Loading::No };
+        is_asked_for.then_some(state.has_ended)
     }
 
     /// Records that no load is under way, although the last one has no result.

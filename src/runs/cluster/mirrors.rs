@@ -26,8 +26,9 @@ impl Mirrors {
         run: &RunId,
         after: u64,
     ) -> Result<(Arc<Record>, Arc<Mirror>), StartError> {
-        let found = self.find(run, after).unwrap_or_else(|| self.add(shared, run, after));
-        if found.1.loaded().await { Ok(found) } else { Err(StartError::Unavailable) }
+        let found = self.find(run, after);
+        let (record, mirror) = found.unwrap_or_else(|| self.add(shared, run, after));
+        if mirror.loaded().await { Ok((record, mirror)) } else { Err(StartError::Unavailable) }
     }
 
     fn find(&self, run: &RunId, after: u64) -> Option<(Arc<Record>, Arc<Mirror>)> {

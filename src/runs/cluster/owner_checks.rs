@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use super::{
     cluster::Cluster,
@@ -19,28 +19,20 @@ use crate::runs::{Outcome, record::Phase, registry::Shared};
 /// The maximum number of checks in a pipeline.
 const MAX_CHECKS: usize = 512;
 
-/// Checks the mirrors until the process' [`Runs`](crate::runs::Runs) is dropped.
-pub(crate) async fn supervise(shared: Weak<Shared>) {
-    while !exporter::catch(run(&shared)).await {}
+/// Checks the mirrors at this interval, until the process' [`Runs`](crate::runs::Runs) is dropped.
+pub(crate) async fn supervise(shared: Weak<Shared>, interval: Duration) {
+    while !exporter::catch(run(&shared, interval)).await {}
 }
 
-async fn run(shared: &Weak<Shared>) {
-    let mut late = None;
+async fn run(shared: &Weak<Shared>, interval: Duration) {
+    let mut wait = interval;
     loop {
-        let Some(due) = shared.upgrade().as_ref().and_then(|shared| {
-            let cluster = shared.cluster.as_ref()?;
-            let check = cluster.timing.check;
-            // A late owner is looked at again as soon as it can be dead.
-            Some(Instant::now() + late.map_or(check, |wait: Duration| wait.min(check)))
-        }) else {
-            return;
-        };
-        sleep_until(due).await;
+        sleep(wait).await;
         let Some(shared) = shared.upgrade() else { return };
-        if let Some(cluster) = &shared.cluster {
-            cluster.mirrors.prune(&*cluster.store);
-            late = check_all(&shared, cluster).await;
-        }
+        let Some(cluster) = &shared.cluster else { return };
+        cluster.mirrors.prune(&*cluster.store);
+        // A late owner is looked at again as soon as it can be dead.
+        wait = check_all(&shared, cluster).await.unwrap_or(interval).min(interval);
     }
 }
 

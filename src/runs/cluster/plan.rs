@@ -2,16 +2,19 @@ use super::{
     command::{Append, Command, End, EndMode, Renew, Sync, Trim},
     run_id::RunId,
 };
-use crate::{history::Epoch, runs::record::Record};
+use crate::history::Epoch;
 
 /// The maximum number of commands in a pipeline.
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
+/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
+/// would delay what is due.
+const MAX_EARLY: usize = 256;
 
 /// The commands of one pipeline, and what their replies belong to.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(super) struct Plan {
     /// In the order in which they are sent: renewals before data, so that data delays no lease.
     /// The store can execute several at once only if they follow each other.
     renewals: Vec<(Target, Command)>,
@@ -23,7 +26,7 @@ pub(crate) struct Plan {
 
 /// What a reply belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(super) enum Target {
     Run(Epoch),
     /// A batch of a run: its last event and its size.
     Batch(Epoch, u64, usize),
@@ -36,7 +39,7 @@ pub(crate) enum Target {
 }
 
 impl Plan {
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
     }
 
@@ -48,48 +51,49 @@ impl Plan {
     /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
     /// frequent: each would have one.
     pub(super) const fn takes_early_renewals(&self) -> bool {
-        self.len() > 0 && (!self.pushes || !self.renewals.is_empty())
+        let has_room = 0 < self.len() && self.len() < MAX_EARLY;
+        has_room && (!self.pushes || !self.renewals.is_empty())
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.renewals.len() + self.first.len() + self.rest.len()
     }
 
-    pub(crate) fn sync(&mut self, record: &Record, sync: Sync) {
-        self.first.push((Target::Run(record.epoch), Command::Sync(sync)));
+    pub(super) fn sync(&mut self, sync: Sync) {
+        self.first.push((Target::Run(sync.run.epoch), Command::Sync(sync)));
     }
 
-    pub(crate) fn renew(&mut self, renew: Renew) {
+    pub(super) fn renew(&mut self, renew: Renew) {
         self.renewals.push((Target::Run(renew.run.epoch), Command::Renew(renew)));
     }
 
-    pub(crate) fn release(&mut self, run: RunId) {
+    pub(super) fn release(&mut self, run: RunId) {
         let command = Command::End(End { run: run.clone(), mode: EndMode::Release });
         self.first.push((Target::Release(run), command));
     }
 
-    pub(crate) fn forget(&mut self, run: RunId) {
+    pub(super) fn forget(&mut self, run: RunId) {
         let command = Command::End(End { run, mode: EndMode::Forget });
         self.first.push((Target::Forget, command));
     }
 
-    pub(crate) fn append(&mut self, record: &Record, append: Append) {
+    pub(super) fn append(&mut self, append: Append) {
         let (last, len) = (append.batch.last, append.batch.bytes.len());
-        self.bytes += len;
+        // A batch that is pushed is sent twice.
+        self.bytes += len * (1 + usize::from(append.pushes));
         self.pushes |= append.pushes;
-        self.rest.push((Target::Batch(record.epoch, last, len), Command::Append(append)));
+        self.rest.push((Target::Batch(append.run.epoch, last, len), Command::Append(append)));
     }
 
-    pub(crate) fn trim(&mut self, record: &Record, trim: Trim) {
-        self.rest.push((Target::Trim(record.epoch, trim.keep_from), Command::Trim(trim)));
+    pub(super) fn trim(&mut self, trim: Trim) {
+        self.rest.push((Target::Trim(trim.run.epoch, trim.keep_from), Command::Trim(trim)));
     }
 
-    pub(crate) fn end(&mut self, record: &Record, mode: EndMode) {
-        let run = RunId::new(record.key.clone(), record.epoch);
-        self.rest.push((Target::Run(record.epoch), Command::End(End { run, mode })));
+    pub(super) fn end(&mut self, run: RunId, mode: EndMode) {
+        self.rest.push((Target::Run(run.epoch), Command::End(End { run, mode })));
     }
 
-    pub(crate) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
+    pub(super) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
         self.renewals.into_iter().chain(self.first).chain(self.rest).unzip()
     }
 }

@@ -1,24 +1,28 @@
 #[cfg(not(tower_sse_simulation))]
 use std::collections::HashMap;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::AcqRel},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use super::{
     export::{Effect, Export},
+    exports::Mark,
     plan::{Plan, Target},
     reply::{EndReply, Reply, StoreError},
     run_id::RunId,
     stored_runs::StoredRuns,
-    timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
+    timing::{EARLY, LATE_CLAIM, RETRY_DELAY},
 };
-use crate::history::Epoch;
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
-
-/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
-/// would delay what is due.
-const MAX_EARLY: usize = 256;
+use crate::{
+    history::Epoch,
+    runs::{options::Options, record::Record},
+};
 
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {
@@ -26,9 +30,13 @@ pub(super) struct Queue {
     pub(super) due: BTreeSet<(Instant, Epoch)>,
     /// Claims whose reply was lost, and until when they may still be executed.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
-    pub(super) ended: StoredRuns,
+    ended: StoredRuns,
     /// The bytes in the store of runs that have not ended there.
-    pub(super) live_bytes: usize,
+    live_bytes: usize,
+    /// The interval of renewals.
+    beat: Duration,
+    /// The moment from which ticks are counted, so that runs share them.
+    base: Instant,
 }
 
 /// A claim whose reply was lost.
@@ -38,88 +46,47 @@ pub(super) struct LostClaim {
     pub(super) due: Instant,
 }
 
-/// Applies one reply. Calls `fail` if the rest of the replies for the run mean nothing.
-pub(super) fn apply(
-    export: &mut Export,
-    target: &Target,
-    result: Result<Reply, StoreError>,
-    connection: u64,
-    timing: Timing,
-    fail: impl FnOnce() -> bool,
-) -> Effect {
-    match (target, result) {
-        (_, Ok(Reply::Sync(reply))) => export.synced(&reply, connection, timing),
-        (_, Ok(Reply::Renew(reply))) => {
-            export.renewed(reply, timing);
-            Effect::None
-        }
-        (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
-            export.appended(reply, *last, *len);
-            Effect::None
-        }
-        (Target::Trim(_, keep_from), Ok(Reply::Trim { entries })) => {
-            export.trimmed(entries, *keep_from);
-            Effect::None
-        }
-        (_, Ok(Reply::End(reply))) => export.ended(&reply),
-        (_, Err(StoreError::Unavailable(_))) => {
-            fail();
-            Effect::None
-        }
-        (_, Err(StoreError::Lost(_))) => {
-            fail();
-            export.forget_connection();
-            Effect::None
-        }
-        (_, Ok(_) | Err(StoreError::Run(_) | StoreError::Version)) => {
-            fail();
-            export.refuse()
-        }
-    }
-}
-
 impl Queue {
-    pub(super) fn new(max_per_owner: Option<usize>) -> Self {
+    pub(super) fn new(beat: Duration, max_per_owner: Option<usize>) -> Self {
         Self {
             exports: HashMap::default(),
             due: BTreeSet::new(),
             lost_claims: HashMap::default(),
             ended: StoredRuns::new(max_per_owner),
             live_bytes: 0,
+            beat,
+            base: Instant::now(),
         }
+    }
+
+    pub(super) fn add(&mut self, record: Arc<Record>) -> Mark {
+        let export = Export::new(record, self.beat, self.base);
+        let mark = export.mark.clone();
+        self.due.insert((export.due, mark.epoch));
+        self.exports.insert(mark.epoch, export);
+        mark
     }
 
     /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
     /// others.
-    pub(super) fn hasten(&mut self, epoch: Epoch, due: impl FnOnce(&Export) -> Instant) -> bool {
+    pub(super) fn hasten(
+        &mut self,
+        epoch: Epoch,
+        due: impl FnOnce(&mut Export) -> Instant,
+    ) -> bool {
         let Some(export) = self.exports.get_mut(&epoch) else { return false };
         let due = due(export);
-        let is_later = export.due > due;
+        if export.due <= due {
+            return false;
+        }
         let is_first = self.due.first().is_none_or(|(first, _)| *first > due);
-        if is_later {
-            self.due.remove(&(export.due, epoch));
-            export.due = due;
-            self.due.insert((due, epoch));
-        }
-        is_later && is_first
+        export.set_due(&mut self.due, due);
+        is_first
     }
 
-    pub(super) fn set_due(&mut self, epoch: Epoch, due: Instant) {
-        if let Some(export) = self.exports.get_mut(&epoch) {
-            self.due.remove(&(export.due, epoch));
-            export.due = due;
-            self.due.insert((due, epoch));
-        }
-    }
-
-    /// Takes the commands that are due. Runs of a plan are due again after `beat`, unless replies
+    /// Takes the commands that are due. Runs of a plan are due again after a beat, unless replies
     /// arrive.
-    pub(super) fn plan(
-        &mut self,
-        connection: u64,
-        (max_memory, retain): (usize, Duration),
-        beat: Duration,
-    ) -> Plan {
+    pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
         for (run, claim) in &self.lost_claims {
@@ -127,10 +94,9 @@ impl Queue {
                 plan.release(run.clone());
             }
         }
-        self.ended.expire(retain, now);
-        let live = self.live_bytes;
+        self.ended.expire(options.retain_for, now);
         while !plan.is_full()
-            && let Some(run) = self.ended.evict(live, max_memory)
+            && let Some(run) = self.ended.evict(self.live_bytes, options.max_memory)
         {
             plan.forget(run);
         }
@@ -140,15 +106,14 @@ impl Queue {
         {
             self.due.pop_first();
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
-            if export.ended_until.is_some_and(|until| until <= now) {
+            if export.kept_until().is_some_and(|until| until <= now) {
                 self.exports.remove(&epoch);
                 continue;
             }
             export.plan(&mut plan, connection, now);
             // Until the replies arrive.
-            export.due = now + beat;
-            let due = (export.due, epoch);
-            self.due.insert(due);
+            export.due = now + self.beat;
+            self.due.insert((export.due, epoch));
         }
         if plan.takes_early_renewals() {
             self.plan_early(&mut plan, connection, now);
@@ -158,28 +123,70 @@ impl Queue {
 
     /// Adds the renewals that are almost due, because one call for all costs less than one for each.
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        let exports = &self.exports;
-        let is_renewal = |due: Instant, epoch: &Epoch| {
-            exports
-                .get(epoch)
-                .is_some_and(|export| export.lease.renew_at == due && !export.is_done())
-        };
         let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
-        let early = early.filter(|(due, epoch)| *due > now && is_renewal(*due, epoch));
-        let early: Vec<_> = early.take(MAX_EARLY.saturating_sub(plan.len())).copied().collect();
-        for (due, epoch) in early {
-            if let Some(export) = self.exports.get_mut(&epoch) {
-                export.plan(plan, connection, due);
+        for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
+            if !plan.takes_early_renewals() {
+                break;
+            }
+            if let Some(export) = self.exports.get_mut(epoch)
+                && export.lease.renew_at == *due
+                && !export.is_done()
+            {
+                export.plan(plan, connection, *due);
             }
         }
     }
 
-    pub(super) fn released(
+    /// Applies the replies to a plan. Returns the runs to which the exporter does something.
+    pub(super) fn apply(
         &mut self,
-        run: &RunId,
-        result: &Result<Reply, StoreError>,
-        now: Instant,
-    ) {
+        targets: Vec<Target>,
+        results: Vec<Result<Reply, StoreError>>,
+        connection: u64,
+    ) -> Vec<(Arc<Record>, Effect)> {
+        let now = Instant::now();
+        let mut effects = Vec::new();
+        let mut seen = Vec::with_capacity(targets.len());
+        for (target, result) in targets.into_iter().zip(results) {
+            let epoch = match target {
+                Target::Run(epoch) | Target::Batch(epoch, ..) | Target::Trim(epoch, _) => epoch,
+                Target::Release(run) => {
+                    self.released(&run, &result, now);
+                    continue;
+                }
+                Target::Forget => continue,
+            };
+            let Some(export) = self.exports.get_mut(&epoch) else { continue };
+            seen.push(epoch);
+            let (live_bytes, ended_at) = (export.live_bytes(), export.ended_at);
+            let effect = export.apply(&target, result, connection, self.beat);
+            if let Some(effect) = effect
+                && !export.is_done()
+            {
+                export.settle(now);
+                self.ended.add(export.run(), export.stored_bytes, now);
+                effects.push((Arc::clone(&export.record), effect));
+            }
+            self.live_bytes = self.live_bytes - live_bytes + export.live_bytes();
+            // The store has lost the end that it had.
+            if let Some(ended_at) = ended_at.filter(|_| !export.is_done()) {
+                self.ended.remove((ended_at, epoch));
+            }
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        for epoch in seen {
+            let Some(export) = self.exports.get_mut(&epoch) else { continue };
+            // The mark of an event that was in the plan can come after it, and would hide the next one.
+            export.mark.is_set.swap(false, AcqRel);
+            export.record.set_exported(export.exported);
+            let due = export.next_due(connection, now);
+            export.set_due(&mut self.due, due);
+        }
+        effects
+    }
+
+    fn released(&mut self, run: &RunId, result: &Result<Reply, StoreError>, now: Instant) {
         let Some(claim) = self.lost_claims.get_mut(run) else { return };
         let is_settled = match result {
             // The claim may still be executed after this command.

@@ -59,7 +59,7 @@ pub enum Liveness {
 }
 
 /// The reply to a `Sync`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncReply {
     /// The lease is renewed, and the owner may append after `newest`.
     InStep {
@@ -104,7 +104,7 @@ pub enum AppendReply {
 }
 
 /// The reply to an `End`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReply {
     /// The run is ended, now or by an earlier command of this process in the same mode.
     Ended {

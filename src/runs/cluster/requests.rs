@@ -85,8 +85,9 @@ impl Shared {
                 }
                 LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
                     let record = self.open(cluster, &run, None).await?;
+                    let is_own = self.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
                     // The claim was forged: looking again would find the same for ever.
-                    if self.is_interrupted_here(&record) {
+                    if is_own && record.phase() == Phase::Ended(Outcome::Interrupted) {
                         return Err(StartError::Unavailable);
                     }
                     return Ok(Claim::Existing(record));
@@ -219,11 +220,5 @@ impl Shared {
         }
         cluster.until_reached(&mirror, &record, after).await?;
         Ok(record)
-    }
-
-    /// Returns whether this process owns a run and has ended it before it was complete.
-    fn is_interrupted_here(&self, record: &Arc<Record>) -> bool {
-        let is_own = self.peek(&record.key).is_some_and(|own| Arc::ptr_eq(&own, record));
-        is_own && record.phase() == Phase::Ended(Outcome::Interrupted)
     }
 }

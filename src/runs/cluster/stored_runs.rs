@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::run_id::RunId;
-use crate::runs::registry::EndedRuns;
+use crate::{history::Epoch, runs::registry::EndedRuns};
 
 /// The runs of this process that have ended and that the store keeps.
 pub(super) struct StoredRuns {
@@ -51,6 +51,11 @@ impl StoredRuns {
 
     fn remove_oldest(&mut self) -> Option<RunId> {
         let (at, _) = self.runs.oldest()?;
+        self.remove(at)
+    }
+
+    /// Removes the run that was added with this time and epoch.
+    pub(super) fn remove(&mut self, at: (Instant, Epoch)) -> Option<RunId> {
         let (run, bytes) = self.runs.remove(at)?;
         self.bytes -= bytes;
         Some(run)

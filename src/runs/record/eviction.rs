@@ -19,12 +19,8 @@ impl Record {
         }
     }
 
-    /// Evicts the older half of the events, even if the store does not have them.
-    pub(crate) fn evict_half(&self, deferred: &mut Deferred) {
-        self.evict_half_up_to(u64::MAX, deferred);
-    }
-
-    fn evict_half_up_to(&self, newest: u64, deferred: &mut Deferred) {
+    /// Evicts the older half of the events, but none after `newest`.
+    pub(crate) fn evict_half_up_to(&self, newest: u64, deferred: &mut Deferred) {
         let mut state = self.lock();
         let half = state.log.events_memory().div_ceil(2);
         state.log.evict_up_to(newest, half, &mut deferred.drops);
@@ -42,10 +38,5 @@ impl Record {
     /// Returns the memory of the frames and of the events that the store has.
     pub(crate) fn exported_memory(&self) -> usize {
         self.lock().log.memory_up_to(self.exported.load(Relaxed))
-    }
-
-    /// Returns the memory of the events and frames.
-    pub(crate) fn events_memory(&self) -> usize {
-        self.lock().log.events_memory()
     }
 }

@@ -1,10 +1,11 @@
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use crate::{
     history::MemoryCounter,
+    lock::lock,
     runs::{Outcome, RunEnd},
 };
 
@@ -40,7 +41,7 @@ pub struct RunsStats {
 impl Counters {
     /// Locks the numbers that only rise. No other lock is taken meanwhile.
     pub(crate) fn totals(&self) -> MutexGuard<'_, RunsStats> {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.totals)
     }
 
     pub(crate) fn count_end(&self, end: &RunEnd) {

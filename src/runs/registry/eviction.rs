@@ -17,18 +17,13 @@ const MAX_ROUNDS: usize = 32;
 /// Which runs are kept, and which are evicted first.
 impl Registry {
     /// Keeps a run that has ended, and evicts the earlier ones of its owner that exceed the limit.
-    pub(super) fn keep(
-        &mut self,
-        record: &Arc<Record>,
-        ended_at: Instant,
-        deferred: &mut Deferred,
-    ) {
-        let memory = {
+    pub(super) fn keep(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        let (ended_at, memory) = {
             let state = record.lock();
-            if state.is_forgotten {
+            let (false, Some(ended_at)) = (state.is_forgotten, state.ended_at) else {
                 return;
-            }
-            state.memory()
+            };
+            (ended_at, state.memory())
         };
         let owner = record.key.shared_owner();
         self.kept.add((ended_at, record.epoch), Arc::clone(record), memory);
@@ -134,16 +129,15 @@ impl Shared {
                 return;
             }
             let sample = self.lock().sample();
-            let size = |record: &Record| record.exported_memory();
-            let largest = sample.iter().map(|record| (size(record), record)).max_by_key(|of| of.0);
+            let exported = sample.iter().map(|record| (record.exported_memory(), record));
             let mut deferred = Deferred::default();
-            match largest {
+            match exported.max_by_key(|(memory, _)| *memory) {
                 Some((1.., record)) => record.evict_frames_or_half(&mut deferred),
                 _ if self.with_registry(Registry::evict_ending) => {}
                 _ => {
-                    if let Some(record) = sample.iter().max_by_key(|record| record.events_memory())
-                    {
-                        record.evict_half(&mut deferred);
+                    let memory = |record: &&Arc<Record>| record.lock().log.events_memory();
+                    if let Some(record) = sample.iter().max_by_key(memory) {
+                        record.evict_half_up_to(u64::MAX, &mut deferred);
                     }
                 }
             }

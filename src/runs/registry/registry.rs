@@ -128,9 +128,8 @@ impl Registry {
     /// Keeps a run that has ended, because the store has its end too.
     pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if self.ending.remove(&record.epoch).is_some() {
-            let now = Instant::now();
-            record.lock().ended_at = Some(now);
-            self.keep(record, now, deferred);
+            record.lock().ended_at = Some(Instant::now());
+            self.keep(record, deferred);
         }
     }
 
@@ -157,20 +156,19 @@ impl Registry {
         error: Option<Arc<str>>,
         deferred: &mut Deferred,
     ) -> bool {
-        let ended_at = {
+        {
             let mut state = record.lock();
             if !state.phase.is_live() {
                 return false;
             }
             state.end(record, outcome, error, deferred);
-            state.ended_at
-        };
+        }
         deferred.changed.push(Arc::clone(record));
         self.remove_running(record);
         if self.is_connected {
             self.ending.insert(record.epoch, Arc::clone(record));
-        } else if let Some(ended_at) = ended_at {
-            self.keep(record, ended_at, deferred);
+        } else {
+            self.keep(record, deferred);
         }
         true
     }

@@ -73,31 +73,24 @@ impl Shared {
             cluster.exports.mark_all(&deferred.changed);
         }
         let ends = deferred.wake();
-        if is_idle {
-            self.idle.notify_waiters();
-        }
         if needs_sweeper {
             // Without a runtime, later calls forget the runs.
             let runtime = Handle::try_current().ok();
             let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
             self.lock().sweeper = sweeper;
         }
-        if !ends.is_empty() {
+        let is_idle = if ends.is_empty() {
+            is_idle
+        } else {
             self.report(&ends);
-            self.finish_reports(ends.len());
-        }
-        result
-    }
-
-    fn finish_reports(&self, count: usize) {
-        let is_idle = {
             let mut registry = self.lock();
-            registry.reporting -= count;
+            registry.reporting -= ends.len();
             registry.is_idle()
         };
         if is_idle {
             self.idle.notify_waiters();
         }
+        result
     }
 
     /// Reports the ends of runs, each once.
@@ -174,15 +167,6 @@ impl Shared {
     /// Frees the key of a call that did not return an event stream.
     pub(crate) fn void(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.void(record, deferred));
-    }
-
-    /// Frees the key of a call that panicked before it answered, and reports the run as failed.
-    pub(crate) fn fail_call(self: &Arc<Self>, record: &Arc<Record>, error: Arc<str>) {
-        self.with_registry(|registry, deferred| {
-            if registry.end(record, Outcome::Failed, Some(error), deferred) {
-                registry.forget(record, deferred);
-            }
-        });
     }
 
     pub(crate) fn stats(&self) -> RunsStats {

@@ -11,6 +11,7 @@ use axum::{
     routing::{Route, get},
 };
 use futures_util::stream;
+use hyper::body::Incoming;
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{Event, SseLayer};
 
@@ -78,10 +79,19 @@ pub(crate) async fn call(app: &Router, request: Request) -> Response {
 /// Opens a stream of an application that [`Place::compose`] has made.
 pub(crate) async fn open(
     (app, mut sources): (Router, Sources),
-    headers: &[(&str, &str)],
+    client: Requester,
 ) -> (Body, Source) {
-    let body = call(&app, get_request("/events", headers)).await.into_body();
+    let body = call(&app, client.request("/events")).await.into_body();
     (body, sources.next().await)
+}
+
+/// Opens a stream of an application over a socket.
+pub(crate) async fn open_served(
+    (app, mut sources): (Router, Sources),
+    headers: &[(&str, &str)],
+) -> (Response<Incoming>, Source) {
+    let response = client::get(serve_axum(app).await, "/events", headers).await;
+    (response, sources.next().await)
 }
 
 /// Asserts that two events arrive, each before the next is made, and then a clean end.

@@ -62,7 +62,7 @@ async fn a_timeout_still_answers_when_no_head_comes() {
 async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
     let layer = ResponseBodyTimeoutLayer::new(2 * SECOND);
     let app = Place::Outside.compose(one_second_heartbeat(), layer);
-    let (mut body, source) = open(app, &[]).await;
+    let (mut body, source) = open(app, Requester::Get).await;
     assert_eq!(count_comment_lines(&mut body, 100).await, (100, None));
     source.send("one");
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
@@ -72,7 +72,8 @@ async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
 #[tokio::test(start_paused = true)]
 async fn an_inner_body_timeout_fails_a_silent_source() {
     let layer = ResponseBodyTimeoutLayer::new(Duration::from_millis(2500));
-    let (mut body, source) = open(Place::Inside.compose(one_second_heartbeat(), layer), &[]).await;
+    let app = Place::Inside.compose(one_second_heartbeat(), layer);
+    let (mut body, source) = open(app, Requester::Get).await;
     let silent_since = Instant::now();
     let (lines, error) = count_comment_lines(&mut body, 100).await;
     let heartbeats = 2;
@@ -92,7 +93,8 @@ async fn a_body_deadline_cuts_a_stream_mid_event() {
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
         let opened = Instant::now();
-        let (mut body, source) = open(place.compose(one_second_heartbeat(), layer), &[]).await;
+        let app = place.compose(one_second_heartbeat(), layer);
+        let (mut body, source) = open(app, Requester::Get).await;
         source.send("one");
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
         let (lines, error) = count_comment_lines(&mut body, 100).await;

@@ -3,18 +3,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::application::{Place, assert_streams, call, get_request};
+use super::application::{Place, assert_streams, call, get_request, open_served};
 use crate::support::*;
 use tower_sse::SseLayer;
 
 #[tokio::test]
 async fn catch_panic_leaves_streams_alone() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
-        let address = serve_axum(app).await;
-
-        let response = client::get(address, "/events", &[]).await;
-        assert_streams(response, sources.next().await).await;
+        let app = place.compose(SseLayer::new(), CatchPanicLayer::new());
+        let (response, source) = open_served(app, &[]).await;
+        assert_streams(response, source).await;
     }
 }
 

@@ -3,8 +3,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use tower_http::cors::CorsLayer;
 
-use super::application::{Place, assert_streams, call};
-use crate::support::*;
+use super::application::{Place, assert_streams, call, open_served};
 use tower_sse::SseLayer;
 
 const ORIGIN: &str = "https://page.example";
@@ -20,14 +19,12 @@ fn cors() -> CorsLayer {
 #[tokio::test]
 async fn cors_headers_are_kept() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), cors());
-        let address = serve_axum(app).await;
-
-        let response = client::get(address, "/events", &[("origin", ORIGIN)]).await;
+        let app = place.compose(SseLayer::new(), cors());
+        let (response, source) = open_served(app, &[("origin", ORIGIN)]).await;
         assert_eq!(response.headers()["access-control-allow-origin"], ORIGIN, "{place:?}");
         assert_eq!(response.headers()["access-control-allow-credentials"], "true");
         assert_eq!(response.headers()["vary"], "origin");
-        assert_streams(response, sources.next().await).await;
+        assert_streams(response, source).await;
     }
 }
 

@@ -3,11 +3,8 @@ use http::StatusCode;
 use tonic_web::GrpcWebLayer;
 use tower_sse::SseLayer;
 
-use super::application::{application, assert_streams, call, get_request};
+use super::application::{application, assert_streams, call};
 use crate::support::*;
-
-const EVENT_SOURCE: [(&str, &str); 2] =
-    [("accept", "text/event-stream"), ("cache-control", "no-cache")];
 
 /// Over HTTP/1 it accepts only grpc-web calls, on either side of `SseLayer`.
 #[tokio::test]
@@ -19,7 +16,7 @@ async fn grpc_web_around_everything_answers_400_to_event_streams() {
         } else {
             app.layer(GrpcWebLayer::new()).layer(SseLayer::new())
         };
-        let response = call(&app, get_request("/events", &EVENT_SOURCE)).await;
+        let response = call(&app, Requester::EventSource.request("/events")).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "outside: {outside}");
         assert!(sources.is_empty());
     }
@@ -30,8 +27,9 @@ async fn grpc_web_around_the_calls_alone_leaves_event_streams_alone() {
     let (events, mut sources) = application();
     let calls = Router::new().route("/call", axum::routing::post(|| async {}));
     let app = calls.layer(GrpcWebLayer::new()).merge(events).layer(SseLayer::new());
-    let address = serve_axum(app).await;
+    let mut connection = connect_h1(serve_axum(app).await).await;
 
-    let response = client::get(address, "/events", &EVENT_SOURCE).await;
+    let request = Requester::EventSource.request("/events");
+    let response = connection.send_request(request).await.unwrap();
     assert_streams(response, sources.next().await).await;
 }

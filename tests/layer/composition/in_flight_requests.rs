@@ -12,7 +12,7 @@ async fn a_stream_is_in_flight_until_it_ends_or_its_client_leaves() {
     for (place, ends) in Place::BOTH.into_iter().flat_map(|place| [(place, true), (place, false)]) {
         let _case = case(format!("{place:?}, it ends: {ends}"));
         let (layer, in_flight) = InFlightRequestsLayer::pair();
-        let (mut body, source) = open(place.compose(SseLayer::new(), layer), &[]).await;
+        let (mut body, source) = open(place.compose(SseLayer::new(), layer), Requester::Get).await;
         assert_eq!(in_flight.get(), 1, "after the head");
         source.send("one");
         assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
@@ -30,12 +30,13 @@ async fn a_stream_is_in_flight_until_it_ends_or_its_client_leaves() {
 #[tokio::test(start_paused = true)]
 async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
     let (layer, in_flight) = InFlightRequestsLayer::pair();
-    let (mut body, source) = open(Place::Inside.compose(SseLayer::new(), layer), &[]).await;
+    let (mut body, source) =
+        open(Place::Inside.compose(SseLayer::new(), layer), Requester::Get).await;
     source.fail(io::Error::other("disk full"));
     assert_eq!(poll_frame(&mut body), data(":\n"));
     assert_eq!(in_flight.get(), 0, "before the error is held back");
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert_eq!(in_flight.get(), 0, "while the error is held back");
     advance(Duration::from_millis(21)).await;
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
 }

@@ -21,7 +21,7 @@ use tower_http::{
 use tower_sse::SseLayer;
 use tracing::Span;
 
-use super::application::{Place, assert_streams};
+use super::application::{Place, assert_streams, open_served};
 use crate::support::*;
 
 #[derive(Clone, Default)]
@@ -69,25 +69,24 @@ type CountingTraceLayer<C> = TraceLayer<
 /// Returns a trace layer with gRPC's classifier, which inspects a body up to its end. HTTP's
 /// classifier has decided by the head and never treats the end of a body as a failure.
 pub(crate) fn trace(counts: &Counts) -> CountingTraceLayer<GrpcErrorsAsFailures> {
-    TraceLayer::new_for_grpc()
-        .on_body_chunk(counts.clone())
-        .on_eos(counts.clone())
-        .on_failure(counts.clone())
+    counting(TraceLayer::new_for_grpc(), counts)
 }
 
 pub(crate) fn http_trace(counts: &Counts) -> CountingTraceLayer<ServerErrorsAsFailures> {
-    TraceLayer::new_for_http()
-        .on_body_chunk(counts.clone())
-        .on_eos(counts.clone())
-        .on_failure(counts.clone())
+    counting(TraceLayer::new_for_http(), counts)
+}
+
+fn counting<C>(layer: TraceLayer<SharedClassifier<C>>, counts: &Counts) -> CountingTraceLayer<C> {
+    let layer = layer.on_body_chunk(counts.clone()).on_eos(counts.clone());
+    layer.on_failure(counts.clone())
 }
 
 /// Opens a stream whose chunks, ends and failures are counted.
 async fn open(place: Place, headers: &[(&str, &str)]) -> (Counts, Response<Incoming>, Source) {
     let counts = Counts::default();
-    let (app, mut sources) = place.compose(SseLayer::new(), trace(&counts));
-    let response = client::get(serve_axum(app).await, "/events", headers).await;
-    (counts, response, sources.next().await)
+    let app = place.compose(SseLayer::new(), trace(&counts));
+    let (response, source) = open_served(app, headers).await;
+    (counts, response, source)
 }
 
 #[tokio::test]

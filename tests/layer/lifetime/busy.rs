@@ -7,10 +7,7 @@ use futures_util::stream;
 use http::Response;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use tokio::{
-    task::coop,
-    time::{self, timeout},
-};
+use tokio::{task::coop, time};
 use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
 
 use crate::rig::*;
@@ -29,7 +26,7 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let body = &mut rig.body;
-    let read = async {
+    while_the_clock_runs(600 * SECOND, async {
         let mut last = Bytes::new();
         loop {
             match body.frame().await {
@@ -38,18 +35,8 @@ where
                 None => break (last, true),
             }
         }
-    };
-    let mut read = std::pin::pin!(read);
-    let go_on = async {
-        let mut ticks = time::interval(SECOND);
-        loop {
-            tokio::select! {
-                last = &mut read => break last,
-                _ = ticks.tick() => time::advance(SECOND).await,
-            }
-        }
-    };
-    timeout(600 * SECOND, go_on).await.expect("an end")
+    })
+    .await
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body, Frame};
 use http_body_util::StreamBody;
 use tokio::time;
@@ -40,7 +40,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn layer(&self) -> SseLayer {
+    pub(crate) fn layer(&self) -> SseLayer {
         match &self.cause {
             Cause::Drain(drain) => layer(drain.clone()),
             Cause::Age(age) => layer(Drain::per_client()).max_age(age.clone()),
@@ -51,7 +51,7 @@ impl Case {
         }
     }
 
-    fn request(&self) -> Request<()> {
+    pub(crate) fn request(&self) -> Request<()> {
         let mut request = self.client.request("/");
         if let Cause::Close(streams) = &self.cause {
             streams.subjects_of(&mut request).add("a");
@@ -59,9 +59,8 @@ impl Case {
         request
     }
 
-    /// Builds a rig with a response that the service has changed.
-    pub(crate) fn rig(&self, change: impl FnOnce(&mut Response<FedBody>)) -> Rig {
-        Rig::answering(self.layer(), self.request(), change)
+    fn rig(&self) -> Rig {
+        Rig::fed(self.layer(), self.request())
     }
 
     fn happen<B>(&self, rig: &Rig<B>) {
@@ -186,7 +185,7 @@ async fn between_events_a_due_stream_ends_at_once_with_its_last_bytes() {
     ] {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
-            let mut rig = due.rig(|_| {}).begin(begun);
+            let mut rig = due.rig().begin(begun);
             due.until_due(&mut rig, &Polled::Pending).await;
             assert!(!rig.feed.is_dropped());
             due.assert_cut(&mut rig, begun).await;
@@ -200,7 +199,7 @@ async fn between_events_a_due_stream_ends_at_once_with_its_last_bytes() {
 async fn a_stream_that_is_due_before_its_first_poll_never_polls_its_source() {
     for due in cases().filter(|due| due.delay.is_zero()) {
         let _case = case(format!("{due:?}"));
-        let mut rig = due.rig(|_| {});
+        let mut rig = due.rig();
         rig.feed.data("data: secret\n\n");
         due.happen(&rig);
         time::advance(SECOND).await;
@@ -227,7 +226,7 @@ async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
     for (begun, rest, passed) in MID_EVENT {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
-            let mut rig = due.rig(|_| {}).begin(begun);
+            let mut rig = due.rig().begin(begun);
             due.until_due(&mut rig, &Polled::Pending).await;
             rig.idle(due.patience - MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Pending);
@@ -244,7 +243,7 @@ async fn if_the_event_is_not_completed_the_body_fails_for_every_client() {
     for (begun, _, _) in MID_EVENT {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
-            let mut rig = due.rig(|_| {}).begin(begun);
+            let mut rig = due.rig().begin(begun);
             due.until_due(&mut rig, &Polled::Pending).await;
             rig.assert_waits(due.patience).await;
             assert!(!rig.feed.is_dropped());

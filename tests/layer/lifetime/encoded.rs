@@ -1,18 +1,15 @@
 //! Streams with a content coding: their event boundaries are unknown, so the layer writes nothing
 //! into them, and every end but their own is a failure.
 
+use http::Request;
 use tokio::time;
-use tower_sse::{CloseReason, Drain};
+use tower_sse::{CloseReason, Drain, SseLayer};
 
 use super::causes::cases;
 use crate::rig::*;
 
-fn gzip(answer: &mut http::Response<FedBody>) {
-    answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-}
-
-fn encoded(drain: Drain, client: Requester) -> Rig {
-    Rig::answering(layer(drain), client.request("/"), gzip)
+fn encoded(layer: SseLayer, request: Request<()>) -> Rig {
+    Rig::answering(layer, request, |answer| answer.with_header("content-encoding", "gzip"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -21,7 +18,7 @@ async fn a_due_encoded_stream_fails_for_every_client() {
     for begun in [&b""[..], b"\x1f\x8b\n\n", b"\x1f\x8b"] {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
-            let mut rig = due.rig(gzip).begin(begun);
+            let mut rig = encoded(due.layer(), due.request()).begin(begun);
             due.until_due(&mut rig, &Polled::Pending).await;
             rig.assert_fails(due.reason()).await;
             assert!(rig.feed.is_dropped());
@@ -32,7 +29,7 @@ async fn a_due_encoded_stream_fails_for_every_client() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
-    let mut rig = encoded(Drain::after(SECOND), Requester::EventSource);
+    let mut rig = encoded(layer(Drain::after(SECOND)), Requester::EventSource.request("/"));
     rig.shutdown.cancel();
     rig.passes("a\n\nb\n\n");
     time::advance(SECOND).await;
@@ -42,7 +39,8 @@ async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
 
 #[tokio::test(start_paused = true)]
 async fn an_encoded_stream_that_ends_within_its_grace_ends_cleanly() {
-    let mut rig = encoded(Drain::per_client(), Requester::Post).begin(b"\x1f\x8b");
+    let mut rig =
+        encoded(layer(Drain::per_client()), Requester::Post.request("/")).begin(b"\x1f\x8b");
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig.feed.data("end");

@@ -141,7 +141,7 @@ async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
             rig.feed.fail("broken");
             assert_eq!(rig.poll(), data(":\n"));
             rig.idle(20 * MILLISECOND).await;
-            assert_eq!(rig.poll(), Polled::Failed("broken".to_owned()));
+            assert_eq!(rig.poll(), failed("broken"));
             assert_eq!(rig.reason(), Some(CloseReason::Failed));
         } else {
             rig.feed.end();

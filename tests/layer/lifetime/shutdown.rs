@@ -96,7 +96,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration
 
 #[tokio::test(start_paused = true)]
 async fn the_first_due_end_ends_a_stream() {
-    let expired = || Polled::Failed("expired".to_owned());
+    let expired = || failed("expired");
     let never = Duration::MAX;
     let half = 500 * MILLISECOND;
     for (drain, begins, client, over, expected) in [
@@ -132,7 +132,7 @@ async fn the_first_due_end_ends_a_stream() {
 async fn half_the_answer_to_a_query_never_ends_cleanly() {
     let mut request = Requester::EventSource.request("/");
     *request.method_mut() = "QUERY".parse().unwrap();
-    let rig = Rig::answering(layer(Drain::per_client()), request, |_| {});
+    let rig = Rig::fed(layer(Drain::per_client()), request);
     let mut rig = rig.begin(b"data: half\n\n");
     rig.shutdown.cancel();
     // It has time to end by itself.

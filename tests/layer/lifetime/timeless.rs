@@ -10,7 +10,7 @@ const CUT: &str = "the event stream was cut short: drained";
 
 fn assert_cut(rig: &mut Rig, client: Requester) {
     if client.is_cut_by_failing() {
-        assert_eq!(rig.poll(), Polled::Failed(CUT.to_owned()));
+        assert_eq!(rig.poll(), failed(CUT));
     }
     rig.assert_ends(CloseReason::Drained);
 }

@@ -13,19 +13,15 @@ use crate::support::*;
 fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {
     for request in [event_source(), Request::new(())] {
         let (layer, _kept) = full(Refusal::per_client());
-        let mut answer = event_stream(Feed::new().1);
-        for (name, value) in [
-            ("access-control-allow-origin", "https://page.example"),
-            ("access-control-expose-headers", "x-request-id"),
-            ("x-request-id", "7"),
-            ("vary", "origin"),
-            ("set-cookie", "session=1"),
-            ("content-length", "9"),
-            ("etag", "\"7\""),
-            ("connection", "close"),
-        ] {
-            answer.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
+        let mut answer = event_stream(Feed::new().1)
+            .with_header("access-control-allow-origin", "https://page.example")
+            .with_header("access-control-expose-headers", "x-request-id")
+            .with_header("x-request-id", "7")
+            .with_header("vary", "origin")
+            .with_header("set-cookie", "session=1")
+            .with_header("content-length", "9")
+            .with_header("etag", "\"7\"")
+            .with_header("connection", "close");
         answer.headers_mut().append("set-cookie", HeaderValue::from_static("theme=dark"));
         let response = answer_to(request, &layer, answer);
         assert!(matches!(response.status().as_u16(), 200 | 503));
@@ -50,8 +46,7 @@ fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {
 fn a_refusal_in_place_of_a_compressed_stream_is_not_compressed() {
     for request in [event_source(), Request::new(())] {
         let (layer, _kept) = full(two_seconds(Refusal::per_client()));
-        let mut answer = event_stream(Feed::new().1);
-        answer.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
+        let answer = event_stream(Feed::new().1).with_header("content-encoding", "gzip");
         let response = answer_to(request, &layer, answer);
         assert!(!response.headers().contains_key("content-encoding"), "{}", response.status());
     }

@@ -1,9 +1,5 @@
-use std::{convert::Infallible, future::ready};
-
-use futures_util::FutureExt;
 use http::{HeaderMap, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
 use tower_sse::{Event, Refusal, Retry, SseLayer, Stats};
 
 use super::{
@@ -72,8 +68,7 @@ fn an_outer_layer_that_shuts_down_passes_heads_and_other_statuses() {
     let head = || Request::head("/").body(()).unwrap();
     let answer = answer_to(head(), &inner, event_stream(Feed::new().1));
     assert_eq!(answer_to(head(), &outer, answer).status(), StatusCode::OK);
-    let mut answer = event_stream(Feed::new().1);
-    *answer.status_mut() = StatusCode::NOT_FOUND;
+    let answer = event_stream(Feed::new().1).with_status(404);
     let answer = answer_to(event_source(), &inner, answer);
     assert_eq!(answer_to(event_source(), &outer, answer).status(), StatusCode::NOT_FOUND);
 }
@@ -100,10 +95,11 @@ async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
 fn an_inner_layer_of_bare_streams_refuses_through_an_outer_one() {
     let (inner, _kept) =
         refusing::<Streams>(RefusalCause::Limit, two_seconds(Refusal::per_client()));
-    let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Source::new().1)));
-    let mut service = SseLayer::new().padding(9).layer(inner.layer(service));
-    let Ok(response) = service.call(event_source()).now_or_never().unwrap();
-    assert_come_back(response, "EventSource");
-    let Ok(response) = service.call(Request::new(())).now_or_never().unwrap();
-    assert_unavailable(response, "others");
+    let refused = |request| {
+        answer_by(request, &SseLayer::new().padding(9), |request| {
+            answer_to(request, &inner, Source::new().1)
+        })
+    };
+    assert_come_back(refused(event_source()), "EventSource");
+    assert_unavailable(refused(Request::new(())), "others");
 }

@@ -16,8 +16,7 @@ use super::{RefusalCause, event_source, full, refusing, request_of};
 use crate::support::*;
 
 fn json<B>(status: u16, body: B) -> Response<B> {
-    let answer = Response::builder().status(status).header("content-type", "application/json");
-    answer.body(body).unwrap()
+    Response::new(body).with_status(status).with_header("content-type", "application/json")
 }
 
 #[test]
@@ -31,15 +30,13 @@ fn other_responses_and_other_statuses_pass() {
             assert_eq!(response.body().size_hint().exact(), Some(2));
         }
         for status in [401, 403, 404, 500] {
-            let mut answer = event_stream(Full::from("data: no\n\n"));
-            *answer.status_mut() = status.try_into().unwrap();
+            let answer = event_stream(Full::from("data: no\n\n")).with_status(status);
             let response = answer_to(event_source(), &layer, answer);
             assert_eq!(response.status(), status, "{cause:?}");
             assert!(!response.headers().contains_key("retry-after"));
         }
         // Statuses that stop a client for good.
-        let mut answer = event_stream(Full::<Bytes>::default());
-        *answer.status_mut() = StatusCode::NO_CONTENT;
+        let answer = event_stream(Full::<Bytes>::default()).with_status(204);
         assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
     }
 }
@@ -49,8 +46,7 @@ fn a_services_own_status_takes_precedence_over_a_refusal() {
     for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
         let (layer, _kept) = refusing::<Responses>(cause, Refusal::per_client());
         for status in [401, 404, 204] {
-            let mut answer = Responses::answer(Source::new().1);
-            *answer.status_mut() = status.try_into().unwrap();
+            let answer = Responses::answer(Source::new().1).with_status(status);
             assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
     }

@@ -5,23 +5,13 @@ use tower_sse::{Refusal, Retry, SseLayer};
 use super::{SECOND, full};
 use crate::support::*;
 
-fn retry_after(retry: Retry) -> Option<String> {
-    retry_after_of(Refusal::unavailable().retry(retry))
-}
-
-fn retry_after_of(refusal: Refusal) -> Option<String> {
+/// Returns the `retry-after` of a refused client, and what it receives.
+fn refused(refusal: Refusal) -> (Option<String>, Polled) {
     let (layer, _kept) = full(refusal);
     let response = through(&layer, event_stream(Feed::new().1));
-    response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned())
-}
-
-fn retry_line(retry: Retry) -> Polled {
-    retry_line_of(Refusal::retry_later().retry(retry))
-}
-
-fn retry_line_of(refusal: Refusal) -> Polled {
-    let (layer, _kept) = full(refusal);
-    poll_frame(&mut through(&layer, event_stream(Feed::new().1)).into_body())
+    let after =
+        response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    (after, poll_frame(&mut response.into_body()))
 }
 
 #[test]
@@ -30,24 +20,28 @@ fn retry_after_is_in_seconds_rounded_up_and_a_retry_line_in_milliseconds() {
         [(0, "0"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (2500, "3"), (60_000, "60")]
     {
         let retry = || Retry::fixed(Duration::from_millis(milliseconds));
-        assert_eq!(retry_after(retry()).as_deref(), Some(seconds), "{milliseconds} ms");
-        let line = format!("retry: {milliseconds}\n");
-        assert_eq!(retry_line(retry()), Polled::Data(line.into()));
+        let unavailable = refused(Refusal::unavailable().retry(retry()));
+        assert_eq!(unavailable, (Some(seconds.to_owned()), Polled::End), "{milliseconds} ms");
+        let line = Polled::Data(format!("retry: {milliseconds}\n").into());
+        assert_eq!(refused(Refusal::retry_later().retry(retry())), (None, line));
     }
-    assert!(retry_after(Retry::fixed(Duration::MAX)).unwrap().parse::<u64>().is_ok());
+    let (after, _) = refused(Refusal::unavailable().retry(Retry::fixed(Duration::MAX)));
+    assert!(after.unwrap().parse::<u64>().is_ok());
 }
 
 #[test]
 fn without_a_reconnection_time_none_is_sent() {
-    assert_eq!(retry_after_of(Refusal::unavailable().without_retry()), None);
-    assert_eq!(retry_line_of(Refusal::retry_later().without_retry()), Polled::End);
+    for refusal in [Refusal::unavailable(), Refusal::retry_later()] {
+        let name = format!("{refusal:?}");
+        assert_eq!(refused(refusal.without_retry()), (None, Polled::End), "{name}");
+    }
 }
 
 /// Clients that were refused together must not return together.
 #[test]
 fn every_client_gets_a_reconnection_time_of_its_own() {
-    let range = || Retry::between(Duration::from_millis(3_001), 6 * SECOND);
-    let drawn: BTreeSet<_> = (0..400).filter_map(|_| retry_after(range())).collect();
+    let refusal = Refusal::unavailable().retry(Retry::between(3_001 * MILLISECOND, 6 * SECOND));
+    let drawn: BTreeSet<_> = (0..400).filter_map(|_| refused(refusal.clone()).0).collect();
     assert!(drawn.iter().map(String::as_str).eq(["4", "5", "6"]), "{drawn:?}");
 
     // In milliseconds, from the default range.

@@ -160,17 +160,15 @@ async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
 #[test]
 fn a_stream_with_another_status_opens_and_one_without_a_body_does_not() {
     for (status, opened) in [(201, 1), (404, 1), (503, 1), (204, 0), (304, 0)] {
-        let reports = Reports::default();
-        let mut answer = event_stream(Feed::new().1);
-        *answer.status_mut() = status.try_into().unwrap();
-        drop(through(&reports.observe(SseLayer::new()), answer));
-        assert_eq!((reports.opened(), reports.closed().len()), (opened, opened), "{status}");
-
-        let reports = Reports::default();
-        let mut answer = Response::new(Source::new().1);
-        *answer.status_mut() = status.try_into().unwrap();
-        drop(through(&reports.observe(SseLayer::new()), answer));
-        assert_eq!((reports.opened(), reports.closed().len()), (opened, opened), "{status}");
+        let (of_body, of_stream) = (Reports::default(), Reports::default());
+        let answer = event_stream(Feed::new().1).with_status(status);
+        drop(through(&of_body.observe(SseLayer::new()), answer));
+        let answer = Response::new(Source::new().1).with_status(status);
+        drop(through(&of_stream.observe(SseLayer::new()), answer));
+        for (reports, of) in [(of_body, "body"), (of_stream, "stream")] {
+            let counts = (reports.opened(), reports.closed().len());
+            assert_eq!(counts, (opened, opened), "{status} of a {of}");
+        }
     }
 }
 

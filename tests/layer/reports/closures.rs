@@ -30,9 +30,7 @@ impl Calls {
 
 /// Closes a stream whose response has these options.
 fn close(layer: &SseLayer, options: StreamOptions) {
-    let mut answer = event_stream(Feed::new().1);
-    answer.extensions_mut().insert(options);
-    drop(through(layer, answer));
+    drop(through(layer, event_stream(Feed::new().1).with_options(options)));
 }
 
 #[test]
@@ -58,9 +56,8 @@ fn closures_of_the_layer_run_before_those_of_a_response_each_in_order() {
 fn a_response_of_a_stream_has_its_own_closure_too() {
     let calls = Calls::default();
     let layer = SseLayer::new().on_close(calls.record("layer"));
-    let mut answer = Response::new(stream::pending::<Event>());
-    answer.extensions_mut().insert(StreamOptions::new().on_close(calls.record("response")));
-    drop(through(&layer, answer));
+    let options = StreamOptions::new().on_close(calls.record("response"));
+    drop(through(&layer, Response::new(stream::pending::<Event>()).with_options(options)));
     assert_eq!(calls.take(), ["layer", "response"]);
 }
 

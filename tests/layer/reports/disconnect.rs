@@ -2,7 +2,7 @@ use std::convert::Infallible;
 
 use futures_util::FutureExt;
 use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
@@ -22,12 +22,11 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
     request: Request<()>,
     answer: R,
 ) -> (Response<SseBody<R::Body>>, Option<Disconnect>) {
-    let (mut answer, mut disconnect) = (Some(answer), None);
-    let service = service_fn(|request: Request<()>| {
+    let mut disconnect = None;
+    let response = answer_by(request, layer, |request| {
         disconnect = request.extensions().get::<Disconnect>().cloned();
-        std::future::ready(Ok::<_, Infallible>(answer.take().unwrap()))
+        answer
     });
-    let Ok(response) = layer.layer(service).call(request).now_or_never().unwrap();
     (response, disconnect)
 }
 

@@ -1,15 +1,15 @@
 //! `Disconnect` for responses that are not event streams.
 
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::{Empty, Full};
+use http_body_util::{Empty, Full, StreamBody};
 use tower_sse::{CloseReason, Disconnect, SseBody, SseLayer};
 
 use super::disconnect::{answer_and_disconnect, respond};
@@ -22,7 +22,7 @@ fn tracking() -> SseLayer {
 fn page<B: Body<Data = Bytes, Error: Into<tower_sse::BoxError>>>(
     body: B,
 ) -> (SseBody<B>, Disconnect) {
-    let answer = Response::builder().header("content-type", "text/html").body(body).unwrap();
+    let answer = Response::new(body).with_header("content-type", "text/html");
     let (response, disconnect) = answer_and_disconnect(&tracking(), answer);
     (response.into_body(), disconnect.unwrap())
 }
@@ -92,28 +92,16 @@ fn a_body_that_fails_has_failed() {
     feed.fail("disk full");
     assert_eq!(poll_frame(&mut body), data("half of "));
     // Unlike a stream's error it is not delayed: it belongs to the service.
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    assert_eq!(poll_frame(&mut body), failed("disk full"));
     drop(body);
     assert_eq!(disconnect.reason(), Some(CloseReason::Failed));
 }
 
 #[test]
 fn a_body_that_panics_is_reported_even_if_it_is_dropped_later() {
-    struct Panicking;
-    impl Body for Panicking {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            panic!("in the body")
-        }
-    }
-
     for later in [false, true] {
-        let (body, disconnect) = page(Panicking);
+        let frames = stream::poll_fn::<io::Result<Frame<Bytes>>, _>(|_| panic!("in the body"));
+        let (body, disconnect) = page(StreamBody::new(frames));
         let mut body = Some(body);
         let panicking = || match later {
             true => poll_frame(body.as_mut().unwrap()),
@@ -135,9 +123,8 @@ fn a_response_that_cannot_have_a_body_is_over_at_its_head() {
         assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Ended), "{status}");
     }
     for content_type in ["text/html", "text/event-stream"] {
-        let answer = Response::builder().header("content-type", content_type);
         let request = Request::head("/").body(()).unwrap();
-        let answer = answer.body(Feed::new().1).unwrap();
+        let answer = Response::new(Feed::new().1).with_header("content-type", content_type);
         let (response, disconnect) = respond(&tracking(), request, answer);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Ended), "{content_type}");
@@ -148,8 +135,7 @@ fn a_response_that_cannot_have_a_body_is_over_at_its_head() {
 #[test]
 fn a_response_of_a_stream_without_a_body_is_over_at_its_head() {
     let layer = SseLayer::new().track_disconnects(true);
-    let mut answer = Response::new(Source::new().1);
-    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let answer = Response::new(Source::new().1).with_status(204);
     let (response, disconnect) = answer_and_disconnect(&layer, answer);
     assert!(response.body().is_end_stream());
     assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Ended));

@@ -1,7 +1,6 @@
 //! Two layers on one response: the outer layer tracks, the inner layer owns the stream.
 
 use std::{
-    convert::Infallible,
     future::{Ready, ready},
     io,
     sync::{Arc, Mutex},
@@ -9,12 +8,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use http::{Request, Response};
 use tokio::time::advance;
 use tokio_util::sync::CancellationToken;
 use tower::{
-    Layer, Service, ServiceBuilder,
+    Layer, Service,
     retry::{Policy, RetryLayer},
     service_fn,
 };
@@ -42,15 +40,13 @@ async fn each_layer_reports_what_it_sees<K: Kind>() {
         let (reports, outer_reports) = (Reports::default(), Reports::default());
         let outer = outer_reports.observe(SseLayer::new().track_disconnects(true));
         let (source, events) = Source::new();
-        let (mut events, mut found) = (Some(events), None);
-        let service = service_fn(|request: Request<()>| {
-            found = request.extensions().get::<Disconnect>().cloned();
-            ready(Ok::<_, Infallible>(K::answer(events.take().unwrap())))
+        let mut found = None;
+        let response = answer_by(Requester::EventSource.request("/"), &outer, |request| {
+            answer_by(request, &reports.observe(inner), |request| {
+                found = request.extensions().get::<Disconnect>().cloned();
+                K::answer(events)
+            })
         });
-        let mut service = outer.layer(reports.observe(inner).layer(service));
-        let request = Request::get("/").header("accept", "text/event-stream");
-        let request = request.header("cache-control", "no-cache").body(()).unwrap();
-        let Ok(response) = service.call(request).now_or_never().unwrap();
         let mut body = response.into_body();
         let disconnect = found.unwrap();
         if exit != ExitPath::Expired {
@@ -85,23 +81,15 @@ async fn the_inner_layer_reports_its_stream_and_the_outer_one_fires_the_disconne
 #[test]
 fn a_disconnect_already_in_the_request_is_kept() {
     let tracking = || SseLayer::new().track_disconnects(true);
-    let between = Mutex::new(None);
-    let found = Mutex::new(None);
-    let service = service_fn(|request: Request<()>| {
-        *found.lock().unwrap() = request.extensions().get::<Disconnect>().cloned();
-        ready(Ok::<_, Infallible>(tower_sse::response(Source::new().1)))
-    });
-    let service = ServiceBuilder::new()
-        .layer(tracking())
-        .map_request(|request: Request<()>| {
-            *between.lock().unwrap() = request.extensions().get::<Disconnect>().cloned();
-            request
+    let (mut between, mut found) = (None, None);
+    let response = answer_by(Request::new(()), &tracking(), |request| {
+        between = request.extensions().get::<Disconnect>().cloned();
+        answer_by(request, &tracking(), |request| {
+            found = request.extensions().get::<Disconnect>().cloned();
+            tower_sse::response(Source::new().1)
         })
-        .layer(tracking())
-        .service(service);
-    let Ok(response) = { service }.call(Request::new(())).now_or_never().unwrap();
-    let outer: Disconnect = between.lock().unwrap().take().unwrap();
-    let inner: Disconnect = found.lock().unwrap().take().unwrap();
+    });
+    let (outer, inner) = (between.unwrap(), found.unwrap());
     assert!(!outer.is_cancelled() && !inner.is_cancelled());
     drop(response);
     let left = Some(CloseReason::Disconnected);

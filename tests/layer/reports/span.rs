@@ -116,15 +116,8 @@ async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
     let (log, _recording) = Log::record();
     let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new());
     let (source, events) = Source::new();
-    let mut events = Some(events);
-    let mut service = layer.layer(service_fn(|_: Request<()>| {
-        std::future::ready(Ok::<_, Infallible>(events.take().unwrap()))
-    }));
-    let request = info_span!("the request");
     let event_source = Requester::EventSource.request("/");
-    let future = request.in_scope(|| service.call(event_source));
-    let Ok(response) = request.in_scope(|| future.now_or_never()).unwrap();
-    drop(request);
+    let response = info_span!("the request").in_scope(|| answer_to(event_source, &layer, events));
     let mut body = response.into_body();
     source.fail(error);
     let polled = info_span!("the connection").in_scope(|| poll_frame(&mut body));

@@ -1,10 +1,8 @@
 //! What subjects cost, in bytes.
 
 use allocation_counter::measure;
-use futures_util::{FutureExt, stream};
-use http::Request;
+use futures_util::stream;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
 use tower_sse::{
     Event, SseLayer,
     streams::{Streams, Subjects},
@@ -22,16 +20,13 @@ fn bytes_per_stream(layer: &SseLayer, subject: impl Fn(usize) -> Option<String>)
     let counted = measure(|| {
         for number in 0..STREAMS {
             let subject = subject(number);
-            let mut service = layer.layer(service_fn(|request: Request<()>| {
+            let answer = answer_by(Requester::EventSource.request("/"), layer, |request| {
                 if let Some(subject) = &subject {
                     request.extensions().get::<Subjects>().unwrap().add(&**subject);
                 }
-                std::future::ready(Ok::<_, std::convert::Infallible>(tower_sse::response(
-                    stream::pending::<Event>(),
-                )))
-            }));
-            let request = Requester::EventSource.request("/");
-            let mut body = service.call(request).now_or_never().unwrap().unwrap().into_body();
+                tower_sse::response(stream::pending::<Event>())
+            });
+            let mut body = answer.into_body();
             assert_eq!(poll_frame(&mut body), Polled::Pending);
             bodies.push(body);
         }

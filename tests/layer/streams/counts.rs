@@ -1,6 +1,6 @@
 //! No response leaves a count behind, whatever becomes of it.
 
-use std::{convert::Infallible, future::ready, panic::AssertUnwindSafe};
+use std::{convert::Infallible, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
@@ -20,11 +20,7 @@ fn assert_nothing_counts(streams: &Streams) {
 async fn answers_without_a_stream_leave_no_count() {
     let (streams, shutdown) = (Streams::new(), CancellationToken::new());
     shutdown.cancel();
-    let stream = |status: u16| {
-        let mut stream = event_stream(Feed::new().1);
-        *stream.status_mut() = status.try_into().unwrap();
-        stream
-    };
+    let stream = |status| event_stream(Feed::new().1).with_status(status);
     for (layer, method, accept, answer, status) in [
         (SseLayer::new(), Method::GET, "*/*", Response::new(Feed::new().1), 200),
         (SseLayer::new(), Method::HEAD, "*/*", stream(200), 200),
@@ -97,13 +93,11 @@ async fn a_bare_stream_can_be_closed() {
     let streams = Streams::new();
     let layer = SseLayer::<marker::Events>::new().streams(&streams);
     let (source, events) = Source::new();
-    let mut events = Some(events);
-    let mut service = layer.layer(service_fn(move |request: Request<()>| {
+    let answer = answer_by(Requester::EventSource.request("/"), &layer, |request| {
         add(&request, &["a"]);
-        ready(Ok::<_, Infallible>(events.take().expect("one request")))
-    }));
-    let request = Requester::EventSource.request("/");
-    let mut body = service.call(request).now_or_never().unwrap().unwrap().into_body();
+        events
+    });
+    let mut body = answer.into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert_eq!(now(streams.close("a")), 1);
     assert_eq!(poll_frame(&mut body), Polled::End);

@@ -1,10 +1,5 @@
 //! Two layers around one response.
 
-use std::{convert::Infallible, future::ready};
-
-use futures_util::FutureExt;
-use http::Request;
-use tower::{Layer, Service, service_fn};
 use tower_sse::{SseLayer, streams::Streams};
 
 use super::rig::{add, layer, now};
@@ -14,15 +9,13 @@ type Body = tower_sse::SseBody<tower_sse::SseBody<FedBody>>;
 
 fn open(outer: &SseLayer, inner: &SseLayer) -> (Feed, Body) {
     let (feed, source) = Feed::new();
-    let mut source = Some(source);
-    let service = service_fn(move |request: Request<()>| {
-        add(&request, &["a"]);
-        ready(Ok::<_, Infallible>(event_stream(source.take().expect("one request"))))
+    let answer = answer_by(Requester::EventSource.request("/"), outer, |request| {
+        answer_by(request, inner, |request| {
+            add(&request, &["a"]);
+            event_stream(source)
+        })
     });
-    let mut service = outer.layer(inner.layer(service));
-    let request = Requester::EventSource.request("/");
-    let body = service.call(request).now_or_never().unwrap().unwrap().into_body();
-    (feed, body)
+    (feed, answer.into_body())
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ pub(crate) fn open_for(
     let mut request = client.request("/");
     let handle = streams.subjects_of(&mut request);
     subjects.iter().for_each(|subject| handle.add(*subject));
-    Rig::answering(layer, request, |_| {})
+    Rig::fed(layer, request)
 }
 
 /// Opens a stream of an `EventSource` with these subjects, and polls it.

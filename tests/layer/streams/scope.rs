@@ -10,7 +10,7 @@ use crate::rig::{Polled, Requester::EventSource, Rig};
 
 /// Opens the stream of a request that arrived before.
 fn answer(streams: &Streams, request: Request<()>) -> Rig {
-    Rig::answering(layer(streams), request, |_| {})
+    Rig::fed(layer(streams), request)
 }
 
 #[tokio::test(start_paused = true)]

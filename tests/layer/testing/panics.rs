@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::time::{Instant, interval};
@@ -21,7 +21,7 @@ use tower_sse::{
     testing::{TestClient, TestStream},
 };
 
-use crate::support::{SECOND, event_stream};
+use crate::support::{ResponseExt, SECOND, event_stream};
 
 /// Returns the text with which the task panics.
 async fn panic_of<T: Send + 'static>(test: impl Future<Output = T> + Send + 'static) -> String {
@@ -231,8 +231,8 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_no_event_stream_is_shown() {
-    let not_found = Response::builder().status(404).header("content-type", "text/plain");
-    let not_found = not_found.body("no such room".to_owned()).unwrap();
+    let not_found = Response::new("no such room".to_owned()).with_status(404);
+    let not_found = not_found.with_header("content-type", "text/plain");
     assert_lines(
         &without_place(&get(ready(Ok(not_found))).await),
         &[
@@ -243,9 +243,7 @@ async fn an_answer_that_is_no_event_stream_is_shown() {
     );
     let text = get(ready(Ok(Response::new(String::new())))).await;
     assert!(text.contains(" status 200 OK, content type None, at "), "{text}");
-    let mut accepted = event_stream(String::new());
-    *accepted.status_mut() = StatusCode::ACCEPTED;
-    let text = get(ready(Ok(accepted))).await;
+    let text = get(ready(Ok(event_stream(String::new()).with_status(202)))).await;
     assert!(text.contains(" status 202 Accepted, "), "{text}");
 }
 

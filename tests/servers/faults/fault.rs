@@ -39,7 +39,7 @@ impl Fault {
         let how = *rng.choice(Leave::all(protocol)).unwrap();
         let events = rng.usize(..4);
         let disconnected = CloseReason::Disconnected;
-        let get = async |what| Client::get(server, ledger, protocol, what, events).await;
+        let get = async |what| Client::send("GET", server, ledger, protocol, what, events).await;
         match self {
             Self::ClientLeaves => {
                 let mut client = get(if rng.bool() { "silence" } else { "busy" }).await;
@@ -122,16 +122,6 @@ struct Client<'l> {
 }
 
 impl<'l> Client<'l> {
-    async fn get(
-        server: &Server,
-        ledger: &'l Ledger,
-        protocol: Protocol,
-        what: &str,
-        events: usize,
-    ) -> Self {
-        Self::send("GET", server, ledger, protocol, what, events).await
-    }
-
     async fn send(
         method: &str,
         server: &Server,
@@ -191,7 +181,7 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let mut clients = Vec::new();
     for what in sources {
         let protocol = *rng.choice(&Protocol::BOTH).unwrap();
-        let mut client = Client::get(&server, ledger, protocol, what, rng.usize(..4)).await;
+        let mut client = Client::send("GET", &server, ledger, protocol, what, rng.usize(..4)).await;
         assert!(client.peer.head().await);
         if what == "mid_event" {
             client.peer.bytes(1).await;
@@ -208,7 +198,7 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
 /// Exhausts a server that has one permit.
 async fn refuse(ledger: &Arc<Ledger>, protocol: Protocol, how: Leave) {
     let server = Server::start(ledger, ledger.layer().max_streams(1)).await;
-    let get = async || Client::get(&server, ledger, protocol, "silence", 1).await;
+    let get = async || Client::send("GET", &server, ledger, protocol, "silence", 1).await;
     for _ in 0..2 {
         let mut opened = get().await;
         assert!(opened.peer.head().await, "there is a place");

@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -17,8 +17,7 @@ pub(crate) struct Ledger {
     accounts: Mutex<HashMap<u64, Account>>,
     changed: Notify,
     stats: Stats,
-    opened: AtomicU64,
-    closed: AtomicU64,
+    reports: Reports,
     sources: AtomicUsize,
 }
 
@@ -84,13 +83,8 @@ impl Ledger {
     }
 
     /// Returns the layer whose streams are counted here.
-    pub(crate) fn layer<M>(self: &Arc<Self>) -> SseLayer<M> {
-        let (opening, closing) = (Arc::clone(self), Arc::clone(self));
-        SseLayer::new()
-            .stats(&self.stats)
-            .track_disconnects(true)
-            .on_open(move || _ = opening.opened.fetch_add(1, SeqCst))
-            .on_close(move |_| _ = closing.closed.fetch_add(1, SeqCst))
+    pub(crate) fn layer<M>(&self) -> SseLayer<M> {
+        self.reports.observe(SseLayer::new().stats(&self.stats).track_disconnects(true))
     }
 
     /// Returns options that record the close report of stream `id`.
@@ -153,8 +147,8 @@ impl Ledger {
         assert_eq!(self.sources.load(SeqCst), 0, "sources that are left");
         let stats = self.stats.snapshot();
         assert_eq!(stats.open(), 0);
-        assert_eq!(stats.opened(), self.opened.load(SeqCst));
-        assert_eq!(stats.closed(), self.closed.load(SeqCst));
+        assert_eq!(stats.opened(), self.reports.opened() as u64);
+        assert_eq!(stats.closed(), self.reports.closed().len() as u64);
         for (reason, count) in stats.closed_by_reason() {
             assert_eq!(closed.get(&reason).copied(), Some(count), "{reason}");
         }

@@ -11,7 +11,6 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::StatusCode;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
@@ -142,10 +141,7 @@ async fn answer(
             let guard = ledger.guard();
             let half = Frame::data(Bytes::from_static(b"data: half of an event\n"));
             let frames = stream::iter([Ok::<_, Infallible>(half)]).chain(stream::pending());
-            let body = StreamBody::new(frames.inspect(move |_| _ = &guard));
-            let content_type = ("content-type", "text/event-stream");
-            let head = Response::builder().header(content_type.0, content_type.1);
-            head.body(Body::new(body)).unwrap()
+            event_stream(Body::new(StreamBody::new(frames.inspect(move |_| _ = &guard))))
         }
         _ => {
             let then = match &*what {
@@ -159,18 +155,12 @@ async fn answer(
             tower_sse::response(source(&ledger, id, events, then)).map(Body::new)
         }
     };
-    let mut response = response;
-    response.extensions_mut().insert(options);
-    response
+    response.with_options(options)
 }
 
 /// Replaces some responses in an outer layer, which drops their bodies unpolled.
 async fn drop_unpolled(request: Request, next: Next) -> Response {
     let drops = request.uri().path().starts_with("/unpolled/");
-    let mut response = next.run(request).await;
-    if drops {
-        response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
-    }
-    response
+    let response = next.run(request).await;
+    if drops { Response::new(Body::empty()).with_status(502) } else { response }
 }

@@ -91,9 +91,7 @@ impl Proxy {
     async fn answer_h2(self, stream: TcpStream, reset: Option<h2::Reason>) {
         let mut connection = h2::server::handshake(stream).await.unwrap();
         let (_, mut respond) = connection.accept().await.unwrap().unwrap();
-        let head =
-            Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
-        let mut body = respond.send_response(head, false).unwrap();
+        let mut body = respond.send_response(event_stream(()), false).unwrap();
         body.send_data(Bytes::from_static(HALF.as_bytes()), false).unwrap();
         let may_break = async {
             self.may_break.acquire().await.unwrap().forget();

@@ -98,7 +98,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         5 => format!("XADD {key} * data {field}"),
         6 => {
             let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
-            return script(END, &[key, &announced, "2", "3", "100000", "data", "x", "end", "1"]);
+            return script(END, &[key, "2", "3", "100000", "data", "x", "end", "1", &announced]);
         }
         7 => format!("XADD {key} {} end x", random_id(rng)),
         8..10 => format!("XADD {key} {} data {field}", random_id(rng)),

@@ -139,7 +139,7 @@ async fn lost_claim_is_restored_and_refused_batches_are_reported() {
 
 /// One call can have any number of commands. They are executed in their order.
 #[tokio::test]
-async fn commands_of_several_pipelines_keep_their_order() {
+async fn commands_of_a_large_call_keep_their_order() {
     let Some((server, p, name)) = begun().await else { return };
     let batch = |last| append(&name, last, last, "x".repeat(3_000));
     let commands: Vec<_> = (1..=1_200).map(batch).collect();

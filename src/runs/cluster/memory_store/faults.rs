@@ -1,6 +1,6 @@
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
@@ -10,11 +10,14 @@ use tokio::{
 };
 
 use super::{server::Server, store::MemoryStore};
-use crate::runs::cluster::{
-    inbox::{Inbox, Incoming},
-    reply::StoreError,
-    run_id::RunId,
-    store::Connection,
+use crate::{
+    lock::lock,
+    runs::cluster::{
+        inbox::{Inbox, Incoming},
+        reply::StoreError,
+        run_id::RunId,
+        store::Connection,
+    },
 };
 
 /// The state of a process' connection, and its faults.
@@ -39,14 +42,10 @@ pub(crate) struct Faults {
     pub(super) number: u64,
 }
 
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What tests do to the store.
 impl MemoryStore {
     pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
-        locked(&self.faults)
+        lock(&self.faults)
     }
 
     /// Cuts this process off from the store.

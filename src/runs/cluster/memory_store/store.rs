@@ -8,10 +8,11 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    faults::{Faults, locked},
+    faults::Faults,
     server::{Sent, Server},
 };
 use crate::{
+    lock::lock,
     runs::cluster::{
         command::Command,
         inbox::Incoming,
@@ -44,7 +45,7 @@ impl MemoryStore {
     }
 
     pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
-        locked(&self.server)
+        lock(&self.server)
     }
 }
 
@@ -183,7 +184,7 @@ impl MemoryStore {
         };
         for sent in sent {
             for (process, inbox, faults) in &inboxes {
-                let faults = locked(faults);
+                let faults = lock(faults);
                 let incoming = match &sent {
                     _ if faults.is_away || faults.loses_pushes => None,
                     Sent::Push(run, push) if faults.subscribed.contains(run) => {

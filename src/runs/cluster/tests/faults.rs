@@ -4,8 +4,8 @@ use crate::{
     runs::{
         cluster::{
             export::Export,
-            reply::{AppendReply, StoreError, SyncReply},
-            timing::Timing,
+            plan::Target,
+            reply::{AppendReply, Reply, StoreError, SyncReply},
         },
         record::Record,
     },
@@ -119,20 +119,24 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     let (one, _) = two().await;
     let shared = &one.runs.shared;
     let counters = Arc::clone(&shared.counters);
-    let record = Record::new(key(), Epoch::now(), &shared.options, counters);
-    let timing = Timing::of_lease(LEASE);
-    let mut export = Export::new(Arc::new(record), timing.beat, Instant::now());
+    let epoch = Epoch::now();
+    let record = Record::new(key(), epoch, &shared.options, counters);
+    let beat = LEASE / 3;
+    let mut export = Export::new(Arc::new(record), beat, Instant::now());
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
-    export.synced(&in_step(0, 1), 1, timing);
-    export.appended(AppendReply::Appended { entries: 1 }, 1, 10);
+    export.synced(in_step(0, 1), 1, beat);
+    let appended = Reply::Append(AppendReply::Appended { entries: 1 });
+    export.apply(&Target::Batch(epoch, 1, 10), Ok(appended), 1, beat);
 
     // The acknowledged events are there, or an earlier state of them.
-    export.forget_connection();
-    export.synced(&in_step(1, 2), 2, timing);
+    export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
+    export.has_failed = false;
+    export.synced(in_step(1, 2), 2, beat);
     assert!(!export.restores);
 
     // The server lost the first event, and has got the second one, whose reply is missing.
-    export.forget_connection();
-    export.synced(&in_step(2, 2), 3, timing);
+    export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
+    export.has_failed = false;
+    export.synced(in_step(2, 2), 3, beat);
     assert!(export.restores);
 }

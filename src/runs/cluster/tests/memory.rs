@@ -1,6 +1,7 @@
 //! What is evicted first, here and in the store.
 
 use super::*;
+use crate::runs::RunsBuilder;
 
 const TEXT: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
     xxxxxxxxxxxxxxxxxxxxxxxx";
@@ -92,5 +93,26 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
     for process in [&one, &other] {
         let (data, error) = read_all(process.attach_as(&quiet).await).await;
         assert!(error.is_none() && data.len() == 10, "{error:?}");
+    }
+}
+
+/// Its owner exports it again each time.
+#[tokio::test(start_paused = true)]
+async fn run_that_the_store_loses_after_its_end_counts_once() {
+    for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
+        let (one, other) = two_with(|builder| limit(builder, 100_000)).await;
+        let source = one.start().await.unwrap();
+        let text = "x".repeat(10_000);
+        let texts = [text.as_str(); 6];
+        send(&source, &texts);
+        drop(source);
+        sleep(Duration::from_secs(1)).await;
+        for _ in 0..3 {
+            one.store.go_away();
+            one.store.lose_data();
+            one.store.come_back();
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_whole(other.attach().await, &texts).await;
     }
 }

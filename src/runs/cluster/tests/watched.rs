@@ -166,12 +166,12 @@ async fn event_that_is_marked_after_its_export_began_does_not_delay_the_next_one
     append("b");
     exports.mark(&mark);
     append("c");
-    let plan = exports.plan(connection, usize::MAX, Duration::MAX);
+    let plan = exports.plan(connection, &one.runs.shared.options);
     exports.mark(&mark);
     let (targets, commands) = plan.into_commands();
     assert!(!commands.is_empty());
     let replies = cluster.store.execute(Some(connection), commands).now_or_never().unwrap();
-    _ = exports.apply(targets, replies, connection, cluster.timing);
+    _ = exports.apply(targets, replies, connection);
     append("d");
     exports.mark(&mark);
     assert!(exports.next_due().unwrap() <= Instant::now());

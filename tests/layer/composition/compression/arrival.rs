@@ -4,7 +4,6 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, resume_unwind},
-    time::Duration,
 };
 
 use futures_util::{FutureExt, future::join_all};
@@ -18,24 +17,28 @@ use super::{
 };
 use crate::support::*;
 
-const EVENT_SOURCE: &[(&str, &str)] =
-    &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
-const FETCH: &[(&str, &str)] = &[("accept", "text/event-stream"), ("sec-fetch-mode", "cors")];
+/// A stream of this coding over this protocol, inside a compressor.
+struct Coded {
+    protocol: Protocol,
+    coding: &'static str,
+}
 
-/// Runs `check` on a stream of each coding over each protocol, inside a compressor: on all at the
-/// same time, since a stream that fails behind a compressor takes a second.
-async fn for_each<F>(layer: impl Fn() -> SseLayer, headers: &[(&str, &str)], check: F)
-where
-    F: AsyncFn(Decoded, Sources),
-{
-    let opened = async |protocol, coding| {
-        let (app, sources) = Place::Outside.compose(layer(), everything());
-        check(Decoded::open(app, protocol, coding, headers).await, sources).await;
-    };
-    let opened = &opened;
+impl Coded {
+    async fn open(&self, layer: SseLayer, client: Requester) -> (Decoded, Source) {
+        let (app, mut sources) = Place::Outside.compose(layer, everything());
+        let decoded = Decoded::open(app, self.protocol, self.coding, client).await;
+        (decoded, sources.next().await)
+    }
+}
+
+/// Runs `check` with each coding over each protocol, all at the same time, since a stream that fails
+/// behind a compressor takes a second.
+async fn for_each(check: impl AsyncFn(Coded)) {
+    let check = &check;
     let streams = Protocol::BOTH.into_iter().flat_map(|protocol| {
         CODINGS.into_iter().map(move |coding| async move {
-            if let Err(panic) = AssertUnwindSafe(opened(protocol, coding)).catch_unwind().await {
+            let checked = AssertUnwindSafe(check(Coded { protocol, coding }));
+            if let Err(panic) = checked.catch_unwind().await {
                 println!("{coding} over {protocol:?}");
                 resume_unwind(panic);
             }
@@ -46,8 +49,8 @@ where
 
 #[tokio::test]
 async fn each_event_arrives_while_the_stream_is_open() {
-    for_each(SseLayer::new, EVENT_SOURCE, async |mut decoded, mut sources| {
-        let source = sources.next().await;
+    for_each(async |coded| {
+        let (mut decoded, source) = coded.open(SseLayer::new(), Requester::EventSource).await;
         let mut expected = String::new();
         for data in ["one", "two", "three", "three", "four"] {
             source.send(data);
@@ -62,9 +65,9 @@ async fn each_event_arrives_while_the_stream_is_open() {
 
 #[tokio::test]
 async fn heartbeats_arrive() {
-    let layer = || SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(50)));
-    for_each(layer, EVENT_SOURCE, async |mut decoded, mut sources| {
-        let _source = sources.next().await;
+    for_each(async |coded| {
+        let layer = SseLayer::new().heartbeat(Heartbeat::every(50 * MILLISECOND));
+        let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
         decoded.repeats(":\n", 3).await;
     })
     .await;
@@ -72,9 +75,9 @@ async fn heartbeats_arrive() {
 
 #[tokio::test]
 async fn the_preamble_arrives_at_once() {
-    let layer = || SseLayer::new().retry(Retry::fixed(Duration::from_secs(2))).padding(4);
-    for_each(layer, EVENT_SOURCE, async |mut decoded, mut sources| {
-        let _source = sources.next().await;
+    for_each(async |coded| {
+        let layer = SseLayer::new().retry(Retry::fixed(2 * SECOND)).padding(4);
+        let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
         decoded.arrives("retry: 2000\n:  \n").await;
     })
     .await;
@@ -85,58 +88,45 @@ async fn what_the_layer_sends_at_the_end_arrives_before_a_clean_end() {
     let terminator = SseLayer::new().terminator(Event::from("sorry"));
     let on_error = SseLayer::new().on_error(|_| Event::from("sorry"));
     for (layer, fails) in [(terminator, false), (on_error, true)] {
-        for_each(
-            || layer.clone(),
-            FETCH,
-            async |mut decoded, mut sources| {
-                let source = sources.next().await;
-                source.send("one");
-                decoded.arrives("data: one\n\n").await;
-                match fails {
-                    true => source.fail(io::Error::other("disk full")),
-                    false => drop(source),
-                }
-                let whole = "data: one\n\ndata: sorry\n\n".to_owned();
-                assert_eq!(decoded.end().await, (whole, false), "{fails}");
-            },
-        )
+        for_each(async |coded| {
+            let (mut decoded, source) = coded.open(layer.clone(), Requester::Fetch).await;
+            source.send("one");
+            decoded.arrives("data: one\n\n").await;
+            match fails {
+                true => source.fail(io::Error::other("disk full")),
+                false => drop(source),
+            }
+            let whole = "data: one\n\ndata: sorry\n\n".to_owned();
+            assert_eq!(decoded.end().await, (whole, false), "{fails}");
+        })
         .await;
     }
 }
 
-/// Checks the streams of all codings concurrently, since behind a compressor a cut stream takes a
-/// second to fail.
 #[tokio::test]
 async fn a_drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
-    let drained = async |protocol, coding, headers, fails| {
-        let shutdown = CancellationToken::new();
-        let drain = Drain::per_client().retry(Retry::fixed(Duration::from_secs(1)));
-        let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain);
-        let layer = layer.farewell(Event::from("bye"));
-        let (app, mut sources) = Place::Outside.compose(layer, everything());
-        let mut decoded = Decoded::open(app, protocol, coding, headers).await;
-        let source = sources.next().await;
-        source.send("one");
-        decoded.arrives("data: one\n\n").await;
-        shutdown.cancel();
-        decoded.arrives("data: one\n\nretry: 1000\ndata: bye\n\n").await;
-        source.dropped().await;
-        assert_eq!(decoded.end().await.1, fails, "{coding} over {protocol:?}");
-    };
-    let (mut clients, drained) = (Vec::new(), &drained);
-    for protocol in Protocol::BOTH {
-        for coding in CODINGS {
-            clients.push(drained(protocol, coding, EVENT_SOURCE, false).boxed_local());
-            clients.push(drained(protocol, coding, FETCH, true).boxed_local());
-        }
+    for client in [Requester::EventSource, Requester::Fetch] {
+        for_each(async |coded| {
+            let shutdown = CancellationToken::new();
+            let drain = Drain::per_client().retry(Retry::fixed(SECOND));
+            let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain);
+            let (mut decoded, source) =
+                coded.open(layer.farewell(Event::from("bye")), client).await;
+            source.send("one");
+            decoded.arrives("data: one\n\n").await;
+            shutdown.cancel();
+            decoded.arrives("data: one\n\nretry: 1000\ndata: bye\n\n").await;
+            source.dropped().await;
+            assert_eq!(decoded.end().await.1, client.is_cut_by_failing(), "{client:?}");
+        })
+        .await;
     }
-    join_all(clients).await;
 }
 
 #[tokio::test]
 async fn events_before_an_error_arrive_and_then_the_body_fails() {
-    for_each(SseLayer::new, FETCH, async |decoded, mut sources| {
-        let source = sources.next().await;
+    for_each(async |coded| {
+        let (decoded, source) = coded.open(SseLayer::new(), Requester::Fetch).await;
         source.send("one");
         source.fail(io::Error::other("disk full"));
         let (text, failed) = decoded.end().await;

@@ -1,18 +1,32 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, future::ready};
 
 use axum::Router;
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Full};
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 use tower::{ServiceExt, service_fn};
 use tower_http::decompression::{Decompression, DecompressionBody};
+use tower_sse::BoxError;
 
 use crate::support::*;
 
 /// The codings that browsers accept.
 pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
+
+/// Returns the body of `response`, decoded.
+pub(super) async fn decompressed<B>(response: Response<B>) -> DecompressionBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut response = Some(response);
+    let received = service_fn(|_: Request<()>| {
+        ready(Ok::<_, Infallible>(response.take().expect("one request")))
+    });
+    Decompression::new(received).oneshot(Request::new(())).await.unwrap().into_body()
+}
 
 /// A compressed stream over a socket, decoded as its bytes arrive.
 pub(super) struct Decoded {
@@ -25,27 +39,18 @@ impl Decoded {
     pub(super) async fn open(
         app: Router,
         protocol: Protocol,
-        coding: &str,
-        headers: &[(&str, &str)],
+        coding: &'static str,
+        client: Requester,
     ) -> Self {
-        let mut request = Request::get("/events").header("accept-encoding", coding);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::default()).unwrap();
+        let mut request = client.request("/events");
+        request.headers_mut().insert("accept-encoding", HeaderValue::from_static(coding));
         let mut connection = protocol.connect(serve_axum(app).await).await;
         let response = connection.send(request).await;
         assert_eq!(response.headers()["content-encoding"], coding);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         // tower-http ignores `no-transform`.
         assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
-
-        let mut response = Some(response);
-        let received = service_fn(move |_: Request<Full<Bytes>>| {
-            std::future::ready(Ok::<_, Infallible>(response.take().expect("one request")))
-        });
-        let response = Decompression::new(received).oneshot(Request::default()).await.unwrap();
-        Self { body: response.into_body(), text: String::new() }
+        Self { body: decompressed(response).await, text: String::new() }
     }
 
     /// Waits until exactly `expected` has arrived.
@@ -72,16 +77,8 @@ impl Decoded {
     }
 
     /// Returns all bytes up to the end, and whether the body failed.
-    pub(super) async fn end(mut self) -> (String, bool) {
-        loop {
-            match soon(self.body.frame()).await {
-                None => return (self.text, false),
-                Some(Err(_)) => return (self.text, true),
-                Some(Ok(frame)) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    self.text.push_str(str::from_utf8(&data).unwrap());
-                }
-            }
-        }
+    pub(super) async fn end(self) -> (String, bool) {
+        let (rest, failure) = read_to_end(self.body).await;
+        (self.text + &rest, failure.is_some())
     }
 }

@@ -7,24 +7,21 @@ mod decoded;
 mod last_words;
 mod secrets;
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use axum::{Router, body::Body};
+use axum::Router;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body_util::{BodyExt, Full};
 use tokio::time::advance;
-use tower::{ServiceExt, service_fn};
-use tower_http::{
-    compression::{
-        CompressionLayer,
-        predicate::{NotForContentType, Predicate, SizeAbove},
-    },
-    decompression::Decompression,
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{NotForContentType, Predicate, SizeAbove},
 };
 use tower_sse::{Event, Heartbeat, SseLayer};
 
-use super::application::{Place, application, assert_streams, call, get_request};
+use self::decoded::decompressed;
+use super::application::{Place, application, assert_streams, call, get_request, open_served};
 use crate::support::*;
 
 const ACCEPTED: (&str, &str) = ("accept-encoding", "gzip, br");
@@ -50,24 +47,17 @@ async fn json_of(app: &Router) -> (http::HeaderMap, Bytes) {
 }
 
 async fn gunzip(bytes: Vec<u8>) -> Bytes {
-    let compressed = service_fn(|_: Request<Body>| {
-        let response = Response::builder().header("content-encoding", "gzip");
-        let body = Full::new(Bytes::from(bytes.clone()));
-        async { Ok::<_, Infallible>(response.body(body).unwrap()) }
-    });
-    let response = Decompression::new(compressed).oneshot(Request::default()).await.unwrap();
-    response.into_body().collect().await.unwrap().to_bytes()
+    let response = Response::new(Full::from(bytes)).with_header("content-encoding", "gzip");
+    decompressed(response).await.collect().await.unwrap().to_bytes()
 }
 
 #[tokio::test]
 async fn a_stream_is_neither_compressed_nor_delayed() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), CompressionLayer::new());
-        let address = serve_axum(app).await;
-
-        let response = client::get(address, "/events", &[ACCEPTED]).await;
+        let app = place.compose(SseLayer::new(), CompressionLayer::new());
+        let (response, source) = open_served(app, &[ACCEPTED]).await;
         assert!(!response.headers().contains_key("content-encoding"), "{place:?}");
-        assert_streams(response, sources.next().await).await;
+        assert_streams(response, source).await;
     }
 }
 
