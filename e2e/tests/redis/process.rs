@@ -69,9 +69,10 @@ impl Process {
     }
 
     /// Waits until the last error contains this text in lower case.
-    pub(crate) async fn reports(&self, text: &str) {
-        let contains = |error: String| error.to_lowercase().contains(text);
-        until(|| self.health.last_error().is_some_and(contains)).await;
+    #[track_caller]
+    pub(crate) fn reports(&self, text: &str) -> impl Future<Output = ()> {
+        let contains = move |error: String| error.to_lowercase().contains(text);
+        until(move || self.health.last_error().is_some_and(contains))
     }
 
     /// Reads events with these numbers as data.
