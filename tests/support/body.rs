@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -53,23 +54,31 @@ where
     }
 }
 
-/// Returns all data of `body`, and the error with which it fails.
+/// Returns all bytes of `body`, and the error with which it fails. Panics if it has trailers.
 #[track_caller]
-pub fn read_to_end<B>(body: B) -> impl Future<Output = (String, Option<B::Error>)>
+pub fn read_bytes<B>(body: B) -> impl Future<Output = (Vec<u8>, Option<B::Error>)>
 where
     B: Body<Data = Bytes>,
 {
     soon(async {
         let (mut body, mut read) = (pin!(body), Vec::new());
-        let error = loop {
+        loop {
             match body.frame().await {
-                None => break None,
-                Some(Err(error)) => break Some(error),
-                Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+                None => return (read, None),
+                Some(Err(error)) => return (read, Some(error)),
+                Some(Ok(frame)) => read.extend(frame.into_data().expect("no trailers")),
             }
-        };
-        (String::from_utf8_lossy(&read).into_owned(), error)
+        }
     })
+}
+
+/// Returns all text of `body`, as [`read_bytes`] does.
+#[track_caller]
+pub fn read_to_end<B>(body: B) -> impl Future<Output = (String, Option<B::Error>)>
+where
+    B: Body<Data = Bytes>,
+{
+    read_bytes(body).map(|(read, error)| (String::from_utf8(read).expect("UTF-8"), error))
 }
 
 fn of_frame(frame: Frame<Bytes>) -> Polled {

@@ -59,7 +59,8 @@ pub(crate) use self::kind::for_each_kind;
 pub use self::{
     answer::{ResponseExt, answer_by, answer_to, event_stream, through},
     body::{
-        Polled, assert_polls, checksum, data, failed, poll_frame, poll_frame_with, read_to_end,
+        Polled, assert_polls, checksum, data, failed, poll_frame, poll_frame_with, read_bytes,
+        read_to_end,
     },
     case::case,
     client::{connect_h1, connect_h2},

@@ -16,7 +16,7 @@ use tower_sse::{Event, SseLayer};
 
 use super::super::application::{call, get_request};
 use super::everything;
-use crate::support::{event_stream, read_to_end};
+use crate::support::{event_stream, read_bytes};
 
 /// Returns a stream of two items that panics when it is polled after its end.
 fn unfolded<T>(item: fn(&'static str) -> T) -> impl Stream<Item = T> {
@@ -45,7 +45,7 @@ async fn read(app: Router) -> (bool, bool) {
     let request = get_request("/events", &[("accept-encoding", "gzip")]);
     let response = call(&app.layer(everything()), request).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
-    let (data, failure) = read_to_end(response.into_body()).await;
+    let (data, failure) = read_bytes(response.into_body()).await;
     (!data.is_empty(), failure.is_some())
 }
 
