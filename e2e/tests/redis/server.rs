@@ -11,7 +11,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
+use redis::{FromRedisValue, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 use tower_sse::redis::Redis;
 
@@ -189,12 +189,7 @@ impl Server {
     }
 
     pub(crate) async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        // The limits of the client are too short for a busy machine.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
-        let client = redis::Client::open(self.url())?;
-        client.get_multiplexed_async_connection_with_config(&config).await
+        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
     }
 }
 
