@@ -1,6 +1,8 @@
 //! Entries whose ids cannot be those of events, because their sequence numbers would overflow or
 //! break the order.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use tower_sse::hub::{Hub, PublishError};
@@ -49,7 +51,9 @@ async fn id_out_of_range_refuses_events_until_the_entry_is_gone() {
 
 async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
     let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    // Longer than a busy machine takes to answer.
+    let broker = server.broker().publish_deadline(Duration::from_secs(5));
+    let mut process = Process::connect(broker).await;
     _ = process.publish_and_read([0]).await;
     process.reads([0]).await;
     // Not always the second one: a process can have advanced the ids.
