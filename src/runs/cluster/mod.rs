@@ -43,6 +43,7 @@ pub(crate) mod reply;
 mod requests;
 pub(crate) mod run_id;
 pub(crate) mod store;
+mod stored_batches;
 mod stored_runs;
 #[cfg(test)]
 mod tests;
