@@ -72,9 +72,7 @@ impl Load {
         let mirror = &self.mirror;
         loop {
             let Some(after) = mirror.record().map(|record| record.newest()) else { return Ok(()) };
-            let page = store.load(&mirror.run, after).await?;
-            let is_last = page.is_last;
-            if !mirror.apply_page(page) || is_last {
+            if !mirror.apply_page(store.load(&mirror.run, after).await?) {
                 return Ok(());
             }
         }

@@ -75,3 +75,26 @@ fn request_whose_load_ends_with_its_runtime_is_refused() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(tasks.block_on(other.status(None)), 200, "the next one loads again");
 }
+
+/// The store executes the claim, but its reply comes too late.
+#[test]
+fn claim_in_the_store_is_released_if_the_runtime_of_its_request_is_dropped() {
+    let (tasks, requests) = (runtime(), runtime());
+    let (one, other) = tasks.block_on(two());
+    one.store.faults().reply_delay = Duration::from_millis(10);
+    requests.block_on(async {
+        let mut starting = Box::pin(one.start());
+        assert!((&mut starting).now_or_never().is_none());
+        sleep(Duration::from_millis(15)).await;
+        assert!((&mut starting).now_or_never().is_none());
+        sleep(Duration::from_millis(5)).await;
+    });
+    assert!(one.store.server().claims.contains_key(&key()), "the store has the claim");
+    drop(requests);
+    tasks.block_on(async {
+        let dropped = Instant::now();
+        assert!(soon(other.start()).await.is_some());
+        assert!(dropped.elapsed() <= Duration::from_secs(1), "{:?}", dropped.elapsed());
+    });
+    assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
+}
