@@ -28,6 +28,24 @@ async fn attached_client_receives_the_rest_after_a_load_that_panicked() {
     assert_whole(live, &["b"]).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn load_that_is_asked_for_during_one_that_panics_is_not_lost() {
+    let (_one, other, source, mut live) = watched(&["a"]).await;
+    other.store.faults().loses_pushes = true;
+    send(&source, &["b"]);
+    sleep(Duration::from_millis(10)).await;
+    other.store.faults().delay = Duration::from_millis(10);
+    other.store.faults().load_panics = true;
+    let asked = Instant::now();
+    for _ in 0..2 {
+        other.cluster().mirrors.load_all(&other.runs.shared);
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(read(&mut live, 1).await, ["b"]);
+    assert!(!other.store.faults().load_panics, "a load has panicked");
+    assert!(asked.elapsed() < Duration::from_millis(30), "{:?}", asked.elapsed());
+}
+
 /// Otherwise, it would count as running for ever.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_panics_never_was() {
