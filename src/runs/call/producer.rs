@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. If its claim is not acknowledged by then, it never was a run.
+/// the run is interrupted. If its claim has not reached its request by then, it never was a run.
 pub(crate) struct Producer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) record: Arc<Record>,
-    /// Set once the run is exported to other processes.
+    /// Set once the request has its claim in the store.
     mark: Option<Mark>,
 }
 
@@ -28,7 +28,7 @@ impl Producer {
         Self { shared, record, mark: None }
     }
 
-    /// Lets other processes reach the run.
+    /// Sets the mark of a run that other processes can reach.
     pub(crate) fn export(&mut self, mark: Mark) {
         self.mark = Some(mark);
     }

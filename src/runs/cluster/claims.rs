@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::{
     cluster::Cluster,
     command::Command,
-    exports::Mark,
+    exports::{Exports, Mark},
     reply::{LookReply, StoreError},
     run_id::RunId,
 };
@@ -46,39 +46,55 @@ impl Shared {
         let record = self.with_registry(|registry, _| registry.reserve(key, replaced, self))?;
         let reserved = Producer::new(Arc::clone(self), record);
         let (sender, receiver) = oneshot::channel();
+        // The request sets the mark, because a producer without one releases its claim when dropped.
         spawn(async move {
-            let claimed = confirm(reserved, earlier).await;
-            // The request was dropped: the run is released, and was never one.
-            if let Err(Ok(Some(producer))) = sender.send(claimed) {
-                producer.void();
-            }
+            _ = sender.send(confirm(reserved, earlier).await);
         });
-        receiver.await.unwrap_or(Err(StartError::Unavailable))
+        let claimed = receiver.await.unwrap_or(Err(StartError::Unavailable))?;
+        Ok(claimed.map(|(mut producer, mark)| {
+            producer.export(mark);
+            producer
+        }))
     }
 }
 
 /// Sends the claim for a reserved record.
 async fn confirm(
-    mut reserved: Producer,
+    reserved: Producer,
     earlier: Option<RunId>,
-) -> Result<Option<Producer>, StartError> {
+) -> Result<Option<(Producer, Mark)>, StartError> {
     let (shared, record) = (&reserved.shared, &reserved.record);
     let Some(cluster) = &shared.cluster else { return Err(StartError::Unavailable) };
     let run = RunId::new(record.key.clone(), record.epoch);
     let replaced = earlier.as_ref().map(|run| run.epoch);
-    match cluster.look_up(Command::Claim { run: run.clone(), earlier }).await {
+    let mut sent = SentClaim { exports: &cluster.exports, run: Some(run.clone()) };
+    let reply = cluster.look_up(Command::Claim { run, earlier }).await;
+    if !matches!(reply, Err(StoreError::Lost(_))) {
+        sent.run = None;
+    }
+    drop(sent);
+    match reply {
         Ok(LookReply::Claimed) => {
             let mark = enter(shared, cluster, record, replaced);
-            reserved.export(mark);
-            Ok(Some(reserved))
+            Ok(Some((reserved, mark)))
         }
-        Ok(LookReply::Restoring) => Err(StartError::Unavailable),
+        Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
         Ok(_) => Ok(None),
-        Err(error) => {
-            if matches!(error, StoreError::Lost(_)) {
-                cluster.exports.lose_claim(run);
-            }
-            Err(StartError::Unavailable)
+    }
+}
+
+/// A claim that was sent. If it is dropped without a reply, it is released, because the store may
+/// have executed it.
+struct SentClaim<'a> {
+    exports: &'a Exports,
+    /// `None` once the reply has arrived.
+    run: Option<RunId>,
+}
+
+impl Drop for SentClaim<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.exports.lose_claim(run);
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering::AcqRel},
     time::Duration,
 };
@@ -13,6 +13,7 @@ use super::{
     lease::Lease,
     plan::Plan,
     run_id::RunId,
+    stored_batches::StoredBatches,
     timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
 };
 use crate::{
@@ -55,14 +56,12 @@ pub(crate) struct Export {
     pub(super) watched_until: Instant,
     /// The moment from which ticks are counted.
     pub(super) base: Instant,
-    /// The sequence number and the size of each batch in the store, the oldest first.
-    pub(super) stored: VecDeque<(u64, usize)>,
-    pub(super) stored_bytes: usize,
+    pub(super) stored: StoredBatches,
     /// The number of failures in a row.
     pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
     pub(super) has_failed: bool,
-    /// Since when the store has had the end of the run, or since when the run is given up.
+    /// The time at which the store got the end of the run, or at which the run was given up.
     pub(super) ended_at: Option<Instant>,
 }
 
@@ -97,8 +96,7 @@ impl Export {
             restores: false,
             has_more: false,
             watched_until: now,
-            stored: VecDeque::new(),
-            stored_bytes: 0,
+            stored: StoredBatches::default(),
             failures: 0,
             has_failed: false,
             ended_at: None,
@@ -148,7 +146,7 @@ impl Export {
 
     /// Returns the bytes in the store, if the run has not ended there.
     pub(super) const fn live_bytes(&self) -> usize {
-        if self.is_done() { 0 } else { self.stored_bytes }
+        if self.is_done() { 0 } else { self.stored.bytes() }
     }
 
     /// Returns whether the store had the end of the run when it was last asked.
@@ -226,23 +224,8 @@ impl Export {
             plan.append(Append { run: self.run(), batch, pushes });
         }
         self.has_more = from < newest;
-        if let Some(keep_from) = self.trim_from() {
+        if let Some(keep_from) = self.stored.trim_from(self.record.retain_bytes()) {
             plan.trim(Trim { run: self.run(), keep_from });
         }
-    }
-
-    /// Returns the sequence number of the oldest event to keep, if the store has too many bytes.
-    /// The newest two batches stay, because a stream without entries has no newest event.
-    fn trim_from(&self) -> Option<u64> {
-        let mut excess = self.stored_bytes.checked_sub(self.record.retain_bytes())?;
-        let mut trimmed = None;
-        for (last, len) in self.stored.iter().take(self.stored.len().saturating_sub(2)) {
-            if excess == 0 {
-                break;
-            }
-            excess = excess.saturating_sub(*len);
-            trimmed = Some(last + 1);
-        }
-        trimmed
     }
 }

@@ -73,10 +73,9 @@ impl Export {
                 self.exported = newest;
                 self.entries = entries;
                 self.needs_sync = self.is_outdated;
-                if std::mem::take(&mut self.restores) {
-                    self.stored.clear();
-                    self.stored_bytes = 0;
-                }
+                self.restores = false;
+                // The store may have lost the newest ones, or all before it restored the run.
+                self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
                 self.lease.looked();
                 // The store has lost the end that it had.
@@ -131,8 +130,7 @@ impl Export {
             AppendReply::Appended { entries } => {
                 self.exported = last;
                 self.entries += entries;
-                self.stored.push_back((last, len));
-                self.stored_bytes += len;
+                self.stored.push(last, len);
             }
             AppendReply::Refused => self.needs_sync = true,
         }
@@ -140,12 +138,7 @@ impl Export {
 
     fn trimmed(&mut self, entries: u64, keep_from: u64) {
         self.entries = self.entries.saturating_sub(entries);
-        while let Some(&(last, len)) = self.stored.front()
-            && last < keep_from
-        {
-            self.stored.pop_front();
-            self.stored_bytes -= len;
-        }
+        self.stored.trim(keep_from);
     }
 
     fn ended(&mut self, reply: EndReply) -> Option<Effect> {
@@ -172,7 +165,6 @@ impl Export {
         self.ended_at = Some(now);
         self.needs_sync = self.is_outdated;
         self.restores = false;
-        self.stored.clear();
     }
 
     /// Returns when the run needs its next command, after all replies to the last ones.

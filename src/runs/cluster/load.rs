@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use super::{cluster::Cluster, mirror::Mirror, owner_checks, reply::StoreError, store::Store};
+use super::{
+    cluster::Cluster, exporter, mirror::Mirror, owner_checks, reply::StoreError, store::Store,
+};
 use crate::runs::{Outcome, call::spawn, record::Phase, registry::Shared};
 
 /// A load of a mirror, on a task of its own.
@@ -30,9 +32,16 @@ impl Load {
         if !self.mirror.is_loaded() {
             self.watch(&shared, cluster).await;
         }
+        // A load that was asked for during one that panics begins all the same.
+        while !exporter::catch(self.load_while_asked(&*cluster.store)).await {
+            self.mirror.set_loaded(false);
+        }
+    }
+
+    async fn load_while_asked(&mut self, store: &dyn Store) {
         // The end is in the store before the claim says that the run has ended.
         while let Some(has_ended) = self.begin() {
-            let result = self.load_all(&*cluster.store).await;
+            let result = self.load_all(store).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
                     // Its call gave no stream, and another run has got its key since.
@@ -72,9 +81,7 @@ impl Load {
         let mirror = &self.mirror;
         loop {
             let Some(after) = mirror.record().map(|record| record.newest()) else { return Ok(()) };
-            let page = store.load(&mirror.run, after).await?;
-            let is_last = page.is_last;
-            if !mirror.apply_page(page) || is_last {
+            if !mirror.apply_page(store.load(&mirror.run, after).await?) {
                 return Ok(());
             }
         }
@@ -82,7 +89,8 @@ impl Load {
 }
 
 impl Drop for Load {
-    /// Ends a load that panics, or whose runtime is dropped. The next visitor loads again.
+    /// Ends a load that panics before it begins, or whose runtime is dropped. The next visitor loads
+    /// again.
     fn drop(&mut self) {
         if !self.is_over {
             self.mirror.abort_load();

@@ -137,7 +137,7 @@ impl Mirror {
     }
 
     /// Asks for a load. Returns whether the caller must start it.
-    pub(crate) fn request_load(&self) -> bool {
+    pub(super) fn request_load(&self) -> bool {
         let loading = &mut lock(&self.state).loading;
         std::mem::replace(loading, Loading::Again) == Loading::No
     }

@@ -11,7 +11,8 @@
 //!   seen and this process has not.
 //! - The owner: [`Exports`](exports::Exports) has when each run is due, [`Export`](export::Export)
 //!   decides which commands a run needs, `export_replies.rs` what their replies change, and
-//!   [`exporter`] sends them in pipelines. `lease.rs` says when leases are renewed, and `pace.rs` when
+//!   [`exporter`] sends them in pipelines. [`StoredBatches`](stored_batches::StoredBatches) counts
+//!   what the store has of a run. `lease.rs` says when leases are renewed, and `pace.rs` when
 //!   a pipeline may begin.
 //! - Other processes: a [`Mirror`](mirror::Mirror) copies a run while a client reads it there, which
 //!   a [`Load`](load::Load) brings up to date. [`owner_checks`] asks the store whether its owner lives.
@@ -43,6 +44,7 @@ pub(crate) mod reply;
 mod requests;
 pub(crate) mod run_id;
 pub(crate) mod store;
+mod stored_batches;
 mod stored_runs;
 #[cfg(test)]
 mod tests;

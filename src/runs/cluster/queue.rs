@@ -164,10 +164,10 @@ impl Queue {
                 && !export.is_done()
             {
                 export.settle(now);
-                self.ended.add(export.run(), export.stored_bytes, now);
+                self.ended.add(export.run(), export.stored.bytes(), now);
                 effects.push((Arc::clone(&export.record), effect));
             }
-            self.live_bytes = self.live_bytes - live_bytes + export.live_bytes();
+            self.live_bytes = self.live_bytes.saturating_sub(live_bytes) + export.live_bytes();
             // The store has lost the end that it had.
             if let Some(ended_at) = ended_at.filter(|_| !export.is_done()) {
                 self.ended.remove((ended_at, epoch));

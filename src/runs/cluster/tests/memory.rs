@@ -116,3 +116,54 @@ async fn run_that_the_store_loses_after_its_end_counts_once() {
         assert_whole(other.attach().await, &texts).await;
     }
 }
+
+/// Sends ten events of 40 kB in as many batches, and ends the run if it `ends`. The store then goes
+/// back to its state after the third batch, such as when a replica takes over, and the run is
+/// exported again.
+async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Option<Source>) {
+    let source = one.start().await.unwrap();
+    let texts: Vec<_> = (0..10).map(|at| format!("{at}{}", "x".repeat(40_000))).collect();
+    let mut older = None;
+    for (at, text) in texts.iter().enumerate() {
+        if at == 3 {
+            older = Some(one.store.server().clone());
+        }
+        send(&source, &[text]);
+        sleep(Duration::from_secs(2)).await;
+    }
+    let source = Some(source).filter(|_| !ends);
+    sleep(Duration::from_secs(2)).await;
+    one.store.go_away();
+    one.store.restore(&older.unwrap());
+    one.store.come_back();
+    sleep(Duration::from_secs(4)).await;
+    (texts, source)
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_the_store_has_lost_in_part_keeps_all_events_that_fit() {
+    for ends in [false, true] {
+        let (one, other) = two_with(|builder| builder.retain_bytes(500_000)).await;
+        let (texts, source) = export_after_a_rollback(&one, ends).await;
+        drop(source);
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        assert_whole(other.attach().await, &texts).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_the_store_has_lost_in_part_counts_once() {
+    for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
+        for ends in [false, true] {
+            let (one, other) = two_with(|builder| limit(builder, 750_000)).await;
+            let first = one.start_as(&key_of(1)).await;
+            send(&first, &["x".repeat(200_000).as_str()]);
+            drop(first);
+            sleep(Duration::from_secs(1)).await;
+            let (_, source) = export_after_a_rollback(&one, ends).await;
+            drop(source);
+            sleep(Duration::from_secs(1)).await;
+            assert!(other.get_as(&key_of(1)).await.is_some(), "both fit");
+        }
+    }
+}

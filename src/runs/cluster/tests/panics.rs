@@ -28,6 +28,24 @@ async fn attached_client_receives_the_rest_after_a_load_that_panicked() {
     assert_whole(live, &["b"]).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn load_that_is_asked_for_during_one_that_panics_is_not_lost() {
+    let (_one, other, source, mut live) = watched(&["a"]).await;
+    other.store.faults().loses_pushes = true;
+    send(&source, &["b"]);
+    sleep(Duration::from_millis(10)).await;
+    other.store.faults().delay = Duration::from_millis(10);
+    other.store.faults().load_panics = true;
+    let asked = Instant::now();
+    for _ in 0..2 {
+        other.cluster().mirrors.load_all(&other.runs.shared);
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(read(&mut live, 1).await, ["b"]);
+    assert!(!other.store.faults().load_panics, "a load has panicked");
+    assert!(asked.elapsed() < Duration::from_millis(30), "{:?}", asked.elapsed());
+}
+
 /// Otherwise, it would count as running for ever.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_panics_never_was() {
@@ -74,4 +92,27 @@ fn request_whose_load_ends_with_its_runtime_is_refused() {
     let answer = tasks.block_on(async { soon(first).await }).expect("an answer");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(tasks.block_on(other.status(None)), 200, "the next one loads again");
+}
+
+/// The store executes the claim, but its reply comes too late.
+#[test]
+fn claim_in_the_store_is_released_if_the_runtime_of_its_request_is_dropped() {
+    let (tasks, requests) = (runtime(), runtime());
+    let (one, other) = tasks.block_on(two());
+    one.store.faults().reply_delay = Duration::from_millis(10);
+    requests.block_on(async {
+        let mut starting = Box::pin(one.start());
+        assert!((&mut starting).now_or_never().is_none());
+        sleep(Duration::from_millis(15)).await;
+        assert!((&mut starting).now_or_never().is_none());
+        sleep(Duration::from_millis(5)).await;
+    });
+    assert!(one.store.server().claims.contains_key(&key()), "the store has the claim");
+    drop(requests);
+    tasks.block_on(async {
+        let dropped = Instant::now();
+        assert!(soon(other.start()).await.is_some());
+        assert!(dropped.elapsed() <= Duration::from_secs(1), "{:?}", dropped.elapsed());
+    });
+    assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
 }
