@@ -63,8 +63,8 @@ impl IdleTimer {
         let now = Instant::now();
         let since = *this.idle_since.get_or_insert(now);
         let is_set = |alarm: &Alarm| now < alarm.fires_at && alarm.waker.will_wake(cx.waker());
-        // The timer itself is not asked, because it is two more cache lines for each event. If it
-        // fires too early, it is set again then.
+        // The timer itself is not asked, because it is two more cache lines for each event. It never
+        // fires before `fires_at`: tokio rounds up. One of an earlier idle period is set again then.
         if this.alarm.as_ref().is_some_and(is_set) {
             return Poll::Pending;
         }
