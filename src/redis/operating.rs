@@ -189,8 +189,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | publishing, acknowledged, from 1, 50 and 200 tasks | 7,700, 114,000 and 152,000 events a second |
-//! | the same with `PUBLISH` by hand, which stores nothing | 10,000, 208,000 and 213,000 |
+//! | publishing, acknowledged, from 1, 50 and 200 tasks | 7,300, 136,000 and 172,000 events a second |
+//! | the same with `PUBLISH` by hand, which stores nothing | 11,700, 249,000 and 238,000 |
 //! | from `publish` to a client, at 1,000 events a second | 90 µs (median), 0.27 ms (99 %) |
 //! | loading the history | 199,000 events a second over 100,000 topics, 333,000 over 10 |
 //! | Redis, for each process that reads in batches | 0.7 µs an event |
