@@ -94,11 +94,6 @@ impl StreamRecord {
         self.stats_due = true;
     }
 
-    /// Sets the reason of the close report.
-    pub(super) const fn set_reason(&mut self, reason: CloseReason) {
-        self.reason = reason;
-    }
-
     /// Sets the reason of a stream that is dropped before it has ended.
     pub(super) fn set_reason_if_dropped(&mut self, reason: CloseReason) {
         if self.reason == CloseReason::Disconnected && !thread::panicking() {

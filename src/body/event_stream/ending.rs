@@ -138,7 +138,7 @@ impl<B> EventStream<'_, B> {
         let state = self.state.as_mut().project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
-            state.record.set_reason(reason);
+            state.record.reason = reason;
         }
         // Set the phase first: dropping the source may panic.
         *state.phase = Phase::Ending(ending);

@@ -144,7 +144,7 @@ where
         }
         if let Phase::Ending(ending) = this.phase {
             if let Some(reason) = ending.reason() {
-                this.record.set_reason(reason);
+                this.record.reason = reason;
             }
             if ending.is_over() {
                 this.record.close();

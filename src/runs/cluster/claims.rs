@@ -114,8 +114,8 @@ fn enter(
             let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
             registry.end(&other, outcome, None, deferred);
         }
+        // The run may have ended already, at the beginning of a shutdown.
         registry.enter(record, deferred);
-        // It may have ended at the beginning of a shutdown.
     });
     shared.counters.totals().started += 1;
     shared.make_room();
