@@ -12,8 +12,11 @@ use super::{
     pubsub,
     resp::{Command, Reply, take_command},
     server::{Outcome, is_write},
-    state::{Cut, State},
+    state::{Cut, Direction, State},
 };
+
+/// The number of bytes after which another connection can use a slow link.
+const SEGMENT: usize = 8 << 10;
 
 /// The server's end of a connection. Commands take effect in order, while earlier replies may still
 /// be on their way.
@@ -55,8 +58,13 @@ impl Serving {
                 (!is_held).then_some(())
             };
             self.network.until(is_free).await;
-            if writing.write_all(&bytes).await.is_err() {
-                return;
+            // Connections that share a slow link take turns.
+            let is_limited = self.network.lock().links[self.process].bandwidth.is_some();
+            for part in bytes.chunks(if is_limited { SEGMENT } else { usize::MAX }) {
+                self.network.pass(self.process, Direction::ToProcess, part.len()).await;
+                if writing.write_all(part).await.is_err() {
+                    return;
+                }
             }
         }
     }
@@ -71,10 +79,11 @@ impl Serving {
                 };
                 _ = self.network.lock().connections[self.number].sending.send(sent);
             }
-            if !matches!(reading.read_buf(&mut input).await, Ok(1..)) {
+            let Ok(read @ 1..) = reading.read_buf(&mut input).await else {
                 self.ended.cancel();
                 return;
-            }
+            };
+            self.network.pass(self.process, Direction::ToServer, read).await;
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, mpsc::unbounded_channel},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::redis::{Transport, set_dialer};
@@ -17,7 +17,7 @@ use super::{
     KEY,
     connection::Serving,
     server::Server,
-    state::{Connection, Link, Overtaken, State},
+    state::{Connection, Direction, Link, Overtaken, State},
     stream::Stream,
 };
 use crate::Log;
@@ -109,6 +109,22 @@ impl Network {
         self.until(|state| (!state.links[process].is_cut_off).then_some(())).await;
     }
 
+    /// Waits until a process' link has passed a number of bytes on. Without a limit, that takes no
+    /// time.
+    pub(super) async fn pass(&self, process: usize, direction: Direction, bytes: usize) {
+        let until = {
+            let mut state = self.lock();
+            let link = &mut state.links[process];
+            let Some(bandwidth) = link.bandwidth else { return };
+            let busy_until = &mut link.busy_until[direction as usize];
+            let begin = busy_until.unwrap_or_else(Instant::now).max(Instant::now());
+            let until = begin + Duration::from_micros(bytes as u64 * 1_000_000 / bandwidth);
+            *busy_until = Some(until);
+            until
+        };
+        sleep_until(until).await;
+    }
+
     /// Waits until `ready` returns a value.
     pub(super) async fn until<R>(&self, mut ready: impl FnMut(&mut State) -> Option<R>) -> R {
         loop {
@@ -173,6 +189,19 @@ impl Network {
     /// Returns the entries that were overtaken when they were added.
     pub fn overtaken(&self) -> Vec<Overtaken> {
         self.lock().overtaken.clone()
+    }
+
+    /// Returns about how much memory the keys of the current server take, in bytes.
+    pub fn memory(&self) -> usize {
+        let state = self.lock();
+        let now = self.now(&state, state.current);
+        state.machines[state.current].server.memory_of_keys(now)
+    }
+
+    /// Returns the names of the current server's keys that never expire.
+    pub fn eternal_keys(&self) -> Vec<String> {
+        let state = self.lock();
+        state.machines[state.current].server.eternal_keys()
     }
 
     /// Returns the hubs' stream at the current server.

@@ -188,6 +188,16 @@ impl Network {
         self.change_link(process, milliseconds, change);
     }
 
+    /// Limits the bytes that pass between a process and all servers in a second, in each direction.
+    pub fn limit_bandwidth(&self, process: usize, bytes: u64) {
+        self.change(|state| state.links[process].bandwidth = Some(bytes));
+    }
+
+    /// Lets the current server forget its scripts, as after `SCRIPT FLUSH`.
+    pub fn forget_scripts(&self) {
+        self.change(|state| state.current().server.scripts.clear());
+    }
+
     fn change_link(
         &self,
         process: usize,

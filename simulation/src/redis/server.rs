@@ -184,6 +184,18 @@ impl Server {
         &mut key.or_insert_with(|| Key { value: create(), expires_at: None }).value
     }
 
+    /// Returns the names of the keys that never expire.
+    pub(super) fn eternal_keys(&self) -> Vec<String> {
+        let eternal = self.keys.iter().filter(|(_, key)| key.expires_at.is_none());
+        eternal.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    /// Returns about how many bytes the keys take that have not expired, as `MEMORY USAGE` counts.
+    pub(super) fn memory_of_keys(&self, now: u64) -> usize {
+        let kept = self.keys.iter().filter(|(_, key)| key.expires_at.is_none_or(|at| at > now));
+        kept.map(|(name, key)| name.len() + key.value.memory()).sum()
+    }
+
     /// Returns all streams and their keys.
     pub(super) fn streams(&self) -> impl Iterator<Item = (&[u8], &Stream)> {
         self.keys.iter().filter_map(|(name, key)| match &key.value {

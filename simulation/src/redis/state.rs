@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -68,6 +68,17 @@ pub(super) struct Link {
     pub(super) holds_reads: bool,
     /// The latency of messages and replies with entries, in milliseconds.
     pub(super) read_delay: u64,
+    /// The bytes that pass in a second in each direction, if that is limited.
+    pub(super) bandwidth: Option<u64>,
+    /// Until when the bytes that are under way take the link, by direction.
+    pub(super) busy_until: [Option<Instant>; 2],
+}
+
+/// The direction of bytes on a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Direction {
+    ToServer,
+    ToProcess,
 }
 
 #[derive(Debug)]

@@ -43,6 +43,12 @@ impl Stream {
         self.entries.len()
     }
 
+    /// Returns the size of all entries in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let size = |fields: &Fields| 32 + fields.iter().map(Vec::len).sum::<usize>();
+        self.entries.values().map(size).sum()
+    }
+
     /// Returns the last id that was assigned.
     pub(super) const fn last(&self) -> Id {
         self.last

@@ -10,6 +10,16 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// Returns about how many bytes it takes in Redis 7.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Stream(stream) => 600 + stream.bytes().max(4_096),
+            Self::Hash(hash) => {
+                150 + hash.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>()
+            }
+        }
+    }
+
     pub(super) fn stream(&mut self) -> Result<&mut Stream, Reply> {
         match self {
             Self::Stream(stream) => Ok(stream),
