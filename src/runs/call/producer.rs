@@ -55,8 +55,9 @@ impl Producer {
         self.shared.void(&self.record);
     }
 
-    /// Calls a closure of the program, and frees the key if it panics.
+    /// Makes the call, and frees the key if it panics.
     pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
+        self.shared.counters.totals().started += 1;
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             self.fail_call();
             resume_unwind(panic)

@@ -48,7 +48,8 @@ impl Shared {
         let (sender, receiver) = oneshot::channel();
         // The request sets the mark, because a producer without one releases its claim when dropped.
         spawn(async move {
-            _ = sender.send(confirm(reserved, earlier).await);
+            let confirmed = confirm(reserved, earlier, &sender).await;
+            _ = sender.send(confirmed);
         });
         let claimed = receiver.await.unwrap_or(Err(StartError::Unavailable))?;
         Ok(claimed.map(|(mut producer, mark)| {
@@ -58,23 +59,34 @@ impl Shared {
     }
 }
 
-/// Sends the claim for a reserved record.
+/// The result of a claim, for the request.
+type Confirmed = Result<Option<(Producer, Mark)>, StartError>;
+
+/// Sends the claim for a reserved record. If the request has left by the reply, the claim is given
+/// back: a later request may have the key by then.
 async fn confirm(
     reserved: Producer,
     earlier: Option<RunId>,
-) -> Result<Option<(Producer, Mark)>, StartError> {
+    request: &oneshot::Sender<Confirmed>,
+) -> Confirmed {
     let (shared, record) = (&reserved.shared, &reserved.record);
     let Some(cluster) = &shared.cluster else { return Err(StartError::Unavailable) };
     let run = RunId::new(record.key.clone(), record.epoch);
     let replaced = earlier.as_ref().map(|run| run.epoch);
     let mut sent = SentClaim { exports: &cluster.exports, run: Some(run.clone()) };
     let reply = cluster.look_up(Command::Claim { run, earlier }).await;
-    if !matches!(reply, Err(StoreError::Lost(_))) {
-        sent.run = None;
+    let has_left = request.is_closed();
+    match &reply {
+        Err(StoreError::Lost(_)) => {}
+        Ok(LookReply::Claimed) if has_left => {
+            // The claim has cancelled it.
+            replaced.into_iter().for_each(|earlier| cluster.exports.synchronize(earlier));
+        }
+        _ => sent.run = None,
     }
     drop(sent);
     match reply {
-        Ok(LookReply::Claimed) => {
+        Ok(LookReply::Claimed) if !has_left => {
             let mark = enter(shared, cluster, record, replaced);
             Ok(Some((reserved, mark)))
         }
@@ -83,11 +95,11 @@ async fn confirm(
     }
 }
 
-/// A claim that was sent. If it is dropped without a reply, it is released, because the store may
-/// have executed it.
+/// A claim that was sent. If it is dropped before it is settled, it is released, because the store
+/// may have executed it.
 struct SentClaim<'a> {
     exports: &'a Exports,
-    /// `None` once the reply has arrived.
+    /// `None` once it is settled.
     run: Option<RunId>,
 }
 
@@ -117,7 +129,6 @@ fn enter(
         // The run may have ended already, at the beginning of a shutdown.
         registry.enter(record, deferred);
     });
-    shared.counters.totals().started += 1;
     shared.make_room();
     mark
 }

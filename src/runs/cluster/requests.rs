@@ -113,7 +113,9 @@ impl Shared {
         liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == cluster.process {
-            match cluster.exports.record(run) {
+            // What its request has left, or what gave no stream, is given back: it never was a run.
+            let own = cluster.exports.record(run).filter(|own| own.phase() != Phase::Void);
+            match own {
                 Some(record) if record.phase().is_live() => {
                     // It must not be declared dead while it is here.
                     if liveness != Liveness::Alive {
@@ -133,7 +135,7 @@ impl Shared {
                     }
                     cluster.wait_until(|| cluster.exports.has_ended(run.epoch)).await;
                 }
-                // The reply to a claim was lost.
+                // Or the reply to its claim was lost.
                 None => {
                     let released = cluster.end(run, EndMode::Release).await;
                     released.map_err(|_| StartError::Unavailable)?;

@@ -71,8 +71,8 @@ impl RunsStats {
         /// Returns the memory of all runs in bytes, as
         /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
         memory: usize,
-        /// Returns the number of calls that were started, including those whose answer was not an
-        /// event stream.
+        /// Returns the number of calls that were made, including those whose answer was not an event
+        /// stream. A request that leaves before its call is made does not count.
         started: u64,
         /// Returns the number of calls that were refused at a limit or during a shutdown.
         refused: u64,
