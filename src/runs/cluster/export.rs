@@ -17,6 +17,7 @@ use super::{
     timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
 };
 use crate::{
+    callback::without_panic,
     history::Epoch,
     runs::{
         Outcome,
@@ -61,8 +62,12 @@ pub(crate) struct Export {
     pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
     pub(super) has_failed: bool,
+    /// Whether a plan of the run, or its replies, made the exporter panic. The run is given up.
+    pub(super) is_broken: bool,
     /// The time at which the store got the end of the run, or at which the run was given up.
     pub(super) ended_at: Option<Instant>,
+    #[cfg(test)]
+    pub(super) panics: usize,
 }
 
 /// What the exporter does to a run because of a reply.
@@ -99,7 +104,10 @@ impl Export {
             stored: StoredBatches::default(),
             failures: 0,
             has_failed: false,
+            is_broken: false,
             ended_at: None,
+            #[cfg(test)]
+            panics: 0,
         }
     }
 
@@ -165,11 +173,31 @@ impl Export {
         self.is_outdated = true;
     }
 
-    /// Adds the next commands of the run.
+    /// Adds the next commands of the run. If that panics, gives the run up, so that the exporter
+    /// goes on with the others.
     pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+        if !self.is_broken {
+            let planned = without_panic(|| self.plan_next(plan, connection, now));
+            self.is_broken = planned.is_none();
+        }
+        if self.is_broken {
+            (self.has_failed, self.needs_sync, self.restores) = (false, false, false);
+            self.is_outdated = false;
+            if !self.is_done() {
+                plan.end(self.run(), EndMode::Lost);
+            }
+        }
+    }
+
+    fn plan_next(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         self.mark.is_set.swap(false, AcqRel);
         self.is_outdated = false;
         self.has_failed = false;
+        #[cfg(test)]
+        if self.panics > 0 {
+            self.panics -= 1;
+            panic!("the plan panics");
+        }
         let (phase, newest, error) = self.record.progress();
         if phase == Phase::Void {
             plan.end(self.run(), EndMode::Void);

@@ -15,6 +15,7 @@ const MAX_FAILURES: u8 = 3;
 
 const DISPLACED: &str = "the store has given its key to another run";
 const REFUSED: &str = "the store refuses the run";
+const BROKEN: &str = "the export of the run panicked";
 
 /// What the replies to its commands change.
 impl Export {
@@ -143,6 +144,9 @@ impl Export {
 
     fn ended(&mut self, reply: EndReply) -> Option<Effect> {
         self.failures = 0;
+        if self.is_broken {
+            return Some(Effect::Lost(BROKEN));
+        }
         let is_lost = match reply {
             EndReply::Behind => true,
             EndReply::Gone => self.record.phase() != Phase::Void,

@@ -6,20 +6,24 @@ use std::{
     task::Poll,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     export::Effect,
     exports::Exports,
     pace::Pace,
     store::{Connection, Store},
+    timing::RETRY_DELAY,
 };
 use crate::runs::{Outcome, registry::Shared};
 
 /// Exports the runs of this process until its [`Runs`](crate::runs::Runs) is dropped. Starts again
-/// after a panic, because otherwise all leases would expire.
+/// after a panic, because otherwise all leases would expire, but not at once: a panic that repeats
+/// would take a processor.
 pub(crate) async fn supervise(shared: Weak<Shared>, exports: Arc<Exports>, store: Arc<dyn Store>) {
-    while !catch(run(&shared, &exports, &*store)).await {}
+    while !catch(run(&shared, &exports, &*store)).await {
+        sleep(RETRY_DELAY).await;
+    }
 }
 
 /// Runs a future. Returns `false` if it panics.

@@ -73,6 +73,14 @@ impl Exports {
         self.lock().exports.get(&epoch).expect("a run of this process").mark.clone()
     }
 
+    /// Makes the next thousand plans of a run panic, for tests.
+    #[cfg(test)]
+    pub(crate) fn break_plans(&self, epoch: Epoch) {
+        if let Some(export) = self.lock().exports.get_mut(&epoch) {
+            export.panics = 1_000;
+        }
+    }
+
     /// Makes a run due whose events are not exported yet.
     fn make_due(&self, epoch: Epoch) {
         let now = Instant::now();

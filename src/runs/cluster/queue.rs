@@ -20,6 +20,7 @@ use super::{
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
 use crate::{
+    callback::without_panic,
     history::Epoch,
     runs::{options::Options, record::Record},
 };
@@ -159,7 +160,12 @@ impl Queue {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             seen.push(epoch);
             let (live_bytes, ended_at) = (export.live_bytes(), export.ended_at);
-            let effect = export.apply(&target, result, connection, self.beat);
+            let beat = self.beat;
+            let applied = without_panic(|| export.apply(&target, result, connection, beat));
+            if applied.is_none() {
+                (export.is_broken, export.has_failed) = (true, true);
+            }
+            let effect = applied.flatten();
             if let Some(effect) = effect
                 && !export.is_done()
             {

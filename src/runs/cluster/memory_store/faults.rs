@@ -30,8 +30,8 @@ pub(crate) struct Faults {
     pub(crate) loses_pushes: bool,
     /// The result of every command that names this run, instead of a reply.
     pub(crate) refused: Option<(RunId, StoreError)>,
-    /// Whether the next call panics instead of executing its commands.
-    pub(crate) panics: bool,
+    /// The number of calls that panic instead of executing their commands.
+    pub(crate) panics: usize,
     /// Whether the next load does.
     pub(crate) load_panics: bool,
     /// The delay of everything that the process asks of the store.

@@ -31,7 +31,7 @@ async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
 #[tokio::test(start_paused = true)]
 async fn exporter_goes_on_after_a_panic() {
     let (one, _other, source, live) = watched(&["a"]).await;
-    one.store.faults().panics = true;
+    one.store.faults().panics = 1;
     send(&source, &["b"]);
     sleep(2 * LEASE).await;
     send(&source, &["c"]);

@@ -46,6 +46,55 @@ async fn load_that_is_asked_for_during_one_that_panics_is_not_lost() {
     assert!(asked.elapsed() < Duration::from_millis(30), "{:?}", asked.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn run_whose_plan_panics_is_given_up_and_the_others_go_on() {
+    let (one, other, _broken, watching) = watched(&["a"]).await;
+    let whole = one.start_as(&key_of(1)).await;
+    send(&whole, &["a"]);
+    let beside = other.attach_as(&key_of(1)).await;
+    let run = one.get().await.unwrap();
+    let broken_at = Instant::now();
+    one.cluster().exports.break_plans(run.record.epoch);
+    one.cluster().exports.synchronize(run.record.epoch);
+    assert_fails(watching, &[], Some(Outcome::Interrupted)).await;
+    assert!(broken_at.elapsed() <= Duration::from_secs(1), "{:?}", broken_at.elapsed());
+    assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted), "here, too");
+    sleep(LEASE * 3).await;
+    send(&whole, &["b"]);
+    drop(whole);
+    assert_whole(beside, &["a", "b"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Interrupted, Outcome::Completed]);
+    assert_eq!(other.outcomes(), [], "its owner was alive");
+    assert!(one.start().await.is_some(), "its key is free");
+}
+
+/// The store is away when it is given up.
+#[tokio::test(start_paused = true)]
+async fn run_whose_plan_panics_while_the_store_is_away_is_given_up_once_it_returns() {
+    let (one, _other, _broken, watching) = watched(&["a"]).await;
+    let run = one.get().await.unwrap();
+    one.store.go_away();
+    one.cluster().exports.break_plans(run.record.epoch);
+    one.store.come_back();
+    one.store.faults().lost_replies = 1;
+    assert_fails(watching, &[], Some(Outcome::Interrupted)).await;
+    assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn exporter_pauses_after_each_panic() {
+    const PANICS: usize = 1_000;
+    let (one, other, source) = started(&["a"]).await;
+    one.store.faults().panics = PANICS;
+    send(&source, &["b"]);
+    sleep(LEASE / 2).await;
+    let panics = PANICS - one.store.faults().panics;
+    assert!((2..50).contains(&panics), "{panics} panics in {:?}", LEASE / 2);
+    one.store.faults().panics = 0;
+    drop(source);
+    assert_whole(other.attach().await, &["a", "b"]).await;
+}
+
 /// Otherwise, it would count as running for ever.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_panics_never_was() {
@@ -58,7 +107,7 @@ async fn run_whose_claim_panics_never_was() {
     // The look is answered, the claim is not.
     sleep(Duration::from_millis(15)).await;
     assert!((&mut starting).now_or_never().is_none());
-    one.store.faults().panics = true;
+    one.store.faults().panics = 1;
     assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
     assert_eq!(one.runs.running().await, 0);
     assert!(one.start().await.is_some());
