@@ -3,7 +3,7 @@ use std::{future::Future, panic::Location, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than anything a test awaits, so that a test that hangs fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Awaits `future`, and panics with the caller's line if it is not ready in time.
 #[track_caller]

@@ -10,12 +10,12 @@ async fn password_is_required() {
     let _: String = server.command("CONFIG SET requirepass secret").await;
     for (credentials, reason) in [("", "NOAUTH"), (":wrong@", "AuthenticationFailed")] {
         let url = format!("redis://{credentials}127.0.0.1:{}/", server.port());
-        let error = Hub::connect(Redis::open(url).unwrap()).await.unwrap_err();
+        let error = Hub::connect(patient(Redis::open(url).unwrap())).await.unwrap_err();
         assert!(format!("{error:?}").contains(reason), "{error:?}");
         assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
     }
     let url = format!("redis://:secret@127.0.0.1:{}/", server.port());
-    publishes_and_reads(Redis::open(url).unwrap()).await;
+    publishes_and_reads(patient(Redis::open(url).unwrap())).await;
 }
 
 /// The commands that the documentation lists are enough.
@@ -26,9 +26,9 @@ async fn user_needs_few_rights() {
     let _: String =
         server.command(&format!("ACL SETUSER hub on >secret ~tower-sse {rights}")).await;
     let url = format!("redis://hub:secret@127.0.0.1:{}/", server.port());
-    publishes_and_reads(Redis::open(&url).unwrap()).await;
+    publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
     // Another key is none of its own.
-    let error = Hub::connect(Redis::open(&url).unwrap().key("other")).await.unwrap_err();
+    let error = Hub::connect(patient(Redis::open(&url).unwrap()).key("other")).await.unwrap_err();
     assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }
 
@@ -36,7 +36,7 @@ async fn user_needs_few_rights() {
 async fn newer_protocol_and_another_database_work() {
     let Some(server) = Server::start().await else { return };
     let url = format!("redis://127.0.0.1:{}/3?protocol=resp3", server.port());
-    publishes_and_reads(Redis::open(url).unwrap()).await;
+    publishes_and_reads(patient(Redis::open(url).unwrap())).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! Acknowledged events that are no longer in the stream when the reader comes to their place.
 
-use std::time::Duration;
-
 use tower_sse::hub::{Hub, Receipt};
 
 use crate::*;
@@ -134,17 +132,20 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     let Some(server) = Server::start().await else { return };
     let Some(other) = Server::start().await else { return };
     let _other_stream = Process::connect(other.broker()).await;
-    let proxy = Proxy::start(server.port()).await;
-    let broker = proxy.broker().publish_deadline(Duration::from_millis(300));
-    let mut process = Process::connect(broker).await;
-    proxy.alternate([server.port(), other.port()]);
-    process.reports("different servers").await;
-    _ = process.refusal().await;
+    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+    let mut process = Process::connect(proxies[0].broker()).await;
+    let broker = proxies[1].broker().publish_deadline(SHORT_DEADLINE);
+    let refused = Process::connect(broker).await;
+    for (proxy, process) in proxies.iter().zip([&process, &refused]) {
+        proxy.alternate([server.port(), other.port()]);
+        process.reports("different servers").await;
+    }
+    _ = refused.refusal().await;
     let starting = Proxy::start(server.port()).await;
     starting.alternate([server.port(), other.port()]);
     let error = Hub::connect(starting.broker()).await.unwrap_err();
     assert!(format!("{error:?}").contains("different servers"), "{error:?}");
-    proxy.switch_to(server.port());
+    proxies[0].switch_to(server.port());
     _ = process.publish(0..10).await;
     process.reads(0..10).await;
     assert_eq!(process.health.losses(), 0);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
 use tower_sse::{hub::Hub, redis::Redis};
 
 use crate::*;
@@ -20,7 +19,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(server.command::<String>(documented()).await, "OK");
     let url = server.url().replace("//", "//app:password@");
     let connect = async || {
-        let redis = Redis::open(&url).unwrap().max_age(Duration::from_secs(3_600));
+        let redis = patient(Redis::open(&url).unwrap()).max_age(Duration::from_secs(3_600));
         let health = redis.health();
         (Hub::connect(redis).await.unwrap(), health)
     };
@@ -40,11 +39,7 @@ async fn documented_permissions_are_enough() {
         let stats = server.command::<String>("INFO commandstats").await;
         stats.contains("cmdstat_time:")
     };
-    let deadline = Instant::now() + PATIENCE;
-    while !asks_for_the_time().await {
-        assert!(Instant::now() < deadline, "the time is not asked for");
-        sleep(Duration::from_millis(20)).await;
-    }
+    until_async(asks_for_the_time).await;
     let (other, _) = connect().await;
     assert_eq!(other.stats().events(), 2);
     until(|| health.is_following()).await;

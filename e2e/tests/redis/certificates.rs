@@ -46,7 +46,7 @@ impl Secure {
     }
 
     fn broker(&self, tls: Tls) -> Redis {
-        Redis::open(&self.url).unwrap().key("app").tls(tls).unwrap()
+        patient(Redis::open(&self.url).unwrap()).key("app").tls(tls).unwrap()
     }
 
     async fn refusal(&self, tls: Tls) -> String {

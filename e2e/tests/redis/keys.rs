@@ -1,7 +1,5 @@
 //! Changes to the key and its entries by other programs.
 
-use std::time::Duration;
-
 use tower_sse::hub::Hub;
 
 use crate::*;
@@ -94,19 +92,20 @@ async fn other_entry_with_the_last_id_is_a_gap() {
 
 #[tokio::test]
 async fn key_of_another_type_refuses_events_until_it_is_gone() {
-    let Some(server) = Server::start().await else { return };
-    let broker = server.broker().publish_deadline(Duration::from_millis(300));
-    let mut process = Process::connect(broker).await;
-    _ = process.publish_and_read([0]).await;
+    let Some((server, proxy, mut process)) = one_behind().await else { return };
+    let broker = server.broker().publish_deadline(SHORT_DEADLINE);
+    let refused = Process::connect(broker).await;
     let _: String = server.command("SET tower-sse text").await;
-    // First Redis refuses it, and then the reader has shut publishers out.
-    until_async(async || {
-        _ = process.refusal().await;
-        !process.health.is_following()
-    })
-    .await;
-    assert!(process.health.last_error().unwrap().contains("WRONGTYPE"), "{:?}", process.health);
+    // Redis refuses it.
     let reason = process.refusal().await;
+    assert!(format!("{reason:?}").contains("WRONGTYPE"), "{reason:?}");
+    // Then the readers shut publishers out.
+    proxy.release();
+    for process in [&process, &refused] {
+        process.reports("wrongtype").await;
+        assert!(!process.health.is_following());
+    }
+    let reason = refused.refusal().await;
     assert!(reason.to_string().contains("WRONGTYPE"), "{reason}");
 
     let error = Hub::connect(server.broker()).await.unwrap_err();
@@ -114,7 +113,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
 
     let _: u64 = server.command("DEL tower-sse").await;
     _ = process.publish([1]).await;
-    process.reads_around_a_gap([0], [1]).await;
+    process.reads_after_a_gap([1]).await;
     assert_eq!(process.health.losses(), 1);
 }
 

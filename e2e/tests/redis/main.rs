@@ -43,11 +43,11 @@ use {
     cluster::Cluster,
     credentials::start_run,
     load::load_until,
-    process::{Pair, Process, hub_of, one_behind, publish},
+    process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind, publish},
     proxy::Proxy,
     record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
     sentinel::{Name, Sentinel},
-    server::{Data, Server, program},
+    server::{Data, Server, connect, patient, program},
     support::{
         EventReader, PATIENCE, client::get, connect_h1, find, free_port, listen, serve_axum, skip,
         until, until_async,

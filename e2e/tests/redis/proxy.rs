@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_sse::redis::Redis;
 
-use crate::listen;
+use crate::{listen, patient};
 
 /// A proxy in front of a server that delays the reader of a hub, but not its publishers.
 ///
@@ -80,7 +80,7 @@ impl Proxy {
 
     /// Returns a broker of the server behind the proxy.
     pub(crate) fn broker(&self) -> Redis {
-        Redis::open(self.url()).unwrap()
+        patient(Redis::open(self.url()).unwrap())
     }
 
     pub(crate) const fn port(&self) -> u16 {

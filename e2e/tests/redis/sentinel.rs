@@ -43,7 +43,7 @@ impl Sentinel {
 
     /// Returns the port of the server that has the name, or `None` while Sentinel does not answer.
     pub(crate) async fn primary(&self) -> Option<u16> {
-        let mut connection = self.client.get_multiplexed_async_connection().await.ok()?;
+        let mut connection = connect(&self.client).await.ok()?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg("hub");
         let (_, port): (String, String) = command.query_async(&mut connection).await.ok()?;
@@ -63,7 +63,7 @@ impl Sentinel {
     }
 
     async fn ask(&self, what: &str) -> redis::RedisResult<redis::Value> {
-        let mut connection = self.client.get_multiplexed_async_connection().await?;
+        let mut connection = connect(&self.client).await?;
         redis::cmd("SENTINEL").arg(what).arg("hub").query_async(&mut connection).await
     }
 }

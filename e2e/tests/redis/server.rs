@@ -6,10 +6,15 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, RedisResult, aio::MultiplexedConnection,
+};
 use tokio::time::{Instant, sleep};
 use tower_sse::redis::Redis;
 
@@ -127,9 +132,18 @@ impl Server {
         process.wait().unwrap();
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.process.as_ref().unwrap().id();
-        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
+    /// Stops the process until it is [continued](Self::resume). It answers nothing after this call.
+    pub(crate) fn stop(&self) {
+        kill(self.id(), Signal::SIGSTOP).unwrap();
+        waitpid(self.id(), Some(WaitPidFlag::WUNTRACED)).unwrap();
+    }
+
+    pub(crate) fn resume(&self) {
+        kill(self.id(), Signal::SIGCONT).unwrap();
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.process.as_ref().unwrap().id().try_into().unwrap())
     }
 
     pub(crate) fn url(&self) -> String {
@@ -146,7 +160,7 @@ impl Server {
 
     /// Returns a broker of this server.
     pub(crate) fn broker(&self) -> Redis {
-        Redis::open(self.url()).unwrap()
+        patient(Redis::open(self.url()).unwrap())
     }
 
     /// Sends a command, as an operator does.
@@ -190,8 +204,8 @@ impl Server {
         while self.now().await == now {}
     }
 
-    pub(crate) async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
+    pub(crate) async fn try_connect(&self) -> RedisResult<MultiplexedConnection> {
+        connect(&Client::open(self.url())?).await
     }
 }
 
@@ -202,6 +216,20 @@ impl Drop for Server {
             _ = process.wait();
         }
     }
+}
+
+/// Lets a hub wait for Redis for as long as tests wait. A test of a time limit sets that itself.
+pub(crate) fn patient(redis: Redis) -> Redis {
+    redis.timeout(PATIENCE).publish_deadline(PATIENCE)
+}
+
+/// Opens a connection that waits for as long as tests wait. By default it would be half a second
+/// for a reply, which a busy machine can exceed.
+pub(crate) async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let patient = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    client.get_multiplexed_async_connection_with_config(&patient).await
 }
 
 fn copy_files(from: &Path, to: &Path) {

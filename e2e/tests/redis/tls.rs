@@ -49,9 +49,9 @@ async fn connect() {
     if env::var_os(PROVIDER).is_some() {
         rustls::crypto::ring::default_provider().install_default().unwrap();
     }
-    match Hub::connect(Redis::open(&url).unwrap()).await {
+    match Hub::connect(patient(Redis::open(&url).unwrap())).await {
         Ok(_) => {
-            let mut process = Process::connect(Redis::open(&url).unwrap()).await;
+            let mut process = Process::connect(patient(Redis::open(&url).unwrap())).await;
             _ = process.publish([0, 1]).await;
             process.reads([0, 1]).await;
             println!("published and read");

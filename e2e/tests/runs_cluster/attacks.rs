@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{AsyncConnectionConfig, Cmd, Value, aio::MultiplexedConnection, cmd};
+use redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -217,11 +217,7 @@ async fn attack(cluster: &Cluster, number: usize) -> Seen {
         read(cluster, &run, 1).await
     };
     let late = async {
-        // The default timeout is short for a machine that is busy.
-        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
-        let client = redis::Client::open(cluster.redis.url()).unwrap();
-        let connecting = client.get_multiplexed_async_connection_with_config(&patient);
-        let mut connection = connecting.await.unwrap();
+        let mut connection = cluster.redis.try_connect().await.unwrap();
         // The owner can be faster than a forged entry.
         let mut attempts = 0;
         while attempts < 10 && !execute(&mut connection, &run, attack).await {

@@ -1,4 +1,11 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -31,6 +38,27 @@ pub(crate) struct Client {
     pub(crate) last: Option<String>,
     /// How often the client has connected.
     pub(crate) connections: usize,
+    pub(crate) progress: Progress,
+}
+
+/// How far a client is that reads in another task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Arc<AtomicUsize>);
+
+impl Progress {
+    /// Waits until a stream has begun.
+    pub(crate) async fn is_open(&self) {
+        until(|| self.0.load(SeqCst) > 0).await;
+    }
+
+    /// Waits until an event has arrived.
+    pub(crate) async fn has_an_event(&self) {
+        until(|| self.0.load(SeqCst) > 1).await;
+    }
+
+    fn advance(&self) {
+        self.0.fetch_add(1, SeqCst);
+    }
 }
 
 /// The end of one connection.
@@ -58,6 +86,7 @@ impl Client {
             times: Vec::new(),
             last: None,
             connections: 0,
+            progress: Progress::default(),
         }
     }
 
@@ -110,6 +139,7 @@ impl Client {
     }
 
     async fn read(&mut self, mut body: Incoming, mut bytes: usize) -> Closed {
+        self.progress.advance();
         let deadline = Instant::now() + LONGEST;
         let mut decoder = Decoder::new();
         let mut is_complete = false;
@@ -134,6 +164,7 @@ impl Client {
                     // A forged event may have none.
                     self.numbers.push(message.data.parse().unwrap_or(0));
                     self.times.push(Instant::now());
+                    self.progress.advance();
                     self.last = Some(message.last_event_id.to_string());
                 }
             }

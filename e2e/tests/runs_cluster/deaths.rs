@@ -12,7 +12,7 @@ use tokio::{
 use crate::{process::send, *};
 
 /// How long a client takes to notice in addition, on a busy machine.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(10);
 
 /// Reads in a task, and returns how and when the connection ended.
 fn reading(mut client: Client, to: SocketAddr) -> JoinHandle<(Client, Closed, Instant)> {
@@ -29,10 +29,16 @@ async fn watched_run(
     count: usize,
 ) -> Vec<JoinHandle<(Client, Closed, Instant)>> {
     _ = Client::begun(cluster, name, 1_000_000).await;
-    let read =
-        |at: usize| reading(Client::of_turn(name, 1_000_000, 5), cluster.address(1 + at % 2));
-    let clients = (0..count).map(read).collect();
-    sleep(Duration::from_millis(500)).await;
+    let mut clients = Vec::new();
+    let mut progress: Vec<Progress> = Vec::new();
+    for at in 0..count {
+        let client = Client::of_turn(name, 1_000_000, 5);
+        progress.push(client.progress.clone());
+        clients.push(reading(client, cluster.address(1 + at % 2)));
+    }
+    for client in progress {
+        client.has_an_event().await;
+    }
     clients
 }
 
@@ -88,7 +94,10 @@ async fn request_after_an_unwatched_death_starts_the_run_once() {
 #[tokio::test]
 async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     let Some(cluster) = Cluster::start().await else { return };
-    let at_owner = reading(Client::of_turn("paused", 1_000_000, 5), cluster.address(0));
+    let client = Client::of_turn("paused", 1_000_000, 5);
+    let progress = client.progress.clone();
+    let at_owner = reading(client, cluster.address(0));
+    progress.has_an_event().await;
     let clients = watched_run(&cluster, "paused", 4).await;
     send(&cluster.processes[0], Signal::SIGSTOP);
     let stopped = Instant::now();
@@ -103,7 +112,7 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     let (client, closed, at) = at_owner.await.unwrap();
     assert_eq!(closed, Closed::Failed, "{client:?}");
     println!("fenced after {:?}", at - continued);
-    assert!(at - continued < Duration::from_secs(1), "{:?}", at - continued);
+    assert!(at - continued < LEASE, "{:?}", at - continued);
     client.assert_no_hole();
     let mut late = Client::of_turn("paused", 40, 5);
     assert_eq!(late.post(cluster.address(0), usize::MAX).await, Closed::Complete);

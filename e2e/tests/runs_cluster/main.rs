@@ -33,9 +33,9 @@ use support::PATIENCE;
 
 use {
     app::{DONE, Service},
-    client::{Client, Closed, reads_whole, send},
+    client::{Client, Closed, Progress, reads_whole, send},
     cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
     server::{Data, Server},
-    support::{Process, listen},
+    support::{Process, listen, until},
     wire::Wire,
 };

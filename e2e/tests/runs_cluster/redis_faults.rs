@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
 use crate::*;
@@ -113,9 +112,9 @@ async fn killed_and_back_with_an_older_state() {
 #[tokio::test]
 async fn stalled_for_as_long_as_a_lease() {
     nothing_is_lost_while(Cluster::start(), async |cluster| {
-        cluster.redis.signal(Signal::SIGSTOP);
+        cluster.redis.stop();
         sleep(LEASE).await;
-        cluster.redis.signal(Signal::SIGCONT);
+        cluster.redis.resume();
     })
     .await;
 }

@@ -10,7 +10,7 @@ use tower_sse::{
     redis::Redis,
 };
 
-use crate::{listen, support::Process};
+use crate::{listen, patient, support::Process};
 
 /// Starts a server in a process of its own.
 pub(super) async fn start(redis: &str) -> Process {
@@ -21,7 +21,7 @@ pub(super) async fn start(redis: &str) -> Process {
 #[ignore = "is a process of the storm"]
 async fn serve() {
     let Some(redis) = Process::task() else { return };
-    let hub = Hub::connect(Redis::open(redis).unwrap()).await.unwrap();
+    let hub = Hub::connect(patient(Redis::open(redis).unwrap())).await.unwrap();
     let app = Router::new()
         .route("/events/{topics}", get(events))
         .route("/publish/{topic}", post(publish))

@@ -43,6 +43,7 @@ async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
     let (lost, other) = (run("lost", "k1"), run("other", "k2"));
     p.begin(&lost).await;
     let _: String = server.command("FLUSHALL").await;
+    let flushed = Instant::now();
     for command in [look(&lost), claim(&lost), look(&other)] {
         assert_eq!(q.execute(command).await, Reply::Look(LookReply::Restoring));
     }
@@ -50,7 +51,6 @@ async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
     _ = p.execute(restore(&lost)).await;
     let reply = q.execute(look(&lost)).await;
     assert!(matches!(reply, Reply::Look(LookReply::Live { .. })), "{reply:?}");
-    let flushed = Instant::now();
     let is_free = async || q.execute(look(&other)).await == Reply::Look(LookReply::Free);
     until("the end of the restoration", is_free).await;
     assert!(flushed.elapsed() > LEASE / 2, "{:?}", flushed.elapsed());

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long tests wait for something that must happen.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 
 /// Waits until a condition holds, which is asked for again and again.

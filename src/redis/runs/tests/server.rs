@@ -6,9 +6,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use redis::{Client, FromRedisValue, cmd};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, cmd};
 
-use super::process::until;
+use super::process::{PATIENCE, until};
 use crate::redis::Redis;
 
 /// A Redis server on a socket in a directory of its own, which keeps nothing. Dropping it kills it.
@@ -92,7 +92,12 @@ impl Server {
     }
 
     async fn try_command<T: FromRedisValue>(&self, command: &str) -> redis::RedisResult<T> {
-        let mut connection = Client::open(self.url())?.get_multiplexed_async_connection().await?;
+        // The default is half a second for a reply, which a busy machine can exceed.
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let client = Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
         let mut parts = command.split_ascii_whitespace();
         let mut command = cmd(parts.next().unwrap());
         parts.for_each(|part| _ = command.arg(part));
