@@ -4,7 +4,7 @@ use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
 
 use super::{
     Error,
-    servers::{Pair, Servers, connection_name},
+    servers::{Connections, Servers, connection_name},
     stream::{Clock, RedisStream},
 };
 
@@ -37,15 +37,16 @@ impl Connector {
 
     /// Opens two connections to one server: one for the reader, whose reads block, and one for
     /// publishers.
-    pub(super) async fn connect(&mut self) -> Result<Pair<RedisStream>, Error> {
+    pub(super) async fn connect(&mut self) -> Result<Connections<2, RedisStream>, Error> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.servers.timeout))
             .set_response_timeout(Some(self.reply_timeout));
         let configs = [config.clone(), config];
         let clients = self.redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
-        let pair = self.servers.connect(clients, &configs, &self.name).await;
+        let opened = self.servers.connect(clients, &configs, &self.name).await;
         // After an error, the configured server can redirect again.
-        let Pair { connections, info, renewal } = pair.inspect_err(|_| self.redirected = None)?;
+        let opened = opened.inspect_err(|_| self.redirected = None)?;
+        let Connections { connections, info, renewal } = opened;
         let server: Arc<str> = Arc::from(&*info.run_id);
         let [mut reading, publishing] = connections.map(|connection| RedisStream {
             connection,
@@ -54,7 +55,7 @@ impl Connector {
             server: Arc::clone(&server),
         });
         reading.set_clock().await?;
-        Ok(Pair { connections: [reading, publishing], info, renewal })
+        Ok(Connections { connections: [reading, publishing], info, renewal })
     }
 
     /// Uses another server from now on if `error` is a cluster's redirect to the server that has

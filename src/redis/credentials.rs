@@ -101,10 +101,10 @@ impl Provider {
 pub(super) type Renewal = JoinSet<()>;
 
 /// Starts to renew the credentials of connections, unless these credentials do not expire.
-pub(super) fn keep_valid(
+pub(super) fn keep_valid<const N: usize>(
     provider: &Provider,
     credentials: &Credentials,
-    connections: [MultiplexedConnection; 2],
+    connections: [MultiplexedConnection; N],
     limit: Duration,
 ) -> Option<Renewal> {
     let delay = credentials.renew_after()?;
@@ -113,9 +113,9 @@ pub(super) fn keep_valid(
     Some(renewal)
 }
 
-async fn renew_all(
+async fn renew_all<const N: usize>(
     provider: Provider,
-    mut connections: [MultiplexedConnection; 2],
+    mut connections: [MultiplexedConnection; N],
     mut renew_after: Duration,
     limit: Duration,
 ) {
@@ -141,7 +141,7 @@ async fn renew_all(
 /// Renews the credentials of the connections. Returns when to do so again.
 async fn renew(
     provider: &Provider,
-    connections: &mut [MultiplexedConnection; 2],
+    connections: &mut [MultiplexedConnection],
     limit: Duration,
 ) -> Result<Option<Duration>, Error> {
     let credentials = provider.ask(limit).await?;

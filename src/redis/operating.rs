@@ -125,8 +125,9 @@
 //! with the [key](Redis::key) of the program. They need one server, or a primary with replicas:
 //! a cluster is refused.
 //!
-//! - Each process has two connections for its runs, which need
-//!   [these permissions](super::running#permissions).
+//! - Each process has three connections for its runs, which need
+//!   [these permissions](super::running#permissions). One is for loads of answers: at most 16 pages
+//!   of about 64 KiB are under way at a time, so that a slow link delays nothing else.
 //! - Everything with these permissions can read, end and forge the answers of all users: do not
 //!   share the key with programs that you do not trust.
 //! - With a `maxmemory-policy` other than `noeviction`, Redis can delete the keys of a running

@@ -20,7 +20,7 @@
 //! 6. TLS: `rediss://`. `Redis::tls` sets an authority, a client certificate and the server's name.
 //! 7. The alerts below.
 //!
-//! Each hub and each `Runs` has two connections in each process. `CLIENT LIST` names them
+//! In each process, each hub has two connections and each `Runs` three. `CLIENT LIST` names them
 //! `key:host:process`.
 //!
 //! # Permissions
@@ -37,7 +37,7 @@
 //! [Runs](crate::runs) with the key `app`:
 //!
 //! ```text
-//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
+//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe
 //! ```
 //!
 //! A URL with a database also needs `+select`. A program with these permissions can forge events

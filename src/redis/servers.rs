@@ -30,11 +30,11 @@ pub(super) struct Servers {
     pub(super) server_name: Option<String>,
 }
 
-/// Two connections to one server.
-pub(super) struct Pair<C = MultiplexedConnection> {
-    pub(super) connections: [C; 2],
+/// Connections to one server.
+pub(super) struct Connections<const N: usize, C = MultiplexedConnection> {
+    pub(super) connections: [C; N],
     pub(super) info: ServerInfo,
-    /// Keeps the credentials of both connections valid.
+    /// Keeps the credentials of all connections valid.
     pub(super) renewal: Option<Renewal>,
 }
 
@@ -65,52 +65,56 @@ impl Servers {
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
     }
 
-    /// Opens two connections to the primary among the servers of these clients, the second with its
-    /// own settings. `name` is what the server lists them by.
+    /// Opens a connection for each of these settings to the primary among the servers of these
+    /// clients. `name` is what the server lists them by.
     ///
     /// If the server refuses the credentials, asks for others once.
-    pub(super) async fn connect(
+    pub(super) async fn connect<const N: usize>(
         &self,
         clients: &[Client],
-        configs: &[AsyncConnectionConfig; 2],
+        configs: &[AsyncConnectionConfig; N],
         name: &str,
-    ) -> Result<Pair, Error> {
+    ) -> Result<Connections<N>, Error> {
         let names = Names { connection: name.to_owned(), server: self.server_name.clone() };
         let Some(provider) = &self.provider else {
-            return open_pair(clients.to_vec(), configs, &names).await;
+            return open_all(clients.to_vec(), configs, &names).await;
         };
         let mut is_refused = false;
         loop {
             let credentials = provider.ask(self.timeout).await?;
             let clients = clients.iter().map(|client| credentials.apply(client));
-            match open_pair(clients.collect::<Result<_, _>>()?, configs, &names).await {
+            match open_all(clients.collect::<Result<_, _>>()?, configs, &names).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
                 result => {
-                    let mut pair = result?;
-                    let connections = pair.connections.clone();
-                    pair.renewal = keep_valid(provider, &credentials, connections, self.timeout);
-                    return Ok(pair);
+                    let mut opened = result?;
+                    let connections = opened.connections.clone();
+                    opened.renewal = keep_valid(provider, &credentials, connections, self.timeout);
+                    return Ok(opened);
                 }
             }
         }
     }
 }
 
-async fn open_pair(
+async fn open_all<const N: usize>(
     clients: Vec<Client>,
-    configs: &[AsyncConnectionConfig; 2],
+    configs: &[AsyncConnectionConfig; N],
     names: &Names,
-) -> Result<Pair, Error> {
-    let [first, second] = configs;
-    let Opened { client, connection, info } = open_primary(clients, first, names).await?;
-    let other = open(client, second.clone(), names.clone()).await?;
-    // The address can lead to another server meanwhile, as in a fail-over.
-    if other.info.run_id != info.run_id {
-        return Err(Error::new(ACTION, "the address leads to different servers"));
+) -> Result<Connections<N>, Error> {
+    let config = configs.first().cloned().unwrap_or_default();
+    let Opened { client, connection, info } = open_primary(clients, &config, names).await?;
+    let mut connections = configs.each_ref().map(|_| connection.clone());
+    for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
+        let other = open(client.clone(), config.clone(), names.clone()).await?;
+        // The address can lead to another server meanwhile, as in a fail-over.
+        if other.info.run_id != info.run_id {
+            return Err(Error::new(ACTION, "the address leads to different servers"));
+        }
+        *connection = other.connection;
     }
-    Ok(Pair { connections: [connection, other.connection], info, renewal: None })
+    Ok(Connections { connections, info, renewal: None })
 }
 
 /// Opens a connection to the first of these servers that responds as a primary. All of them are

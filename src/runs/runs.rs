@@ -170,6 +170,10 @@ impl Runs {
     /// is not running in this process. [`answer`](Self::answer) then returns a refusal instead.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.shared.find(key, None).await.ok().flatten()?;
+        // How it ended is known after the last page.
+        if !self.shared.is_loaded(&record).await {
+            return None;
+        }
         Some(Run::new(Arc::clone(&self.shared), record, false))
     }
 

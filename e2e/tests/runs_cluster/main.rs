@@ -14,6 +14,7 @@ mod cost;
 mod deaths;
 mod deploys;
 mod disturbances;
+mod loads;
 mod partitions;
 mod process;
 mod redis_faults;

@@ -1,53 +1,164 @@
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use tokio::{
-    io::copy_bidirectional_with_sizes,
-    net::{TcpListener, TcpStream},
-    sync::watch,
+    io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
 
 use crate::*;
 
 /// More than a pipeline, which Redis would otherwise receive in pieces.
 const BUFFER: usize = 256 * 1024;
+/// The bytes of Redis that are passed on at a time. Connections take turns.
+const CHUNK: usize = 16 * 1024;
+/// The idle time that counts towards later chunks, because timers fire late.
+const BURST: Duration = Duration::from_millis(100);
+/// The maximum number of chunks of one connection that are under way.
+const CHUNKS: usize = 64;
 
-/// The connection of one process to Redis, which a test can break.
+/// The connections of one process to Redis, which a test can break and slow down.
 pub(crate) struct Wire {
     pub(crate) address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
     is_cut: watch::Sender<bool>,
+    /// The delay of the bytes of Redis, in microseconds.
+    delay: AtomicU64,
+    /// The bytes of Redis per second, over all connections.
+    rate: AtomicU64,
+    /// When the bytes that are under way have passed.
+    free_at: Mutex<Instant>,
+    passed: AtomicU64,
+    connections: AtomicU64,
 }
 
 impl Wire {
     pub(crate) async fn start(redis: u16) -> Self {
         let (listener, address) = listen().await;
-        let is_cut = watch::Sender::new(false);
-        tokio::spawn(accept(listener, redis, is_cut.subscribe()));
-        Self { address, is_cut }
+        let state = Arc::new(State {
+            is_cut: watch::Sender::new(false),
+            delay: AtomicU64::new(0),
+            rate: AtomicU64::new(u64::MAX),
+            free_at: Mutex::new(Instant::now()),
+            passed: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        });
+        tokio::spawn(accept(listener, redis, Arc::clone(&state)));
+        Self { address, state }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}/", self.address)
     }
 
     /// Breaks all connections, and refuses new ones.
     pub(crate) fn cut(&self) {
-        self.is_cut.send_replace(true);
+        self.state.is_cut.send_replace(true);
     }
 
     pub(crate) fn heal(&self) {
-        self.is_cut.send_replace(false);
+        self.state.is_cut.send_replace(false);
+    }
+
+    /// Delays the bytes of Redis.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.state.delay.store(delay.as_micros().try_into().unwrap(), SeqCst);
+    }
+
+    /// Limits the bytes of Redis per second, over all connections.
+    pub(crate) fn limit(&self, bytes_per_second: u64) {
+        self.state.rate.store(bytes_per_second, SeqCst);
+    }
+
+    /// Returns the number of bytes of Redis that have passed.
+    pub(crate) fn passed(&self) -> u64 {
+        self.state.passed.load(SeqCst)
+    }
+
+    /// Returns the number of connections that were opened.
+    pub(crate) fn connections(&self) -> u64 {
+        self.state.connections.load(SeqCst)
     }
 }
 
-async fn accept(listener: TcpListener, redis: u16, is_cut: watch::Receiver<bool>) {
-    while let Ok((mut client, _)) = listener.accept().await {
-        let mut is_cut = is_cut.clone();
+async fn accept(listener: TcpListener, redis: u16, state: Arc<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
         tokio::spawn(async move {
-            let relaying = async {
-                let mut server = TcpStream::connect(("127.0.0.1", redis)).await.ok()?;
-                _ = (client.set_nodelay(true), server.set_nodelay(true));
-                copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER).await.ok()
-            };
+            let mut is_cut = state.is_cut.subscribe();
             tokio::select! {
                 _ = is_cut.wait_for(|is_cut| *is_cut) => {}
-                _ = relaying => {}
+                _ = relay(client, redis, &state) => {}
             }
         });
     }
+}
+
+async fn relay(client: TcpStream, redis: u16, state: &State) -> std::io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", redis)).await?;
+    state.connections.fetch_add(1, SeqCst);
+    _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, mut to_server) = server.into_split();
+    let (chunks, queue) = mpsc::channel(CHUNKS);
+    let mut from_client = BufReader::with_capacity(BUFFER, from_client);
+    // The first to end ends the connection.
+    tokio::select! {
+        passed = copy_buf(&mut from_client, &mut to_server) => passed.map(drop),
+        received = receive(from_server, chunks, state) => received,
+        passed = pass(queue, to_client, state) => passed,
+    }
+}
+
+async fn receive(
+    mut server: OwnedReadHalf,
+    chunks: mpsc::Sender<(Instant, Vec<u8>)>,
+    state: &State,
+) -> std::io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    while let length @ 1.. = server.read(&mut chunk).await? {
+        let delay = Duration::from_micros(state.delay.load(SeqCst));
+        if chunks.send((Instant::now() + delay, chunk[..length].to_vec())).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn pass(
+    mut queue: mpsc::Receiver<(Instant, Vec<u8>)>,
+    mut client: OwnedWriteHalf,
+    state: &State,
+) -> std::io::Result<()> {
+    while let Some((at, chunk)) = queue.recv().await {
+        let rate = state.rate.load(SeqCst);
+        let free_at = if rate == u64::MAX {
+            at
+        } else {
+            let time = Duration::from_secs_f64(chunk.len() as f64 / rate as f64);
+            let mut free_at = state.free_at.lock().unwrap();
+            *free_at = (*free_at).max(Instant::now() - BURST) + time;
+            at.max(*free_at)
+        };
+        if free_at > Instant::now() {
+            sleep_until(free_at).await;
+        }
+        state.passed.fetch_add(chunk.len() as u64, SeqCst);
+        client.write_all(&chunk).await?;
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::redis::{
     health::display_with_sources,
     publisher::Session,
     server_info::Eviction,
-    servers::Pair,
+    servers::Connections,
     stats::StreamStats,
     stream::{BLOCK_TIMEOUT, RedisStream},
 };
@@ -108,7 +108,7 @@ impl Follower {
 
     /// Opens the connections of a session, and warns about the server's settings.
     async fn connect(&mut self) -> Result<[RedisStream; 2], Error> {
-        let Pair { connections, info, renewal } = self.connector.connect().await?;
+        let Connections { connections, info, renewal } = self.connector.connect().await?;
         self.renewal = renewal;
         if self.reader.health.set_evicting(info.eviction == Eviction::All) {
             warn!("Redis evicts keys when its memory is full, which loses events: use noeviction");

@@ -12,4 +12,4 @@ mod page_size;
 #[allow(clippy::module_inception)]
 mod reader;
 
-pub(super) use self::{follower::Follower, page_size::PageSize, reader::Reader};
+pub(super) use self::{follower::Follower, reader::Reader};

@@ -30,6 +30,11 @@ const MAX_RENEWALS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
 
+/// The maximum size of a page, unless it has a single entry. A batch has about as much.
+const PAGE_BYTES: usize = 64 * 1024;
+/// The maximum number of entries of a page. Redis takes up to half a millisecond for it.
+const PAGE_ENTRIES: usize = 256;
+
 /// Writes commands of the store as commands of Redis.
 pub(super) struct Encoder<'a> {
     pub(super) link: &'a Link,
@@ -63,6 +68,17 @@ impl Encoder<'_> {
         let mut command = self.call(Script::Join, &[self.link.keys.data()]);
         command.arg(server).arg(earlier.unwrap_or_default());
         command.arg(whole_milliseconds(self.link.lease)).arg(self.link.keys.everyone());
+        command
+    }
+
+    /// Returns the command that loads a page of the events above `after`.
+    pub(super) fn load(&self, run: &RunId, after: u64) -> Cmd {
+        let mut command = self.call(Script::Load, &[self.link.keys.stream(run)]);
+        match after {
+            0 => command.arg("-"),
+            _ => command.arg(format!("{}-0", after.saturating_add(1))),
+        };
+        command.arg(PAGE_BYTES).arg(PAGE_ENTRIES);
         command
     }
 

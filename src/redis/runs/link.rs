@@ -10,7 +10,6 @@ use super::{
         Error, Redis, RedisHealth,
         backoff::Backoff,
         health::display_with_sources,
-        reader::PageSize,
         server_info::Eviction,
         servers::{Servers, connection_name},
     },
@@ -41,7 +40,6 @@ pub(super) struct Link {
     /// The time that the keys of a run are kept.
     pub(super) kept_for: Duration,
     pub(super) subscriptions: Arc<Subscriptions>,
-    pub(super) page_size: Mutex<PageSize>,
     health: RedisHealth,
     session: Mutex<Option<Arc<Session>>>,
     state: watch::Sender<Connection>,
@@ -67,7 +65,6 @@ impl Link {
             process,
             lease,
             kept_for: retain_for.max(lease * 2).max(MIN_KEPT_FOR),
-            page_size: Mutex::new(PageSize::new()),
             health,
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),

@@ -3,8 +3,8 @@
 //! - `Keys` names the keys and channels, and `script` has the scripts, one file each in `lua/`.
 //! - `encode` writes a command of the store as commands of Redis, `decode` reads its reply, and
 //!   `failure` sorts errors.
-//! - `Session` is a pair of connections to one server: one for commands, and one for pushes.
-//!   `Link` replaces it when it breaks, and `Subscriptions` survive it.
+//! - `Session` has the connections to one server: one for commands, one for pushes, and that of
+//!   `Loads`. `Link` replaces it when it breaks, and `Subscriptions` survive it.
 //! - `RedisStore` implements the store, and `pipeline` sends its commands.
 //!
 //! # Keys
@@ -64,6 +64,7 @@ mod encode;
 mod failure;
 mod keys;
 mod link;
+mod loads;
 mod messages;
 mod page;
 mod pipeline;

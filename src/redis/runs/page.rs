@@ -1,4 +1,4 @@
-use ::redis::Value;
+use ::redis::{Value, from_redis_value};
 use bytes::Bytes;
 
 use super::{
@@ -14,11 +14,11 @@ use crate::runs::cluster::{
 /// The id of the entry that ends a stream.
 const END: (u64, u64) = (u64::MAX, 0);
 
-/// Reads a page of a run's stream from up to `count` entries. Returns `None` if the reply is none.
-pub(super) fn parse_page(reply: Value, count: usize) -> Option<Page> {
-    let entries = parse_entries(reply)?;
-    let mut page = Page { is_last: entries.len() < count, ..Page::default() };
-    for entry in entries {
+/// Reads a page of a run's stream. Returns `None` if the reply is none.
+pub(super) fn parse_page(reply: Value) -> Option<Page> {
+    let (is_last, entries) = from_redis_value(reply).ok()?;
+    let mut page = Page { is_last, ..Page::default() };
+    for entry in parse_entries(entries)? {
         let (at, part) = (entry.id.milliseconds, entry.id.counter);
         let mut fields = Fields(entry);
         if (at, part) == END {

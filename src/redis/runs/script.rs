@@ -1,7 +1,7 @@
 /// A script with the functions that most scripts share.
 ///
-/// A script that may run while Redis is out of memory adds few bytes, and lets runs end, be watched
-/// and be found. Redis refuses the others as a whole before they run, so that none stops halfway.
+/// A script that may run while Redis is out of memory adds few bytes, and lets runs end, be watched,
+/// found and loaded. Redis refuses the others as a whole before they run, so that none stops halfway.
 macro_rules! script {
     ($flags:literal, $file:literal) => {
         concat!(
@@ -26,10 +26,11 @@ pub(super) enum Script {
     Check,
     Renew,
     Join,
+    Load,
 }
 
 /// The texts of all scripts, in the order of the variants of [`Script`].
-pub(super) const TEXTS: [&str; 8] = [
+pub(super) const TEXTS: [&str; 9] = [
     script!(" flags=allow-oom", "claim.lua"), // Look
     script!("", "claim.lua"),                 // Claim
     script!("", "replace.lua"),
@@ -42,6 +43,7 @@ pub(super) const TEXTS: [&str; 8] = [
         include_str!("lua/renew.lua")
     ),
     script!(" flags=allow-oom", "join.lua"),
+    concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
 ];
 
 /// The hashes of the scripts, by which Redis calls them, in the order of [`TEXTS`].

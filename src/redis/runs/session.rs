@@ -1,8 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, RedisError, Value, cmd, from_redis_value,
+    ProtocolVersion, PushInfo, RedisError, RedisResult, Value, cmd, from_redis_value,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +12,11 @@ use super::{
         Error,
         credentials::Renewal,
         server_info::{SECTIONS, ServerInfo},
-        servers::{MultiplexedConnection, Pair},
+        servers::{Connections, MultiplexedConnection},
     },
     encode::Encoder,
     link::Link,
+    loads::Loads,
     script::{Hashes, TEXTS},
 };
 
@@ -26,7 +27,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of channels in one command.
 const CHANNELS: usize = 512;
 
-/// Two connections to one server: one for commands, and one for pushes.
+/// Three connections to one server: for commands, for pushes and for loads.
 pub(super) struct Session {
     pub(super) number: u64,
     pub(super) opened: Instant,
@@ -36,9 +37,10 @@ pub(super) struct Session {
     client: i64,
     commands: MultiplexedConnection,
     pushes: MultiplexedConnection,
-    /// Keeps the credentials of both connections valid.
+    loads: Loads,
+    /// Keeps the credentials of all connections valid.
     _renewal: Option<Renewal>,
-    /// Cancelled when either connection breaks.
+    /// Cancelled when a connection breaks.
     pub(super) ended: CancellationToken,
 }
 
@@ -51,9 +53,10 @@ impl Session {
     ) -> Result<Self, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let configs = [config(link, &ended), config(link, &ended)];
-        let Pair { connections: [mut commands, pushes], info, renewal } =
+        let configs = [(); 3].map(|()| config(link, &ended));
+        let Connections { connections, info, renewal } =
             link.servers.connect(&link.servers.clients, &configs, &link.name).await?;
+        let [mut commands, pushes, loads] = connections;
         info.require_runs()?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         if let Some(previous) = previous.filter(|_| earlier == Some(&info.run_id)) {
@@ -78,6 +81,7 @@ impl Session {
             client,
             commands,
             pushes,
+            loads: Loads::new(loads),
             _renewal: renewal,
             ended,
         })
@@ -88,10 +92,22 @@ impl Session {
         let mut connection = self.commands.clone();
         let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
         if replies.is_err() {
-            // A late reply would be taken for that to a later command.
+            // The server may still execute them. The next session closes this connection before it
+            // sends anything, so that they are not executed after later commands.
             self.ended.cancel();
         }
         replies
+    }
+
+    /// Sends a command over the connection for loads, until the session ends.
+    pub(super) async fn load(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let reply = self.ended.run_until_cancelled(self.loads.send(command)).await;
+        let reply =
+            reply.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotConnected).into()));
+        if reply.is_err() {
+            self.ended.cancel();
+        }
+        reply
     }
 
     /// Loads the scripts again, after the server has lost them.
@@ -115,15 +131,28 @@ impl Session {
         }
     }
 
-    /// Checks that both connections work, and that the same server is at their end.
+    /// Checks that all connections work, and that the same server is at their end.
     pub(super) async fn check(&self) -> Result<ServerInfo, Error> {
-        _ = send::<Value>(&mut self.pushes.clone(), &cmd("PING"), "ping Redis").await?;
-        let (mut commands, identify) = (self.commands.clone(), "identify the Redis server");
-        let reply = send(&mut commands, cmd("INFO").arg(&SECTIONS), identify).await?;
-        let info = ServerInfo::parse(reply)?;
+        let (mut commands, mut pushes) = (self.commands.clone(), self.pushes.clone());
+        let mut identify = cmd("INFO");
+        identify.arg(&SECTIONS);
+        let info = self.identify(commands.send_packed_command(&identify)).await?;
         info.require_runs()?;
+        self.identify(pushes.send_packed_command(&identify)).await?;
+        self.identify(self.loads.send(&identify)).await?;
+        Ok(info)
+    }
+
+    /// Reads the reply of the server at the end of a connection, which must be that of the session.
+    async fn identify(
+        &self,
+        reply: impl Future<Output = RedisResult<Value>>,
+    ) -> Result<ServerInfo, Error> {
+        let info = reply.await.and_then(Value::extract_error);
+        let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
+        let info = ServerInfo::parse(info)?;
         if info.run_id != self.info.run_id {
-            return Err(Error::new("ping Redis", "another server answers"));
+            return Err(Error::new("identify the Redis server", "another server answers"));
         }
         Ok(info)
     }

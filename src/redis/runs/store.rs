@@ -1,27 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::Value;
-use tokio::{runtime::Handle, sync::watch, time::Instant};
+use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     super::{Error, Redis},
-    failure::{Failure, check},
+    encode::Encoder,
+    failure::{Class, Failure, check},
     link::Link,
     page::parse_page,
 };
-use crate::{
-    history::sync::lock,
-    runs::cluster::{
-        command::Command,
-        reply::{Page, Reply, StoreError},
-        run_id::RunId,
-        store::{Connection, Pending, RunStore, Settings, Store},
-    },
+use crate::runs::cluster::{
+    command::Command,
+    reply::{Page, Reply, StoreError},
+    run_id::RunId,
+    store::{Connection, Pending, RunStore, Settings, Store},
 };
-
-/// The maximum number of entries in one page. A batch has at most 64 KiB, unless an event has more.
-const MAX_ENTRIES: usize = 128;
 
 /// The store of runs on one Redis server.
 struct RedisStore {
@@ -87,27 +81,19 @@ impl Store for RedisStore {
 impl Link {
     async fn load(&self, run: &RunId, after: u64) -> Result<Page, StoreError> {
         let session = self.session()?;
-        let count = lock(&self.page_size).entries().min(MAX_ENTRIES);
-        let mut pipeline = ::redis::pipe();
-        pipeline.cmd("XRANGE").arg(self.keys.stream(run));
-        match after {
-            0 => pipeline.arg("-"),
-            _ => pipeline.arg(format!("{}-0", after.saturating_add(1))),
-        };
-        pipeline.arg("+").arg("COUNT").arg(count);
-        let sent = Instant::now();
-        let reply = match session.send_all(&pipeline).await {
-            Ok(replies) => replies.into_iter().next().unwrap_or(Value::Nil),
-            Err(error) => {
-                // The page may have been too large for the link.
-                lock(&self.page_size).halve();
-                return Err(Failure::lost(&error).into());
+        let encoder = Encoder { link: self, hashes: &session.hashes, is_new: false };
+        let command = encoder.load(run, after);
+        let load =
+            async || check(session.load(&command).await.map_err(|error| Failure::lost(&error))?);
+        let reply = match load().await {
+            Err(failure)
+                if failure.class == Class::NoScript && session.load_scripts().await.is_ok() =>
+            {
+                load().await
             }
+            reply => reply,
         };
-        let page = parse_page(check(reply)?, count).ok_or_else(Failure::unexpected)?;
-        let entries = if page.is_last { 0 } else { count };
-        lock(&self.page_size).adapt(entries, sent.elapsed());
-        Ok(page)
+        Ok(parse_page(reply?).ok_or_else(Failure::unexpected)?)
     }
 
     async fn subscribe(&self, channel: String) -> Result<(), StoreError> {

@@ -24,7 +24,7 @@ impl Shared {
     ) -> Result<Arc<Record>, StartError> {
         let run = RunId::new(record.key.clone(), record.epoch);
         match &self.cluster {
-            Some(cluster) if cluster.mirrors.has(&run, record) => {
+            Some(cluster) if cluster.mirrors.of(&run, record).is_some() => {
                 Box::pin(self.open(cluster, &run, last)).await
             }
             _ => Ok(Arc::clone(record)),
@@ -45,6 +45,16 @@ impl Shared {
                 Err(StartError::Unavailable) if Instant::now() < until => sleep(RETRY_DELAY).await,
                 served => return served,
             }
+        }
+    }
+
+    /// Waits until a record of another process' run has all events that the store has. Returns
+    /// whether they could be loaded.
+    pub(crate) async fn is_loaded(&self, record: &Arc<Record>) -> bool {
+        let run = RunId::new(record.key.clone(), record.epoch);
+        match self.cluster.as_ref().and_then(|cluster| cluster.mirrors.of(&run, record)) {
+            Some(mirror) => mirror.loaded().await,
+            None => true,
         }
     }
 

@@ -1,6 +1,9 @@
 use std::sync::{Arc, OnceLock, Weak};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use super::{
     command::{Command, End, EndMode},
@@ -8,6 +11,7 @@ use super::{
     exports::Exports,
     inbox::{Inbox, Incoming},
     key_locks::KeyLocks,
+    load::MAX_PAGES,
     mirrors::Mirrors,
     owner_checks,
     reply::{EndReply, LookReply, Reply, StoreError},
@@ -28,6 +32,8 @@ pub(crate) struct Cluster {
     pub(crate) mirrors: Arc<Mirrors>,
     /// Serializes the claims of each key.
     pub(crate) keys: KeyLocks,
+    /// The turns of loads.
+    pub(super) pages: Semaphore,
 }
 
 impl Cluster {
@@ -96,6 +102,7 @@ pub(crate) async fn connect<S: RunStore>(
         exports: Arc::new(Exports::new(timing.beat, options.max_memory_per_owner)),
         mirrors: Arc::default(),
         keys: KeyLocks::default(),
+        pages: Semaphore::new(MAX_PAGES),
         store: Arc::clone(&store),
         process,
         timing,

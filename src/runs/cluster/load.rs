@@ -1,9 +1,17 @@
 use std::sync::Arc;
 
 use super::{
-    cluster::Cluster, exporter, mirror::Mirror, owner_checks, reply::StoreError, store::Store,
+    cluster::Cluster,
+    exporter,
+    mirror::Mirror,
+    owner_checks,
+    reply::StoreError,
 };
 use crate::runs::{Outcome, call::spawn, record::Phase, registry::Shared};
+
+/// The maximum number of pages that are loaded at the same time. Together, they have about a
+/// megabyte, which a slow link passes before it is the turn of anything else.
+pub(super) const MAX_PAGES: usize = 16;
 
 /// A load of a mirror, on a task of its own.
 pub(super) struct Load {
@@ -33,15 +41,15 @@ impl Load {
             self.watch(&shared, cluster).await;
         }
         // A load that was asked for during one that panics begins all the same.
-        while !exporter::catch(self.load_while_asked(&*cluster.store)).await {
+        while !exporter::catch(self.load_while_asked(cluster)).await {
             self.mirror.set_loaded(false);
         }
     }
 
-    async fn load_while_asked(&mut self, store: &dyn Store) {
+    async fn load_while_asked(&mut self, cluster: &Cluster) {
         // The end is in the store before the claim says that the run has ended.
         while let Some(has_ended) = self.begin() {
-            let result = self.load_all(store).await;
+            let result = self.load_all(cluster).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
                     // Its call gave no stream, and another run has got its key since.
@@ -76,14 +84,19 @@ impl Load {
         begun
     }
 
-    /// Loads all pages.
-    async fn load_all(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Loads all pages, until nothing needs them any more.
+    async fn load_all(&self, cluster: &Cluster) -> Result<(), StoreError> {
         let mirror = &self.mirror;
         loop {
-            let Some(after) = mirror.record().map(|record| record.newest()) else { return Ok(()) };
-            if !mirror.apply_page(store.load(&mirror.run, after).await?) {
+            // Loads take turns, in their order. A turn lasts until the page is here, because it
+            // occupies the link also if no client waits for it any more.
+            let _turn = cluster.pages.acquire().await;
+            let record = mirror.record().filter(|record| record.phase().is_live());
+            let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
+            if !mirror.apply_page(cluster.store.load(&mirror.run, after).await?) {
                 return Ok(());
             }
+            mirror.set_readable(true);
         }
     }
 }

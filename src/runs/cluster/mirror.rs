@@ -34,6 +34,8 @@ pub(crate) struct Mirror {
     pub(crate) run: RunId,
     /// Weak: readers and handles keep it alive.
     record: Weak<Record>,
+    /// Whether the first page could be loaded, once that is known.
+    readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
     loaded: SetOnce<bool>,
     /// The newest event that the store is known to have.
@@ -68,6 +70,7 @@ impl Mirror {
         Self {
             run,
             record: Arc::downgrade(record),
+            readable: SetOnce::new(),
             loaded: SetOnce::new(),
             reached: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -109,6 +112,12 @@ impl Mirror {
         lock(&self.state).has_ended = true;
     }
 
+    /// Waits for the first page, after which clients can read what is loaded. Returns whether there
+    /// is one.
+    pub(super) async fn readable(&self) -> bool {
+        *self.readable.wait().await
+    }
+
     /// Waits until the first load has ended. Returns whether it succeeded.
     pub(crate) async fn loaded(&self) -> bool {
         *self.loaded.wait().await
@@ -118,8 +127,14 @@ impl Mirror {
         self.loaded.initialized()
     }
 
+    /// Records whether a page could be loaded. Only the first one counts.
+    pub(super) fn set_readable(&self, is_readable: bool) {
+        _ = self.readable.set(is_readable);
+    }
+
     /// Records the result of a load. Only the first one counts.
     pub(super) fn set_loaded(&self, is_loaded: bool) {
+        self.set_readable(is_loaded);
         _ = self.loaded.set(is_loaded);
     }
 

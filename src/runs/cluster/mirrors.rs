@@ -19,7 +19,8 @@ pub(crate) struct Mirrors {
 }
 
 impl Mirrors {
-    /// Returns a loaded mirror for a client that has seen the events up to `after`.
+    /// Returns a mirror for a client that has seen the events up to `after`, once it has the first
+    /// page of the events behind them.
     pub(crate) async fn open(
         &self,
         shared: &Arc<Shared>,
@@ -28,7 +29,7 @@ impl Mirrors {
     ) -> Result<(Arc<Record>, Arc<Mirror>), StartError> {
         let found = self.find(run, after);
         let (record, mirror) = found.unwrap_or_else(|| self.add(shared, run, after));
-        if mirror.loaded().await { Ok((record, mirror)) } else { Err(StartError::Unavailable) }
+        if mirror.readable().await { Ok((record, mirror)) } else { Err(StartError::Unavailable) }
     }
 
     fn find(&self, run: &RunId, after: u64) -> Option<(Arc<Record>, Arc<Mirror>)> {
@@ -39,11 +40,11 @@ impl Mirrors {
         })
     }
 
-    /// Returns whether a record is that of a mirror.
-    pub(crate) fn has(&self, run: &RunId, record: &Arc<Record>) -> bool {
+    /// Returns the mirror that has a record.
+    pub(crate) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         let is_its =
-            |mirror: &Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
-        lock(&self.mirrors).get(run).is_some_and(|mirrors| mirrors.iter().any(is_its))
+            |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
+        lock(&self.mirrors).get(run)?.iter().find(is_its).cloned()
     }
 
     fn add(&self, shared: &Arc<Shared>, run: &RunId, after: u64) -> (Arc<Record>, Arc<Mirror>) {

@@ -71,7 +71,8 @@ pub trait Store: Send + Sync + 'static {
         commands: Vec<Command>,
     ) -> Pending<Vec<Result<Reply, StoreError>>>;
 
-    /// Loads a part of a run's events above `after`. The store decides how much a page has.
+    /// Loads a part of a run's events above `after`. The store decides how much a page has. It has
+    /// no time limit but fails if the connection breaks.
     fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>>;
 
     /// Starts passing the pushes of a run to the inbox. When it is ready, every later push is

@@ -59,7 +59,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let newest = rng.u8(..4);
     let entries = if rng.bool() { String::new() } else { rng.u8(..5).to_string() };
     let stream = format!("k:{epoch}");
-    let (script, keys, arguments) = match rng.u8(..18) {
+    let (script, keys, arguments) = match rng.u8(..19) {
         0..3 => {
             let epoch = if rng.u8(..3) == 0 { "" } else { epoch };
             let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all");
@@ -99,6 +99,11 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
             (script!("join.lua"), vec!["data"], format!("s{is_new}|{earlier}|8000|all"))
+        }
+        15 => {
+            let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
+            let (bytes, most) = (rng.u8(..8), rng.u8(1..4));
+            (script!("load.lua"), vec![&stream], format!("{from}|{bytes}|{most}"))
         }
         _ => {
             let command = match rng.u8(..9) {

@@ -1,6 +1,6 @@
 //! Connections that break, and servers that restart.
 
-use super::{relay::Relay, *};
+use super::{relay::Relay, swap::Swap, *};
 
 #[tokio::test]
 async fn program_without_a_key_is_refused() {
@@ -83,6 +83,22 @@ async fn connection_that_timed_out_is_closed_by_its_successor() {
     assert_eq!(p.in_step(sync(&name)).await.0, 0);
 }
 
+/// All connections must lead to the same server, as long as they last.
+#[tokio::test]
+async fn session_ends_if_another_server_is_behind_any_of_its_connections() {
+    let Some(server) = Server::start().await else { return };
+    let Some(other) = Server::start().await else { return };
+    for connection in 0..3 {
+        let swap = Swap::start(&server, &other, &format!("swap{connection}"));
+        let redis = swap.redis().key("app").lease(LEASE);
+        let p = Process::connect_with(redis, "p").await.unwrap();
+        let number = p.number();
+        swap.swap(connection);
+        _ = p.reconnected_after(number).await;
+        assert!(p.health.last_error().unwrap().contains("another server answers"));
+    }
+}
+
 #[tokio::test]
 async fn missing_scripts_are_loaded_again() {
     let Some((server, p, name)) = begun().await else { return };
@@ -100,6 +116,8 @@ async fn missing_scripts_are_loaded_again() {
         ),
         "{results:?}"
     );
+    let _: String = server.command("SCRIPT FLUSH").await;
+    assert_eq!(p.store.load(&name, 0).await.unwrap().batches.len(), 1);
     assert_eq!(p.number(), 1, "over the same connection");
 }
 

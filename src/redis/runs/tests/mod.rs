@@ -8,6 +8,7 @@ mod process;
 mod pushes;
 mod relay;
 mod server;
+mod swap;
 
 use std::{sync::Arc, time::Duration};
 

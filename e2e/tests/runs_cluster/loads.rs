@@ -1,0 +1,165 @@
+//! Clients that load answers of other processes over a slow link to Redis.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, future::join_all, stream};
+use http::{Request, StatusCode, request::Parts};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep, timeout};
+use tower_sse::{
+    Event,
+    redis::Redis,
+    runs::{RunKey, Runs},
+};
+
+use crate::{
+    support::{until, until_async},
+    *,
+};
+
+/// The size of an event. Each is a batch.
+const EVENT: usize = 64_000;
+/// How long the start of a run may take meanwhile. It waits for two round trips.
+const START: Duration = Duration::from_secs(1);
+
+/// Two processes that share their runs. The second one reaches Redis over a wire.
+struct Pair {
+    redis: Server,
+    wire: Wire,
+    owner: Runs,
+    reader: Runs,
+}
+
+impl Pair {
+    async fn start() -> Option<Self> {
+        let redis = Server::start().await?;
+        let wire = Wire::start(redis.port()).await;
+        let connect = async |url: &str| {
+            let limits = Runs::builder().max_running_per_owner(10_000).max_memory(1 << 30);
+            limits.connect(Redis::open(url).unwrap().key("app").lease(LEASE)).await.unwrap()
+        };
+        let (owner, reader) = (connect(&redis.url()).await, connect(&wire.url()).await);
+        Some(Self { redis, wire, owner, reader })
+    }
+
+    /// Stores an answer with this number of events.
+    async fn store(&self, name: &str, events: usize) {
+        let text = "x".repeat(EVENT);
+        let events = stream::iter(0..events).map(move |_| Event::from(&*text));
+        _ = self.owner.start(&key(name), None, || events).await.unwrap();
+        let state = format!("HGET app:run:{{ann:{name}}} s");
+        until_async(async || self.redis.command::<String>(&state).await == "completed").await;
+    }
+
+    /// Reads an answer of the other process, and again each time that it is refused or fails.
+    /// Returns the number of its bytes, and how often it was refused.
+    async fn read(&self, name: &str) -> (usize, usize) {
+        let mut refusals = 0;
+        loop {
+            let answer = self.reader.answer(&key(name), &request()).await.unwrap();
+            if answer.status() == StatusCode::OK
+                && let Ok(body) = answer.into_body().collect().await
+            {
+                return (body.to_bytes().len(), refusals);
+            }
+            refusals += 1;
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Starts runs at the second process until it is dropped, and adds the time of each start.
+    async fn keep_starting(&self, times: &mut Vec<Duration>) {
+        loop {
+            let (began, name) = (Instant::now(), format!("started{}", times.len()));
+            let started = self.reader.start(&key(&name), None, stream::pending::<Event>).await;
+            times.push(began.elapsed());
+            assert!(started.is_ok(), "{:?}: {times:?}", started.err());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn key(name: &str) -> RunKey {
+    RunKey::new("ann", name).unwrap()
+}
+
+fn request() -> Parts {
+    Request::get("/").body(()).unwrap().into_parts().0
+}
+
+/// Reads `runs` answers of `events` events each at the same time, over a link with this rate. Returns
+/// how long it took, as a multiple of the time that the link needs.
+async fn all_arrive(runs: usize, events: usize, rate: u64) -> Option<f64> {
+    let pair = Pair::start().await?;
+    let names: Vec<_> = (0..runs).map(|run| format!("stored{run}")).collect();
+    for name in &names {
+        pair.store(name, events).await;
+    }
+    let bytes = runs * events * EVENT;
+    let link = Duration::from_secs_f64(bytes as f64 / rate as f64);
+    pair.wire.limit(rate);
+    let (passed, connections, began) =
+        (pair.wire.passed(), pair.wire.connections(), Instant::now());
+    let mut starts = Vec::new();
+    let reading = join_all(names.iter().map(|name| pair.read(name)));
+    let answers = tokio::select! {
+        answers = timeout(3 * PATIENCE, reading) => answers.expect("all answers in time"),
+        () = pair.keep_starting(&mut starts) => unreachable!(),
+    };
+    let (took, slowest) = (began.elapsed(), starts.iter().max().unwrap());
+    let passed = pair.wire.passed() - passed;
+    let refusals: usize = answers.iter().map(|(_, refusals)| refusals).sum();
+    println!(
+        "{bytes} bytes, {link:?} of the link: {took:?}, {passed} bytes, {refusals} refusals, \
+         {} connections, {} starts within {slowest:?}",
+        pair.wire.connections() - connections,
+        starts.len(),
+    );
+    assert!(answers.iter().all(|(read, _)| *read >= events * EVENT));
+    assert_eq!(pair.wire.connections(), connections, "no connection broke");
+    assert_eq!(refusals, 0);
+    assert!(passed < bytes as u64 * 5 / 4, "{passed} bytes");
+    assert!(*slowest < START, "{starts:?}");
+    Some(took.as_secs_f64() / link.as_secs_f64())
+}
+
+/// The link takes longer for all of them than Redis may take for a reply.
+#[tokio::test]
+async fn answers_of_other_processes_arrive_over_a_slow_link() {
+    _ = all_arrive(12, 16, 4_000_000).await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn thirty_answers_of_4_megabytes_arrive_over_a_slow_link() {
+    let Some(times) = all_arrive(30, 64, 20_000_000).await else { return };
+    assert!(times < 2.0, "{times}");
+}
+
+/// What is loaded for a client that has left occupies the link of all others.
+#[tokio::test]
+async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
+    const CLIENTS: u64 = 8;
+    const EVENTS: u64 = 64;
+    let Some(pair) = Pair::start().await else { return };
+    pair.store("stored", EVENTS as usize).await;
+    _ = pair.read("stored").await;
+    pair.wire.limit(20_000_000);
+    let before = pair.wire.passed();
+    for _ in 0..CLIENTS {
+        until_async(async || pair.reader.stats().mirrors() == 0).await;
+        let passed = pair.wire.passed();
+        let (key, request) = (key("stored"), request());
+        tokio::select! {
+            _ = pair.reader.answer(&key, &request) => {}
+            // The first page is under way.
+            () = until(|| pair.wire.passed() - passed > EVENT as u64 / 2) => {}
+        }
+    }
+    // What the others asked for comes first.
+    _ = pair.read("stored").await;
+    let passed = pair.wire.passed() - before;
+    let event = EVENT as u64;
+    println!("{CLIENTS} clients that left: {} bytes each", (passed - EVENTS * event) / CLIENTS);
+    assert!(passed < (EVENTS + 3 * CLIENTS) * event, "{passed} bytes");
+}

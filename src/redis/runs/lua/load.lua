@@ -1,0 +1,21 @@
+-- Returns a page of a run's stream, which has at least one entry if there is one.
+--
+-- KEYS: stream
+-- ARGV: first id, maximum number of bytes (unless it is one entry), maximum number of entries
+--
+-- is nothing behind the page (0, 1), entries
+local stream, from, bytes, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local entries, count = {}, 1
+while true do
+  local found = redis.call('XRANGE', stream, from, '+', 'COUNT', count)
+  for _, entry in ipairs(found) do
+    for _, field in ipairs(entry[2]) do bytes = bytes - #field end
+    if #entries > 0 and (bytes < 0 or #entries == most) then return { 0, entries } end
+    entries[#entries + 1] = entry
+    from = '(' .. entry[1]
+  end
+  if #found < count then return { 1, entries } end
+  -- Twice as many each time: an entry has between a hundred and 64 thousand bytes.
+  count = count * 2
+end
