@@ -2,11 +2,16 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt, future::join_all, stream};
 use nix::sys::signal::Signal;
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
+};
+use tower_sse::{
+    Event,
+    redis::Redis,
+    runs::{RunKey, Runs},
 };
 
 use crate::{process::send, *};
@@ -78,6 +83,48 @@ async fn clients_are_told_within(mut cluster: Cluster, bound: Duration) {
     }
     println!("all clients are told within {:?}", died.elapsed());
     is_started_again_once(&cluster, "dead", 20).await;
+}
+
+/// A process with as many runs as a link would carry in seconds, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn clients_of_2500_runs_are_told_in_time() {
+    const RUNS: usize = 2_500;
+    const LEASE: Duration = Duration::from_secs(2);
+    const DEATH: Duration = Duration::from_secs(4);
+    let Some(redis) = Server::start().await else { return };
+    let (to_dead, wire) = (Wire::start(redis.port()).await, Wire::start(redis.port()).await);
+    let connect = async |url: &str| {
+        let limits = Runs::builder().max_running(10_000).max_running_per_owner(10_000);
+        limits.connect(Redis::open(url).unwrap().key("app").lease(LEASE)).await.unwrap()
+    };
+    let (dead, other) = (connect(&to_dead.url()).await, connect(&wire.url()).await);
+    let healthy = connect(&redis.url()).await;
+    let key = |run: usize| RunKey::new("ann", format!("run{run}")).unwrap();
+    let attach = async |owner: &Runs, run: usize| {
+        owner.start(&key(run), None, stream::pending::<Event>).await.unwrap();
+        other.get(&key(run)).await.unwrap().attach(None).await.unwrap()
+    };
+    let clients = stream::iter(0..RUNS).map(|run| attach(&dead, run)).buffered(50);
+    let clients: Vec<_> = clients.collect().await;
+    let lasting = join_all((RUNS..RUNS + 20).map(|run| attach(&healthy, run))).await;
+    // Processes with new connections give owners a whole lease to renew theirs.
+    sleep(2 * LEASE).await;
+    wire.delay(Duration::from_millis(2));
+    to_dead.cut();
+    let died = Instant::now();
+    let told = clients.into_iter().map(async |mut client| {
+        assert!(client.next().await.unwrap().is_err());
+        died.elapsed()
+    });
+    let told = timeout(3 * PATIENCE, join_all(told)).await.expect("all are told");
+    println!("{RUNS} clients are told within {:?}", told.iter().max().unwrap());
+    assert!(told.iter().all(|told| *told < DEATH + SLACK / 2), "{:?}", told.iter().max());
+    // Longer than a process keeps runs that are out of reach.
+    sleep(2 * LEASE).await;
+    for mut client in lasting {
+        assert!(client.next().now_or_never().is_none(), "the client of a healthy process");
+    }
 }
 
 /// Nobody watches, so only the next request notices.

@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use super::{
     cluster::Cluster,
     exporter,
     mirror::Mirror,
     owner_checks,
-    reply::StoreError,
+    reply::{Liveness, StoreError},
 };
 use crate::runs::{Outcome, call::spawn, record::Phase, registry::Shared};
 
@@ -73,7 +73,9 @@ impl Load {
         if cluster.store.subscribe(&mirror.run).await.is_ok() {
             let check = mirror.check(true, true);
             for result in cluster.store.execute(None, vec![check]).await {
-                owner_checks::apply(shared, mirror, result).await;
+                if owner_checks::apply(shared, mirror, result) == Liveness::Dead {
+                    owner_checks::bury(shared, cluster, slice::from_ref(mirror)).await;
+                }
             }
         }
     }

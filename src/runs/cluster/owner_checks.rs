@@ -3,11 +3,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     cluster::Cluster,
-    command::EndMode,
+    command::{Command, End, EndMode},
     exporter, head,
     load::Load,
     mirror::Mirror,
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::runs::{Outcome, record::Phase, registry::Shared};
 
-/// The maximum number of checks in a pipeline.
-const MAX_CHECKS: usize = 512;
+/// The maximum number of commands in a pipeline.
+const MAX_COMMANDS: usize = 512;
 
 /// Checks the mirrors at this interval, until the process' [`Runs`](crate::runs::Runs) is dropped.
 pub(crate) async fn supervise(shared: Weak<Shared>, interval: Duration) {
@@ -25,55 +25,75 @@ pub(crate) async fn supervise(shared: Weak<Shared>, interval: Duration) {
 }
 
 async fn run(shared: &Weak<Shared>, interval: Duration) {
-    let mut wait = interval;
+    let mut next = Instant::now() + interval;
+    // The runs whose owners are late, and when to look at each again: as soon as it can be dead.
+    let mut late: Vec<(Instant, Arc<Mirror>)> = Vec::new();
     loop {
-        sleep(wait).await;
+        let first = late.iter().map(|(at, _)| *at).min();
+        sleep_until(first.map_or(next, |first| first.min(next))).await;
         let Some(shared) = shared.upgrade() else { return };
         let Some(cluster) = &shared.cluster else { return };
-        cluster.mirrors.prune(&*cluster.store);
-        // A late owner is looked at again as soon as it can be dead.
-        wait = check_all(&shared, cluster).await.unwrap_or(interval).min(interval);
+        let now = Instant::now();
+        let mirrors = if now >= next {
+            next = now + interval;
+            late.clear();
+            cluster.mirrors.prune(&*cluster.store);
+            cluster.mirrors.all()
+        } else {
+            late.extract_if(.., |(at, _)| *at <= now).map(|(_, mirror)| mirror).collect()
+        };
+        late.extend(check(&shared, cluster, &mirrors).await);
     }
 }
 
-/// Checks all mirrors. Returns the time after which to look at a late owner again.
-async fn check_all(shared: &Arc<Shared>, cluster: &Cluster) -> Option<Duration> {
-    let mut late = None;
-    let live = cluster.mirrors.all().into_iter().filter_map(|mirror| {
-        let record = mirror.record().filter(|record| record.phase().is_live())?;
-        Some((mirror, record))
-    });
-    let live: Vec<_> = live.collect();
-    for mirrors in live.chunks(MAX_CHECKS) {
-        let checks = mirrors.iter().map(|(mirror, record)| {
-            mirror.check(record.is_read(), record.phase() == Phase::Starting)
-        });
-        let results = cluster.store.execute(None, checks.collect()).await;
-        for ((mirror, _), result) in mirrors.iter().zip(results) {
-            let wait = apply(shared, mirror, result).await;
-            late = late.into_iter().chain(wait).min();
+/// Checks mirrors, and ends the runs whose owners are dead. Returns those whose owners are late, and
+/// when to look at each again.
+async fn check(
+    shared: &Arc<Shared>,
+    cluster: &Cluster,
+    mirrors: &[Arc<Mirror>],
+) -> Vec<(Instant, Arc<Mirror>)> {
+    let (mut late, mut dead) = (Vec::new(), Vec::new());
+    for mirrors in mirrors.chunks(MAX_COMMANDS) {
+        let check = |mirror: &Arc<Mirror>| {
+            let record = mirror.record().filter(|record| record.phase().is_live())?;
+            let check = mirror.check(record.is_read(), record.phase() == Phase::Starting);
+            Some((Arc::clone(mirror), check))
+        };
+        let (mirrors, checks): (Vec<_>, Vec<_>) = mirrors.iter().filter_map(check).unzip();
+        let results = cluster.store.execute(None, checks).await;
+        for (mirror, result) in mirrors.into_iter().zip(results) {
+            match apply(shared, &mirror, result) {
+                Liveness::Alive => {}
+                Liveness::Late(wait) => late.push((Instant::now() + wait, Arc::clone(&mirror))),
+                Liveness::Dead => dead.push(Arc::clone(&mirror)),
+            }
+            // At once: after a long round, the last contact is old although the owner is healthy.
+            if mirror.is_out_of_reach(cluster.timing)
+                && let Some(record) = mirror.record()
+            {
+                record.lose_mirror();
+            }
         }
     }
-    for (mirror, record) in &live {
-        if mirror.is_out_of_reach(cluster.timing) {
-            record.lose_mirror();
-        }
-    }
+    bury(shared, cluster, &dead).await;
     late
 }
 
-/// Applies the reply to a check. Returns the time after which to look at a late owner again.
-pub(super) async fn apply(
+/// Applies the reply to a check. Returns whether the owner is alive, for a run that is live.
+pub(super) fn apply(
     shared: &Arc<Shared>,
     mirror: &Arc<Mirror>,
     result: Result<Reply, StoreError>,
-) -> Option<Duration> {
-    let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else { return None };
+) -> Liveness {
+    let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else {
+        return Liveness::Alive;
+    };
     if !matches!(reply, CheckReply::Gone) {
         mirror.set_contact();
     }
     match reply {
-        CheckReply::Starting(liveness) => return judge(shared, mirror, liveness).await,
+        CheckReply::Starting(liveness) => return liveness,
         CheckReply::Running { newest, liveness, head } => {
             mirror.reach(newest);
             if let Some(head) = head {
@@ -82,7 +102,7 @@ pub(super) async fn apply(
             if newest > record.newest() || record.phase() == Phase::Starting {
                 Load::start(shared, mirror);
             }
-            return judge(shared, mirror, liveness).await;
+            return liveness;
         }
         CheckReply::Ended { newest, .. } => {
             mirror.reach(newest);
@@ -92,31 +112,44 @@ pub(super) async fn apply(
         CheckReply::Void => record.void_mirror(),
         CheckReply::Gone => mirror.set_gone(),
     }
-    None
+    Liveness::Alive
 }
 
-/// Ends a run whose owner is dead, and reports its end.
-async fn judge(shared: &Arc<Shared>, mirror: &Arc<Mirror>, liveness: Liveness) -> Option<Duration> {
-    match (liveness, &shared.cluster) {
-        (Liveness::Late(wait), _) => return Some(wait),
-        (Liveness::Dead, Some(cluster)) if cluster.bury(shared, &mirror.run).await => {
-            Load::start_last(shared, mirror);
+/// Ends runs whose owners are dead, and loads their ends.
+pub(super) async fn bury(shared: &Arc<Shared>, cluster: &Cluster, mirrors: &[Arc<Mirror>]) {
+    for mirrors in mirrors.chunks(MAX_COMMANDS) {
+        let bury = |mirror: &Arc<Mirror>| bury_command(&mirror.run);
+        let results = cluster.store.execute(None, mirrors.iter().map(bury).collect()).await;
+        for (mirror, result) in mirrors.iter().zip(results) {
+            if is_buried(shared, &mirror.run, &result) {
+                Load::start_last(shared, mirror);
+            }
         }
-        _ => {}
     }
-    None
+}
+
+fn bury_command(run: &RunId) -> Command {
+    Command::End(End { run: run.clone(), mode: EndMode::Bury })
+}
+
+/// Returns whether a run has ended, and reports the end if this process has ended it.
+fn is_buried(shared: &Shared, run: &RunId, result: &Result<Reply, StoreError>) -> bool {
+    match result {
+        Ok(Reply::End(EndReply::Ended { outcome: Outcome::Interrupted, newest })) => {
+            shared.report_dead(run, *newest);
+            true
+        }
+        Ok(Reply::End(reply)) => {
+            matches!(reply, EndReply::Ended { .. } | EndReply::Over(_) | EndReply::Other)
+        }
+        _ => false,
+    }
 }
 
 impl Cluster {
-    /// Ends a run whose owner is dead. Returns whether it has ended.
-    pub(crate) async fn bury(&self, shared: &Arc<Shared>, run: &RunId) -> bool {
-        match self.end(run, EndMode::Bury).await {
-            Ok(EndReply::Ended { outcome: Outcome::Interrupted, newest }) => {
-                shared.report_dead(run, newest);
-                true
-            }
-            Ok(EndReply::Ended { .. } | EndReply::Over(_) | EndReply::Other) => true,
-            _ => false,
-        }
+    /// Ends a run whose owner is dead.
+    pub(crate) async fn bury(&self, shared: &Shared, run: &RunId) {
+        let results = self.store.execute(None, vec![bury_command(run)]).await;
+        results.iter().for_each(|result| _ = is_buried(shared, run, result));
     }
 }

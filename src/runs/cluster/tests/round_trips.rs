@@ -1,6 +1,6 @@
 //! How many round trips to the store requests wait for.
 
-use futures_util::stream;
+use futures_util::{future::join_all, stream};
 
 use super::*;
 
@@ -49,4 +49,32 @@ async fn request_that_starts_a_run_waits_for_two_round_trips() {
     let (_source, stream) = source();
     one.runs.start(&key(), None, || stream).await.unwrap();
     assert!(started.elapsed() <= 2 * TRIP + TRIP / 2, "{:?}", started.elapsed());
+}
+
+/// A round trip for each run of a dead process would delay the checks of all other runs.
+#[tokio::test(start_paused = true)]
+async fn all_runs_of_a_dead_process_are_ended_in_a_few_round_trips() {
+    const RUNS: usize = 600;
+    let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS + 1)).await;
+    let healthy = Process::with(other.store.other(), |builder| builder).await;
+    let mut sources = Vec::new();
+    for turn in 0..RUNS {
+        sources.push(dead.start_as(&key_of(turn)).await);
+    }
+    let source = healthy.start().await.unwrap();
+    let clients = join_all((0..RUNS).map(async |turn| other.attach_as(&key_of(turn)).await)).await;
+    let live = other.attach().await;
+    other.store.faults().delay = TRIP;
+    dead.store.go_away();
+    let died = Instant::now();
+    let told =
+        clients.into_iter().map(|client| assert_fails(client, &[], Some(Outcome::Interrupted)));
+    soon(join_all(told)).await;
+    // Each check of all runs takes two round trips.
+    let bound = LEASE * 13 / 8 + 12 * TRIP;
+    assert!(died.elapsed() <= bound, "{:?}", died.elapsed());
+    assert_eq!(other.outcomes(), [Outcome::Interrupted; RUNS]);
+    send(&source, &["a"]);
+    drop(source);
+    assert_whole(live, &["a"]).await;
 }
