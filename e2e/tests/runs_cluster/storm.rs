@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use crate::*;
+use crate::{cluster::PROCESSES, support::until_async, *};
 
 /// Reads many runs, each by two clients. Every seventh is as fast as it can be.
 async fn storm(runs: usize) {
@@ -26,6 +26,9 @@ async fn storm(runs: usize) {
     for run in 0..runs {
         assert_eq!(cluster.calls(&format!("storm-{run}")), 1, "{run}");
     }
+    // Each process has a channel, and all have one.
+    let channels = async || cluster.redis.command::<Vec<String>>("PUBSUB CHANNELS").await.len();
+    until_async(async || channels().await == PROCESSES + 1).await;
     println!("{runs} runs, {connections} connections, {:?}", started.elapsed());
 }
 
