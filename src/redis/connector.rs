@@ -48,11 +48,13 @@ impl Connector {
         let opened = opened.inspect_err(|_| self.redirected = None)?;
         let Connections { connections, info, renewal } = opened;
         let server: Arc<str> = Arc::from(&*info.run_id);
+        let lineage = Arc::new(info.lineage.clone());
         let [mut reading, publishing] = connections.map(|connection| RedisStream {
             connection,
             key: Arc::clone(&self.key),
             clock: Arc::clone(&self.clock),
             server: Arc::clone(&server),
+            lineage: Arc::clone(&lineage),
         });
         reading.set_clock().await?;
         Ok(Connections { connections: [reading, publishing], info, renewal })

@@ -41,9 +41,10 @@
 //! - For each event that [`publish`](crate::hub::Hub::publish) acknowledged, every client of its
 //!   topic that stays connected or resumes receives the event or a [gap](crate::hub::GapPolicy).
 //!   This also holds if Redis restarts with all of its data, with an older state or with none; if a
-//!   lagging replica is promoted; and if the key is deleted or trimmed. A client that returns after
-//!   several losses receives one gap for each loss and topic, and the kept events between the gaps.
-//!   Losses without an event between them are one gap.
+//!   lagging replica is promoted; if an older copy takes the place of the key; and if the key is
+//!   deleted or trimmed. A client that returns after several losses receives one gap for each loss
+//!   and topic, and the kept events between the gaps. Losses without an event between them are one
+//!   gap.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
@@ -132,6 +133,7 @@ mod health;
 #[cfg(feature = "runs")]
 mod lease;
 mod limits;
+mod lineage;
 pub mod operating;
 mod publisher;
 mod reader;

@@ -100,6 +100,11 @@
 //! - With `appendonly yes` and `appendfsync always`, each event is on disk before it is
 //!   acknowledged, so a restart loses no acknowledged event.
 //! - Replication is asynchronous, so a fail-over can lose the newest events.
+//! - A process that was disconnected while the stream was trimmed past its last entry reports a gap
+//!   to its own clients. If the server has restarted meanwhile, has been a replica, or has run a
+//!   command that can put an older value in the place of a key (`COPY`, `MOVE`, `RENAME`, `RESTORE`,
+//!   `SWAPDB`), the clients of all processes receive a gap. Give the stream a server on which other
+//!   programs do not use these commands.
 //! - An isolated primary must refuse events before a replica is promoted. Set
 //!   `min-replicas-to-write 1`, and `min-replicas-max-lag` to less than the time after which the
 //!   fail-over begins (Sentinel: `down-after-milliseconds`). Otherwise events that both servers accept

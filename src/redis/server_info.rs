@@ -1,6 +1,6 @@
 use ::redis::{InfoDict, Value, from_redis_value};
 
-use super::{Error, ErrorKind};
+use super::{Error, ErrorKind, lineage::Lineage};
 
 const ACTION: &str = "identify the Redis server";
 
@@ -12,6 +12,7 @@ pub(super) struct ServerInfo {
     pub(super) is_replica: bool,
     pub(super) is_cluster: bool,
     pub(super) eviction: Eviction,
+    pub(super) lineage: Lineage,
 }
 
 /// The keys that a server deletes when its memory is full.
@@ -29,7 +30,9 @@ pub(super) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 impl ServerInfo {
     /// Reads the reply of INFO.
     pub(super) fn parse(reply: Value) -> Result<Self, Error> {
-        let info: InfoDict = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+        let unexpected = |error| Error::new(ACTION, error);
+        let lineage = from_redis_value(reply.clone()).map_err(unexpected)?;
+        let info: InfoDict = from_redis_value(reply).map_err(unexpected)?;
         let field = |name| info.get::<String>(name);
         let Some(run_id) = field("run_id") else {
             return Err(Error::new(ACTION, "unexpected reply from Redis"));
@@ -46,6 +49,7 @@ impl ServerInfo {
             is_replica: field("role").is_some_and(|role| role != "master"),
             is_cluster: field("redis_mode").is_some_and(|mode| mode == "cluster"),
             eviction,
+            lineage,
         })
     }
 

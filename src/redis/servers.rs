@@ -13,6 +13,7 @@ use super::{
     Error, ErrorKind,
     credentials::{Provider, Renewal, keep_valid},
     health::display_with_sources,
+    lineage,
     server_info::{SECTIONS, ServerInfo},
 };
 
@@ -179,7 +180,7 @@ async fn open(
     let mut pipeline = ::redis::pipe();
     // The user may lack the permission to set a name, which nothing depends on.
     pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
-    pipeline.cmd("INFO").arg(&SECTIONS);
+    pipeline.cmd("INFO").arg(&SECTIONS).arg(lineage::COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
     let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
     let info = info.map_err(|error| Error::new("identify the Redis server", error))?;

@@ -150,3 +150,94 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     process.reads(0..10).await;
     assert_eq!(process.health.losses(), 0);
 }
+
+/// Two processes that have read the event 0. The event 1 is acknowledged to the first one, and
+/// neither has read it.
+struct Unread {
+    server: Server,
+    proxies: [Proxy; 2],
+    processes: [Process; 2],
+}
+
+impl Unread {
+    /// Calls `before` ahead of the event 1.
+    async fn start(server: Option<Server>, before: impl AsyncFnOnce(&Server)) -> Option<Self> {
+        let server = server?;
+        let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+        let mut processes = [
+            Process::connect(proxies[0].broker()).await,
+            Process::connect(proxies[1].broker()).await,
+        ];
+        let first = processes[0].publish([0]).await;
+        for process in &mut processes {
+            process.has_read(first).await;
+            process.reads([0]).await;
+        }
+        before(&server).await;
+        proxies.iter().for_each(Proxy::hold);
+        _ = processes[0].publish([1]).await;
+        Some(Self { server, proxies, processes })
+    }
+
+    /// The second process goes on with the event 2. Everything before that is trimmed, and then the
+    /// first one goes on too.
+    async fn trim_past_the_first(&mut self) {
+        let [behind, other] = &self.processes;
+        self.proxies[1].lose();
+        self.server.reach_next_millisecond().await;
+        _ = other.publish_and_read([2]).await;
+        let _: u64 = self.server.command("XTRIM tower-sse MAXLEN = 1").await;
+        self.proxies[0].lose();
+        until(|| behind.health.losses() == 1 && behind.health.is_following()).await;
+        _ = behind.publish([3]).await;
+    }
+
+    async fn read_one_gap_after_2(mut self) {
+        self.trim_past_the_first().await;
+        for process in self.processes.iter_mut().rev() {
+            process.reads_around_a_gap([2], [3]).await;
+            assert_eq!(process.health.losses(), 1);
+        }
+    }
+}
+
+/// The second process goes on from a copy without the event 1, and cannot know that there was one.
+#[tokio::test]
+async fn event_that_is_rolled_back_and_then_trimmed_is_a_gap_in_every_process() {
+    let copy = async |server: &Server| {
+        let _: u64 = server.command("COPY tower-sse older").await;
+    };
+    let Some(unread) = Unread::start(Server::start().await, copy).await else { return };
+    let _: String = unread.server.command("RENAME older tower-sse").await;
+    unread.read_one_gap_after_2().await;
+}
+
+/// The server becomes a replica of another one, which lacks the event 1, and then the primary again.
+#[tokio::test]
+async fn event_that_a_server_forgets_as_a_replica_is_a_gap_in_every_process() {
+    let Some(other) = Server::start().await else { return };
+    let promote = async |server: &Server| {
+        let _: String = server.command("REPLICAOF NO ONE").await;
+    };
+    let follow = async |server: &Server| {
+        replicate(server, &other).await;
+        promote(&other).await;
+    };
+    let Some(unread) = Unread::start(Server::start().await, follow).await else { return };
+    unread.server.replicate(&other).await;
+    promote(&unread.server).await;
+    unread.read_one_gap_after_2().await;
+}
+
+/// All other processes have read it.
+#[tokio::test]
+async fn acknowledged_event_that_is_trimmed_before_its_process_reads_it_is_a_gap_only_there() {
+    let nothing = async |_: &Server| {};
+    let Some(mut unread) = Unread::start(Server::start().await, nothing).await else { return };
+    unread.trim_past_the_first().await;
+    let Unread { server, processes: [behind, other], .. } = &mut unread;
+    behind.reads_after_a_gap([2, 3]).await;
+    other.reads(1..4).await;
+    assert_eq!([behind.health.losses(), other.health.losses()], [1, 0]);
+    assert_eq!(server.length().await, 2, "no marker for the other process");
+}

@@ -12,6 +12,10 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     pub(super) run_id: String,
+    /// The id of its replication, which changes when a replica becomes the primary.
+    pub(super) replication_id: String,
+    /// The number of commands that have put another value in the place of a key.
+    pub(super) replacements: u64,
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
     pub(super) refusal: Option<Refusal>,
     /// The number of changes, by which blocked readers notice one.
@@ -113,11 +117,13 @@ impl Server {
             b"RENAME" => {
                 let no_key = || Reply::error("no such key");
                 let key = self.take(now, &command[1]).ok_or_else(no_key)?;
+                self.replacements += 1;
                 self.keys.insert(command[2].clone(), key);
                 Ok(Reply::OK)
             }
             // `COPY source destination REPLACE`
             b"COPY" => {
+                self.replacements += 1;
                 let copy = self.key(now, &command[1]).cloned();
                 let is_copied = copy.is_some();
                 self.keys.extend(copy.map(|copy| (command[2].clone(), copy)));
@@ -133,6 +139,12 @@ impl Server {
                 let is_set = key.map(|key| key.expires_at = Some(now + milliseconds)).is_some();
                 Ok(integer(usize::from(is_set)))
             }
+            b"PTTL" => {
+                let left = self.key(now, &command[1]).map(|key| {
+                    key.expires_at.map_or(-1, |at| i64::try_from(at - now).expect("a short time"))
+                });
+                Ok(Reply::Integer(left.unwrap_or(-2)))
+            }
             b"PERSIST" => {
                 let key = self.key(now, &command[1]);
                 Ok(integer(usize::from(key.is_some_and(|key| key.expires_at.take().is_some()))))
@@ -144,11 +156,25 @@ impl Server {
     fn info(&self) -> String {
         let role = if self.refusal == Some(Refusal::ReadOnly) { "slave" } else { "master" };
         let server = format!("# Server\r\nredis_mode:standalone\r\nrun_id:{}\r\n", self.run_id);
-        format!("{server}# Memory\r\nmaxmemory:0\r\n# Replication\r\nrole:{role}\r\n")
+        let Self { replication_id, replacements, .. } = self;
+        format!(
+            "{server}# Memory\r\nmaxmemory:0\r\n# Replication\r\nrole:{role}\r\n\
+             master_replid:{replication_id}\r\n# Commandstats\r\n\
+             cmdstat_copy:calls={replacements},usec=1\r\n"
+        )
     }
 
-    /// `SCRIPT LOAD text`
+    /// Lets a key no longer expire, if there is one.
+    pub(super) fn persist(&mut self, name: &[u8]) {
+        self.keys.get_mut(name).into_iter().for_each(|key| key.expires_at = None);
+    }
+
+    /// `SCRIPT LOAD text`, or `SCRIPT FLUSH`
     fn load_script(&mut self, command: &Command) -> Reply {
+        if command[1] == b"FLUSH" {
+            self.scripts.clear();
+            return Reply::OK;
+        }
         assert_eq!(command[1], b"LOAD");
         let hash = lua::hash(&command[2]);
         self.scripts.insert(hash.clone(), command[2].clone());

@@ -108,6 +108,8 @@ impl State {
     pub(super) fn add_machine(&mut self, server: Server, clock_offset: i64) -> usize {
         let mut machine = Machine { server, is_up: true, is_paused: false, clock_offset };
         machine.server.run_id = self.next_run_id();
+        machine.server.replication_id = machine.server.run_id.clone();
+        machine.server.replacements = 0;
         // Neither replication nor a restart keeps scripts.
         machine.server.scripts.clear();
         self.machines.push(machine);
@@ -182,6 +184,7 @@ impl State {
             Data::Snapshot => machine.server = snapshot.unwrap_or_default(),
         }
         machine.server.run_id = run_id;
+        machine.server.replacements = 0;
         machine.server.scripts.clear();
         machine.server.refusal = None;
         machine.is_up = true;

@@ -74,6 +74,27 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
     assert!(found.of("reported") > 0, "nothing was lost");
 }
 
+/// A copy of the stream takes its place, without an event that only its publisher knows. The stream
+/// is then trimmed past the publisher, which reads late.
+#[test]
+fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
+    let found = check(0..4, async |scene, variation| {
+        scene.network.command(&["COPY", "tower-sse", "copy"]);
+        let copy = ["COPY", "copy", "tower-sse", "REPLACE"];
+        scene.trim_past_the_publisher(variation, Some(&copy)).await;
+    });
+    assert!(found.of("reported") > 0, "nothing was lost");
+}
+
+/// The same without the copy. Only the client of the process that reads late may have missed events.
+#[test]
+fn trimmed_event_that_only_its_publisher_has_not_read_is_a_gap_only_there() {
+    let found = check(0..4, async |scene, variation| {
+        scene.trim_past_the_publisher(variation, None).await;
+    });
+    assert_eq!(found.of("gaps"), 4 * LATENCIES.len() * ORDERS as usize);
+}
+
 /// The clock is set forward while a process is cut off. A client that moves to it has an id that is
 /// too far ahead only if that is more than a minute.
 #[test]
@@ -145,6 +166,34 @@ impl Scene {
 
     fn publish(&self, hub: usize) {
         self.publications.publish(&self.network, &self.processes[hub], 0, false);
+    }
+
+    /// Lets hub 0 publish an event that it reads late, or only acknowledges, while the others are
+    /// disconnected. They go on after the operator's command, and the stream is trimmed past hub 0.
+    async fn trim_past_the_publisher(&mut self, variation: usize, command: Option<&[&str]>) {
+        self.has_lost = true;
+        let disconnect = |network: &Network, hub| {
+            // Both connections.
+            network.cut(hub, Cut::Now);
+            network.cut(hub, Cut::Now);
+        };
+        disconnect(&self.network, 1);
+        disconnect(&self.network, 2);
+        self.network.hold_reads(0, 2_000);
+        self.publish(0);
+        self.pass(21).await;
+        if let Some(command) = command {
+            self.network.command(command);
+        }
+        self.pass(500).await;
+        if variation % 2 == 0 {
+            disconnect(&self.network, 0);
+        }
+        self.publish(1);
+        self.pass(500 * (variation as u64 / 2)).await;
+        self.pass(100).await;
+        self.network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", "1"]);
+        self.pass(3_000).await;
     }
 
     /// Lets time pass, and clients receive.

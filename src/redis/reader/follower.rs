@@ -130,7 +130,7 @@ impl Follower {
 
     /// Opens the gate to publishers, over this connection.
     fn open_gate(&mut self, publishing: RedisStream) -> Session {
-        self.reader.server = Some(Arc::clone(&publishing.server));
+        self.reader.lineage = Some(Arc::clone(&publishing.lineage));
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
         debug!(last = %self.reader.last.id, "following the Redis stream");

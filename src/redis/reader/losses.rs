@@ -28,17 +28,20 @@ impl Reader {
                 (RangeStart::At(_), Some(first)) if self.last == first.identity() => {
                     page.remove(0);
                 }
-                // If the stream has only entries after the last one, the earlier ones were trimmed,
-                // and only this process may have missed some.
-                (RangeStart::At(_), _) if self.is_same_server(stream) => {
+                (RangeStart::At(_), _) => {
                     from = RangeStart::First;
                     continue;
                 }
-                (RangeStart::First, first) if first.is_none_or(|first| first.id > self.last.id) => {
+                // The stream has only entries after the last one. If it was always the same one, the
+                // earlier ones were trimmed, and only this process may have missed some.
+                (RangeStart::First, first)
+                    if first.is_none_or(|first| first.id > self.last.id)
+                        && self.is_same_lineage(stream).await? =>
+                {
                     self.miss_announcements_before(first);
                     self.pass_trimmed(first);
                 }
-                (RangeStart::At(_) | RangeStart::First, _) => {
+                (RangeStart::First, _) => {
                     self.gate.ledger().lose(self.last.id);
                     from = RangeStart::After(self.last.id);
                     continue;
@@ -87,10 +90,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns whether the server is that of the last session. Another server may never have had the
-    /// entries that were read.
-    fn is_same_server(&self, stream: &RedisStream) -> bool {
-        self.server.as_ref().is_none_or(|server| *server == stream.server)
+    /// Returns whether the server has had the entries that it has acknowledged, and those that were
+    /// read, until they were trimmed. An older state of the stream may never have had them.
+    async fn is_same_lineage(&self, stream: &mut RedisStream) -> Result<bool, Error> {
+        let Some(lineage) = &self.lineage else { return Ok(true) };
+        Ok(**lineage == stream.ask_lineage().await?)
     }
 
     /// Records that entries before `first` may not have been read: those of another copy of the

@@ -7,6 +7,7 @@ use crate::{
     redis::{
         Error,
         health::RedisHealth,
+        lineage::Lineage,
         publisher::Gate,
         stream::{Identity, RedisStream, StreamId},
     },
@@ -26,8 +27,8 @@ pub(crate) struct Reader {
     pub(crate) page_size: PageSize,
     /// Whether the history is loaded. Losses found before that are not counted.
     pub(super) is_loaded: bool,
-    /// The server of the last session, if there was one.
-    pub(super) server: Option<Arc<str>>,
+    /// The lineage of the stream at the beginning of the last session, if there was one.
+    pub(super) lineage: Option<Arc<Lineage>>,
     /// The marker with which this process has created the stream.
     pub(super) created: Option<StreamId>,
     /// The last millisecond for which this reader has sent a skip, because an entry's counter was
@@ -46,7 +47,7 @@ impl Reader {
             last: Identity::default(),
             page_size: PageSize::new(),
             is_loaded: false,
-            server: None,
+            lineage: None,
             created: None,
             skipped_millisecond: 0,
             advanced_server: String::new(),

@@ -10,7 +10,11 @@ use super::{
     raw_entry::RawEntry,
     stream_id::StreamId,
 };
-use crate::redis::{Error, servers::MultiplexedConnection};
+use crate::redis::{
+    Error,
+    lineage::{self, Lineage},
+    servers::MultiplexedConnection,
+};
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,6 +48,8 @@ pub(crate) struct RedisStream {
     pub(crate) clock: Arc<Clock>,
     /// The id of the server's process.
     pub(crate) server: Arc<str>,
+    /// The lineage when the connection was opened.
+    pub(crate) lineage: Arc<Lineage>,
 }
 
 /// The first entry of a range.
@@ -61,6 +67,13 @@ impl RedisStream {
         let (seconds, microseconds): (u64, u64) = self.query(&cmd("TIME"), ACTION).await?;
         self.clock.set(seconds.saturating_mul(1000).saturating_add(microseconds / 1000));
         Ok(())
+    }
+
+    /// Returns the lineage at present.
+    pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
+        let mut command = cmd("INFO");
+        command.arg(&lineage::SECTIONS);
+        self.query(&command, "get the lineage of the Redis stream").await
     }
 
     /// Returns the newest entry up to a time in milliseconds, or up to the end (`+`).
