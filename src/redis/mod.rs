@@ -45,6 +45,8 @@
 //!   deleted or trimmed. A client that returns after several losses receives one gap for each loss
 //!   and topic, and the kept events between the gaps. Losses without an event between them are one
 //!   gap.
+//! - Newer events can precede the gap: other processes publish them while none that knew of the lost
+//!   event can reach Redis. The gap follows within seconds after one of those processes can.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
