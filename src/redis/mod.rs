@@ -53,8 +53,9 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Every process that knew of the event stops before Redis restarts without it.
-//!   [operating](operating#losses) says how to prevent it.
+//! - Redis loses the event, or the entry of a gap, and every process that knew of it has stopped by
+//!   then. A client that has received it can also miss later events, until their ids are above its
+//!   own. [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
 //! - Two servers accept events for the same stream, and the newest id of one is ahead of the other's

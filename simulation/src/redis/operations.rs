@@ -210,6 +210,16 @@ impl Network {
         });
     }
 
+    /// Lets keys no longer expire, also those of the snapshot.
+    pub fn persist(&self, names: &[&str]) {
+        self.change(|state| {
+            for name in names {
+                state.current().server.persist(name.as_bytes());
+                state.snapshot.iter_mut().for_each(|server| server.persist(name.as_bytes()));
+            }
+        });
+    }
+
     /// Ends all faults, except that clocks stay as they are.
     pub fn heal(&self) {
         self.log(|| "*** the faults end".to_owned());

@@ -48,7 +48,8 @@ pub(crate) struct Life {
 /// - `gaps`, and those `ahead`: the client was too far ahead of the process to which it moved. The
 ///   clock was set forward, and the process did not know that yet.
 /// - Acknowledged events that a client did not receive. A gap `reported` them, or they are `excused`,
-///   because no process that knew of them is left. They were `overtaken` if two copies of the stream
+///   because no process that knew of them is left, or of an event or gap after them that the client
+///   has received. They were `overtaken` if two copies of the stream
 ///   accepted events, and the ids of the other one were ahead of the clock.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
@@ -110,6 +111,25 @@ fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
         }
     }
     knowers
+}
+
+/// Returns whether every process that sent this gap has stopped, and the stream has no marker of it.
+fn is_forgotten_gap(history: &History, gap: u64) -> bool {
+    // All gaps of an item but the last have the id before its position.
+    let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
+    let messages = history.journals.iter().flat_map(|journal| &journal.messages);
+    let mut senders =
+        messages.filter(|it| it.kind == Kind::Gap && it.sequence.is_some_and(is_same));
+    let entries = history.kept.iter().flat_map(Stream::entries);
+    let mut markers = entries.filter(|(_, fields)| fields[0] == b"gap");
+    senders.all(|sender| history.lives[sender.life].stopped)
+        && !markers.any(|(id, _)| is_same(sequence_of(&id.to_string())))
+}
+
+/// Returns the sequence number of an entry.
+fn sequence_of(id: &str) -> u64 {
+    let (milliseconds, counter) = id.split_once('-').unwrap();
+    (milliseconds.parse::<u64>().unwrap() << 20) + counter.parse::<u64>().unwrap()
 }
 
 /// Checks that messages are in order and not doubled or forged, and that all clients receive an
@@ -193,12 +213,14 @@ fn check_complete(
                 // All gaps of an item but the last have the id before its position.
                 && message.sequence.is_none_or(|gap| gap + 1 >= sequence)
         };
-        // A client whose last event was lost and forgotten is at a position that the stream
+        // A client whose last event or gap was lost and forgotten is at a position that the stream
         // reaches again.
         let was_misled = || {
-            journal.messages.iter().any(|message| match message.kind {
-                Kind::Event(other) => message.sequence >= Some(sequence) && is_forgotten(other),
-                Kind::Gap => false,
+            let mut ahead = journal.messages.iter().filter(|it| it.sequence >= Some(sequence));
+            ahead.any(|message| match (message.kind, message.sequence) {
+                (Kind::Event(other), _) => is_forgotten(other),
+                (Kind::Gap, Some(gap)) => is_forgotten_gap(history, gap),
+                (Kind::Gap, None) => false,
             })
         };
         // It had an id of the other copy, which is not below the event's.

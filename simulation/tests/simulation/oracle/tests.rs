@@ -58,6 +58,17 @@ fn check_finds_each_fault() {
     assert_eq!(checked_in(losing(&[(1, 7)]), &[ahead, two], false), "out of order");
     // No process that knew of event 1 is left.
     assert_eq!(checked(&[one], true), "");
+    // The processes that sent the gap have stopped, and the stream is below it again.
+    let early = Received { at: 4, life: 0, ..gap(13) };
+    let forgotten = |message: Received| {
+        let other = Publication { life: 1, ..acknowledged(12) };
+        let journal = Journal { topics: vec![0], start: Some(10), messages: vec![one, message] };
+        let lives = vec![Life { stopped: true }, Life { stopped: false }];
+        let publications = vec![acknowledged(11), other];
+        check(&History { publications, journals: vec![journal], lives, ..losing(&[]) })
+    };
+    assert_eq!(forgotten(early).of("excused"), 1);
+    assert_eq!(forgotten(Received { life: 1, ..early }).faults.len(), 1);
     assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");
     assert_eq!(checked(&[one, two, event(2, 13)], false), "refused");
     assert_eq!(checked(&[one, two, event(7, 13)], false), "forged");
