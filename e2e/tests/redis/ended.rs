@@ -125,6 +125,29 @@ async fn first_end_of_a_stream_is_announced_to_all_processes() {
     }
 }
 
+/// A process that starts does not know whether the last entry before its history is an announcement.
+#[tokio::test]
+async fn announcement_before_the_history_of_a_process_counts_there() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    for race in 0..5 {
+        let key = format!("race:{race}");
+        let second_ago = server.now().await - 1_000;
+        let _: String = server.command(&format!("XADD {key} {second_ago}-0 end x")).await;
+        let other = Hub::connect(server.broker().key(&key)).await.unwrap();
+        let late = Hub::builder().retain_for(Duration::from_millis(500));
+        let late = late.connect(proxy.broker().key(&key)).await.unwrap();
+        let newest = other.publish("b", "x").await.unwrap();
+        until(|| late.position() == newest.id()).await;
+        // It receives the acknowledgement of its event before it reads the end.
+        proxy.delay(Duration::from_millis(30));
+        other.end("a", "last").await.unwrap();
+        let published = late.publish("a", "late").await;
+        assert!(matches!(published, Err(PublishError::Ended)), "race {race}: {published:?}");
+        proxy.delay(Duration::ZERO);
+    }
+}
+
 #[tokio::test]
 async fn one_announcement_is_enough_for_all_ends_of_some_seconds() {
     let Some((server, hub)) = hub_of(Server::start().await).await else { return };
