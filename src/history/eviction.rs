@@ -40,22 +40,25 @@ impl Log {
         self.update_memory();
     }
 
-    /// Returns whether `additional` bytes on the wire fit below `limit`.
-    pub(crate) const fn has_room(&self, additional: usize, limit: usize) -> bool {
-        self.bytes + additional <= limit
+    /// Returns whether the memory of the events and of one more, with `len` bytes on the wire, is
+    /// within `limit`.
+    #[cfg(feature = "runs")]
+    pub(crate) fn has_room(&self, len: usize, limit: usize) -> bool {
+        (self.entries.len() + 1) * ENTRY_OVERHEAD + self.bytes + len <= limit
     }
 
-    /// Evicts the oldest events up to the sequence number `up_to` until `additional` bytes on the
-    /// wire fit below `limit`. Returns whether they do.
+    /// Evicts the oldest events up to the sequence number `up_to` until there is room for an event
+    /// with `len` bytes on the wire. Returns whether there is.
+    #[cfg(feature = "runs")]
     pub(crate) fn make_room(
         &mut self,
-        additional: usize,
+        len: usize,
         limit: usize,
         up_to: u64,
         drops: &mut DeferredDrops,
     ) -> bool {
-        self.evict_while(up_to, drops, |log| !log.has_room(additional, limit));
-        self.has_room(additional, limit)
+        self.evict_while(up_to, drops, |log| !log.has_room(len, limit));
+        self.has_room(len, limit)
     }
 
     /// Evicts the kept frames.

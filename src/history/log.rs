@@ -16,7 +16,7 @@ pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
 /// the reference count of its bytes.
-pub(super) const ENTRY_OVERHEAD: usize = 112;
+pub(crate) const ENTRY_OVERHEAD: usize = 112;
 /// The number of events that a search looks at one by one.
 const NEWEST: usize = 4;
 
@@ -157,17 +157,6 @@ impl Log {
     pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
         let oldest = self.entries.front()?;
         Some((oldest.sequence, oldest.published.saturating_add(self.limits.age)))
-    }
-
-    /// Returns about the memory of the frames and of the events up to `newest`.
-    #[cfg(feature = "runs")]
-    pub(crate) fn memory_up_to(&self, newest: u64) -> usize {
-        let count = self.index_after(newest);
-        let (Some(first), Some(next)) = (self.entries.front(), self.entries.get(count)) else {
-            return self.events_memory();
-        };
-        let frames = self.frames.as_ref().map_or(0, |frames| frames.memory());
-        (next.start - first.start) as usize + count * ENTRY_OVERHEAD + frames
     }
 
     /// Returns whether frames are kept. They can be assembled again from the events.

@@ -24,8 +24,6 @@ mod slab;
 pub(crate) mod sync;
 mod waiters;
 
-#[cfg(feature = "runs")]
-pub(crate) use self::random::random;
 pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,
@@ -37,3 +35,5 @@ pub(crate) use self::{
     slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };
+#[cfg(feature = "runs")]
+pub(crate) use self::{log::ENTRY_OVERHEAD, random::random};

@@ -13,8 +13,8 @@ use super::{
 /// use tower_sse::runs::Runs;
 ///
 /// let runs = Runs::builder()
-///     .retain_bytes(8 << 20)
-///     .max_memory(256 << 20)
+///     .retain_bytes(256 << 10)
+///     .max_memory(3 << 30)
 ///     .retain_for(Duration::from_secs(300))
 ///     .abandon_after(Duration::from_secs(600))
 ///     .max_running(10_000)
@@ -30,8 +30,11 @@ pub struct RunsBuilder {
 }
 
 impl RunsBuilder {
-    /// Limits the total size of the events that each run keeps to `bytes` on the wire. The default
-    /// is 8 MiB.
+    /// Limits the memory of the events that each run keeps to `bytes`. The default is 2 MiB.
+    ///
+    /// Each event takes its bytes on the wire and 112 more. With the default, a run keeps about
+    /// 13,000 events of 45 bytes each, or 5,000 of 300 bytes, such as the tokens of a language model
+    /// in its vendor's JSON.
     ///
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
@@ -41,7 +44,10 @@ impl RunsBuilder {
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that needs an evicted event later gets `404`.
     ///
-    /// A run fails if one of its events is larger than the limit.
+    /// A run fails if one of its events does not fit into the limit.
+    ///
+    /// A running run always has room for `bytes`: [`max_memory`](Self::max_memory) admits only as
+    /// many runs as it can hold. A limit above `max_memory` is that of one run at a time.
     ///
     /// # Panics
     ///
@@ -53,11 +59,32 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the total memory of all runs to `bytes`. The default is 256 MiB.
+    /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
+    ///
+    /// A running run is never evicted to make room. A new run is admitted only if `max_memory` holds
+    /// [`retain_bytes`](Self::retain_bytes) and 2,752 bytes of bookkeeping for it and for each
+    /// running run: with the defaults, 1,022 runs can run at a time. Otherwise, the request is refused
+    /// with [`StartError::Full`](super::StartError::Full). To admit more short answers, lower
+    /// `retain_bytes`: with 64 KiB, the default holds [`max_running`](Self::max_running) runs.
+    ///
+    /// Most runs need less than they may keep. The rest of the memory has runs that have ended. When
+    /// recorded bytes or a new run need room, the following is evicted, in this order:
+    ///
+    /// 1. Runs that have ended and that no client reads, the oldest first.
+    /// 2. What this process has of runs of [other processes](super#several-processes), the largest
+    ///    first. A client that needs an evicted event loses its body, or gets a refusal, and loads the
+    ///    run again when it reconnects.
+    /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
+    ///
+    /// A run that has ended, but whose end the store does not have yet, is not evicted: while the
+    /// store is away, no run starts that would need the room.
     ///
     /// Runs, their events, and the frames that they keep for clients that are behind count with
     /// their bookkeeping. It is less than 200 bytes for an event or a frame, and less than 2 KiB for
-    /// a run with its task. These do not count:
+    /// a run with its task, unless its key is long. Frames are kept only while there is room for
+    /// them, but room is not kept free for them: if all running runs reach their limits, their frames
+    /// exceed the limit. So do incomplete events, which a source has not ended yet. These do not
+    /// count:
     ///
     /// - The service's future, its stream, and what they hold.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
@@ -68,18 +95,6 @@ impl RunsBuilder {
     /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
     /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
     /// count as 69 kB.
-    ///
-    /// When recorded bytes or a new run exceed the limit, the following is evicted, in up to 32
-    /// rounds:
-    ///
-    /// 1. Runs that have ended, with all their events, the oldest first.
-    /// 2. If that is not enough, the frames of the largest of the next 32 running runs, because
-    ///    frames can be assembled again. If that run has no frames, the older half of its events.
-    ///
-    /// With a [store](super::RunStore), events that it does not have yet are evicted last.
-    ///
-    /// The next recorded bytes continue the eviction, so the limit can be exceeded briefly. The
-    /// bodies of clients that need an evicted event fail. A running run is never stopped.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -157,8 +172,9 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits how many runs may be running at a time. The default is 10,000. Runs that have ended
-    /// do not count.
+    /// Limits how many runs may be running at a time. The default is 10,000, but
+    /// [`max_memory`](Self::max_memory) admits only 1,022 by default. Runs that have ended do not
+    /// count.
     ///
     /// # Panics
     ///

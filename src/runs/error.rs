@@ -9,7 +9,8 @@ use crate::{body::Stopped, connection::Client};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// [`max_running`](super::RunsBuilder::max_running) runs are already running.
+    /// [`max_running`](super::RunsBuilder::max_running) runs are already running, or
+    /// [`max_memory`](super::RunsBuilder::max_memory) has no room for another one.
     Full,
     /// The key's owner has as many running runs as
     /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner) allows.

@@ -26,6 +26,9 @@ pub struct RunKey {
 }
 
 impl RunKey {
+    /// The maximum total length of both parts.
+    pub(super) const MAX_LEN: usize = 2 * MAX_LEN;
+
     /// Creates the key of a run that belongs to `owner`.
     ///
     /// # Errors

@@ -63,7 +63,7 @@
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
-//!   fails.
+//!   fails. A running run evicts events only beyond its own size limit.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
 //!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
 //!
@@ -128,7 +128,8 @@
 //! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
 //! Once a run has reached its size limit, its source waits for the fastest attached client. If the
 //! next event of a slower client is evicted, the body of that client fails. Without clients, the
-//! source never waits, and the oldest events are evicted.
+//! source never waits, and the oldest events are evicted. A run starts only if there is memory for
+//! its size limit beside those of all running runs; otherwise its request is refused.
 //!
 //! # The order of layers
 //!

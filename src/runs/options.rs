@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, registry::RunLimits};
+use super::{RunEnd, record::MAX_OVERHEAD, registry::RunLimits};
 
 pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 
@@ -22,11 +22,23 @@ pub(crate) struct Options {
 /// overflow.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+impl Options {
+    /// Returns the maximum memory of the events of a run.
+    pub(super) fn max_record(&self) -> usize {
+        self.retain_bytes.min(self.max_memory.saturating_sub(MAX_OVERHEAD))
+    }
+
+    /// Returns the maximum memory of `count` running runs, without their frames.
+    pub(super) fn memory_of_running(&self, count: usize) -> usize {
+        (self.max_record() + MAX_OVERHEAD).saturating_mul(count)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
-            retain_bytes: 8 << 20,
-            max_memory: 256 << 20,
+            retain_bytes: 2 << 20,
+            max_memory: 2 << 30,
             max_memory_per_owner: None,
             retain_for: Duration::from_secs(5 * 60),
             abandon_after: Duration::from_secs(10 * 60),

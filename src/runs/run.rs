@@ -45,8 +45,8 @@ impl Run {
     /// run has [ended](Self::ended).
     ///
     /// Returns `None` if an event was evicted. That does not happen to a run that is smaller than
-    /// [`retain_bytes`](super::RunsBuilder::retain_bytes), unless
-    /// [`max_memory`](super::RunsBuilder::max_memory) is reached or
+    /// [`retain_bytes`](super::RunsBuilder::retain_bytes) while it is running. Afterwards, it happens
+    /// if [`max_memory`](super::RunsBuilder::max_memory) is reached or
     /// [`retain_for`](super::RunsBuilder::retain_for) has passed.
     ///
     /// ```
@@ -96,7 +96,8 @@ impl Run {
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
     /// event after it was evicted, or if the run is forgotten. If the run of another process stays
-    /// out of reach for two leases, returns an attachment that fails.
+    /// out of reach for two leases, or this process has no memory for it, returns an attachment that
+    /// fails.
     ///
     /// # Cancel safety
     ///
@@ -108,10 +109,14 @@ impl Run {
             Err(StartError::NotFound) => return None,
             Err(_) => return self.shared.lost(&self.record).attach(None).ok().map(Attachment::new),
         };
-        let reader = record.attach(last.as_ref()).ok()?;
+        let reader = match record.attach(last.as_ref()) {
+            Err(NoEvents::GivenWay) => self.shared.lost(&self.record).attach(None),
+            reader => reader,
+        };
+        let reader = reader.ok()?;
         match reader.started().await {
             Ok(()) | Err(NoEvents::AllSeen(_)) => Some(Attachment::new(reader)),
-            Err(NoEvents::NoRun | NoEvents::NotFound) => None,
+            Err(_) => None,
         }
     }
 

@@ -79,7 +79,7 @@ async fn source_waits_for_a_reader_that_sleeps_which_gets_all() {
     while read.len() < EVENTS {
         // The reader sleeps until the source can go no further.
         run_dry(&taken).await;
-        // An event takes 113 bytes at most, and its source is at most two frames ahead.
+        // An event takes 113 bytes on the wire, and its source is at most two frames ahead.
         let ahead = taken.load(Relaxed) - read.len();
         assert!(ahead < 1000, "{ahead} events ahead");
         let (numbers, failed) = ready(&mut attachment);
@@ -178,13 +178,13 @@ async fn source_goes_on_when_its_last_reader_leaves() {
 /// The record is full of events that a stalled client has not read, but the returned one has.
 #[tokio::test(start_paused = true)]
 async fn source_goes_on_when_a_client_returns_that_has_read_all() {
-    let runs = Runs::builder().retain_bytes(100).build();
+    let runs = Runs::builder().retain_bytes(3 * (31 + 112)).build();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
     let run = runs.start(&turn(), None, || stream).await.unwrap();
     let _stalled = run.attach(None).await.unwrap();
     let mut client = run.attach(None).await.unwrap();
-    // Each event takes 31 bytes, so three are kept.
+    // Three events are kept: each takes 31 bytes on the wire, and 112 of bookkeeping.
     let mut last = None;
     for n in 0..3 {
         sender.send(Event::from(n.to_string())).unwrap();
@@ -272,7 +272,7 @@ async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
 
 #[tokio::test(start_paused = true)]
 async fn resumed_client_needs_only_the_events_that_are_kept() {
-    let runs = Runs::builder().retain_bytes(100).build();
+    let runs = Runs::builder().retain_bytes(3 * (31 + 112)).build();
     let (_, sender, run, mut client) = Rig::new(runs).started().await;
     let mut ids = Vec::new();
     for n in 0..10 {
@@ -280,7 +280,7 @@ async fn resumed_client_needs_only_the_events_that_are_kept() {
         assert_eq!(client.read().await, [n.to_string()]);
         ids.push(client.last.clone());
     }
-    // Each event takes 31 bytes, so three are kept.
+    // Three events are kept: each takes 31 bytes on the wire, and 112 of bookkeeping.
     for (id, expected) in [(5, None), (6, Some(3)), (8, Some(1)), (9, Some(0))] {
         let last = LastEventId::try_from(&*ids[id]).unwrap();
         let attachment = run.attach(last).await;

@@ -128,8 +128,8 @@ async fn sse_stream_reads_every_attachment() {
 
 #[tokio::test(start_paused = true)]
 async fn event_larger_than_the_record_fails_the_run() {
-    for data in ["x".repeat(100), "x\ndata: ".repeat(20)] {
-        let rig = Rig::new(Runs::builder().retain_bytes(100).build());
+    for data in ["x".repeat(200), "x\ndata: ".repeat(40)] {
+        let rig = Rig::new(Runs::builder().retain_bytes(200).build());
         let (feed, mut first) = rig.stream(post()).await;
         feed.data("data: small\n\n");
         feed.data(format!("data: {data}"));

@@ -1,6 +1,7 @@
 //! Runs, by their public interface alone.
 #![cfg(feature = "runs")]
 
+mod admitted;
 mod bare_hyper;
 mod bounds;
 mod calls;

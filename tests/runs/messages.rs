@@ -38,7 +38,7 @@ async fn messages_of_a_large_run_are_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_are_none_if_an_event_was_evicted() {
-    let runs = Runs::builder().retain_bytes(100).build();
+    let runs = Runs::builder().retain_bytes(300).build();
     let events = (0..10).map(|at| Event::from(format!("event {at}"))).collect();
     assert!(recorded(&runs, events).await.messages().is_none());
 }

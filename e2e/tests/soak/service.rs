@@ -42,8 +42,9 @@ impl Service {
         let redis = Redis::open(redis).unwrap();
         let health = redis.health();
         let hub = Hub::builder().retain_for(plan.retention).connect(redis).await.unwrap();
-        let runs =
-            Runs::builder().retain_for(plan.retention).abandon_after(plan.abandon_after).build();
+        // Runs whose clients have left go on until they are abandoned.
+        let limits = Runs::builder().retain_bytes(256 << 10);
+        let runs = limits.retain_for(plan.retention).abandon_after(plan.abandon_after).build();
         Self {
             plan: Arc::new(plan),
             hub,

@@ -39,13 +39,13 @@ impl Settings {
         Self {
             lease: Duration::from_secs([2, 4, 8][rng.usize(..3)]),
             retain_for: Duration::from_millis(retain_for),
-            max_memory: if rng.u8(..6) > 0 { 256 << 20 } else { rng.usize(1_000..50_000) },
+            max_memory: if rng.u8(..6) > 0 { 2 << 30 } else { rng.usize(20_000..100_000) },
         }
     }
 
     /// Returns whether every run that has completed is kept until the end of the simulation.
     pub(crate) fn keep_all(&self) -> bool {
-        self.retain_for >= Duration::from_secs(600) && self.max_memory >= 256 << 20
+        self.retain_for >= Duration::from_secs(600) && self.max_memory >= 2 << 30
     }
 }
 
@@ -84,6 +84,8 @@ impl Process {
             let builder = Runs::builder()
                 .retain_for(settings.retain_for)
                 .max_memory(settings.max_memory)
+                // So that several runs fit into the memory of each.
+                .retain_bytes(if settings.max_memory < 2 << 30 { 4_000 } else { 2 << 20 })
                 .max_running_per_owner(1_000)
                 .on_end(move |end: &RunEnd| {
                     // What is dropped with a killed process does nothing.

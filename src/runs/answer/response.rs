@@ -43,12 +43,13 @@ pub(crate) async fn answer(
     let reader = match record.attach(requester.last.as_ref()) {
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
+        Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
         Err(_) => return Some(not_found()),
     };
     match reader.started().await {
         Ok(()) => Some(events(reader)),
         Err(NoEvents::AllSeen(outcome)) => Some(nothing_left(reader, outcome, requester)),
-        Err(NoEvents::NoRun | NoEvents::NotFound) => None,
+        Err(_) => None,
     }
 }
 

@@ -59,7 +59,7 @@ impl Recorder {
                     Appended::Full => return Poll::Pending,
                     Appended::Over => return Poll::Ready(Ok(())),
                     Appended::TooLarge => {
-                        let limit = producer.record.retain_bytes();
+                        let limit = producer.record.max_event();
                         return Poll::Ready(Err(format!("an event is larger than {limit} bytes")));
                     }
                 }
@@ -96,7 +96,7 @@ impl Recorder {
         }
         self.memory.set(self.cutter.memory());
         producer.mark();
-        producer.shared.make_room();
+        producer.shared.make_room(0);
         appended
     }
 }

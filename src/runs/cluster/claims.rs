@@ -129,6 +129,6 @@ fn enter(
         // The run may have ended already, at the beginning of a shutdown.
         registry.enter(record, deferred);
     });
-    shared.make_room();
+    shared.make_room(0);
     mark
 }

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::run_id::RunId;
-use crate::runs::{Outcome, RunKey};
+use crate::{
+    history::ENTRY_OVERHEAD,
+    runs::{Outcome, RunKey},
+};
 
 /// One operation on the store. Each variant names the variant of
 /// [`Reply`](super::reply::Reply) that answers it.
@@ -91,6 +94,16 @@ pub struct Batch {
     pub last: u64,
     /// The events as on the wire, each with its id and a blank line.
     pub bytes: Bytes,
+}
+
+impl Batch {
+    /// Returns the memory of its events in a record.
+    pub(crate) fn memory(&self) -> usize {
+        let events = self.last.saturating_sub(self.first).saturating_add(1);
+        // An event takes at least one byte.
+        let events = usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len());
+        self.bytes.len().saturating_add(events.saturating_mul(ENTRY_OVERHEAD))
+    }
 }
 
 /// The input of [`Command::Trim`].

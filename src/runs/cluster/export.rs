@@ -84,7 +84,6 @@ pub(super) enum Effect {
 impl Export {
     pub(super) fn new(record: Arc<Record>, beat: Duration, base: Instant) -> Self {
         let now = Instant::now();
-        record.set_exported(0);
         Self {
             base,
             mark: Mark { is_set: Arc::default(), epoch: record.epoch },
@@ -230,7 +229,7 @@ impl Export {
                 let entries = Some(self.entries);
                 plan.end(self.run(), EndMode::Own { outcome, error, newest, entries });
             } else if self.record.next_batch(self.exported, 1).is_none() {
-                // Memory forced the rest out before it was exported.
+                // It was forgotten before the rest was exported.
                 plan.end(self.run(), EndMode::Lost);
             }
         }

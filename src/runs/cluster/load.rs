@@ -2,6 +2,7 @@ use std::{slice, sync::Arc};
 
 use super::{
     cluster::Cluster,
+    command::Batch,
     exporter,
     mirror::Mirror,
     owner_checks,
@@ -41,15 +42,15 @@ impl Load {
             self.watch(&shared, cluster).await;
         }
         // A load that was asked for during one that panics begins all the same.
-        while !exporter::catch(self.load_while_asked(cluster)).await {
+        while !exporter::catch(self.load_while_asked(&shared, cluster)).await {
             self.mirror.set_loaded(false);
         }
     }
 
-    async fn load_while_asked(&mut self, cluster: &Cluster) {
+    async fn load_while_asked(&mut self, shared: &Arc<Shared>, cluster: &Cluster) {
         // The end is in the store before the claim says that the run has ended.
         while let Some(has_ended) = self.begin() {
-            let result = self.load_all(cluster).await;
+            let result = self.load_all(shared, cluster).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
                     // Its call gave no stream, and another run has got its key since.
@@ -87,7 +88,7 @@ impl Load {
     }
 
     /// Loads all pages, until nothing needs them any more.
-    async fn load_all(&self, cluster: &Cluster) -> Result<(), StoreError> {
+    async fn load_all(&self, shared: &Arc<Shared>, cluster: &Cluster) -> Result<(), StoreError> {
         let mirror = &self.mirror;
         loop {
             // Loads take turns, in their order. A turn lasts until the page is here, because it
@@ -95,7 +96,9 @@ impl Load {
             let _turn = cluster.pages.acquire().await;
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
-            if !mirror.apply_page(cluster.store.load(&mirror.run, after).await?) {
+            let page = cluster.store.load(&mirror.run, after).await?;
+            shared.make_room(page.batches.iter().map(Batch::memory).sum());
+            if !mirror.apply_page(page) {
                 return Ok(());
             }
             mirror.set_readable(true);

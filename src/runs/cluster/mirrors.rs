@@ -61,6 +61,9 @@ impl Mirrors {
     pub(crate) fn push(&self, shared: &Arc<Shared>, run: &RunId, push: &Push) {
         let mirrors = lock(&self.mirrors).get(run).cloned().unwrap_or_default();
         for mirror in mirrors {
+            if let Push::Batch(batch) = push {
+                shared.make_room(batch.memory());
+            }
             if mirror.push(push.clone()) {
                 Load::start(shared, &mirror);
             }
@@ -83,11 +86,15 @@ impl Mirrors {
         lock(&self.mirrors).len()
     }
 
-    /// Evicts the events that all clients of the mirrors have read.
-    pub(crate) fn evict(&self) {
-        for record in self.all().iter().filter_map(|mirror| mirror.record()) {
-            record.evict_read();
+    /// Makes the largest mirror give way. Returns whether a mirror had anything to evict.
+    pub(crate) fn evict(&self) -> bool {
+        let records = self.all().into_iter().filter_map(|mirror| mirror.record());
+        let largest = records.map(|record| (record.events_memory(), record));
+        match largest.max_by_key(|(memory, _)| *memory) {
+            Some((1.., record)) => record.give_way(),
+            _ => return false,
         }
+        true
     }
 
     /// Removes the mirrors that nothing uses, and those that have lost their run.

@@ -185,7 +185,6 @@ impl Queue {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             // The mark of an event that was in the plan can come after it, and would hide the next one.
             export.mark.is_set.swap(false, AcqRel);
-            export.record.set_exported(export.exported);
             let due = export.next_due(connection, now);
             export.set_due(&mut self.due, due);
         }

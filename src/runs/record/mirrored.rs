@@ -139,16 +139,6 @@ impl Record {
         self.lock().readers.count() > 0
     }
 
-    /// Evicts the events that all clients have read.
-    pub(crate) fn evict_read(&self) {
-        let mut drops = DeferredDrops::default();
-        let mut state = self.lock();
-        let read = state.readers.slowest().unwrap_or(u64::MAX);
-        state.log.evict_frames(&mut drops);
-        state.log.make_room(usize::MAX / 2, 0, read, &mut drops);
-        state.log.shrink();
-    }
-
     /// Returns whether the record has all events above `position`, or will have them.
     pub(crate) fn serves(&self, position: u64) -> bool {
         let state = self.lock();

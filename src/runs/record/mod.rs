@@ -3,7 +3,7 @@
 //! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Small ones share
 //!   memory, a [`Chunk`](chunk::Chunk). The record's lock protects its [`State`](state::State).
 //! - `mirrored.rs` has what a run of another process needs: its record changes as that process
-//!   reports.
+//!   reports. `eviction.rs` is what it gives up when memory is short.
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
 
 mod chunk;
@@ -22,6 +22,6 @@ pub(crate) use self::{
     cutter::Cutter,
     mirrored::Mirrored,
     reader::{NoEvents, Reader},
-    record::{Appended, Record},
+    record::{Appended, MAX_OVERHEAD, Record},
     state::Phase,
 };

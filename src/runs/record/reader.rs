@@ -34,6 +34,8 @@ pub(crate) type Read = Option<Result<Bytes, RunError>>;
 pub(crate) enum NoEvents {
     /// The id is not one of this run, or the events after it are no longer kept.
     NotFound,
+    /// The mirror has evicted events that the store may have. The client has to ask again.
+    GivenWay,
     /// The run is forgotten, or its call did not return an event stream.
     NoRun,
     /// The run has ended, and the client has seen all events.
@@ -54,9 +56,12 @@ impl Record {
             ResumeFrom::Unknown(_) => return Err(NoEvents::NotFound),
         };
         // While it is starting, the run has not assigned any ids.
-        let is_early = state.phase == Phase::Starting && last.is_some();
-        if is_early || state.log.evicted_after(position).is_some() {
+        if state.phase == Phase::Starting && last.is_some() {
             return Err(NoEvents::NotFound);
+        }
+        if state.log.evicted_after(position).is_some() {
+            let is_given_way = state.has_given_way;
+            return Err(if is_given_way { NoEvents::GivenWay } else { NoEvents::NotFound });
         }
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
@@ -80,9 +85,9 @@ impl Reader {
         until(&self.record.changed, || {
             let state = self.record.lock();
             let seen = state.readers.get(self.index);
-            let is_at_end = || state.log.next(seen).is_none();
-            let is_complete = state.phase == Phase::Ended(Outcome::Completed)
-                && state.log.evicted_after(seen).is_none();
+            let has_all = state.log.evicted_after(seen).is_none();
+            let is_at_end = || has_all && state.log.next(seen).is_none();
+            let is_complete = has_all && state.phase == Phase::Ended(Outcome::Completed);
             match state.phase {
                 Phase::Starting => None,
                 Phase::Void => Some(Err(NoEvents::NoRun)),

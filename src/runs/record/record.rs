@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
@@ -15,7 +12,8 @@ use super::{
 use crate::{
     connection::LastEventId,
     history::{
-        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom, Waiters, WakeList,
+        DeferredDrops, ENTRY_OVERHEAD, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom,
+        Waiters, WakeList,
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
@@ -26,6 +24,8 @@ use crate::{
 pub(crate) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 const TASK_OVERHEAD: usize = 1024;
+/// The maximum memory of a running run besides its events, with the longest key.
+pub(crate) const MAX_OVERHEAD: usize = RUN_OVERHEAD + TASK_OVERHEAD + RunKey::MAX_LEN;
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const APPEND_LIMIT: usize = 16 * 1024;
 
@@ -40,8 +40,6 @@ pub(crate) struct Record {
     pub(super) retain_bytes: usize,
     pub(crate) leads_with_ids: bool,
     pub(crate) counters: Arc<Counters>,
-    /// The newest event that the store has, or that needs no store.
-    pub(super) exported: AtomicU64,
     /// Notified when the phase changes, or the store has a newer event than a mirror knew of.
     pub(crate) changed: Notify,
     state: Mutex<State>,
@@ -84,14 +82,14 @@ impl Record {
             key,
             epoch,
             started_at: now,
-            retain_bytes: options.retain_bytes,
+            retain_bytes: options.max_record(),
             leads_with_ids: options.leading_ids,
-            exported: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 is_lost: false,
                 is_forgotten: false,
+                has_given_way: false,
                 log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
                 overhead,
                 newest: 0,
@@ -126,9 +124,14 @@ impl Record {
         lock(&self.state)
     }
 
-    /// Returns the maximum size of the kept events.
+    /// Returns the maximum memory of the kept events.
     pub(crate) const fn retain_bytes(&self) -> usize {
         self.retain_bytes
+    }
+
+    /// Returns the maximum size of an event on the wire.
+    pub(crate) const fn max_event(&self) -> usize {
+        self.retain_bytes.saturating_sub(ENTRY_OVERHEAD)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -199,7 +202,7 @@ impl Record {
                 return Appended::Over;
             }
             if !cutter.is_complete() {
-                match cutter.cut(bytes, self.retain_bytes) {
+                match cutter.cut(bytes, self.max_event()) {
                     Ok(true) => {}
                     Ok(false) => return Appended::All,
                     Err(TooLarge) => return Appended::TooLarge,
@@ -207,7 +210,7 @@ impl Record {
             }
             let id = Id::new(&self.id_prefix, state.newest + 1);
             let len = cutter.event_len(id.len());
-            if len > self.retain_bytes {
+            if len > self.max_event() {
                 return Appended::TooLarge;
             }
             if !state.log.has_room(len, self.retain_bytes) {

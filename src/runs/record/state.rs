@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) is_lost: bool,
     /// Whether requests with the key no longer find the run.
     pub(crate) is_forgotten: bool,
+    /// Whether a mirror has evicted events that the store may have.
+    pub(crate) has_given_way: bool,
     pub(crate) log: Log,
     pub(crate) overhead: MemoryShare,
     /// The sequence number of the newest event.

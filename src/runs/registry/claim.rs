@@ -53,7 +53,7 @@ impl Shared {
             Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });
         match &claim {
-            Ok(Claim::New(_)) => self.make_room(),
+            Ok(Claim::New(_)) => self.make_room(0),
             Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
             Err(_) => self.counters.totals().refused += 1,
         }

@@ -53,6 +53,11 @@ impl<R> EndedRuns<R> {
         Some(run)
     }
 
+    /// Returns the first run to which `is_wanted` applies, in the order of their ends.
+    pub(crate) fn find(&self, mut is_wanted: impl FnMut(&R) -> bool) -> Option<&R> {
+        self.runs.values().find(|run| is_wanted(run))
+    }
+
     /// Returns the run that ended first, and when it ended.
     pub(crate) fn oldest(&self) -> Option<(At, &R)> {
         self.runs.first_key_value().map(|(at, run)| (*at, run))

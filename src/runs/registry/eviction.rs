@@ -1,18 +1,9 @@
-use std::{
-    ops::Bound::{Excluded, Unbounded},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{deferred::Deferred, registry::Registry, shared::Shared};
 use crate::runs::record::Record;
-
-/// The number of running runs that are compared at a time to find the largest.
-const SAMPLE_SIZE: usize = 32;
-/// The maximum number of rounds in which [`Shared::make_room`] evicts.
-const MAX_ROUNDS: usize = 32;
 
 /// Which runs are kept, and which are evicted first.
 impl Registry {
@@ -72,80 +63,34 @@ impl Registry {
         }
     }
 
-    /// Forgets the run that ended first, with all its events, or evicts the events of a lingering
-    /// run. Returns `false` if there is neither.
-    pub(crate) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
-        if let Some((_, oldest)) = self.kept.oldest() {
-            self.evict(Arc::clone(oldest), deferred);
-        } else if let Some(lingering) = self.lingering.pop() {
+    /// Forgets the run that ended first, with all its events. A run that clients read is evicted
+    /// only if `is_read` is set, after one that is forgotten already. Returns whether there is one.
+    pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
+        if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {
                 record.lock().clear(deferred);
                 deferred.changed.push(record);
             }
-        } else {
-            return false;
+            return true;
         }
-        true
-    }
-
-    /// Forgets a run that has ended, but not in the store. Its end cannot be exported as completed
-    /// any more. Returns `false` if there is none.
-    pub(crate) fn evict_ending(&mut self, deferred: &mut Deferred) -> bool {
-        let Some((_, record)) = self.ending.pop_first() else { return false };
-        self.evict(record, deferred);
-        true
-    }
-
-    /// Returns the next few running runs, in rotation.
-    pub(crate) fn sample(&mut self) -> Vec<Arc<Record>> {
-        let from = self.last_sampled.map_or(Unbounded, Excluded);
-        let sample: Vec<_> = self
-            .running
-            .range((from, Unbounded))
-            .take(SAMPLE_SIZE)
-            .map(|(_, run)| run.clone())
-            .collect();
-        // `None` at the end of the map: the next call starts over.
-        let is_last = sample.len() < SAMPLE_SIZE;
-        self.last_sampled = sample.last().filter(|_| !is_last).map(|record| record.epoch);
-        sample
+        let oldest = self.kept.find(|record| is_read || !record.is_read()).cloned();
+        let is_found = oldest.is_some();
+        oldest.into_iter().for_each(|oldest| self.evict(oldest, deferred));
+        is_found
     }
 }
 
 impl Shared {
-    /// Evicts until the memory of all runs is within the limit: runs that have ended, the oldest
-    /// first, then frames or the older half of the largest run. What the store does not have yet
-    /// comes last. The next call continues if [`MAX_ROUNDS`] are not enough.
-    pub(crate) fn make_room(self: &Arc<Self>) {
-        for _ in 0..MAX_ROUNDS {
-            if !self.is_over_limit() {
-                return;
-            }
-            if let Some(cluster) = &self.cluster {
-                cluster.mirrors.evict();
-            }
-            while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
-            if !self.is_over_limit() {
-                return;
-            }
-            let sample = self.lock().sample();
-            let exported = sample.iter().map(|record| (record.exported_memory(), record));
-            let mut deferred = Deferred::default();
-            match exported.max_by_key(|(memory, _)| *memory) {
-                Some((1.., record)) => record.evict_frames_or_half(&mut deferred),
-                _ if self.with_registry(Registry::evict_ending) => {}
-                _ => {
-                    let memory = |record: &&Arc<Record>| record.lock().log.events_memory();
-                    if let Some(record) = sample.iter().max_by_key(memory) {
-                        record.evict_half_up_to(u64::MAX, &mut deferred);
-                    }
-                }
-            }
-            _ = deferred.wake();
-        }
-    }
-
-    fn is_over_limit(&self) -> bool {
-        self.counters.memory.total() > self.options.max_memory
+    /// Makes room for `additional` bytes beside the memory of all runs. Evicts runs that have ended
+    /// and that no client reads, then what mirrors have, then all other runs that have ended.
+    /// Running runs need no room: [`Registry::reserve`] admits only as many as there is room for.
+    pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
+        let evict_ended = |is_read| {
+            self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
+        };
+        let evict_mirrored = || self.cluster.as_ref().is_some_and(|own| own.mirrors.evict());
+        while self.counters.memory.total().saturating_add(additional) > self.options.max_memory
+            && (evict_ended(false) || evict_mirrored() || evict_ended(true))
+        {}
     }
 }

@@ -3,8 +3,8 @@
 //! - [`Shared`] is what all clones of a [`Runs`](crate::runs::Runs) share. It locks the
 //!   [`Registry`](registry::Registry), and does [`Deferred`] work after it has released all locks.
 //!   Its task forgets runs after `retain_for`.
-//! - `eviction.rs` decides what is kept: [`Shared::make_room`] evicts runs that have ended, and events
-//!   of running ones.
+//! - `eviction.rs` decides what is kept: [`Shared::make_room`] evicts runs that have ended, and what
+//!   is mirrored. A running run is never evicted.
 //! - [`claim`] decides whether a request starts a run.
 
 mod claim;

@@ -10,6 +10,7 @@ use crate::{
     history::Epoch,
     runs::{
         Outcome, RunKey, StartError,
+        options::Options,
         record::{Phase, Record},
     },
 };
@@ -30,7 +31,6 @@ pub(crate) struct Registry {
     /// Runs that were forgotten while clients were still reading them.
     pub(super) lingering: Vec<Weak<Record>>,
     newest_epoch: Option<Epoch>,
-    pub(super) last_sampled: Option<Epoch>,
     pub(crate) is_draining: bool,
     /// The number of runs that have ended and whose ends are being reported.
     pub(super) reporting: usize,
@@ -57,7 +57,6 @@ impl Registry {
             is_connected,
             lingering: Vec::new(),
             newest_epoch: None,
-            last_sampled: None,
             is_draining: false,
             reporting: 0,
             sweeper: None,
@@ -95,12 +94,8 @@ impl Registry {
         earlier: Option<Epoch>,
         shared: &Shared,
     ) -> Result<Arc<Record>, StartError> {
-        let mut limits = shared.options.limits;
-        if earlier.is_some_and(|epoch| self.running.contains_key(&epoch)) {
-            limits.running = limits.running.saturating_add(1);
-            limits.running_per_owner = limits.running_per_owner.saturating_add(1);
-        }
-        self.check(key, limits)?;
+        let is_replaced = earlier.is_some_and(|epoch| self.running.contains_key(&epoch));
+        self.check(key, usize::from(is_replaced), &shared.options)?;
         let epoch = match self.newest_epoch {
             earlier if self.is_connected => Epoch::unique(earlier),
             Some(earlier) => Epoch::now_after(earlier),
@@ -133,19 +128,28 @@ impl Registry {
         }
     }
 
-    /// Checks the limits for a new run.
-    fn check(&self, key: &RunKey, limits: RunLimits) -> Result<(), StartError> {
+    /// Checks the limits for a new run, which takes the place of `replaced` running ones.
+    fn check(&self, key: &RunKey, replaced: usize, options: &Options) -> Result<(), StartError> {
         if self.is_draining {
             return Err(StartError::Draining);
         }
-        if self.running.len() >= limits.running {
+        let running = self.running.len() - replaced;
+        let memory = options.memory_of_running(running + 1).saturating_add(self.ending_memory());
+        if running >= options.limits.running || memory > options.max_memory {
             return Err(StartError::Full);
         }
         let of_owner = key.shared_owner().and_then(|owner| self.running_by_owner.get(owner));
-        if of_owner.is_some_and(|count| *count >= limits.running_per_owner) {
+        if of_owner.is_some_and(|count| count - replaced >= options.limits.running_per_owner) {
             return Err(StartError::OwnerFull);
         }
         Ok(())
+    }
+
+    /// Returns the memory of the runs that have ended, but not in the store. They are never evicted,
+    /// unless another run has their key.
+    fn ending_memory(&self) -> usize {
+        let states = self.ending.values().map(|record| record.lock());
+        states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
     }
 
     /// Ends a run and keeps it. Returns whether it was still running.

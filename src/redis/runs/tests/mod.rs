@@ -4,6 +4,7 @@ mod access;
 mod commands;
 mod connections;
 mod failures;
+mod full;
 mod process;
 mod pushes;
 mod relay;

@@ -6,6 +6,7 @@ mod claims;
 mod clients;
 mod ends;
 mod faults;
+mod full;
 mod given_back;
 mod layer;
 mod live;

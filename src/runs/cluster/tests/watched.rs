@@ -90,7 +90,8 @@ async fn batches_are_pushed_while_a_client_watches() {
 #[tokio::test(start_paused = true)]
 async fn watched_runs_are_exported_first_after_a_break() {
     const QUIET: usize = 3_000;
-    let (one, other) = two_with(|builder| builder.max_running_per_owner(QUIET + 1)).await;
+    let (one, other) =
+        two_with(|builder| builder.retain_bytes(1 << 10).max_running_per_owner(QUIET + 1)).await;
     let mut sources = Vec::new();
     for turn in 0..QUIET {
         sources.push(one.start_as(&key_of(turn)).await);
