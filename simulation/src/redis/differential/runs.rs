@@ -103,7 +103,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         15 => {
             let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
             let (bytes, most) = (rng.u8(..8), rng.u8(1..4));
-            (script!("load.lua"), vec![&stream], format!("{from}|{bytes}|{most}"))
+            (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}"))
         }
         _ => {
             let command = match rng.u8(..9) {
