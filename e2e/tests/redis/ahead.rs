@@ -102,7 +102,9 @@ async fn ids_are_advanced_once_for_each_server() {
         until(|| processes.iter().all(|process| process.health.is_following())).await;
         processes.push(Process::connect(server.broker()).await);
         let entries: Vec<(String, Vec<String>)> = server.command("XRANGE tower-sse - +").await;
-        let skips = entries.iter().filter(|(_, fields)| fields[0] == "skip").count();
+        // Processes that connect in the millisecond of the stream's first entry advance the ids too.
+        let ahead = entries.iter().skip_while(|(_, fields)| fields[0] != "topic");
+        let skips = ahead.filter(|(_, fields)| fields[0] == "skip").count();
         assert_eq!(skips, restarts, "{entries:?}");
     }
 }

@@ -51,6 +51,7 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     let proxy = Proxy::start(server.port()).await;
     let mut process = Process::connect(proxy.broker()).await;
     _ = process.publish_and_read(0..5).await;
+    server.has_waiting_reader().await;
     let _: String = server.command(&format!("REPLICAOF 127.0.0.1 {}", other.port())).await;
     until(|| !process.health.is_following()).await;
     proxy.switch_to(other.port());

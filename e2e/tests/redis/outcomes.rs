@@ -52,6 +52,7 @@ async fn server_that_refuses_writes_refuses_the_event() {
 async fn server_that_is_demoted_refuses_the_event_by_its_reader() {
     let Some(server) = Server::start().await else { return };
     let process = Process::connect(server.broker().publish_deadline(SHORT_DEADLINE)).await;
+    server.has_waiting_reader().await;
     let _: String = server.command("REPLICAOF 127.0.0.1 1").await;
     process.reports("is a replica").await;
     let error = process.hub.publish("a", "x").await.unwrap_err();

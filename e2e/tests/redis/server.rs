@@ -190,6 +190,15 @@ impl Server {
         seconds * 1000 + microseconds / 1000
     }
 
+    /// Waits until a reader waits for entries. Redis ends such a wait when it becomes a replica.
+    pub(crate) async fn has_waiting_reader(&self) {
+        until_async(async || {
+            let list: String = self.command("CLIENT LIST").await;
+            list.lines().any(|line| line.contains(" flags=b ") && line.contains(" cmd=xread "))
+        })
+        .await;
+    }
+
     /// Makes this server a replica of another one, and waits for the link between them.
     pub(crate) async fn replicate(&self, primary: &Self) {
         let _: String = self.command(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
