@@ -106,9 +106,12 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Sets the maximum number of kept events. It must not be lower than before.
-    pub(crate) const fn limit_events(&mut self, events: usize) {
-        self.limits.events = events;
+    /// Raises the limits of the number, the size and the age of events to at least these.
+    pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
+        let limits = &mut self.limits;
+        limits.events = limits.events.max(events);
+        limits.bytes = limits.bytes.max(bytes);
+        limits.age = limits.age.max(age);
     }
 
     /// Returns the number of kept events.

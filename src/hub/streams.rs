@@ -27,13 +27,14 @@ impl Streams {
     /// ```
     ///
     /// Each close is an event of the topic, which nothing else may publish to. A task follows the
-    /// topic until all clones are dropped and the last stream with a subject has ended. If the
-    /// topic's retention is [`Retention::latest`](crate::hub::Retention::latest), it still keeps 1,024
-    /// closes.
+    /// topic until all clones are dropped and the last stream with a subject has ended. Whatever the
+    /// hub's limits are, the topic keeps 1,024 closes, 1 MiB of them, and closes of the last 5
+    /// minutes, or more if its [`Retention`](crate::hub::Retention) says so.
     ///
     /// If the topic has a gap, closes may be missing. All streams of this process that have a
-    /// subject are then [closed](Self::close_all). A process that was only cut off from the broker
-    /// has no gap: it receives the closes that it missed.
+    /// subject are then [closed](Self::close_all). A process that was cut off from the broker
+    /// receives the closes that it missed, and has no gap while the topic and the broker keep all of
+    /// them: it has one if a close that it missed is older than the topic keeps closes.
     ///
     /// Closing the hub ends no stream. From then on, this process receives no closes of others.
     ///

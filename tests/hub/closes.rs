@@ -1,10 +1,12 @@
 //! Closing the streams of a subject in several processes, which share a broker in memory.
 
+use std::time::Duration;
+
 use futures_util::stream;
 use http::Request;
 use tower_sse::{
     Event, EventBody, SseBody, SseLayer,
-    hub::Hub,
+    hub::{Hub, HubBuilder, Retention},
     streams::{CloseError, Streams},
     testing::MemoryBroker,
 };
@@ -26,9 +28,8 @@ impl Process {
         Self::of(Hub::connect(broker.clone()).await.unwrap())
     }
 
-    /// Starts a process whose hub keeps only the newest event of each topic.
-    async fn start_with_latest(broker: &MemoryBroker) -> Self {
-        Self::of(Hub::builder().retain_latest().connect(broker.clone()).await.unwrap())
+    async fn start_with(builder: HubBuilder, broker: &MemoryBroker) -> Self {
+        Self::of(builder.connect(broker.clone()).await.unwrap())
     }
 
     fn of(hub: Hub) -> Self {
@@ -114,10 +115,18 @@ async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
 
 /// Closes do not replace each other, as prices do.
 #[tokio::test]
-async fn no_close_is_lost_in_a_hub_that_keeps_only_the_newest_events() {
+async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
+    no_close_is_lost(|| Hub::builder().retain_latest()).await;
+    no_close_is_lost(|| Hub::builder().retain_events(1)).await;
+    no_close_is_lost(|| Hub::builder().retain_bytes(1).retain_for(Duration::ZERO)).await;
+    let few = Retention::new().events(1).bytes(1).age(Duration::ZERO);
+    no_close_is_lost(|| Hub::builder().retention_of(move |_| Some(few))).await;
+}
+
+async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {
     let broker = MemoryBroker::new();
-    let one = Process::start_with_latest(&broker).await;
-    let other = Process::start_with_latest(&broker).await;
+    let one = Process::start_with(builder(), &broker).await;
+    let other = Process::start_with(builder(), &broker).await;
     let mut closed = ["a", "b"].map(|subject| other.open(&[subject]));
     let mut stays = other.open(&["c"]);
     broker.pause(&other.hub);
@@ -130,7 +139,7 @@ async fn no_close_is_lost_in_a_hub_that_keeps_only_the_newest_events() {
     assert_eq!(poll_frame(&mut stays), Polled::Pending);
 
     // A process that starts later does not obey the newest close again.
-    let later = Process::start_with_latest(&broker).await;
+    let later = Process::start_with(builder(), &broker).await;
     let mut body = later.open(&["b"]);
     let mut last = later.open(&["last"]);
     one.streams.close("last").await.unwrap();

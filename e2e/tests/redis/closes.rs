@@ -27,7 +27,7 @@ use tokio::{
 };
 use tower_sse::{
     Event, SseLayer,
-    hub::Hub,
+    hub::{Hub, HubBuilder, Retention},
     redis::{Redis, RedisHealth},
     streams::{CloseError, Streams, Subjects},
 };
@@ -66,8 +66,12 @@ impl Process {
     }
 
     async fn start_with(broker: Redis, sessions: Sessions) -> Self {
+        Self::connect(Hub::builder(), broker, sessions).await
+    }
+
+    async fn connect(builder: HubBuilder, broker: Redis, sessions: Sessions) -> Self {
         let health = broker.health();
-        let hub = Hub::connect(broker).await.unwrap();
+        let hub = builder.connect(broker).await.unwrap();
         let streams = Streams::connect(&hub, "closes");
         let events = async move |Path(subject): Path<String>, subjects: Subjects| -> Response {
             if !sessions.check(&subject) {
@@ -279,4 +283,36 @@ async fn a_process_that_was_cut_off_ends_its_streams_when_it_is_back() {
     proxy.release();
     assert_ended(vec![away], Instant::now()).await;
     assert!(!other.is_finished(), "innocent streams stay");
+}
+
+/// Two users log out at the same time. The process that reads both closes at once keeps the
+/// streams of all others.
+#[tokio::test]
+async fn closes_at_once_end_no_other_stream_in_a_hub_that_keeps_few_events() {
+    let few = Retention::new().events(1).bytes(1).age(Duration::from_millis(1));
+    closes_at_once_end_no_other_stream(|| Hub::builder().retain_events(1)).await;
+    closes_at_once_end_no_other_stream(|| Hub::builder().retention_of(move |_| Some(few))).await;
+}
+
+async fn closes_at_once_end_no_other_stream(builder: impl Fn() -> HubBuilder) {
+    const BYSTANDERS: usize = 100;
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let one = Process::connect(builder(), server.broker(), Sessions::default()).await;
+    let other = Process::connect(builder(), proxy.broker(), Sessions::default()).await;
+    let mut bystanders = Vec::new();
+    for number in 0..BYSTANDERS {
+        bystanders.push(other.open(&format!("bystander:{number}")).await);
+    }
+    let open = vec![other.open("a").await, other.open("b").await];
+    proxy.hold();
+    let acknowledged = tokio::join!(close(&one, "a"), close(&one, "b")).1;
+    proxy.release();
+    assert_ended(open, acknowledged).await;
+    // A later close has been read, so a gap would have been too.
+    let last = vec![other.open("last").await];
+    let acknowledged = close(&one, "last").await;
+    assert_ended(last, acknowledged).await;
+    assert_eq!(other.streams.count("everyone"), BYSTANDERS, "bystanders that are left");
+    assert!(bystanders.iter().all(|stream| !stream.is_finished()));
 }

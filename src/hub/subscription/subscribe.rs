@@ -38,9 +38,8 @@ impl Subscribe {
         }
     }
 
-    /// Keeps the newest 1,024 events of topics with
-    /// [`Retention::latest`](crate::hub::Retention::latest) from the subscription on, because none
-    /// of them replaces another.
+    /// Makes the topics keep at least what [`Retention::new`](crate::hub::Retention::new) says from
+    /// the subscription on, and let no event replace another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
         self

@@ -17,7 +17,7 @@ use crate::{
     coop::ItemUnit,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
-    hub::{Retention, state::HubState},
+    hub::state::HubState,
 };
 
 /// A stream of the events of one or more topics, in the order of publication.
@@ -100,7 +100,7 @@ impl Subscription {
                 }
                 state.subscribers += 1;
                 if keeps_all {
-                    topic.keep_all(state, Retention::new().events);
+                    topic.keep_all(state);
                 }
                 state.log.trim(now, &mut drops);
                 Some(TopicCursor::new(Arc::clone(topic), state.forgotten_end(now)))

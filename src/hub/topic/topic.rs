@@ -1,9 +1,14 @@
 use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{end::TopicEnd, place::Place};
-use crate::history::{
-    Log, Ticket, Waiters, WakeList,
-    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
+use crate::{
+    history::{
+        Log, Ticket, Waiters, WakeList,
+        sync::{
+            AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock,
+        },
+    },
+    hub::Retention,
 };
 
 /// A topic: its log, and the subscribers that wait for its next event.
@@ -71,13 +76,12 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Makes a topic that keeps only its newest event keep the newest `events` events from now on.
-    /// Has no effect on other topics. The caller holds the topic's lock.
-    pub(crate) fn keep_all(&self, state: &mut TopicState, events: usize) {
-        if self.is_latest() {
-            self.is_latest.store(false, Release);
-            state.log.limit_events(events);
-        }
+    /// Makes the topic keep at least what topics keep by default from now on, none of which replaces
+    /// another. The caller holds the topic's lock.
+    pub(crate) fn keep_all(&self, state: &mut TopicState) {
+        self.is_latest.store(false, Release);
+        let Retention { events, bytes, age, .. } = Retention::new();
+        state.log.raise_limits(events, bytes, age);
     }
 
     pub(crate) fn newest(&self) -> u64 {
