@@ -68,6 +68,9 @@ impl Hub {
     ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
     ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
     ///   next one. With a broker, all processes need the same value.
+    /// - Of ended topics that have neither events nor subscribers any more, a process remembers
+    ///   65,536 until their names are free. Of more, it forgets the one first whose name is free
+    ///   first: events are then accepted earlier.
     /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
     ///   ended in the last 10 seconds.
     ///
