@@ -101,3 +101,38 @@ impl Drop for Membership {
         _ = without_panic(|| drop(waker));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        task::{Wake, Waker},
+    };
+
+    use super::OpenStreams;
+    use crate::streams::Closing;
+
+    /// The waker of an earlier poll. It is dropped once a later one is registered, and closes the
+    /// stream then, as another thread can.
+    struct ClosesOnDrop(Arc<OpenStreams>);
+
+    impl Wake for ClosesOnDrop {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for ClosesOnDrop {
+        fn drop(&mut self) {
+            assert_eq!(self.0.close(Closing { subject: "a", kept: None }), 1);
+        }
+    }
+
+    #[test]
+    fn a_close_after_the_waker_is_registered_is_seen_by_the_same_poll() {
+        let open_streams = Arc::<OpenStreams>::default();
+        let membership = open_streams.open(open_streams.ticket(), &["a".into()]);
+        let earlier = Waker::from(Arc::new(ClosesOnDrop(Arc::clone(&open_streams))));
+        assert!(!membership.poll_revoked(&earlier));
+        drop(earlier);
+        assert!(membership.poll_revoked(Waker::noop()), "the state was read too early");
+    }
+}

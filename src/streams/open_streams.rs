@@ -190,9 +190,15 @@ const fn is_sparse(len: usize, capacity: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{
+        sync::Arc,
+        thread,
+        time::{Duration, Instant},
+    };
 
     use super::{Closing, Membership, OpenStreams, Revocation, remove_list};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// Another thread closes the first list before the stream has entered the second one.
     #[test]
@@ -206,6 +212,33 @@ mod tests {
         open_streams.enter(membership.member(), &names[1]);
         open_streams.close_since(ticket, membership.member());
         assert_eq!(open_streams.subjects(), []);
+    }
+
+    /// A stream that enters a list after that was emptied must find the close in the log.
+    #[test]
+    fn a_close_is_in_the_log_before_a_list_is_emptied() {
+        let closes: [fn(&OpenStreams) -> usize; 3] = [
+            |streams| streams.close(Closing { subject: "a", kept: None }),
+            |streams| streams.close(Closing { subject: "a", kept: Some("b") }),
+            OpenStreams::close_all,
+        ];
+        for close in closes {
+            let open_streams = Arc::<OpenStreams>::default();
+            let ticket = open_streams.ticket();
+            let membership = open_streams.open(ticket, &["a".into()]);
+            thread::scope(|scope| {
+                let list = open_streams.shard("a");
+                let closing = scope.spawn(|| close(&open_streams));
+                let started = Instant::now();
+                while open_streams.ticket() == ticket {
+                    assert!(started.elapsed() < PATIENCE, "the close waits for the list first");
+                    thread::yield_now();
+                }
+                drop(list);
+                assert_eq!(closing.join().unwrap(), 1);
+            });
+            assert!(membership.revocation().is_some());
+        }
     }
 
     /// The close is in the log before the stream has a ticket, and closes the first list later.
