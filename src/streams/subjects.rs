@@ -51,6 +51,8 @@ impl Subjects {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
         if names.is_open {
+            // A subscriber of `tracing` can use these subjects.
+            drop(names);
             warn!(
                 subject = &*subject,
                 "the stream is already open: a subject that is added now has no effect"
