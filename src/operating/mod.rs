@@ -14,7 +14,8 @@
 //!    layer.
 //! 2. Set [`TCP_NODELAY` and `TCP_USER_TIMEOUT`](proxies#sockets) on accepted connections.
 //! 3. Serve browsers over HTTP/2: over HTTP/1.1 they open only [six
-//!    connections](proxies#connections-and-file-descriptors) to an origin.
+//!    connections](proxies#connections-and-file-descriptors) to an origin. Your lock file needs
+//!    [h2 0.4.16](proxies#http2-clients-that-send-empty-frames) or later.
 //! 4. Configure [nginx](proxies#nginx) so that `EventSource`s survive a time without servers. Keep
 //!    the heartbeat shorter than every [idle timeout](proxies#idle-timeouts).
 //! 5. Set [`max_streams`](SseLayer::max_streams), and raise the limit of [file

@@ -138,6 +138,13 @@
 //! - A maximum age of connections ends them. The example `graceful_hyper` has one.
 //! - A [deadline](super::shutdown#the-deadline) of the graceful shutdown ends them, because it
 //!   drops the connection.
+//!
+//! # HTTP/2 clients that send empty frames
+//!
+//! h2 before 0.4.16, on which hyper's HTTP/2 is built, queues any number of empty DATA frames of a
+//! request whose body nobody reads, so that a client can use up the memory of the server
+//! ([RUSTSEC-2026-0258](https://rustsec.org/advisories/RUSTSEC-2026-0258.html)). Run `cargo update
+//! --package h2`.
 
 // Names for the links above.
 #[allow(unused_imports)]

@@ -103,6 +103,9 @@
 //!   shutdown by 30 seconds, like any other call in progress.
 //! - **Maximum age.** Set no [`max_age`](SseLayer::max_age) on these routes. An answer that takes
 //!   30 seconds longer than the age would be lost.
+//! - **Version.** Use rmcp 1.4 or later. Before, its server does not check the `Host` header, so a
+//!   web page can call the tools of a server on the visitor's own machine or network by DNS rebinding
+//!   ([GHSA-89vp-x53w-74fx](https://github.com/modelcontextprotocol/rust-sdk/security/advisories/GHSA-89vp-x53w-74fx)).
 
 // Names for the links above.
 #[allow(unused_imports)]
