@@ -84,9 +84,31 @@ impl Network {
         })
     }
 
+    /// Lets a server that was replaced take over again, after it has become a replica of the current
+    /// one. It is still the same process.
+    pub fn take_back(&self, machine: usize) {
+        self.change(|state| {
+            let current = state.current;
+            if machine == current || !(state.machines[machine].is_up && state.current().is_up) {
+                return;
+            }
+            let keys = state.current().server.keys.clone();
+            let replication_id = state.next_run_id();
+            state.kill(current);
+            let server = &mut state.machines[machine].server;
+            (server.keys, server.replication_id, server.refusal) = (keys, replication_id, None);
+            server.changes += 1;
+            (state.current, state.alternative) = (machine, None);
+        });
+    }
+
     /// Ends a server that was replaced.
     pub fn retire(&self, machine: usize) {
         self.change(|state| {
+            // It may have taken over again.
+            if machine == state.current {
+                return;
+            }
             state.kill(machine);
             if state.alternative == Some(machine) {
                 state.alternative = None;

@@ -153,7 +153,7 @@ impl Server {
         }
     }
 
-    fn info(&self) -> String {
+    pub(super) fn info(&self) -> String {
         let role = if self.refusal == Some(Refusal::ReadOnly) { "slave" } else { "master" };
         let server = format!("# Server\r\nredis_mode:standalone\r\nrun_id:{}\r\n", self.run_id);
         let Self { replication_id, replacements, .. } = self;

@@ -116,7 +116,7 @@ impl State {
         self.machines.len() - 1
     }
 
-    fn next_run_id(&mut self) -> String {
+    pub(super) fn next_run_id(&mut self) -> String {
         format!("{:040x}", self.rng.u128(..))
     }
 

@@ -15,15 +15,19 @@ pub(crate) enum Fault {
     Promote {
         promotion: Promotion,
         lingers: u64,
+        /// Whether the old one takes over again, instead of being retired.
+        returns: bool,
     },
     Delete,
     /// The key is renamed, and takes the place of the new one later.
     Rename {
         back_after: Option<u64>,
     },
-    /// An operator copies the key, and puts the copy back later.
+    /// An operator copies the key, and puts the copy back later. Then all entries but the newest are
+    /// trimmed.
     Restore {
         after: u64,
+        trimmed_after: Option<u64>,
     },
     /// Redis restarts with the state that it has now.
     RollBack {
@@ -78,9 +82,11 @@ impl Fault {
         match self {
             Self::Snapshot => network.take_snapshot(),
             Self::Restart { data, down, loads } => network.restart(data, down, loads),
-            Self::Promote { promotion, lingers } => {
+            Self::Promote { promotion, lingers, returns } => {
                 let old = network.promote(promotion);
-                network.after(lingers, move |network| network.retire(old));
+                network.after(lingers, move |network| {
+                    if returns { network.take_back(old) } else { network.retire(old) }
+                });
             }
             Self::Delete => network.command(&["DEL", "tower-sse"]),
             Self::Rename { back_after } => {
@@ -91,10 +97,13 @@ impl Fault {
                     });
                 }
             }
-            Self::Restore { after } => {
+            Self::Restore { after, trimmed_after } => {
                 network.command(&["COPY", "tower-sse", "copy", "REPLACE"]);
-                network.after(after, |network| {
+                network.after(after, move |network| {
                     network.command(&["COPY", "copy", "tower-sse", "REPLACE"]);
+                    if let Some(after) = trimmed_after {
+                        network.after(after, |network| Self::Trim { length: 1 }.inject(network));
+                    }
                 });
             }
             Self::RollBack { after, down } => {

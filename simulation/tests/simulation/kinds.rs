@@ -95,13 +95,17 @@ impl Kind {
                     old_refuses: rng.bool().then_some(Refusal::NoReplicas),
                 },
                 lingers: if rng.bool() { 0 } else { rng.u64(..6_000) },
+                returns: rng.u8(..3) == 0,
             },
             Self::Delete => Fault::Delete,
             Self::Rename => {
                 let back_after = rng.bool().then(|| rng.u64(..1_000));
                 Fault::Rename { back_after }
             }
-            Self::Restore => Fault::Restore { after: rng.u64(..400) },
+            Self::Restore => {
+                let trimmed_after = rng.bool().then(|| rng.u64(..2_000));
+                Fault::Restore { after: rng.u64(..400), trimmed_after }
+            }
             Self::Expire => Fault::Expire { after: rng.u64(1..500) },
             Self::Trim => Fault::Trim { length: rng.usize(..10) },
             Self::Pause => Fault::Pause { milliseconds: rng.u64(..5_000) },

@@ -15,6 +15,9 @@ const MARK: &str = include_str!("../../../../src/redis/stream/lua/mark.lua");
 const SURVEY: &str = include_str!("../../../../src/redis/stream/lua/survey.lua");
 const END: &str = include_str!("../../../../src/redis/stream/lua/end.lua");
 
+/// Returns the time to live, which a real server counts down, in units of a day.
+const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
+
 /// Brings a server into the state in which it refuses commands for this reason.
 fn refuse(real: &mut Connection, refusal: Option<Refusal>) {
     let memory = u8::from(refusal == Some(Refusal::OutOfMemory));
@@ -50,6 +53,52 @@ fn commands_are_refused_by_the_flags_that_redis_lists() {
             ANSWERED_WHILE_LOADING.contains(&command),
         ];
         assert_eq!(modelled, ["write", "denyoom", "loading"].map(has), "{command}: {flags:?}");
+    }
+}
+
+/// Returns what INFO shows of the lineage of a stream, besides the ids of the server.
+fn counts(info: &str) -> Vec<String> {
+    let counted = ["copy", "move", "rename", "renamenx", "restore", "swapdb"];
+    let is_counted = |line: &&str| {
+        let name = line.strip_prefix("cmdstat_").and_then(|line| line.split(':').next());
+        name.is_some_and(|name| counted.contains(&name))
+    };
+    info.lines().filter(is_counted).map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_that_replace_keys_are_counted_as_in_redis() {
+    let Some(mut pair) = Pair::start() else { return };
+    let _: String =
+        redis::cmd("XADD").arg("a").arg("1-0").arg("x").arg("y").query(&mut pair.real).unwrap();
+    _ = pair
+        .model
+        .execute(0, &split("XADD a 1-0 x y").into_iter().map(String::into_bytes).collect());
+    let mut counts = |command: &str| {
+        let mut real = redis::cmd("INFO");
+        let real: String = real.arg("commandstats").query(&mut pair.real).unwrap();
+        let before = [counts(&real), counts(&pair.model.info())];
+        let parts = split(command);
+        let mut packed = redis::cmd(&parts[0]);
+        parts[1..].iter().for_each(|part| _ = packed.arg(part));
+        let _: Value = packed.query(&mut pair.real).unwrap();
+        let parts = parts.into_iter().map(String::into_bytes).collect();
+        _ = pair.model.execute(1_800_000_000_000, &parts);
+        let mut real = redis::cmd("INFO");
+        let real: String = real.arg("commandstats").query(&mut pair.real).unwrap();
+        let after = [counts(&real), counts(&pair.model.info())];
+        [before[0] != after[0], before[1] != after[1]]
+    };
+    for (command, is_counted) in [
+        ("XADD a 1-1 x y", false),
+        ("COPY a b", true),
+        ("RENAME a c", true),
+        ("XTRIM b MAXLEN = 0", false),
+        ("PEXPIRE b 0", false),
+        ("DEL c", false),
+        ("FLUSHALL", false),
+    ] {
+        assert_eq!(counts(command), [is_counted; 2], "{command}");
     }
 }
 
@@ -93,7 +142,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let (id, end) = (random_id(rng), random_id(rng));
     let [id, end] = [id, end].map(|id| if rng.u8(..5) == 0 { format!("({id}") } else { id });
     let field = rng.u16(..);
-    let text = match rng.u8(..31) {
+    let text = match rng.u8(..32) {
         0..5 => format!("XADD {key} NOMKSTREAM MAXLEN ~ 100000 * topic a data {field}"),
         5 => format!("XADD {key} * data {field}"),
         6 => {
@@ -136,6 +185,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let max_age = ["0", "1000000000"][rng.usize(..2)];
             return script(SURVEY, &[key, max_age, "0"]);
         }
+        30 => return script(TIME_TO_LIVE, &[key]),
         _ => "PING".to_owned(),
     };
     split(&text)
