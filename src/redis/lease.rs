@@ -4,6 +4,9 @@ use super::Redis;
 
 /// The minimum of [`Redis::lease`].
 const MIN_LEASE: Duration = Duration::from_secs(2);
+/// The maximum of [`Redis::lease`]. Adding longer times to an instant, or to the clock of Redis, could
+/// overflow.
+const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Redis {
     /// Sets how long the runs of a process are safe from other processes while it does not answer.
@@ -22,7 +25,7 @@ impl Redis {
     /// request can start the run again.
     ///
     /// A longer lease also tolerates longer pauses, and costs Redis less, because each running run is
-    /// renewed less often.
+    /// renewed less often. More than ten years count as ten years.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -37,7 +40,7 @@ impl Redis {
     #[track_caller]
     pub fn lease(mut self, lease: Duration) -> Self {
         assert!(lease >= MIN_LEASE, "a lease must not be less than {MIN_LEASE:?}");
-        self.lease = lease;
+        self.lease = lease.min(MAX_LEASE);
         self
     }
 }

@@ -124,9 +124,10 @@ impl RunsBuilder {
     ///
     /// After that, the key is free. Clients that are still reading can read the rest, unless
     /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten before
-    /// its handler calls [`Run::answer`](super::Run::answer), which then returns `404`.
+    /// its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More than ten
+    /// years count as ten years.
     pub fn retain_for(mut self, age: Duration) -> Self {
-        self.options.retain_for = age;
+        self.options.retain_for = age.min(MAX_TIME);
         self
     }
 

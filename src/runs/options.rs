@@ -18,8 +18,8 @@ pub(crate) struct Options {
     pub(crate) on_end: Vec<Arc<OnEnd>>,
 }
 
-/// The maximum of both times after which a run ends. Adding a longer time to an instant could
-/// overflow.
+/// The maximum of the times that a program sets. Adding longer ones to an instant, or to the clock of
+/// a store, could overflow.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Options {

@@ -14,6 +14,7 @@ mod cost;
 mod deaths;
 mod deploys;
 mod disturbances;
+mod limits;
 mod loads;
 mod partitions;
 mod process;

@@ -10,10 +10,13 @@ use super::{
     raw_entry::RawEntry,
     stream_id::StreamId,
 };
-use crate::redis::{
-    Error,
-    lineage::{self, Lineage},
-    servers::MultiplexedConnection,
+use crate::{
+    event::whole_milliseconds,
+    redis::{
+        Error,
+        lineage::{self, Lineage},
+        servers::MultiplexedConnection,
+    },
 };
 
 /// The time that Redis waits for an entry before it replies that there is none.
@@ -169,7 +172,7 @@ impl RedisStream {
         const ACTION: &str = "survey the Redis stream";
         let mut command = cmd("EVAL");
         command.arg(SURVEY).arg(1).arg(&*self.key);
-        command.arg(max_age.map_or(0, |age| age.as_millis() as u64)).arg(u8::from(asks_memory));
+        command.arg(max_age.map_or(0, whole_milliseconds)).arg(u8::from(asks_memory));
         self.query(&command, ACTION).await
     }
 

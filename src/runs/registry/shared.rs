@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use tokio::{
     runtime::Handle,
@@ -16,7 +13,7 @@ use crate::{
     runs::{
         Outcome, RunEnd, RunKey, RunsStats,
         cluster::{Cluster, RunId},
-        options::Options,
+        options::{MAX_TIME, Options},
         record::Record,
         until::until,
     },
@@ -24,9 +21,6 @@ use crate::{
 
 /// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";
-
-/// The value of `retain_for` from which no run expires.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The state that all clones of a [`Runs`](crate::runs::Runs), its layers and its tasks share.
 pub(crate) struct Shared {
@@ -66,7 +60,7 @@ impl Shared {
             registry.reporting += deferred.ends.len();
             let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
             let needs_sweeper =
-                registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
+                registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < MAX_TIME;
             (result, registry.is_idle(), needs_sweeper)
         };
         if let Some(cluster) = &self.cluster {

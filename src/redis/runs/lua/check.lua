@@ -25,7 +25,7 @@ local function check(key, stream, epoch, watch, wants_head, channel)
     if outcome then return { claim.state, newest } end
     -- Redis lost the stream, or its end. Whatever is left must not look complete.
     add_end(stream, newest, 'interrupted', '')
-    redis.call('PEXPIRE', stream, ttl)
+    keep(stream, ttl)
     redis.call('HSET', key, 's', 'interrupted')
     publish_end(channel, newest, 'interrupted', '')
     return { 'interrupted', newest }

@@ -6,6 +6,8 @@ local END_ID = '18446744073709551615-0'
 local MIN_GRACE = 1500
 -- The minimum time that the keys of a live run are kept, so that a jump of the clock expires none.
 local MIN_TTL = 60000
+-- The maximum time that a key is kept: Redis refuses a time that its clock cannot be added to.
+local MAX_TTL = 100 * 365 * 86400000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -43,11 +45,16 @@ local function refuse_version(claim)
   if claim and claim.version ~= VERSION then return { 'version', claim.version } end
 end
 
+-- Keeps a key for a time. It never fails, because a script that stopped at it would leave a key for ever.
+local function keep(key, ttl)
+  redis.call('PEXPIRE', key, math.min(ttl, MAX_TTL))
+end
+
 local function create_claim(key, epoch, process, lease, ttl)
   redis.call('DEL', key)
   redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
     'l', now + lease, 'd', lease, 'w', 0)
-  redis.call('PEXPIRE', key, math.max(ttl, MIN_TTL))
+  keep(key, math.max(ttl, MIN_TTL))
 end
 
 -- Returns whether the owner of a live run is `live`, `late` or `dead`, and for a late one the time

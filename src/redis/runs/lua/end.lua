@@ -64,15 +64,15 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   if claim.state ~= 'starting' then return { 'running' } end
   -- The claim stays: its owner would take a missing one for lost, and restore a run that ended.
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
-  redis.call('PEXPIRE', key, math.max(ttl, MIN_TTL))
+  keep(key, math.max(ttl, MIN_TTL))
   redis.call('PUBLISH', channel, 'v')
   return { 'ended', 'void', 0 }
 end
 
 add_end(stream, newest, outcome, message)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
-redis.call('PEXPIRE', key, ttl)
-redis.call('PEXPIRE', stream, ttl)
+keep(key, ttl)
+keep(stream, ttl)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
 return { 'ended', outcome, newest }

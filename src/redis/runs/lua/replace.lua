@@ -21,7 +21,7 @@ local newest, outcome = read_newest(stream)
 local is_cancelled = claim.is_live and not outcome
 if is_cancelled then
   add_end(stream, newest, 'cancelled', '')
-  redis.call('PEXPIRE', stream, math.max(ttl, MIN_TTL))
+  keep(stream, math.max(ttl, MIN_TTL))
 end
 create_claim(key, epoch, process, lease, ttl)
 if is_cancelled then

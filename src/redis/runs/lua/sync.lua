@@ -63,8 +63,8 @@ end
 -- Most calls need not keep the keys for longer.
 local kept_since = claim.kept_since
 if is_new or not kept_since or kept_since > now or now - kept_since > ttl / 8 then
-  redis.call('PEXPIRE', key, ttl)
-  redis.call('PEXPIRE', stream, ttl)
+  keep(key, ttl)
+  keep(stream, ttl)
   redis.call('HSET', key, 'l', now + lease, 'd', lease, 't', now)
 else
   redis.call('HSET', key, 'l', now + lease, 'd', lease)
