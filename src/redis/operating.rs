@@ -137,8 +137,9 @@
 //!   share the key with programs that you do not trust.
 //! - With a `maxmemory-policy` other than `noeviction`, Redis can delete the keys of a running
 //!   answer. [`RedisHealth::evicts`] returns whether it can.
-//! - If Redis restarts or loses its data, no answer starts for the time of a lease, in which the
-//!   running ones are restored.
+//! - If Redis restarts or loses its data, or its clock jumps forward, no answer starts for the time of a
+//!   lease, in which the running ones are restored. The same is true once no process has reached Redis
+//!   for 20 seconds, or for a longer lease.
 //! - While Redis is out of memory, running answers continue for clients of the same process, and no
 //!   new one starts.
 //! - [`Redis::lease`] is the time after which the answers of a process that does not respond are

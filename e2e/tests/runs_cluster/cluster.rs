@@ -57,4 +57,15 @@ impl Cluster {
     pub(crate) fn calls(&self, name: &str) -> usize {
         fs::read(self.calls.join(name)).map_or(0, |calls| calls.len() / "call\n".len())
     }
+    /// Lets the keys in Redis expire as if its clock jumped forward.
+    pub(crate) async fn jump(&self, by: Duration) {
+        const SCRIPT: &str = "for _, key in ipairs(redis.call('KEYS', '*')) do
+            local ttl = redis.call('PTTL', key)
+            if ttl >= 0 then redis.call('PEXPIRE', key, ttl - ARGV[1]) end
+        end";
+        let mut connection = self.redis.try_connect().await.unwrap();
+        let mut command = redis::cmd("EVAL");
+        command.arg(SCRIPT).arg(0).arg(by.as_millis() as u64);
+        command.query_async::<()>(&mut connection).await.unwrap();
+    }
 }

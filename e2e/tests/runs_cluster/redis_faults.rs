@@ -10,6 +10,8 @@ use crate::*;
 const EVENTS: u64 = 600;
 const GAP: u64 = 10;
 const RUNS: usize = 6;
+/// The time for which runs are kept by default.
+const RETAINED: Duration = Duration::from_secs(300);
 
 /// Reads runs of all processes by a client at each, while `fault` happens.
 pub(crate) async fn nothing_is_lost_while(
@@ -86,6 +88,22 @@ async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
         cluster.redis.restart().await;
     })
     .await;
+}
+
+/// All keys expire at once that are kept for less than the time by which the clock jumps.
+#[tokio::test]
+async fn no_run_is_taken_for_missing_after_a_forward_jump_of_the_clock() {
+    no_run_is_taken_for_missing_after(async |cluster| cluster.jump(RETAINED + LEASE).await).await;
+}
+
+/// Nobody asks for a run in the time in which owners restore theirs.
+#[tokio::test]
+async fn run_starts_a_lease_after_a_flush() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let _: String = cluster.redis.command("FLUSHALL").await;
+    sleep(LEASE + LEASE / 3).await;
+    let mut client = Client::of_turn("after", 3, 1);
+    assert_eq!(client.post(cluster.address(0), usize::MAX).await, Closed::Complete);
 }
 
 #[tokio::test]

@@ -89,6 +89,42 @@ async fn looks_from_before_a_backward_jump_do_not_count() {
     }
 }
 
+/// If a jump expires a claim, it expires the key that is missing only after a loss too.
+#[tokio::test]
+async fn claims_that_expire_are_lost() {
+    let Some(mut store) = Store::start().await else { return };
+    store.ttl = 1;
+    store.begin("a1", "p").await;
+    // The time that passes until the owner keeps its claim again: an eighth, and the renewals between
+    // two looks.
+    let longest = 60_000 / 8 + LEASE * 2;
+    for earlier in ["s1", ""] {
+        assert_eq!(store.join("s1", earlier).await, "joined");
+        let kept = store.ttl_of(DATA).await;
+        assert!((LEASE..store.ttl().await - longest).contains(&kept), "{kept}");
+    }
+    store.expire(DATA).await;
+    assert_eq!(store.look().await, "live a1 p running 0");
+    store.lose_claim().await;
+    assert_eq!(store.look().await, "restoring");
+    assert!(store.ttl_of(DATA).await >= LEASE);
+}
+
+/// The process that finds out reports it to all owners, which restore their claims.
+#[tokio::test]
+async fn process_that_keeps_the_data_finds_out_that_they_are_lost() {
+    let Some(mut store) = Store::begun().await else { return };
+    let mut hints = store.subscribe(EVERYONE).await;
+    store.expire(DATA).await;
+    assert_eq!(store.join("s1", "s1").await, "joined");
+    assert_eq!(hints.next().await, "");
+    let until: u64 = store.command(&["HGET", DATA, "u"]).await.parse().unwrap();
+    assert!(until > store.server.now().await);
+    assert_eq!(store.join("s1", "s1").await, "joined");
+    assert_eq!(store.command(&["HGET", DATA, "u"]).await, until.to_string(), "it begins once");
+    hints.is_empty(&mut store).await;
+}
+
 #[tokio::test]
 async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
     let Some(mut store) = Store::start().await else { return };

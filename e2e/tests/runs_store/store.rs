@@ -333,7 +333,16 @@ impl Store {
 
     /// Returns how long the claim is kept from now on, in milliseconds.
     pub(crate) async fn ttl(&mut self) -> u64 {
-        self.command(&["PTTL", KEY]).await.parse().unwrap()
+        self.ttl_of(KEY).await
+    }
+
+    pub(crate) async fn ttl_of(&mut self, key: &str) -> u64 {
+        self.command(&["PTTL", key]).await.parse().unwrap()
+    }
+
+    /// Lets a key expire, as a jump of the clock does.
+    pub(crate) async fn expire(&mut self, key: &str) {
+        assert_eq!(self.command(&["PEXPIRE", key, "-1"]).await, "1");
     }
 
     /// Returns the ids of the stream's entries.

@@ -62,8 +62,8 @@ impl Encoder<'_> {
         });
     }
 
-    /// Returns the command by which a process joins those that use a server. `server` is its id, and
-    /// `earlier` that of the process' connection before.
+    /// Returns the command by which a process joins those that use a server, and remains one of them.
+    /// `server` is its id, and `earlier` that of the server that the process used last.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>) -> Cmd {
         let mut command = self.call(Script::Join, &[self.link.keys.data()]);
         command.arg(server).arg(earlier.unwrap_or_default());

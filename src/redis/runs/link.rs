@@ -23,11 +23,9 @@ use crate::{
         reply::StoreError,
         run_id::ProcessId,
         store::{Connection, Settings},
+        timing::kept_for,
     },
 };
-
-/// The minimum time that keys are kept.
-const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// The link of one process to Redis. Its session is replaced when it breaks.
 pub(super) struct Link {
@@ -64,7 +62,7 @@ impl Link {
             keys,
             process,
             lease,
-            kept_for: retain_for.max(lease * 2).max(MIN_KEPT_FOR),
+            kept_for: kept_for(retain_for, lease),
             health,
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
@@ -145,7 +143,7 @@ impl Link {
                 return Error::new("keep the connection to Redis", "connection lost");
             }
             due = Instant::now() + self.interval();
-            match session.check().await {
+            match session.check(self).await {
                 Ok(info) => self.report_policy(info.eviction),
                 Err(error) => return error,
             }

@@ -18,7 +18,7 @@
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
-//! | `prefix:run:data` | hash | is missing only on a server that has lost its data |
+//! | `prefix:run:data` | hash | is missing only on a server that has lost data |
 //!
 //! The braces are a part of the name, so that all keys of a run are in one slot. Channels contain
 //! the number of the database, because Redis delivers messages across databases.
@@ -41,6 +41,11 @@
 //!
 //! A process that finds `data` missing, or returns to a server that was restarted, begins a lease in
 //! which owners restore their claims. Until its end, no missing run is taken for missing.
+//!
+//! Each process looks for `data` four times in a lease, and keeps it for a lease, but at least 20
+//! seconds. That is less than the claim of a live run is kept after any renewal: if the server's clock
+//! jumps forward so far that such claims expire, `data` has expired with them. It also expires on a
+//! server that no process reaches.
 //!
 //! | field | |
 //! |---|---|

@@ -15,6 +15,7 @@ use super::{
         servers::{Connections, MultiplexedConnection},
     },
     encode::Encoder,
+    failure::{Class, check},
     link::Link,
     loads::Loads,
     script::{Hashes, TEXTS},
@@ -131,8 +132,9 @@ impl Session {
         }
     }
 
-    /// Checks that all connections work, and that the same server is at their end.
-    pub(super) async fn check(&self) -> Result<ServerInfo, Error> {
+    /// Checks that all connections work, and that the same server is at their end. Keeps the key that
+    /// is missing after a loss, and finds out whether it is.
+    pub(super) async fn check(&self, link: &Link) -> Result<ServerInfo, Error> {
         let (mut commands, mut pushes) = (self.commands.clone(), self.pushes.clone());
         let mut identify = cmd("INFO");
         identify.arg(&SECTIONS);
@@ -140,6 +142,14 @@ impl Session {
         info.require_runs()?;
         self.identify(pushes.send_packed_command(&identify)).await?;
         self.identify(self.loads.send(&identify)).await?;
+        let encoder = Encoder { link, hashes: &self.hashes, is_new: false };
+        let join = encoder.join(&info.run_id, Some(&info.run_id));
+        // A server that does not accept it now gets it again after the next interval.
+        if let Ok(reply) = commands.send_packed_command(&join).await
+            && check(reply).is_err_and(|failure| failure.class == Class::NoScript)
+        {
+            self.load_scripts().await?;
+        }
         Ok(info)
     }
 

@@ -48,7 +48,7 @@ mod stored_batches;
 mod stored_runs;
 #[cfg(test)]
 mod tests;
-mod timing;
+pub(crate) mod timing;
 
 pub use self::store::RunStore;
 pub(crate) use self::{

@@ -34,8 +34,8 @@ pub trait RunStore: Sealed + Send + Sized + 'static {
 pub struct Settings {
     /// The name of this process in claims.
     pub process: ProcessId,
-    /// The time for which ended runs are kept. Keys are kept for at least this time, twice the
-    /// lease, and a minute.
+    /// The time for which ended runs are kept. [`kept_for`](super::timing::kept_for) is the time for
+    /// which the store keeps them.
     pub retain_for: Duration,
     /// The receiver of pushes and hints.
     pub inbox: Inbox,

@@ -21,6 +21,16 @@ pub(crate) const EXPORT_WAIT: Duration = Duration::from_secs(2);
 /// The time for which a claim may still be executed after its reply was lost.
 pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 
+/// The minimum time for which the store keeps a run after its end, and after its owner has looked at
+/// it.
+const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Returns the time for which the store keeps a run. The owner of a live run starts it again when an
+/// eighth has passed, at a look, of which there are at least two in three leases.
+pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
+    retain_for.max(lease * 4).max(MIN_KEPT_FOR)
+}
+
 /// The intervals that follow from the lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {

@@ -76,13 +76,20 @@ local function liveness(key, claim, is_new_connection)
   return 'late', math.ceil(math.min(grace / 2, needed - (now - first)))
 end
 
+-- Keeps `data` until a process keeps it again, but for less time than any renewal leaves the claim of a
+-- live run: if the clock jumps forward so far that such a claim expires, `data` expires too.
+local function keep_data(data, lease)
+  keep(data, math.max(lease, MIN_TTL / 3))
+end
+
 -- Remembers that the server has lost data: owners have a lease to restore their claims.
 local function begin_restoring(data, lease)
   redis.call('HSET', data, 'u', now + lease, 'd', lease)
+  keep_data(data, lease)
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. A server that has
--- lost everything also lost `data`, which each process creates when it connects.
+-- lost claims also lost `data`, which each process keeps while it is connected.
 local function is_restoring_claims(data, lease, everyone)
   local f = redis.call('HMGET', data, 'u', 'd')
   local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0

@@ -1,9 +1,9 @@
--- Joins the processes that use a server. Each sends it over its first connection to the server,
--- before anything else.
+-- Joins the processes that use a server, and keeps `data`. Each process sends it over its first
+-- connection to the server, before anything else, and then four times in a lease.
 --
 -- KEYS: data
--- ARGV: id of the server, id of the server of the connection before (empty: the first connection),
---       lease, channel of all processes
+-- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel
+--       of all processes
 --
 -- joined
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -19,9 +19,10 @@ if not f[1] then
     begin_restoring(data, lease)
     redis.call('HSET', data, 'r', server)
   end
-elseif not is_first and f[2] ~= server then
+elseif not is_first and earlier ~= server and f[2] ~= server then
   -- It was restarted, or another server took its place. The first process to return says so.
   begin_restoring(data, lease)
   redis.call('HSET', data, 'r', server)
 end
+keep_data(data, lease)
 return { 'joined' }
