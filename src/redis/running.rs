@@ -50,6 +50,9 @@
 //! - [`max_age`](Redis::max_age), by default none: at least `retain_for`; gives memory back after
 //!   busy times
 //! - memory of the stream: about 300 bytes for each event of 256 bytes
+//! - memory of a run: about 5.3 kB, twice the length of its encoded key, and its events and 48 bytes
+//!   for each batch of them, times 1.3 at most. [`max_memory`](crate::runs::RunsBuilder::max_memory)
+//!   limits it for each process.
 //! - [`timeout`](Redis::timeout), by default 3 seconds: more over slow links
 //! - [`publish_deadline`](Redis::publish_deadline), by default 2 seconds: how long a request may
 //!   wait to publish

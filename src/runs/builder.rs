@@ -95,6 +95,11 @@ impl RunsBuilder {
     /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
     /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
     /// count as 69 kB.
+    ///
+    /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
+    /// process need there, with their keys and their bookkeeping. For Redis, that is about 5.3 kB for a
+    /// run, twice the length of its encoded key, its events, and 48 bytes for each batch of them. Above
+    /// the limit, the runs that ended first are deleted there.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -104,8 +109,8 @@ impl RunsBuilder {
     /// evict the runs of all others. By default, only [`max_memory`](Self::max_memory) limits them.
     ///
     /// Beyond it, the owner's runs that ended first are evicted, but never the one that ended last.
-    /// Each process with a [store](super::RunStore) applies the limit to what its runs keep there,
-    /// too. Running runs of an owner are limited by
+    /// Each process with a [store](super::RunStore) applies the limit to the memory that its runs need
+    /// there, too. Calls that return no event stream count there for two leases. Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have no
     /// owner.

@@ -185,8 +185,9 @@
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::running_of`],
-//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. `max_memory` also limits the size
-//!   of a process's runs in the store. Above it, those that ended first are deleted from the store.
+//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. `max_memory` also limits the
+//!   memory that a process's runs need in the store. Above it, those that ended first are deleted from
+//!   the store.
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except

@@ -1,4 +1,4 @@
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, thread, time::Duration};
 
 use crate::*;
 
@@ -67,5 +67,13 @@ impl Cluster {
         let mut command = redis::cmd("EVAL");
         command.arg(SCRIPT).arg(0).arg(by.as_millis() as u64);
         command.query_async::<()>(&mut connection).await.unwrap();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.redis.assert_no_eternal_keys();
+        }
     }
 }

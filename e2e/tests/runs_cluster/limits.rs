@@ -1,6 +1,6 @@
 //! What the limits of a program say about what its runs keep in Redis.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::stream;
 use tower_sse::{
@@ -8,7 +8,9 @@ use tower_sse::{
     runs::{RunKey, Runs, RunsBuilder},
 };
 
-use crate::server::Server;
+use crate::{server::Server, support::until_async};
+
+const MEBIBYTE: usize = 1 << 20;
 
 async fn connect(server: &Server, options: RunsBuilder) -> Runs {
     options.connect(server.broker().key("app")).await.unwrap()
@@ -22,6 +24,29 @@ async fn start_all(runs: &Runs, keys: impl IntoIterator<Item = RunKey>) {
     }
 }
 
+/// Returns the memory of all keys of runs.
+async fn memory(server: &Server) -> BTreeMap<String, usize> {
+    let keys: Vec<String> = server.command("KEYS app:run:{*").await;
+    let mut connection = server.try_connect().await.unwrap();
+    let mut pipeline = redis::pipe();
+    keys.iter().for_each(|key| _ = pipeline.cmd("MEMORY").arg("USAGE").arg(key));
+    let sizes: Vec<Option<usize>> = pipeline.query_async(&mut connection).await.unwrap();
+    keys.into_iter().zip(sizes.into_iter().flatten()).collect()
+}
+
+/// Waits until the keys of runs take at most 1.5 times the limit.
+async fn takes_about(server: &Server, limit: usize) {
+    let total = async || memory(server).await.values().sum::<usize>();
+    until_async(async || total().await <= limit * 3 / 2).await;
+    let total = total().await;
+    assert!(total > limit / 2, "{total} of {limit}: it evicts what the limit allows");
+}
+
+/// A long name of characters that the name of a key escapes.
+fn long_name(number: usize) -> String {
+    format!("{number:/>512}")
+}
+
 /// A time that Redis could not add to its clock counts as ten years.
 #[tokio::test]
 async fn runs_start_whatever_the_times_are() {
@@ -31,4 +56,22 @@ async fn runs_start_whatever_the_times_are() {
     let redis = server.broker().key("app").lease(Duration::MAX);
     let leased = Runs::builder().retain_for(Duration::MAX).connect(redis).await.unwrap();
     start_all(&leased, [RunKey::shared("leased").unwrap()]).await;
+}
+
+/// What Redis keeps of an owner's runs is more than their events.
+#[tokio::test]
+async fn runs_of_an_owner_keep_as_much_in_redis_as_it_may_use() {
+    const LIMIT: usize = MEBIBYTE / 4;
+    let Some(server) = Server::start().await else { return };
+    let runs = connect(&server, Runs::builder().max_memory_per_owner(LIMIT)).await;
+    start_all(&runs, (0..200).map(|n| RunKey::new("ann", long_name(n)).unwrap())).await;
+    takes_about(&server, LIMIT).await;
+}
+
+#[tokio::test]
+async fn all_runs_keep_as_much_in_redis_as_a_process_may_use() {
+    let Some(server) = Server::start().await else { return };
+    let runs = connect(&server, Runs::builder().max_memory(MEBIBYTE)).await;
+    start_all(&runs, (0..600).map(|n| RunKey::shared(format!("run {n}")).unwrap())).await;
+    takes_about(&server, MEBIBYTE).await;
 }

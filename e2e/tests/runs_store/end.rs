@@ -1,6 +1,6 @@
 //! Each way in which a run ends.
 
-use crate::*;
+use crate::{store::KEY, *};
 
 #[tokio::test]
 async fn owner_ends_its_run_only_if_redis_has_exactly_all_events() {
@@ -39,6 +39,51 @@ async fn only_a_call_without_an_answer_can_be_voided() {
     assert_eq!(pushes.next().await, "v");
     store.begin("a2", "p").await;
     assert_eq!(store.end("a2", "p", "void").await, "running");
+}
+
+/// Of a call without an answer, Redis keeps the claim until late commands have arrived.
+#[tokio::test]
+async fn void_claim_is_kept_for_two_leases() {
+    for mode in ["void", "orphan"] {
+        let Some(mut store) = Store::start().await else { return };
+        assert_eq!(store.claim("a1", "p").await, "new");
+        assert_eq!(store.end("a1", "p", mode).await, "ended void");
+        let kept = store.ttl().await;
+        assert!((LEASE..=2 * LEASE).contains(&kept), "{mode}: {kept}");
+        assert_eq!(store.keys_of_runs().await, 1, "{mode}");
+    }
+}
+
+/// The time begins with the end, which can be all that the stream has.
+#[tokio::test]
+async fn keys_are_kept_from_the_end_on() {
+    for (mode, has_begun) in [
+        ("own", true),
+        ("lost", true),
+        ("lost", false),
+        ("cancel", true),
+        ("cancel", false),
+        ("bury", true),
+        ("bury", false),
+    ] {
+        let Some(mut store) = Store::start().await else { return };
+        let stream = crate::store::stream("a1");
+        assert_eq!(store.claim("a1", "p").await, "new");
+        if has_begun {
+            assert_eq!(store.sync("a1", "p", HEAD).await, "ok 0 1 0");
+        }
+        store.die().await;
+        for key in [KEY, &stream] {
+            _ = store.command(&["PEXPIRE", key, "100000"]).await;
+        }
+        let outcome = if mode == "own" { "completed" } else { "interrupted" };
+        let ended = store.end_with("a1", "p", mode, outcome, 0, None).await;
+        assert!(ended.starts_with("ended "), "{mode}: {ended}");
+        for key in [KEY, &stream] {
+            let kept = store.ttl_of(key).await;
+            assert!(kept > 290_000, "{key} after {mode}, begun: {has_begun}: {kept}");
+        }
+    }
 }
 
 #[tokio::test]

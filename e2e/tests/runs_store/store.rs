@@ -1,3 +1,5 @@
+use std::thread;
+
 use futures_util::StreamExt;
 use redis::{
     Cmd, RedisResult, Value,
@@ -408,6 +410,14 @@ impl Store {
         let mut command = cmd("EVALSHA");
         command.arg(hash).arg(keys.len()).arg(keys).arg(arguments);
         command
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.server.assert_no_eternal_keys();
+        }
     }
 }
 

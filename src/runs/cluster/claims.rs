@@ -118,7 +118,7 @@ fn enter(
     record: &Arc<Record>,
     replaced: Option<Epoch>,
 ) -> Mark {
-    let mark = cluster.exports.add(Arc::clone(record));
+    let mark = cluster.exports.add(Arc::clone(record), cluster.store.overhead(&record.key));
     shared.with_registry(|registry, deferred| {
         if let Some(other) = registry.get(&record.key).cloned() {
             // The store has lost the claim of a run that this one does not replace.

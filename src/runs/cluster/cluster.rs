@@ -99,7 +99,7 @@ pub(crate) async fn connect<S: RunStore>(
     let store = store.connect(settings).await?;
     let timing = Timing::of_lease(store.lease());
     let cluster = Cluster {
-        exports: Arc::new(Exports::new(timing.beat, options.max_memory_per_owner)),
+        exports: Arc::new(Exports::new(timing, &options)),
         mirrors: Arc::default(),
         keys: KeyLocks::default(),
         pages: Semaphore::new(MAX_PAGES),

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
     lease::Lease,
     plan::Plan,
     run_id::RunId,
+    store::Overhead,
     stored_batches::StoredBatches,
     timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
 };
@@ -58,6 +60,12 @@ pub(crate) struct Export {
     /// The moment from which ticks are counted.
     pub(super) base: Instant,
     pub(super) stored: StoredBatches,
+    /// The memory in the store besides the batches, and besides what the run's head and error need.
+    overhead: Overhead,
+    /// The length of the head, which is in the claim and in the stream.
+    head_len: usize,
+    /// The bytes that count for this run among those of runs that have not ended in the store.
+    pub(super) counted: usize,
     /// The number of failures in a row.
     pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
@@ -82,7 +90,12 @@ pub(super) enum Effect {
 }
 
 impl Export {
-    pub(super) fn new(record: Arc<Record>, beat: Duration, base: Instant) -> Self {
+    pub(super) fn new(
+        record: Arc<Record>,
+        overhead: Overhead,
+        beat: Duration,
+        base: Instant,
+    ) -> Self {
         let now = Instant::now();
         Self {
             base,
@@ -101,6 +114,9 @@ impl Export {
             has_more: false,
             watched_until: now,
             stored: StoredBatches::default(),
+            overhead,
+            head_len: 0,
+            counted: 0,
             failures: 0,
             has_failed: false,
             is_broken: false,
@@ -147,13 +163,23 @@ impl Export {
 
     /// Returns until when the run can be exported again, should the store lose its end.
     pub(super) fn kept_until(&self) -> Option<Instant> {
-        let is_void = || self.record.phase() == Phase::Void;
-        self.ended_at.map(|at| if is_void() { at } else { at + ENDED_EXPORT })
+        self.ended_at.map(|at| if self.is_void() { at } else { at + ENDED_EXPORT })
     }
 
-    /// Returns the bytes in the store, if the run has not ended there.
-    pub(super) const fn live_bytes(&self) -> usize {
-        if self.is_done() { 0 } else { self.stored.bytes() }
+    /// Returns whether the call did not return an event stream.
+    pub(super) fn is_void(&self) -> bool {
+        self.record.phase() == Phase::Void
+    }
+
+    /// Returns the memory that the run needs in the store.
+    pub(super) fn memory(&self) -> usize {
+        let Overhead { claim, stream, batch } = self.overhead;
+        let (phase, _, error) = self.record.progress();
+        if phase == Phase::Void {
+            return claim;
+        }
+        let texts = 2 * self.head_len + error.map_or(0, |error| error.len());
+        claim + stream + texts + self.stored.memory(batch)
     }
 
     /// Returns whether the store had the end of the run when it was last asked.
@@ -210,12 +236,14 @@ impl Export {
         let has_head = phase != Phase::Starting && (self.has_begun || !is_failed_call);
         if is_new || self.restores || self.needs_sync || has_head && !self.has_begun {
             self.has_sent_head = has_head;
+            let head = has_head.then(|| head::encode(self.record.options().as_ref()));
+            self.head_len = head.as_ref().map_or(self.head_len, Bytes::len);
             plan.sync(Sync {
                 run: self.run(),
                 entries: (!is_new).then_some(self.entries),
                 restores: self.restores,
                 pushes: self.is_watched(now),
-                head: has_head.then(|| head::encode(self.record.options().as_ref())),
+                head,
             });
             return;
         }

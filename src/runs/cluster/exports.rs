@@ -1,9 +1,6 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::AcqRel},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::AcqRel},
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -14,7 +11,8 @@ use super::{
     queue::{LostClaim, Queue},
     reply::{Reply, StoreError},
     run_id::RunId,
-    timing::EARLY,
+    store::Overhead,
+    timing::{EARLY, Timing},
 };
 use crate::{
     history::{
@@ -42,9 +40,8 @@ pub(crate) struct Mark {
 }
 
 impl Exports {
-    /// Creates it with the interval of renewals, and the maximum size of an owner's ended runs.
-    pub(crate) fn new(beat: Duration, max_per_owner: Option<usize>) -> Self {
-        let queue = Mutex::new(Queue::new(beat, max_per_owner));
+    pub(crate) fn new(timing: Timing, options: &Options) -> Self {
+        let queue = Mutex::new(Queue::new(timing, options));
         Self { queue, changed: Notify::new(), replied: Notify::new() }
     }
 
@@ -52,9 +49,9 @@ impl Exports {
         lock(&self.queue)
     }
 
-    /// Adds a run whose claim was acknowledged.
-    pub(crate) fn add(&self, record: Arc<Record>) -> Mark {
-        let mark = self.lock().add(record);
+    /// Adds a run whose claim was acknowledged, with the memory that the store needs for it.
+    pub(crate) fn add(&self, record: Arc<Record>, overhead: Overhead) -> Mark {
+        let mark = self.lock().add(record, overhead);
         self.changed.notify_one();
         mark
     }

@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::{
     collections::BTreeSet,
+    mem,
     sync::{Arc, atomic::Ordering::AcqRel},
     time::Duration,
 };
@@ -14,8 +15,9 @@ use super::{
     plan::{Plan, Target},
     reply::{EndReply, Reply, StoreError},
     run_id::RunId,
+    store::Overhead,
     stored_runs::StoredRuns,
-    timing::{EARLY, LATE_CLAIM, RETRY_DELAY},
+    timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing, kept_for},
 };
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
@@ -32,10 +34,11 @@ pub(super) struct Queue {
     /// Claims whose reply was lost, and until when they may still be executed.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
     ended: StoredRuns,
-    /// The bytes in the store of runs that have not ended there.
+    /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
-    /// The interval of renewals.
-    beat: Duration,
+    timing: Timing,
+    /// The time for which the store keeps a run after its end.
+    kept_for: Duration,
     /// The moment from which ticks are counted, so that runs share them.
     base: Instant,
 }
@@ -48,20 +51,22 @@ pub(super) struct LostClaim {
 }
 
 impl Queue {
-    pub(super) fn new(beat: Duration, max_per_owner: Option<usize>) -> Self {
+    pub(super) fn new(timing: Timing, options: &Options) -> Self {
         Self {
             exports: HashMap::default(),
             due: BTreeSet::new(),
             lost_claims: HashMap::default(),
-            ended: StoredRuns::new(max_per_owner),
+            ended: StoredRuns::new(options.max_memory_per_owner),
             live_bytes: 0,
-            beat,
+            timing,
+            kept_for: kept_for(options.retain_for, timing.lease),
             base: Instant::now(),
         }
     }
 
-    pub(super) fn add(&mut self, record: Arc<Record>) -> Mark {
-        let export = Export::new(record, self.beat, self.base);
+    pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
+        let mut export = Export::new(record, overhead, self.timing.beat, self.base);
+        count(&mut self.live_bytes, &mut export);
         let mark = export.mark.clone();
         self.due.insert((export.due, mark.epoch));
         self.exports.insert(mark.epoch, export);
@@ -95,7 +100,7 @@ impl Queue {
                 plan.release(run.clone());
             }
         }
-        self.ended.expire(options.retain_for, now);
+        self.ended.expire(now);
         while !plan.is_full()
             && let Some(run) = self.ended.evict(self.live_bytes, options.max_memory)
         {
@@ -113,7 +118,7 @@ impl Queue {
             }
             export.plan(&mut plan, connection, now);
             // Until the replies arrive.
-            export.due = now + self.beat;
+            export.due = now + self.timing.beat;
             self.due.insert((export.due, epoch));
         }
         if plan.takes_early_renewals() {
@@ -159,8 +164,8 @@ impl Queue {
             };
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             seen.push(epoch);
-            let (live_bytes, ended_at) = (export.live_bytes(), export.ended_at);
-            let beat = self.beat;
+            let deleted_at = export.ended_at.map(|at| at + self.kept_for);
+            let beat = self.timing.beat;
             let applied = without_panic(|| export.apply(&target, result, connection, beat));
             if applied.is_none() {
                 (export.is_broken, export.has_failed) = (true, true);
@@ -170,13 +175,15 @@ impl Queue {
                 && !export.is_done()
             {
                 export.settle(now);
-                self.ended.add(export.run(), export.stored.bytes(), now);
+                // As `lua/end.lua` decides.
+                let kept_for = if export.is_void() { self.timing.lease * 2 } else { self.kept_for };
+                self.ended.add(export.run(), export.memory(), now + kept_for);
                 effects.push((Arc::clone(&export.record), effect));
             }
-            self.live_bytes = self.live_bytes.saturating_sub(live_bytes) + export.live_bytes();
+            count(&mut self.live_bytes, export);
             // The store has lost the end that it had.
-            if let Some(ended_at) = ended_at.filter(|_| !export.is_done()) {
-                self.ended.remove((ended_at, epoch));
+            if let Some(deleted_at) = deleted_at.filter(|_| !export.is_done()) {
+                self.ended.remove((deleted_at, epoch));
             }
         }
         seen.sort_unstable();
@@ -205,4 +212,10 @@ impl Queue {
             claim.due = now + RETRY_DELAY;
         }
     }
+}
+
+/// Counts what a run needs in the store now, unless it has ended there.
+fn count(live_bytes: &mut usize, export: &mut Export) {
+    let memory = if export.is_done() { 0 } else { export.memory() };
+    *live_bytes = *live_bytes - mem::replace(&mut export.counted, memory) + memory;
 }

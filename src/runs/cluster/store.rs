@@ -8,7 +8,7 @@ use super::{
     reply::{Page, Reply, StoreError},
     run_id::{ProcessId, RunId},
 };
-use crate::{BoxError, sealed::Sealed};
+use crate::{BoxError, runs::RunKey, sealed::Sealed};
 
 /// A store through which several processes share their runs.
 ///
@@ -55,6 +55,9 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the time after whose end without a renewal a run's owner counts as late.
     fn lease(&self) -> Duration;
 
+    /// Returns the memory that the store needs for a run with this key.
+    fn overhead(&self, key: &RunKey) -> Overhead;
+
     /// Returns the state of the connection, which changes with each new one.
     fn connection(&self) -> watch::Receiver<Connection>;
 
@@ -81,6 +84,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Stops passing the pushes of a run.
     fn unsubscribe(&self, run: &RunId);
+}
+
+/// The memory that a store needs for a run besides its events, its head and its error, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overhead {
+    /// For its claim, which is all that is left of a call without an event stream.
+    pub claim: usize,
+    /// For its stream, with its end.
+    pub stream: usize,
+    /// For each batch.
+    pub batch: usize,
 }
 
 /// The state of the connection to a store.

@@ -10,8 +10,9 @@ pub(super) struct StoredBatches {
 }
 
 impl StoredBatches {
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Returns the memory of the batches in a store that needs `overhead` bytes for each.
+    pub(super) fn memory(&self, overhead: usize) -> usize {
+        self.bytes + overhead * self.batches.len()
     }
 
     /// Adds a batch of `len` bytes that ends with the event `last`.

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::run_id::RunId;
@@ -7,6 +5,7 @@ use crate::{history::Epoch, runs::registry::EndedRuns};
 
 /// The runs of this process that have ended and that the store keeps.
 pub(super) struct StoredRuns {
+    /// In the order in which the store deletes them by itself.
     runs: EndedRuns<(RunId, usize)>,
     bytes: usize,
     /// Runs that exceed the limit of their owner.
@@ -21,9 +20,10 @@ impl StoredRuns {
         Self { runs, bytes: 0, excess: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, run: RunId, bytes: usize, since: Instant) {
+    /// Adds a run that the store deletes by itself at a time.
+    pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
         let key = run.key.clone();
-        self.runs.add((since, run.epoch), (run, bytes), bytes);
+        self.runs.add((deleted_at, run.epoch), (run, bytes), bytes);
         self.bytes += bytes;
         while let Some((run, bytes)) = self.runs.remove_excess(key.shared_owner()) {
             self.bytes -= bytes;
@@ -31,10 +31,10 @@ impl StoredRuns {
         }
     }
 
-    /// Removes the runs that the store has deleted by itself, because they ended `retain` ago.
-    pub(super) fn expire(&mut self, retain: Duration, now: Instant) {
-        while let Some(((since, _), _)) = self.runs.oldest()
-            && now - since >= retain
+    /// Removes the runs that the store has deleted by itself.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(((deleted_at, _), _)) = self.runs.oldest()
+            && deleted_at <= now
         {
             self.remove_oldest();
         }
@@ -54,7 +54,7 @@ impl StoredRuns {
         self.remove(at)
     }
 
-    /// Removes the run that was added with this time and epoch.
+    /// Removes the run with this epoch that the store would delete at this time.
     pub(super) fn remove(&mut self, at: (Instant, Epoch)) -> Option<RunId> {
         let (run, bytes) = self.runs.remove(at)?;
         self.bytes -= bytes;

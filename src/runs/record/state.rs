@@ -12,6 +12,9 @@ use crate::{
     runs::{Outcome, RunEnd, registry::Deferred},
 };
 
+/// The maximum length of an error's text. It can contain what a client or an upstream has sent.
+const MAX_ERROR: usize = 1024;
+
 /// The part of a [`Record`] that is protected by its lock.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -81,9 +84,10 @@ impl State {
     ) {
         let now = Instant::now();
         self.phase = Phase::Ended(outcome);
-        self.error = error;
+        self.error = error.map(bounded);
         self.ended_at = Some(now);
-        self.overhead.set(RUN_OVERHEAD + record.key.len());
+        let error_len = self.error.as_ref().map_or(0, |error| error.len());
+        self.overhead.set(RUN_OVERHEAD + record.key.len() + error_len);
         self.wake_all(deferred);
         deferred.ends.push(RunEnd {
             key: record.key.clone(),
@@ -118,5 +122,29 @@ impl State {
         self.log.evict(usize::MAX, &mut deferred.drops);
         self.overhead.set(0);
         deferred.waiters.push(self.waiters.take());
+    }
+}
+
+/// Returns an error's text, or as much of it as is kept.
+fn bounded(error: Arc<str>) -> Arc<str> {
+    if error.len() <= MAX_ERROR {
+        return error;
+    }
+    let end = (0..=MAX_ERROR).rev().find(|at| error.is_char_boundary(*at));
+    error.get(..end.unwrap_or(0)).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{MAX_ERROR, bounded};
+
+    #[test]
+    fn text_of_an_error_is_cut_between_two_characters() {
+        let text: Arc<str> = "x".repeat(MAX_ERROR).into();
+        assert_eq!(bounded(Arc::clone(&text)), text);
+        let long = format!("{}éé", "x".repeat(MAX_ERROR - 3));
+        assert_eq!(*bounded(long.clone().into()), long[..MAX_ERROR - 1]);
     }
 }

@@ -62,9 +62,10 @@ elseif mode == 'bury' then
   if status ~= 'dead' then return { status, claim.state, wait } end
 elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   if claim.state ~= 'starting' then return { 'running' } end
-  -- The claim stays: its owner would take a missing one for lost, and restore a run that ended.
+  -- The claim stays until late commands have arrived: the owner of an earlier run would take a missing
+  -- one for lost, and restore a run that ended.
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
-  keep(key, math.max(ttl, MIN_TTL))
+  keep(key, 2 * claim.lease)
   redis.call('PUBLISH', channel, 'v')
   return { 'ended', 'void', 0 }
 end

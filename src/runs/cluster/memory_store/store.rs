@@ -13,12 +13,15 @@ use super::{
 };
 use crate::{
     lock::lock,
-    runs::cluster::{
-        command::Command,
-        inbox::Incoming,
-        reply::{Page, Reply, StoreError},
-        run_id::{ProcessId, RunId},
-        store::{Connection, Pending, RunStore, Settings, Store},
+    runs::{
+        RunKey,
+        cluster::{
+            command::Command,
+            inbox::Incoming,
+            reply::{Page, Reply, StoreError},
+            run_id::{ProcessId, RunId},
+            store::{Connection, Overhead, Pending, RunStore, Settings, Store},
+        },
     },
     sealed::Sealed,
 };
@@ -80,6 +83,11 @@ impl Drop for Link {
 impl Store for Link {
     fn lease(&self) -> Duration {
         self.store.server().lease
+    }
+
+    /// Tests of limits count events alone.
+    fn overhead(&self, _key: &RunKey) -> Overhead {
+        Overhead::default()
     }
 
     fn connection(&self) -> watch::Receiver<Connection> {

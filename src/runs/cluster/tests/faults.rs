@@ -6,6 +6,7 @@ use crate::{
             export::Export,
             plan::Target,
             reply::{AppendReply, Reply, StoreError, SyncReply},
+            store::Overhead,
         },
         record::Record,
     },
@@ -122,7 +123,7 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     let epoch = Epoch::now();
     let record = Record::new(key(), epoch, &shared.options, counters);
     let beat = LEASE / 3;
-    let mut export = Export::new(Arc::new(record), beat, Instant::now());
+    let mut export = Export::new(Arc::new(record), Overhead::default(), beat, Instant::now());
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
     export.synced(in_step(0, 1), 1, beat);
     let appended = Reply::Append(AppendReply::Appended { entries: 1 });

@@ -31,6 +31,27 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
     }
 }
 
+/// The store deletes it by itself, but not this one.
+#[tokio::test(start_paused = true)]
+async fn run_counts_for_as_long_as_the_store_keeps_it() {
+    const KEPT_FOR: Duration = Duration::from_secs(60);
+    for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
+        let (one, other) = two_with(|builder| limit(builder.retain_for(KEPT_FOR), 100_000)).await;
+        let text = "x".repeat(60_000);
+        for (turn, pause) in [(1, KEPT_FOR), (2, KEPT_FOR / 2), (3, KEPT_FOR / 2)] {
+            let source = one.start_as(&key_of(turn)).await;
+            send(&source, &[&text]);
+            drop(source);
+            sleep(pause + Duration::from_secs(1)).await;
+        }
+        let mut forgotten = Vec::new();
+        for turn in 1..=3 {
+            forgotten.extend(other.get_as(&key_of(turn)).await.is_none().then_some(turn));
+        }
+        assert_eq!(forgotten, [2], "its time was not over when the third one was stored");
+    }
+}
+
 /// Its owner exports it again each time.
 #[tokio::test(start_paused = true)]
 async fn run_that_the_store_loses_after_its_end_counts_once() {
