@@ -46,6 +46,30 @@ async fn voided_claim_is_free() {
     assert_eq!(store.claim("a2", "q").await, "new");
 }
 
+/// Whatever follows the claim, it does not stay for ever.
+#[tokio::test]
+async fn claim_is_kept_for_its_time() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.claim("a1", "p").await, "new");
+    assert!(store.ttl().await > 290_000);
+    assert_eq!(store.replace("a1", "a2", "q").await, "new");
+    assert!(store.ttl().await > 290_000);
+}
+
+/// A script that failed after it has written would leave a key for ever.
+#[tokio::test]
+async fn no_time_is_too_long_for_a_script() {
+    let Some(mut store) = Store::start().await else { return };
+    store.ttl = u64::MAX;
+    store.begin("a1", "p").await;
+    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
+    store.lose_stream("a1").await;
+    assert_eq!(store.check("a1", 0, false).await, "interrupted 0");
+    assert_eq!(store.replace("a1", "a2", "q").await, "new");
+    assert_eq!(store.replace("a2", "a3", "q").await, "new");
+    assert_eq!(store.end("a3", "q", "void").await, "ended void");
+}
+
 #[tokio::test]
 async fn late_owner_is_dead_after_the_grace_period() {
     let Some(mut store) = Store::begun().await else { return };

@@ -16,6 +16,16 @@ async fn live_run_is_cancelled_and_its_owner_is_told() {
     assert_eq!(pushes.next().await, "e3 cancelled ");
 }
 
+/// All that its stream has is the end.
+#[tokio::test]
+async fn run_that_is_replaced_before_it_begins_is_kept_for_its_time() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.claim("a1", "p").await, "new");
+    assert_eq!(store.replace("a1", "a2", "q").await, "new");
+    assert_eq!(store.ids("a1").await, [END_ID]);
+    assert!(store.ttl_of(&crate::store::stream("a1")).await > 290_000);
+}
+
 #[tokio::test]
 async fn run_that_is_not_the_earlier_one_stays() {
     let Some(mut store) = Store::start().await else { return };
