@@ -70,9 +70,13 @@ async fn set_password(server: &Server, password: &str) {
     assert_eq!(server.command::<String>(&command).await, "OK");
 }
 
+/// The connections of a hub, and of runs.
+const OF_A_HUB: usize = 2;
+const OF_RUNS: usize = 3;
+
 /// Breaks all connections of the user.
-async fn kill_connections(server: &Server) {
-    assert_eq!(server.command::<usize>("CLIENT KILL USER app").await, 2);
+async fn kill_connections(server: &Server, count: usize) {
+    assert_eq!(server.command::<usize>("CLIENT KILL USER app").await, count);
 }
 
 #[tokio::test]
@@ -86,7 +90,7 @@ async fn credentials_are_asked_for_at_each_connection() {
 
     set_password(&server, "two").await;
     passwords.set("two");
-    kill_connections(&server).await;
+    kill_connections(&server, OF_A_HUB).await;
     until(|| passwords.asked() == 2).await;
     _ = process.publish([1]).await;
     process.reads([0, 1]).await;
@@ -104,7 +108,7 @@ async fn runs_ask_for_credentials_too() {
     start_run(&runs, "first").await;
     set_password(&server, "two").await;
     passwords.set("two");
-    kill_connections(&server).await;
+    kill_connections(&server, OF_RUNS).await;
     until(|| passwords.asked() == 2 && health.is_following()).await;
     start_run(&runs, "second").await;
 }
@@ -169,10 +173,10 @@ async fn credentials_that_expire_are_renewed_over_the_same_connections() {
     let mut process = Process::connect(broker()).await;
     let runs = Runs::connect(broker()).await.unwrap();
     let connections = connections_of(&server, "first").await;
-    assert_eq!(connections.len(), 4);
+    assert_eq!(connections.len(), OF_A_HUB + OF_RUNS);
 
     may_renew.store(true, SeqCst);
-    until_async(async || connections_of(&server, "second").await.len() == 4).await;
+    until_async(async || connections_of(&server, "second").await.len() == connections.len()).await;
     assert_eq!(connections_of(&server, "second").await, connections);
     // Connections of a user that is deleted end.
     assert_eq!(server.command::<usize>("ACL DELUSER first").await, 1);

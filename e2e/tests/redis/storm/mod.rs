@@ -6,7 +6,14 @@ mod client;
 mod process;
 mod publisher;
 
-use std::{env, time::Duration};
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +26,8 @@ const PUBLISHERS: usize = 6;
 const TOPICS: usize = 20;
 /// The delay of the process that is behind.
 const DELAY: Duration = Duration::from_millis(250);
+/// The number of acknowledged events that a kill can lose at least.
+const NEW_EVENTS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storm_loses_nothing_without_a_gap() {
@@ -60,11 +69,14 @@ async fn storm(data: &[Data], duration: Duration) -> Option<Verdict> {
             tokio::spawn(StormClient::new(number, topics, addresses).run(calm.clone()))
         })
         .collect();
+    let count = Arc::new(AtomicUsize::new(0));
     let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|number| tokio::spawn(publish_until(stop.clone(), number, addresses[number % 3])))
+        .map(|number| (number, addresses[number % 3], Arc::clone(&count)))
+        .map(|(number, address, count)| publish_until(stop.clone(), number, address, count))
+        .map(tokio::spawn)
         .collect();
 
-    let losses = kill_again_and_again(&mut server, data, duration).await;
+    let losses = kill_again_and_again(&mut server, &proxy, data, duration, &count).await;
     stop.cancel();
     let mut acknowledged = Vec::new();
     let mut outcomes = publisher::Outcomes::default();
@@ -97,8 +109,15 @@ fn kills(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }
 
-/// Returns when events were lost.
-async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Duration) -> Vec<Loss> {
+/// Kills Redis once enough events were acknowledged, of which the process that is behind has not
+/// read the newest. Returns when events were lost.
+async fn kill_again_and_again(
+    server: &mut Server,
+    proxy: &Proxy,
+    data: &[Data],
+    duration: Duration,
+    acknowledged: &AtomicUsize,
+) -> Vec<Loss> {
     let mut losses = Vec::new();
     let began = Instant::now();
     let kills = kills(duration);
@@ -108,9 +127,13 @@ async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Dura
             tokio::time::sleep_until(next - Duration::from_millis(500)).await;
             server.take_snapshot();
         }
+        let before = acknowledged.load(SeqCst);
         tokio::time::sleep_until(next).await;
+        until(|| acknowledged.load(SeqCst) >= before + NEW_EVENTS).await;
+        proxy.hold();
         let began = server.now().await;
         server.kill();
+        proxy.release();
         server.restart_with(*data).await;
         if *data != Data::All {
             losses.push(Loss::between(began, server.now().await));

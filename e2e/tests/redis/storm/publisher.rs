@@ -1,4 +1,12 @@
-use std::{net::SocketAddr, ops::AddAssign, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::AddAssign,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -25,11 +33,12 @@ impl AddAssign for Outcomes {
     }
 }
 
-/// Publishes to one process, about 30 events a second.
+/// Publishes to one process, about 30 events a second, and counts those that are acknowledged.
 pub(super) async fn publish_until(
     stop: CancellationToken,
     publisher: usize,
     address: SocketAddr,
+    count: Arc<AtomicUsize>,
 ) -> (Vec<Acknowledged>, Outcomes) {
     let mut sender = connect_h1(address).await;
     let mut acknowledged: Vec<Acknowledged> = Vec::new();
@@ -49,6 +58,7 @@ pub(super) async fn publish_until(
                 assert!(acknowledged.last().is_none_or(|last| last.sequence < sequence));
                 acknowledged.push(Acknowledged { topic, number, sequence });
                 outcomes.acknowledged += 1;
+                count.fetch_add(1, SeqCst);
             }
         }
         sleep(Duration::from_millis(fastrand::u64(..60))).await;
