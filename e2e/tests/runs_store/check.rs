@@ -12,14 +12,14 @@ async fn state_and_newest_event_are_reported() {
     _ = store.append("a1", 1, 7).await.unwrap();
     assert_eq!(store.check("a1", 0, true).await, "running 7 live 0 head");
     assert_eq!(store.complete("a1", "p", 7).await, "ended completed");
-    assert_eq!(store.check("a1", 0, true).await, "completed 7");
+    assert_eq!(store.check("a1", 0, true).await, "completed 7 head");
 }
 
 #[tokio::test]
 async fn key_of_another_run_is_reported() {
     let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
-    assert_eq!(store.check("a1", 3_000, true).await, "other 0");
+    assert_eq!(store.check("a1", 3_000, true).await, "other 0 head");
     assert_eq!(store.end("a2", "q", "void").await, "ended void");
     assert_eq!(store.check("a2", 3_000, true).await, "void 0");
 }
@@ -55,7 +55,17 @@ async fn end_of_the_stream_ends_the_claim() {
     let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     store.set("s", "running").await;
-    assert_eq!(store.check("a1", 0, false).await, "completed 0");
+    assert_eq!(store.check("a1", 0, false).await, "completed 0 ");
     assert_eq!(store.look().await, "ended a1 p completed");
     assert_eq!(store.ids("a1").await, ["0-1", END_ID]);
+}
+
+/// As after a loss, from which its owner restores it.
+#[tokio::test]
+async fn run_whose_key_has_one_that_ended_earlier_is_gone() {
+    let Some(mut store) = Store::begun().await else { return };
+    assert_eq!(store.check("a2", 0, false).await, "other 0 ");
+    assert_eq!(store.end("a1", "p", "lost").await, "ended interrupted");
+    assert_eq!(store.check("a2", 0, false).await, "gone 0");
+    assert_eq!(store.check("10", 0, false).await, "other 0 ");
 }

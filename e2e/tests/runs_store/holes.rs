@@ -56,7 +56,7 @@ async fn run_whose_last_events_are_lost_ends() {
     _ = store.append("a1", 1, 2).await.unwrap();
     assert_eq!(store.complete("a1", "p", 5).await, "behind 2");
     assert_eq!(store.end("a1", "p", "lost").await, "ended interrupted");
-    assert_eq!(store.check("a1", 0, false).await, "interrupted 2");
+    assert_eq!(store.check("a1", 0, false).await, "interrupted 2 ");
 }
 
 /// A fail-over that kept the connection gives an older state. The next event fits behind it, so
@@ -137,7 +137,7 @@ async fn completed_run_without_its_stream_is_interrupted() {
     let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     store.lose_stream("a1").await;
-    assert_eq!(store.check("a1", 0, false).await, "interrupted 0");
+    assert_eq!(store.check("a1", 0, false).await, "interrupted 0 ");
     assert_eq!(store.ids("a1").await, [END_ID]);
     assert_eq!(store.claim("a2", "q").await, "new");
 }

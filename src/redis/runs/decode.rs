@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use ::redis::Value;
+use bytes::Bytes;
 
 use super::{
     encode::has_marker,
@@ -166,15 +167,17 @@ impl Fields<'_> {
             "starting" => CheckReply::Starting(self.liveness(self.text(2)?, 3)?),
             "running" => {
                 let liveness = self.liveness(self.text(2)?, 3)?;
-                let head = self.bytes(4).filter(|head| !head.is_empty());
-                let head = head.map(|head| head.to_vec().into());
-                CheckReply::Running { newest, liveness, head }
+                CheckReply::Running { newest, liveness, head: self.head(4) }
             }
             "void" => CheckReply::Void,
-            "other" => CheckReply::Other,
+            "other" => CheckReply::Other { newest, head: self.head(2) },
             "gone" => CheckReply::Gone,
-            ended => CheckReply::Ended { newest, outcome: outcome(ended) },
+            ended => CheckReply::Ended { newest, outcome: outcome(ended), head: self.head(2) },
         })
+    }
+
+    fn head(&self, at: usize) -> Option<Bytes> {
+        self.bytes(at).filter(|head| !head.is_empty()).map(|head| head.to_vec().into())
     }
 
     fn liveness(&self, status: &str, wait: usize) -> Option<Liveness> {

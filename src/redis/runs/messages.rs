@@ -25,7 +25,8 @@ pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
             let newest = number(&mut rest)?;
             let text = str::from_utf8(&rest).ok()?;
             let (name, error) = text.split_once(' ')?;
-            Some(Push::End(StoredEnd { outcome: outcome(name), error: error_text(error), newest }))
+            let (outcome, error) = (outcome(name), error_text(error));
+            Some(Push::End(StoredEnd { outcome, error, newest, head: None }))
         }
         b'v' => Some(Push::Void),
         _ => None,
@@ -72,7 +73,7 @@ mod tests {
         let failed = end("e7 failed no more tokens");
         assert_eq!(failed.error.as_deref(), Some("no more tokens"));
         assert_eq!((failed.newest, failed.outcome), (7, Outcome::Failed));
-        let StoredEnd { outcome, error, newest } = end("e0 completed ");
+        let StoredEnd { outcome, error, newest, .. } = end("e0 completed ");
         assert_eq!((newest, outcome, error), (0, Outcome::Completed, None));
         assert_eq!(end("e0 unheard-of ").outcome, Outcome::Interrupted);
     }

@@ -59,7 +59,7 @@
 //! | `0-1` | `v`, `h` | the call has answered |
 //! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
 //! | `last-1` | one empty | follows a large batch, so that scripts need not read it |
-//! | the highest id | `o` outcome, `m` error, `n` newest | the end |
+//! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
 //!
 //! Redis refuses ids that are not higher than the last one. It therefore refuses a batch that is
 //! sent twice, and everything after the end: an owner that was declared dead cannot add events.

@@ -48,7 +48,9 @@ impl Fields {
         let error = self.take(b"m")?;
         let error = error_text(std::str::from_utf8(&error).ok()?);
         let name = self.take(b"o")?;
-        Some(StoredEnd { outcome: outcome(std::str::from_utf8(&name).ok()?), error, newest })
+        let outcome = outcome(std::str::from_utf8(&name).ok()?);
+        let head = self.take(b"h").filter(|head| !head.is_empty());
+        Some(StoredEnd { outcome, error, newest, head })
     }
 
     fn number(&mut self, name: &[u8]) -> Option<u64> {

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{cluster::Cluster, mirror::Mirror, run_id::RunId, timing::RETRY_DELAY};
+use super::{cluster::Cluster, mirror::Mirror, owner_checks, run_id::RunId, timing::RETRY_DELAY};
 use crate::{
     connection::LastEventId,
     runs::{
@@ -65,35 +65,66 @@ impl Shared {
         lost.lose_mirror();
         lost
     }
-}
 
-impl Cluster {
-    /// Waits until a mirror has the event `after`, which a client has seen.
+    /// Returns the record of a mirror, or of its end, for a client that has seen the events up to
+    /// `after`, once the mirror has come as far.
     pub(super) async fn until_reached(
-        &self,
-        mirror: &Mirror,
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        mirror: &Arc<Mirror>,
+        record: Arc<Record>,
+        after: u64,
+    ) -> Result<Arc<Record>, StartError> {
+        if !record.has_reached(after) {
+            self.reach(cluster, mirror, &record, after).await?;
+        }
+        if record.lock().is_lost {
+            return Err(StartError::Unavailable);
+        }
+        match record.phase() {
+            _ if record.newest() >= after => Ok(record),
+            // Its owner did not export all events that it had given to clients.
+            Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => {
+                Ok(self.end_of(&record, after))
+            }
+            _ => Err(StartError::NotFound),
+        }
+    }
+
+    /// Waits until a record has the event `after`, or its run has ended.
+    async fn reach(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        mirror: &Arc<Mirror>,
         record: &Record,
         after: u64,
     ) -> Result<(), StartError> {
-        if mirror.has_reached(after) {
-            return Ok(());
-        }
-        if record.phase().is_live() {
-            // Its process may have assigned the id before it has exported the event.
+        let reached = until(&record.changed, || record.has_reached(after).then_some(()));
+        let reached = if mirror.is_stored(after) {
+            timeout(cluster.timing.patience, reached).await
+        } else {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
             };
-            let is_over = || mirror.has_reached(after) || !record.phase().is_live();
-            let over = until(&record.changed, || is_over().then_some(()));
-            let waited = timeout(self.timing.id_wait(), over).await;
-            waited.map_err(|_| StartError::Unavailable)?;
-        }
-        match record.phase() {
-            _ if mirror.has_reached(after) => Ok(()),
-            _ if record.lock().is_lost => Err(StartError::Unavailable),
-            // Its owner did not export all events that it had given to clients.
-            Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => Ok(()),
-            _ => Err(StartError::NotFound),
-        }
+            // The owner may have assigned the id before it has exported the event. It exports at once
+            // what is watched.
+            let watched = async {
+                owner_checks::watch(self, cluster, mirror).await;
+                reached.await;
+            };
+            timeout(cluster.timing.id_wait(), watched).await
+        };
+        reached.map_err(|_| StartError::Unavailable)
+    }
+
+    /// Returns a record of a run that has ended, for a client that has seen more than was exported,
+    /// up to the event `after`.
+    fn end_of(&self, record: &Record, after: u64) -> Arc<Record> {
+        let (key, counters) = (record.key.clone(), Arc::clone(&self.counters));
+        let (phase, _, error) = record.progress();
+        let end = Arc::new(Record::mirror(key, record.epoch, after, &self.options, counters));
+        end.begin(record.options());
+        end.end_mirror(phase.outcome().unwrap_or(Outcome::Interrupted), error);
+        end
     }
 }

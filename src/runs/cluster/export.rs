@@ -62,7 +62,7 @@ pub(crate) struct Export {
     pub(super) stored: StoredBatches,
     /// The memory in the store besides the batches, and besides what the run's head and error need.
     overhead: Overhead,
-    /// The length of the head, which is in the claim and in the stream.
+    /// The length of the head, which is in the claim, and at the stream's beginning and end.
     head_len: usize,
     /// The bytes that count for this run among those of runs that have not ended in the store.
     pub(super) counted: usize,
@@ -178,7 +178,7 @@ impl Export {
         if phase == Phase::Void {
             return claim;
         }
-        let texts = 2 * self.head_len + error.map_or(0, |error| error.len());
+        let texts = 3 * self.head_len + error.map_or(0, |error| error.len());
         claim + stream + texts + self.stored.memory(batch)
     }
 

@@ -1,12 +1,7 @@
-use std::{slice, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    cluster::Cluster,
-    command::Batch,
-    exporter,
-    mirror::Mirror,
-    owner_checks,
-    reply::{Liveness, StoreError},
+    cluster::Cluster, command::Batch, exporter, mirror::Mirror, owner_checks, reply::StoreError,
 };
 use crate::runs::{Outcome, call::spawn, record::Phase, registry::Shared};
 
@@ -17,6 +12,8 @@ pub(super) const MAX_PAGES: usize = 16;
 /// A load of a mirror, on a task of its own.
 pub(super) struct Load {
     mirror: Arc<Mirror>,
+    /// Whether the run had ended before the first load: the store then has its end.
+    expects_end: bool,
     is_over: bool,
 }
 
@@ -24,7 +21,8 @@ impl Load {
     /// Starts a load, unless one is under way, which then starts again.
     pub(super) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
         if mirror.request_load() {
-            let load = Self { mirror: Arc::clone(mirror), is_over: false };
+            let mirror = Arc::clone(mirror);
+            let load = Self { mirror, expects_end: false, is_over: false };
             spawn(load.run(Arc::clone(shared)));
         }
     }
@@ -38,8 +36,8 @@ impl Load {
     /// Loads the run until nothing asks for a load any more.
     async fn run(mut self, shared: Arc<Shared>) {
         let Some(cluster) = &shared.cluster else { return };
-        if !self.mirror.is_loaded() {
-            self.watch(&shared, cluster).await;
+        if !self.mirror.is_loaded() && !self.watch(&shared, cluster).await {
+            return;
         }
         // A load that was asked for during one that panics begins all the same.
         while !exporter::catch(self.load_while_asked(&shared, cluster)).await {
@@ -64,21 +62,20 @@ impl Load {
                 (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
                 _ => {}
             }
-            self.mirror.set_loaded(result.is_ok());
+            let is_live = self.mirror.record().is_some_and(|record| record.phase().is_live());
+            self.mirror.set_loaded(result.is_ok() && !(self.expects_end && is_live));
         }
     }
 
     /// Subscribes, then checks, before the first load: what is pushed after it cannot be missed.
-    async fn watch(&self, shared: &Arc<Shared>, cluster: &Cluster) {
-        let mirror = &self.mirror;
-        if cluster.store.subscribe(&mirror.run).await.is_ok() {
-            let check = mirror.check(true, true);
-            for result in cluster.store.execute(None, vec![check]).await {
-                if owner_checks::apply(shared, mirror, result) == Liveness::Dead {
-                    owner_checks::bury(shared, cluster, slice::from_ref(mirror)).await;
-                }
-            }
+    /// Returns whether the store has the run. If not, the store has lost its claim since it was
+    /// found, and its owner may restore it.
+    async fn watch(&mut self, shared: &Arc<Shared>, cluster: &Cluster) -> bool {
+        if cluster.store.subscribe(&self.mirror.run).await.is_err() {
+            return false;
         }
+        self.expects_end = owner_checks::watch(shared, cluster, &self.mirror).await;
+        self.mirror.has_started()
     }
 
     fn begin(&mut self) -> Option<bool> {
@@ -107,8 +104,8 @@ impl Load {
 }
 
 impl Drop for Load {
-    /// Ends a load that panics before it begins, or whose runtime is dropped. The next visitor loads
-    /// again.
+    /// Ends a load that does not find the run, that panics before it begins, or whose runtime is
+    /// dropped. The next visitor loads again.
     fn drop(&mut self) {
         if !self.is_over {
             self.mirror.abort_load();

@@ -1,10 +1,4 @@
-use std::sync::{
-    Arc, Weak,
-    atomic::{
-        AtomicU64,
-        Ordering::{AcqRel, Acquire},
-    },
-};
+use std::sync::{Arc, Weak};
 
 use tokio::{
     sync::{Semaphore, SetOnce},
@@ -22,12 +16,9 @@ use crate::{
     history::sync::{Mutex, lock},
     runs::{
         Outcome,
-        record::{Mirrored, Record},
+        record::{Mirrored, Phase, Record},
     },
 };
-
-/// The maximum number of requests that wait for an event that the mirror does not have yet.
-const MAX_WAITERS: usize = 16;
 
 /// A copy of a run of another process, while a client or a handle uses it here.
 pub(crate) struct Mirror {
@@ -38,13 +29,16 @@ pub(crate) struct Mirror {
     readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
     loaded: SetOnce<bool>,
-    /// The newest event that the store is known to have.
-    reached: AtomicU64,
     state: Mutex<State>,
-    pub(crate) waiters: Semaphore,
+    /// The permits of requests that wait for an event. All mirrors of the run share them.
+    pub(super) waiters: Arc<Semaphore>,
 }
 
 struct State {
+    /// The event behind which the record begins, until the store has told how far the run has come.
+    start: Option<u64>,
+    /// The newest event that the store is known to have.
+    stored: u64,
     /// The time of the last reply or push.
     contact: Instant,
     /// Since when the store has not had the run.
@@ -64,22 +58,71 @@ enum Loading {
 }
 
 impl Mirror {
-    pub(crate) fn new(run: RunId, record: &Arc<Record>) -> Self {
-        let (contact, loading) = (Instant::now(), Loading::No);
-        let state = State { contact, gone_since: None, has_ended: false, loading };
+    /// Creates the mirror of an empty record for a client that has seen the events up to `start`.
+    pub(super) fn new(
+        run: RunId,
+        record: &Arc<Record>,
+        start: u64,
+        waiters: Arc<Semaphore>,
+    ) -> Self {
+        let state = State {
+            start: Some(start),
+            stored: 0,
+            contact: Instant::now(),
+            gone_since: None,
+            has_ended: false,
+            loading: Loading::No,
+        };
         Self {
             run,
             record: Arc::downgrade(record),
             readable: SetOnce::new(),
             loaded: SetOnce::new(),
-            reached: AtomicU64::new(0),
             state: Mutex::new(state),
-            waiters: Semaphore::new(MAX_WAITERS),
+            waiters,
         }
+    }
+
+    /// Returns the record if it has all events above `after`, or will have them.
+    pub(super) fn serve(&self, after: u64) -> Option<Arc<Record>> {
+        let record = self.record().filter(|record| !record.lock().is_lost)?;
+        let is_served = match &mut lock(&self.state).start {
+            Some(start) => {
+                *start = after.min(*start);
+                true
+            }
+            None => record.serves(after),
+        };
+        is_served.then_some(record)
+    }
+
+    /// Begins the record, unless it has begun. It does not begin behind `newest`, the newest event
+    /// in the store, so that it serves clients with any higher id.
+    pub(super) fn start_below(&self, record: &Record, newest: u64) {
+        let mut state = lock(&self.state);
+        state.stored = state.stored.max(newest);
+        if let Some(start) = state.start.take() {
+            record.skip_to(start.min(newest));
+        }
+    }
+
+    /// Returns whether the store is known to have an event.
+    pub(super) fn is_stored(&self, sequence: u64) -> bool {
+        lock(&self.state).stored >= sequence
+    }
+
+    /// Returns whether the store has told how far the run has come.
+    pub(super) fn has_started(&self) -> bool {
+        lock(&self.state).start.is_none()
     }
 
     pub(crate) fn record(&self) -> Option<Arc<Record>> {
         self.record.upgrade()
+    }
+
+    /// Returns whether something uses the mirror, and it has not lost its run.
+    pub(super) fn is_used(&self) -> bool {
+        self.record().is_some_and(|record| !record.lock().is_lost)
     }
 
     /// Returns whether the run was out of reach for too long.
@@ -138,19 +181,6 @@ impl Mirror {
         _ = self.loaded.set(is_loaded);
     }
 
-    /// Records that the store has the events up to `newest`, and notifies requests that wait for one.
-    pub(crate) fn reach(&self, newest: u64) {
-        if self.reached.fetch_max(newest, AcqRel) < newest
-            && let Some(record) = self.record()
-        {
-            record.changed.notify_waiters();
-        }
-    }
-
-    pub(crate) fn has_reached(&self, sequence: u64) -> bool {
-        self.reached.load(Acquire) >= sequence
-    }
-
     /// Asks for a load. Returns whether the caller must start it.
     pub(super) fn request_load(&self) -> bool {
         let loading = &mut lock(&self.state).loading;
@@ -167,7 +197,6 @@ impl Mirror {
                 false
             }
             Push::Batch(Batch { first, last, bytes }) => {
-                self.reach(last);
                 match record.append_batch(first, last, &bytes) {
                     Mirrored::Appended => false,
                     Mirrored::Hole => true,
@@ -177,11 +206,9 @@ impl Mirror {
                     }
                 }
             }
-            Push::Newest(newest) => {
-                self.reach(newest);
-                newest > record.newest()
-            }
-            Push::End(end) => !self.apply_end(&record, end),
+            Push::Newest(newest) => newest > record.newest(),
+            // A load finds the head too, without which no client is served.
+            Push::End(end) => record.phase() == Phase::Starting || !apply_end(&record, end),
             Push::Void => {
                 record.void_mirror();
                 false
@@ -208,12 +235,9 @@ impl Mirror {
     pub(super) fn apply_page(&self, page: Page) -> bool {
         let Some(record) = self.record() else { return false };
         self.set_contact();
-        let newest = page.batches.last().map(|batch| batch.last);
-        self.reach(newest.max(page.end.as_ref().map(|end| end.newest)).unwrap_or(0));
-        if let Some(head) = &page.head {
+        let head = page.head.as_ref().or(page.end.as_ref().and_then(|end| end.head.as_ref()));
+        if let Some(head) = head {
             record.begin(head::decode(head));
-        } else if !page.batches.is_empty() {
-            record.begin(None);
         }
         for Batch { first, last, bytes } in page.batches {
             if last <= record.newest() {
@@ -228,22 +252,20 @@ impl Mirror {
         }
         if let Some(end) = page.end {
             record.skip_to(end.newest);
-            self.apply_end(&record, end);
+            apply_end(&record, end);
         }
         !page.is_last
     }
+}
 
-    /// Ends the record if it has all events. Returns whether it has.
-    fn apply_end(&self, record: &Arc<Record>, end: StoredEnd) -> bool {
-        let newest = record.newest();
-        // A mirror for an id that no process has assigned begins behind the end.
-        let has_more = newest > end.newest && self.has_reached(end.newest.saturating_add(1));
-        if has_more && end.outcome == Outcome::Completed {
-            // Its owner did not write this: a run is complete only with all its events.
-            record.lose_mirror();
-        } else if newest >= end.newest {
-            record.end_mirror(end.outcome, end.error);
-        }
-        newest >= end.newest
+/// Ends a record if it has all events. Returns whether it has.
+fn apply_end(record: &Arc<Record>, end: StoredEnd) -> bool {
+    let newest = record.newest();
+    if newest > end.newest && end.outcome == Outcome::Completed {
+        // Its owner did not write this: a run is complete only with all its events.
+        record.lose_mirror();
+    } else if newest >= end.newest {
+        record.end_mirror(end.outcome, end.error);
     }
+    newest >= end.newest
 }

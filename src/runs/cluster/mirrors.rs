@@ -2,6 +2,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::{load::Load, mirror::Mirror, reply::Push, run_id::RunId, store::Store};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
@@ -10,9 +12,14 @@ use crate::{
     runs::{StartError, record::Record, registry::Shared},
 };
 
+/// The maximum number of requests that wait for events of a run that this process does not have yet.
+const MAX_WAITERS: usize = 16;
+
 /// The mirrors of this process, by run.
 ///
-/// If a mirror has evicted the next event of a client, that client gets another mirror of the run.
+/// The first mirror of a run begins at the id of its client, but not above the newest event in the
+/// store. It serves all clients with higher ids. A client that needs earlier events gets another mirror,
+/// which begins at the first event.
 #[derive(Default)]
 pub(crate) struct Mirrors {
     mirrors: Mutex<HashMap<RunId, Vec<Arc<Mirror>>>>,
@@ -27,17 +34,33 @@ impl Mirrors {
         run: &RunId,
         after: u64,
     ) -> Result<(Arc<Record>, Arc<Mirror>), StartError> {
-        let found = self.find(run, after);
-        let (record, mirror) = found.unwrap_or_else(|| self.add(shared, run, after));
+        let (record, mirror) = self.find_or_add(shared, run, after);
         if mirror.readable().await { Ok((record, mirror)) } else { Err(StartError::Unavailable) }
     }
 
-    fn find(&self, run: &RunId, after: u64) -> Option<(Arc<Record>, Arc<Mirror>)> {
-        let mirrors = lock(&self.mirrors);
-        mirrors.get(run)?.iter().find_map(|mirror| {
-            let record = mirror.record()?;
-            (record.serves(after) && !record.lock().is_lost).then(|| (record, Arc::clone(mirror)))
-        })
+    fn find_or_add(
+        &self,
+        shared: &Arc<Shared>,
+        run: &RunId,
+        after: u64,
+    ) -> (Arc<Record>, Arc<Mirror>) {
+        let mut mirrors = lock(&self.mirrors);
+        let mirrors = mirrors.entry(run.clone()).or_default();
+        let found = mirrors.iter().find_map(|it| Some((it.serve(after)?, Arc::clone(it))));
+        if let Some(found) = found {
+            return found;
+        }
+        let waiters = mirrors.first().map(|mirror| Arc::clone(&mirror.waiters));
+        let waiters = waiters.unwrap_or_else(|| Arc::new(Semaphore::new(MAX_WAITERS)));
+        mirrors.retain(|mirror| mirror.is_used());
+        let start = if mirrors.is_empty() { after } else { 0 };
+        let (counters, options) = (Arc::clone(&shared.counters), &shared.options);
+        let record = Record::mirror(run.key.clone(), run.epoch, 0, options, counters);
+        let record = Arc::new(record);
+        let mirror = Arc::new(Mirror::new(run.clone(), &record, start, waiters));
+        mirrors.push(Arc::clone(&mirror));
+        Load::start(shared, &mirror);
+        (record, mirror)
     }
 
     /// Returns the mirror that has a record.
@@ -45,16 +68,6 @@ impl Mirrors {
         let is_its =
             |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
         lock(&self.mirrors).get(run)?.iter().find(is_its).cloned()
-    }
-
-    fn add(&self, shared: &Arc<Shared>, run: &RunId, after: u64) -> (Arc<Record>, Arc<Mirror>) {
-        let counters = Arc::clone(&shared.counters);
-        let record = Record::mirror(run.key.clone(), run.epoch, after, &shared.options, counters);
-        let record = Arc::new(record);
-        let mirror = Arc::new(Mirror::new(run.clone(), &record));
-        lock(&self.mirrors).entry(run.clone()).or_default().push(Arc::clone(&mirror));
-        Load::start(shared, &mirror);
-        (record, mirror)
     }
 
     /// Passes a push to the mirrors of a run.
@@ -81,9 +94,8 @@ impl Mirrors {
         lock(&self.mirrors).values().flatten().cloned().collect()
     }
 
-    /// Returns the number of runs of other processes that are mirrored.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.mirrors).len()
+        lock(&self.mirrors).values().map(Vec::len).sum()
     }
 
     /// Makes the largest mirror give way. Returns whether a mirror had anything to evict.
@@ -100,7 +112,7 @@ impl Mirrors {
     /// Removes the mirrors that nothing uses, and those that have lost their run.
     pub(crate) fn prune(&self, store: &dyn Store) {
         lock(&self.mirrors).retain(|run, mirrors| {
-            mirrors.retain(|mirror| mirror.record().is_some_and(|record| !record.lock().is_lost));
+            mirrors.retain(|mirror| mirror.is_used());
             // Under the lock, so that a mirror that is added later subscribes after it.
             if mirrors.is_empty() {
                 store.unsubscribe(run);

@@ -1,8 +1,10 @@
 use std::{
+    slice,
     sync::{Arc, Weak},
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -14,7 +16,11 @@ use super::{
     reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
     run_id::RunId,
 };
-use crate::runs::{Outcome, record::Phase, registry::Shared};
+use crate::runs::{
+    Outcome,
+    record::{Phase, Record},
+    registry::Shared,
+};
 
 /// The maximum number of commands in a pipeline.
 const MAX_COMMANDS: usize = 512;
@@ -80,8 +86,23 @@ async fn check(
     late
 }
 
+/// Checks a mirror for a client, so that the owner learns that the run is watched. Returns whether the
+/// run has ended.
+pub(super) async fn watch(shared: &Arc<Shared>, cluster: &Cluster, mirror: &Arc<Mirror>) -> bool {
+    let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
+    let check = mirror.check(true, is_starting);
+    let mut has_ended = false;
+    for result in cluster.store.execute(None, vec![check]).await {
+        has_ended = matches!(result, Ok(Reply::Check(CheckReply::Ended { .. })));
+        if apply(shared, mirror, result) == Liveness::Dead {
+            bury(shared, cluster, slice::from_ref(mirror)).await;
+        }
+    }
+    has_ended
+}
+
 /// Applies the reply to a check. Returns whether the owner is alive, for a run that is live.
-pub(super) fn apply(
+fn apply(
     shared: &Arc<Shared>,
     mirror: &Arc<Mirror>,
     result: Result<Reply, StoreError>,
@@ -93,30 +114,44 @@ pub(super) fn apply(
         mirror.set_contact();
     }
     match reply {
-        CheckReply::Starting(liveness) => return liveness,
+        CheckReply::Starting(liveness) => {
+            mirror.start_below(&record, 0);
+            return liveness;
+        }
         CheckReply::Running { newest, liveness, head } => {
-            mirror.reach(newest);
-            if let Some(head) = head {
-                record.begin(head::decode(&head));
-            }
+            begin(mirror, &record, newest, head);
             if newest > record.newest() || record.phase() == Phase::Starting {
                 Load::start(shared, mirror);
             }
             return liveness;
         }
-        CheckReply::Ended { newest, .. } => {
-            mirror.reach(newest);
+        CheckReply::Ended { newest, head, .. } => {
+            begin(mirror, &record, newest, head);
+            Load::start(shared, mirror);
+        }
+        CheckReply::Other { newest, head } => {
+            begin(mirror, &record, newest, head);
             Load::start_last(shared, mirror);
         }
-        CheckReply::Other => Load::start_last(shared, mirror),
-        CheckReply::Void => record.void_mirror(),
+        CheckReply::Void => {
+            mirror.start_below(&record, 0);
+            record.void_mirror();
+        }
         CheckReply::Gone => mirror.set_gone(),
     }
     Liveness::Alive
 }
 
+/// Begins a record, if that is still to be done.
+fn begin(mirror: &Mirror, record: &Record, newest: u64, head: Option<Bytes>) {
+    mirror.start_below(record, newest);
+    if let Some(head) = head {
+        record.begin(head::decode(&head));
+    }
+}
+
 /// Ends runs whose owners are dead, and loads their ends.
-pub(super) async fn bury(shared: &Arc<Shared>, cluster: &Cluster, mirrors: &[Arc<Mirror>]) {
+async fn bury(shared: &Arc<Shared>, cluster: &Cluster, mirrors: &[Arc<Mirror>]) {
     for mirrors in mirrors.chunks(MAX_COMMANDS) {
         let bury = |mirror: &Arc<Mirror>| bury_command(&mirror.run);
         let results = cluster.store.execute(None, mirrors.iter().map(bury).collect()).await;

@@ -138,12 +138,13 @@ pub enum CheckReply {
     /// The run is running, and `newest` is the newest event in its stream.
     Running { newest: u64, liveness: Liveness, head: Option<Bytes> },
     /// The run has ended. Its stream has an end, if it has a stream.
-    Ended { newest: u64, outcome: Outcome },
+    Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
     Void,
     /// Another run has the key. The run has ended, and its stream may still be kept.
-    Other,
-    /// The store has no run with the key: it was forgotten, or the claim was lost.
+    Other { newest: u64, head: Option<Bytes> },
+    /// The store has no run with the key, or one that ended earlier: the run was forgotten, or its
+    /// claim was lost.
     Gone,
 }
 
@@ -167,6 +168,8 @@ pub struct StoredEnd {
     pub error: Option<Arc<str>>,
     /// The sequence number of the run's last event.
     pub newest: u64,
+    /// The encoded options of the handler, if they are known. A push does not have them.
+    pub head: Option<Bytes>,
 }
 
 /// A change of a run's stream, which the store passes to the

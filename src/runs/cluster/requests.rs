@@ -217,10 +217,6 @@ impl Shared {
             return Ok(record);
         }
         let (record, mirror) = cluster.mirrors.open(self, run, after).await?;
-        if record.lock().is_lost {
-            return Err(StartError::Unavailable);
-        }
-        cluster.until_reached(&mirror, &record, after).await?;
-        Ok(record)
+        self.until_reached(cluster, &mirror, record, after).await
     }
 }

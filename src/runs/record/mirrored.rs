@@ -141,8 +141,19 @@ impl Record {
 
     /// Returns whether the record has all events above `position`, or will have them.
     pub(crate) fn serves(&self, position: u64) -> bool {
+        self.lock().log.evicted_after(position).is_none()
+    }
+
+    /// Returns whether the record has come as far as a client that has seen the events up to
+    /// `position`, or will not come any further.
+    pub(crate) fn has_reached(&self, position: u64) -> bool {
         let state = self.lock();
-        state.newest >= position && state.log.evicted_after(position).is_none()
+        match state.phase {
+            // Only the beginning has an id.
+            Phase::Starting => position == 0,
+            Phase::Running => state.newest >= position,
+            Phase::Void | Phase::Ended(_) => true,
+        }
     }
 
     /// Returns whether requests with the key no longer find the run.

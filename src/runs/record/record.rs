@@ -40,7 +40,7 @@ pub(crate) struct Record {
     pub(super) retain_bytes: usize,
     pub(crate) leads_with_ids: bool,
     pub(crate) counters: Arc<Counters>,
-    /// Notified when the phase changes, or the store has a newer event than a mirror knew of.
+    /// Notified when the phase changes, or a mirror gets events.
     pub(crate) changed: Notify,
     state: Mutex<State>,
 }

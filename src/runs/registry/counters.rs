@@ -78,8 +78,9 @@ impl RunsStats {
         refused: u64,
         /// Returns the number of clients whose next event was evicted before they had read it.
         lagged: u64,
-        /// Returns the number of runs of other processes that clients or handles use at this
-        /// process. It is 0 without a [store](crate::runs::RunStore).
+        /// Returns the number of copies of other processes' runs that clients or handles use at
+        /// this process. A run has another copy if a client resumes before the first event of the
+        /// first one. The number is 0 without a [store](crate::runs::RunStore).
         mirrors: usize,
         /// Returns the number of runs whose export to the store is overdue. It rises while the store
         /// cannot be reached.

@@ -7,9 +7,11 @@
 -- For each run, one of these, or the error of a key of another type:
 --
 -- starting, running  newest status wait head     `status` of the owner: live, late or dead
--- an outcome, void   newest
--- other              newest                      the key has another run
--- gone               newest                      the key has no run
+-- an outcome         newest head
+-- void               newest
+-- other              newest head                 the key has another run
+-- gone               newest                      the key has no run, or one that ended before this one
+--                                                began
 -- version theirs                                 another version of the protocol wrote the claim
 local is_new_connection, ttl, control = ARGV[1] == '1', tonumber(ARGV[2]), ARGV[3]
 
@@ -17,26 +19,27 @@ local function check(key, stream, epoch, watch, wants_head, channel)
   local claim = read_claim(key)
   local refused = refuse_version(claim)
   if refused then return refused end
-  local newest, outcome = read_newest(stream)
-  if not claim then return { 'gone', newest } end
-  if claim.epoch ~= epoch then return { 'other', newest } end
+  local newest, outcome, head = read_newest(stream)
+  head = wants_head and head or ''
+  if has_lost(claim, epoch) then return { 'gone', newest } end
+  if claim.epoch ~= epoch then return { 'other', newest, head } end
   if claim.state == 'void' then return { 'void', newest } end
   if not claim.is_live then
-    if outcome then return { claim.state, newest } end
+    if outcome then return { claim.state, newest, head } end
     -- Redis lost the stream, or its end. Whatever is left must not look complete.
-    add_end(stream, newest, 'interrupted', '')
+    add_end(key, stream, newest, 'interrupted', '')
     keep(stream, ttl)
     redis.call('HSET', key, 's', 'interrupted')
     publish_end(channel, newest, 'interrupted', '')
-    return { 'interrupted', newest }
+    return { 'interrupted', newest, wants_head and redis.call('HGET', key, 'h') or '' }
   end
   if outcome then
     redis.call('HSET', key, 's', outcome)
-    return { outcome, newest }
+    return { outcome, newest, head }
   end
 
   local status, wait = liveness(key, claim, is_new_connection)
-  local head = wants_head and redis.call('HGET', key, 'h') or ''
+  head = wants_head and redis.call('HGET', key, 'h') or ''
   if watch > 0 then
     local watched = math.max(claim.watched, math.min(now + watch, latest_watch(claim)))
     redis.call('HSET', key, 'w', watched)

@@ -50,6 +50,16 @@ local function keep(key, ttl)
   redis.call('PEXPIRE', key, math.min(ttl, MAX_TTL))
 end
 
+-- Returns whether the server has lost the claim of a run. A server with an older state has an earlier
+-- run that has ended, or nothing. Epochs are numbers in base 36 without leading zeros, and later runs
+-- have higher ones.
+local function has_lost(claim, epoch)
+  if not claim then return true end
+  if claim.is_live or not claim.epoch or claim.epoch == epoch then return false end
+  if #claim.epoch ~= #epoch then return #claim.epoch < #epoch end
+  return claim.epoch < epoch
+end
+
 local function create_claim(key, epoch, process, lease, ttl)
   redis.call('DEL', key)
   redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
@@ -102,19 +112,22 @@ local function is_restoring_claims(data, lease, everyone)
   return deadline > now and deadline <= now + duration
 end
 
--- Returns the sequence number of the newest event of a stream, and the outcome if the run ended.
+-- Returns the sequence number of the newest event of a stream, and the outcome and the head if the run
+-- ended.
 local function read_newest(stream)
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   if not last then return 0 end
   if last[1] ~= END_ID then return tonumber(string.match(last[1], '^%d+')) end
   local fields = {}
   for i = 1, #last[2], 2 do fields[last[2][i]] = last[2][i + 1] end
-  return tonumber(fields.n) or 0, fields.o or 'interrupted'
+  return tonumber(fields.n) or 0, fields.o or 'interrupted', fields.h
 end
 
--- Ends a stream. Nothing can be added to it afterwards.
-local function add_end(stream, newest, outcome, message)
-  redis.call('XADD', stream, END_ID, 'o', outcome, 'm', message, 'n', newest)
+-- Ends the stream of the run that has the key. Nothing can be added to it afterwards. The end has the
+-- head: the owner may have trimmed the first one, and another run may get the key.
+local function add_end(key, stream, newest, outcome, message)
+  local head = redis.call('HGET', key, 'h') or ''
+  redis.call('XADD', stream, END_ID, 'o', outcome, 'm', message, 'n', newest, 'h', head)
 end
 
 local function publish_end(channel, newest, outcome, message)

@@ -70,7 +70,7 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   return { 'ended', 'void', 0 }
 end
 
-add_end(stream, newest, outcome, message)
+add_end(key, stream, newest, outcome, message)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
 keep(key, ttl)
 keep(stream, ttl)

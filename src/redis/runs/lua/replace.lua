@@ -20,7 +20,7 @@ if not claim or claim.epoch ~= earlier then return { 'again' } end
 local newest, outcome = read_newest(stream)
 local is_cancelled = claim.is_live and not outcome
 if is_cancelled then
-  add_end(stream, newest, 'cancelled', '')
+  add_end(key, stream, newest, 'cancelled', '')
   keep(stream, math.max(ttl, MIN_TTL))
 end
 create_claim(key, epoch, process, lease, ttl)

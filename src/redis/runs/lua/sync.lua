@@ -27,14 +27,7 @@ if outcome then
   return { 'over', outcome }
 end
 
--- Epochs are numbers in base 36 without leading zeros, and later runs have higher ones.
-local function is_earlier(one, other)
-  if #one ~= #other then return #one < #other end
-  return one < other
-end
--- A server with an older state has an earlier run that has ended, or nothing.
-local is_lost = not claim
-  or claim.epoch ~= epoch and not claim.is_live and is_earlier(claim.epoch, epoch)
+local is_lost = has_lost(claim, epoch)
 if is_lost and not is_restoring then return { 'gone' } end
 if is_lost then
   create_claim(key, epoch, process, lease, ttl)

@@ -85,7 +85,8 @@ async fn state_of_a_run_is_checked() {
         entries: Some(2),
     };
     assert!(matches!(p.end(&name, failed).await, EndReply::Ended { newest: 4, .. }));
-    let ended = CheckReply::Ended { newest: 4, outcome: Outcome::Failed };
+    let head = Some("head".into());
+    let ended = CheckReply::Ended { newest: 4, outcome: Outcome::Failed, head };
     assert_eq!(q.execute(check(&name)).await, Reply::Check(ended));
     let end = q.store.load(&name, 4).await.unwrap().end.unwrap();
     assert_eq!(end.error.as_deref(), Some("no more tokens"));
@@ -101,6 +102,39 @@ async fn old_batches_are_trimmed_and_counted() {
     let page = p.store.load(&name, 0).await.unwrap();
     assert_eq!(page.head, None);
     assert_eq!((page.batches[0].first, page.batches[0].last), (11, 20));
+}
+
+/// The owner may have trimmed the first one, and another run may have the key.
+#[tokio::test]
+async fn end_has_the_head_however_the_run_ends() {
+    let Some((server, p, q)) = two().await else { return };
+    for (name, mode) in
+        [("own", Some(completed(2))), ("lost", Some(EndMode::Lost)), ("other", None)]
+    {
+        let (first, second) = (run(name, "k1"), run(name, "k2"));
+        p.begin(&first).await;
+        for last in [1, 2] {
+            _ = p.execute(append(&first, last, last, "event")).await;
+        }
+        _ = p.execute(trim(&first, 2)).await;
+        match mode {
+            Some(mode) => assert!(matches!(p.end(&first, mode).await, EndReply::Ended { .. })),
+            None => _ = q.execute(replace(&second, &first)).await,
+        }
+        let end = q.store.load(&first, 2).await.unwrap().end.unwrap();
+        assert_eq!(end.head.as_deref(), Some(&b"head"[..]), "{name}");
+    }
+    // The stream was lost, and the check ends it.
+    let _: u32 = server.command("DEL app:run:{owner:own}:k1").await;
+    let lost = run("own", "k1");
+    _ = q.execute(check(&lost)).await;
+    let end = q.store.load(&lost, 0).await.unwrap().end.unwrap();
+    assert_eq!((end.outcome, end.head.as_deref()), (Outcome::Interrupted, Some(&b"head"[..])));
+    // It ended before its call had answered.
+    let early = run("early", "k1");
+    _ = p.execute(claim(&early)).await;
+    _ = p.end(&early, EndMode::Cancel).await;
+    assert_eq!(q.store.load(&early, 0).await.unwrap().end.unwrap().head, None);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ mod commands;
 mod connections;
 mod failures;
 mod full;
+mod gate;
+mod mirrors;
 mod process;
 mod pushes;
 mod relay;

@@ -46,7 +46,9 @@ impl Server {
         }
         let is_behind = !sync.restores && sync.entries.is_some_and(|n| n != stream.entries());
         if let Some(head) = sync.head.clone().filter(|_| !is_behind) {
-            stream.head = Some(head.clone());
+            if stream.entries() == 0 {
+                stream.head = Some(head.clone());
+            }
             if claim.state == State::Starting {
                 claim.state = State::Running;
                 claim.head = Some(head.clone());
@@ -162,14 +164,28 @@ impl Server {
 
     pub(super) fn check(&mut self, check: &Check) -> CheckReply {
         let run = &check.run;
-        let newest = self.streams.get(run).map_or(0, Stream::newest);
+        let stream = self.streams.get(run);
+        let (newest, has_end) = stream.map_or((0, false), |it| (it.newest(), it.end.is_some()));
+        let head = stream.and_then(|stream| stream.end.as_ref()?.head.clone());
         let Some(claim) = self.claims.get_mut(&run.key) else { return CheckReply::Gone };
+        if claim.epoch < run.epoch && !claim.is_live() {
+            return CheckReply::Gone;
+        }
         if claim.epoch != run.epoch {
-            return CheckReply::Other;
+            return CheckReply::Other { newest, head };
         }
         match claim.state {
             State::Void => return CheckReply::Void,
-            State::Ended(outcome) => return CheckReply::Ended { newest, outcome },
+            State::Ended(outcome) if has_end => {
+                return CheckReply::Ended { newest, outcome, head };
+            }
+            State::Ended(_) => {
+                let outcome = Outcome::Interrupted;
+                claim.state = State::Ended(outcome);
+                let head = claim.head.clone();
+                self.close(run, outcome, None);
+                return CheckReply::Ended { newest, outcome, head };
+            }
             State::Starting | State::Running => {}
         }
         let liveness = claim.liveness();

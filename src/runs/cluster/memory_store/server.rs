@@ -39,6 +39,10 @@ pub(crate) struct Server {
     pub(crate) synced: Vec<Epoch>,
     /// The number of calls with commands.
     pub(crate) pipelines: usize,
+    /// The number of pages that were loaded.
+    pub(crate) loads: usize,
+    /// The number of subscriptions to runs.
+    pub(crate) subscriptions: usize,
     /// The number of commands of each kind.
     pub(crate) commands: HashMap<&'static str, usize>,
 }
@@ -97,9 +101,11 @@ impl Server {
             Command::Append(append) => ("append", Reply::Append(self.append(append))),
             Command::Trim(trim) => {
                 let stream = self.streams.entry(trim.run.clone()).or_default();
-                let before = stream.batches.len();
+                let before = stream.entries();
                 stream.batches.retain(|last, _| *last >= trim.keep_from);
-                let entries = (before - stream.batches.len()) as u64;
+                // It precedes all batches.
+                stream.head = None;
+                let entries = before - stream.entries();
                 ("trim", Reply::Trim { entries })
             }
             Command::End(end) => ("end", Reply::End(self.end(end, process))),
@@ -184,10 +190,12 @@ impl Server {
     }
 
     pub(super) fn close(&mut self, run: &RunId, outcome: Outcome, error: Option<Arc<str>>) {
+        let claim = self.claims.get(&run.key).filter(|claim| claim.epoch == run.epoch);
+        let head = claim.and_then(|claim| claim.head.clone());
         let stream = self.streams.entry(run.clone()).or_default();
-        let end = StoredEnd { outcome, error, newest: stream.newest() };
+        let end = StoredEnd { outcome, error, newest: stream.newest(), head };
         stream.end = Some(end.clone());
-        self.sent.push(Sent::Push(run.clone(), Push::End(end)));
+        self.sent.push(Sent::Push(run.clone(), Push::End(StoredEnd { head: None, ..end })));
     }
 }
 

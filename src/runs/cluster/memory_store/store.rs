@@ -143,14 +143,15 @@ impl Store for Link {
             if store.faults().is_away {
                 return Err(StoreError::Unavailable("away".into()));
             }
-            let server = store.server();
+            let mut server = store.server();
+            server.loads += 1;
             let Some(stream) = server.streams.get(&run) else {
                 return Ok(Page { is_last: true, ..Page::default() });
             };
             let rest: Vec<_> = stream.batches.range(after + 1..).collect();
             let batches = rest.iter().take(PAGE).map(|(_, batch)| (*batch).clone()).collect();
             let is_last = rest.len() <= PAGE;
-            let head = stream.head.clone();
+            let head = stream.head.clone().filter(|_| after == 0);
             let end = stream.end.clone().filter(|_| is_last);
             Ok(Page { head, batches, end, is_last })
         })
@@ -160,6 +161,7 @@ impl Store for Link {
         let (store, run) = (self.store.clone(), run.clone());
         Box::pin(async move {
             store.delay().await;
+            store.server().subscriptions += 1;
             let mut faults = store.faults();
             faults.subscribed.insert(run);
             if faults.is_away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }

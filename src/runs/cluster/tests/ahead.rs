@@ -1,4 +1,5 @@
 use futures_util::{future::join, stream};
+use http::header::{ACCEPT, CACHE_CONTROL};
 
 use super::*;
 
@@ -83,6 +84,77 @@ async fn id_beyond_the_end_of_a_run_is_refused_elsewhere_too() {
         sleep(Duration::from_secs(2)).await;
         for process in [&one, &other] {
             assert_eq!(process.status(Some(&last)).await, 404, "{error:?}");
+        }
+    }
+}
+
+/// Answers a request of an `EventSource`.
+async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
+    let mut parts = request(Some(last));
+    parts.headers.insert(ACCEPT, "text/event-stream".parse().unwrap());
+    parts.headers.insert(CACHE_CONTROL, "no-cache".parse().unwrap());
+    soon(process.runs.answer(&key(), &parts)).await.expect("an answer").status()
+}
+
+/// Whatever comes first: the last events, the end, the hint that a client waits, or the reply to a
+/// check.
+#[tokio::test(start_paused = true)]
+async fn client_that_has_the_last_event_is_not_refused_whenever_the_run_ends() {
+    for (loses_hints, loses_pushes) in [(false, false), (true, false), (false, true), (true, true)]
+    {
+        for moment in (0..=600).step_by(20) {
+            let case = format!("hints: {loses_hints}, pushes: {loses_pushes}, {moment} ms");
+            let (one, other, source, last) = ahead().await;
+            let beyond = id(&one.get().await.unwrap(), 3);
+            one.store.faults().loses_pushes = loses_hints;
+            other.store.faults().loses_pushes = loses_pushes;
+            other.store.faults().delay = Duration::from_millis(100);
+            let ending = async {
+                sleep(Duration::from_millis(moment)).await;
+                drop(source);
+            };
+            let waiting = async {
+                let (status, answer, unknown) = tokio::join!(
+                    event_source(&other, &last),
+                    other.answer(Some(&last)),
+                    other.status(Some(&beyond)),
+                );
+                let status = status.as_u16();
+                assert!(status == 200 || status == 204, "{case}: {status}");
+                assert_eq!(answer.status(), StatusCode::OK, "{case}");
+                assert_eq!(text(answer).await, "", "{case}");
+                assert!(unknown == 404 || unknown == 503, "{case}: {unknown}");
+            };
+            join(waiting, ending).await;
+            assert_eq!(other.status(Some(&beyond)).await, 404, "{case}");
+            assert_eq!(event_source(&other, &last).await, StatusCode::NO_CONTENT, "{case}");
+        }
+    }
+}
+
+/// A client that is not ahead reads the same run at the process, or only a handle refers to it.
+#[tokio::test(start_paused = true)]
+async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
+    for is_read in [false, true] {
+        let (one, other, source) = started(&["a"]).await;
+        sleep(Duration::from_secs(5)).await;
+        let run = other.get().await.unwrap();
+        let live = if is_read { run.attach(None).await } else { None };
+        // The watch of the first check has passed.
+        sleep(LEASE).await;
+        one.store.faults().reply_delay = Duration::from_millis(50);
+        send(&source, &["b"]);
+        let mut own = one.attach().await;
+        read(&mut own, 2).await;
+        let asked = Instant::now();
+        let answer = other.answer(Some(&id(&run, 2))).await;
+        assert!(asked.elapsed() <= Duration::from_millis(300), "{:?}", asked.elapsed());
+        assert_eq!(other.runs.stats().mirrors(), 1, "{is_read}");
+        send(&source, &["c"]);
+        drop(source);
+        assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", run.record.epoch));
+        if let Some(live) = live {
+            assert_whole(live, &["a", "b", "c"]).await;
         }
     }
 }

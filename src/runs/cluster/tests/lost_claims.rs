@@ -1,0 +1,108 @@
+//! Claims that the store loses between the calls of one request.
+
+use super::*;
+
+/// The time of each call of the store.
+const DELAY: Duration = Duration::from_millis(100);
+
+/// Asks until the answer is no refusal.
+async fn ask(process: &Process, last: Option<&LastEventId>, case: &str) {
+    let asking = async {
+        loop {
+            let answer = process.runs.answer(&key(), &request(last)).await;
+            match answer.map(|answer| answer.status()) {
+                Some(StatusCode::SERVICE_UNAVAILABLE) => sleep(DELAY).await,
+                status => return status,
+            }
+        }
+    };
+    assert_eq!(soon(asking).await, Some(StatusCode::OK), "{case}");
+}
+
+/// What the store has after it was restored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rest {
+    Nothing,
+    /// An earlier run with the key, which has failed.
+    EarlierRun,
+}
+
+/// The owner comes back a second after the loss.
+async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
+    let case = format!("{rest:?}, ends: {ends}, {seen:?}, {moment} ms");
+    let (one, other) = two().await;
+    if rest == Rest::EarlierRun {
+        one.start().await.unwrap().send(Err("failed")).unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let older = one.store.server().clone();
+    let source = one.start().await.unwrap();
+    let run = one.get().await.unwrap();
+    send(&source, &["a", "b"]);
+    sleep(Duration::from_secs(2)).await;
+    let mut source = Some(source);
+    if ends {
+        source = None;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let last = seen.map(|seen| id(&run, seen));
+    other.store.faults().delay = DELAY;
+    let losing = async {
+        sleep(Duration::from_millis(moment)).await;
+        one.store.go_away();
+        one.store.restore(&older);
+        sleep(Duration::from_secs(1)).await;
+        one.store.come_back();
+    };
+    tokio::join!(ask(&other, last.as_ref(), &case), losing);
+    other.store.faults().delay = Duration::ZERO;
+    assert_eq!(other.outcomes(), [], "{case}");
+    drop(source);
+    sleep(Duration::from_secs(5)).await;
+    assert_whole(other.attach().await, &["a", "b"]).await;
+}
+
+/// Its owner restores it.
+#[tokio::test(start_paused = true)]
+async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
+    for rest in [Rest::Nothing, Rest::EarlierRun] {
+        for ends in [false, true] {
+            for seen in [Some(0), Some(1), Some(2)] {
+                for moment in [50, 150, 250, 350, 450] {
+                    loss_at(rest, ends, seen, moment).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_visit_during_a_loss_gets_the_run_too() {
+    for ends in [false, true] {
+        for moment in [50, 150, 250, 350, 450] {
+            loss_at(Rest::Nothing, ends, None, moment).await;
+        }
+    }
+}
+
+/// A mirror that hears of another run in its key's claim would tell its clients that theirs is
+/// interrupted.
+#[tokio::test(start_paused = true)]
+async fn client_of_a_run_reads_on_while_the_store_has_an_earlier_run_in_its_place() {
+    let (one, other) = two().await;
+    one.start().await.unwrap().send(Err("failed")).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let older = one.store.server().clone();
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    one.store.restore(&older);
+    // Longer than the interval of the checks.
+    sleep(LEASE / 2).await;
+    one.store.come_back();
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+}
