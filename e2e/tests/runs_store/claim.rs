@@ -64,7 +64,7 @@ async fn no_time_is_too_long_for_a_script() {
     store.begin("a1", "p").await;
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     store.lose_stream("a1").await;
-    assert_eq!(store.check("a1", 0, false).await, "interrupted 0");
+    assert_eq!(store.check("a1", 0, false).await, "interrupted 0 ");
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.replace("a2", "a3", "q").await, "new");
     assert_eq!(store.end("a3", "q", "void").await, "ended void");
