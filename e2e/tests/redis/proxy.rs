@@ -22,6 +22,9 @@ use tower_sse::redis::Redis;
 
 use crate::{listen, patient};
 
+/// What only publishers send. A reader adds entries too, if ids are ahead, and does not trim then.
+const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";
+
 /// A proxy in front of a server that delays the reader of a hub, but not its publishers.
 ///
 /// If the server dies, bytes for a reader that the proxy has not forwarded are lost.
@@ -178,7 +181,7 @@ async fn pass_up(
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = client.read(&mut chunk).await {
         let sent = &chunk[..length];
-        if contains(sent, b"NOMKSTREAM") {
+        if contains(sent, PUBLISHES) {
             is_publisher.store(true, SeqCst);
         }
         if !is_publisher.load(SeqCst) {

@@ -105,7 +105,7 @@ async fn publish_that_would_get_an_id_out_of_range_is_refused() {
 
         let _: u64 = server.command("DEL tower-sse").await;
         proxy.release();
-        until(|| !process.health.is_following()).await;
+        until(|| process.health.losses() == 1).await;
         _ = process.publish([1]).await;
         process.reads_after_a_gap([1]).await;
     }
