@@ -20,6 +20,10 @@ impl Link {
         connection: Option<u64>,
         commands: &[Command],
     ) -> Vec<Result<Reply, StoreError>> {
+        // The Redis client takes a pipeline without commands for an error, which would end the session.
+        if commands.is_empty() {
+            return Vec::new();
+        }
         let session = match self.session() {
             Ok(session) if connection.is_none_or(|number| number == session.number) => session,
             session => {

@@ -121,6 +121,15 @@ async fn missing_scripts_are_loaded_again() {
     assert_eq!(p.number(), 1, "over the same connection");
 }
 
+/// A process that has mirrors of ended runs only has nothing to check.
+#[tokio::test]
+async fn no_commands_leave_the_connections_open() {
+    let Some((_server, p, name)) = begun().await else { return };
+    assert!(p.store.execute(None, Vec::new()).await.is_empty());
+    p.in_step(sync(&name)).await;
+    assert_eq!(p.number(), 1, "over the same connection");
+}
+
 #[tokio::test]
 async fn dropped_store_closes_its_connections() {
     let Some((server, p, name)) = begun().await else { return };
