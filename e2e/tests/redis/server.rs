@@ -213,27 +213,6 @@ impl Server {
         while self.now().await == now {}
     }
 
-    /// Checks that every key expires at some time, except for those of the type that only tests write.
-    /// Does nothing while the server is not running.
-    #[allow(dead_code)] // Streams of hubs do not expire.
-    pub(crate) fn assert_no_eternal_keys(&self) {
-        const SCRIPT: &str = "local eternal = {}
-            for _, key in ipairs(redis.call('KEYS', '*')) do
-                local is_string = redis.call('TYPE', key).ok == 'string'
-                if redis.call('PTTL', key) == -1 and not is_string then table.insert(eternal, key) end
-            end
-            return eternal";
-        if self.process.is_none() {
-            return;
-        }
-        let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_connection_with_timeout(PATIENCE).unwrap();
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
-        let command = redis::cmd("EVAL").arg(SCRIPT).arg(0).to_owned();
-        let eternal: Vec<String> = command.query(&mut connection).unwrap();
-        assert!(eternal.is_empty(), "without a time to live: {eternal:?}");
-    }
-
     pub(crate) async fn try_connect(&self) -> RedisResult<MultiplexedConnection> {
         connect(&Client::open(self.url())?).await
     }

@@ -73,7 +73,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if !thread::panicking() {
-            self.redis.assert_no_eternal_keys();
+            assert_no_eternal_keys(&self.redis);
         }
     }
 }

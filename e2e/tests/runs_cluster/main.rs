@@ -14,6 +14,8 @@ mod cost;
 mod deaths;
 mod deploys;
 mod disturbances;
+#[path = "../runs_store/eternal_keys.rs"]
+mod eternal_keys;
 mod limits;
 mod loads;
 mod partitions;
@@ -37,6 +39,7 @@ use {
     app::{DONE, Service},
     client::{Client, Closed, Progress, reads_whole, send},
     cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
+    eternal_keys::assert_no_eternal_keys,
     server::{Data, Server},
     support::{Process, listen, until},
     wire::Wire,

@@ -7,6 +7,7 @@ mod claim;
 mod clocks;
 mod cost;
 mod end;
+mod eternal_keys;
 mod fence;
 mod holes;
 mod replace;
@@ -21,6 +22,7 @@ mod sync;
 use support::PATIENCE;
 
 use {
+    eternal_keys::assert_no_eternal_keys,
     server::Server,
     store::{DATA, END_ID, EVERYONE, GRACE, HEAD, LEASE, RESTORE, Store, Sync, channel},
 };

@@ -339,7 +339,7 @@ impl Store {
     }
 
     pub(crate) async fn ttl_of(&mut self, key: &str) -> u64 {
-        self.command(&["PTTL", key]).await.parse().unwrap()
+        self.command(&["PTTL", key]).await.parse().expect("a time to live")
     }
 
     /// Lets a key expire, as a jump of the clock does.
@@ -416,7 +416,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if !thread::panicking() {
-            self.server.assert_no_eternal_keys();
+            assert_no_eternal_keys(&self.server);
         }
     }
 }
