@@ -111,7 +111,7 @@ impl Serving {
             self.network.log(|| format!("{number} breaks after {}", text(command)));
             return None;
         }
-        let has_entries = matches!(&command[0][..], b"XREAD" | b"XRANGE");
+        let has_entries = self.reads_entries(command);
         let delay = {
             let mut state = self.network.lock();
             let delay = if has_entries { state.links[process].read_delay } else { 0 };
@@ -120,6 +120,20 @@ impl Serving {
         let mut bytes = Vec::new();
         reply.encode(&mut bytes);
         Some(Sent { due: Instant::now() + Duration::from_millis(delay), bytes, has_entries })
+    }
+
+    /// Returns whether a command returns the entries of a stream: a read, or the script of a load.
+    fn reads_entries(&self, command: &Command) -> bool {
+        match &command[0][..] {
+            b"XREAD" | b"XRANGE" => true,
+            b"EVALSHA" => {
+                let state = self.network.lock();
+                let script = state.machines[self.machine].server.scripts.get(&command[1]);
+                let read = b"'XRANGE'";
+                script.is_some_and(|text| text.windows(read.len()).any(|part| part == read))
+            }
+            _ => false,
+        }
     }
 
     fn take_cut(&self) -> Option<Cut> {

@@ -13,6 +13,8 @@ use tower_sse_simulation::redis::Network;
 #[derive(Clone)]
 pub(crate) struct Calls {
     network: Network,
+    /// The maximum size of an event.
+    max_size: usize,
     list: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -28,6 +30,10 @@ pub(crate) struct Call {
     /// The number of events that it will yield.
     pub(crate) planned: u64,
     pub(crate) fails: bool,
+    /// Whether its answer has the options of [`service`](crate::service).
+    pub(crate) has_options: bool,
+    /// Whether its answer is no stream.
+    pub(crate) is_void: bool,
     pub(crate) end: Option<CallEnd>,
 }
 
@@ -41,71 +47,97 @@ pub(crate) struct CallEnd {
 
 /// The pace and the size of a call's events.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
-    events: u64,
-    fails: bool,
-    delay: u64,
-    size: usize,
+pub(crate) struct Plan {
+    pub(crate) events: u64,
+    pub(crate) fails: bool,
+    pub(crate) delay: u64,
+    pub(crate) size: usize,
+}
+
+impl Plan {
+    pub(crate) fn choose(rng: &mut Rng) -> Self {
+        let most = if rng.u8(..4) == 0 { 40 } else { 8 };
+        Self {
+            events: rng.u64(1..most),
+            fails: rng.u8(..6) == 0,
+            delay: [0, 4, 100, 1_000, 3_000][rng.usize(..5)],
+            // Some have more bytes than a script should read.
+            size: if rng.u8(..8) == 0 { 5_000 } else { rng.usize(..40) },
+        }
+    }
 }
 
 impl Calls {
-    pub(crate) fn new(network: &Network) -> Self {
-        Self { network: network.clone(), list: Arc::default() }
+    pub(crate) fn new(network: &Network, max_size: usize) -> Self {
+        Self { network: network.clone(), max_size, list: Arc::default() }
     }
 
     pub(crate) fn list(&self) -> MutexGuard<'_, Vec<Call>> {
         self.list.lock().unwrap()
     }
 
-    /// Makes a call with a random plan. Its events have the call's number and their own.
-    pub(crate) fn make(
-        &self,
-        mut rng: Rng,
-        key: usize,
-        life: usize,
-        asked: u64,
-    ) -> impl Stream<Item = Result<Event, &'static str>> + Send + use<> {
-        let most = if rng.u8(..4) == 0 { 40 } else { 8 };
-        let plan = Plan {
-            events: rng.u64(1..most),
-            fails: rng.u8(..6) == 0,
-            delay: [0, 4, 100, 1_000, 3_000][rng.usize(..5)],
-            // Some have more bytes than a script should read.
-            size: if rng.u8(..8) == 0 { 5_000 } else { rng.usize(..40) },
-        };
+    /// Makes a call whose request was sent at the time `asked`.
+    pub(crate) fn begin(&self, mut plan: Plan, key: usize, life: usize, asked: u64) -> Making {
+        plan.size = plan.size.min(self.max_size);
         let began = self.network.elapsed();
         let mut list = self.list();
         let number = list.len();
         let Plan { events: planned, fails, .. } = plan;
-        list.push(Call { key, life, asked, began, planned, fails, end: None });
+        let (has_options, is_void) = (false, false);
+        list.push(Call {
+            key,
+            life,
+            asked,
+            began,
+            planned,
+            fails,
+            has_options,
+            is_void,
+            end: None,
+        });
         drop(list);
         self.network.log(|| format!("call {number} of key {key} in life {life}: {plan:?}"));
-        let guard = Guard { calls: self.clone(), number };
-        stream::unfold((guard, rng.fork(), 0), move |(guard, mut rng, yielded)| async move {
+        Making { calls: self.clone(), number, plan }
+    }
+}
+
+/// A call that is being made. Its end is recorded when it is dropped.
+pub(crate) struct Making {
+    calls: Calls,
+    number: usize,
+    plan: Plan,
+}
+
+impl Making {
+    /// Changes what is known about the call.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Call)) {
+        change(&mut self.calls.list()[self.number]);
+    }
+
+    /// Returns the answer. Its events have the call's number and their own.
+    pub(crate) fn answer(
+        self,
+        mut rng: Rng,
+    ) -> impl Stream<Item = Result<Event, &'static str>> + Send + use<> {
+        stream::unfold((self, rng.fork(), 0), move |(making, mut rng, yielded)| async move {
+            let plan = making.plan;
             if plan.delay > 0 {
                 sleep(Duration::from_millis(rng.u64(..=plan.delay))).await;
             }
             if yielded == plan.events {
-                guard.finish();
-                return plan.fails.then(|| (Err("no more tokens"), (guard, rng, yielded + 1)));
+                making.finish();
+                return plan.fails.then(|| (Err("no more tokens"), (making, rng, yielded + 1)));
             }
             if yielded > plan.events {
                 return None;
             }
-            let data = format!("{} {yielded} {}", guard.number, "x".repeat(plan.size));
-            Some((Ok(Event::from(data)), (guard, rng, yielded + 1)))
+            let data = format!("{} {yielded} {}", making.number, "x".repeat(plan.size));
+            Some((Ok(Event::from(data)), (making, rng, yielded + 1)))
         })
     }
-}
 
-/// Records the end of a call.
-struct Guard {
-    calls: Calls,
-    number: usize,
-}
-
-impl Guard {
-    fn finish(&self) {
+    /// Ends the call, because its answer has yielded everything, or is no stream.
+    pub(crate) fn finish(&self) {
         self.end(true);
     }
 
@@ -123,7 +155,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for Making {
     fn drop(&mut self) {
         self.end(false);
     }

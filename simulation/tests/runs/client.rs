@@ -6,13 +6,14 @@ use http::{Request, StatusCode, request::Parts};
 use tokio::time::{sleep, timeout};
 use tower_sse::{
     Decoder, LastEventId,
-    runs::{Run, Runs, StartError},
+    runs::{Run, RunKey, Runs, StartError},
 };
 
 use crate::{
-    calls::Call,
+    calls::{Call, Plan},
     journal::{Answer, AnswerEnd, Received},
     process::Process,
+    service::Asking,
     world::{Stop, World, key},
 };
 
@@ -44,7 +45,7 @@ pub(crate) enum Kind {
 }
 
 /// The end of one connection.
-enum Attempt {
+pub(crate) enum Attempt {
     Ended(AnswerEnd),
     Refused(StartError),
 }
@@ -142,13 +143,23 @@ impl Client {
         async move {
             let Some(runs) = process.runs() else { return Attempt::Refused(StartError::Draining) };
             let request = request(last.as_ref());
-            let (making, life) = (world.calls.clone(), process.life);
+            let (calls, life) = (world.calls.clone(), process.life);
             let asked = world.network.elapsed();
-            let source = move || making.make(rng, number, life, asked);
+            if world.is_layered && kind != Kind::Replaces {
+                let asking = Asking { world, runs, answer, key: number, last, life, asked, rng };
+                return match kind {
+                    Kind::Gets => asking.get().await,
+                    _ => asking.start().await,
+                };
+            }
+            let source = move || {
+                let mut rng = rng;
+                calls.begin(Plan::choose(&mut rng), number, life, asked).answer(rng)
+            };
             let run = match kind {
                 Kind::Starts => runs.start(&key(number), &request, source).await.map(Some),
                 Kind::Replaces => runs.replace(&key(number), &request, source).await.map(Some),
-                Kind::Gets => get(&runs, number, &request).await,
+                Kind::Gets => get(&runs, &key(number), &request).await,
             };
             if let Some(stop) = stop {
                 let calls = world.calls.list();
@@ -169,11 +180,15 @@ impl Client {
 }
 
 /// Returns a run. While the store is out of reach, it is not found, but an answer is refused.
-async fn get(runs: &Runs, number: usize, request: &Parts) -> Result<Option<Run>, StartError> {
-    if let Some(run) = runs.get(&key(number)).await {
+pub(crate) async fn get(
+    runs: &Runs,
+    key: &RunKey,
+    request: &Parts,
+) -> Result<Option<Run>, StartError> {
+    if let Some(run) = runs.get(key).await {
         return Ok(Some(run));
     }
-    match runs.answer(&key(number), request).await {
+    match runs.answer(key, request).await {
         Some(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
             Err(StartError::Unavailable)
         }
@@ -192,16 +207,7 @@ async fn read(world: &World, answer: usize, run: Run, last: Option<LastEventId>)
             Some(Ok(encoded)) => {
                 let mut bytes = encoded.as_bytes();
                 while let Some(message) = decoder.decode(&mut bytes).unwrap() {
-                    let received = Received::of(&message);
-                    let mut records = world.records();
-                    let answer = &mut records.answers[answer];
-                    let client = answer.client;
-                    answer.events.push(received.clone());
-                    drop(records);
-                    world.network.log(|| {
-                        let Received { epoch, sequence, call, .. } = &received;
-                        format!("client {client}: event {epoch}-{sequence} of call {call}")
-                    });
+                    world.receive(answer, Received::of(&message));
                 }
             }
             Some(Err(error)) => return Attempt::Ended(AnswerEnd::Failed(error.outcome())),

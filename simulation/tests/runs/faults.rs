@@ -36,6 +36,12 @@ pub(crate) enum Fault {
     Clock {
         step: i64,
     },
+    /// The clock of a process' machine is set.
+    ProcessClock {
+        process: usize,
+        step: i64,
+    },
+    ForgetScripts,
     Pause {
         milliseconds: u64,
     },
@@ -104,6 +110,8 @@ impl Fault {
                 network.refuse(refusal, milliseconds);
             }
             Self::Clock { step } => network.set_clock(step),
+            Self::ProcessClock { process, step } => world.process(process).gate.set_clock(step),
+            Self::ForgetScripts => network.forget_scripts(),
             Self::Pause { milliseconds } => {
                 if milliseconds > 500 {
                     world.disturb_all();

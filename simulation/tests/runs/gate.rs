@@ -19,12 +19,12 @@ pub(crate) struct Gate {
 }
 
 struct Inner {
-    /// The milliseconds that the machine's clock is ahead.
-    clock_offset: i64,
     state: Mutex<State>,
 }
 
 struct State {
+    /// The milliseconds that the machine's clock is ahead.
+    clock_offset: i64,
     mode: Mode,
     tasks: u64,
     /// What wakes each task, in the order in which they began.
@@ -45,8 +45,9 @@ thread_local! {
 
 impl Gate {
     pub(crate) fn new(clock_offset: i64) -> Self {
-        let state = State { mode: Mode::Running, tasks: 0, wakers: BTreeMap::new() };
-        Self { inner: Arc::new(Inner { clock_offset, state: Mutex::new(state) }) }
+        let wakers = BTreeMap::new();
+        let state = State { clock_offset, mode: Mode::Running, tasks: 0, wakers };
+        Self { inner: Arc::new(Inner { state: Mutex::new(state) }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,6 +77,11 @@ impl Gate {
 
     pub(crate) fn is_killed(&self) -> bool {
         self.state().mode == Mode::Killed
+    }
+
+    /// Sets the machine's clock forward by a number of milliseconds, or back.
+    pub(crate) fn set_clock(&self, step: i64) {
+        self.state().clock_offset += step;
     }
 
     fn set(&self, mode: Mode) {
@@ -158,7 +164,7 @@ impl Host for Machines {
 
     fn now(&self) -> Duration {
         let offset =
-            CURRENT.with_borrow(|gate| gate.as_ref().map_or(0, |gate| gate.inner.clock_offset));
+            CURRENT.with_borrow(|gate| gate.as_ref().map_or(0, |gate| gate.state().clock_offset));
         let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
         Duration::from_millis((BEGIN + elapsed).saturating_add_signed(offset))
     }

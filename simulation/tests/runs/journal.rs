@@ -26,6 +26,8 @@ pub(crate) struct Received {
 pub(crate) enum AnswerEnd {
     /// A clean end: the client takes it for the whole answer.
     Whole,
+    /// A clean end, without the terminator by which a client knows the whole answer.
+    Unterminated,
     /// The body failed.
     Failed(Option<Outcome>),
     /// No run has the key, or not the event after the client's id.

@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     OutOfMemory,
     Clock,
     Stall,
+    ForgetScripts,
+    ProcessClock,
     Pause,
     Refuse,
     Restart,
@@ -41,8 +43,16 @@ pub(crate) enum Severity {
 }
 
 impl Kind {
-    const CALM: [Self; 6] =
-        [Self::Cut, Self::HoldReads, Self::DelayReads, Self::OutOfMemory, Self::Clock, Self::Stall];
+    const CALM: [Self; 8] = [
+        Self::Cut,
+        Self::HoldReads,
+        Self::DelayReads,
+        Self::OutOfMemory,
+        Self::Clock,
+        Self::Stall,
+        Self::ForgetScripts,
+        Self::ProcessClock,
+    ];
     const DISTURBING: [Self; 8] = [
         Self::Pause,
         Self::Refuse,
@@ -111,6 +121,11 @@ impl Kind {
                 Fault::Clock { step: steps[rng.usize(..steps.len())] }
             }
             Self::Stall => Fault::Pause { milliseconds: rng.u64(..500) },
+            Self::ForgetScripts => Fault::ForgetScripts,
+            Self::ProcessClock => {
+                let steps = [-3_600_000, -30_000, -1_000, 1_000, 60_000, 3_600_000];
+                Fault::ProcessClock { process, step: steps[rng.usize(..steps.len())] }
+            }
             Self::Pause => Fault::Pause { milliseconds: rng.u64(..6_000) },
             Self::Refuse => {
                 let refusals = [Refusal::ReadOnly, Refusal::Loading, Refusal::NoReplicas];
@@ -132,7 +147,8 @@ impl Kind {
             Self::Flush => Fault::Delete { claims: true, streams: true },
             Self::DeleteClaims => Fault::Delete { claims: true, streams: false },
             Self::DeleteStreams => Fault::Delete { claims: false, streams: true },
-            Self::Expire => Fault::Clock { step: 120_000 },
+            // The time that keys are kept: a minute, or what is set.
+            Self::Expire => Fault::Clock { step: if rng.bool() { 120_000 } else { 700_000 } },
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod client;
+mod crowd;
 mod faults;
 mod gate;
 mod journal;
@@ -10,5 +11,6 @@ mod kinds;
 mod oracle;
 mod process;
 mod scheduler;
+mod service;
 mod simulation;
 mod world;

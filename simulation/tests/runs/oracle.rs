@@ -9,12 +9,14 @@ use crate::{
     calls::Call,
     journal::{Answer, AnswerEnd, Received},
     kinds::Severity,
-    world::{Report, Stop},
+    world::{Report, Stop, World},
 };
 
 /// What happened in one simulation.
 pub(crate) struct History {
     pub(crate) severity: Severity,
+    /// Whether Redis loses no more than what expires when its clock is set forward.
+    pub(crate) only_expires: bool,
     /// Whether runs are kept until the end, once they have completed.
     pub(crate) keeps_all: bool,
     /// The time at which the faults ended.
@@ -28,6 +30,32 @@ pub(crate) struct History {
     pub(crate) commands: usize,
     /// What was wrong at the end.
     pub(crate) faults: Vec<String>,
+}
+
+impl History {
+    /// Takes what has happened, besides the processes.
+    pub(crate) fn of(
+        world: &World,
+        severity: Severity,
+        keeps_all: bool,
+        mut faults: Vec<String>,
+    ) -> Self {
+        let mut records = world.records();
+        faults.append(&mut records.faults);
+        Self {
+            severity,
+            only_expires: false,
+            keeps_all,
+            healed_at: 0,
+            calls: world.calls.list().clone(),
+            answers: std::mem::take(&mut records.answers),
+            stops: std::mem::take(&mut records.stops),
+            reports: std::mem::take(&mut records.reports),
+            disturbed: records.lives.iter().map(|life| life.is_disturbed).collect(),
+            commands: world.network.commands(),
+            faults,
+        }
+    }
 }
 
 /// The time in which a run must end after it was stopped, in milliseconds.
@@ -46,8 +74,10 @@ pub(crate) fn check(history: History) -> Verdict {
             faults.push(format!("client {} of key {}: {fault}", answer.client, answer.key));
         }
     }
-    if history.severity < Severity::Losing {
+    if history.severity < Severity::Losing || history.only_expires {
         faults.extend(check_calls(&history));
+    }
+    if history.severity < Severity::Losing {
         faults.extend(check_stops(&history));
     }
     if history.severity == Severity::Calm {
@@ -90,17 +120,20 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     });
     let is_calm = history.severity == Severity::Calm && history.keeps_all;
     let events = answer.events.len();
+    let mut stops = history.stops.iter();
+    let is_stopped = stops.any(|stop| stop.key == answer.key && stop.began <= answer.ended);
     match answer.end? {
         AnswerEnd::Left => None,
-        AnswerEnd::Whole => {
+        // A run that was cancelled ends so.
+        AnswerEnd::Unterminated if is_stopped => None,
+        AnswerEnd::Unterminated if call.is_some_and(|(_, call)| call.has_options) => {
+            Some(format!("no terminator after {events} events of {call:?}"))
+        }
+        AnswerEnd::Whole | AnswerEnd::Unterminated => {
             let is_right = is_whole && call.is_some_and(|(_, call)| !call.fails);
             (!is_right).then(|| format!("a clean end after {events} events of {call:?}"))
         }
         AnswerEnd::Failed(Some(Outcome::Cancelled)) => {
-            let is_stopped = history
-                .stops
-                .iter()
-                .any(|stop| stop.key == answer.key && stop.began <= answer.ended);
             (!is_stopped).then(|| "cancelled, but nobody stopped it".to_owned())
         }
         AnswerEnd::Failed(Some(Outcome::Failed)) => {
@@ -115,9 +148,12 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
         }
         AnswerEnd::Failed(outcome) => Some(format!("told {outcome:?}")),
         AnswerEnd::NotFound => {
-            let (number, _) = call?;
+            let (number, call) = call?;
             let has_later = history.calls[number + 1..].iter().any(|call| call.key == answer.key);
-            (is_calm && !has_later).then(|| format!("not found after {events} events"))
+            // A client of a layer that has seen all of an answer that failed gets that status.
+            let has_failed = call.has_options && call.fails && is_whole;
+            (is_calm && !has_later && !has_failed)
+                .then(|| format!("not found after {events} events"))
         }
     }
 }
@@ -148,6 +184,7 @@ fn check_calls(history: &History) -> Vec<String> {
         let dropped = call.end.filter(|end| !end.is_finished);
         if let Some(dropped) = dropped
             && !is_disturbed
+            && !history.only_expires
             && history.keeps_all
             && !stopped_before(dropped.at)
         {
@@ -161,7 +198,13 @@ fn check_calls(history: &History) -> Vec<String> {
             let ended = call.end.filter(|end| end.at <= later.began);
             match ended {
                 None => faults.push(format!("call {next} begins while call {number} runs")),
-                Some(end) if end.is_finished && !call.fails && history.keeps_all => {
+                Some(end)
+                    if end.is_finished
+                        && !call.fails
+                        && !call.is_void
+                        && history.keeps_all
+                        && !history.only_expires =>
+                {
                     faults.push(format!("call {next} begins although call {number} has completed"));
                 }
                 Some(_) => {}
@@ -195,7 +238,7 @@ fn check_reports(history: &History) -> Vec<String> {
     let twice = reported.iter().filter(|(_, outcomes)| outcomes.len() > 1);
     let mut faults: Vec<_> =
         twice.map(|(epoch, outcomes)| format!("run {epoch} is reported as {outcomes:?}")).collect();
-    let ended = history.calls.iter().filter(|call| call.end.is_some()).count();
+    let ended = history.calls.iter().filter(|call| call.end.is_some() && !call.is_void).count();
     if reported.len() < ended {
         faults.push(format!("{} reports of {ended} runs", reported.len()));
     }

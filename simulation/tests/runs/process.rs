@@ -6,7 +6,7 @@ use std::{
 use fastrand::Rng;
 use tokio::time::sleep;
 use tower_sse::{
-    redis::Redis,
+    redis::{Redis, RedisHealth},
     runs::{RunEnd, Runs},
 };
 
@@ -23,6 +23,7 @@ pub(crate) struct Process {
     pub(crate) life: usize,
     pub(crate) gate: Gate,
     runs: Arc<Mutex<Option<Runs>>>,
+    health: Arc<Mutex<Option<RedisHealth>>>,
 }
 
 /// The settings of all processes of one simulation.
@@ -30,16 +31,37 @@ pub(crate) struct Process {
 pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) retain_for: Duration,
+    pub(crate) retain_bytes: usize,
     pub(crate) max_memory: usize,
+    pub(crate) max_memory_per_owner: Option<usize>,
+    pub(crate) is_layered: bool,
 }
 
 impl Settings {
     pub(crate) fn choose(rng: &mut Rng) -> Self {
         let retain_for = if rng.u8(..4) > 0 { 600_000 } else { [0, 300, 5_000][rng.usize(..3)] };
+        let max_memory = if rng.u8(..6) > 0 { 2 << 30 } else { rng.usize(20_000..100_000) };
+        // So that several runs fit into the memory of each.
+        let retain_bytes = if max_memory < 2 << 30 { 4_000 } else { 2 << 20 };
         Self {
             lease: Duration::from_secs([2, 4, 8][rng.usize(..3)]),
             retain_for: Duration::from_millis(retain_for),
-            max_memory: if rng.u8(..6) > 0 { 2 << 30 } else { rng.usize(20_000..100_000) },
+            retain_bytes,
+            max_memory,
+            max_memory_per_owner: None,
+            is_layered: rng.bool(),
+        }
+    }
+
+    /// Chooses the settings for many or large runs, without narrow limits.
+    pub(crate) fn choose_for_crowd(rng: &mut Rng) -> Self {
+        Self {
+            lease: Duration::from_secs([2, 4][rng.usize(..2)]),
+            retain_for: Duration::from_secs(600),
+            retain_bytes: 8 << 20,
+            max_memory: 4 << 30,
+            max_memory_per_owner: None,
+            is_layered: false,
         }
     }
 
@@ -58,7 +80,7 @@ impl Process {
         records.lives.push(Life { is_disturbed: false });
         drop(records);
         world.network.log(|| format!("process {number}: life {life}"));
-        let process = Self { number, life, gate, runs: Arc::default() };
+        let process = Self { number, life, gate, runs: Arc::default(), health: Arc::default() };
         let connect = process.clone().connect(world.clone(), settings);
         tokio::spawn(process.gate.run(connect));
         process
@@ -67,6 +89,13 @@ impl Process {
     /// Returns the runs, once they are connected.
     pub(crate) fn runs(&self) -> Option<Runs> {
         self.runs.lock().unwrap().clone()
+    }
+
+    /// Returns how often its connections to Redis were replaced, and why.
+    pub(crate) fn reconnections(&self) -> Option<(u64, String)> {
+        let health = self.health.lock().unwrap();
+        let health = health.as_ref().filter(|health| health.reconnections() > 0)?;
+        Some((health.reconnections(), health.last_error().unwrap_or_default()))
     }
 
     /// Ends the process at once.
@@ -80,12 +109,16 @@ impl Process {
         loop {
             let redis = Redis::open(format!("redis://process-{}/", self.number)).unwrap();
             let redis = redis.key("app").lease(settings.lease);
+            *self.health.lock().unwrap() = Some(redis.health());
             let (reporting, gate) = (world.clone(), self.gate.clone());
-            let builder = Runs::builder()
+            let mut builder = Runs::builder();
+            if let Some(bytes) = settings.max_memory_per_owner {
+                builder = builder.max_memory_per_owner(bytes);
+            }
+            let builder = builder
                 .retain_for(settings.retain_for)
+                .retain_bytes(settings.retain_bytes)
                 .max_memory(settings.max_memory)
-                // So that several runs fit into the memory of each.
-                .retain_bytes(if settings.max_memory < 2 << 30 { 4_000 } else { 2 << 20 })
                 .max_running_per_owner(1_000)
                 .on_end(move |end: &RunEnd| {
                     // What is dropped with a killed process does nothing.

@@ -39,6 +39,32 @@ pub(crate) struct Scheduler {
     series: u32,
 }
 
+/// Ends all processes. Their runs report to the world, which keeps the processes: without this, both
+/// leak.
+pub(crate) fn kill_all(world: &World) {
+    let processes = std::mem::take(&mut world.records().processes);
+    processes.iter().for_each(Process::kill);
+}
+
+/// Checks that every key vanishes some time, except for the one whose absence means a loss.
+pub(crate) fn check_keys(network: &Network) -> Option<String> {
+    let keys = network.eternal_keys();
+    let key = keys.iter().find(|key| !key.ends_with(":data"))?;
+    Some(format!("{key} never expires"))
+}
+
+/// Checks that each process has counted its calls.
+pub(crate) fn check_counts(world: &World) -> Option<String> {
+    let processes = world.records().processes.clone();
+    processes.iter().find_map(|process| {
+        let counted = process.runs()?.stats().started();
+        let calls = world.calls.list().iter().filter(|call| call.life == process.life).count();
+        let number = process.number;
+        (counted != calls as u64)
+            .then(|| format!("process {number} counts {counted} of {calls} calls"))
+    })
+}
+
 impl Scheduler {
     pub(crate) fn new(mut rng: Rng, network: &Network) -> Self {
         let severities = [Severity::Calm, Severity::Disturbing, Severity::Losing];
@@ -47,7 +73,7 @@ impl Scheduler {
         let severity = if kinds.is_empty() { Severity::Calm } else { severity };
         let settings = Settings::choose(&mut rng);
         network.log(|| format!("{severity:?}, faults: {kinds:?}, {settings:?}"));
-        let world = World::new(network.clone());
+        let world = World::new(network.clone(), settings.is_layered, settings.retain_bytes / 2);
         let clocks: Vec<_> = (0..PROCESSES).map(|_| rng.i64(-2_000..2_000)).collect();
         for (number, clock) in clocks.into_iter().enumerate() {
             let process = Process::start(&world, number, settings, clock);
@@ -73,27 +99,17 @@ impl Scheduler {
         let healed_at = network.elapsed();
         self.start_missing();
         let mut faults = self.recover().await;
+        faults.extend(check_keys(&network));
+        faults.extend(check_counts(&self.world));
         if network.is_exhausted() {
             faults.insert(0, "the processes repeat commands for ever".to_owned());
         }
-        let commands = network.commands();
-        let mut records = self.world.records();
         let history = History {
-            severity: self.severity,
-            keeps_all: self.settings.keep_all(),
             healed_at,
-            calls: self.world.calls.list().clone(),
-            answers: std::mem::take(&mut records.answers),
-            stops: std::mem::take(&mut records.stops),
-            reports: std::mem::take(&mut records.reports),
-            disturbed: records.lives.iter().map(|life| life.is_disturbed).collect(),
-            commands,
-            faults,
+            only_expires: self.kinds.contains(&Kind::Expire),
+            ..History::of(&self.world, self.severity, self.settings.keep_all(), faults)
         };
-        // Their runs report to the world, which keeps the processes: without this, both leak.
-        let processes = std::mem::take(&mut records.processes);
-        drop(records);
-        processes.iter().for_each(Process::kill);
+        kill_all(&self.world);
         history
     }
 
@@ -138,6 +154,10 @@ impl Scheduler {
             return;
         }
         fault.inject(&self.world, &mut self.rng, self.settings);
+        if kind == Kind::Expire {
+            // Before the owners notice that their claims have expired.
+            (0..self.rng.usize(..4)).for_each(|_| self.add_client());
+        }
     }
 
     fn add_client(&mut self) {

@@ -2,6 +2,7 @@ use fastrand::Rng;
 use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, redis::Network, runtime};
 
 use crate::{
+    crowd,
     gate::Machines,
     oracle::{self, History},
     scheduler::{PROCESSES, Scheduler},
@@ -20,7 +21,11 @@ fn the_same_seed_gives_the_same_log() {
 /// Runs the simulation of a seed. Nothing else influences it.
 fn simulate(seed: u64, log: &Log) -> Verdict {
     let runtime = runtime(seed);
-    let history = runtime.block_on(run(seed, log.clone()));
+    let history = if crowd::has_crowd(seed) {
+        runtime.block_on(crowd::run(seed, log.clone()))
+    } else {
+        runtime.block_on(run(seed, log.clone()))
+    };
     drop(runtime);
     oracle::check(history)
 }

@@ -1,15 +1,24 @@
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use tower_sse::runs::{Outcome, RunKey};
 use tower_sse_simulation::redis::Network;
 
-use crate::{calls::Calls, journal::Answer, process::Process};
+use crate::{
+    calls::Calls,
+    journal::{Answer, Received},
+    process::Process,
+};
 
 /// What everything in one simulation shares.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) calls: Calls,
+    /// Whether requests pass through the layers of the crate, and calls have options.
+    pub(crate) is_layered: bool,
     inner: Arc<Mutex<Records>>,
 }
 
@@ -21,6 +30,10 @@ pub(crate) struct Records {
     pub(crate) answers: Vec<Answer>,
     pub(crate) stops: Vec<Stop>,
     pub(crate) reports: Vec<Report>,
+    /// The keys of bodies that have failed without an outcome.
+    pub(crate) failures: Vec<usize>,
+    /// What was wrong already when it happened.
+    pub(crate) faults: Vec<String>,
 }
 
 /// One life of a process.
@@ -56,17 +69,33 @@ impl Stop {
 }
 
 impl World {
-    pub(crate) fn new(network: Network) -> Self {
-        let calls = Calls::new(&network);
-        Self { network, calls, inner: Arc::default() }
+    pub(crate) fn new(network: Network, is_layered: bool, max_size: usize) -> Self {
+        let calls = Calls::new(&network, max_size);
+        Self { network, calls, is_layered, inner: Arc::default() }
     }
 
     pub(crate) fn records(&self) -> MutexGuard<'_, Records> {
         self.inner.lock().unwrap()
     }
 
+    /// Records that a client has received an event of its answer.
+    pub(crate) fn receive(&self, answer: usize, received: Received) {
+        let Received { epoch, sequence, call, .. } = received.clone();
+        let client = {
+            let answer = &mut self.records().answers[answer];
+            answer.events.push(received);
+            answer.client
+        };
+        self.network.log(|| format!("client {client}: event {epoch}-{sequence} of call {call}"));
+    }
+
     pub(crate) fn process(&self, number: usize) -> Process {
         self.records().processes[number].clone()
+    }
+
+    /// Returns how many bodies of these keys have failed without an outcome.
+    pub(crate) fn failures_of(&self, keys: Range<usize>) -> usize {
+        self.records().failures.iter().filter(|key| keys.contains(key)).count()
     }
 
     /// Records that a process may not have reached Redis in time.

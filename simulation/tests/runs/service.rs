@@ -1,0 +1,156 @@
+use std::{convert::Infallible, time::Duration};
+
+use fastrand::Rng;
+use futures_util::StreamExt;
+use http::{Request, Response, StatusCode, header::HeaderValue};
+use http_body::Body;
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_sse::{
+    BoxError, EventBody, LAST_EVENT_ID, LastEventId, MessageStream, SseLayer, StreamOptions,
+    runs::{Outcome, RunError, Runs, StartError},
+};
+
+use crate::{
+    calls::{Making, Plan},
+    client::{Attempt, request},
+    journal::{AnswerEnd, Received},
+    world::{World, key},
+};
+
+/// The event after the last one of a whole answer, as OpenAI's protocol has it.
+const TERMINATOR: &str = "[DONE]";
+/// The reconnection time with which each connection begins.
+const RETRY: Duration = Duration::from_millis(4_321);
+
+/// A request to a process whose handler is behind the layers of the crate, and sets options.
+pub(crate) struct Asking {
+    pub(crate) world: World,
+    pub(crate) runs: Runs,
+    /// The number of the answer, and of its key.
+    pub(crate) answer: usize,
+    pub(crate) key: usize,
+    pub(crate) last: Option<LastEventId>,
+    /// The process' life, and the time of the request.
+    pub(crate) life: usize,
+    pub(crate) asked: u64,
+    pub(crate) rng: Rng,
+}
+
+impl Asking {
+    /// Starts a run, or attaches to it.
+    pub(crate) async fn start(self) -> Attempt {
+        let Self { world, key: number, life, asked, rng, .. } = &self;
+        let (calls, number, life, asked) = (world.calls.clone(), *number, *life, *asked);
+        let rng = rng.clone();
+        let handler = service_fn(move |_: Request<()>| {
+            let mut rng = rng.clone();
+            let making = calls.begin(Plan::choose(&mut rng), number, life, asked);
+            async move { Ok::<_, Infallible>(handle(making, rng).await) }
+        });
+        let layer = self.runs.layer(move |_: &Request<()>| Some(Ok(key(number))));
+        self.ask(layer.layer(handler)).await
+    }
+
+    /// Attaches to a run, and starts none.
+    pub(crate) async fn get(self) -> Attempt {
+        let (runs, number, last) = (self.runs.clone(), self.key, self.last.clone());
+        let handler = service_fn(move |_: Request<()>| {
+            let (runs, parts) = (runs.clone(), request(last.as_ref()));
+            async move {
+                let answer = runs.answer(&key(number), &parts).await;
+                Ok::<_, Infallible>(answer.unwrap_or_else(|| StartError::NotFound.answer(&parts)))
+            }
+        });
+        self.ask(handler).await
+    }
+
+    async fn ask<S, B>(self, service: S) -> Attempt
+    where
+        S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+        B: Body<Data = bytes::Bytes, Error: Into<BoxError>>,
+    {
+        let Self { world, runs, answer, last, .. } = self;
+        let mut request = Request::post("/").body(()).unwrap();
+        if let Some(last) = &last {
+            let last = HeaderValue::from_str(last.as_str()).unwrap();
+            request.headers_mut().insert(LAST_EVENT_ID, last);
+        }
+        let answering = SseLayer::new().layer(service).oneshot(request);
+        let Ok(response) = answering.await;
+        // Another clone would keep the runs of a process that has ended.
+        drop(runs);
+        match response.status() {
+            StatusCode::OK => read(&world, answer, response.into_body()).await,
+            StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR => {
+                Attempt::Ended(AnswerEnd::NotFound)
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Attempt::Refused(StartError::Unavailable),
+            status => panic!("the status is {status}"),
+        }
+    }
+}
+
+/// Answers a call: with its events and options, or with an error.
+async fn handle(
+    making: Making,
+    mut rng: Rng,
+) -> Response<EventBody<impl futures_util::Stream<Item = Result<tower_sse::Event, &'static str>>>> {
+    if rng.bool() {
+        sleep(Duration::from_millis(rng.u64(..300))).await;
+    }
+    let is_void = rng.u8(..8) == 0;
+    making.change(|call| (call.is_void, call.has_options) = (is_void, !is_void));
+    if is_void {
+        making.finish();
+    }
+    let mut response = tower_sse::response(making.answer(rng));
+    if is_void {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    } else {
+        let options = StreamOptions::new().terminator(TERMINATOR).retry(RETRY);
+        response.extensions_mut().insert(options);
+    }
+    response
+}
+
+/// Reads a body, as a client that knows the terminator.
+async fn read<B>(world: &World, answer: usize, body: B) -> Attempt
+where
+    B: Body<Data = bytes::Bytes, Error: Into<BoxError>>,
+{
+    let mut messages = std::pin::pin!(MessageStream::new(body));
+    let mut is_first = true;
+    loop {
+        let message = match messages.next().await {
+            Some(Ok(message)) if message.data == TERMINATOR => {
+                return Attempt::Ended(AnswerEnd::Whole);
+            }
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Attempt::Ended(AnswerEnd::Failed(outcome(&error))),
+            None => return Attempt::Ended(AnswerEnd::Unterminated),
+        };
+        let received = Received::of(&message);
+        let has_options = world.calls.list()[received.call].has_options;
+        if is_first && has_options && message.retry != Some(RETRY) {
+            let Received { call, sequence, .. } = received;
+            let fault =
+                format!("a connection to call {call} lacks its options from event {sequence} on");
+            world.records().faults.push(fault);
+        }
+        is_first = false;
+        world.receive(answer, received);
+    }
+}
+
+/// Returns the outcome of a run whose body has failed.
+fn outcome(error: &BoxError) -> Option<Outcome> {
+    let mut error: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+    while let Some(current) = error {
+        if let Some(run) = current.downcast_ref::<RunError>() {
+            return run.outcome();
+        }
+        error = current.source();
+    }
+    panic!("no run has failed");
+}
