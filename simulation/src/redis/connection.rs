@@ -84,13 +84,14 @@ impl Serving {
                 return;
             };
             self.network.pass(self.process, Direction::ToServer, read).await;
+            // Commands that are sent together travel together.
+            self.network.travel(self.process).await;
         }
     }
 
     /// Executes a command. Returns `None` if the connection breaks.
     async fn answer(&self, command: &Command) -> Option<Sent> {
         self.network.count_command().await;
-        self.network.travel(self.process).await;
         let machine = self.machine;
         let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());
         self.network.until(is_running).await;

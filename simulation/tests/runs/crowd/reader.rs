@@ -2,10 +2,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::StreamExt;
+use http::StatusCode;
 use tokio::time::{sleep, timeout};
 use tower_sse::{
     Decoder, LastEventId,
-    runs::{Run, RunKey},
+    runs::{Run, RunKey, StartError},
 };
 
 use crate::{
@@ -129,6 +130,17 @@ impl Reader {
             .log(|| format!("client {answer}: {habit:?} of {} after {last:?}", key.name()));
         let asking = async move {
             let runs = process.runs()?;
+            if let Habit::Forges(_) = habit {
+                // A handle would wait for the store as long as an attached client.
+                let answer = runs.answer(&key, &request(last.as_ref())).await;
+                let status = answer.map(|answer| answer.status());
+                let is_refused = status == Some(StatusCode::SERVICE_UNAVAILABLE);
+                return Some(if is_refused {
+                    Attempt::Refused(StartError::Unavailable)
+                } else {
+                    Attempt::Ended(AnswerEnd::NotFound)
+                });
+            }
             let found = get(&runs, &key, &request(last.as_ref())).await;
             drop(runs);
             Some(match found {
