@@ -35,7 +35,7 @@ impl Pair {
         let redis = Server::start().await?;
         let wire = Wire::start(redis.port()).await;
         let connect = async |url: &str| {
-            let limits = Runs::builder().max_running_per_owner(10_000).max_memory(1 << 30);
+            let limits = Runs::builder().max_running_per_owner(10_000).retain_bytes(8 << 20);
             limits.connect(Redis::open(url).unwrap().key("app").lease(LEASE)).await.unwrap()
         };
         let (owner, reader) = (connect(&redis.url()).await, connect(&wire.url()).await);
