@@ -19,6 +19,8 @@ pub(crate) struct History {
     pub(crate) only_expires: bool,
     /// Whether runs are kept until the end, once they have completed.
     pub(crate) keeps_all: bool,
+    /// Whether requests pass through the layers.
+    pub(crate) is_layered: bool,
     /// The time at which the faults ended.
     pub(crate) healed_at: u64,
     pub(crate) calls: Vec<Call>,
@@ -46,6 +48,7 @@ impl History {
             severity,
             only_expires: false,
             keeps_all,
+            is_layered: world.is_layered,
             healed_at: 0,
             calls: world.calls.list().clone(),
             answers: std::mem::take(&mut records.answers),
@@ -151,7 +154,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
             let (number, call) = call?;
             let has_later = history.calls[number + 1..].iter().any(|call| call.key == answer.key);
             // A client of a layer that has seen all of an answer that failed gets that status.
-            let has_failed = call.has_options && call.fails && is_whole;
+            let has_failed = history.is_layered && call.fails && is_whole;
             (is_calm && !has_later && !has_failed)
                 .then(|| format!("not found after {events} events"))
         }
