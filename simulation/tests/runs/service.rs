@@ -23,6 +23,9 @@ const TERMINATOR: &str = "[DONE]";
 /// The reconnection time with which each connection begins.
 const RETRY: Duration = Duration::from_millis(4_321);
 
+/// The status for a client of a run that was interrupted before its first event.
+const INTERRUPTED: StatusCode = StatusCode::GONE;
+
 /// A request to a process whose handler is behind the layers of the crate, and sets options.
 pub(crate) struct Asking {
     pub(crate) world: World,
@@ -59,7 +62,15 @@ impl Asking {
             let (runs, parts) = (runs.clone(), request(last.as_ref()));
             async move {
                 let answer = runs.answer(&key(number), &parts).await;
-                Ok::<_, Infallible>(answer.unwrap_or_else(|| StartError::NotFound.answer(&parts)))
+                let mut answer = answer.unwrap_or_else(|| StartError::NotFound.answer(&parts));
+                // It could ask for ever: another request has to start the call again.
+                if answer.status() == StatusCode::SERVICE_UNAVAILABLE
+                    && let Some(run) = runs.get(&key(number)).await
+                    && run.outcome().await == Some(Outcome::Interrupted)
+                {
+                    *answer.status_mut() = INTERRUPTED;
+                }
+                Ok::<_, Infallible>(answer)
             }
         });
         self.ask(handler).await
@@ -86,6 +97,7 @@ impl Asking {
                 Attempt::Ended(AnswerEnd::NotFound)
             }
             StatusCode::SERVICE_UNAVAILABLE => Attempt::Refused(StartError::Unavailable),
+            INTERRUPTED => Attempt::Ended(AnswerEnd::Failed(Some(Outcome::Interrupted))),
             status => panic!("the status is {status}"),
         }
     }
