@@ -4,14 +4,17 @@ use crate::*;
 
 /// The number of renewals over which the time is averaged.
 const CALLS: usize = 200;
-/// The maximum of the average time of a renewal, in microseconds.
-const MAX_MICROSECONDS: f64 = 30.0;
+/// The maximum of a renewal's time behind a large batch, as a multiple of the time behind a small one.
+///
+/// Redis copies 8 MiB in about a millisecond, which is 50 times as long as a renewal.
+const MAX_RATIO: f64 = 5.0;
 
 /// Each script looks at the last entry. Behind a large batch, it finds an empty one.
 #[tokio::test]
 async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
     let Some(mut store) = Store::start().await else { return };
     let mut event = 0;
+    let mut behind_small = None;
     store.begin("a1", "p").await;
     for size in [100, 4 << 10, 64 << 10, 1 << 20, 8 << 20] {
         event += 1;
@@ -25,7 +28,8 @@ async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
             best = best.min(microseconds_of_a_renewal(&mut store, event).await);
         }
         println!("renewal behind {size} bytes: {best:.1} us");
-        assert!(best <= MAX_MICROSECONDS, "behind {size} bytes: {best:.1} us");
+        let behind_small = *behind_small.get_or_insert(best);
+        assert!(best <= behind_small * MAX_RATIO, "{best:.1} us, {behind_small:.1} us behind 100 bytes");
     }
 }
 
