@@ -110,6 +110,32 @@ async fn claims_that_expire_are_lost() {
     assert!(store.ttl_of(DATA).await >= LEASE);
 }
 
+/// A claim that is kept after the clock was set back expires before `data`, which was kept before.
+#[tokio::test]
+async fn claim_may_be_lost_unseen_once_the_clock_was_set_back() {
+    let Some(mut store) = Store::start().await else { return };
+    for finds_out in ["claim", "join"] {
+        assert_eq!(store.join("s1", "s1").await, "joined");
+        store.set_restored(-1).await;
+        let mut hints = store.subscribe(EVERYONE).await;
+        let now = store.server.now().await;
+        _ = store.command(&["HSET", DATA, "t", &(now + 19_000).to_string()]).await;
+        assert_eq!(store.look().await, "free", "clocks are adjusted");
+        _ = store.command(&["HSET", DATA, "t", &(now + 25_000).to_string()]).await;
+        if finds_out == "join" {
+            assert_eq!(store.join("s1", "s1").await, "joined");
+            assert_eq!(hints.next().await, "");
+        }
+        assert_eq!(store.claim("a1", "p").await, "restoring");
+        if finds_out == "claim" {
+            assert_eq!(hints.next().await, "");
+        }
+        hints.is_empty(&mut store).await;
+        store.set_restored(-1).await;
+        assert_eq!(store.look().await, "free");
+    }
+}
+
 /// The process that finds out reports it to all owners, which restore their claims.
 #[tokio::test]
 async fn process_that_keeps_the_data_finds_out_that_they_are_lost() {

@@ -45,12 +45,13 @@
 //! Each process looks for `data` four times in a lease, and keeps it for a lease, but at least 20
 //! seconds. That is less than the claim of a live run is kept after any renewal: if the server's clock
 //! jumps forward so far that such claims expire, `data` has expired with them. It also expires on a
-//! server that no process reaches.
+//! server that no process reaches. If the clock was set back since, it counts as missing.
 //!
 //! | field | |
 //! |---|---|
 //! | `u`, `d` | the end of that lease in milliseconds, and its duration |
 //! | `r` | the id of the server whose restart has begun it |
+//! | `t` | the time at which a process kept `data` last |
 //!
 //! # Streams
 //!

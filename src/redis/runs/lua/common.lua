@@ -89,7 +89,14 @@ end
 -- Keeps `data` until a process keeps it again, but for less time than any renewal leaves the claim of a
 -- live run: if the clock jumps forward so far that such a claim expires, `data` expires too.
 local function keep_data(data, lease)
+  redis.call('HSET', data, 't', now)
   keep(data, math.max(lease, MIN_TTL / 3))
+end
+
+-- Returns whether the clock was set back after `data` was kept. Until a process keeps it again, `data`
+-- outlives claims that owners have kept since, so it does not tell whether they expired.
+local function was_set_back(kept_at)
+  return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
 -- Remembers that the server has lost data: owners have a lease to restore their claims.
@@ -101,9 +108,9 @@ end
 -- Returns whether an owner may still restore a claim that the server has lost. A server that has
 -- lost claims also lost `data`, which each process keeps while it is connected.
 local function is_restoring_claims(data, lease, everyone)
-  local f = redis.call('HMGET', data, 'u', 'd')
+  local f = redis.call('HMGET', data, 'u', 'd', 't')
   local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
-  if not deadline then
+  if not deadline or was_set_back(f[3]) then
     begin_restoring(data, lease)
     redis.call('PUBLISH', everyone, '')
     return true

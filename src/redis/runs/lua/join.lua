@@ -8,7 +8,7 @@
 -- joined
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
-local f = redis.call('HMGET', data, 'u', 'r')
+local f = redis.call('HMGET', data, 'u', 'r', 't')
 local is_first = earlier == ''
 if not f[1] then
   -- A new server has no data, and no other process.
@@ -23,6 +23,9 @@ elseif not is_first and earlier ~= server and f[2] ~= server then
   -- It was restarted, or another server took its place. The first process to return says so.
   begin_restoring(data, lease)
   redis.call('HSET', data, 'r', server)
+elseif was_set_back(f[3]) then
+  redis.call('PUBLISH', everyone, '')
+  begin_restoring(data, lease)
 end
 keep_data(data, lease)
 return { 'joined' }
