@@ -115,7 +115,7 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
 
 pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
     #[cfg(unix)]
-    let sigterm = async {
+    let terminated = async {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::terminate()) {
             Ok(mut terminate) => _ = terminate.recv().await,
@@ -123,10 +123,10 @@ pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
         }
     };
     #[cfg(not(unix))]
-    let sigterm = std::future::pending();
+    let terminated = std::future::pending();
     tokio::select! {
         Ok(()) = tokio::signal::ctrl_c() => {}
-        () = sigterm => {}
+        () = terminated => {}
     }
     println!("shutting down");
     shutdown.cancel();

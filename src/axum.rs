@@ -149,7 +149,8 @@ impl IntoResponse for MissingSubjects {
     }
 }
 
-/// Inserts the options into the response's extensions, where the layer reads them.
+/// Adds the options to those of the response, as
+/// [`merge_into`](StreamOptions::merge_into) does.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -165,7 +166,7 @@ impl IntoResponseParts for StreamOptions {
     type Error = Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
-        response.extensions_mut().insert(self);
+        self.merge_into_extensions(response.extensions_mut());
         Ok(response)
     }
 }

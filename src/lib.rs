@@ -106,7 +106,7 @@
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
 //! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
-//! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
+//! Requests and responses can have options for their own stream: [`StreamOptions`].
 //! With two layers around one response, the options of the inner layer apply to the stream. The
 //! outer layer can still refuse the stream by its shutdown or `require_accept`, close it by its
 //! subjects, and signal its [`Disconnect`]; its `max_streams` does not count it. Its shutdown also

@@ -24,7 +24,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, LastEventId, SseLayer,
@@ -40,6 +40,8 @@ use self::{
 const RECENT: usize = 50;
 /// The maximum size of a post in bytes: more than the longest text takes when escaped.
 const MAX_POST_SIZE: usize = 16 * 1024;
+/// The time that a shutdown gives connections to end.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -53,7 +55,7 @@ pub(crate) fn limits() -> HubBuilder {
     Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600))
 }
 
-/// Serves the chat until ctrl-c.
+/// Serves the chat until SIGTERM or ctrl-c.
 pub(crate) async fn run(hub: Hub) -> Result<(), BoxError> {
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
@@ -70,9 +72,8 @@ pub(crate) async fn run(hub: Hub) -> Result<(), BoxError> {
     Ok(serve(listener, app(hub, layer), shutdown).await?)
 }
 
-/// Serves until `shutdown` is cancelled and all streams have ended; the layer ends them. A client
-/// that does not read can delay the end: the example `graceful_axum` has a deadline for such
-/// clients.
+/// Serves until `shutdown` is cancelled and all streams have ended; the layer ends them. The
+/// deadline is for clients that do not read.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
@@ -84,14 +85,35 @@ pub(crate) async fn serve(
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let server =
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let too_late = async {
+        shutdown.cancelled().await;
+        sleep(DEADLINE).await;
+    };
+    tokio::select! {
+        served = server => served,
+        () = too_late => Ok(()),
+    }
 }
 
 async fn cancel_on_signal(shutdown: CancellationToken) {
-    if signal::ctrl_c().await.is_ok() {
-        println!("shutting down");
-        shutdown.cancel();
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => _ = terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending();
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
+    println!("shutting down");
+    shutdown.cancel();
 }
 
 pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {

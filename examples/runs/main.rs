@@ -31,7 +31,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::StreamExt;
-use tokio::{net::TcpListener, signal, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, StreamOptions,
@@ -45,6 +45,8 @@ use self::{ledger::Ledger, model::Model};
 const GRACE: Duration = Duration::from_secs(10);
 /// How much longer streams stay open, so that it is the run that ends them.
 const LEEWAY: Duration = Duration::from_secs(5);
+/// The time that a shutdown gives connections to end.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -57,7 +59,7 @@ pub(crate) fn settings() -> RunsBuilder {
     Runs::builder().on_end(|end: &RunEnd| println!("{} words, {}", end.events(), end.outcome()))
 }
 
-/// Serves until ctrl-c. The hub carries the figures that the page shows.
+/// Serves until SIGTERM or ctrl-c. The hub carries the figures that the page shows.
 pub(crate) async fn run(runs: Runs, hub: Hub) -> io::Result<()> {
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
@@ -74,7 +76,7 @@ pub(crate) async fn run(runs: Runs, hub: Hub) -> io::Result<()> {
 }
 
 /// Serves until `shutdown` is cancelled. Unfinished answers have a grace period, in which every
-/// page gets the whole answer.
+/// page gets the whole answer. The deadline is for clients that do not read.
 pub(crate) async fn serve(
     listener: TcpListener,
     demo: Demo,
@@ -97,14 +99,33 @@ pub(crate) async fn serve(
         shutdown.cancelled().await;
         runs.drain(GRACE).await;
     };
-    tokio::join!(server, drain).0
+    let too_late = async {
+        shutdown.cancelled().await;
+        sleep(DEADLINE).await;
+    };
+    tokio::select! {
+        (served, ()) = async { tokio::join!(server, drain) } => served,
+        () = too_late => Ok(()),
+    }
 }
 
 async fn cancel_on_signal(shutdown: CancellationToken) {
-    if signal::ctrl_c().await.is_ok() {
-        println!("shutting down");
-        shutdown.cancel();
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => _ = terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending();
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
+    println!("shutting down");
+    shutdown.cancel();
 }
 
 /// The state that the handlers share.

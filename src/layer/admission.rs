@@ -39,10 +39,8 @@ impl InFlight {
             self.end(CloseReason::Ended);
             return nothing_more(response);
         }
-        let options = match options {
-            Some(options) => Arc::new(self.config.options.with(options)),
-            None => Arc::clone(&self.config.options),
-        };
+        let options =
+            ResolvedOptions::of_stream(&self.config.options, self.options.take(), options);
         if self.request.is_head {
             return self.complete_head(response);
         }

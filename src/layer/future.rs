@@ -87,7 +87,7 @@ where
             Poll::Ready(Ok(response)) => {
                 let response = response.into_sse();
                 if headers::is_event_stream(response.status(), response.headers()) {
-                    let mut in_flight = InFlight::new(config, request, None, None);
+                    let mut in_flight = InFlight::new(config, request);
                     return Poll::Ready(Ok(in_flight.complete(response)));
                 }
                 Poll::Ready(Ok(response.map(SseBody::pass_through)))

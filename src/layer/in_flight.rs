@@ -6,6 +6,7 @@ use super::{Config, NotOpened, RequestInfo};
 use crate::{
     body::StreamRecord,
     connection::{CloseReason, Disconnect, DisconnectGuard},
+    options::{ResolvedOptions, StreamOptions},
     streams::Subjects,
 };
 
@@ -17,6 +18,8 @@ pub(super) struct InFlight {
     pub(super) tracked: Option<Tracked>,
     /// The subjects of its stream, if it opens one.
     pub(super) subjects: Option<Subjects>,
+    /// The options in the request, for its stream.
+    pub(super) options: Option<StreamOptions>,
 }
 
 /// A tracked response. Each variant holds what its end is reported to.
@@ -29,17 +32,13 @@ pub(super) enum Tracked {
 }
 
 impl InFlight {
-    pub(super) fn new(
-        config: &Arc<Config>,
-        request: RequestInfo,
-        tracked: Option<Tracked>,
-        subjects: Option<Subjects>,
-    ) -> Self {
-        Self { config: Arc::clone(config), request, tracked, subjects }
+    pub(super) fn new(config: &Arc<Config>, request: RequestInfo) -> Self {
+        let config = Arc::clone(config);
+        Self { config, request, tracked: None, subjects: None, options: None }
     }
 
     /// Starts tracking the response to a request, unless an outer layer tracks it, and takes the
-    /// subjects of the request.
+    /// subjects and the options of the request.
     #[cold]
     pub(super) fn track<B>(
         config: &Arc<Config>,
@@ -47,10 +46,13 @@ impl InFlight {
         info: RequestInfo,
     ) -> Option<Box<Self>> {
         let subjects = config.subjects_of(request);
+        let options = request.extensions().get().cloned();
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
         let tracked = guard.map(Tracked::Disconnect);
-        let is_empty = tracked.is_none() && subjects.is_none();
-        (!is_empty).then(|| Box::new(Self::new(config, info, tracked, subjects)))
+        if tracked.is_none() && subjects.is_none() && options.is_none() {
+            return None;
+        }
+        Some(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
     }
 
     /// Opens or refuses the stream that the service will return.
@@ -61,13 +63,15 @@ impl InFlight {
     ) -> Result<Box<Self>, NotOpened> {
         let permit = config.admit(info)?;
         let subjects = config.subjects_of(request);
+        let options = request.extensions().get().cloned();
         let guard = insert_disconnect(request);
         let tracked = if info.is_head {
             guard.map(Tracked::Disconnect)
         } else {
-            Some(Tracked::Stream(config.open(&config.options, permit, guard)))
+            let options = ResolvedOptions::of_stream(&config.options, options.clone(), None);
+            Some(Tracked::Stream(config.open(&options, permit, guard)))
         };
-        Ok(Box::new(Self::new(config, info, tracked, subjects)))
+        Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
     }
 
     /// Polls the inner service's future with `call`. If it panics, the reason becomes

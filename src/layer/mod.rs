@@ -119,9 +119,9 @@ use self::{
 /// - [`stats`](Self::stats) counts streams.
 /// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
 ///
-/// [`options`](Self::options) sets several options of streams at once. A response can override them
-/// with [`StreamOptions`](crate::StreamOptions) in its extensions; the methods `without_…` of that
-/// type turn options off. Of the layer's options, only the heartbeat is on by default;
+/// [`options`](Self::options) sets several options of streams at once. A request and a response can
+/// override them with [`StreamOptions`](crate::StreamOptions) in their extensions; the methods
+/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat is on by default;
 /// [`without_heartbeat`](Self::without_heartbeat) turns it off.
 ///
 /// # Services that return a bare stream

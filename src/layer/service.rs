@@ -5,11 +5,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use tower_service::Service;
 
 use super::{Completion, Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
-use crate::{body::SseBody, connection::HeaderScan, streams::Subjects};
+use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
@@ -72,7 +72,7 @@ where
             }
         } else if self.config.track_disconnects
             || self.config.streams.is_some()
-            || request.extensions().get::<Subjects>().is_some()
+            || concerns_stream(request.extensions())
         {
             InFlight::track(&self.config, &mut request, info)
         } else {
@@ -86,6 +86,12 @@ where
         };
         ResponseFuture::called(future, completion)
     }
+}
+
+/// Returns whether something outside of the layer has put into a request what is for its stream.
+#[inline]
+fn concerns_stream(extensions: &Extensions) -> bool {
+    extensions.get::<Subjects>().is_some() || extensions.get::<StreamOptions>().is_some()
 }
 
 impl<S: Clone, M> Clone for SseService<S, M> {

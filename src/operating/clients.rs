@@ -63,21 +63,26 @@
 //! # Credentials that expire
 //!
 //! A stream outlives the authentication of its request. End it when the access token expires,
-//! without a grace period. The client then reconnects with a fresh token or is rejected:
+//! without a grace period. The client then reconnects with a fresh token or is rejected. The
+//! middleware that checks the token sets the maximum age of the request's stream, inside or outside
+//! of the layer:
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use http::Response;
+//! use http::Request;
 //! use tower_sse::{MaxAge, StreamOptions};
 //!
-//! fn until_expiry<B>(mut response: Response<B>, expires_in: Duration) -> Response<B> {
+//! fn until_expiry<B>(request: &mut Request<B>, expires_in: Duration) {
 //!     let max_age = MaxAge::new(expires_in).grace(Duration::ZERO);
-//!     response.extensions_mut().insert(StreamOptions::new().max_age(max_age));
-//!     response
+//!     StreamOptions::new().max_age(max_age).merge_into_extensions(request.extensions_mut());
 //! }
-//! # until_expiry(Response::new(()), Duration::ZERO);
+//! # until_expiry(&mut Request::new(()), Duration::ZERO);
 //! ```
+//!
+//! JWT libraries accept a token for some time after its `exp`, often 60 seconds (leeway). Set the
+//! leeway to zero, or add it to `expires_in`. Otherwise a client with an expired token is let in,
+//! its stream ends at once, and it reconnects in a loop.
 //!
 //! To end streams when a user logs out, [close them](crate::streams).
 //!

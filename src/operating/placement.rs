@@ -22,8 +22,8 @@
 //! - Put [`SseLayer`] directly around the routes, with few layers between it and the handlers. It
 //!   affects every event stream of the services inside it.
 //! - axum's `.layer` covers the routes that were added before it, not those that are added later.
-//! - To treat one route differently, put [`StreamOptions`](crate::StreamOptions) into its
-//!   responses. Do not add a second layer.
+//! - To treat one route differently, [merge `StreamOptions`](crate::StreamOptions::merge_into) into
+//!   its responses. Do not add a second layer.
 //! - If two layers see the same response, the inner one owns the stream: its options, limit,
 //!   counters and reports apply. The outer one does not change the stream. It can still refuse it
 //!   by its shutdown or `require_accept`, close it by its subjects, signal its [`Disconnect`](crate::Disconnect), and lend its
@@ -43,7 +43,8 @@
 //!   the request header [`LAST_EVENT_ID`](crate::LAST_EVENT_ID): a reconnecting browser sends a preflight if the id is
 //!   longer than 128 bytes or contains a character such as `<`, `{` or `:`.
 //! - **Authentication**: a rejected request then opens no stream. `401` and `403` stop an
-//!   `EventSource` for good.
+//!   `EventSource` for good. It sets the stream's [maximum
+//!   age](super::clients#credentials-that-expire) in the request.
 //! - **`CompressionLayer`** (tower-http): by default, it does not compress event streams. The page
 //!   [compression](super::compression) shows how to turn it on for them.
 //! - **`ResponseBodyTimeoutLayer`** (tower-http) fails a body that is idle for the timeout. Set a

@@ -14,25 +14,37 @@
 //!
 //! async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
 //!     let shutdown = CancellationToken::new();
-//!     tokio::spawn({
-//!         let shutdown = shutdown.clone();
-//!         async move {
-//!             if tokio::signal::ctrl_c().await.is_ok() {
-//!                 shutdown.cancel();
-//!             }
-//!         }
-//!     });
+//!     tokio::spawn(cancel_on_signal(shutdown.clone()));
 //!     let app = routes.layer(SseLayer::new().shutdown(shutdown.clone()));
 //!     let server = axum::serve(listener, app)
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-//!     let deadline = async {
+//!     let too_late = async {
 //!         shutdown.cancelled().await;
 //!         tokio::time::sleep(Duration::from_secs(40)).await;
 //!     };
 //!     tokio::select! {
 //!         served = server => served,
-//!         () = deadline => Ok(()),
+//!         () = too_late => Ok(()),
 //!     }
+//! }
+//!
+//! async fn cancel_on_signal(shutdown: CancellationToken) {
+//!     #[cfg(unix)]
+//!     let terminated = async {
+//!         use tokio::signal::unix::{SignalKind, signal};
+//!         match signal(SignalKind::terminate()) {
+//!             Ok(mut terminate) => _ = terminate.recv().await,
+//!             Err(_) => std::future::pending().await,
+//!         }
+//!     };
+//!     #[cfg(not(unix))]
+//!     let terminated = std::future::pending();
+//!     tokio::select! {
+//!         Ok(()) = tokio::signal::ctrl_c() => {}
+//!         () = terminated => {}
+//!     }
+//!     println!("shutting down");
+//!     shutdown.cancel();
 //! }
 //! ```
 //!

@@ -112,7 +112,7 @@ impl Drain {
     ///
     /// fn with_time_to_end<B>(mut answer: Response<B>) -> Response<B> {
     ///     let drain = Drain::after(Duration::from_secs(15));
-    ///     answer.extensions_mut().insert(StreamOptions::new().drain(drain));
+    ///     StreamOptions::new().drain(drain).merge_into(&mut answer);
     ///     answer
     /// }
     /// # with_time_to_end(Response::new(()));

@@ -27,6 +27,8 @@ pub struct MaxAge {
     age: Duration,
     jitter: f64,
     grace: Duration,
+    /// Another maximum age of the same stream: the shorter one counts.
+    other: Option<Box<Self>>,
 }
 
 /// How long a call's answer may take to end by itself.
@@ -38,7 +40,7 @@ impl MaxAge {
     /// The age may be zero, such as the remaining lifetime of an expired token. Streams then end
     /// before their source is polled, including the answers to calls.
     pub const fn new(age: Duration) -> Self {
-        Self { age, jitter: 0.0, grace: GRACE }
+        Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
 
     /// Varies the age of each stream at random by up to `fraction`: with 0.1, streams end at 90 to
@@ -67,8 +69,23 @@ impl MaxAge {
         self
     }
 
+    /// Returns the maximum age of a stream that has both: the one that ends it first, with its own
+    /// grace.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.other = Some(Box::new(match self.other.take() {
+            Some(earlier) => earlier.and(other),
+            None => other,
+        }));
+        self
+    }
+
     /// Draws the age at which one client's stream ends.
     pub(crate) fn draw(&self, client: Client) -> Duration {
+        let age = self.draw_own(client);
+        self.other.as_ref().map_or(age, |other| age.min(other.draw(client)))
+    }
+
+    fn draw_own(&self, client: Client) -> Duration {
         if self.age.is_zero() {
             return self.age;
         }

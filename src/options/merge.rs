@@ -1,11 +1,85 @@
 use std::fmt;
 
 use bytes::Bytes;
+use http::{Extensions, Response};
 
 use super::{StreamOptions, callbacks::CloseCallbacks};
 
-/// Merging the options of a layer and a response.
+/// Merging the options of a layer, a request and a response.
 impl StreamOptions {
+    /// Adds these options to those that a response already has. Each option that is set replaces the
+    /// response's, with the [exceptions](Self#precedence) of `max_age` and `on_close`.
+    ///
+    /// Middleware and handlers can therefore both set options. `Extensions::insert` would replace
+    /// all earlier ones.
+    ///
+    /// ```
+    /// use http::Response;
+    /// use tower_sse::StreamOptions;
+    ///
+    /// # let mut response = Response::new(());
+    /// StreamOptions::new().terminator("[DONE]").merge_into(&mut response);
+    /// StreamOptions::new().without_heartbeat().merge_into(&mut response); // Keeps the terminator.
+    /// ```
+    pub fn merge_into<B>(self, response: &mut Response<B>) {
+        self.merge_into_extensions(response.extensions_mut());
+    }
+
+    /// Adds these options to those in the extensions of a request or a response, as
+    /// [`merge_into`](Self::merge_into) does.
+    ///
+    /// Middleware that runs before the handler, such as authentication, adds options to a request:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use http::Request;
+    /// use tower_sse::{MaxAge, StreamOptions};
+    ///
+    /// fn authenticated<B>(request: &mut Request<B>, expires_in: Duration) {
+    ///     let max_age = MaxAge::new(expires_in).grace(Duration::ZERO);
+    ///     StreamOptions::new().max_age(max_age).merge_into_extensions(request.extensions_mut());
+    /// }
+    /// # authenticated(&mut Request::new(()), Duration::ZERO);
+    /// ```
+    pub fn merge_into_extensions(self, extensions: &mut Extensions) {
+        let merged = match extensions.get() {
+            Some(earlier) => self.over(earlier),
+            None => self,
+        };
+        extensions.insert(merged);
+    }
+
+    /// Returns the options of one stream of a layer with these options, from those of its request
+    /// and its response.
+    pub(super) fn resolve(&self, request: Option<Self>, response: Option<Self>) -> Self {
+        let mut request = request.unwrap_or_default();
+        // Not merged field by field: no response turns off the maximum age of its request.
+        let expiry = request.max_age.take_if(|max_age| max_age.is_some()).flatten();
+        let mut options = response.unwrap_or_default().over(&request.over(self));
+        if let Some(expiry) = expiry {
+            options.max_age = Some(Some(match options.max_age.flatten() {
+                Some(other) => expiry.and(other),
+                None => expiry,
+            }));
+        }
+        options
+    }
+
+    /// Returns these options over those of another place. The shortest of several maximum ages
+    /// counts.
+    fn over(self, below: &Self) -> Self {
+        let shortest = match (&self.max_age, &below.max_age) {
+            (Some(Some(one)), Some(Some(other))) => Some(one.clone().and(other.clone())),
+            _ => None,
+        };
+        let mut options = self.or(below);
+        if shortest.is_some() {
+            options.max_age = Some(shortest);
+        }
+        options
+    }
+
     /// Returns the options that apply to every client of one source: all but the maximum age,
     /// `end_when` and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {

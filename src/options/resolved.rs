@@ -40,6 +40,18 @@ impl ResolvedOptions {
         Self { options: options.or(&self.options), ..self.clone() }
     }
 
+    /// Returns the options of one stream, from those of its layer, its request and its response.
+    pub(crate) fn of_stream(
+        layer: &Arc<Self>,
+        request: Option<StreamOptions>,
+        response: Option<StreamOptions>,
+    ) -> Arc<Self> {
+        if request.is_none() && response.is_none() {
+            return Arc::clone(layer);
+        }
+        Arc::new(Self { options: layer.options.resolve(request, response), ..Self::clone(layer) })
+    }
+
     pub(crate) const fn stream_options(&self) -> &StreamOptions {
         &self.options
     }

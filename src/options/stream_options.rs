@@ -12,13 +12,14 @@ use crate::event::Event;
 
 /// The options of one stream.
 ///
-/// There are two places for them:
+/// There are three places for them:
 ///
 /// - Passed to [`SseLayer::options`](crate::SseLayer::options), they apply to every stream of the
 ///   layer.
-/// - In a response's extensions, they apply to the stream of that response. Each option that is set
-///   replaces the layer's, except that the closures of `on_close` are called in addition to the
-///   layer's.
+/// - Middleware outside of the layer, such as authentication, adds them to a request by
+///   [`merge_into_extensions`](Self::merge_into_extensions).
+/// - Handlers, and middleware inside of the layer, add them to a response by
+///   [`merge_into`](Self::merge_into).
 ///
 /// ```
 /// use http::Response;
@@ -31,8 +32,7 @@ use crate::event::Event;
 ///     let tokens = stream::iter(["Hel", "lo"]).map(Event::from);
 /// #   use futures_util::StreamExt as _;
 ///     let mut response = tower_sse::response(tokens);
-///     let options = StreamOptions::new().terminator("[DONE]").without_heartbeat();
-///     response.extensions_mut().insert(options);
+///     StreamOptions::new().terminator("[DONE]").without_heartbeat().merge_into(&mut response);
 ///     response
 /// }
 /// ```
@@ -42,6 +42,15 @@ use crate::event::Event;
 ///
 /// Each option is documented at the method of the same name of [`SseLayer`](crate::SseLayer), except
 /// for [`end_when`](Self::end_when), which is for one stream.
+///
+/// # Precedence
+///
+/// Each option of a request replaces the layer's, and each option of a response replaces both.
+/// There are two exceptions:
+///
+/// - Of several maximum ages, the one that ends the stream first counts. A response can turn off
+///   the layer's, but not that of its request.
+/// - All closures of [`on_close`](Self::on_close) are called.
 ///
 /// # Setting and turning off options
 ///
@@ -55,7 +64,7 @@ use crate::event::Event;
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// A method `without_…` turns an option off, even if the layer has set it. There is one for every
+/// A method `without_…` turns an option off that was set before. There is one for every
 /// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
 #[derive(Clone, Default)]
 #[must_use]
@@ -160,7 +169,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sets no limit to the age of the stream.
+    /// Sets no limit to the age of the stream, except for that in its [request](Self#precedence).
     pub fn without_max_age(mut self) -> Self {
         self.max_age = Some(None);
         self

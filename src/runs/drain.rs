@@ -18,21 +18,27 @@ impl Runs {
     /// use std::time::Duration;
     ///
     /// use axum::Router;
-    /// use tokio::{net::TcpListener, signal};
+    /// use tokio::net::TcpListener;
+    /// use tokio_util::sync::CancellationToken;
     /// use tower_sse::runs::Runs;
     ///
-    /// # async fn run(listener: TcpListener, app: Router, runs: Runs) -> std::io::Result<()> {
-    /// let shutdown = tokio_util::sync::CancellationToken::new();
+    /// # async fn run(
+    /// #     listener: TcpListener,
+    /// #     app: Router,
+    /// #     runs: Runs,
+    /// #     shutdown: CancellationToken,
+    /// # ) -> std::io::Result<()> {
     /// let server = axum::serve(listener, app)
     ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     /// let drain = async {
-    ///     _ = signal::ctrl_c().await;
-    ///     shutdown.cancel();
+    ///     shutdown.cancelled().await;
     ///     runs.drain(Duration::from_secs(20)).await;
     /// };
     /// tokio::join!(server, drain).0
     /// # }
     /// ```
+    ///
+    /// The [recipe](super::recipes::shutdown) shows what cancels the token, and a deadline.
     ///
     /// # Cancel safety
     ///

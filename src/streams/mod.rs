@@ -122,8 +122,8 @@
 //! **A tenant.** Add `tenant:7` to the streams of its users. `streams.close("tenant:7")` closes all
 //! of them, and `streams.count("tenant:7")` returns how many are open.
 //!
-//! **A token that expires.** Set its remaining time as the maximum age of the response, [without a
-//! grace period](crate::operating::clients#credentials-that-expire).
+//! **A token that expires.** Set its remaining time as the maximum age of the request's stream, [without
+//! a grace period](crate::operating::clients#credentials-that-expire).
 //!
 //! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check:
 //!

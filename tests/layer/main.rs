@@ -17,6 +17,7 @@ mod limit;
 mod logs;
 mod nested;
 mod options;
+mod pages;
 mod program_errors;
 mod refusal;
 mod reports;

@@ -189,6 +189,85 @@ async fn in_axum_options_are_response_parts() {
     assert_eq!(body_of(app).await, ":  \ndata: one\n\ndata: end\n\n");
 }
 
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn several_options_of_one_response_are_merged() {
+    async fn handler() -> impl IntoResponse {
+        let terminator = StreamOptions::new().terminator("[DONE]").padding(8);
+        let parts = (StreamOptions::new().retry(Retry::fixed(7 * SECOND)), terminator);
+        (parts.0, (parts.1, tower_sse::response(stream::iter([Event::from("one")]))))
+    }
+
+    async fn middleware(response: axum::response::Response) -> axum::response::Response {
+        let mut response = response;
+        StreamOptions::new().max_age(60 * SECOND).padding(4).merge_into(&mut response);
+        response
+    }
+
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(axum::middleware::map_response(middleware))
+        .layer(SseLayer::new());
+    assert_eq!(body_of(app).await, "retry: 7000\n:  \ndata: one\n\ndata: [DONE]\n\n");
+}
+
+/// Options of the layer, the request and the response, and what a stream with one event begins
+/// and ends with.
+#[tokio::test]
+async fn options_of_a_request_are_between_those_of_its_layer_and_its_response() {
+    let texts = |name: &str| StreamOptions::new().terminator(name);
+    for (in_request, in_response, last) in [
+        (None, None, "layer"),
+        (Some(texts("request")), None, "request"),
+        (None, Some(texts("response")), "response"),
+        (Some(texts("request")), Some(texts("response")), "response"),
+        (Some(texts("request")), Some(StreamOptions::new().padding(0)), "request"),
+    ] {
+        let _case = case(last);
+        let mut request = Request::new(());
+        request.extensions_mut().insert("theirs");
+        if let Some(options) = in_request {
+            options.merge_into_extensions(request.extensions_mut());
+        }
+        let answer = Response::new(stream::iter([Event::from("one")]));
+        let answer = match in_response {
+            Some(options) => answer.with_options(options),
+            None => answer,
+        };
+        let response = answer_to(request, &SseLayer::new().terminator("layer"), answer);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, format!("data: one\n\ndata: {last}\n\n"));
+    }
+}
+
+#[tokio::test]
+async fn closures_of_layer_request_and_response_are_all_called_when_a_stream_closes() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let closed = |name: &'static str| {
+        let sender = sender.clone();
+        StreamOptions::new().on_close(move |_| sender.send(name).unwrap())
+    };
+    let layer = SseLayer::new().options(closed("layer"));
+    let mut request = Request::new(());
+    closed("authentication").merge_into_extensions(request.extensions_mut());
+    closed("request").merge_into_extensions(request.extensions_mut());
+    let mut answer = Response::new(stream::empty::<Event>());
+    closed("handler").merge_into(&mut answer);
+    closed("middleware").merge_into(&mut answer);
+    drop(answer_to(request, &layer, answer));
+    let all: Vec<_> = receiver.try_iter().collect();
+    assert_eq!(all, ["layer", "authentication", "request", "handler", "middleware"]);
+}
+
+#[tokio::test]
+async fn a_service_of_bare_streams_has_the_options_of_its_request() {
+    let mut request = Request::new(());
+    StreamOptions::new().terminator("request").merge_into_extensions(request.extensions_mut());
+    let response = answer_to(request, &SseLayer::new(), stream::iter([Event::from("one")]));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "data: one\n\ndata: request\n\n");
+}
+
 #[test]
 fn setting_an_option_of_a_clone_does_not_affect_the_original() {
     let original: SseLayer = SseLayer::new();

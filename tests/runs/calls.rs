@@ -181,6 +181,26 @@ async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
     assert_eq!(closes.try_iter().count(), 1);
 }
 
+/// The options of a request are for its client's stream, also if its handler has a layer of its own.
+#[tokio::test(start_paused = true)]
+async fn run_does_not_get_the_options_of_the_request_that_starts_it() {
+    let handler = Handler::default();
+    let inner = SseLayer::new().layer(handler.service());
+    let service = Runs::new().layer(key).layer(inner);
+    let mut request = post();
+    let token = StreamOptions::new().max_age(Duration::ZERO).terminator("request");
+    token.merge_into_extensions(request.extensions_mut());
+    let answer = tokio::spawn(service.oneshot(request));
+    settle().await;
+    let feed = handler.stream();
+    let mut body = answer.await.unwrap().unwrap().into_body();
+    feed.data("data: a\n\n");
+    let mut frame = async || body.frame().await.map(|frame| frame.unwrap().into_data().unwrap());
+    assert!(frame().await.unwrap().starts_with(b"data: a\nid: "));
+    feed.end();
+    assert_eq!(frame().await, None);
+}
+
 /// A heartbeat of the inner layer is no event, and the outer layer does not take the stream for the
 /// inner one's.
 #[tokio::test(start_paused = true)]

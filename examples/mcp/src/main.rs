@@ -81,8 +81,7 @@ pub(crate) fn end_subscriptions_at_once(mcp: Router) -> Router {
         let subscribes = method.is_some_and(|method| method == "subscriptions/listen");
         let mut response: Response = next.run(request).await;
         if subscribes {
-            let options = StreamOptions::new().drain(Drain::at_once());
-            response.extensions_mut().insert(options);
+            StreamOptions::new().drain(Drain::at_once()).merge_into(&mut response);
         }
         response
     }))

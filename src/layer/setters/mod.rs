@@ -18,7 +18,7 @@ impl<M> SseLayer<M> {
     /// Sets several options of streams at once. Options that are not set in `options` keep their
     /// values.
     ///
-    /// [`StreamOptions`] in a response's extensions override the layer's in the same way.
+    /// [`StreamOptions`] of a request or a response [override](StreamOptions#precedence) the layer's.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};

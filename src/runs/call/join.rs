@@ -16,6 +16,7 @@ use crate::{
     BoxError,
     connection::{CloseReason, DisconnectGuard},
     headers::{has_body, make_event_stream},
+    options::StreamOptions,
     runs::{
         AnswerBody, Attachment, RunBody, RunKey,
         answer::{self, Requester},
@@ -47,6 +48,8 @@ where
     };
     // The call outlives the connection, so it gets a `Disconnect` of its own.
     let guard = DisconnectGuard::insert(request.extensions_mut());
+    // They are for the stream of this client, not for what is recorded.
+    request.extensions_mut().remove::<StreamOptions>();
     if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
         subjects.is_recorded = true;
     }

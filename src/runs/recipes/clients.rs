@@ -91,7 +91,7 @@
 //!
 //! fn answer(response: impl IntoResponse) -> Response {
 //!     let mut response = (PROTOCOL, response).into_response();
-//!     response.extensions_mut().insert(StreamOptions::new().terminator("[DONE]"));
+//!     StreamOptions::new().terminator("[DONE]").merge_into(&mut response);
 //!     response
 //! }
 //! ```

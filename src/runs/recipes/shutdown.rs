@@ -25,12 +25,9 @@
 //!     (StreamOptions::new().drain(Drain::after(GRACE + LEEWAY)), tower_sse::response(tokens()))
 //! }
 //!
-//! async fn serve(
-//!     listener: TcpListener,
-//!     routes: Router,
-//!     runs: Runs,
-//!     shutdown: CancellationToken,
-//! ) -> io::Result<()> {
+//! async fn serve(listener: TcpListener, routes: Router, runs: Runs) -> io::Result<()> {
+//!     let shutdown = CancellationToken::new();
+//!     tokio::spawn(cancel_on_signal(shutdown.clone()));
 //!     let layer = SseLayer::new().shutdown(shutdown.clone());
 //!     let server = axum::serve(listener, routes.layer(layer))
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -38,13 +35,39 @@
 //!         shutdown.cancelled().await;
 //!         runs.drain(GRACE).await;
 //!     };
-//!     tokio::join!(server, drain).0
+//!     let too_late = async {
+//!         shutdown.cancelled().await;
+//!         tokio::time::sleep(GRACE + 2 * LEEWAY).await;
+//!     };
+//!     tokio::select! {
+//!         (served, ()) = async { tokio::join!(server, drain) } => served,
+//!         () = too_late => Ok(()),
+//!     }
+//! }
+//!
+//! async fn cancel_on_signal(shutdown: CancellationToken) {
+//!     #[cfg(unix)]
+//!     let terminated = async {
+//!         use tokio::signal::unix::{SignalKind, signal};
+//!         match signal(SignalKind::terminate()) {
+//!             Ok(mut terminate) => _ = terminate.recv().await,
+//!             Err(_) => std::future::pending().await,
+//!         }
+//!     };
+//!     #[cfg(not(unix))]
+//!     let terminated = std::future::pending();
+//!     tokio::select! {
+//!         Ok(()) = tokio::signal::ctrl_c() => {}
+//!         () = terminated => {}
+//!     }
+//!     println!("shutting down");
+//!     shutdown.cancel();
 //! }
 //! ```
 //!
 //! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies
-//! fail. To disconnect clients that do not read, also set the
-//! [deadline](crate::operating::shutdown#the-deadline). [`RunsBuilder::on_end`] reports the events
+//! fail. The last sleep is the [deadline](crate::operating::shutdown#the-deadline) for clients that do
+//! not read. [`RunsBuilder::on_end`] reports the events
 //! and bytes of each run, including interrupted ones, for billing.
 //!
 //! # Kubernetes

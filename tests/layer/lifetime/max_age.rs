@@ -95,12 +95,12 @@ async fn an_unrepresentable_age_is_no_limit() {
 
 /// No option of the layer has to be set for a client to be recognised.
 #[tokio::test(start_paused = true)]
-async fn a_response_can_have_another_age_or_none() {
+async fn a_response_can_have_a_shorter_age_or_none() {
     let layer = || aging(MaxAge::new(AGE));
     for (layer, options, expected) in [
         (layer(), StreamOptions::new().without_max_age(), None),
         (layer(), StreamOptions::new().max_age(MaxAge::new(AGE / 2)), Some(AGE / 2)),
-        (layer(), StreamOptions::new().max_age(MaxAge::new(2 * AGE)), Some(2 * AGE)),
+        (layer(), StreamOptions::new().max_age(MaxAge::new(2 * AGE)), Some(AGE)),
         (SseLayer::new().without_heartbeat(), StreamOptions::new().max_age(AGE), Some(AGE)),
     ] {
         let _case = case(format!("{options:?}"));
@@ -110,5 +110,43 @@ async fn a_response_can_have_another_age_or_none() {
             Some(_) => rig.assert_ends(CloseReason::Expired),
             None => assert_eq!(rig.poll(), Polled::Pending),
         }
+    }
+}
+
+/// Builds the rig with these options in the request and in the response.
+fn rig_of(client: Requester, in_request: StreamOptions, in_response: StreamOptions) -> Rig {
+    let mut request = client.request("/");
+    in_request.merge_into_extensions(request.extensions_mut());
+    Rig::answering(aging(MaxAge::new(4 * AGE)), request, |answer| answer.with_options(in_response))
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_handler_outlives_the_age_of_its_request() {
+    let token = || StreamOptions::new().max_age(MaxAge::new(AGE).grace(Duration::ZERO));
+    for client in Requester::ALL {
+        for in_response in [
+            StreamOptions::new(),
+            StreamOptions::new().max_age(2 * AGE),
+            StreamOptions::new().without_max_age(),
+            // Shorter for a GET alone: a call has its grace.
+            StreamOptions::new().max_age(MaxAge::new(AGE).grace(AGE)),
+        ] {
+            let _case = case(format!("{client:?}, {in_response:?}"));
+            let mut rig = rig_of(client, token(), in_response);
+            rig.passes("data: a\n\n");
+            rig.idle(AGE - MILLISECOND).await;
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(2 * MILLISECOND).await;
+            if client.is_cut_by_failing() {
+                rig.assert_fails_with_last_line(b"data: a\n\n", CloseReason::Expired).await;
+            } else {
+                rig.assert_ends(CloseReason::Expired);
+            }
+        }
+        let mut rig = rig_of(client, token(), StreamOptions::new().max_age(Duration::ZERO));
+        if client.is_cut_by_failing() {
+            assert_eq!(rig.poll(), data(":\n"));
+        }
+        rig.assert_cut(client, CloseReason::Expired).await;
     }
 }
