@@ -44,7 +44,11 @@ impl Pair {
 
     /// Stores an answer with this number of events.
     async fn store(&self, name: &str, events: usize) {
-        let text = "x".repeat(EVENT);
+        self.store_of(name, events, EVENT).await;
+    }
+
+    async fn store_of(&self, name: &str, events: usize, size: usize) {
+        let text = "x".repeat(size);
         let events = stream::iter(0..events).map(move |_| Event::from(&*text));
         _ = self.owner.start(&key(name), None, || events).await.unwrap();
         let state = format!("HGET app:run:{{ann:{name}}} s");
@@ -134,6 +138,20 @@ async fn answers_of_other_processes_arrive_over_a_slow_link() {
 async fn thirty_answers_of_4_megabytes_arrive_over_a_slow_link() {
     let Some(times) = all_arrive(30, 64, 20_000_000).await else { return };
     assert!(times < 2.0, "{times}");
+}
+
+/// A page has about 64 KiB, and the first one also has the head.
+#[tokio::test]
+async fn event_that_is_larger_than_a_page_is_read_elsewhere() {
+    let Some(pair) = Pair::start().await else { return };
+    for size in [65_300, 65_500, 65_536, 70_000, 1 << 20] {
+        let name = format!("of{size}");
+        pair.store_of(&name, 2, size).await;
+        let reading = timeout(PATIENCE, pair.read(&name)).await;
+        let (read, refusals) = reading.expect("it is loaded");
+        assert!(read > 2 * size);
+        assert_eq!(refusals, 0);
+    }
 }
 
 /// What is loaded for a client that has left occupies the link of all others.

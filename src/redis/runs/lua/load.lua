@@ -1,4 +1,5 @@
--- Returns a page of a run's stream, which has at least one entry if there is one.
+-- Returns a page of a run's stream, which has at least one entry besides the first one of the stream, if
+-- there is one: a page of that alone would not tell how to go on.
 --
 -- KEYS: stream
 -- ARGV: first id, maximum number of bytes (unless it is one entry), maximum number of entries
@@ -11,7 +12,8 @@ while true do
   local found = redis.call('XRANGE', stream, from, '+', 'COUNT', count)
   for _, entry in ipairs(found) do
     for _, field in ipairs(entry[2]) do bytes = bytes - #field end
-    if #entries > 0 and (bytes < 0 or #entries == most) then return { 0, entries } end
+    local is_page = #entries > 1 or #entries == 1 and entries[1][1] ~= '0-1'
+    if is_page and (bytes < 0 or #entries == most) then return { 0, entries } end
     entries[#entries + 1] = entry
     from = '(' .. entry[1]
   end
