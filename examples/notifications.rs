@@ -102,7 +102,7 @@ async fn connect(
     // Without a first event a client would have no ID to reconnect with.
     let greeting = Event::new().event("connected").data(&client.0);
     let topics = [EVERY_CLIENT, &client.topic()];
-    tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
+    hub.subscribe(topics).greeting(greeting).resume(last).response()
 }
 
 async fn notify(State(hub): State<Hub>, Path(client): Path<ClientId>, text: String) -> Response {

@@ -20,7 +20,7 @@ async fn main() -> std::io::Result<()> {
 }
 
 async fn subscribe(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-    tower_sse::response(hub.subscribe_to("news").resume(last))
+    hub.subscribe_to("news").resume(last).response()
 }
 
 async fn publish(State(hub): State<Hub>, text: String) -> impl IntoResponse {

@@ -1,8 +1,10 @@
 //! Implementations of axum's traits: the extractors [`LastEventId`], [`Disconnect`] and
-//! [`Subjects`], and the response part [`StreamOptions`].
+//! [`Subjects`], the response part [`StreamOptions`], and subscriptions as responses.
 
 use std::{convert::Infallible, error::Error, fmt};
 
+#[cfg(feature = "hub")]
+use axum_core::body::Body;
 use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
@@ -13,6 +15,11 @@ use crate::{
     connection::{Disconnect, LastEventId},
     options::StreamOptions,
     streams::Subjects,
+};
+#[cfg(feature = "hub")]
+use crate::{
+    event::{Event, Message},
+    hub::{MapMessages, Subscription},
 };
 
 /// Extracts the last event id. It is empty if the client sent none, as the [HTML standard][html]
@@ -168,5 +175,24 @@ impl IntoResponseParts for StreamOptions {
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
         self.merge_into_extensions(response.extensions_mut());
         Ok(response)
+    }
+}
+
+/// The [`response`](Subscription::response) to a request.
+#[cfg(feature = "hub")]
+impl IntoResponse for Subscription {
+    fn into_response(self) -> Response {
+        self.response().map(Body::new)
+    }
+}
+
+/// The [`response`](MapMessages::response) to a request.
+#[cfg(feature = "hub")]
+impl<F> IntoResponse for MapMessages<F>
+where
+    F: FnMut(Message) -> Option<Event> + Send + 'static,
+{
+    fn into_response(self) -> Response {
+        self.response().map(Body::new)
     }
 }

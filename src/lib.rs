@@ -67,7 +67,7 @@
 //!     // The greeting gives a first visitor an id, so it can resume if it disconnects.
 //!     let greeting = Event::new().event("connected").data("");
 //!     let topics = ["all", "client:42"];
-//!     tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
+//!     hub.subscribe(topics).greeting(greeting).resume(last).response()
 //! }
 //!
 //! async fn notify(hub: Hub) -> Result<(), PublishError> {
@@ -190,7 +190,7 @@
 //!
 //! | Example | Shows |
 //! |---|---|
-//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`], [`ticker`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job, prices |
+//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`], [`notes`], [`ticker`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job, state from a database and then live, prices |
 //! | [`chat_cluster`], [`runs_cluster`], [`metrics`] | several processes over Redis, Prometheus |
 //! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
 //! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
@@ -223,6 +223,7 @@
 //! frames, and the texts of log lines and errors, are not.
 //!
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
+//! [`notes`]: https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs
 //! [`notifications`]: https://docs.rs/crate/tower-sse/latest/source/examples/notifications.rs
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
 //! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs

@@ -149,7 +149,7 @@ async fn events(
     };
     let (room, name) = (parse(room)?, parse(name)?);
     let topics = [To::All, To::Room(room), To::User(name)].map(|to| to.topic());
-    Ok(tower_sse::response(hub.subscribe(topics).recent(RECENT).resume(last)))
+    Ok(hub.subscribe(topics).recent(RECENT).resume(last).response())
 }
 
 /// Publishes a message. The response does not repeat it: the author's page receives it like any

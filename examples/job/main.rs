@@ -7,7 +7,8 @@
 //!
 //! The progress of jobs. Each job has a topic, which ends with the event `done` or `failed`. A page
 //! that comes late receives the latest state, and one that reconnects receives what it missed. After
-//! the end it does not reconnect, because the server answers `204`.
+//! the end it does not reconnect, because the server answers `204`, also once the hub has forgotten
+//! the topic.
 //!
 //! Set `PORT` to use another port.
 
@@ -36,6 +37,8 @@ use tower_sse::{
 
 /// The time for which the hub keeps the events of a job.
 const RETAINED: Duration = Duration::from_secs(3600);
+/// The id of a last event that comes from the table of jobs. No event of the hub has it.
+const FROM_TABLE: &str = "over";
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -51,7 +54,7 @@ async fn main() -> io::Result<()> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    let jobs = Jobs::new(Duration::from_millis(500));
+    let jobs = Jobs::new(Duration::from_millis(500), RETAINED);
     axum::serve(listener, app(jobs, SseLayer::new())).await
 }
 
@@ -71,6 +74,8 @@ pub(crate) struct Jobs {
     table: Arc<Mutex<HashMap<u64, Status>>>,
     /// The duration of a step.
     step: Duration,
+    /// The time for which the hub keeps the events of a job.
+    retained: Duration,
 }
 
 #[derive(Clone)]
@@ -80,9 +85,9 @@ enum Status {
 }
 
 impl Jobs {
-    pub(crate) fn new(step: Duration) -> Self {
-        let hub = Hub::builder().retain_for(RETAINED).build();
-        Self { hub, table: Arc::default(), step }
+    pub(crate) fn new(step: Duration, retained: Duration) -> Self {
+        let hub = Hub::builder().retain_for(retained).build();
+        Self { hub, table: Arc::default(), step, retained }
     }
 
     fn add(&self) -> u64 {
@@ -144,13 +149,15 @@ async fn progress(
 ) -> Response {
     match jobs.status(job) {
         None => StatusCode::NOT_FOUND.into_response(),
-        // The hub has forgotten the topic.
-        Some(Status::Ended { at, last }) if at.elapsed() >= RETAINED => {
-            tower_sse::response(stream::iter([last])).into_response()
+        // The hub has forgotten the topic. Without an id, a browser would ask again and again.
+        Some(Status::Ended { at, last: event }) if at.elapsed() >= jobs.retained => {
+            if last.is_some_and(|last| last.as_str() == FROM_TABLE) {
+                return StatusCode::NO_CONTENT.into_response();
+            }
+            tower_sse::response(stream::iter([event.id(FROM_TABLE)])).into_response()
         }
         Some(Status::Running | Status::Ended { .. }) => {
-            tower_sse::response(jobs.hub.subscribe_to(topic(job)).recent(1).resume(last))
-                .into_response()
+            jobs.hub.subscribe_to(topic(job)).recent(1).resume(last).response().into_response()
         }
     }
 }

@@ -99,7 +99,7 @@ async fn report(State(hub): State<Hub>, text: String) -> Result<StatusCode, (Sta
 }
 
 async fn listen(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-    tower_sse::response(hub.subscribe_to("news").resume(last))
+    hub.subscribe_to("news").resume(last).response()
 }
 
 /// Answers a readiness probe. Let it fail several times in a row before clients are moved: other

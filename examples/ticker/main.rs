@@ -97,7 +97,7 @@ async fn prices(
     if known.peek().is_none() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    tower_sse::response(hub.subscribe(known).flush_window(window).resume(last)).into_response()
+    hub.subscribe(known).flush_window(window).resume(last).response().into_response()
 }
 
 /// Publishes 5,000 prices a second.

@@ -14,6 +14,8 @@ thread_local! {
 enum PolledBy {
     None,
     Layer,
+    /// A layer that is about to send a heartbeat.
+    LayerAtHeartbeat,
     Recorder,
 }
 
@@ -25,6 +27,12 @@ enum PolledBy {
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     within(PolledBy::Layer, poll)
+}
+
+/// Calls `poll`, which polls a body for a layer that is about to send a heartbeat. A source can then
+/// send what is not worth a packet of its own.
+pub(crate) fn within_layer_at_heartbeat<T>(poll: impl FnOnce() -> T) -> T {
+    within(PolledBy::LayerAtHeartbeat, poll)
 }
 
 /// Calls `poll`, which polls a body for the layer of runs. That layer copies each frame and drops
@@ -53,6 +61,12 @@ fn within<T>(layer: PolledBy, poll: impl FnOnce() -> T) -> T {
 /// Returns whether a layer is polling on this thread.
 pub(super) fn is_within_layer() -> bool {
     POLLED_BY.get() != PolledBy::None
+}
+
+/// Returns whether the layer that is polling on this thread is about to send a heartbeat.
+#[cfg(feature = "hub")]
+pub(crate) fn is_heartbeat_due() -> bool {
+    POLLED_BY.get() == PolledBy::LayerAtHeartbeat
 }
 
 /// Returns whether the layer of runs is polling on this thread, with no layer inside of it.

@@ -27,6 +27,8 @@ mod stream_record;
 
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
+#[cfg(feature = "hub")]
+pub(crate) use self::layer_scope::is_heartbeat_due;
 pub(crate) use self::{
     event_stream::StreamState,
     layer_scope::{within_layer, within_recorder},

@@ -128,6 +128,13 @@ impl From<EventId> for LastEventId {
 }
 
 /// Decodes `application/x-www-form-urlencoded` text, the format in which browsers write queries.
+/// For what takes the id of a request, which may have none.
+impl From<EventId> for Option<LastEventId> {
+    fn from(id: EventId) -> Self {
+        Some(id.into())
+    }
+}
+
 fn decode_form(text: &str) -> Cow<'_, [u8]> {
     if text.contains('+') {
         // Replace `+` first: a percent-encoded one stays a `+`.

@@ -7,7 +7,6 @@ mod close;
 mod disconnect;
 mod header_scan;
 mod last_event_id;
-mod nothing_more;
 
 pub use self::{
     close::{CloseReason, CloseReport},
@@ -17,5 +16,5 @@ pub use self::{
 
 pub(crate) use self::{
     accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
-    header_scan::HeaderScan, nothing_more::NothingMore,
+    header_scan::HeaderScan,
 };

@@ -7,7 +7,7 @@
 //!
 //! # #[cfg(feature = "axum")]
 //! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-//!     tower_sse::response(hub.subscribe(["news"]).recent(10).resume(last))
+//!     hub.subscribe(["news"]).recent(10).resume(last).response()
 //! }
 //! # #[cfg(not(feature = "axum"))]
 //! # async fn events() {}
@@ -78,9 +78,8 @@
 //! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
 //!   last event.
 //! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
-//!   topics have ended and the handler uses [`response`](crate::response), the layer answers an
-//!   `EventSource` that has received everything with `204`. In other cases, answer `204` to stop a
-//!   client.
+//!   topics have ended, [`Subscription::response`] answers an `EventSource` that has received
+//!   everything with `204`. In other cases, answer `204` to stop a client.
 //! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
 //!   [`Hub::end`].
 //!
@@ -110,7 +109,7 @@
 //!     last: Option<LastEventId>,
 //! ) -> impl IntoResponse {
 //!     // First look up the job in a table of the program, and answer `404` if it is unknown.
-//!     tower_sse::response(hub.subscribe_to(format!("job:{job}")).recent(1).resume(last))
+//!     hub.subscribe_to(format!("job:{job}")).recent(1).resume(last).response()
 //! }
 //!
 //! let app: Router =
@@ -125,7 +124,10 @@
 //!   closes it on `done` saves that request.
 //! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
 //!   forgotten topic waits for events. Keep each job in the table for longer than that. Once the
-//!   topic is forgotten, answer with the job's result from the table.
+//!   topic is forgotten, answer with the job's result from the table, and with an id of its own, such
+//!   as `over`. Answer `204` to a client that comes with that id.
+//! - If the process dies that works on a job, its topic does not end, and its clients wait: whoever
+//!   takes the job over, or gives it up, ends the topic.
 //! - The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
 //!   complete program with a page.
 //!
@@ -152,6 +154,8 @@
 //! ```
 //!
 //! - A first visit begins with the newest value of each topic.
+//! - A page that adds symbols resumes with its last event id, and names them in
+//!   [`and_new`](Subscribe::and_new), so that they begin with their newest value too.
 //! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
 //!   value does not cause a `gap`.
 //! - If all topics of a hub are of this kind, use [`retain_latest`](HubBuilder::retain_latest).
@@ -164,33 +168,44 @@
 //!
 //! # State in a database
 //!
-//! Take the [position](Hub::position) first, then read the state. The page shows the state, and
-//! resumes from the position, with the help of
-//! [`last_event_id_query`](crate::SseLayer::last_event_id_query):
+//! Take the [position](Hub::position) first, then query, and start the stream
+//! [since](Subscribe::since) the position. This stream begins with the notes that the client does not
+//! have, and goes on with those that are published:
 //!
 //! ```
-//! use tower_sse::{EventId, hub::{Hub, PublishError}};
-//! # struct Order { version: u64, status: &'static str }
+//! use tower_sse::{Event, LastEventId, hub::{Hub, PublishError, Subscription}};
 //! # struct Database;
 //! # impl Database {
-//! #     async fn order(&self, _: u64) -> Order { Order { version: 1, status: "paid" } }
-//! #     async fn ship(&self, _: u64) -> Order { Order { version: 2, status: "shipped" } }
+//! #     async fn notes(&self) -> String { String::new() }
+//! #     async fn insert(&self, _: &str) -> u64 { 1 }
 //! # }
 //!
-//! async fn state(hub: &Hub, database: &Database) -> (EventId, Order) {
-//!     let position = hub.position(); // before the state is read
-//!     (position, database.order(42).await)
+//! async fn notes(hub: &Hub, database: &Database, last: Option<LastEventId>) -> Subscription {
+//!     let position = hub.position(); // before the query
+//!     let backlog = Event::new().event("backlog").data(database.notes().await);
+//!     hub.subscribe_to("notes").since(position).greeting(backlog).resume(last)
 //! }
 //!
-//! async fn ship(hub: &Hub, database: &Database) -> Result<(), PublishError> {
-//!     let order = database.ship(42).await; // committed before it is published
-//!     hub.publish("order:42", format!("{} {}", order.version, order.status)).await?;
+//! async fn add(hub: &Hub, database: &Database, text: &str) -> Result<(), PublishError> {
+//!     let row = database.insert(text).await; // committed before it is published
+//!     hub.publish("notes", format!("{row} {text}")).await?;
 //!     Ok(())
 //! }
 //! ```
 //!
-//! The stream then misses no change. It may repeat changes that the state includes. Make the page
-//! ignore events whose version is not above that of its state.
+//! - The stream misses nothing. A note that was committed between the position and the query comes
+//!   twice: the page ignores a row that it has.
+//! - A client that reconnects receives what it missed. If some of it was evicted, it receives a gap,
+//!   and then the backlog again.
+//! - To render the state into the page instead, render the position with it. The page resumes from
+//!   it, with the help of [`last_event_id_query`](crate::SseLayer::last_event_id_query).
+//! - The example
+//!   [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
+//!
+//! # One client's view
+//!
+//! [`Subscription::map_messages`] changes or drops single events for one client, such as for its
+//! permissions or its language. The client keeps the hub's ids, gaps and end.
 //!
 //! # Memory
 //!
@@ -246,5 +261,5 @@ pub use self::{
     receipt::Receipt,
     retention::Retention,
     stats::HubStats,
-    subscription::{GapPolicy, Messages, Subscribe, Subscription},
+    subscription::{GapPolicy, MapMessages, Messages, Subscribe, Subscription},
 };

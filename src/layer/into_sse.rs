@@ -7,7 +7,6 @@ use super::marker;
 use crate::{
     BoxError,
     body::EventBody,
-    connection::NothingMore,
     event::Encode,
     headers::{TEXT_EVENT_STREAM, has_body},
 };
@@ -105,11 +104,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
         if !has_body(self.status()) {
             return self.map(|_| EventBody::ended());
         }
-        let nothing_more = NothingMore::of(|| self.body().size_hint());
         let mut response = self.map(EventBody::expecting_layer);
-        if let Some(mark) = nothing_more {
-            response.extensions_mut().insert(mark);
-        }
         response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
         response
     }

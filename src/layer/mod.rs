@@ -30,6 +30,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
+    admission::NothingMore,
     handled::{disown, is_refusal},
     on_refusal::OnRefusal,
 };

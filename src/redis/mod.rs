@@ -7,7 +7,7 @@
 //!
 //! # #[cfg(feature = "axum")]
 //! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-//!     tower_sse::response(hub.subscribe_to("news").recent(10).resume(last))
+//!     hub.subscribe_to("news").recent(10).resume(last).response()
 //! }
 //! # #[cfg(not(feature = "axum"))]
 //! # async fn events() {}

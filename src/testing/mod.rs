@@ -111,7 +111,7 @@
 //! use tower_sse::{LastEventId, SseLayer, hub::Hub, testing::TestClient};
 //!
 //! async fn events(State(hub): State<Hub>, headers: HeaderMap) -> impl IntoResponse {
-//!     tower_sse::response(hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)))
+//!     hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)).response()
 //! }
 //!
 //! fn app(hub: Hub) -> Router {
@@ -157,7 +157,7 @@
 //! # use http::HeaderMap;
 //! # use tower_sse::{LastEventId, SseLayer};
 //! # async fn events(State(hub): State<Hub>, headers: HeaderMap) -> impl IntoResponse {
-//! #     tower_sse::response(hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)))
+//! #     hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)).response()
 //! # }
 //! # fn app(hub: Hub) -> Router {
 //! #     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub)

@@ -151,7 +151,7 @@ async fn visit_after_the_end(hub: &Hub, last: Option<u64>, is_removed: bool) -> 
     }
     let subscribe = || hub.subscribe(["a"]).resume(last.map(|last| id(hub, last)));
     let request = Requester::EventSource.request("/");
-    let answer = answer_to(request, &SseLayer::new(), tower_sse::response(subscribe()));
+    let answer = answer_to(request, &SseLayer::new(), subscribe().response());
     (answer.status().as_u16(), Client::new(subscribe()))
 }
 
@@ -194,7 +194,7 @@ async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
         for (gap_policy, expected) in [(GapPolicy::Report, 200), (GapPolicy::Ignore, 204)] {
             let subscribe = || hub.subscribe(["a"]).gap_policy(gap_policy).resume(id(hub, seen));
             let request = Requester::EventSource.request("/");
-            let answer = answer_to(request, &SseLayer::new(), tower_sse::response(subscribe()));
+            let answer = answer_to(request, &SseLayer::new(), subscribe().response());
             assert_eq!(answer.status(), expected, "{gap_policy:?} after {seen}");
             let mut client = Client::new(subscribe());
             let gap = format!("gap a@{}", seen + 1);

@@ -1,13 +1,15 @@
 //! The hub through the layer and a real socket.
 
-use std::{future::ready, net::SocketAddr};
+use std::net::SocketAddr;
 
 use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::get};
-use futures_util::{Stream, StreamExt, stream};
-use http::StatusCode;
+use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::{Encoded, Event, LastEventId, Message, SseLayer, hub::Hub};
+use tower_sse::{
+    Event, EventBody, LastEventId, Message, SseLayer,
+    hub::{Hub, Subscription},
+};
 
 use crate::{support::client, *};
 
@@ -16,7 +18,7 @@ async fn serve(hub: &Hub) -> SocketAddr {
     let hub = hub.clone();
     let events = async move |Path(topics): Path<String>, last: Option<Extension<LastEventId>>| {
         let last = last.map(|Extension(last)| last);
-        tower_sse::response(hub.subscribe(topics.split(',')).recent(2).resume(last)).into_response()
+        hub.subscribe(topics.split(',')).recent(2).resume(last).response().into_response()
     };
     serve_axum(Router::new().route("/{topics}", get(events)).layer(SseLayer::new())).await
 }
@@ -166,27 +168,58 @@ async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
     assert_eq!(get("/new", last.as_str(), true).await.status(), 200);
 }
 
-/// Returns the status for an `EventSource`.
-fn status_of(stream: impl Stream<Item = Encoded>) -> StatusCode {
-    let request = Requester::EventSource.request("/");
-    answer_to(request, &SseLayer::new(), tower_sse::response(stream)).status()
-}
-
 #[tokio::test]
-async fn only_an_ended_subscription_is_answered_with_204() {
+async fn only_the_response_of_an_ended_subscription_is_204() {
     let hub = Hub::new();
     hub.end_now("a", Event::from("a1")).unwrap();
-    let ended = || hub.subscribe(["a"]).resume(LastEventId::from(hub.position()));
-    let event = || Encoded::from(Event::from("x"));
-    assert_eq!(status_of(ended()), 204);
-    assert_eq!(status_of(ended().map(|event| event).filter(|_| ready(true))), 204);
-    assert_eq!(status_of(ended().chain(stream::empty())), 204);
-    assert_eq!(status_of(stream::empty()), 200, "a handler that is polled");
-    assert_eq!(status_of(stream::iter([event()]).chain(ended())), 200);
-    assert_eq!(status_of(ended().chain(stream::iter([event()]))), 200);
-    let greeting = hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
-    assert_eq!(status_of(greeting), 200);
-    assert_eq!(status_of(hub.subscribe([""; 0]).resume(None)), 200, "no topics");
+    let ended = || hub.subscribe(["a"]).resume(hub.position());
+    assert!(ended().has_ended() && ended().map_messages(|_| None).has_ended());
+    let answer = |answer: Response<EventBody<Subscription>>| {
+        let client = |client: Requester| client.request("/");
+        answer_to(client(Requester::EventSource), &SseLayer::new(), answer).status()
+    };
+    assert_eq!(answer(ended().response()), 204);
+    assert_eq!(answer(tower_sse::response(ended())), 200, "it is any stream");
+    let mapped = ended().map_messages(|message| Some(message.into())).response();
+    let request = Requester::EventSource.request("/");
+    assert_eq!(answer_to(request, &SseLayer::new(), mapped).status(), 204);
+    let others = answer_to(Requester::Fetch.request("/"), &SseLayer::new(), ended().response());
+    assert_eq!(others.status(), 200);
+    assert!(others.into_body().collect().await.unwrap().to_bytes().is_empty());
+
+    let greeted = || hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
+    let without_topics = || hub.subscribe([""; 0]).resume(None);
+    for open in [greeted(), without_topics()] {
+        assert!(!open.has_ended());
+        assert_eq!(answer(open.response()), 200);
+    }
     hub.close();
-    assert_eq!(status_of(hub.subscribe(["b"]).resume(None)), 200, "a closed hub is no end");
+    assert_eq!(answer(hub.subscribe(["b"]).resume(None).response()), 200, "a closed hub is no end");
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn in_axum_a_subscription_is_a_response() {
+    let hub = Hub::new();
+    let last = hub.end("a", Event::from("a1")).await.unwrap().id().to_string();
+    let events = |is_mapped: bool| {
+        let hub = hub.clone();
+        get(async move |last: Option<LastEventId>| {
+            let events = hub.subscribe(["a"]).recent(1).resume(last);
+            if is_mapped {
+                events.map_messages(|message| Some(message.into())).into_response()
+            } else {
+                events.into_response()
+            }
+        })
+    };
+    let app = Router::new().route("/events", events(false)).route("/mapped", events(true));
+    let address = serve_axum(app.layer(SseLayer::new())).await;
+    for path in ["/events", "/mapped"] {
+        let mut first = open(address, path, None).await;
+        assert_eq!(first.next().await.unwrap().data, "a1");
+        let mut headers = vec![("last-event-id", &*last)];
+        headers.extend(EVENT_SOURCE);
+        assert_eq!(client::get(address, path, &headers).await.status(), 204);
+    }
 }

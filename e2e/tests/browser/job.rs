@@ -28,6 +28,11 @@ struct Answers {
 }
 
 async fn serve() -> (SocketAddr, Answers) {
+    serve_with(Duration::from_secs(60)).await
+}
+
+/// Serves the example with a hub that keeps events for a time.
+async fn serve_with(retained: Duration) -> (SocketAddr, Answers) {
     let answers = Answers::default();
     let counted = answers.clone();
     let count = move |response: Response<axum::body::Body>| {
@@ -44,7 +49,7 @@ async fn serve() -> (SocketAddr, Answers) {
         std::future::ready(response)
     };
     let layer = SseLayer::new().retry(Retry::fixed(Duration::from_millis(50)));
-    let jobs = example::Jobs::new(Duration::from_millis(20));
+    let jobs = example::Jobs::new(Duration::from_millis(20), retained);
     let app = example::app(jobs, layer).layer(map_response(count));
     let listener = TcpListener::bind(ANY).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -75,6 +80,22 @@ async fn page_shows_the_progress_until_the_end_and_does_not_reconnect() {
     browser.until(IS_CLOSED).await;
     assert_eq!(browser.until("received").await, serde_json::json!(["done: the result"]));
     assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (2, 2));
+}
+
+#[tokio::test]
+async fn page_of_a_job_that_the_hub_has_forgotten_does_not_reconnect() {
+    let Some(tools) = Tools::find() else { return };
+    let (address, answers) = serve_with(Duration::ZERO).await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    browser.click("#start").await;
+    browser.until("received.at(-1) === 'done: the result'").await;
+    let before = (answers.streams.load(Relaxed), answers.ended.load(Relaxed));
+    browser.open(&format!("http://{address}/?job=1")).await;
+    browser.until(IS_CLOSED).await;
+    assert_eq!(browser.until("received").await, serde_json::json!(["done: the result"]));
+    let (streams, ended) = (answers.streams.load(Relaxed), answers.ended.load(Relaxed));
+    assert_eq!((streams - before.0, ended), (1, before.1 + 1));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod graceful;
 mod hyper_raw;
 mod llm_tokens;
 mod metrics;
+mod notes;
 mod notifications;
 mod ports;
 mod proxy;

@@ -29,7 +29,10 @@ async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
         }
         println!("renewal behind {size} bytes: {best:.1} us");
         let behind_small = *behind_small.get_or_insert(best);
-        assert!(best <= behind_small * MAX_RATIO, "{best:.1} us, {behind_small:.1} us behind 100 bytes");
+        assert!(
+            best <= behind_small * MAX_RATIO,
+            "{best:.1} us, {behind_small:.1} us behind 100 bytes"
+        );
     }
 }
 

@@ -105,6 +105,11 @@ impl TopicCursor {
         self.gap(log).or_else(|| log.next(self.seen))
     }
 
+    /// Returns whether events that the client has not received were evicted.
+    pub(super) fn has_gap(&self) -> bool {
+        !self.is_caught_up() && self.gap(&self.topic.lock().log).is_some()
+    }
+
     /// Returns whether the next item is a gap at this sequence number.
     pub(crate) fn has_gap_at(&self, sequence: u64) -> bool {
         !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)

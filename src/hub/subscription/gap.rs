@@ -27,7 +27,7 @@ use crate::{
 ///
 /// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
 /// sent one after another, up to 256 in one item, and only the last one has the id of that
-/// position. A client that disconnects before the last one receives all of them again.
+/// position, or the greeting that follows. A client that disconnects before the last one receives all of them again.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.

@@ -2,11 +2,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | `subscribe.rs` | the options of a subscription, and where it starts |
+//! | `subscribe.rs` | the options of a subscription |
+//! | `start.rs` | where a subscription starts, and what it sends first |
 //! | `subscription.rs` | the stream |
 //! | `read.rs` | the next events in the order of publication |
 //! | `gap.rs` | where a gap is made, and what the client receives |
 //! | `wait.rs` | the wait for the next event of any topic |
+//! | `answer.rs` | the response, which tells a client that its topics have ended |
+//! | `map_messages.rs` | a subscription whose events are changed for one client |
+//! | `item.rs` | an item of a subscription: events, or what the subscription itself says |
 //! | `messages.rs` | the decoded messages, for consumers in the process |
 //! | `cursor.rs` | the position in one topic |
 //! | `cursors.rs` | the positions in all topics |
@@ -14,19 +18,24 @@
 //! | `preamble.rs` | what is sent before the next events: the gaps of a loss, and the greeting |
 //! | `flush_window.rs` | the delay in which events accumulate |
 
+mod answer;
 mod cursor;
 mod cursors;
 mod flush_window;
 mod gap;
+mod item;
+mod map_messages;
 mod merge_queue;
 mod messages;
 mod preamble;
 mod read;
+mod start;
 mod subscribe;
 #[allow(clippy::module_inception)]
 mod subscription;
 mod wait;
 
 pub use self::{
-    gap::GapPolicy, messages::Messages, subscribe::Subscribe, subscription::Subscription,
+    gap::GapPolicy, map_messages::MapMessages, messages::Messages, subscribe::Subscribe,
+    subscription::Subscription,
 };

@@ -1,13 +1,13 @@
-use super::{Subscription, cursor::TopicRead, cursors::Cursors, merge_queue::Next};
+use super::{Subscription, cursor::TopicRead, cursors::Cursors, item::Item, merge_queue::Next};
 use crate::event::Encoded;
 
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
 /// The result of reading from the topics of a subscription.
-pub(crate) enum Read {
+pub(super) enum Read {
     Nothing,
-    Events(Encoded),
+    Item(Item),
     /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
     /// are ignored.
     Loss,
@@ -17,11 +17,11 @@ pub(crate) enum Read {
 
 impl Subscription {
     /// Reads the next item of the preamble, or the next committed events or gaps.
-    pub(crate) fn read(&mut self) -> Read {
+    pub(super) fn read(&mut self) -> Read {
         if self.preamble.is_some()
             && let Some(item) = self.next_of_preamble()
         {
-            return Read::Events(item);
+            return Read::Item(Item::Notice(item));
         }
         for _ in 0..READS_PER_POLL {
             // No event with a lower sequence number can be committed after this.
@@ -50,10 +50,12 @@ impl Subscription {
             match item {
                 // The event is not committed yet, or has just been evicted.
                 TopicRead::Nothing => {}
-                TopicRead::Batch(batch) => return Read::Events(Encoded::of(batch.bytes)),
+                TopicRead::Batch(batch) => {
+                    return Read::Item(Item::Events(Encoded::of(batch.bytes)));
+                }
                 TopicRead::Gap(sequence) => {
                     if let Some(gaps) = self.gaps(index, sequence) {
-                        return Read::Events(gaps);
+                        return Read::Item(Item::Notice(gaps));
                     }
                 }
             }

@@ -1,25 +1,24 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{
-    GapPolicy, Subscription, cursor::TopicCursor, flush_window::FlushWindow, preamble::Preamble,
-};
+use super::GapPolicy;
 use crate::{
-    connection::LastEventId,
-    event::{Encoded, Event, EventId},
-    history::{ResumeFrom, UnknownId},
+    event::{Event, EventId},
     hub::state::HubState,
 };
 
 /// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]
 pub struct Subscribe {
-    hub: Arc<HubState>,
-    topics: Vec<String>,
-    recent: usize,
-    gap_policy: GapPolicy,
-    window: Duration,
-    greeting: Option<Event>,
-    keeps_all: bool,
+    pub(super) hub: Arc<HubState>,
+    pub(super) topics: Vec<String>,
+    /// The topics whose newest event is sent to a client that has seen a later one.
+    pub(super) new_topics: Vec<String>,
+    pub(super) since: Option<EventId>,
+    pub(super) recent: usize,
+    pub(super) gap_policy: GapPolicy,
+    pub(super) window: Duration,
+    pub(super) greeting: Option<Event>,
+    pub(super) keeps_all: bool,
 }
 
 impl Subscribe {
@@ -30,6 +29,8 @@ impl Subscribe {
         Self {
             hub,
             topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
+            new_topics: Vec::new(),
+            since: None,
             recent: 0,
             gap_policy: GapPolicy::default(),
             window: Duration::ZERO,
@@ -42,6 +43,58 @@ impl Subscribe {
     /// the subscription on, and let no event replace another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
+        self
+    }
+
+    /// Adds topics whose newest event is sent although the client has seen later events of the hub.
+    ///
+    /// It is for a page that changes its choice of topics, and resumes with its last event id. Without
+    /// it, a topic that the client has just chosen sends nothing until its next event.
+    ///
+    /// ```
+    /// # use tower_sse::{LastEventId, hub::{Hub, Subscription}};
+    /// # fn prices(hub: &Hub, last: Option<LastEventId>) -> Subscription {
+    /// // `/prices?symbols=AAPL&new=MSFT`
+    /// hub.subscribe(["price:AAPL"]).and_new(["price:MSFT"]).resume(last)
+    /// # }
+    /// ```
+    ///
+    /// Such an event has the id that the client sent, so that it misses nothing of the other topics
+    /// when it reconnects. Calling it again adds further topics.
+    pub fn and_new<T>(mut self, topics: T) -> Self
+    where
+        T: IntoIterator<Item: AsRef<str>>,
+    {
+        for topic in topics {
+            self.topics.push(topic.as_ref().to_owned());
+            self.new_topics.push(topic.as_ref().to_owned());
+        }
+        self
+    }
+
+    /// Starts the stream of a client on its first visit after this position, instead of at the time of
+    /// the call of [`resume`](Self::resume). [`recent`](Self::recent) has no effect then.
+    ///
+    /// It is for a stream that begins with state from a database. Take the
+    /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the greeting:
+    ///
+    /// ```
+    /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
+    /// # struct Database;
+    /// # impl Database { async fn notes(&self) -> String { String::new() } }
+    /// # async fn notes(hub: &Hub, database: &Database, last: Option<LastEventId>) -> Subscription {
+    /// let position = hub.position(); // before the query
+    /// let backlog = Event::new().event("backlog").data(database.notes().await);
+    /// hub.subscribe_to("notes").since(position).greeting(backlog).resume(last)
+    /// # }
+    /// ```
+    ///
+    /// - The client misses nothing that is committed before it is published. What is committed between
+    ///   the two calls comes twice: the client drops it by the number of its row.
+    /// - A client that may have missed events receives a gap for each topic, then the greeting, and
+    ///   then what is published after the position.
+    pub fn since(mut self, position: EventId) -> Self {
+        self.since = Some(position);
         self
     }
 
@@ -91,6 +144,9 @@ impl Subscribe {
     /// event. A client with a malformed id receives it after the gaps of its topics, unless the
     /// gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
+    /// State from a database needs [`since`](Self::since) too: events that are published between the
+    /// query and [`resume`](Self::resume) are lost otherwise.
+    ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses the events that are published meanwhile, and receives no gap. This matters
     /// for topics with few events, such as those of single clients. [`recent`](Self::recent)
@@ -107,94 +163,6 @@ impl Subscribe {
         self.greeting = Some(event.into());
         self
     }
-
-    /// Starts the subscription after the last event that the client has seen.
-    ///
-    /// | last event id | the subscription sends |
-    /// |---|---|
-    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
-    /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
-    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
-    /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
-    ///
-    /// - After an id of another hub, the gap of a topic that has evicted events has the position of
-    ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
-    ///   with the id of that gap neither receives it again nor misses an event.
-    /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
-    ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This
-    ///   happens only if one of the topics has evicted an event that is newer than the oldest of
-    ///   them. After a malformed id, the client may have received that gap already.
-    /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
-    ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
-    /// - A subscription without topics ends at once.
-    pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
-        let Self { hub, topics, recent, gap_policy, window, greeting, keeps_all } = self;
-        let mut subscription =
-            Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
-        // Loaded before joining, so that a subscription that a publisher counts receives its event.
-        let newest = hub.committed();
-        subscription.join(&topics, keeps_all);
-        let last = last.into();
-        // After an id of this hub, all later losses are reported. Otherwise, only losses after the
-        // start: a client without an id has missed nothing, and after an unknown id each topic has
-        // a gap anyway.
-        subscription.loss_seen = newest;
-        match ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible()) {
-            ResumeFrom::Seen(seen) => {
-                subscription.loss_seen = seen;
-                subscription.cursors.iter_mut().for_each(|cursor| cursor.seek_after(seen));
-            }
-            ResumeFrom::Unknown(UnknownId::Foreign) => {
-                subscription.unknown_id = Some(UnknownId::Foreign);
-                subscription.cursors.iter_mut().for_each(TopicCursor::seek_foreign);
-            }
-            first @ (ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed)) => {
-                let recent_from = before_recent(&subscription.cursors, recent, newest);
-                for cursor in subscription.cursors.iter_mut() {
-                    cursor.seek_first_visit(recent_from, newest);
-                }
-                let has_gaps = first != ResumeFrom::FirstVisit && gap_policy != GapPolicy::Ignore;
-                if has_gaps || greeting.is_some() {
-                    let start = hub.position(before_latest(&subscription.cursors, recent_from));
-                    let greeting =
-                        greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
-                    subscription.preamble = Some(Box::new(Preamble {
-                        before: UnknownId::Malformed.position(),
-                        last: start,
-                        next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
-                        greeting,
-                        ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
-                    }));
-                }
-            }
-        }
-        subscription
-    }
-}
-
-/// Returns the position before the newest `count` events of all topics together, except those in
-/// which each event replaces the one before it.
-fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
-    if count == 0 {
-        return newest;
-    }
-    let mut recent: Vec<u64> = Vec::new();
-    for cursor in cursors.iter().filter(|cursor| !cursor.topic().is_latest()) {
-        recent.extend(cursor.topic().lock().log.recent(count, newest));
-    }
-    recent.sort_unstable_by(|one, other| other.cmp(one));
-    match recent.get(count - 1).or(recent.last()) {
-        Some(oldest) => oldest - 1,
-        None => newest,
-    }
-}
-
-/// Returns the position before the kept events of topics in which each event replaces the one before
-/// it, or `position` if that is earlier.
-fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
-    let latest = cursors.iter().filter(|cursor| cursor.topic().is_latest());
-    let oldest = latest.filter_map(|cursor| cursor.topic().lock().log.next(0)).min();
-    oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
 impl fmt::Debug for Subscribe {

@@ -9,11 +9,10 @@ use std::{
 use futures_core::Stream;
 
 use super::{
-    GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow,
+    GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow, item::Item,
     preamble::Preamble, read::Read, wait::Wait,
 };
 use crate::{
-    connection::NothingMore,
     coop::ItemUnit,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
@@ -22,8 +21,7 @@ use crate::{
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
-/// Return it from a handler through [`response`](crate::response), or as the body of an
-/// [`http::Response`] from a service directly inside [`SseLayer`](crate::SseLayer).
+/// A handler returns its [`response`](Self::response).
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind.
 /// Subscriptions at the same position share the bytes.
@@ -126,8 +124,28 @@ impl Subscription {
         item
     }
 
-    /// Returns whether the topics of the subscription have ended and it has nothing more to send.
-    fn is_over(&self) -> bool {
+    /// Returns whether all topics have [ended](crate::hub::Hub::end), and the client has received
+    /// everything. It is `false` for a subscription without topics.
+    ///
+    /// For what is built around a subscription, ask first, and answer with
+    /// [`response`](Self::response) if it has ended:
+    ///
+    /// ```
+    /// use axum::{extract::State, response::{IntoResponse, Response}};
+    /// use futures_util::StreamExt;
+    /// use tower_sse::{LastEventId, hub::Hub};
+    ///
+    /// async fn headlines(State(hub): State<Hub>, last: Option<LastEventId>) -> Response {
+    ///     let news = hub.subscribe_to("news").resume(last);
+    ///     if news.has_ended() {
+    ///         return news.response().into_response();
+    ///     }
+    ///     tower_sse::response(news.take(100)).into_response()
+    /// }
+    /// # drop(headlines);
+    /// ```
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         if self.cursors.is_empty() || self.preamble.is_some() {
             return false;
         }
@@ -154,27 +172,25 @@ impl Subscription {
     }
 }
 
-impl Stream for Subscription {
-    type Item = Encoded;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
-        let this = self.get_mut();
-        if let Some(window) = &mut this.window {
+impl Subscription {
+    #[inline]
+    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        if let Some(window) = &mut self.window {
             ready!(window.poll_elapsed(cx));
         }
         let unit = ready!(ItemUnit::poll(cx));
-        while !this.ended && !this.cursors.is_empty() {
+        while !self.ended && !self.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
-            let is_closed = this.hub.is_closed();
-            match this.read() {
+            let is_closed = self.hub.is_closed();
+            match self.read() {
                 // The gaps of a loss are now the preamble, unless gaps are ignored.
                 Read::Loss => continue,
-                Read::Events(events) => {
-                    if let Some(window) = &mut this.window {
+                Read::Item(item) => {
+                    if let Some(window) = &mut self.window {
                         window.record_item();
                     }
                     unit.spend();
-                    return Poll::Ready(Some(events));
+                    return Poll::Ready(Some(item));
                 }
                 Read::Yield => {
                     cx.waker().wake_by_ref();
@@ -182,36 +198,35 @@ impl Stream for Subscription {
                 }
                 Read::Nothing => {}
             }
-            if is_closed || this.have_topics_ended() {
-                this.ended = true;
+            if is_closed || self.have_topics_ended() {
+                self.ended = true;
                 continue;
             }
-            match this.wait(cx.waker()) {
+            match self.wait(cx.waker()) {
                 Wait::NotNeeded => {}
                 Wait::Yield => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Wait::Started => {
-                    if let Some(window) = &mut this.window {
+                    if let Some(window) = &mut self.window {
                         window.start_delay();
                     }
                     return Poll::Pending;
                 }
             }
         }
-        this.leave();
+        self.leave();
         Poll::Ready(None)
     }
+}
 
-    /// Returns zero if the subscription is over because all its topics have ended.
-    /// [`response`](crate::response) then answers `204` to an `EventSource`.
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        if !self.is_over() {
-            return (0, None);
-        }
-        NothingMore::report();
-        (0, Some(0))
+impl Stream for Subscription {
+    type Item = Encoded;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
+        self.get_mut().poll_item(cx).map(|item| item.map(Item::into_bytes))
     }
 }
 

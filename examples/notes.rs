@@ -1,0 +1,106 @@
+//! cargo run --example notes --all-features
+//!
+//! curl -N http://127.0.0.1:3000/notes
+//! curl http://127.0.0.1:3000/notes --data 'milk'
+//!
+//! State from a database, and then live: a stream begins with an event `backlog`, which has all
+//! notes, and goes on with those that are added. A note that is added meanwhile can come twice: each
+//! has the number of its row, by which a page drops it. A client that reconnects receives what it
+//! missed. If the hub does not keep that any more, it receives an event `gap`, and the backlog again.
+//!
+//! The database is a list in memory here. What matters is the order: first the position, then the
+//! query; first the commit, then the event.
+//!
+//! Set `PORT` to use another port.
+
+use std::{
+    env, io, process,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpListener, task::yield_now};
+use tower_sse::{Event, Json, LastEventId, SseLayer, hub::Hub};
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
+    println!("listening on http://{}", listener.local_addr()?);
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    axum::serve(listener, app(Hub::new(), Database::default())).await
+}
+
+pub(crate) fn app(hub: Hub, database: Database) -> Router {
+    Router::new()
+        .route("/notes", get(notes).post(add))
+        .layer(SseLayer::new())
+        .with_state((hub, database))
+}
+
+async fn notes(
+    State((hub, database)): State<(Hub, Database)>,
+    last: Option<LastEventId>,
+) -> Response {
+    let position = hub.position();
+    match Event::new().event("backlog").json_data(&database.notes().await) {
+        Ok(backlog) => {
+            hub.subscribe_to("notes").since(position).greeting(backlog).resume(last).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn add(State((hub, database)): State<(Hub, Database)>, text: String) -> Response {
+    let note = database.insert(text).await;
+    match hub.publish("notes", Json::new(note)).await {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct Note {
+    pub(crate) row: u64,
+    pub(crate) text: String,
+}
+
+/// Stands for a database: other requests run while a query does.
+#[derive(Clone, Default)]
+pub(crate) struct Database(Arc<Mutex<Vec<Note>>>);
+
+impl Database {
+    async fn notes(&self) -> Vec<Note> {
+        yield_now().await;
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        yield_now().await;
+        notes
+    }
+
+    async fn insert(&self, text: String) -> Note {
+        let note = {
+            let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let note = Note { row: notes.len() as u64 + 1, text };
+            notes.push(note.clone());
+            note
+        };
+        yield_now().await;
+        note
+    }
+}

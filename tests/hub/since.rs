@@ -1,0 +1,140 @@
+//! Streams that begin with state from a database, and topics that a client has just chosen.
+
+use tower_sse::{
+    Event, EventId,
+    hub::{GapPolicy, Hub, Subscribe},
+};
+
+use crate::*;
+
+fn backlog() -> Event {
+    Event::new().event("backlog").data("backlog")
+}
+
+/// A hub with the events 1 to 3, the position 2 of a query, and its result as the greeting.
+fn queried() -> (Hub, impl Fn() -> Subscribe) {
+    let hub = Hub::builder().retain_events(3).build();
+    publish_all(&hub, ["a1", "b2"]);
+    let position = hub.position();
+    publish_all(&hub, ["a3"]);
+    let subscribing = hub.clone();
+    let subscribe =
+        move || subscribing.subscribe(["a", "b"]).since(position.clone()).greeting(backlog());
+    (hub, subscribe)
+}
+
+#[test]
+fn first_visit_starts_with_the_backlog_and_continues_after_its_position() {
+    let (hub, subscribe) = queried();
+    let mut client = Client::new(subscribe().resume(None));
+    assert_eq!(client.read(), ["backlog@2", "a3@3"]);
+    publish_all(&hub, ["b4"]);
+    assert_eq!(client.read(), ["b4@4"]);
+    let with_recent = subscribe().recent(3).resume(None);
+    assert_eq!(Client::new(with_recent).read(), ["backlog@2", "a3@3", "b4@4"], "no recent events");
+}
+
+#[test]
+fn client_that_leaves_after_the_backlog_misses_nothing() {
+    let (_hub, subscribe) = queried();
+    let mut client = Client::new(subscribe().resume(None));
+    assert_eq!(client.read_one(), ["backlog@2"]);
+    let mut again = Client::new(subscribe().resume(client.last_event_id()));
+    assert_eq!(again.read(), ["a3@3"], "and no backlog");
+}
+
+#[test]
+fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
+    let (hub, subscribe) = queried();
+    // Of `a`, 3, 4 and 5 are kept.
+    publish_all(&hub, ["a4", "a5"]);
+    let position = hub.position();
+    publish_all(&hub, ["b6"]);
+    let subscribe = || subscribe().since(position.clone());
+    for last in [id(&hub, 0), foreign(), last_id("garbage")] {
+        let _case = case(last.as_str());
+        let mut client = Client::new(subscribe().resume(last.clone()));
+        let read = client.read();
+        let data: Vec<_> = read.iter().map(|item| item.split('@').next().unwrap()).collect();
+        assert_eq!(data, ["gap a", "gap b", "backlog", "b6"]);
+        assert_eq!(read[2..], ["backlog@5", "b6@6"]);
+
+        // Before the backlog, it has nothing.
+        let mut leaves = Client::new(subscribe().resume(last.clone()));
+        assert_eq!(leaves.read_one().len(), 2);
+        let mut again = Client::new(subscribe().resume(leaves.last_event_id()));
+        assert_eq!(again.read()[2..], ["backlog@5", "b6@6"]);
+
+        let ignoring = subscribe().gap_policy(GapPolicy::Ignore).resume(last.clone());
+        assert_eq!(Client::new(ignoring).read(), ["backlog@5", "b6@6"]);
+        let ending = subscribe().gap_policy(GapPolicy::ReportAndEnd).resume(last.clone());
+        let mut ending = Client::new(ending);
+        assert_eq!(ending.read().len(), 2);
+        assert!(ending.has_ended());
+    }
+    // Nothing that it has not seen was evicted.
+    let mut client = Client::new(subscribe().resume(id(&hub, 2)));
+    assert_eq!(client.read(), ["a3@3", "a4@4", "a5@5", "b6@6"]);
+}
+
+#[test]
+fn what_is_evicted_between_the_query_and_the_subscription_is_a_gap() {
+    let (hub, subscribe) = queried();
+    publish_all(&hub, ["a4", "a5", "a6", "a7"]);
+    let mut client = Client::new(subscribe().resume(None));
+    assert_eq!(client.read(), ["backlog@2", "gap a@4", "a5@5", "a6@6", "a7@7"]);
+}
+
+#[test]
+fn position_of_another_hub_is_a_gap() {
+    let (hub, _) = queried();
+    let subscribe = || {
+        let since = EventId::try_from(foreign().as_str()).unwrap();
+        hub.subscribe(["a"]).since(since).greeting(backlog())
+    };
+    let mut client = Client::new(subscribe().resume(None));
+    assert_eq!(client.read(), ["gap a@0", "backlog@3"]);
+    publish_all(&hub, ["a4"]);
+    assert_eq!(client.read(), ["a4@4"]);
+}
+
+#[test]
+fn stream_can_start_at_a_position_without_a_backlog() {
+    let (hub, _) = queried();
+    let position = hub.position();
+    publish_all(&hub, ["a4"]);
+    assert_eq!(
+        Client::new(hub.subscribe(["a"]).since(position.clone()).resume(None)).read(),
+        ["a4@4"]
+    );
+    assert_eq!(Client::new(hub.subscribe(["a"]).resume(position)).read(), ["a4@4"]);
+}
+
+#[test]
+fn topic_that_is_new_to_a_client_starts_with_its_newest_value() {
+    let hub = Hub::builder().retain_latest().build();
+    publish_all(&hub, ["a1", "b2", "c3", "c4", "a5"]);
+    let seen = id(&hub, 5);
+    let quiet = hub.subscribe(["a", "b", "c"]).resume(seen.clone());
+    assert_eq!(Client::new(quiet).read(), [""; 0]);
+    let subscribe = || hub.subscribe(["a"]).and_new(["c"]).and_new(["b", "none"]);
+    let mut client = Client::new(subscribe().resume(seen));
+    assert_eq!(client.read(), ["b2@5", "c4@5"], "in their order, with the client's id");
+    publish_all(&hub, ["c6", "a7", "b8"]);
+    assert_eq!(client.read(), ["c6@6", "a7@7", "b8@8"]);
+    // Later values come once.
+    let mut behind = Client::new(subscribe().resume(id(&hub, 5)));
+    assert_eq!(behind.read(), ["c6@6", "a7@7", "b8@8"]);
+    let mut first = Client::new(subscribe().resume(None));
+    assert_eq!(first.read(), ["c6@6", "a7@7", "b8@8"]);
+}
+
+#[test]
+fn topic_that_is_new_and_has_ended_sends_its_last_event() {
+    let hub = Hub::new();
+    publish_all(&hub, ["a1"]);
+    hub.end_now("b", Event::from("b2")).unwrap();
+    publish_all(&hub, ["a3"]);
+    let mut client = Client::new(hub.subscribe([""; 0]).and_new(["b"]).resume(id(&hub, 3)));
+    client.assert_ends_with(&["b2@3"]);
+}
