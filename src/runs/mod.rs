@@ -43,7 +43,9 @@
 //! the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
-//! [`Runs::start`] or [`Runs::replace`] instead.
+//! [`Runs::start`] or [`Runs::replace`] instead. If it must wait for an upstream, which can refuse, it
+//! calls [`Runs::start_with`] or [`Runs::replace_with`]: a `429` of the upstream is then the answer, and
+//! not recorded.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a

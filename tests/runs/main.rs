@@ -22,6 +22,7 @@ mod running;
 mod served;
 #[cfg(feature = "tracing")]
 mod spans;
+mod start_with;
 mod stats;
 mod strangers;
 mod table;

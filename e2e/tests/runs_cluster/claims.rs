@@ -1,11 +1,20 @@
 //! Requests of one key that arrive at several processes at the same time.
 
-use std::net::SocketAddr;
+use std::{future::ready, net::SocketAddr, vec::IntoIter};
 
-use futures_util::future::join_all;
+use futures_util::{future::join_all, stream};
 use http::{Method, StatusCode};
+use tokio::sync::oneshot;
+use tower_sse::{
+    Event,
+    redis::Redis,
+    runs::{Outcome, RunKey, Runs},
+};
 
-use crate::*;
+use crate::{
+    support::{soon, until_async},
+    *,
+};
 
 /// Sends the same request from many clients at once, each to the next process.
 async fn simultaneous_requests_call_once(keys: usize, requests: usize) {
@@ -86,4 +95,34 @@ async fn answer_that_is_no_stream_frees_the_key_everywhere() {
         assert_eq!(status, Some(StatusCode::IM_A_TEAPOT));
         assert_eq!(cluster.calls("teapot"), at + 1);
     }
+}
+
+type Call = Result<stream::Iter<IntoIter<Event>>, &'static str>;
+
+/// A call that has no stream is its caller's alone, whichever process waits for it.
+#[tokio::test]
+async fn call_that_fails_before_its_first_event_frees_the_key_everywhere() {
+    let Some(redis) = Server::start().await else { return };
+    let connect = async || {
+        let redis = Redis::open(redis.url()).unwrap().key("app").lease(LEASE);
+        Runs::connect(redis).await.unwrap()
+    };
+    let (one, other) = (connect().await, connect().await);
+    let key = RunKey::new("ann", "chat").unwrap();
+    let (answer, call) = oneshot::channel::<Call>();
+    let first = one.start_with(&key, None, || async { call.await.unwrap() });
+    let second = async {
+        until_async(async || redis.command::<u32>("EXISTS app:run:{ann:chat}").await == 1).await;
+        let starting = other.start_with(&key, None, || ready(Call::Err("mine")));
+        let answering = async {
+            answer.send(Err("429")).unwrap();
+        };
+        tokio::join!(starting, answering).0
+    };
+    let (first, second) = soon(async { tokio::join!(first, second) }).await;
+    assert_eq!(first.unwrap().err(), Some("429"));
+    assert_eq!(second.unwrap().err(), Some("mine"));
+    let events = || ready(Ok::<_, ()>(stream::iter(vec![Event::from("a")])));
+    let run = soon(other.start_with(&key, None, events)).await.unwrap().unwrap();
+    assert_eq!(soon(run.ended()).await, Some(Outcome::Completed));
 }

@@ -12,8 +12,8 @@ use crate::{
 pub(crate) enum Answer<B, E> {
     /// An event stream, which is being recorded.
     Stream(Parts),
-    /// Anything else, with the guard of the call's `Disconnect`.
-    Other(Result<Response<B>, E>, DisconnectGuard),
+    /// Anything else, with the guard of the call's `Disconnect` if it has one.
+    Other(Result<Response<B>, E>, Option<DisconnectGuard>),
     /// The payload of a panic. It is leaked if no client receives it, because dropping it could
     /// panic again.
     Panic(ManuallyDrop<Box<dyn Any + Send>>),

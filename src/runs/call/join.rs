@@ -66,7 +66,8 @@ where
             let body = AnswerBody::events(Attachment::new(reader));
             Ok(Response::from_parts(parts, RunBody::answer(body)))
         }
-        Ok(Answer::Other(answer, guard)) => pass(answer, guard),
+        Ok(Answer::Other(answer, Some(guard))) => pass(answer, guard),
+        Ok(Answer::Other(answer, None)) => answer.map(|answer| answer.map(RunBody::pass_through)),
         Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
         // The run ended before the call had an answer.
         Err(_) => Ok(answer::ended_before_answer(reader, &requester).map(RunBody::answer)),

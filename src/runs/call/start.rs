@@ -27,7 +27,8 @@ impl Runs {
     /// an earlier answer. The method then returns the run with this key, however it has ended.
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
-    /// task of its own, whether or not a client is attached.
+    /// task of its own, whether or not a client is attached. If the source must wait for something
+    /// before it can stream, such as the response of a model, use [`start_with`](Self::start_with).
     ///
     /// A handler passes the head of its `request`, and answers with [`Run::answer`], according to
     /// the [table](Self#answers). For a run that no request starts, such as a nightly report, pass
@@ -76,20 +77,10 @@ impl Runs {
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
-        let last = request.into().and_then(|parts| Requester::of_parts(parts).last);
-        loop {
-            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach).await? {
-                Claim::New(producer) => return Ok(self.record(producer, source)),
-                Claim::Existing(record) => record,
-            };
-            if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
-                return Ok(self.existing(record));
-            }
-            // A call through the layer may still return something else than an event stream.
-            if let Ok(reader) = record.attach(None) {
-                _ = reader.started().await;
-            }
-        }
+        Ok(match self.claim_to_start(key, request.into()).await? {
+            Claim::New(producer) => self.record(producer, source),
+            Claim::Existing(record) => self.existing(record),
+        })
     }
 
     /// Starts a run that records the stream of `source`, and cancels the run with this key if there
@@ -132,14 +123,46 @@ impl Runs {
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
-        let last = request.into().and_then(|parts| Requester::of_parts(parts).last);
-        Ok(match self.shared.claim(key, last.as_ref(), Purpose::Replace).await? {
+        Ok(match self.claim_to_replace(key, request.into()).await? {
             Claim::New(producer) => self.record(producer, source),
             Claim::Existing(record) => self.existing(record),
         })
     }
 
-    fn existing(&self, record: Arc<Record>) -> Run {
+    /// Returns the run with this key, or claims the key if a run is to be started.
+    pub(super) async fn claim_to_start(
+        &self,
+        key: &RunKey,
+        request: Option<&Parts>,
+    ) -> Result<Claim, StartError> {
+        let last = request.and_then(|parts| Requester::of_parts(parts).last);
+        loop {
+            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach).await? {
+                Claim::Existing(record) => record,
+                new => return Ok(new),
+            };
+            if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
+                return Ok(Claim::Existing(record));
+            }
+            // Its call may still return something else than an event stream.
+            if let Ok(reader) = record.attach(None) {
+                _ = reader.started().await;
+            }
+        }
+    }
+
+    /// Claims the key for a run in place of the one that has it, unless the request is for the rest
+    /// of that.
+    pub(super) async fn claim_to_replace(
+        &self,
+        key: &RunKey,
+        request: Option<&Parts>,
+    ) -> Result<Claim, StartError> {
+        let last = request.and_then(|parts| Requester::of_parts(parts).last);
+        self.shared.claim(key, last.as_ref(), Purpose::Replace).await
+    }
+
+    pub(super) fn existing(&self, record: Arc<Record>) -> Run {
         Run::new(Arc::clone(&self.shared), record, false)
     }
 

@@ -190,7 +190,7 @@ where
             }
             Ok(answer) => {
                 this.producer.void();
-                Answer::Other(answer, this.disconnect.take()?)
+                Answer::Other(answer, this.disconnect.take())
             }
             Err(panic) => {
                 this.producer.fail_call();

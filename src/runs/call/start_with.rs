@@ -1,0 +1,150 @@
+use std::{future::Future, mem::ManuallyDrop, panic::resume_unwind, sync::Arc};
+
+use futures_core::Stream;
+use http::request::Parts;
+use tokio::sync::oneshot;
+
+use super::{
+    answer::Answer,
+    producer::Producer,
+    start::spawn,
+    task::{RunTask, Stage},
+};
+use crate::{
+    event::Encode,
+    layer::response,
+    runs::{Run, RunKey, Runs, StartError, registry::Claim},
+};
+
+/// Runs whose source must wait before it can stream, and may not get that far.
+impl Runs {
+    /// Returns the run with this key, or starts one, as [`start`](Self::start) does. `call` returns
+    /// a future with the stream to record, or with what the handler answers instead, such as the
+    /// `429` of a model.
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use futures_util::{Stream, stream};
+    /// use http::{StatusCode, request::Parts};
+    /// use tower_sse::{Event, runs::{RunKey, Runs}};
+    ///
+    /// async fn ask_model() -> Result<impl Stream<Item = Event> + Send, Response> {
+    ///     let status = StatusCode::OK; // await the response of the model here
+    ///     if !status.is_success() {
+    ///         return Err(status.into_response());
+    ///     }
+    ///     Ok(stream::iter(["Hel", "lo"].map(Event::from)))
+    /// }
+    ///
+    /// async fn chat(runs: Runs, key: RunKey, parts: Parts) -> Response {
+    ///     match runs.start_with(&key, &parts, ask_model).await {
+    ///         Ok(Ok(run)) => run.answer(&parts).await.into_response(),
+    ///         Ok(Err(response)) => response,
+    ///         Err(error) => error.answer(&parts).into_response(),
+    ///     }
+    /// }
+    /// # drop(chat);
+    /// ```
+    ///
+    /// - The future runs on the task of the run, so it goes on if this client leaves. Its `Err` is
+    ///   returned to the caller that started the run, and dropped if that has left.
+    /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then try
+    ///   to start it themselves.
+    /// - Until the future is ready, the run is starting. It can be cancelled, replaced and abandoned
+    ///   like any other. It is then returned, and [`Run::answer`] answers according to the
+    ///   [table](Self#answers).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`start`](Self::start). What `call` fails with is the inner `Err`.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime. A panic of `call` or of its future propagates, and the key is free
+    /// again.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after it has started a run, the run continues.
+    pub async fn start_with<'p, C, F, S, R>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        call: C,
+    ) -> Result<Result<Run, R>, StartError>
+    where
+        C: FnOnce() -> F,
+        F: Future<Output = Result<S, R>> + Send + 'static,
+        S: Stream<Item: Encode> + Send + 'static,
+        R: Send + 'static,
+    {
+        Ok(match self.claim_to_start(key, request.into()).await? {
+            Claim::New(producer) => self.call(producer, call).await,
+            Claim::Existing(record) => Ok(self.existing(record)),
+        })
+    }
+
+    /// Starts a run in place of the one with this key, as [`replace`](Self::replace) does, with a
+    /// source as that of [`start_with`](Self::start_with).
+    ///
+    /// The run that had the key is cancelled before the call, so it does not come back if the call
+    /// fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`replace`](Self::replace). What `call` fails with is the inner `Err`.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime. A panic of `call` or of its future propagates, and the key is free
+    /// again.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after it has started a run, the run continues.
+    pub async fn replace_with<'p, C, F, S, R>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        call: C,
+    ) -> Result<Result<Run, R>, StartError>
+    where
+        C: FnOnce() -> F,
+        F: Future<Output = Result<S, R>> + Send + 'static,
+        S: Stream<Item: Encode> + Send + 'static,
+        R: Send + 'static,
+    {
+        Ok(match self.claim_to_replace(key, request.into()).await? {
+            Claim::New(producer) => self.call(producer, call).await,
+            Claim::Existing(record) => Ok(self.existing(record)),
+        })
+    }
+
+    /// Makes the call on the task of the run, and waits for what it returns.
+    async fn call<C, F, S, R>(&self, producer: Producer, call: C) -> Result<Run, R>
+    where
+        C: FnOnce() -> F,
+        F: Future<Output = Result<S, R>> + Send + 'static,
+        S: Stream<Item: Encode> + Send + 'static,
+        R: Send + 'static,
+    {
+        let record = Arc::clone(&producer.record);
+        // A client that waits is attached, so the run is not abandoned meanwhile.
+        let reader = record.attach(None);
+        let call = producer.within_call(call);
+        let call = async { call.await.map(response) };
+        let (starter, answer) = oneshot::channel();
+        let stage = Stage::Calling { call, starter: Some(starter) };
+        spawn(RunTask::new(producer, stage, None));
+        let answer = answer.await;
+        drop(reader);
+        match answer {
+            Ok(Answer::Other(Err(other), _)) => Err(other),
+            Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
+            // Without an answer, the run ended before.
+            Ok(Answer::Stream(_) | Answer::Other(Ok(_), _)) | Err(_) => {
+                Ok(Run::new(Arc::clone(&self.shared), record, true))
+            }
+        }
+    }
+}

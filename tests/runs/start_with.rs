@@ -1,0 +1,208 @@
+//! Runs whose source must wait before it can stream, and may not get that far.
+
+use std::{
+    future::{pending, ready},
+    panic::AssertUnwindSafe,
+    time::Duration,
+};
+
+use futures_util::{FutureExt, stream};
+use tokio::{
+    sync::oneshot,
+    time::{advance, sleep},
+};
+use tower_sse::{
+    Event,
+    runs::{Outcome, Run, Runs, StartError},
+};
+
+use crate::*;
+
+type Events = stream::Iter<std::vec::IntoIter<Event>>;
+type Call = Result<Events, &'static str>;
+
+fn events(data: &'static str) -> Call {
+    Ok(stream::iter(vec![Event::from(data)]))
+}
+
+/// A call that returns what is sent.
+fn waiting() -> (oneshot::Sender<Call>, impl Future<Output = Call> + Send + 'static) {
+    let (sender, receiver) = oneshot::channel();
+    (sender, async { receiver.await.unwrap() })
+}
+
+async fn data(run: &Run) -> Vec<String> {
+    _ = run.ended().await;
+    run.messages().unwrap().into_iter().map(|message| message.data).collect()
+}
+
+/// Nothing of a call is left.
+async fn assert_free(runs: &Runs) {
+    settle().await;
+    assert!(runs.get(&turn()).await.is_none());
+    assert_eq!((runs.running().await, runs.stats().kept(), runs.stats().memory()), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_is_recorded_once_the_call_has_it() {
+    let runs = Runs::new();
+    let (call, answer) = waiting();
+    let starting = tokio::spawn({
+        let runs = runs.clone();
+        async move { runs.start_with(&turn(), None, || answer).await }
+    });
+    settle().await;
+    assert!(!starting.is_finished());
+    assert_eq!(runs.running().await, 1);
+    call.send(events("a")).unwrap();
+    let run = starting.await.unwrap().unwrap().unwrap();
+    assert_eq!(data(&run).await, ["a"]);
+    assert_eq!(run.outcome().await, Some(Outcome::Completed));
+    let uncalled = || -> std::future::Ready<Call> { panic!("called") };
+    let same = runs.start_with(&turn(), None, uncalled).await.unwrap().unwrap();
+    assert_eq!(data(&same).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_answer_is_returned_and_not_recorded() {
+    let runs = Runs::new();
+    let limited = || ready(Call::Err("429"));
+    assert_eq!(runs.start_with(&turn(), None, limited).await.unwrap().err(), Some("429"));
+    assert_free(&runs).await;
+    assert_eq!(runs.replace_with(&turn(), None, limited).await.unwrap().err(), Some("429"));
+    assert_free(&runs).await;
+    let run = runs.start_with(&turn(), None, || ready(events("a"))).await.unwrap().unwrap();
+    assert_eq!(data(&run).await, ["a"]);
+}
+
+/// Each makes its own call, because the answer of the first is for the first.
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_call_themselves_if_the_call_fails() {
+    let rig = Rig::new(Runs::new());
+    let (call, answer) = waiting();
+    let first = tokio::spawn({
+        let runs = rig.runs.clone();
+        async move { runs.start_with(&turn(), None, || answer).await }
+    });
+    settle().await;
+    let second = tokio::spawn({
+        let runs = rig.runs.clone();
+        async move { runs.start_with(&turn(), None, || ready(Call::Err("second"))).await }
+    });
+    settle().await;
+    let through_layer = rig.send(post());
+    settle().await;
+    assert_eq!(rig.handler.calls(), 0);
+    call.send(Err("first")).unwrap();
+    assert_eq!(first.await.unwrap().unwrap().err(), Some("first"));
+    assert_eq!(second.await.unwrap().unwrap().err(), Some("second"));
+    settle().await;
+    assert_eq!(rig.handler.calls(), 1);
+    let feed = rig.handler.stream();
+    feed.data("data: a\n\n");
+    assert_eq!(through_layer.client().await.read().await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_goes_on_if_its_client_leaves_until_it_is_abandoned() {
+    let runs = Runs::builder().abandon_after(Duration::from_secs(10)).build();
+    let (call, answer) = waiting();
+    let key = turn();
+    let waits = runs.start_with(&key, None, || answer);
+    assert!(tokio::time::timeout(Duration::from_secs(60), waits).await.is_err(), "it is attached");
+    settle().await;
+    assert!(!call.is_closed());
+    let run = runs.get(&turn()).await.unwrap();
+    advance(Duration::from_secs(9)).await;
+    settle().await;
+    assert!(!call.is_closed());
+    advance(Duration::from_secs(2)).await;
+    settle().await;
+    assert!(call.is_closed());
+    assert_eq!(run.outcome().await, Some(Outcome::Abandoned));
+
+    let (call, answer) = waiting();
+    let waits = runs.start_with(&key, None, || answer);
+    assert!(tokio::time::timeout(Duration::from_secs(1), waits).await.is_err());
+    call.send(events("a")).unwrap();
+    settle().await;
+    assert_eq!(data(&runs.get(&turn()).await.unwrap()).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_ends_during_the_call_is_returned() {
+    let runs = Runs::new();
+    let key = turn();
+    let starting = runs.start_with(&key, None, || pending::<Call>());
+    let cancelling = async {
+        sleep(Duration::from_secs(1)).await;
+        runs.cancel(&turn(), None).await
+    };
+    let (run, was_running) = tokio::join!(starting, cancelling);
+    let run = run.unwrap().unwrap();
+    assert!(was_running);
+    assert_eq!(run.outcome().await, Some(Outcome::Cancelled));
+    for (requester, status) in [(Requester::EventSource, 204), (Requester::Fetch, 404)] {
+        let (parts, ()) = by(requester).into_parts();
+        assert_eq!(run.answer(&parts).await.status(), status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replaced_run_is_cancelled_before_the_call() {
+    let runs = Runs::new();
+    let (_events, stream) = source::<Event>();
+    let before = runs.start(&turn(), None, || stream).await.unwrap();
+    let (call, answer) = waiting();
+    let replacing = tokio::spawn({
+        let runs = runs.clone();
+        async move { runs.replace_with(&turn(), None, || answer).await }
+    });
+    settle().await;
+    assert_eq!(before.outcome().await, Some(Outcome::Cancelled));
+    call.send(events("b")).unwrap();
+    assert_eq!(data(&replacing.await.unwrap().unwrap().unwrap()).await, ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_propagates_and_frees_the_key() {
+    let runs = Runs::new();
+    let key = turn();
+    let of_call = || -> std::future::Ready<Call> { panic!("no") };
+    let start = runs.start_with(&key, None, of_call);
+    assert!(AssertUnwindSafe(start).catch_unwind().await.is_err());
+    assert_free(&runs).await;
+    let of_future = || async { if true { panic!("no") } else { events("a") } };
+    let start = runs.start_with(&key, None, of_future);
+    assert!(AssertUnwindSafe(start).catch_unwind().await.is_err());
+    assert_free(&runs).await;
+    assert_eq!(runs.stats().ended(Outcome::Failed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_for_the_rest_never_calls() {
+    let runs = Runs::new();
+    let uncalled = || -> std::future::Ready<Call> { panic!("called") };
+    let (parts, ()) = after("a-1", post()).into_parts();
+    let error = runs.start_with(&turn(), &parts, uncalled).await.unwrap_err();
+    assert_eq!(error, StartError::NotFound);
+    let error = runs.replace_with(&turn(), &parts, uncalled).await.unwrap_err();
+    assert_eq!(error, StartError::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_count_for_the_limits() {
+    let runs = Runs::builder().max_running(1).build();
+    let (call, answer) = waiting();
+    let starting = tokio::spawn({
+        let runs = runs.clone();
+        async move { runs.start_with(&turn(), None, || answer).await }
+    });
+    settle().await;
+    let other = tower_sse::runs::RunKey::new("ann", "other").unwrap();
+    let refused = runs.start_with(&other, None, || ready(events("b"))).await;
+    assert_eq!(refused.unwrap_err(), StartError::Full);
+    call.send(Err("429")).unwrap();
+    assert!(starting.await.unwrap().unwrap().is_err());
+    assert!(runs.start_with(&other, None, || ready(events("b"))).await.unwrap().is_ok());
+}
