@@ -1,3 +1,5 @@
+#[cfg(feature = "hub")]
+use std::time::Duration;
 use std::{
     any::type_name,
     fmt,
@@ -15,6 +17,7 @@ use super::{
     deferred_panic::DeferredPanic,
     frame_batch::{FrameBatch, Pushed},
     layer_scope::{is_within_layer, warn_without_layer},
+    release::Release,
 };
 use crate::{
     BoxError,
@@ -22,6 +25,10 @@ use crate::{
     error::ItemError,
     event::Encode,
 };
+
+/// How long a server may hold a frame before the next one is sent anyway.
+#[cfg(feature = "hub")]
+const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
@@ -51,6 +58,8 @@ pin_project! {
         budget: CoopBudget,
         // Cleared at the first poll.
         expects_layer: bool,
+        // Boxed, because few streams have one.
+        release: Option<Box<Release>>,
     }
 }
 
@@ -75,7 +84,15 @@ impl<S> EventBody<S> {
             error: None,
             budget: CoopBudget::default(),
             expects_layer: false,
+            release: None,
         }
+    }
+
+    /// Lets the body poll its stream only once the server has written the frame before, so that a
+    /// client that stalls does not receive what has been replaced meanwhile.
+    #[cfg(feature = "hub")]
+    pub(crate) fn with_newest_only(self) -> Self {
+        Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }
     }
 }
 
@@ -140,9 +157,12 @@ where
         if this.batch.has_uncopied() || this.stream.is_some() {
             ready!(CoopBudget::poll_ready(cx));
         }
+        if let Some(release) = this.release {
+            ready!(release.poll_released(cx));
+        }
         if let Some(bytes) = this.batch.take_uncopied() {
             this.budget.spend(cx, bytes.len());
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            return Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes)))));
         }
         if let Some(error) = this.error.take() {
             return Poll::Ready(Some(Err(DeferredPanic::resume(error))));
@@ -160,7 +180,7 @@ where
         });
         if let Some(bytes) = this.batch.take_frame() {
             this.budget.spend(cx, bytes.len());
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            return Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes)))));
         }
         ready!(polled);
         Poll::Ready(this.error.take().map(|error| Err(DeferredPanic::resume(error))))
@@ -172,6 +192,14 @@ where
 
     fn size_hint(&self) -> SizeHint {
         if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+    }
+}
+
+#[inline]
+fn tracked(release: &mut Option<Box<Release>>, frame: Bytes) -> Bytes {
+    match release {
+        Some(release) => release.track(frame),
+        None => frame,
     }
 }
 

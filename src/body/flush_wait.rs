@@ -1,5 +1,4 @@
 use std::{
-    convert::Infallible,
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -9,10 +8,11 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
     task::coop,
     time::{Instant, Sleep, sleep},
 };
+
+use super::release::Release;
 
 /// The wait between the last bytes of a stream and its failure. When a body fails, the server drops
 /// what it has not written yet, including the response head.
@@ -22,8 +22,7 @@ use tokio::{
 /// signal the same, but peers count the empty frames of a connection as an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
-    New { released: Option<oneshot::Receiver<Infallible>> },
-    AwaitingRelease { released: oneshot::Receiver<Infallible>, timeout: Pin<Box<Sleep>> },
+    Writing(Option<Release>),
     Pausing(Pin<Box<Sleep>>),
     Done,
 }
@@ -39,11 +38,10 @@ impl FlushWait {
     /// Returns the bytes to send in place of `last`, and the wait for them.
     pub(super) fn after(last: Bytes) -> (Bytes, Self) {
         if last.is_empty() {
-            return (last, Self::New { released: None });
+            return (last, Self::Writing(None));
         }
-        let (release, released) = oneshot::channel();
-        let tracked = TrackedBytes { bytes: last, _release: release };
-        (Bytes::from_owner(tracked), Self::New { released: Some(released) })
+        let mut release = Release::within(RELEASE_TIMEOUT);
+        (release.track(last), Self::Writing(Some(release)))
     }
 
     /// Waits until the body may fail.
@@ -54,16 +52,9 @@ impl FlushWait {
                 *self = Self::Done;
             }
             match self {
-                Self::New { released } => match released.take() {
-                    Some(released) => {
-                        let timeout = Box::pin(sleep(RELEASE_TIMEOUT));
-                        *self = Self::AwaitingRelease { released, timeout };
-                    }
-                    None => return self.begin_pause(cx),
-                },
-                Self::AwaitingRelease { released, timeout } => {
-                    if pin!(coop::unconstrained(released)).poll(cx).is_pending() {
-                        ready!(pin!(coop::unconstrained(timeout)).poll(cx));
+                Self::Writing(release) => {
+                    if let Some(release) = release {
+                        ready!(release.poll_released(cx));
                     }
                     return self.begin_pause(cx);
                 }
@@ -86,17 +77,5 @@ impl FlushWait {
         }
         *self = Self::Pausing(pause);
         Poll::Pending
-    }
-}
-
-/// Bytes whose drop closes a channel.
-struct TrackedBytes {
-    bytes: Bytes,
-    _release: oneshot::Sender<Infallible>,
-}
-
-impl AsRef<[u8]> for TrackedBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }

@@ -19,6 +19,7 @@ mod layer_scope;
 mod line_kind;
 mod managed_body;
 mod message_stream;
+mod release;
 mod shutdown;
 mod silence;
 mod sse_body;

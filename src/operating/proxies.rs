@@ -106,15 +106,15 @@
 //! 500 prices that change every 5 ms, for a client with a receive buffer of 16 KiB, and for one with
 //! Linux's default. A server cannot set that buffer:
 //!
-//! - no option: 1,775 KiB and more, 1,546 KiB and more
-//! - `TCP_NOTSENT_LOWAT` of 16 KiB: 66 KiB, 192 KiB
-//! - the same, and hyper's `max_buf_size` of 8 KiB: 52 KiB, 182 KiB
-//! - `SO_SNDBUF` of 16 KiB: 90 KiB, 200 KiB
-//! - the same, and hyper's `max_buf_size` of 8 KiB: 68 KiB, 181 KiB
+//! - no option: 2,945 KiB and more, 3,036 KiB and more
+//! - `TCP_NOTSENT_LOWAT` of 16 KiB: 42 KiB, 173 KiB
+//! - `SO_SNDBUF` of 16 KiB: 58 KiB, 180 KiB
 //!
-//! The test `stale_bytes` in `e2e/tests/examples/ticker.rs` measures it. A small `SO_SNDBUF` also
-//! limits the rate at which distant clients receive events. `TCP_NOTSENT_LOWAT` does not, because it
-//! counts only what was not sent. `axum::serve` cannot set `max_buf_size`.
+//! The test `stale_bytes` in `e2e/tests/examples/ticker.rs` measures it. Nearly all of it is in the
+//! buffers of the two sockets: [`Subscription::response`](crate::hub::Subscription::response) makes no next frame of such values until the
+//! server has written the last one, so hyper's `max_buf_size` makes no difference. A small `SO_SNDBUF`
+//! also limits the rate at which distant clients receive events. `TCP_NOTSENT_LOWAT` does not, because
+//! it counts only what was not sent.
 //!
 //! # Connections and file descriptors
 //!

@@ -23,6 +23,7 @@ mod reentry;
 mod retention;
 mod served;
 mod since;
+mod stalled;
 mod starts;
 mod stats;
 mod threads;

@@ -26,13 +26,18 @@ impl Subscription {
     /// # drop(events);
     /// ```
     ///
+    /// If all topics keep only their newest value ([`Retention::latest`](crate::hub::Retention::latest)),
+    /// the body makes a frame only once the server has written the one before, and after a minute
+    /// anyway. A client that stalls therefore does not receive old values afterwards, besides those in
+    /// the buffers of its connection.
+    ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
     /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
-        let has_ended = self.has_ended();
-        respond(self, has_ended)
+        let start = Start::of(&self);
+        respond(self, start)
     }
 }
 
@@ -43,18 +48,30 @@ where
     /// Returns the response to a request, as [`Subscription::response`] does.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
-        let has_ended = self.has_ended();
-        respond(self, has_ended)
+        let start = Start::of(self.subscription());
+        respond(self, start)
     }
 }
 
-fn respond<S>(stream: S, has_ended: bool) -> Response<EventBody<S>>
+/// What a response must know of its subscription.
+struct Start {
+    has_ended: bool,
+    is_latest: bool,
+}
+
+impl Start {
+    fn of(subscription: &Subscription) -> Self {
+        Self { has_ended: subscription.has_ended(), is_latest: subscription.is_latest() }
+    }
+}
+
+fn respond<S>(stream: S, start: Start) -> Response<EventBody<S>>
 where
     S: Stream<Item = Encoded>,
 {
     let mut response = layer::response(stream);
-    if has_ended {
+    if start.has_ended {
         response.extensions_mut().insert(NothingMore);
     }
-    response
+    if start.is_latest { response.map(EventBody::with_newest_only) } else { response }
 }

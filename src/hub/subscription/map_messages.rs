@@ -73,6 +73,10 @@ impl<F> MapMessages<F> {
         self.subscription.has_ended()
     }
 
+    pub(super) const fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
     /// Returns what tells the client the id of the events that were dropped.
     fn take_dropped(&mut self) -> Option<Encoded> {
         let id = self.dropped.take()?;

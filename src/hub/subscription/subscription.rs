@@ -155,6 +155,11 @@ impl Subscription {
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
+    /// Returns whether each event replaces the one before it in all topics.
+    pub(super) fn is_latest(&self) -> bool {
+        !self.cursors.is_empty() && self.cursors.iter().all(|cursor| cursor.topic().is_latest())
+    }
+
     /// Returns whether all topics have ended and nothing of them is left to read.
     #[inline]
     fn have_topics_ended(&self) -> bool {
