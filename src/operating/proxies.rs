@@ -110,11 +110,21 @@
 //! - `TCP_NOTSENT_LOWAT` of 16 KiB: 42 KiB, 173 KiB
 //! - `SO_SNDBUF` of 16 KiB: 58 KiB, 180 KiB
 //!
-//! The test `stale_bytes` in `e2e/tests/examples/ticker.rs` measures it. Nearly all of it is in the
-//! buffers of the two sockets: [`Subscription::response`](crate::hub::Subscription::response) makes no next frame of such values until the
-//! server has written the last one, so hyper's `max_buf_size` makes no difference. A small `SO_SNDBUF`
-//! also limits the rate at which distant clients receive events. `TCP_NOTSENT_LOWAT` does not, because
-//! it counts only what was not sent.
+//! Nearly all of it is in the buffers of the two sockets.
+//! [`Subscription::response`](crate::hub::Subscription::response) makes no next frame of such values
+//! until the server has written the last one. With `TCP_NOTSENT_LOWAT` of 16 KiB and a client with a
+//! receive buffer of 4 KiB, these are the bytes after 30 seconds, and in brackets those of a response
+//! that does not wait:
+//!
+//! - HTTP/1: 23 KB (51 KB)
+//! - HTTP/2: 30 KB (440 KB)
+//! - TLS by rustls: 90 KB (128 KB), and 29 KB (61 KB) if its
+//!   [`set_buffer_limit`](https://docs.rs/rustls/0.23/rustls/struct.CommonState.html#method.set_buffer_limit)
+//!   is 4 KiB; the default is 64 KiB
+//!
+//! The tests `stale_bytes` in `e2e/tests/examples/` measure it. A small `SO_SNDBUF` also limits the rate
+//! at which distant clients receive events. `TCP_NOTSENT_LOWAT` does not, because it counts only what
+//! was not sent.
 //!
 //! # Connections and file descriptors
 //!

@@ -15,6 +15,8 @@ mod notifications;
 mod ports;
 mod proxy;
 mod quickstart;
+#[cfg(target_os = "linux")]
+mod stale;
 mod ticker;
 mod tonic_web;
 
