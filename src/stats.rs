@@ -17,8 +17,9 @@ use crate::connection::{CloseReason, CloseReport};
 /// and its clones. Several layers can share one value. Clones share the same counters.
 ///
 /// An event does not write to the shared counters. A stream counts its own frames and bytes, and
-/// adds them to the shared counters at each heartbeat and when it closes. The frames and bytes of a
-/// stream that is never idle are therefore added only when it closes.
+/// adds them to the shared counters at each 64 KiB, at each heartbeat and when it closes. The
+/// counters therefore lag by less than 64 KiB for each open stream, and a stream that sends little
+/// but is never idle may add nothing for a long time.
 ///
 /// ```
 /// use tower_sse::{SseLayer, Stats};

@@ -9,6 +9,9 @@ use crate::{
     stats::Stats,
 };
 
+/// The number of bytes after which a stream that is never idle updates the shared counters.
+const STATS_STEP: u64 = 64 * 1024;
+
 /// The record of one open stream: what it has sent, and what to do when it closes.
 ///
 /// Each stream makes exactly one close report, on every exit path. If no other reason was set, the
@@ -80,10 +83,12 @@ impl StreamRecord {
 
     /// Counts a data frame of `bytes` bytes.
     pub(super) fn count_frame(&mut self, bytes: usize) {
+        let before = self.counts.bytes;
         self.counts.frames += 1;
         self.counts.bytes += bytes as u64;
-        // The source is idle at a heartbeat, so updating the shared counters delays no event.
-        if mem::take(&mut self.stats_due) {
+        // All streams share the counters, so writing to them for each event would slow all down.
+        let has_reached_step = self.counts.bytes / STATS_STEP > before / STATS_STEP;
+        if mem::take(&mut self.stats_due) || has_reached_step {
             self.update_stats();
         }
     }

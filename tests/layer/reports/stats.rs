@@ -1,5 +1,5 @@
 use http::Request;
-use tokio::time::advance;
+use tokio::{task::yield_now, time::advance};
 use tower_sse::{CloseReason, Heartbeat, SseLayer, Stats, StatsSnapshot};
 
 use crate::support::*;
@@ -113,6 +113,34 @@ async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_c
     feed.passes("data: four\n\n", &mut body);
     drop(body);
     assert_eq!((sent(), stats.snapshot().heartbeats()), ((5, 33 + 2 + 12), 1));
+}
+
+/// A stream that is never idle sends no heartbeats.
+#[tokio::test(start_paused = true)]
+async fn frames_and_bytes_are_added_at_each_64_kib() {
+    const EVENT: &str = "data: 0123456789abcdefghi\n\n";
+    const STEP: u64 = 64 * 1024;
+    let stats = Stats::new();
+    let sent = || (stats.snapshot().frames(), stats.snapshot().bytes());
+    let (feed, mut body) = fed(&SseLayer::new().stats(&stats));
+    let (mut frames, mut bytes, mut added) = (0, 0, (0, 0));
+    while bytes < 3 * STEP {
+        feed.passes(EVENT, &mut body);
+        // For a new cooperative budget.
+        yield_now().await;
+        frames += 1;
+        bytes += EVENT.len() as u64;
+        if bytes / STEP > added.1 / STEP {
+            added = (frames, bytes);
+        }
+        assert_eq!(sent(), added, "after frame {frames}");
+    }
+    assert_eq!(added, (frames, bytes));
+
+    // A frame that is larger is added at once.
+    feed.data("data: ".to_owned() + &"x".repeat(3 * STEP as usize) + "\n\n");
+    assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
+    assert_eq!(sent(), (frames + 1, bytes + 3 * STEP + 8));
 }
 
 #[test]
