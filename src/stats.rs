@@ -138,9 +138,10 @@ impl StatsSnapshot {
         CloseReason::ALL.into_iter().zip(self.closed)
     }
 
-    /// Returns the number of streams that were refused, at the
-    /// [limit](crate::SseLayer::max_streams) or after the [shutdown](crate::SseLayer::shutdown)
-    /// began. They do not count as opened.
+    /// Returns the number of streams that were refused: at the
+    /// [limit](crate::SseLayer::max_streams), after the [shutdown](crate::SseLayer::shutdown) began,
+    /// or by the program inside the layer, with [`Refusal::answer`](crate::Refusal::answer). They do
+    /// not count as opened.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused

@@ -140,7 +140,8 @@ impl InFlight {
 
     /// Passes through a response that is not a stream of this layer. A tracked response with a body
     /// ends when the body does.
-    fn pass<B: Body>(&mut self, response: Response<B>) -> Response<SseBody<B>> {
+    fn pass<B: Body>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
+        Handled::count_refusal(response.extensions_mut(), &self.config.stats);
         let has_body = !self.request.is_head && headers::has_body(response.status());
         match self.tracked.take() {
             Some(Tracked::Disconnect(guard)) if has_body => {

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use super::{Config, InFlight, IntoSse, NotOpened, RequestInfo, marker};
@@ -86,7 +86,7 @@ where
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(response)) => {
                 let response = response.into_sse();
-                if headers::is_event_stream(response.status(), response.headers()) {
+                if may_concern_layer(&response) {
                     let mut in_flight = InFlight::new(config, request);
                     return Poll::Ready(Ok(in_flight.complete(response)));
                 }
@@ -94,6 +94,13 @@ where
             }
         }
     }
+}
+
+/// Returns whether a response can be an event stream, or a refusal that is to be counted.
+#[inline]
+fn may_concern_layer<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE
+        || headers::is_event_stream(response.status(), response.headers())
 }
 
 /// Polls the future of a response that is tracked or has subjects.

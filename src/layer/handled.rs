@@ -1,6 +1,6 @@
 use http::Extensions;
 
-use crate::body::Inherited;
+use crate::{body::Inherited, stats::Stats};
 
 /// A mark that a layer leaves in a response's extensions for outer layers.
 #[derive(Clone)]
@@ -8,19 +8,28 @@ pub(super) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
     /// own shutdown here.
     Stream(Option<Inherited>),
-    /// The response is a refusal, which can look like an event stream.
-    Refused,
+    /// The response is a refusal, which can look like an event stream. One of the program is not
+    /// counted before it reaches a layer.
+    Refused { is_counted: bool },
 }
 
 impl Handled {
     pub(super) fn mark(self, extensions: &mut Extensions) {
         extensions.insert(self);
     }
+
+    /// Counts a refusal of the program, unless an inner layer has counted it.
+    pub(super) fn count_refusal(extensions: &mut Extensions, stats: &Stats) {
+        if let Some(Self::Refused { is_counted: is_counted @ false }) = extensions.get_mut() {
+            *is_counted = true;
+            stats.refused();
+        }
+    }
 }
 
 /// Returns whether a response is a refusal, which can look like an event stream.
 pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
-    matches!(extensions.get(), Some(Handled::Refused))
+    matches!(extensions.get(), Some(Handled::Refused { .. }))
 }
 
 /// Removes the mark of an inner layer from a response whose body is replaced, so that an outer

@@ -93,8 +93,8 @@ impl Refusal {
     }
 
     /// Returns the answer to the request with these `parts`, for a handler or middleware that refuses
-    /// a client for a reason of its own. A layer around it passes the answer on unchanged, and does
-    /// not count it.
+    /// a client for a reason of its own. The layer around it passes the answer on unchanged, and
+    /// [counts](crate::StatsSnapshot::refused) it.
     ///
     /// ```
     /// use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};
@@ -113,7 +113,9 @@ impl Refusal {
     // Of the types that are bodies, `String` needs no other crate; its values never occur.
     pub fn answer(&self, parts: &Parts) -> Response<SseBody<String>> {
         let client = Client::of(&parts.method, &parts.headers);
-        self.refuse(Response::new(()), client, SseBody::whole)
+        let mut response = self.refuse(Response::new(()), client, SseBody::whole);
+        Handled::Refused { is_counted: false }.mark(response.extensions_mut());
+        response
     }
 
     /// Turns `response` into the answer to a refused `client`, whose body `whole` creates.
@@ -133,7 +135,7 @@ impl Refusal {
             _ => Bytes::new(),
         };
         let mut response = response.map(|_| whole(line));
-        Handled::Refused.mark(response.extensions_mut());
+        Handled::Refused { is_counted: true }.mark(response.extensions_mut());
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());

@@ -1,6 +1,6 @@
-use http::Request;
+use http::{Request, Response};
 use tokio::{task::yield_now, time::advance};
-use tower_sse::{CloseReason, Heartbeat, SseLayer, Stats, StatsSnapshot};
+use tower_sse::{CloseReason, Heartbeat, Refusal, SseLayer, Stats, StatsSnapshot};
 
 use crate::support::*;
 
@@ -161,4 +161,30 @@ fn a_refused_client_is_counted_as_refused_and_not_as_opened() {
     let request = Request::get("/").header("accept", "text/html").body(()).unwrap();
     drop(answer_to(request, &strict, event_stream(Feed::new().1)));
     assert_eq!((stats.snapshot().refused(), stats.snapshot().opened()), (6, 2));
+}
+
+/// Middleware or a handler refuses clients for a reason of its own. The innermost layer counts them.
+#[test]
+fn a_client_that_the_program_refuses_is_counted_once() {
+    for (refusal, status) in [(Refusal::retry_later(), 200), (Refusal::unavailable(), 503)] {
+        let (inner, outer) = (Stats::new(), Stats::new());
+        let refused = || refusal.answer(&Request::new(()).into_parts().0);
+        for tracks in [false, true] {
+            let layer = |stats| SseLayer::new().stats(stats).track_disconnects(tracks);
+            assert_eq!(through(&layer(&inner), refused()).status(), status);
+            let passed = through(&layer(&outer), through(&layer(&inner), refused()));
+            assert_eq!(passed.status(), status);
+        }
+        assert_eq!((inner.snapshot().refused(), outer.snapshot().refused()), (4, 0), "{status}");
+        assert_eq!((inner.snapshot().opened(), inner.snapshot().closed()), (0, 0));
+    }
+}
+
+#[test]
+fn another_503_is_not_counted_as_refused() {
+    let stats = Stats::new();
+    let answer = event_stream(Feed::new().1).with_status(503);
+    drop(through(&SseLayer::new().stats(&stats), answer));
+    drop(through(&SseLayer::new().stats(&stats), Response::new(String::new()).with_status(503)));
+    assert_eq!(stats.snapshot().refused(), 0);
 }
