@@ -45,6 +45,10 @@
 //! - `from_stream`: [`response`](crate::response)
 //! - `with_keep_alive`: [`heartbeat`](SseLayer::heartbeat)
 //! - `with_retry_duration`: [`retry`](SseLayer::retry)
+//! - a `Broadcaster` with a `Vec` of senders: a [hub](crate::hub), with
+//!   [`publish`](crate::hub::Hub::publish) instead of a loop over the senders. It has neither a task
+//!   that pings nor a list of clients to clean: the layer sends heartbeats, and a subscription ends
+//!   when its client disconnects.
 //! - `shutdown_timeout`: [a deadline](crate::operating::shutdown#the-deadline)
 //!
 //! # What behaves differently
