@@ -27,6 +27,10 @@
 //!   host are removed.
 //! - **For any other body**, such as that of axum's `Sse`, feature `axum` removes `axum::Error` and
 //!   what is around it. Without the feature, the closures receive the wrapper.
+//! - **For a [run](crate::runs)** whose source has failed, `on_error` receives the error of the source
+//!   for each client in the same process, and a [`RunError`](crate::runs::RunError) with its text in
+//!   all others. `cancellation_if` receives the `RunError` in every process: a cancellation of the
+//!   source is a failure for the clients.
 //!
 //! # Cancellations
 //!

@@ -8,7 +8,7 @@ use super::{
     Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
     last_event::last_event,
 };
-use crate::{BoxError, callback::catch_panic, connection::Client, error::program_error};
+use crate::{BoxError, callback::catch_panic, connection::Client, error::source_error};
 
 /// The options of one stream, merged from those of its layer and its response.
 #[derive(Clone)]
@@ -125,7 +125,7 @@ impl ResolvedOptions {
     /// panics, or if no client would dispatch the event.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
-        last_event(catch_panic(|| to_event(program_error(&**error)))?)
+        last_event(catch_panic(|| to_event(source_error(&**error)))?)
     }
 }
 

@@ -1,9 +1,9 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt};
 
 use http::{Response, request::Parts};
 
-use super::{AnswerBody, Outcome, answer};
-use crate::{body::Stopped, connection::Client};
+use super::{AnswerBody, Outcome, answer, failure::Failure};
+use crate::{body::Stopped, connection::Client, error::RecordedError};
 
 /// The reason a run was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,19 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text includes the text of the run's error, but that error is not its
-/// [`source`](Error::source). Otherwise [`cancellation_if`](crate::SseLayer::cancellation_if) could
-/// mistake an error of the run for a cancellation of this client's stream.
+/// Its text includes the text of the run's error. If the run's source failed in this process,
+/// [`error`](Self::error) returns the error itself, and the closure of
+/// [`on_error`](crate::SseLayer::on_error) receives that instead of a `RunError`.
+///
+/// The run's error is not among the [sources](Error::source) of this one. Otherwise
+/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
+/// cancellation of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// With the text of the run's error.
-    Ended(Outcome, Option<Arc<str>>),
+    Ended(Outcome, Option<Failure>),
     Lagged,
     Lost,
 }
@@ -79,8 +82,8 @@ impl RunError {
     pub(super) const LAGGED: Self = Self(Kind::Lagged);
     pub(super) const LOST: Self = Self(Kind::Lost);
 
-    pub(super) const fn ended(outcome: Outcome, text: Option<Arc<str>>) -> Self {
-        Self(Kind::Ended(outcome, text))
+    pub(super) const fn ended(outcome: Outcome, failure: Option<Failure>) -> Self {
+        Self(Kind::Ended(outcome, failure))
     }
 
     /// Returns how the run ended. Returns `None` if this client's next event was evicted before the
@@ -92,6 +95,24 @@ impl RunError {
             Kind::Lagged | Kind::Lost => None,
         }
     }
+
+    /// Returns the error that the source of the run returned, without those in which hosts have
+    /// wrapped it.
+    ///
+    /// Returns `None` if the run has ended in another way, such as a panic, or in another process:
+    /// only the text of an error is shared between processes. An error is kept as long as its run,
+    /// and does not count for [`max_memory`](super::RunsBuilder::max_memory).
+    #[must_use]
+    pub fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.recorded().map(RecordedError::program_error)
+    }
+
+    fn recorded(&self) -> Option<&RecordedError> {
+        match &self.0 {
+            Kind::Ended(_, failure) => failure.as_ref()?.error(),
+            Kind::Lagged | Kind::Lost => None,
+        }
+    }
 }
 
 impl fmt::Display for RunError {
@@ -100,15 +121,20 @@ impl fmt::Display for RunError {
             Kind::Lagged => f.write_str("the next event of the run was evicted"),
             Kind::Lost => f.write_str("the contact with the run's process is lost"),
             Kind::Ended(outcome, None) => write!(f, "the run ended: {outcome}"),
-            Kind::Ended(outcome, Some(text)) => write!(f, "the run ended: {outcome}: {text}"),
+            Kind::Ended(outcome, Some(failure)) => {
+                write!(f, "the run ended: {outcome}: {}", failure.text())
+            }
         }
     }
 }
 
 impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // `SseLayer` ends such a stream cleanly.
-        let is_cancelled = self.outcome() == Some(Outcome::Cancelled);
-        is_cancelled.then_some(&Stopped as _)
+        if self.outcome() == Some(Outcome::Cancelled) {
+            // `SseLayer` ends such a stream cleanly.
+            return Some(&Stopped);
+        }
+        // `SseLayer::on_error` finds the error of the run by it.
+        self.recorded().map(|recorded| recorded as _)
     }
 }

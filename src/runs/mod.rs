@@ -234,6 +234,7 @@ mod call;
 pub(crate) mod cluster;
 mod drain;
 mod error;
+mod failure;
 mod key;
 mod options;
 mod outcome;

@@ -8,7 +8,7 @@ use super::{
     body_bytes::BodyBytes,
     reader::{End, Reader},
 };
-use crate::{BoxError, error::program_error, event::Message, headers::is_event_stream};
+use crate::{BoxError, error::source_error, event::Message, headers::is_event_stream};
 
 /// How long a test waits by default. Longer than the default interval of heartbeats.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -167,7 +167,7 @@ impl TestStream {
                 |reader: &mut Reader| matches!(reader.end, Some(End::Failed(_))).then_some(());
             self.wait("an error of the body", caller, has_failed).await;
             match &self.reader.end {
-                Some(End::Failed(error)) => program_error(&**error),
+                Some(End::Failed(error)) => source_error(&**error),
                 _ => unreachable!("`wait` returned because the body has failed"),
             }
         }

@@ -8,6 +8,7 @@ mod calls;
 mod closed;
 mod duration;
 mod ends;
+mod errors;
 mod expiry;
 mod explicit;
 mod foreign;

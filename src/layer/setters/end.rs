@@ -60,7 +60,9 @@ impl<M> SseLayer<M> {
     ///
     /// The closure receives [the error of the
     /// program](crate::operating::errors#the-error-of-the-program), without those in which its host
-    /// has wrapped it, so it can call `error.downcast_ref::<MyError>()`.
+    /// has wrapped it, so it can call `error.downcast_ref::<MyError>()`. So it does around
+    /// [runs](crate::runs) of the same process, but for a run of another process it receives a
+    /// [`RunError`](crate::runs::RunError), which has the error's text only.
     ///
     /// Without a closure, an error of the source fails the body, so that clients notice it and
     /// reconnect. With one, the body still fails in these cases:

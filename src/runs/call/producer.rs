@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     history::drop_waker,
     options::StreamOptions,
-    runs::{Outcome, cluster::Mark, record::Record, registry::Shared},
+    runs::{Outcome, cluster::Mark, failure::Failure, record::Record, registry::Shared},
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
@@ -73,8 +73,8 @@ impl Producer {
         });
     }
 
-    pub(crate) fn fail(&self, error: &str) {
-        self.shared.end(&self.record, Outcome::Failed, Some(error.into()));
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.shared.end(&self.record, Outcome::Failed, Some(failure));
     }
 
     /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
@@ -107,7 +107,7 @@ impl Producer {
         let max = self.shared.options.max_duration;
         let end = self.record.started_at + max;
         if end <= Instant::now() {
-            self.fail(&format!("the run took longer than {max:?}"));
+            self.fail(format!("the run took longer than {max:?}").into());
             return None;
         }
         self.abandon().map(|due| due.min(end))

@@ -13,7 +13,10 @@ use crate::{
     body::within_recorder,
     coop::{CoopBudget, covered},
     history::MemoryShare,
-    runs::record::{Appended, Cutter},
+    runs::{
+        failure::Failure,
+        record::{Appended, Cutter},
+    },
 };
 
 /// Reads a body and records its events.
@@ -37,8 +40,8 @@ impl Recorder {
         }
     }
 
-    /// Records events until the body or the run has ended. If the body fails, returns the text of
-    /// its error.
+    /// Records events until the body or the run has ended. If the body fails, returns its
+    /// failure.
     ///
     /// Pending while the body is pending, and while the record is full of events that no client has
     /// read.
@@ -47,7 +50,7 @@ impl Recorder {
         mut body: Pin<&mut B>,
         producer: &Producer,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), String>>
+    ) -> Poll<Result<(), Failure>>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
@@ -60,7 +63,8 @@ impl Recorder {
                     Appended::Over => return Poll::Ready(Ok(())),
                     Appended::TooLarge => {
                         let limit = producer.record.max_event();
-                        return Poll::Ready(Err(format!("an event is larger than {limit} bytes")));
+                        let text = format!("an event is larger than {limit} bytes");
+                        return Poll::Ready(Err(text.into()));
                     }
                 }
                 continue;
@@ -74,8 +78,7 @@ impl Recorder {
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Ready(Some(Err(error))) => {
-                    let error: BoxError = error.into();
-                    return Poll::Ready(Err(error.to_string()));
+                    return Poll::Ready(Err(Failure::of(error.into())));
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,

@@ -160,8 +160,8 @@ where
                         Some(Poll::Ready(Ok(()))) => {
                             producer.shared.end(&producer.record, Outcome::Completed, None);
                         }
-                        Some(Poll::Ready(Err(error))) => producer.fail(&error),
-                        None => producer.fail(PANICKED),
+                        Some(Poll::Ready(Err(failure))) => producer.fail(failure),
+                        None => producer.fail(PANICKED.into()),
                     }
                     return Poll::Ready(());
                 }

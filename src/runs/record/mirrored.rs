@@ -9,7 +9,7 @@ use super::{
 use crate::{
     history::{DeferredDrops, WakeList},
     options::StreamOptions,
-    runs::{Outcome, registry::Deferred},
+    runs::{Outcome, failure::Failure, registry::Deferred},
 };
 
 /// The result of [`Record::append_batch`].
@@ -91,7 +91,7 @@ impl Record {
     /// Ends the record of a run that has ended at its process.
     pub(crate) fn end_mirror(self: &Arc<Self>, outcome: Outcome, error: Option<Arc<str>>) {
         self.change(|state, deferred| {
-            state.end(self, outcome, error, deferred);
+            state.end(self, outcome, error.map(Failure::from), deferred);
             deferred.ends.clear();
         });
     }
@@ -166,10 +166,11 @@ impl Record {
         self.lock().log.copy_after(seen, max)
     }
 
-    /// Returns the phase, the newest event and the error, for the export of the run.
+    /// Returns the phase, the newest event and the error's text, for the export of the run.
     pub(crate) fn progress(&self) -> (Phase, u64, Option<Arc<str>>) {
         let state = self.lock();
-        (state.phase, state.newest, state.error.clone())
+        let text = state.failure.as_ref().map(|failure| Arc::clone(failure.text()));
+        (state.phase, state.newest, text)
     }
 
     /// Returns a copy of the handler's options that apply to every client's stream.

@@ -156,7 +156,9 @@ impl Reader {
             Phase::Starting | Phase::Running => None,
             _ if state.is_lost => Some(Some(Err(RunError::LOST))),
             Phase::Void | Phase::Ended(Outcome::Completed) => Some(None),
-            Phase::Ended(outcome) => Some(Some(Err(RunError::ended(outcome, state.error.clone())))),
+            Phase::Ended(outcome) => {
+                Some(Some(Err(RunError::ended(outcome, state.failure.clone()))))
+            }
         }
     }
 }

@@ -99,7 +99,7 @@ impl Record {
                 task: None,
                 is_full: false,
                 options: None,
-                error: None,
+                failure: None,
                 ended_at: None,
             }),
             counters,

@@ -1,4 +1,4 @@
-use std::{sync::Arc, task::Waker};
+use std::task::Waker;
 
 use tokio::time::Instant;
 
@@ -9,11 +9,8 @@ use super::{
 use crate::{
     history::{Log, MemoryShare, Waiters},
     options::StreamOptions,
-    runs::{Outcome, RunEnd, registry::Deferred},
+    runs::{Outcome, RunEnd, failure::Failure, registry::Deferred},
 };
-
-/// The maximum length of an error's text. It can contain what a client or an upstream has sent.
-const MAX_ERROR: usize = 1024;
 
 /// The part of a [`Record`] that is protected by its lock.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ pub(crate) struct State {
     pub(crate) is_full: bool,
     /// The handler's options that apply to every client's stream.
     pub(crate) options: Option<Box<StreamOptions>>,
-    pub(crate) error: Option<Arc<str>>,
+    pub(crate) failure: Option<Failure>,
     pub(crate) ended_at: Option<Instant>,
 }
 
@@ -79,15 +76,15 @@ impl State {
         &mut self,
         record: &Record,
         outcome: Outcome,
-        error: Option<Arc<str>>,
+        failure: Option<Failure>,
         deferred: &mut Deferred,
     ) {
         let now = Instant::now();
         self.phase = Phase::Ended(outcome);
-        self.error = error.map(bounded);
+        self.failure = failure;
         self.ended_at = Some(now);
-        let error_len = self.error.as_ref().map_or(0, |error| error.len());
-        self.overhead.set(RUN_OVERHEAD + record.key.len() + error_len);
+        let text_len = self.failure.as_ref().map_or(0, |failure| failure.text().len());
+        self.overhead.set(RUN_OVERHEAD + record.key.len() + text_len);
         self.wake_all(deferred);
         deferred.ends.push(RunEnd {
             key: record.key.clone(),
@@ -122,29 +119,5 @@ impl State {
         self.log.evict(usize::MAX, &mut deferred.drops);
         self.overhead.set(0);
         deferred.waiters.push(self.waiters.take());
-    }
-}
-
-/// Returns an error's text, or as much of it as is kept.
-fn bounded(error: Arc<str>) -> Arc<str> {
-    if error.len() <= MAX_ERROR {
-        return error;
-    }
-    let end = (0..=MAX_ERROR).rev().find(|at| error.is_char_boundary(*at));
-    error.get(..end.unwrap_or(0)).unwrap_or_default().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::{MAX_ERROR, bounded};
-
-    #[test]
-    fn text_of_an_error_is_cut_between_two_characters() {
-        let text: Arc<str> = "x".repeat(MAX_ERROR).into();
-        assert_eq!(bounded(Arc::clone(&text)), text);
-        let long = format!("{}éé", "x".repeat(MAX_ERROR - 3));
-        assert_eq!(*bounded(long.clone().into()), long[..MAX_ERROR - 1]);
     }
 }

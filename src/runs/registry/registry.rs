@@ -10,6 +10,7 @@ use crate::{
     history::Epoch,
     runs::{
         Outcome, RunKey, StartError,
+        failure::Failure,
         options::Options,
         record::{Phase, Record},
     },
@@ -157,7 +158,7 @@ impl Registry {
         &mut self,
         record: &Arc<Record>,
         outcome: Outcome,
-        error: Option<Arc<str>>,
+        failure: Option<Failure>,
         deferred: &mut Deferred,
     ) -> bool {
         {
@@ -165,7 +166,7 @@ impl Registry {
             if !state.phase.is_live() {
                 return false;
             }
-            state.end(record, outcome, error, deferred);
+            state.end(record, outcome, failure, deferred);
         }
         deferred.changed.push(Arc::clone(record));
         self.remove_running(record);

@@ -13,6 +13,7 @@ use crate::{
     runs::{
         Outcome, RunEnd, RunKey, RunsStats,
         cluster::{Cluster, RunId},
+        failure::Failure,
         options::{MAX_TIME, Options},
         record::Record,
         until::until,
@@ -135,9 +136,14 @@ impl Shared {
         self: &Arc<Self>,
         record: &Arc<Record>,
         outcome: Outcome,
-        error: Option<Arc<str>>,
+        failure: Option<Failure>,
     ) -> bool {
-        self.with_registry(|registry, deferred| registry.end(record, outcome, error, deferred))
+        // A clone is kept until the locks are released, should the run have ended already.
+        let held = failure.clone();
+        let has_ended = self
+            .with_registry(|registry, deferred| registry.end(record, outcome, failure, deferred));
+        drop(held);
+        has_ended
     }
 
     /// Ends a run if no client is attached. Returns whether it did.

@@ -1,0 +1,160 @@
+//! The error of a run's source, as the closures of its clients' layers receive it.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use tower_sse::{
+    BoxError, Event, SseLayer,
+    runs::{Outcome, RunError, Runs},
+};
+
+use crate::{
+    support::error::{Caused, Root},
+    *,
+};
+
+/// A rig whose layer sends the type of the error that `on_error` receives.
+fn naming(runs: Runs) -> Rig {
+    let name = |error: &(dyn Error + 'static)| {
+        Event::from(match error {
+            _ if error.is::<Root>() => "root",
+            _ if error.is::<Caused>() => "caused",
+            _ if error.is::<RunError>() => "run",
+            _ => "other",
+        })
+    };
+    Rig { layer: SseLayer::new().on_error(name), ..Rig::new(runs) }
+}
+
+/// The errors of a source, and what `on_error` receives.
+fn cases() -> [(BoxError, &'static str); 4] {
+    [
+        (Root.into(), "root"),
+        (Caused(Root.into()).into(), "caused"),
+        (axum::Error::new(Root).into(), "root"),
+        ("only text".into(), "other"),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_error_receives_the_error_of_the_program_around_a_layer() {
+    for (error, expected) in cases() {
+        let rig = naming(Runs::new());
+        let (feed, mut client) = rig.stream(post()).await;
+        feed.fail(error);
+        assert_eq!(client.read().await, [expected]);
+        assert_eq!(client.end, Some(End::Clean));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_error_receives_the_error_of_the_program_for_every_client_of_a_run() {
+    for (error, expected) in cases() {
+        let rig = naming(Runs::new());
+        let source = || stream::iter([Ok(Event::from("a")), Err(error)]);
+        let run = rig.runs.start(&turn(), None, source).await.unwrap();
+        let mut first = Client::new(rig.answer(post()).await);
+        assert_eq!(first.read().await, ["a", expected]);
+        assert_eq!(run.outcome().await, Some(Outcome::Failed));
+        // A client that comes later has the same error.
+        let mut later = Client::new(rig.answer(post()).await);
+        assert_eq!(later.read().await, ["a", expected]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_ends_of_a_run_have_no_error_of_the_program() {
+    let rig = naming(Runs::builder().max_duration(Duration::from_secs(1)).build());
+    let (_feed, mut client) = rig.stream(post()).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(client.read().await, ["run"]);
+}
+
+/// A run can be the source of another one, as in a proxy.
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_run_of_a_run_is_that_of_the_program() {
+    let inner = Runs::new().start(&turn(), None, failing).await.unwrap();
+    let attachment = inner.attach(None).await.unwrap();
+    let rig = naming(Runs::new());
+    _ = rig.runs.start(&turn(), None, || attachment).await.unwrap();
+    let mut client = Client::new(rig.answer(post()).await);
+    assert_eq!(client.read().await, ["caused"]);
+}
+
+fn failing() -> impl futures_util::Stream<Item = Result<Event, Caused>> + Send + 'static {
+    stream::iter([Err(Caused(Root.into()))])
+}
+
+/// A cancellation of the source is a failure of the run for its clients.
+#[tokio::test(start_paused = true)]
+async fn cancellation_if_is_not_asked_about_the_error_of_the_program() {
+    let is_asked = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_asked);
+    let rig = naming(Runs::new());
+    let layer = rig.layer.clone().cancellation_if(move |error| {
+        let is_of_program = error.is::<Root>() || error.is::<Caused>();
+        asked.fetch_or(is_of_program, Relaxed);
+        is_of_program
+    });
+    let rig = Rig { layer, ..rig };
+    let (feed, mut client) = rig.stream(post()).await;
+    feed.fail(Caused(Root.into()));
+    assert_eq!(client.read().await, ["caused"]);
+    assert!(!is_asked.load(Relaxed));
+}
+
+async fn run_error(runs: &Runs) -> RunError {
+    let run = runs.start(&turn(), None, failing).await.unwrap();
+    run.attach(None).await.unwrap().next().await.unwrap().unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_an_attachment_has_that_of_the_program_but_not_as_its_source() {
+    let error = run_error(&Runs::new()).await;
+    assert!(error.error().unwrap().downcast_ref::<Caused>().unwrap().0.is::<Root>());
+    assert_eq!(error.to_string(), "the run ended: failed: caused");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        assert!(!error.is::<Caused>() && !error.is::<Root>());
+        cause = error.source();
+    }
+}
+
+/// An error whose drop the test sees.
+#[derive(Debug)]
+struct Witness(#[allow(dead_code)] Arc<()>);
+
+impl std::fmt::Display for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("witness")
+    }
+}
+
+impl Error for Witness {}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_is_dropped_with_its_run() {
+    let mut witness = Weak::new();
+    let runs = Runs::new();
+    let source = || {
+        let error = Arc::new(());
+        witness = Arc::downgrade(&error);
+        stream::iter([Err::<Event, _>(Witness(error))])
+    };
+    let run = runs.start(&turn(), None, source).await.unwrap();
+    settle().await;
+    assert_eq!(run.outcome().await, Some(Outcome::Failed));
+    assert_eq!(witness.strong_count(), 1);
+    // The next run with the key replaces it.
+    drop(run);
+    _ = runs.replace(&turn(), None, stream::pending::<Event>).await.unwrap();
+    settle().await;
+    assert_eq!(witness.strong_count(), 0);
+}
