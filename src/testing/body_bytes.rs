@@ -14,6 +14,9 @@ use crate::BoxError;
 /// The number of bytes of a body that a panic shows, and of frames that are read for them.
 const MAX_BEGINNING: usize = 1024;
 
+/// The number of frames of a body that is read to its end.
+const MAX_FRAMES: usize = 100_000;
+
 /// The data of a body, without the body's type.
 pub(super) struct BodyBytes(Option<Box<PollBytes>>);
 
@@ -42,6 +45,17 @@ impl BodyBytes {
             self.0 = None;
         }
         item
+    }
+
+    /// Returns all data of the body.
+    pub(super) async fn whole(&mut self) -> Result<Bytes, BoxError> {
+        let mut whole = Vec::new();
+        // A body that is always ready would never reach the time limit.
+        for _ in 0..MAX_FRAMES {
+            let Some(data) = self.next().await else { return Ok(whole.into()) };
+            whole.extend_from_slice(&data?);
+        }
+        Err(format!("it has not ended after {MAX_FRAMES} frames").into())
     }
 
     /// Returns what comes of the body within a second, up to [`MAX_BEGINNING`], as text.

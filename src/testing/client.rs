@@ -1,22 +1,18 @@
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     marker::PhantomData,
     panic::Location,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body::Body;
-use tokio::time::timeout;
 use tower_service::Service;
 
-use super::{
-    body_bytes::BodyBytes,
-    stream::{Opened, TIME_LIMIT, TestStream},
-};
-use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock::lock};
+use super::stream::{TIME_LIMIT, TestStream};
+use crate::BoxError;
 
 /// A client that opens event streams on a service without a server, with the headers of an
 /// `EventSource`.
@@ -45,13 +41,14 @@ use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock:
 /// The methods panic if the service fails, or does not answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if its answer is not `200 OK` with an event
 /// stream, because an `EventSource` would give up. Unlike an `EventSource`, the client does not follow
-/// redirects. The panic's text names the caller's line. To test other answers, call the service.
+/// redirects. The panic's text names the caller's line. [`try_get`](Self::try_get) and
+/// [`try_resume`](Self::try_resume) return other answers.
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does. If they did not, the channel
     /// that a handler subscribes to would close with a client that is dropped.
-    service: Arc<Mutex<S>>,
-    headers: HeaderMap,
-    time_limit: Duration,
+    pub(super) service: Arc<Mutex<S>>,
+    pub(super) headers: HeaderMap,
+    pub(super) time_limit: Duration,
     request_body: PhantomData<fn() -> B>,
 }
 
@@ -144,13 +141,7 @@ where
     /// Panics if the id cannot be the value of a header.
     #[track_caller]
     pub fn resume(&mut self, uri: &str, last_event_id: &str) -> impl Future<Output = TestStream> {
-        let caller = Location::caller();
-        let uri = match uri.parse() {
-            Ok(uri) => uri,
-            // A mistake in the test.
-            Err(error) => panic!("{uri:?} is not a URI: {error}"),
-        };
-        self.open(uri, last_event_id.to_owned(), caller)
+        self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
     /// Cuts off a stream, and opens it again with the id of the last message that the test has
@@ -177,45 +168,26 @@ where
     }
 
     async fn open(&mut self, uri: Uri, last_event_id: String, caller: &Location<'_>) -> TestStream {
-        let mut request = Request::new(B::default());
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        if !last_event_id.is_empty() {
-            // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).
-            let value = last_event_id.trim_matches([' ', '\t']);
-            let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
-                // A client could not send it either, so the test fails.
-                panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
-            };
-            request.headers_mut().insert(LAST_EVENT_ID, value);
-        }
-        let answer = timeout(self.time_limit, async {
-            poll_fn(|cx| lock(&self.service).poll_ready(cx)).await?;
-            let answer = lock(&self.service).call(request);
-            answer.await
-        });
-        // From here on, a panic is how the test of a wrong answer fails.
-        let response = match answer.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                panic!("GET {uri}: the service failed: {}, at {caller}", error.into())
-            }
-            Err(_elapsed) => {
-                panic!("GET {uri}: no answer within {:?}, at {caller}", self.time_limit)
-            }
+        let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
+            Ok(body) => return self.stream(body, uri, last_event_id),
+            Err(response) => response.into_parts(),
         };
-        let (head, body) = response.into_parts();
-        let mut body = BodyBytes::new(body);
-        if head.status != StatusCode::OK || !is_event_stream(head.status, &head.headers) {
-            let content_type = head.headers.get(header::CONTENT_TYPE);
-            let (status, beginning) = (head.status, body.beginning().await);
-            panic!(
-                "GET {uri}: an `EventSource` gives up after status {status}, content type \
-                 {content_type:?}, at {caller}\n{beginning}",
-            );
-        }
-        let opened = Opened { uri, last_event_id, _service: Arc::clone(&self.service) as _ };
-        TestStream::opened(body, opened).time_limit(self.time_limit)
+        let content_type = head.headers.get(header::CONTENT_TYPE);
+        let (status, beginning) = (head.status, body.beginning().await);
+        // A panic is how the test of a wrong answer fails.
+        panic!(
+            "GET {uri}: an `EventSource` gives up after status {status}, content type \
+             {content_type:?}, at {caller}\n{beginning}",
+        );
+    }
+}
+
+#[track_caller]
+pub(super) fn parsed(uri: &str) -> Uri {
+    match uri.parse() {
+        Ok(uri) => uri,
+        // A mistake in the test.
+        Err(error) => panic!("{uri:?} is not a URI: {error}"),
     }
 }
 

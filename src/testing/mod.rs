@@ -193,12 +193,14 @@
 //!
 //! # Other requests and answers
 //!
+//! [`try_get`](TestClient::try_get) returns a response that is not an event stream.
 //! `app.oneshot(request).await?` returns the response to any request.
 //!
 //! | to test | |
 //! |---|---|
 //! | a `POST`, or any other request | [`TestStream::new`], with that response |
-//! | a refusal, a `204`, headers | that response |
+//! | a refusal, a `401`, a `204` | [`TestClient::try_get`], or `try_resume` with an id |
+//! | the headers of a stream | that response |
 //! | a source that fails | [`TestStream::error`] |
 //! | a service with another request body | [`request_body`](TestClient::request_body) |
 //! | a handler that needs a cookie | [`TestClient::header`] |
@@ -223,11 +225,13 @@ mod broker_state;
 mod client;
 #[cfg(feature = "hub")]
 mod connection;
+mod exchange;
 #[cfg(feature = "hub")]
 mod memory_broker;
 mod reader;
 mod received;
 mod stream;
+mod try_get;
 mod wait;
 
 #[cfg(feature = "hub")]

@@ -4,3 +4,4 @@
 mod client;
 mod panics;
 mod stream;
+mod try_get;

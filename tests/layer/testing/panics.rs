@@ -281,6 +281,33 @@ async fn a_service_that_fails_or_does_not_answer_is_named() {
     assert_eq!(without_place(&text), "GET /events?a=b: no answer within 30s, at HERE");
 }
 
+/// Returns the text with which [`TestClient::try_get`] panics at an answer with this body.
+fn try_get<B>(body: B) -> impl Future<Output = String>
+where
+    B: http_body::Body<Error: Into<BoxError>> + Send + 'static,
+{
+    panic_of(async {
+        let mut answer = Some(Ok::<_, Infallible>(Response::new(body)));
+        let service = service_fn(move |_: Request<String>| ready(answer.take().expect("one")));
+        _ = TestClient::new(service).try_get("/").await;
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_whose_body_fails_or_does_not_end_is_named() {
+    let frames = |frames| axum::body::Body::from_stream(stream::iter(frames));
+    let text = try_get(frames([Ok("a"), Err(io::Error::other("disk full"))])).await;
+    assert_eq!(without_place(&text), "GET /: the body failed: disk full, at HERE");
+    let frames = stream::iter([Ok::<_, Infallible>("wait")]).chain(stream::pending());
+    let text = try_get(axum::body::Body::from_stream(frames)).await;
+    assert_eq!(without_place(&text), "GET /: no end within 30s, at HERE");
+    let text = panic_on_a_thread(async {
+        let frames = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new())));
+        panic!("{}", try_get(StreamBody::new(frames)).await)
+    });
+    assert!(text.contains("it has not ended after 100000 frames"), "{text}");
+}
+
 #[tokio::test]
 async fn what_a_test_cannot_mean_panics() {
     let service =
