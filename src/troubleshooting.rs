@@ -70,6 +70,48 @@
 //! A value becomes text by `value.to_string()`. With feature `json`, it becomes the data of an
 //! event by `event.json_data(&value)`.
 //!
+//! ## Values that are published without JSON
+//!
+//! ```text
+//! error[E0277]: `…` is not an event that can be published
+//! ```
+//!
+//! [`Hub::publish`](crate::hub::Hub::publish) takes text and events. With feature `json`, a value
+//! becomes an event by [`Json::new`](crate::Json::new), and an event with a name by
+//! [`Event::json`](crate::Event::json). Both take references too:
+//!
+//! ```
+//! # #[cfg(all(feature = "hub", feature = "json"))] {
+//! use tower_sse::{Event, Json, hub::{Hub, PublishError}};
+//!
+//! async fn publish(hub: &Hub, point: &[i32; 2]) -> Result<(), PublishError> {
+//!     hub.publish("points", Json::new(point)).await?;
+//!     hub.publish("points", Event::new().event("moved").json(point)).await?;
+//!     Ok(())
+//! }
+//! # }
+//! ```
+//!
+//! ## A topic that is not a list
+//!
+//! ```text
+//! error[E0277]: `…` is not a list of topics
+//! ```
+//!
+//! [`Hub::subscribe`](crate::hub::Hub::subscribe) takes several topics, such as `["news", "chat"]`. For
+//! one, call [`subscribe_to`](crate::hub::Hub::subscribe_to).
+//!
+//! ## A run that starts with a stream or an async closure
+//!
+//! ```text
+//! error[E0277]: `…` is not a function that returns a stream of events
+//! ```
+//!
+//! [`Runs::start`](crate::runs::Runs::start) takes a function that returns the stream, and calls it
+//! only if it starts a run: `|| stream`. A source that must await before it has a stream, such as a
+//! request to an upstream, is for `Runs::start_with`, which takes
+//! `|| async { Result<Stream, Response> }`.
+//!
 //! ## Borrowed ids and names
 //!
 //! ```text

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Broker, HubBuilder, HubStats, Subscribe, state::HubState};
+use super::{Broker, HubBuilder, HubStats, Subscribe, TopicNames, state::HubState};
 use crate::event::EventId;
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
@@ -57,7 +57,7 @@ impl Hub {
     /// ```
     pub fn subscribe<T>(&self, topics: T) -> Subscribe
     where
-        T: IntoIterator<Item: AsRef<str>>,
+        T: TopicNames,
     {
         Subscribe::new(Arc::clone(&self.shared), topics)
     }

@@ -242,6 +242,7 @@ mod broker;
 mod builder;
 #[allow(clippy::module_inception)]
 mod hub;
+mod into_event;
 mod publish;
 mod publish_error;
 mod receipt;
@@ -257,9 +258,10 @@ pub use self::{
     broker::Broker,
     builder::HubBuilder,
     hub::Hub,
+    into_event::IntoEvent,
     publish_error::PublishError,
     receipt::Receipt,
     retention::Retention,
     stats::HubStats,
-    subscription::{GapPolicy, MapMessages, Messages, Subscribe, Subscription},
+    subscription::{GapPolicy, MapMessages, Messages, Subscribe, Subscription, TopicNames},
 };

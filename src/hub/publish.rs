@@ -1,5 +1,5 @@
-use super::{Acknowledged, Hub, PublishError, Receipt};
-use crate::{BoxError, event::Event};
+use super::{Acknowledged, Hub, IntoEvent, PublishError, Receipt};
+use crate::event::Event;
 
 /// Publishing.
 impl Hub {
@@ -32,7 +32,7 @@ impl Hub {
         event: E,
     ) -> Result<Receipt, PublishError>
     where
-        E: TryInto<Event, Error: Into<BoxError>>,
+        E: IntoEvent,
     {
         self.send(topic.as_ref(), event, false).await
     }
@@ -52,7 +52,7 @@ impl Hub {
     /// `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
-        E: TryInto<Event, Error: Into<BoxError>>,
+        E: IntoEvent,
     {
         self.send_now(topic.as_ref(), event, false)
     }
@@ -93,7 +93,7 @@ impl Hub {
     /// As for [`publish`](Self::publish).
     pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
-        E: TryInto<Event, Error: Into<BoxError>>,
+        E: IntoEvent,
     {
         self.send(topic.as_ref(), event, true).await
     }
@@ -106,7 +106,7 @@ impl Hub {
     /// Returns the errors of [`publish_now`](Self::publish_now).
     pub fn end_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
-        E: TryInto<Event, Error: Into<BoxError>>,
+        E: IntoEvent,
     {
         self.send_now(topic.as_ref(), event, true)
     }
@@ -114,7 +114,7 @@ impl Hub {
     #[inline]
     fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
     where
-        E: TryInto<Event, Error: Into<BoxError>>,
+        E: IntoEvent,
     {
         let event = publishable(event)?;
         if let Some(link) = &self.shared.link {
@@ -126,7 +126,7 @@ impl Hub {
 
     async fn send<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
     where
-        E: TryInto<Event, Error: Into<BoxError>>,
+        E: IntoEvent,
     {
         let event = publishable(event)?;
         let Some(link) = &self.shared.link else {
@@ -157,7 +157,7 @@ impl Hub {
 #[inline]
 fn publishable<E>(event: E) -> Result<Event, PublishError>
 where
-    E: TryInto<Event, Error: Into<BoxError>>,
+    E: IntoEvent,
 {
     let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
     if event.has_id() {

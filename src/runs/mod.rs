@@ -244,6 +244,7 @@ mod registry;
 mod run;
 #[allow(clippy::module_inception)]
 mod runs;
+mod source;
 mod until;
 
 pub use self::{
@@ -257,4 +258,5 @@ pub use self::{
     registry::RunsStats,
     run::Run,
     runs::Runs,
+    source::RunSource,
 };

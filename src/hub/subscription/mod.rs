@@ -33,9 +33,10 @@ mod start;
 mod subscribe;
 #[allow(clippy::module_inception)]
 mod subscription;
+mod topic_names;
 mod wait;
 
 pub use self::{
     gap::GapPolicy, map_messages::MapMessages, messages::Messages, subscribe::Subscribe,
-    subscription::Subscription,
+    subscription::Subscription, topic_names::TopicNames,
 };

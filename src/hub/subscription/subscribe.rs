@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::GapPolicy;
+use super::{GapPolicy, TopicNames};
 use crate::{
     event::{Event, EventId},
     hub::state::HubState,
@@ -24,7 +24,7 @@ pub struct Subscribe {
 impl Subscribe {
     pub(crate) fn new<T>(hub: Arc<HubState>, topics: T) -> Self
     where
-        T: IntoIterator<Item: AsRef<str>>,
+        T: TopicNames,
     {
         Self {
             hub,
@@ -63,7 +63,7 @@ impl Subscribe {
     /// when it reconnects. Calling it again adds further topics.
     pub fn and_new<T>(mut self, topics: T) -> Self
     where
-        T: IntoIterator<Item: AsRef<str>>,
+        T: TopicNames,
     {
         for topic in topics {
             self.topics.push(topic.as_ref().to_owned());

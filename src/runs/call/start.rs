@@ -11,7 +11,7 @@ use crate::{
     body::EventBody,
     event::Encode,
     runs::{
-        Run, RunKey, Runs, StartError,
+        Run, RunKey, RunSource, Runs, StartError,
         answer::Requester,
         record::{Phase, Record},
         registry::{Claim, Purpose},
@@ -67,15 +67,14 @@ impl Runs {
     /// # Cancel safety
     ///
     /// If the future is dropped after it has started a run, the run continues.
-    pub async fn start<'p, F, S>(
+    pub async fn start<'p, F>(
         &self,
         key: &RunKey,
         request: impl Into<Option<&'p Parts>>,
         source: F,
     ) -> Result<Run, StartError>
     where
-        F: FnOnce() -> S,
-        S: Stream<Item: Encode> + Send + 'static,
+        F: RunSource<Stream: Stream<Item: Encode> + Send + 'static>,
     {
         Ok(match self.claim_to_start(key, request.into()).await? {
             Claim::New(producer) => self.record(producer, source),
@@ -113,15 +112,14 @@ impl Runs {
     /// # Cancel safety
     ///
     /// The run is started at the first poll. If the future is dropped before that, nothing happens.
-    pub async fn replace<'p, F, S>(
+    pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
         request: impl Into<Option<&'p Parts>>,
         source: F,
     ) -> Result<Run, StartError>
     where
-        F: FnOnce() -> S,
-        S: Stream<Item: Encode> + Send + 'static,
+        F: RunSource<Stream: Stream<Item: Encode> + Send + 'static>,
     {
         Ok(match self.claim_to_replace(key, request.into()).await? {
             Claim::New(producer) => self.record(producer, source),

@@ -125,6 +125,65 @@ fn the_error_of_a_forgotten_resume_names_it() {
     assert_eq!(compile(&forgotten.replace("])", "]).resume(None)")), "");
 }
 
+#[cfg(all(feature = "hub", feature = "json"))]
+#[test]
+fn values_that_are_published_without_json() {
+    for method in ["publish", "publish_now", "end", "end_now"] {
+        for value in ["Value", "&Value", "&vec![1]", "42"] {
+            let snippet = format!(
+                "struct Value;
+                fn publish(hub: &hub::Hub) {{ _ = hub.{method}(\"a\", {value}); }}"
+            );
+            let error = "error[E0277]: `…` is not an event that can be published";
+            let printed = assert_quoted(error, &snippet);
+            let texts = ["by `Json::new(value)`", "`Event::new().event(\"name\").json(value)`"];
+            assert_contains(&printed, &texts);
+        }
+    }
+    let published = "fn publish(hub: &hub::Hub) { _ = hub.publish(\"a\", Json::new(42)); }";
+    assert_eq!(compile(published), "");
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn one_topic_is_not_a_list_of_topics() {
+    for topic in ["\"one\"", "String::new()", "&String::new()"] {
+        let snippet = format!("fn events(hub: &hub::Hub) {{ _ = hub.subscribe({topic}); }}");
+        let printed = assert_quoted("error[E0277]: `…` is not a list of topics", &snippet);
+        assert_contains(&printed, &["by `hub.subscribe_to(topic)`"]);
+        assert_eq!(compile(&snippet.replace("subscribe(", "subscribe_to(")), "");
+    }
+}
+
+#[cfg(feature = "runs")]
+#[test]
+fn the_source_of_a_run_is_a_function_that_returns_a_stream() {
+    let snippet = |method, source: &str| {
+        format!(
+            "fn start(runs: &runs::Runs, key: &runs::RunKey) {{
+                let events = stream::empty::<Event>();
+                _ = runs.{method}(key, None, {source});
+            }}"
+        )
+    };
+    for method in ["start", "replace"] {
+        for source in ["events", "|| async { events }", "async || events", "async move { events }"]
+        {
+            let error = "error[E0277]: `…` is not a function that returns a stream of events";
+            let printed = assert_quoted(error, &snippet(method, source));
+            assert_contains(&printed, &["`|| stream`", "`Runs::start_with`"]);
+        }
+        assert_eq!(compile(&snippet(method, "|| events")), "");
+        assert_eq!(compile(&snippet(method, "stream::empty::<Event>")), "");
+    }
+    // The stream itself is named if it is the mistake.
+    let numbers = "|| stream::iter([1])";
+    assert_error(&snippet("start", numbers), &["`{integer}` is not an event"]);
+    let local =
+        "{ let shared = std::rc::Rc::new(1); move || events.map(move |event| event.id(*shared)) }";
+    assert_error(&snippet("start", local), &["`Rc<i32>` cannot be sent between threads safely"]);
+}
+
 #[test]
 fn borrowed_ids_and_names() {
     for borrows in ["Event::new().event(text.as_str())", "Event::new().id(text.as_str())"] {
