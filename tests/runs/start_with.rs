@@ -133,7 +133,7 @@ async fn call_goes_on_if_its_client_leaves_until_it_is_abandoned() {
 async fn run_that_ends_during_the_call_is_returned() {
     let runs = Runs::new();
     let key = turn();
-    let starting = runs.start_with(&key, None, || pending::<Call>());
+    let starting = runs.start_with(&key, None, pending::<Call>);
     let cancelling = async {
         sleep(Duration::from_secs(1)).await;
         runs.cancel(&turn(), None).await

@@ -24,12 +24,9 @@ use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 use crate::{
     support::gate::{Gate, Gated},
+    ticker::example,
     *,
 };
-
-#[path = "../../../examples/ticker/main.rs"]
-#[allow(dead_code)]
-mod example;
 
 /// How long the client reads nothing.
 const STALL: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ use crate::*;
 
 #[path = "../../../examples/ticker/main.rs"]
 #[allow(dead_code)]
-mod example;
+pub(crate) mod example;
 
 const WINDOW: Duration = Duration::from_millis(5);
 

@@ -54,6 +54,7 @@ where
 }
 
 /// What a response must know of its subscription.
+#[derive(Clone, Copy)]
 struct Start {
     has_ended: bool,
     is_latest: bool,
