@@ -231,6 +231,7 @@ mod getters;
 mod answer;
 mod builder;
 mod call;
+mod cancel;
 pub(crate) mod cluster;
 mod drain;
 mod error;

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{RunEnd, record::MAX_OVERHEAD, registry::RunLimits};
+use crate::history::ENTRY_OVERHEAD;
 
 pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 
@@ -26,6 +27,11 @@ impl Options {
     /// Returns the maximum memory of the events of a run.
     pub(super) fn max_record(&self) -> usize {
         self.retain_bytes.min(self.max_memory.saturating_sub(MAX_OVERHEAD))
+    }
+
+    /// Returns the maximum size of an event on the wire.
+    pub(super) fn max_event(&self) -> usize {
+        self.max_record().saturating_sub(ENTRY_OVERHEAD)
     }
 
     /// Returns the maximum memory of `count` running runs, without their frames.

@@ -7,7 +7,6 @@ use super::{
     answer::{self, Requester},
     registry::Shared,
 };
-use crate::connection::LastEventId;
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
 /// share their runs.
@@ -147,21 +146,6 @@ impl Runs {
             Ok(record) => answer::answer(&record?, &requester).await,
             Err(error) => Some(error.answer_to(requester.client)),
         }
-    }
-
-    /// Cancels the run with this key, and returns whether it was starting or running.
-    ///
-    /// `last` is the id of the last event that the client has seen. If this run has not assigned
-    /// the id, nothing is cancelled, so a late stop request cannot cancel the next turn of a chat.
-    ///
-    /// # Cancel safety
-    ///
-    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
-    /// happens. With [several processes](super#several-processes), the run may or may not be
-    /// cancelled if the future is dropped.
-    pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
-        let last = last.into().filter(|last| !last.is_empty());
-        self.shared.cancel(key, last.as_ref()).await
     }
 
     /// Returns the run with this key, if it is starting, running, or has ended and is kept.

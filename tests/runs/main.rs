@@ -12,6 +12,7 @@ mod errors;
 mod expiry;
 mod explicit;
 mod foreign;
+mod last_event;
 mod memory;
 mod messages;
 mod model;

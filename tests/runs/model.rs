@@ -212,10 +212,20 @@ impl World {
             Some(run) => self.id(run),
             None => (None, None),
         };
-        let cancelled = self.runs.cancel(&key(n), last).await;
+        let has_event = self.random.bool();
+        let event = known.map_or(0, |run| self.modelled[run].events.len()).to_string();
+        let cancelled = if has_event {
+            self.runs.cancel_with(&key(n), last, Event::from(&event)).await
+        } else {
+            self.runs.cancel(&key(n), last).await
+        };
         assert_eq!(cancelled, known.is_some() && position.is_some());
         if cancelled {
-            self.end(known.unwrap(), Outcome::Cancelled);
+            let run = known.unwrap();
+            self.end(run, Outcome::Cancelled);
+            if has_event {
+                self.modelled[run].events.push(event);
+            }
         }
     }
 

@@ -98,6 +98,44 @@ async fn any_process_can_cancel_and_the_owner_is_told() {
     assert_eq!(store.complete("a1", "p", 2).await, "over cancelled");
 }
 
+/// The owner may have given clients the events 3 and 4 and not exported them, so the number is far
+/// above theirs.
+#[tokio::test]
+async fn last_event_of_another_process_is_pushed_and_found_by_the_owner() {
+    let Some(mut store) = Store::begun().await else { return };
+    _ = store.append("a1", 1, 2).await.unwrap();
+    let mut pushes = store.subscribe(&channel("a1")).await;
+    store.lines = "event: usage\ndata: 100%\n";
+    for _ in 0..2 {
+        // The second time, the reply was lost.
+        assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
+        assert_eq!(store.ended_at, 1_000_000_003);
+    }
+    let event = "event: usage\ndata: 100%\nid: a1-1000000003\n\n";
+    assert_eq!(pushes.next().await, format!("d3 1000000003 {event}"));
+    assert_eq!(pushes.next().await, "e1000000003 cancelled ");
+    pushes.is_empty(&mut store).await;
+    assert_eq!(store.ids("a1").await, ["0-1", "2-0", "1000000003-0", END_ID]);
+    let over = format!("over cancelled 3 1000000003 {event}");
+    assert_eq!(store.sync("a1", "p", HEAD).await, over);
+    assert_eq!(store.sync("a1", "p", RESTORE).await, over);
+    assert_eq!(store.check("a1", 0, false).await, "cancelled 1000000003 ");
+}
+
+#[tokio::test]
+async fn last_event_is_added_only_to_a_run_that_is_running() {
+    let Some(mut store) = Store::start().await else { return };
+    store.lines = "data: 12\n";
+    assert_eq!(store.claim("a1", "p").await, "new");
+    assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
+    assert_eq!(store.ids("a1").await, [END_ID]);
+    assert_eq!(store.claim("a2", "p").await, "new");
+    assert_eq!(store.sync("a2", "p", HEAD).await, "ok 0 1 0");
+    assert_eq!(store.complete("a2", "p", 0).await, "ended completed");
+    assert_eq!(store.end("a2", "q", "cancel").await, "over completed");
+    assert_eq!(store.ids("a2").await, ["0-1", END_ID]);
+}
+
 #[tokio::test]
 async fn only_a_dead_owner_is_buried() {
     let Some(mut store) = Store::begun().await else { return };

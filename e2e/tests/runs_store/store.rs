@@ -42,6 +42,8 @@ pub(crate) struct Store {
     pub(crate) is_new_connection: bool,
     /// Whether the owner of a run pushes its batches.
     pub(crate) pushes: bool,
+    /// The lines of the event with which runs are cancelled.
+    pub(crate) lines: &'static str,
     /// The time that keys are kept, in milliseconds.
     pub(crate) ttl: u64,
     /// The newest event of the run that was ended last.
@@ -75,6 +77,7 @@ impl Store {
             connection,
             is_new_connection: false,
             pushes: true,
+            lines: "",
             ttl: 300_000,
             ended_at: 0,
         };
@@ -223,8 +226,10 @@ impl Store {
         let entries = entries.map(|entries| entries.to_string()).unwrap_or_default();
         let (newest, ttl) = (newest.to_string(), self.ttl.to_string());
         let (stream, channel, is_new) = (stream(epoch), channel(epoch), self.new_connection());
-        let arguments =
-            [epoch, mode, outcome, "", &newest, &entries, process, &ttl, is_new, &channel, CONTROL];
+        let arguments = [
+            epoch, mode, outcome, "", &newest, &entries, process, &ttl, is_new, &channel, CONTROL,
+            self.lines,
+        ];
         let reply = self.eval(" flags=allow-oom", END, &[KEY, &stream], &arguments).await;
         // Its newest event is compared where it matters.
         match reply.strip_prefix("ended ").and_then(|rest| rest.split_once(' ')) {

@@ -12,7 +12,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Append, Command, EndMode},
+            command::{Append, Batch, Command, EndMode},
             reply::{
                 AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
                 SyncReply,
@@ -140,7 +140,7 @@ impl Fields<'_> {
             },
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
-            "over" => SyncReply::Over(outcome(self.text(1)?)),
+            "over" => SyncReply::Over { outcome: outcome(self.text(1)?), event: self.batch(2) },
             "other" => SyncReply::Other,
             _ => return None,
         })
@@ -174,6 +174,11 @@ impl Fields<'_> {
             "gone" => CheckReply::Gone,
             ended => CheckReply::Ended { newest, outcome: outcome(ended), head: self.head(2) },
         })
+    }
+
+    fn batch(&self, at: usize) -> Option<Batch> {
+        let (first, last) = (self.number(at)?, self.number(at + 1)?);
+        Some(Batch { first, last, bytes: self.bytes(at + 2)?.to_vec().into() })
     }
 
     fn head(&self, at: usize) -> Option<Bytes> {

@@ -155,7 +155,7 @@ impl Encoder<'_> {
         let (name, outcome) = match mode {
             EndMode::Own { outcome, .. } => ("own", outcome.as_str()),
             EndMode::Lost => ("lost", "interrupted"),
-            EndMode::Cancel => ("cancel", "cancelled"),
+            EndMode::Cancel { .. } => ("cancel", "cancelled"),
             EndMode::Bury => ("bury", "interrupted"),
             EndMode::Void => ("void", "void"),
             EndMode::Release => ("orphan", "interrupted"),
@@ -171,6 +171,9 @@ impl Encoder<'_> {
         command.arg(newest).arg(optional(entries)).arg(process.as_str());
         command.arg(whole_milliseconds(*kept_for)).arg(self.is_new);
         command.arg(keys.channel(run)).arg(keys.control_prefix());
+        if let EndMode::Cancel { lines: Some(lines) } = mode {
+            command.arg(&**lines);
+        }
         command
     }
 

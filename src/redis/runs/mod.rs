@@ -59,6 +59,7 @@
 //! |---|---|---|
 //! | `0-1` | `v`, `h` | the call has answered |
 //! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
+//! | `last-0` | the same, `l` | the event that another process has added before it cancelled the run |
 //! | `last-1` | one empty | follows a large batch, so that scripts need not read it |
 //! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
 //!

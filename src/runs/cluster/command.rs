@@ -132,7 +132,11 @@ pub enum EndMode {
     Lost,
     /// A client or the program stops it, at any process. The outcome is
     /// [`Cancelled`](Outcome::Cancelled). Its owner gets a hint.
-    Cancel,
+    Cancel {
+        /// The lines of an event to add before the end, without an id. It is added only if the run
+        /// has begun, and pushed. Its sequence number is a billion above the next one.
+        lines: Option<Bytes>,
+    },
     /// Its owner is dead. Ended only if the store agrees. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Bury,

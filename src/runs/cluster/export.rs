@@ -79,12 +79,12 @@ pub(crate) struct Export {
 }
 
 /// What the exporter does to a run because of a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// The store has the end of the run.
     Ended,
-    /// The run was ended elsewhere.
-    Over(Outcome),
+    /// The run was ended elsewhere, after this event if there is one.
+    Over(Outcome, Option<Batch>),
     /// The store does not keep the run, for this reason.
     Lost(&'static str),
 }

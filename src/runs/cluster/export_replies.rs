@@ -59,8 +59,10 @@ impl Export {
     ) -> Option<Effect> {
         self.failures = 0;
         let is_new = self.connection != connection;
-        match reply {
-            SyncReply::Over(outcome) if !self.is_done() => return Some(Effect::Over(outcome)),
+        match &reply {
+            SyncReply::Over { outcome, event } if !self.is_done() => {
+                return Some(Effect::Over(*outcome, event.clone()));
+            }
             SyncReply::Other if !self.is_done() => return Some(Effect::Lost(DISPLACED)),
             _ => self.connection = connection,
         }

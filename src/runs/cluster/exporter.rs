@@ -9,13 +9,14 @@ use std::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
+    command::Batch,
     export::Effect,
     exports::Exports,
     pace::Pace,
     store::{Connection, Store},
     timing::RETRY_DELAY,
 };
-use crate::runs::{Outcome, registry::Shared};
+use crate::runs::{Outcome, record::LastEvent, registry::Shared};
 
 /// Exports the runs of this process until its [`Runs`](crate::runs::Runs) is dropped. Starts again
 /// after a panic, because otherwise all leases would expire, but not at once: a panic that repeats
@@ -90,11 +91,13 @@ async fn export(
     for (record, effect) in exports.apply(targets, results, connection) {
         match effect {
             Effect::Ended => {}
-            Effect::Over(Outcome::Cancelled) => {
-                shared.end(&record, Outcome::Cancelled, None);
+            Effect::Over(Outcome::Cancelled, event) => {
+                let stored =
+                    |Batch { first, last, bytes }| LastEvent::Stored { first, last, bytes };
+                shared.cancel_own(&record, event.map(stored).as_ref());
             }
             // Only the owner completes a run, so any other outcome is that of an interruption.
-            Effect::Over(_) => shared.fence(&record),
+            Effect::Over(..) => shared.fence(&record),
             Effect::Lost(error) => {
                 shared.end(&record, Outcome::Interrupted, Some(error.into()));
             }

@@ -59,7 +59,7 @@ pub enum Liveness {
 }
 
 /// The reply to a `Sync`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncReply {
     /// The lease is renewed, and the owner may append after `newest`.
     InStep {
@@ -76,7 +76,11 @@ pub enum SyncReply {
     /// The store lost the claim: send a `Sync` that restores, and all events.
     Gone,
     /// The run was ended. The owner ends it too.
-    Over(Outcome),
+    Over {
+        outcome: Outcome,
+        /// The event that another process has added before it cancelled the run.
+        event: Option<Batch>,
+    },
     /// Another run has the key, and the run has no end: the store has lost its claim.
     Other,
 }

@@ -102,7 +102,8 @@
 //!   stored messages, resume only a turn that is still running: its [`Run::outcome`] is `None`.
 //!   Otherwise answer `204`.
 //! - Stopping the transport only disconnects it. Let the page also send a `DELETE`, and call
-//!   [`Runs::cancel`] in its handler.
+//!   [`Runs::cancel`] in its handler, or [`Runs::cancel_with`] to end the answer with what the page
+//!   shows last, such as the tokens used.
 //!
 //! # TanStack AI
 //!

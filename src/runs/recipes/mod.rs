@@ -17,7 +17,7 @@
 //! | without clients | the oldest events are evicted | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and clients are told |
-//! | stopping the work | the program's own, such as a [topic](#stopping-work-over-a-hub) for it | any process [cancels](Runs::cancel) the run |
+//! | stopping the work | the program's own, such as a [topic](#stopping-work-over-a-hub) for it | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over Redis | one, or several over a [store](crate::runs#several-processes) |
 //!
 //! Notifications, chat rooms and dashboards are hubs. The answer of a language model and an export are

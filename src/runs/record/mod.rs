@@ -4,12 +4,14 @@
 //!   memory, a [`Chunk`](chunk::Chunk). The record's lock protects its [`State`](state::State).
 //! - `mirrored.rs` has what a run of another process needs: its record changes as that process
 //!   reports. `eviction.rs` is what it gives up when memory is short.
+//! - [`LastEvent`] is the event after which a cancelled run ends.
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
 
 mod chunk;
 mod cutter;
 mod eviction;
 mod id;
+mod last_event;
 mod messages;
 mod mirrored;
 mod reader;
@@ -18,10 +20,13 @@ mod readers;
 mod record;
 mod state;
 
+#[cfg(test)]
+pub(crate) use self::last_event::GAP;
 pub(crate) use self::{
     cutter::Cutter,
+    last_event::{LastEvent, lines_of},
     mirrored::Mirrored,
     reader::{NoEvents, Reader},
     record::{Appended, MAX_OVERHEAD, Record},
-    state::Phase,
+    state::{Phase, State},
 };

@@ -93,6 +93,7 @@ impl Record {
                 log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
                 overhead,
                 newest: 0,
+                unassigned: 0,
                 bytes: 0,
                 readers: Readers::new(now),
                 waiters: Waiters::default(),

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) overhead: MemoryShare,
     /// The sequence number of the newest event.
     pub(crate) newest: u64,
+    /// How many sequence numbers up to `newest` no event has.
+    pub(crate) unassigned: u64,
     /// The total size of all events on the wire, including evicted ones.
     pub(crate) bytes: u64,
     pub(crate) readers: Readers,
@@ -90,7 +92,7 @@ impl State {
             key: record.key.clone(),
             epoch: record.epoch,
             outcome,
-            events: self.newest,
+            events: self.newest - self.unassigned,
             bytes: self.bytes,
             age: now.saturating_duration_since(record.started_at),
         });

@@ -12,7 +12,7 @@ use crate::{
         Outcome, RunKey, StartError,
         failure::Failure,
         options::Options,
-        record::{Phase, Record},
+        record::{LastEvent, Phase, Record, State},
     },
 };
 
@@ -161,13 +161,40 @@ impl Registry {
         failure: Option<Failure>,
         deferred: &mut Deferred,
     ) -> bool {
-        {
-            let mut state = record.lock();
-            if !state.phase.is_live() {
-                return false;
-            }
+        self.end_by(record, deferred, |state, deferred| {
             state.end(record, outcome, failure, deferred);
+        })
+    }
+
+    /// Appends the last event of a run if there is one, cancels the run and keeps it. Returns
+    /// whether it was still running.
+    pub(crate) fn cancel(
+        &mut self,
+        record: &Arc<Record>,
+        event: Option<&LastEvent>,
+        deferred: &mut Deferred,
+    ) -> bool {
+        self.end_by(record, deferred, |state, deferred| {
+            if let Some(event) = event {
+                record.append_last(state, event, &mut deferred.drops);
+            }
+            state.end(record, Outcome::Cancelled, None, deferred);
+        })
+    }
+
+    /// Ends a run that is still running by `end`, and keeps it. Returns whether it was running.
+    fn end_by(
+        &mut self,
+        record: &Arc<Record>,
+        deferred: &mut Deferred,
+        end: impl FnOnce(&mut State, &mut Deferred),
+    ) -> bool {
+        let mut state = record.lock();
+        if !state.phase.is_live() {
+            return false;
         }
+        end(&mut state, deferred);
+        drop(state);
         deferred.changed.push(Arc::clone(record));
         self.remove_running(record);
         if self.is_connected {

@@ -76,8 +76,10 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let modes = ["own", "lost", "void", "orphan", "cancel", "bury", "bury", "forget"];
             let mode = modes[rng.usize(..8)];
             let outcome = if mode == "own" { "completed" } else { "interrupted" };
+            let lines = if flag == 1 { "data: x\n" } else { "" };
             let arguments = format!(
-                "{epoch}|{mode}|{outcome}|why|{newest}|{entries}|{process}|60000|{is_new}|ch|ctl:"
+                "{epoch}|{mode}|{outcome}|why|{newest}|{entries}|{process}|60000|{is_new}|ch|ctl:\
+                 |{lines}"
             );
             (script!("end.lua"), vec!["k", &stream], arguments)
         }

@@ -2,7 +2,8 @@
 --
 -- KEYS: claim, stream
 -- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
---       process, ttl, is the connection new, channel, prefix of the channels of processes
+--       process, ttl, is the connection new, channel, prefix of the channels of processes,
+--       `cancel`: lines of an event to add before the end of a run that has begun (or nothing)
 --
 -- own     by its owner, once Redis has exactly all events
 -- lost    by its owner, which no longer has all events; the outcome is `interrupted`
@@ -24,6 +25,10 @@
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local owned, expected, process, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local is_new_connection, channel, control = ARGV[9] == '1', ARGV[10], ARGV[11]
+local lines = ARGV[12] or ''
+-- The sequence numbers that are left to the owner: its clients may have events that it has not exported,
+-- and an id must not stand for two events.
+local GAP = 1000000000
 
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -70,6 +75,14 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   return { 'ended', 'void', 0 }
 end
 
+if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
+  local first, last = newest + 1, newest + 1 + GAP
+  local event = lines .. string.format('id: %s-%.0f\n\n', epoch, last)
+  -- The owner finds it by the field `l`.
+  redis.call('XADD', stream, string.format('%.0f-0', last), 'f', first, 'd', event, 'l', '1')
+  redis.call('PUBLISH', channel, string.format('d%.0f %.0f ', first, last) .. event)
+  newest = last
+end
 add_end(key, stream, newest, outcome, message)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
 keep(key, ttl)

@@ -15,7 +15,7 @@ async fn run_is_claimed_found_and_replaced() {
     }
     assert_eq!(q.execute(replace(&second, &second)).await, Reply::Look(LookReply::Changed));
     assert_eq!(q.execute(replace(&second, &first)).await, Reply::Look(LookReply::Claimed));
-    let cancelled = SyncReply::Over(Outcome::Cancelled);
+    let cancelled = SyncReply::Over { outcome: Outcome::Cancelled, event: None };
     assert_eq!(p.execute(sync(&first)).await, Reply::Sync(cancelled));
     let _: usize = server.command("DEL app:run:{owner:name}:k1").await;
     assert_eq!(p.execute(sync(&first)).await, Reply::Sync(SyncReply::Other));
@@ -133,7 +133,7 @@ async fn end_has_the_head_however_the_run_ends() {
     // It ended before its call had answered.
     let early = run("early", "k1");
     _ = p.execute(claim(&early)).await;
-    _ = p.end(&early, EndMode::Cancel).await;
+    _ = p.end(&early, EndMode::Cancel { lines: None }).await;
     assert_eq!(q.store.load(&early, 0).await.unwrap().end.unwrap().head, None);
 }
 
@@ -141,7 +141,7 @@ async fn end_has_the_head_however_the_run_ends() {
 async fn each_way_to_end_has_its_reply() {
     let Some((_server, p, q)) = two().await else { return };
     let name = run("name", "k1");
-    assert_eq!(p.end(&name, EndMode::Cancel).await, EndReply::Gone);
+    assert_eq!(p.end(&name, EndMode::Cancel { lines: None }).await, EndReply::Gone);
     p.begin(&name).await;
     assert_eq!(p.end(&name, completed(9)).await, EndReply::Behind);
     assert_eq!(p.end(&name, EndMode::Void).await, EndReply::Running);
@@ -149,7 +149,7 @@ async fn each_way_to_end_has_its_reply() {
     assert_eq!(q.end(&name, EndMode::Bury).await, EndReply::NotDead(Liveness::Alive));
     assert_eq!(q.end(&name, EndMode::Release).await, EndReply::Other);
     let cancelled = EndReply::Ended { outcome: Outcome::Cancelled, newest: 0 };
-    assert_eq!(q.end(&name, EndMode::Cancel).await, cancelled);
+    assert_eq!(q.end(&name, EndMode::Cancel { lines: None }).await, cancelled);
     assert_eq!(p.end(&name, EndMode::Lost).await, EndReply::Over(Outcome::Cancelled));
     assert_eq!(p.end(&name, EndMode::Forget).await, EndReply::Freed);
     _ = p.execute(claim(&name)).await;
@@ -203,7 +203,10 @@ async fn leases_are_renewed_together() {
         p.begin(run).await;
     }
     _ = q.execute(check(&runs[3])).await;
-    assert!(matches!(q.end(&runs[60], EndMode::Cancel).await, EndReply::Ended { .. }));
+    assert!(matches!(
+        q.end(&runs[60], EndMode::Cancel { lines: None }).await,
+        EndReply::Ended { .. }
+    ));
     let _: String = server.command("SET app:run:{owner:n80} text").await;
 
     let _: String = server.command("CONFIG RESETSTAT").await;
@@ -249,7 +252,10 @@ async fn runs_are_checked_together() {
         p.begin(run).await;
     }
     _ = p.execute(append(&runs[3], 1, 9, "events")).await;
-    assert!(matches!(p.end(&runs[20], EndMode::Cancel).await, EndReply::Ended { .. }));
+    assert!(matches!(
+        p.end(&runs[20], EndMode::Cancel { lines: None }).await,
+        EndReply::Ended { .. }
+    ));
     let _: String = server.command("SET app:run:{owner:n40} text").await;
     let _: u32 = server.command("HSET app:run:{owner:n50} v 2").await;
 

@@ -33,11 +33,33 @@ async fn owner_gets_a_hint_when_its_run_is_watched_stopped_or_replaced() {
     p.begin(&first).await;
     _ = q.execute(check(&first)).await;
     assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == first.epoch));
-    _ = q.end(&first, EndMode::Cancel).await;
+    _ = q.end(&first, EndMode::Cancel { lines: None }).await;
     assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == first.epoch));
     p.begin(&second).await;
     _ = q.execute(replace(&third, &second)).await;
     assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == second.epoch));
+}
+
+#[tokio::test]
+async fn last_event_of_another_process_is_found_by_the_owner_and_in_pages() {
+    let Some((_server, p, q)) = two().await else { return };
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    p.execute(append(&name, 1, 2, "data: a\n\n")).await;
+    let lines = Some("data: 12\n".into());
+    let newest = 1_000_000_003;
+    let ended = q.end(&name, EndMode::Cancel { lines }).await;
+    assert_eq!(ended, EndReply::Ended { outcome: Outcome::Cancelled, newest });
+    let Reply::Sync(SyncReply::Over { event: Some(event), .. }) = p.execute(sync(&name)).await
+    else {
+        panic!("no event")
+    };
+    let bytes = format!("data: 12\nid: {}-{newest}\n\n", name.epoch);
+    assert_eq!((event.first, event.last, &event.bytes[..]), (3, newest, bytes.as_bytes()));
+    for seen in [2, 4, newest - 1] {
+        let page = q.store.load(&name, seen).await.unwrap();
+        assert_eq!((page.batches, page.end.unwrap().newest), (vec![event.clone()], newest));
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
 use std::mem::discriminant;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::server::{Sent, Server, State, Stream};
 use crate::runs::{
     Outcome,
     cluster::{
-        command::{Append, Check, End, EndMode, Renew, Sync},
+        command::{Append, Batch, Check, End, EndMode, Renew, Sync},
         reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
-        run_id::ProcessId,
+        run_id::{ProcessId, RunId},
     },
+    record::GAP,
 };
 
 /// The commands that concern one run.
@@ -19,7 +21,7 @@ impl Server {
         self.synced.push(run.epoch);
         let stream = self.streams.get(run).cloned().unwrap_or_default();
         if let Some(end) = stream.end {
-            return SyncReply::Over(end.outcome);
+            return SyncReply::Over { outcome: end.outcome, event: stream.added };
         }
         let claim = self.claims.get(&run.key);
         let is_lost = claim.is_none_or(|claim| {
@@ -37,8 +39,8 @@ impl Server {
         }
         match claim.state {
             State::Starting | State::Running => {}
-            State::Void => return SyncReply::Over(Outcome::Interrupted),
-            State::Ended(outcome) => return SyncReply::Over(outcome),
+            State::Void => return over(Outcome::Interrupted),
+            State::Ended(outcome) => return over(outcome),
         }
         let stream = self.streams.entry(run.clone()).or_default();
         if sync.restores {
@@ -139,7 +141,7 @@ impl Server {
                 return EndReply::Behind;
             }
             EndMode::Own { outcome, error, .. } => (*outcome, error.clone()),
-            EndMode::Cancel => (Outcome::Cancelled, None),
+            EndMode::Cancel { .. } => (Outcome::Cancelled, None),
             EndMode::Bury => match claim.liveness() {
                 Liveness::Dead => (Outcome::Interrupted, None),
                 other => return EndReply::NotDead(other),
@@ -152,14 +154,34 @@ impl Server {
             EndMode::Void => return EndReply::Running,
             EndMode::Lost | EndMode::Release | EndMode::Forget => (Outcome::Interrupted, None),
         };
+        let has_begun = claim.state == State::Running;
         claim.state = State::Ended(outcome);
         claim.ended_by = Some(ended_by);
         let owner = claim.process.clone();
+        if let EndMode::Cancel { lines: Some(lines) } = &end.mode
+            && has_begun
+        {
+            self.add(run, lines);
+        }
+        let newest = self.streams.get(run).map_or(0, Stream::newest);
         self.close(run, outcome, error);
         if owner != *process {
             self.sent.push(Sent::Hint(owner, run.epoch));
         }
         EndReply::Ended { outcome, newest }
+    }
+
+    /// Adds an event of a process that is not the owner.
+    fn add(&mut self, run: &RunId, lines: &Bytes) {
+        let stream = self.streams.entry(run.clone()).or_default();
+        let first = stream.newest() + 1;
+        let last = first + GAP;
+        let id = format!("id: {}-{last}\n\n", run.epoch);
+        let bytes = [lines, id.as_bytes()].concat().into();
+        let batch = Batch { first, last, bytes };
+        stream.batches.insert(last, batch.clone());
+        stream.added = Some(batch.clone());
+        self.sent.push(Sent::Push(run.clone(), Push::Batch(batch)));
     }
 
     pub(super) fn check(&mut self, check: &Check) -> CheckReply {
@@ -201,4 +223,8 @@ impl Server {
             _ => CheckReply::Running { newest, liveness, head: claim.head.clone() },
         }
     }
+}
+
+fn over(outcome: Outcome) -> SyncReply {
+    SyncReply::Over { outcome, event: None }
 }

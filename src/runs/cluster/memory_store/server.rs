@@ -74,6 +74,8 @@ pub(crate) struct Stream {
     pub(super) head: Option<Bytes>,
     pub(crate) batches: BTreeMap<u64, Batch>,
     pub(crate) end: Option<StoredEnd>,
+    /// The event that another process than the owner has added before it cancelled the run.
+    pub(super) added: Option<Batch>,
 }
 
 /// What a command sends to other processes.

@@ -80,6 +80,18 @@ async fn bytes_that_are_not_the_runs_events_fail_the_client() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batch_that_lacks_an_event_fails_the_client() {
+    let (one, other, _source, live) = watched(&["a"]).await;
+    let epoch = one.get().await.unwrap().record.epoch;
+    let bytes = format!("data: b\nid: {epoch}-2\n\ndata: d\nid: {epoch}-4\n\n").into();
+    let push = Push::Batch(Batch { first: 2, last: 4, bytes });
+    other.cluster().mirrors.push(&other.runs.shared, &RunId::new(key(), epoch), &push);
+    let (data, error) = read_all(live).await;
+    assert_eq!(data, ["b"]);
+    assert!(error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() {
     let one = alone(|builder| builder.max_memory(100_000)).await;
     let large = "x".repeat(10_000);

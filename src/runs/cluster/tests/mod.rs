@@ -9,6 +9,7 @@ mod faults;
 mod forged;
 mod full;
 mod given_back;
+mod last_event;
 mod layer;
 mod live;
 mod lost_claims;

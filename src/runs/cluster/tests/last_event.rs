@@ -1,0 +1,132 @@
+use super::*;
+use crate::runs::Run;
+
+const USAGE: &str = "12 tokens";
+/// The number that follows three events in the store, if the owner does not assign it.
+const FAR: u64 = 1_000_000_002;
+
+async fn cancel(process: &Process) -> bool {
+    soon(process.runs.cancel_with(&key(), None, Event::from(USAGE))).await
+}
+
+/// Asserts that a client that has seen the events up to `seen` gets these events and the end.
+async fn assert_resumes(process: &Process, run: &Run, seen: u64, expected: &[&str]) {
+    let found = process.get().await.unwrap();
+    let attachment = soon(found.attach(id(run, seen))).await.expect("an attachment");
+    assert_fails(attachment, expected, Some(Outcome::Cancelled)).await;
+}
+
+/// Two processes, and a run whose second event is not exported. A client of its process has read it.
+async fn ahead() -> (Process, Process, Source, Run, crate::runs::Attachment) {
+    let (one, other, source) = started(&["a"]).await;
+    sleep(Duration::from_secs(3)).await;
+    let mut live = one.attach().await;
+    send(&source, &["b"]);
+    assert_eq!(read(&mut live, 2).await, ["a", "b"]);
+    let run = one.get().await.unwrap();
+    (one, other, source, run, live)
+}
+
+#[tokio::test(start_paused = true)]
+async fn owner_exports_all_events_before_it() {
+    let (one, other, _source, run, live) = ahead().await;
+    assert!(cancel(&one).await);
+    assert_eq!(one.store.server().streams.values().next().unwrap().end.as_ref().unwrap().newest, 3);
+    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
+    for process in [&one, &other] {
+        assert_resumes(process, &run, 1, &["b", USAGE]).await;
+        assert_resumes(process, &run, 2, &[USAGE]).await;
+        assert_resumes(process, &run, 3, &[]).await;
+    }
+    assert!(!cancel(&one).await && !cancel(&other).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watchers_at_every_process_receive_it() {
+    for is_owner in [true, false] {
+        let (one, other, source, watcher) = watched(&["a"]).await;
+        let live = one.attach().await;
+        send(&source, &["b"]);
+        sleep(Duration::from_millis(50)).await;
+        assert!(cancel(if is_owner { &one } else { &other }).await);
+        assert_fails(watcher, &["b", USAGE], Some(Outcome::Cancelled)).await;
+        assert_fails(live, &["a", "b", USAGE], Some(Outcome::Cancelled)).await;
+        sleep(Duration::from_millis(50)).await;
+        assert!(source.is_closed());
+        let run = one.get().await.unwrap();
+        let number = if is_owner { 3 } else { FAR + 1 };
+        for process in [&one, &other] {
+            assert_resumes(process, &run, 2, &[USAGE]).await;
+            assert_resumes(process, &run, number, &[]).await;
+        }
+    }
+}
+
+/// Clients that have seen what was not exported get it too, and no id stands for two events.
+#[tokio::test(start_paused = true)]
+async fn event_of_another_process_follows_what_the_owner_has_not_exported() {
+    let (one, other, _source, run, live) = ahead().await;
+    assert!(cancel(&other).await);
+    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
+    assert_fails(other.attach().await, &["a", USAGE], Some(Outcome::Cancelled)).await;
+    for process in [&one, &other] {
+        assert_resumes(process, &run, 2, &[USAGE]).await;
+        assert_resumes(process, &run, FAR, &[]).await;
+    }
+    let messages = run.messages().unwrap();
+    let ids: Vec<_> = messages.iter().map(|message| message.last_event_id.to_string()).collect();
+    assert_eq!(ids, [1, 2, FAR].map(|number| id(&run, number).as_str().to_owned()));
+    let end = one.ends.lock().unwrap()[0].clone();
+    assert_eq!((end.outcome(), end.events()), (Outcome::Cancelled, 3));
+    assert!(!cancel(&one).await && !cancel(&other).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn owner_finds_it_without_the_hint() {
+    let (one, other, _source, run, live) = ahead().await;
+    one.store.faults().loses_pushes = true;
+    assert!(cancel(&other).await);
+    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
+    assert_resumes(&one, &run, FAR, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn owner_that_was_away_finds_it() {
+    let (one, other, _source, run, live) = ahead().await;
+    one.store.go_away();
+    assert!(cancel(&other).await);
+    sleep(Duration::from_secs(3)).await;
+    one.store.come_back();
+    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
+    assert_resumes(&other, &run, 2, &[USAGE]).await;
+}
+
+/// The export of the run then has a gap in its numbers.
+#[tokio::test(start_paused = true)]
+async fn owner_restores_it_if_the_store_loses_its_data() {
+    for size in [1, 70_000] {
+        let (one, other, source) = started(&["a"]).await;
+        let last = "x".repeat(size);
+        send(&source, &[&last]);
+        sleep(Duration::from_secs(3)).await;
+        assert!(cancel(&other).await);
+        sleep(Duration::from_secs(1)).await;
+        one.store.go_away();
+        one.store.lose_data();
+        one.store.come_back();
+        sleep(Duration::from_secs(3)).await;
+        let client = other.attach().await;
+        assert_fails(client, &["a", &last, USAGE], Some(Outcome::Cancelled)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn process_that_cannot_reach_the_store_cancels_its_own_run_with_it() {
+    let (one, other, _source, run, live) = ahead().await;
+    one.store.go_away();
+    assert!(cancel(&one).await);
+    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
+    one.store.come_back();
+    sleep(Duration::from_secs(1)).await;
+    assert_resumes(&other, &run, 1, &["b", USAGE]).await;
+}

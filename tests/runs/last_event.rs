@@ -1,0 +1,119 @@
+//! A run that is cancelled with a last event.
+
+use std::sync::{Arc, Mutex};
+
+use tower_sse::{
+    Event, LastEventId,
+    runs::{Outcome, RunEnd, Runs},
+};
+
+use crate::*;
+
+fn usage() -> Event {
+    Event::new().event("usage").id("foreign").comment("no").data("12 tokens")
+}
+
+async fn cancel(rig: &Rig) -> bool {
+    rig.runs.cancel_with(&turn(), None, usage()).await
+}
+
+/// A rig with a run of one event that its client has read, and the id of the event.
+async fn running(runs: Runs) -> (Rig, Feed, Client, LastEventId) {
+    let rig = Rig::new(runs);
+    let (feed, mut client) = rig.stream(post()).await;
+    feed.data("data: a\n\n");
+    assert_eq!(client.read().await, ["a"]);
+    let id = LastEventId::try_from(client.last.clone()).unwrap();
+    (rig, feed, client, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn attached_client_receives_it_and_then_a_clean_end() {
+    let ends: Arc<Mutex<Vec<RunEnd>>> = Arc::default();
+    let seen = Arc::clone(&ends);
+    let runs = Runs::builder().on_end(move |end| seen.lock().unwrap().push(end.clone())).build();
+    let (rig, feed, mut client, id) = running(runs).await;
+    assert!(cancel(&rig).await);
+    // What the source has yielded meanwhile does not come between or behind.
+    feed.data("data: b\n\n");
+    assert_eq!(client.read().await, ["12 tokens"]);
+    assert_eq!(client.end, Some(End::Clean));
+    let next = id.as_str().replace("-1", "-2");
+    assert_eq!(client.last, next);
+    let bytes = String::from_utf8(client.bytes).unwrap();
+    assert!(bytes.ends_with(&format!("event: usage\ndata: 12 tokens\nid: {next}\n\n")), "{bytes}");
+    let ends = ends.lock().unwrap();
+    let [end] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!((end.outcome(), end.events()), (Outcome::Cancelled, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_resumes_with_an_older_id_receives_it() {
+    let (rig, _feed, client, id) = running(Runs::new()).await;
+    drop(client);
+    assert!(rig.runs.cancel_with(&turn(), id.clone(), usage()).await);
+    let mut resumed = Client::new(rig.answer(after(id.as_str(), post())).await);
+    assert_eq!(resumed.read().await, ["12 tokens"]);
+    assert_eq!(resumed.end, Some(End::Clean));
+    let run = rig.runs.get(&turn()).await.unwrap();
+    assert_eq!(run.messages().unwrap().last().unwrap().event.as_str(), "usage");
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_has_ended_gets_no_event() {
+    for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled] {
+        let (rig, feed, mut client, _) = running(Runs::new()).await;
+        rig.end(outcome, &feed).await;
+        assert!(!cancel(&rig).await, "{outcome}");
+        assert!(!client.read().await.contains(&"12 tokens".to_owned()), "{outcome}");
+        let run = rig.runs.get(&turn()).await.unwrap();
+        assert_eq!(run.messages().unwrap().len(), 1, "{outcome}");
+        assert_eq!(run.outcome().await, Some(outcome));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn id_of_another_run_cancels_nothing() {
+    let (rig, _feed, mut client, _) = running(Runs::new()).await;
+    let foreign = LastEventId::try_from("abc-1").unwrap();
+    assert!(!rig.runs.cancel_with(&turn(), foreign, usage()).await);
+    assert_eq!(client.read().await, [""; 0]);
+    assert_eq!(client.end, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_is_starting_is_cancelled_without_it() {
+    let rig = Rig::new(Runs::new());
+    let pending = rig.call(post()).await;
+    assert!(cancel(&rig).await);
+    assert_eq!(pending.answer().await.status(), 404);
+    let run = rig.runs.get(&turn()).await.unwrap();
+    assert_eq!((run.outcome().await, run.messages()), (Some(Outcome::Cancelled), Some(vec![])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_that_cannot_be_recorded_is_dropped_and_the_run_cancelled() {
+    let large = Event::from("x".repeat(4_000));
+    for event in [large, Event::new(), Event::new().comment("no"), Event::new().id(7)] {
+        let (rig, _feed, mut client, _) =
+            running(Runs::builder().retain_bytes(4_000).build()).await;
+        assert!(rig.runs.cancel_with(&turn(), None, event).await);
+        assert_eq!(client.read().await, [""; 0]);
+        assert_eq!(client.end, Some(End::Clean));
+    }
+}
+
+/// The source waits for the client, and the last event does not.
+#[tokio::test(start_paused = true)]
+async fn full_run_evicts_its_oldest_events_for_it() {
+    let (rig, feed, client, _) = running(Runs::builder().retain_bytes(4_000).build()).await;
+    for _ in 0..20 {
+        feed.data(format!("data: {}\n\n", "x".repeat(500)));
+    }
+    settle().await;
+    drop(client);
+    settle().await;
+    let memory = rig.runs.stats().memory();
+    assert!(cancel(&rig).await);
+    assert!(rig.runs.stats().memory() <= memory, "it takes the place of others");
+}
