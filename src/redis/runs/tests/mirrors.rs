@@ -252,3 +252,18 @@ async fn run_whose_claim_vanishes_before_the_subscription_is_not_unknown() {
         assert!(answer.ends_with(DONE), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn last_event_of_a_run_that_another_process_cancels_reaches_clients_of_both() {
+    let Some(server) = Server::start().await else { return };
+    let (one, other) = (connect(server.redis()).await, connect(server.redis()).await);
+    let (source, mut body) = start(&one, &["a"]).await;
+    is_exported(&server, 1).await;
+    assert!(other.cancel_with(&key(), None, Event::from("12 tokens")).await);
+    read_until(&mut body, "data: 12 tokens\n").await;
+    source.closed().await;
+    for runs in [&one, &other] {
+        let answer = text(request(runs, Some(&id(&server, 1).await), None).await).await;
+        assert!(answer.contains("data: 12 tokens\n") && !answer.contains(DONE), "{answer}");
+    }
+}
