@@ -1,7 +1,7 @@
 /// A script with the functions that most scripts share.
 ///
-/// A script that may run while Redis is out of memory adds few bytes, and lets runs end, be watched,
-/// found and loaded. Redis refuses the others as a whole before they run, so that none stops halfway.
+/// A script that may run while Redis is out of memory adds few bytes, or a run's last event, and lets runs
+/// end, be watched, found and loaded. Redis refuses the others as a whole before they run, so that none stops halfway.
 macro_rules! script {
     ($flags:literal, $file:literal) => {
         concat!(
