@@ -7,6 +7,7 @@
 //! notes, and goes on with those that are added. A note that is added meanwhile can come twice: each
 //! has the number of its row, by which a page drops it. A client that reconnects receives what it
 //! missed. If the hub does not keep that any more, it receives an event `gap`, and the backlog again.
+//! A client that reads too slowly is disconnected at a gap, and comes back for the backlog.
 //!
 //! The database is a list in memory here. What matters is the order: first the position, then the
 //! query; first the commit, then the event.
@@ -28,7 +29,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, task::yield_now};
-use tower_sse::{Event, Json, LastEventId, SseLayer, hub::Hub};
+use tower_sse::{
+    Event, Json, LastEventId, SseLayer,
+    hub::{GapPolicy, Hub},
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -61,7 +65,8 @@ async fn notes(
     let position = hub.position();
     match Event::new().event("backlog").json_data(&database.notes().await) {
         Ok(backlog) => {
-            hub.subscribe_to("notes").since(position).greeting(backlog).resume(last).into_response()
+            let notes = hub.subscribe_to("notes").gap_policy(GapPolicy::ReportAndEnd);
+            notes.since(position).greeting(backlog).resume(last).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -7,8 +7,8 @@
 //!
 //! The progress of jobs. Each job has a topic, which ends with the event `done` or `failed`. A page
 //! that comes late receives the latest state, and one that reconnects receives what it missed. After
-//! the end it does not reconnect, because the server answers `204`, also once the hub has forgotten
-//! the topic.
+//! the end it does not reconnect, because the server answers `204`. Once the hub has forgotten the
+//! topic, a client gets the last event from the table, and then `204`.
 //!
 //! Set `PORT` to use another port.
 

@@ -173,7 +173,7 @@
 //! have, and goes on with those that are published:
 //!
 //! ```
-//! use tower_sse::{Event, LastEventId, hub::{Hub, PublishError, Subscription}};
+//! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
 //! # struct Database;
 //! # impl Database {
 //! #     async fn notes(&self) -> String { String::new() }
@@ -183,7 +183,8 @@
 //! async fn notes(hub: &Hub, database: &Database, last: Option<LastEventId>) -> Subscription {
 //!     let position = hub.position(); // before the query
 //!     let backlog = Event::new().event("backlog").data(database.notes().await);
-//!     hub.subscribe_to("notes").since(position).greeting(backlog).resume(last)
+//!     let notes = hub.subscribe_to("notes").gap_policy(GapPolicy::ReportAndEnd);
+//!     notes.since(position).greeting(backlog).resume(last)
 //! }
 //!
 //! async fn add(hub: &Hub, database: &Database, text: &str) -> Result<(), PublishError> {
@@ -196,7 +197,10 @@
 //! - The stream misses nothing. A note that was committed between the position and the query comes
 //!   twice: the page ignores a row that it has.
 //! - A client that reconnects receives what it missed. If some of it was evicted, it receives a gap,
-//!   and then the backlog again.
+//!   and then the backlog again. So does a client that falls behind while it is connected:
+//!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
+//! - If publishing fails, the row is committed, and nobody is told. Publish the event again, or the
+//!   clients see the row at their next backlog.
 //! - To render the state into the page instead, render the position with it. The page resumes from
 //!   it, with the help of [`last_event_id_query`](crate::SseLayer::last_event_id_query).
 //! - The example

@@ -47,6 +47,10 @@
 //!     }
 //!     location @later {
 //!         default_type text/event-stream;
+//!         # A `POST` to the same route has failed.
+//!         if ($request_method != GET) {
+//!             return 503;
+//!         }
 //!         return 200 "retry: 1000\n\n";
 //!     }
 //! }

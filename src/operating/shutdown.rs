@@ -51,8 +51,8 @@
 //! # The deadline
 //!
 //! No body can end the stream of a client that does not read: hyper does not poll the body, and
-//! cannot write the bytes that it already has. Put a deadline on the graceful shutdown, and drop
-//! the connections when it passes.
+//! cannot write the bytes that it already has. Nor does the layer end other bodies, such as gRPC
+//! streams. Put a deadline on the graceful shutdown, and drop the connections when it passes.
 //!
 //! The deadline must be longer than the drain, which takes up to:
 //!

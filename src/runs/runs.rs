@@ -51,8 +51,9 @@ use super::{
 /// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
 /// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
 ///   would start an answer again that the user has stopped.
-/// - If a run is replaced before its call has answered, clients that only wait for the call get the
-///   new run. `answer` returns `None` for them.
+/// - If a run is replaced before its call has answered, the requests that have joined it get the new
+///   run. The request that has started it gets the answer after [`Cancelled`]: of two turns that are
+///   sent at once, the first gets `404`. [`answer`](Self::answer) returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled

@@ -39,6 +39,8 @@ async fn an_event_source_survives_a_time_without_servers() {
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "retry: 1000\n\n");
     assert_eq!(client::get(nginx.address, "/", &[]).await.status(), 502, "other clients notice");
+    let posted = client::post(nginx.address, "/events", &[], String::new()).await;
+    assert_eq!(posted.status(), 503, "it is not taken for accepted");
     // An empty stream opens and ends.
     browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
 

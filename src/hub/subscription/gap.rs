@@ -68,7 +68,15 @@ impl Subscription {
         }
         self.unknown_id = None;
         self.ended = self.gap_policy == GapPolicy::ReportAndEnd;
-        Some(encode_gaps(&topics, before, self.hub.position(sequence)))
+        Some(encode_gaps(&topics, before, self.position_after_gaps(sequence)))
+    }
+
+    /// Returns the position from which a client continues that has received all gaps up to `sequence`.
+    fn position_after_gaps(&self, sequence: u64) -> Position {
+        if self.gap_policy == GapPolicy::ReportAndEnd && self.begins_anew {
+            return UnknownId::Malformed.position();
+        }
+        self.hub.position(sequence)
     }
 
     /// Consumes the gaps at one sequence number, up to the limit of one item. Returns their topics,
@@ -122,7 +130,7 @@ impl Subscription {
             self.preamble = Some(Box::new(Preamble {
                 // A client that reconnects before the last gap must receive all gaps again.
                 before: unknown_id.map_or(before, UnknownId::position),
-                last: self.hub.position(loss),
+                last: self.position_after_gaps(loss),
                 next_gap: 0,
                 greeting: None,
                 ends: self.gap_policy == GapPolicy::ReportAndEnd,

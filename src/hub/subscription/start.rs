@@ -51,6 +51,7 @@ impl Subscribe {
         let last = parse(last.into());
         match self.since.take() {
             Some(since) => {
+                subscription.begins_anew = true;
                 let since = parse(Some(since.into()));
                 self.start_since(since, last, newest, &mut subscription);
             }
@@ -161,7 +162,9 @@ impl Subscription {
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         let missed_after = missed_after.filter(|_| self.gap_policy != GapPolicy::Ignore);
         let start = self.hub.position(start);
-        let ends = missed_after.is_some() && self.gap_policy == GapPolicy::ReportAndEnd;
+        let ends = missed_after.is_some()
+            && self.gap_policy == GapPolicy::ReportAndEnd
+            && !self.begins_anew;
         let greeting = greeting.filter(|_| !ends);
         let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
         let before = missed_after.unwrap_or(start);

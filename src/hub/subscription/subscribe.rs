@@ -60,7 +60,8 @@ impl Subscribe {
     /// ```
     ///
     /// Such an event has the id that the client sent, so that it misses nothing of the other topics
-    /// when it reconnects. Calling it again adds further topics.
+    /// when it reconnects. A topic can also be among those of [`subscribe`](crate::hub::Hub::subscribe).
+    /// Calling it again adds further topics.
     pub fn and_new<T>(mut self, topics: T) -> Self
     where
         T: TopicNames,
@@ -79,20 +80,24 @@ impl Subscribe {
     /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the greeting:
     ///
     /// ```
-    /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
+    /// # use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, Subscription}};
     /// # struct Database;
     /// # impl Database { async fn notes(&self) -> String { String::new() } }
     /// # async fn notes(hub: &Hub, database: &Database, last: Option<LastEventId>) -> Subscription {
     /// let position = hub.position(); // before the query
     /// let backlog = Event::new().event("backlog").data(database.notes().await);
-    /// hub.subscribe_to("notes").since(position).greeting(backlog).resume(last)
+    /// let notes = hub.subscribe_to("notes").gap_policy(GapPolicy::ReportAndEnd);
+    /// notes.since(position).greeting(backlog).resume(last)
     /// # }
     /// ```
     ///
     /// - The client misses nothing that is committed before it is published. What is committed between
     ///   the two calls comes twice: the client drops it by the number of its row.
-    /// - A client that may have missed events receives a gap for each topic, then the greeting, and
-    ///   then what is published after the position.
+    /// - A client that comes back and may have missed events receives a gap for each topic, then the
+    ///   greeting, and then what is published after the position.
+    /// - A client that falls behind while it is connected receives a gap. With
+    ///   [`GapPolicy::ReportAndEnd`], its stream ends then, and it receives the greeting when it
+    ///   reconnects.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self

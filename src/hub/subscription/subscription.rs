@@ -62,6 +62,8 @@ pub struct Subscription {
     /// The sequence number up to which losses have been reported to the client or do not affect it.
     pub(crate) loss_seen: u64,
     pub(crate) ended: bool,
+    /// Whether a client whose stream has ended at a gap receives the greeting when it reconnects.
+    pub(crate) begins_anew: bool,
 }
 
 impl Subscription {
@@ -81,6 +83,7 @@ impl Subscription {
             preamble: None,
             loss_seen: 0,
             ended: false,
+            begins_anew: false,
         }
     }
 
