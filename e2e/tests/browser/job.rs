@@ -90,6 +90,7 @@ async fn page_of_a_job_that_the_hub_has_forgotten_does_not_reconnect() {
     browser.open(&format!("http://{address}/")).await;
     browser.click("#start").await;
     browser.until("received.at(-1) === 'done: the result'").await;
+    browser.until(IS_CLOSED).await;
     let before = (answers.streams.load(Relaxed), answers.ended.load(Relaxed));
     browser.open(&format!("http://{address}/?job=1")).await;
     browser.until(IS_CLOSED).await;

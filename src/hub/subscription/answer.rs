@@ -23,7 +23,7 @@ impl Subscription {
     /// async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
     ///     hub.subscribe_to("news").resume(last).response()
     /// }
-    /// # drop(events);
+    /// # _ = events;
     /// ```
     ///
     /// If all topics keep only their newest value ([`Retention::latest`](crate::hub::Retention::latest)),

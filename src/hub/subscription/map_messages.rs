@@ -40,7 +40,7 @@ impl Subscription {
     ///         .map_messages(move |order| order.data.starts_with(&user).then(|| Event::from(order)))
     ///         .response()
     /// }
-    /// # drop(orders);
+    /// # _ = orders;
     /// ```
     ///
     /// - Each event keeps its id, whatever `map` returns. Its comments are not passed on.

@@ -145,7 +145,7 @@ impl Subscription {
     ///     }
     ///     tower_sse::response(news.take(100)).into_response()
     /// }
-    /// # drop(headlines);
+    /// # _ = headlines;
     /// ```
     #[must_use]
     pub fn has_ended(&self) -> bool {

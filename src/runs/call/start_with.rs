@@ -43,7 +43,7 @@ impl Runs {
     ///         Err(error) => error.answer(&parts).into_response(),
     ///     }
     /// }
-    /// # drop(chat);
+    /// # _ = chat;
     /// ```
     ///
     /// - The future runs on the task of the run, so it goes on if this client leaves. Its `Err` is

@@ -31,7 +31,7 @@ impl Export {
             return None;
         }
         match (target, result) {
-            (_, Ok(Reply::Sync(reply))) => return self.synced(reply, connection, beat),
+            (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection, beat),
             (_, Ok(Reply::End(reply))) => return self.ended(reply),
             (_, Ok(Reply::Renew(reply))) => self.renewed(reply, beat),
             (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
@@ -53,13 +53,13 @@ impl Export {
 
     pub(super) fn synced(
         &mut self,
-        reply: SyncReply,
+        reply: &SyncReply,
         connection: u64,
         beat: Duration,
     ) -> Option<Effect> {
         self.failures = 0;
         let is_new = self.connection != connection;
-        match &reply {
+        match reply {
             SyncReply::Over { outcome, event } if !self.is_done() => {
                 return Some(Effect::Over(*outcome, event.clone()));
             }
@@ -67,10 +67,12 @@ impl Export {
             _ => self.connection = connection,
         }
         match reply {
-            SyncReply::InStep { newest, entries, .. } if is_new && self.doubts(newest, entries) => {
+            &SyncReply::InStep { newest, entries, .. }
+                if is_new && self.doubts(newest, entries) =>
+            {
                 self.restores = true;
             }
-            SyncReply::InStep { newest, entries, watched } => {
+            &SyncReply::InStep { newest, entries, watched } => {
                 let now = Instant::now();
                 self.has_begun = self.has_sent_head;
                 self.exported = newest;

@@ -125,19 +125,19 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     let beat = LEASE / 3;
     let mut export = Export::new(Arc::new(record), Overhead::default(), beat, Instant::now());
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
-    export.synced(in_step(0, 1), 1, beat);
+    export.synced(&in_step(0, 1), 1, beat);
     let appended = Reply::Append(AppendReply::Appended { entries: 1 });
     export.apply(&Target::Batch(epoch, 1, 10), Ok(appended), 1, beat);
 
     // The acknowledged events are there, or an earlier state of them.
     export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
     export.has_failed = false;
-    export.synced(in_step(1, 2), 2, beat);
+    export.synced(&in_step(1, 2), 2, beat);
     assert!(!export.restores);
 
     // The server lost the first event, and has got the second one, whose reply is missing.
     export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
     export.has_failed = false;
-    export.synced(in_step(2, 2), 3, beat);
+    export.synced(&in_step(2, 2), 3, beat);
     assert!(export.restores);
 }
