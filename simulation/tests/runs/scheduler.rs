@@ -40,10 +40,11 @@ pub(crate) struct Scheduler {
 }
 
 /// Ends all processes. Their runs report to the world, which keeps the processes: without this, both
-/// leak.
-pub(crate) fn kill_all(world: &World) {
+/// leak. Waits until their tasks have ended, because the runtime would drop these in any order.
+pub(crate) async fn kill_all(world: &World) {
     let processes = std::mem::take(&mut world.records().processes);
     processes.iter().for_each(Process::kill);
+    sleep(Duration::from_millis(1)).await;
 }
 
 /// Checks that every key vanishes some time, except for the one whose absence means a loss.
@@ -109,7 +110,7 @@ impl Scheduler {
             only_expires: self.kinds.contains(&Kind::Expire),
             ..History::of(&self.world, self.severity, self.settings.keep_all(), faults)
         };
-        kill_all(&self.world);
+        kill_all(&self.world).await;
         history
     }
 

@@ -71,7 +71,7 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
         Load::Names => crowd.fill_redis().await,
         Load::Ahead => crowd.forge_ids().await,
     }
-    crowd.end(load)
+    crowd.end(load).await
 }
 
 impl Crowd {
@@ -148,7 +148,7 @@ impl Crowd {
     }
 
     /// Checks that no load has broken a connection, and ends the processes.
-    fn end(mut self, load: Load) -> History {
+    async fn end(mut self, load: Load) -> History {
         for process in &self.world.records().processes {
             let alive = (!process.gate.is_killed()).then_some(process);
             if let Some((times, error)) = alive.and_then(Process::reconnections) {
@@ -162,7 +162,7 @@ impl Crowd {
         let is_calm = matches!(load, Load::SlowLink | Load::Ahead);
         let severity = if is_calm { Severity::Calm } else { Severity::Disturbing };
         let history = History::of(&self.world, severity, is_calm, self.faults);
-        kill_all(&self.world);
+        kill_all(&self.world).await;
         history
     }
 }
