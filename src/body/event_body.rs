@@ -157,7 +157,10 @@ where
         if this.batch.has_uncopied() || this.stream.is_some() {
             ready!(CoopBudget::poll_ready(cx));
         }
-        if let Some(release) = this.release {
+        // Once the stream has ended, no later frame can be newer.
+        if let Some(release) = this.release
+            && this.stream.is_some()
+        {
             ready!(release.poll_released(cx));
         }
         if let Some(bytes) = this.batch.take_uncopied() {

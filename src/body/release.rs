@@ -16,7 +16,6 @@ use tokio::{
 use crate::{callback::without_panic, lock::lock};
 
 /// The wait of a body until the server has dropped its last frame, and so has written it.
-///
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,

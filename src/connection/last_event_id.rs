@@ -127,7 +127,6 @@ impl From<EventId> for LastEventId {
     }
 }
 
-/// Decodes `application/x-www-form-urlencoded` text, the format in which browsers write queries.
 /// For what takes the id of a request, which may have none.
 impl From<EventId> for Option<LastEventId> {
     fn from(id: EventId) -> Self {
@@ -135,6 +134,7 @@ impl From<EventId> for Option<LastEventId> {
     }
 }
 
+/// Decodes `application/x-www-form-urlencoded` text, the format in which browsers write queries.
 fn decode_form(text: &str) -> Cow<'_, [u8]> {
     if text.contains('+') {
         // Replace `+` first: a percent-encoded one stays a `+`.

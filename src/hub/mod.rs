@@ -126,8 +126,8 @@
 //!   forgotten topic waits for events. Keep each job in the table for longer than that. Once the
 //!   topic is forgotten, answer with the job's result from the table, and with an id of its own, such
 //!   as `over`. Answer `204` to a client that comes with that id.
-//! - If the process dies that works on a job, its topic does not end, and its clients wait: whoever
-//!   takes the job over, or gives it up, ends the topic.
+//! - If the process that works on a job ends, the topic does not, and its clients wait. The process
+//!   that takes the job over, or gives it up, must end the topic.
 //! - The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
 //!   complete program with a page.
 //!
@@ -199,7 +199,7 @@
 //! - A client that reconnects receives what it missed. If some of it was evicted, it receives a gap,
 //!   and then the backlog again. So does a client that falls behind while it is connected:
 //!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
-//! - If publishing fails, the row is committed, and nobody is told. Publish the event again, or the
+//! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
 //!   clients see the row at their next backlog.
 //! - To render the state into the page instead, render the position with it. The page resumes from
 //!   it, with the help of [`last_event_id_query`](crate::SseLayer::last_event_id_query).

@@ -122,8 +122,8 @@ use self::{
 ///
 /// [`options`](Self::options) sets several options of streams at once. A request and a response can
 /// override them with [`StreamOptions`](crate::StreamOptions) in their extensions; the methods
-/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat is on by default;
-/// [`without_heartbeat`](Self::without_heartbeat) turns it off.
+/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat is on by
+/// default; [`without_heartbeat`](Self::without_heartbeat) turns it off.
 ///
 /// # Services that return a bare stream
 ///

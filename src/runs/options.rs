@@ -1,7 +1,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, record::MAX_OVERHEAD, registry::RunLimits};
-use crate::history::ENTRY_OVERHEAD;
+use super::{
+    RunEnd,
+    record::{MAX_OVERHEAD, max_event},
+    registry::RunLimits,
+};
 
 pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 
@@ -31,7 +34,7 @@ impl Options {
 
     /// Returns the maximum size of an event on the wire.
     pub(super) fn max_event(&self) -> usize {
-        self.max_record().saturating_sub(ENTRY_OVERHEAD)
+        max_event(self.max_record())
     }
 
     /// Returns the maximum memory of `count` running runs, without their frames.

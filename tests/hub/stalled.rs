@@ -77,6 +77,12 @@ async fn body_that_is_collected_ends() {
     let rest = body.collect().await.unwrap().to_bytes();
     assert!(has(&held, "a1") && has(&rest, "a2"));
 
+    // The end does not wait: it has nothing to choose.
+    hub.end("c", Event::from("c1")).await.unwrap();
+    let mut ended = served(hub.subscribe(["c"]).resume(None));
+    let _held = frame(&mut ended);
+    assert_eq!(poll_frame(&mut ended), Polled::End);
+
     let mut body = served(hub.subscribe(["b"]).resume(None));
     publish_all(&hub, ["b1"]);
     let _held = frame(&mut body);

@@ -27,6 +27,6 @@ pub(crate) use self::{
     last_event::{LastEvent, lines_of},
     mirrored::Mirrored,
     reader::{NoEvents, Reader},
-    record::{Appended, MAX_OVERHEAD, Record},
+    record::{Appended, MAX_OVERHEAD, Record, max_event},
     state::{Phase, State},
 };

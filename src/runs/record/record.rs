@@ -60,6 +60,11 @@ pub(crate) enum Appended {
     Over,
 }
 
+/// Returns the maximum size on the wire of an event of a run that keeps this number of bytes.
+pub(crate) const fn max_event(retain_bytes: usize) -> usize {
+    retain_bytes.saturating_sub(ENTRY_OVERHEAD)
+}
+
 impl Record {
     pub(crate) fn new(
         key: RunKey,
@@ -132,7 +137,7 @@ impl Record {
 
     /// Returns the maximum size of an event on the wire.
     pub(crate) const fn max_event(&self) -> usize {
-        self.retain_bytes.saturating_sub(ENTRY_OVERHEAD)
+        max_event(self.retain_bytes)
     }
 
     pub(crate) fn phase(&self) -> Phase {
