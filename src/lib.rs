@@ -190,10 +190,18 @@
 //!
 //! | Example | Shows |
 //! |---|---|
-//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`], [`notes`], [`ticker`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job, state from a database and then live, prices |
-//! | [`chat_cluster`], [`runs_cluster`], [`metrics`] | several processes over Redis, Prometheus |
-//! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
-//! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
+//! | [`quickstart`] | a first hub |
+//! | [`notifications`] | messages for one client |
+//! | [`chat`], [`chat_cluster`] | rooms, in one process and over Redis |
+//! | [`dashboard`] | live charts |
+//! | [`job`] | the progress of a job |
+//! | [`notes`] | state from a database, then live |
+//! | [`ticker`] | prices, of which only the newest counts |
+//! | [`metrics`] | Prometheus, with several processes |
+//! | [`llm_tokens`] | LLM tokens with `[DONE]` |
+//! | [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), [`runs_cluster`] | answers that survive a reload, in one process and over Redis |
+//! | [`existing_axum`], [`tonic_web`], [`hyper_raw`] | axum's `Sse`, tonic, bare hyper |
+//! | [`proxy`] | an upstream that streams |
 //! | [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`] | shutdown with a deadline |
 //! | `mcp`, a package of its own in the repository | an MCP server whose shutdown answers every call in flight |
 //!
