@@ -282,6 +282,7 @@ mod layer;
 mod lock;
 pub mod operating;
 mod options;
+mod prometheus;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "runs")]

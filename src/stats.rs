@@ -9,7 +9,10 @@ use std::{
     },
 };
 
-use crate::connection::{CloseReason, CloseReport};
+use crate::{
+    connection::{CloseReason, CloseReport},
+    prometheus::{counter, gauge, labelled_counter},
+};
 
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
@@ -28,11 +31,24 @@ use crate::connection::{CloseReason, CloseReport};
 /// # let layer: SseLayer =
 /// SseLayer::new().stats(&stats);
 ///
-/// let now = stats.snapshot();
-/// println!("sse_streams_open {}", now.open());
-/// for (reason, closed) in now.closed_by_reason() {
-///     println!("sse_streams_closed_total{{reason=\"{reason}\"}} {closed}");
-/// }
+/// assert_eq!(stats.snapshot().open(), 0);
+/// ```
+///
+/// A snapshot displays as metrics in the text format of Prometheus, and so do
+/// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
+/// `/metrics` route:
+///
+/// ```
+/// # #[cfg(all(feature = "axum", feature = "hub"))] {
+/// use axum::{Router, routing::get};
+/// use tower_sse::{Stats, hub::Hub};
+///
+/// # fn routes(stats: Stats, hub: Hub) -> Router {
+/// # let router: Router =
+/// Router::new().route("/metrics", get(async move || format!("{}{}", stats.snapshot(), hub.stats())))
+/// # ; router }
+/// # _ = routes;
+/// # }
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
@@ -163,6 +179,20 @@ impl StatsSnapshot {
     #[must_use]
     pub const fn heartbeats(&self) -> u64 {
         self.heartbeats
+    }
+}
+
+impl fmt::Display for StatsSnapshot {
+    /// Writes the counters in the text format of Prometheus.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        gauge(f, "sse_streams_open", "Streams that are open.", self.open())?;
+        counter(f, "sse_streams_opened_total", "Streams that were opened.", self.opened)?;
+        let (name, help) = ("sse_streams_closed_total", "Streams that have closed, by reason.");
+        labelled_counter(f, name, help, "reason", self.closed_by_reason())?;
+        counter(f, "sse_streams_refused_total", "Streams that were refused.", self.refused)?;
+        counter(f, "sse_frames_total", "Frames of data that were sent.", self.frames)?;
+        counter(f, "sse_bytes_total", "Bytes that were sent.", self.bytes)?;
+        counter(f, "sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats)
     }
 }
 

@@ -6,9 +6,9 @@
 //! curl -N http://127.0.0.1:3000/jobs/1
 //!
 //! The progress of jobs. Each job has a topic, which ends with the event `done` or `failed`. A page
-//! that comes late receives the latest state, and one that reconnects receives what it missed. After
-//! the end it does not reconnect, because the server answers `204`. Once the hub has forgotten the
-//! topic, a client gets the last event from the table, and then `204`.
+//! that comes late receives the latest state, and one that reconnects receives what it missed. A job
+//! that has ended is answered from the table, and a client that has its last event gets `204`, so a
+//! browser does not reconnect.
 //!
 //! Set `PORT` to use another port.
 
@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     env, io, process,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -35,8 +35,6 @@ use tower_sse::{
     hub::{Hub, PublishError},
 };
 
-/// The time for which the hub keeps the events of a job.
-const RETAINED: Duration = Duration::from_secs(3600);
 /// The id of a last event that comes from the table of jobs. No event of the hub has it.
 const FROM_TABLE: &str = "over";
 
@@ -54,7 +52,7 @@ async fn main() -> io::Result<()> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    let jobs = Jobs::new(Duration::from_millis(500), RETAINED);
+    let jobs = Jobs::new(Duration::from_millis(500), Hub::new());
     axum::serve(listener, app(jobs, SseLayer::new())).await
 }
 
@@ -74,20 +72,17 @@ pub(crate) struct Jobs {
     table: Arc<Mutex<HashMap<u64, Status>>>,
     /// The duration of a step.
     step: Duration,
-    /// The time for which the hub keeps the events of a job.
-    retained: Duration,
 }
 
 #[derive(Clone)]
 enum Status {
     Running,
-    Ended { at: Instant, last: Event },
+    Ended(Event),
 }
 
 impl Jobs {
-    pub(crate) fn new(step: Duration, retained: Duration) -> Self {
-        let hub = Hub::builder().retain_for(retained).build();
-        Self { hub, table: Arc::default(), step, retained }
+    pub(crate) fn new(step: Duration, hub: Hub) -> Self {
+        Self { hub, table: Arc::default(), step }
     }
 
     fn add(&self) -> u64 {
@@ -137,7 +132,7 @@ async fn work(jobs: &Jobs, job: u64, plan: &Plan) -> Result<(), PublishError> {
         sleep(jobs.step).await;
     }
     // First the table, so that no client finds a running job whose topic is gone.
-    jobs.set(job, Status::Ended { at: Instant::now(), last: last.clone() });
+    jobs.set(job, Status::Ended(last.clone()));
     jobs.hub.end(topic(job), last).await?;
     Ok(())
 }
@@ -147,17 +142,18 @@ async fn progress(
     Path(job): Path<u64>,
     last: Option<LastEventId>,
 ) -> Response {
-    match jobs.status(job) {
-        None => StatusCode::NOT_FOUND.into_response(),
-        // The hub has forgotten the topic. Without an id, a browser would ask again and again.
-        Some(Status::Ended { at, last: event }) if at.elapsed() >= jobs.retained => {
-            if last.is_some_and(|last| last.as_str() == FROM_TABLE) {
-                return StatusCode::NO_CONTENT.into_response();
-            }
-            tower_sse::response(stream::iter([event.id(FROM_TABLE)])).into_response()
+    let Some(status) = jobs.status(job) else { return StatusCode::NOT_FOUND.into_response() };
+    let is_over = last.as_ref().is_some_and(|last| last.as_str() == FROM_TABLE);
+    let progress = jobs.hub.subscribe_to(topic(job)).recent(1).resume(last);
+    match status {
+        Status::Running => progress.response().into_response(),
+        // The client has the last event. After an empty stream, a browser would ask again and again.
+        Status::Ended(_) if is_over || progress.has_ended() => {
+            StatusCode::NO_CONTENT.into_response()
         }
-        Some(Status::Running | Status::Ended { .. }) => {
-            jobs.hub.subscribe_to(topic(job)).recent(1).resume(last).response().into_response()
+        // The hub forgets the topic after a time, the table does not.
+        Status::Ended(last) => {
+            tower_sse::response(stream::iter([last.id(FROM_TABLE)])).into_response()
         }
     }
 }

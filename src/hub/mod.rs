@@ -108,7 +108,7 @@
 //!     Path(job): Path<u64>,
 //!     last: Option<LastEventId>,
 //! ) -> impl IntoResponse {
-//!     // First look up the job in a table of the program, and answer `404` if it is unknown.
+//!     // First look up the job in a table of the program. Answer `404` if it is unknown.
 //!     hub.subscribe_to(format!("job:{job}")).recent(1).resume(last).response()
 //! }
 //!
@@ -122,14 +122,32 @@
 //! - With `recent(1)`, a visitor receives the latest state at once, even after the end.
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. Page code that
 //!   closes it on `done` saves that request.
-//! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
-//!   forgotten topic waits for events. Keep each job in the table for longer than that. Once the
-//!   topic is forgotten, answer with the job's result from the table, and with an id of its own, such
-//!   as `over`. Answer `204` to a client that comes with that id.
 //! - If the process that works on a job ends, the topic does not, and its clients wait. The process
 //!   that takes the job over, or gives it up, must end the topic.
-//! - The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
-//!   complete program with a page.
+//!
+//! The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a forgotten
+//! topic waits for events. So answer a job that has ended from the table, with an id of its own, and
+//! a client that has its last event with `204`:
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use axum::{http::StatusCode, response::{IntoResponse, Response}};
+//! use futures_util::stream;
+//! use tower_sse::{Event, LastEventId, hub::Hub};
+//!
+//! fn ended(hub: &Hub, job: u64, result: Event, last: Option<LastEventId>) -> Response {
+//!     let is_over = last.as_ref().is_some_and(|last| last.as_str() == "over");
+//!     if is_over || hub.subscribe_to(format!("job:{job}")).recent(1).resume(last).has_ended() {
+//!         return StatusCode::NO_CONTENT.into_response();
+//!     }
+//!     tower_sse::response(stream::iter([result.id("over")])).into_response()
+//! }
+//! # _ = ended;
+//! # }
+//! ```
+//!
+//! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
+//! program with a page.
 //!
 //! # Only the newest value
 //!

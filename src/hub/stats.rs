@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+use crate::prometheus::{counter, gauge};
 
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,5 +62,20 @@ impl HubStats {
     #[must_use]
     pub const fn lag(&self) -> Option<Duration> {
         self.lag
+    }
+}
+
+impl fmt::Display for HubStats {
+    /// Writes the statistics in the text format of Prometheus.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        gauge(f, "sse_hub_memory_bytes", "Memory of events and topics.", self.memory)?;
+        gauge(f, "sse_hub_topics", "Topics that are used.", self.topics)?;
+        gauge(f, "sse_hub_events", "Events that are kept.", self.events)?;
+        gauge(f, "sse_hub_subscribers", "Subscriptions in this process.", self.subscribers)?;
+        counter(f, "sse_hub_evicted_total", "Events that were evicted.", self.evicted)?;
+        counter(f, "sse_hub_gaps_total", "Gaps that were sent.", self.gaps)?;
+        let Some(lag) = self.lag else { return Ok(()) };
+        let help = "Age of the newest event when it was received.";
+        gauge(f, "sse_hub_lag_seconds", help, lag.as_secs_f64())
     }
 }

@@ -143,7 +143,7 @@ impl Refusal {
         }
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         headers::make_empty(response.headers_mut());
-        if let Some(time) = self.retry.as_ref().map(Retry::draw) {
+        if let Some(time) = self.retry.map(Retry::draw) {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

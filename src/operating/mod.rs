@@ -46,8 +46,8 @@
 //!
 //! # What to watch
 //!
-//! [`Stats`] counts the streams of a layer. The example `metrics` serves it in the text format of
-//! Prometheus.
+//! [`Stats`] counts the streams of a layer, and displays as metrics of Prometheus. The example
+//! `metrics` adds them to a registry, with a dashboard for Grafana.
 //!
 //! - **Open streams**, against [`max_streams`](SseLayer::max_streams) and the file descriptors.
 //! - **Streams opened per second**, which are mostly reconnections. If there are many, but few

@@ -168,7 +168,7 @@ impl Drain {
     /// Draws the reconnection time for one client and returns its `retry` line, or no bytes if
     /// there is none.
     pub(crate) fn retry_line(&self) -> Bytes {
-        self.retry.as_ref().map(Retry::line).unwrap_or_default()
+        self.retry.map(Retry::line).unwrap_or_default()
     }
 }
 

@@ -90,7 +90,7 @@ impl StreamOptions {
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
-            retry: self.retry.or_else(|| defaults.retry.clone()),
+            retry: self.retry.or(defaults.retry),
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
             end_when: self.end_when.or_else(|| defaults.end_when.clone()),

@@ -67,8 +67,8 @@ impl ResolvedOptions {
     }
 
     /// Returns the reconnection time that streams start with.
-    pub(crate) fn retry(&self) -> Option<&Retry> {
-        self.options.retry.as_ref()?.as_ref()
+    pub(crate) fn retry(&self) -> Option<Retry> {
+        self.options.retry?
     }
 
     /// Returns the comment line that streams start with, or no bytes if there is none.

@@ -1,4 +1,4 @@
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -25,11 +25,12 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 /// ```
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "reconnect")]
 #[must_use]
 pub struct Retry {
-    pub(super) milliseconds: RangeInclusive<u64>,
+    /// The bounds, both inclusive.
+    pub(super) milliseconds: (u64, u64),
 }
 
 /// The maximum reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once if the
@@ -58,21 +59,22 @@ impl Retry {
     pub fn between(min: Duration, max: Duration) -> Self {
         assert!(min <= max, "the minimum reconnection time is greater than the maximum");
         let milliseconds = |time| whole_milliseconds(time).min(MAX);
-        Self { milliseconds: milliseconds(min)..=milliseconds(max) }
+        Self { milliseconds: (milliseconds(min), milliseconds(max)) }
     }
 
     /// Creates the default range for clients that are refused or drained: 2 to 10 seconds.
     pub(crate) const fn later() -> Self {
-        Self { milliseconds: 2_000..=10_000 }
+        Self { milliseconds: (2_000, 10_000) }
     }
 
     /// Draws the time for one connection.
-    pub(crate) fn draw(&self) -> Duration {
-        Duration::from_millis(fastrand::u64(self.milliseconds.clone()))
+    pub(crate) fn draw(self) -> Duration {
+        let (min, max) = self.milliseconds;
+        Duration::from_millis(fastrand::u64(min..=max))
     }
 
     /// Draws the time for one connection and returns its `retry` line.
-    pub(crate) fn line(&self) -> Bytes {
+    pub(crate) fn line(self) -> Bytes {
         Encoded::from(Event::new().retry(self.draw())).into()
     }
 }

@@ -23,7 +23,7 @@ impl StreamOptions {
             }
         });
         field(&mut out, b'r', self.retry.as_ref(), |value, out| {
-            value.iter().for_each(|retry| put_retry(out, retry));
+            value.iter().for_each(|retry| put_retry(out, *retry));
         });
         field(&mut out, b'p', self.padding.as_ref(), |value, out| out.extend_from_slice(value));
         field(&mut out, b'd', self.drain.as_ref(), put_drain);
@@ -89,9 +89,10 @@ fn take_duration(rest: &mut &[u8]) -> Option<Duration> {
     rest.try_get_u64().ok().map(Duration::from_millis)
 }
 
-fn put_retry(out: &mut Vec<u8>, retry: &Retry) {
-    out.extend_from_slice(&retry.milliseconds.start().to_be_bytes());
-    out.extend_from_slice(&retry.milliseconds.end().to_be_bytes());
+fn put_retry(out: &mut Vec<u8>, retry: Retry) {
+    let (min, max) = retry.milliseconds;
+    out.extend_from_slice(&min.to_be_bytes());
+    out.extend_from_slice(&max.to_be_bytes());
 }
 
 fn take_retry(rest: &mut &[u8]) -> Option<Retry> {
@@ -121,7 +122,7 @@ fn put_drain(drain: &Drain, out: &mut Vec<u8>) {
     };
     out.push(when);
     out.extend_from_slice(&whole_milliseconds(time).to_be_bytes());
-    drain.retry.iter().for_each(|retry| put_retry(out, retry));
+    drain.retry.into_iter().for_each(|retry| put_retry(out, retry));
 }
 
 fn take_drain(rest: &mut &[u8]) -> Option<Drain> {

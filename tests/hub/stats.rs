@@ -141,3 +141,34 @@ async fn history_is_no_lag() {
     assert_eq!(Client::new(hub.subscribe(["a"]).recent(1).resume(None)).read(), ["a1@1"]);
     assert_eq!(hub.stats().lag(), Some(Duration::ZERO));
 }
+
+#[test]
+fn stats_display_as_metrics_of_prometheus() {
+    let hub = Hub::builder().retain_events(2).build();
+    publish_all(&hub, ["a1", "a2", "a3"]);
+    let text = hub.stats().to_string();
+    let expected = format!(
+        "\
+# HELP sse_hub_memory_bytes Memory of events and topics.
+# TYPE sse_hub_memory_bytes gauge
+sse_hub_memory_bytes {}
+# HELP sse_hub_topics Topics that are used.
+# TYPE sse_hub_topics gauge
+sse_hub_topics 1
+# HELP sse_hub_events Events that are kept.
+# TYPE sse_hub_events gauge
+sse_hub_events 2
+# HELP sse_hub_subscribers Subscriptions in this process.
+# TYPE sse_hub_subscribers gauge
+sse_hub_subscribers 0
+# HELP sse_hub_evicted_total Events that were evicted.
+# TYPE sse_hub_evicted_total counter
+sse_hub_evicted_total 1
+# HELP sse_hub_gaps_total Gaps that were sent.
+# TYPE sse_hub_gaps_total counter
+sse_hub_gaps_total 0
+",
+        hub.stats().memory()
+    );
+    assert_eq!(text, expected);
+}

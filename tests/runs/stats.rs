@@ -50,4 +50,13 @@ async fn figures_are_zero_before_the_first_run_and_count_all_later() {
     assert_eq!(counters[..6], [5, 2, 0, 0, 0, 6]);
     assert_eq!(stats.ended(Outcome::Completed), 3);
     assert!(stats.memory() > 0 && stats.bytes() > 6);
+    let text = stats.to_string();
+    for line in [
+        "# TYPE sse_runs_running gauge\nsse_runs_running 2\n",
+        "# TYPE sse_runs_refused_total counter\nsse_runs_refused_total 2\n",
+        "\nsse_runs_ended_total{outcome=\"completed\"} 3\n",
+        "\nsse_runs_ended_total{outcome=\"failed\"} 0\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
 }

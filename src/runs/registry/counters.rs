@@ -1,11 +1,15 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use crate::{
     history::MemoryCounter,
     lock::lock,
+    prometheus::{counter, gauge, labelled_counter},
     runs::{Outcome, RunEnd},
 };
 
@@ -100,5 +104,31 @@ impl RunsStats {
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {
         self.ended.get(outcome as usize).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RunsStats {
+    /// Writes the statistics in the text format of Prometheus.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        gauge(f, "sse_runs_running", "Runs that are running.", self.running)?;
+        gauge(f, "sse_runs_kept", "Runs that have ended and are kept.", self.kept)?;
+        gauge(f, "sse_runs_attached", "Clients that are attached or wait.", self.attached)?;
+        gauge(f, "sse_runs_memory_bytes", "Memory of all runs.", self.memory)?;
+        gauge(f, "sse_runs_mirrors", "Copies of runs of other processes.", self.mirrors)?;
+        let help = "Runs whose export to the store is overdue.";
+        gauge(f, "sse_runs_waiting_exports", help, self.waiting_exports)?;
+        counter(f, "sse_runs_started_total", "Calls that were made.", self.started)?;
+        counter(f, "sse_runs_refused_total", "Calls that were refused.", self.refused)?;
+        let help = "Clients that fell behind what is kept.";
+        counter(f, "sse_runs_lagged_total", help, self.lagged)?;
+        let help = "Runs that another process declared dead.";
+        counter(f, "sse_runs_fenced_total", help, self.fenced)?;
+        let help = "Runs that this process declared dead.";
+        counter(f, "sse_runs_declared_dead_total", help, self.declared_dead)?;
+        counter(f, "sse_runs_events_total", "Events of runs that have ended.", self.events)?;
+        counter(f, "sse_runs_bytes_total", "Bytes of runs that have ended.", self.bytes)?;
+        let ended = Outcome::ALL.into_iter().map(|outcome| (outcome, self.ended(outcome)));
+        let (name, help) = ("sse_runs_ended_total", "Runs that have ended, by outcome.");
+        labelled_counter(f, name, help, "outcome", ended)
     }
 }

@@ -41,7 +41,7 @@ async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it
     for (drain, range) in
         [(Drain::per_client(), 2_000..=10_000), (Drain::per_client().without_retry(), 300..=900)]
     {
-        let layer = SseLayer::new().retry(short.clone()).drain(drain);
+        let layer = SseLayer::new().retry(short).drain(drain);
         let mut rig = Rig::new(layer, Requester::EventSource);
         let (mut decoder, mut received) = (Decoder::new(), Vec::new());
         let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };

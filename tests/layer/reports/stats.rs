@@ -188,3 +188,22 @@ fn another_503_is_not_counted_as_refused() {
     drop(through(&SseLayer::new().stats(&stats), Response::new(String::new()).with_status(503)));
     assert_eq!(stats.snapshot().refused(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_displays_as_metrics_of_prometheus() {
+    let stats = Stats::new();
+    let layer = SseLayer::new().stats(&stats);
+    ExitPath::SourceEnds.go::<Bodies>(&layer).await;
+    let now = stats.snapshot();
+    let text = now.to_string();
+    assert!(text.starts_with("# HELP sse_streams_open Streams that are open.\n"), "{text}");
+    for line in [
+        "# TYPE sse_streams_open gauge\nsse_streams_open 0\n".to_owned(),
+        "# TYPE sse_streams_opened_total counter\nsse_streams_opened_total 1\n".to_owned(),
+        "\nsse_streams_closed_total{reason=\"ended\"} 1\n".to_owned(),
+        "\nsse_streams_closed_total{reason=\"drained\"} 0\n".to_owned(),
+        format!("# TYPE sse_bytes_total counter\nsse_bytes_total {}\n", now.bytes()),
+    ] {
+        assert!(text.contains(&line), "{line} is not in {text}");
+    }
+}
