@@ -11,9 +11,6 @@ impl Hub {
     /// - Without a broker, the future is ready at its first poll.
     /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
     ///   including this one, may receive the event later.
-    /// - If the topic may have [ended](Self::end) in another process, it also waits until this process
-    ///   has received the event. That wait ends at the broker's deadline, or once this process has
-    ///   received nothing for 250 ms.
     ///
     /// # Errors
     ///
@@ -70,8 +67,9 @@ impl Hub {
     /// - Of ended topics that have neither events nor subscribers any more, a process remembers
     ///   65,536 until their names are free. Of more, it forgets the one first whose name is free
     ///   first: events are then accepted earlier.
-    /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
-    ///   ended in the last 10 seconds.
+    /// - With a broker, a publish that races with the end of its topic in another process may be
+    ///   acknowledged, although no client receives the event. It fails once its process has received
+    ///   the end.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -141,10 +139,7 @@ impl Hub {
         // This future does not borrow the event.
         let publishing = link.publish(topic, &event, is_last);
         drop(event);
-        let Acknowledged { sequence, at, arrival_deadline } = publishing.await?;
-        if let Some(deadline) = arrival_deadline {
-            link.arrivals.wait(&self.shared, sequence, deadline).await;
-        }
+        let Acknowledged { sequence, at } = publishing.await?;
         let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
         if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
             return Err(PublishError::Ended);

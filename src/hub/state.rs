@@ -118,7 +118,6 @@ impl HubState {
         }
         if let Some(link) = &self.link {
             link.closed.cancel();
-            link.arrivals.arrived(u64::MAX);
         }
         self.wake_all();
     }

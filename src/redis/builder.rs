@@ -188,8 +188,7 @@ impl Broker for Redis {
         };
         follower.spawn(loaded.inspect_err(|error| health.set_error(error))?);
         let deadline = publish_deadline;
-        let announcing = tokio::sync::Mutex::new(());
-        let publisher = RedisPublisher { key, max_len, deadline, gate, clock, health, announcing };
+        let publisher = RedisPublisher { key, max_len, deadline, gate, clock, health };
         Ok(Arc::new(publisher))
     }
 }

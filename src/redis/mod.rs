@@ -95,8 +95,8 @@
 //!
 //! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss, which
-//! every process reports to its clients, a `skip` only advances the ids, and an `end` marks the end
-//! of a topic or announces it. Each process remembers by itself which topics have ended, up to
+//! every process reports to its clients, a `skip` only advances the ids, and an `end` marks the last
+//! event of a topic. Each process remembers by itself which topics have ended, up to
 //! [a limit](crate::hub::Hub::end): above it, a process may accept events of a topic whose name is
 //! still taken in another.
 //!

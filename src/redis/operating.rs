@@ -29,9 +29,9 @@
 //!   order, each id once, whichever processes it connects to.
 //! - A publisher that awaits each [`publish`](Hub::publish) keeps its own order. Publishes that run
 //!   at the same time can arrive in either order.
-//! - An [end](Hub::end) takes 100 ms if no topic has ended in the last 10 seconds, because it is
-//!   announced to all processes first. In the 10 seconds after it, each publish also waits until its
-//!   own process has read the event.
+//! - A publish that races with the [end](Hub::end) of its topic in another process may be
+//!   acknowledged, although no client receives the event. It fails once its process has received the
+//!   end.
 //! - An id depends only on the key and on the position in the stream. It stays valid when processes
 //!   or replicas are added, and when Redis moves with its data. After a change of the key, clients
 //!   receive a gap and then every event that is kept.

@@ -138,7 +138,7 @@ impl MemoryBroker {
         if is_acknowledged {
             // The broker itself refuses events after the end of a topic.
             let Arrival { sequence, at, .. } = published.arrival;
-            Ok(Acknowledged { sequence, at, arrival_deadline: None })
+            Ok(Acknowledged { sequence, at })
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
         }

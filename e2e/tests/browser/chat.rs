@@ -33,7 +33,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         // Its pages reconnect at once.
         let soon = Retry::fixed(Duration::from_millis(50));
-        let layer = SseLayer::new().drain(Drain::per_client().retry(soon.clone())).retry(soon);
+        let layer = SseLayer::new().drain(Drain::per_client().retry(soon)).retry(soon);
         let app = example::app(hub.clone(), layer.shutdown(shutdown.clone()));
         let serving = example::serve(listener, app, shutdown.clone());
         let serving = tokio::spawn(async move { serving.await.unwrap() });

@@ -157,7 +157,7 @@ fn log_lines(words: &str) -> String {
 
 async fn start_server(address: SocketAddr) -> Server {
     let soon = Retry::fixed(INTERVAL);
-    let layer = SseLayer::new().drain(Drain::at_once().retry(soon.clone())).retry(soon);
+    let layer = SseLayer::new().drain(Drain::at_once().retry(soon)).retry(soon);
     Server::start(address, layer, example::routes(INTERVAL)).await
 }
 

@@ -63,7 +63,7 @@ impl Log {
 pub(crate) fn layer(server: &'static str) -> SseLayer {
     let soon = Retry::between(Duration::from_millis(100), Duration::from_millis(300));
     SseLayer::new()
-        .drain(Drain::per_client().retry(soon.clone()))
+        .drain(Drain::per_client().retry(soon))
         .refusal(Refusal::per_client().retry(soon))
         .farewell(Event::new().event("farewell").data(server))
 }

@@ -244,8 +244,8 @@ fn check_complete(
     }
 }
 
-/// Checks that no event is accepted after the end of its topic. A process that receives nothing for
-/// 250 ms reports what Redis has acknowledged. An end that is lost is none.
+/// Checks that a process that has received the end of a topic accepts no event for it. An end that
+/// is lost is none.
 fn check_ends(history: &History, verdict: &mut Verdict) {
     let acknowledged = |event: &Publication| match event.result {
         Published::Acknowledged { sequence } => Some(sequence),
@@ -255,8 +255,8 @@ fn check_ends(history: &History, verdict: &mut Verdict) {
     for (topic, end) in ends.filter_map(|event| Some((event.topic, acknowledged(event)?))) {
         verdict.count("ends", 1);
         for (number, event) in history.publications.iter().enumerate() {
-            let is_sure = event.ended_at < event.began_at + 250;
-            if event.topic == topic && acknowledged(event) > Some(end) && is_sure {
+            let is_after = event.position >= end && acknowledged(event) > Some(end);
+            if event.topic == topic && is_after {
                 verdict.faults.push(format!("event {number} is accepted after its topic's end"));
             }
         }

@@ -22,8 +22,8 @@ pub(crate) struct Publication {
     /// The process that published it.
     pub(crate) life: usize,
     pub(crate) began_at: u64,
-    /// The time at which `publish` returned.
-    pub(crate) ended_at: u64,
+    /// The newest sequence number that the process had received by then.
+    pub(crate) position: u64,
     pub(crate) result: Published,
 }
 
@@ -70,8 +70,9 @@ impl Publications {
         let number = {
             let mut events = self.lock();
             let (life, began_at) = (process.life, network.elapsed());
+            let position = sequence(hub.position().as_str()).unwrap_or(0);
             let result = Published::Pending;
-            events.push(Publication { topic, is_last, life, began_at, ended_at: 0, result });
+            events.push(Publication { topic, is_last, life, began_at, position, result });
             events.len() - 1
         };
         let publishing = self.clone().run(network.clone(), hub, process.number, number);
@@ -101,7 +102,6 @@ impl Publications {
             Err(error) => panic!("{error:?}"),
         };
         network.log(|| format!("hub {process}: event {number} is {result:?}"));
-        let event = &mut self.lock()[number];
-        (event.result, event.ended_at) = (result, network.elapsed());
+        self.lock()[number].result = result;
     }
 }

@@ -94,10 +94,6 @@ impl Scheduler {
         while self.processes.iter().any(|process| process.hub().is_none()) {
             self.pass(10).await;
         }
-        if self.ends_topics {
-            // Until then, publishers wait for each event: a topic may have ended before the start.
-            self.pass(11_000).await;
-        }
         if self.rng.bool() {
             // Redis then counts up from its newest id, so ids repeat after every roll-back.
             Fault::Clock { step: -3_600_000 }.inject(&self.network);

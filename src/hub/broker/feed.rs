@@ -57,7 +57,6 @@ impl Feed {
         let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
         if is_new && let Some(link) = &hub.link {
             link.set_lag(arrival.age);
-            link.arrivals.arrived(arrival.sequence);
         }
         Ok(is_new)
     }
@@ -67,11 +66,7 @@ impl Feed {
     /// has already reached this sequence number, and so missed nothing.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        let is_new = accepted(hub.record_loss(sequence))?;
-        if let Some(link) = &hub.link {
-            link.arrivals.arrived(sequence);
-        }
-        Ok(is_new)
+        accepted(hub.record_loss(sequence))
     }
 
     /// Returns the age up to which the broker loads the history.

@@ -9,10 +9,7 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    arrivals::Arrivals,
-    publisher::{Publisher, Publishing},
-};
+use super::publisher::{Publisher, Publishing};
 use crate::{event::Event, hub::PublishError};
 
 /// A hub's side of the connection to its broker. Dropping it ends the broker's side.
@@ -27,7 +24,6 @@ pub(crate) struct Link {
     /// The age of the newest event at its reception, in microseconds. 0 until an event after the
     /// history is received.
     lag: AtomicU64,
-    pub(crate) arrivals: Arrivals,
 }
 
 impl Link {
@@ -38,7 +34,6 @@ impl Link {
             closed,
             has_warned: AtomicBool::new(false),
             lag: AtomicU64::new(0),
-            arrivals: Arrivals::default(),
         }
     }
 

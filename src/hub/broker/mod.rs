@@ -5,12 +5,10 @@
 //! | `broker.rs` | what a broker does: it connects, and feeds the hub |
 //! | `publisher.rs` | what a broker returns: the way from the hub to the broker |
 //! | `feed.rs` | the way from the broker to the hub |
-//! | `arrivals.rs` | the publishers that wait until this process has received their event |
 //! | `link.rs` | the hub's side of the connection |
 //! | `losses.rs` | the losses that the broker has reported |
 //! | `tests.rs` | the tests of `feed.rs` |
 
-mod arrivals;
 #[allow(clippy::module_inception)]
 mod broker;
 mod feed;

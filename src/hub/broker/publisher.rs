@@ -12,9 +12,6 @@ pub struct Acknowledged {
     pub sequence: u64,
     /// The time at which it was published, by the clock that all processes share.
     pub at: Duration,
-    /// How long the publisher waits until this process has received the event. `None` if this
-    /// process knows every topic that can have ended before it.
-    pub arrival_deadline: Option<Duration>,
 }
 
 /// The connection over which a hub sends events to its broker.

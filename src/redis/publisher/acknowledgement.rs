@@ -1,7 +1,6 @@
 //! Where the acknowledgement of an event is awaited.
 
 use ::redis::{Cmd, RedisError, Value};
-use tokio::time::sleep;
 
 use super::{
     gate::{InFlight, Session},
@@ -13,7 +12,7 @@ use crate::{
     hub::{Acknowledged, PublishError},
     redis::{
         Error,
-        stream::{Added, Identity, Publication, StreamId, announcement},
+        stream::{Added, Identity, Publication},
     },
 };
 
@@ -26,13 +25,11 @@ impl RedisPublisher {
         is_sent: &mut bool,
     ) -> Result<Acknowledged, PublishError> {
         loop {
-            let announced = if event.is_last { Some(self.announce().await?) } else { None };
-            let command = event.command(announced);
             let mut session = self.session().await?;
             let in_flight = self.gate.begin(&session);
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
-            let added = self.send(&mut session, &command).await;
+            let added = self.send(&mut session, &event.command).await;
             *is_sent = false;
             match added? {
                 Added::Entry(id) => {
@@ -40,15 +37,6 @@ impl RedisPublisher {
                     return self.acknowledge(&in_flight, &session, entry);
                 }
                 Added::NoStream => self.create_stream(&mut session).await?,
-                Added::TooEarly(wait) => {
-                    drop(in_flight);
-                    sleep(wait).await;
-                }
-                Added::NotAnnounced => {
-                    if let Some(id) = announced {
-                        self.gate.ledger().announcements.forget(id);
-                    }
-                }
             }
         }
     }
@@ -77,11 +65,7 @@ impl RedisPublisher {
     ) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(in_flight.sent, event);
         match acknowledged {
-            Ok(may_have_ended) => Ok(Acknowledged {
-                sequence: event.id.sequence(),
-                at: event.id.time(),
-                arrival_deadline: may_have_ended.then_some(self.deadline),
-            }),
+            Ok(()) => Ok(Acknowledged { sequence: event.id.sequence(), at: event.id.time() }),
             Err(unproven) => {
                 if unproven == Unproven::RolledBack {
                     session.ended.cancel();
@@ -95,25 +79,6 @@ impl RedisPublisher {
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.ledger().newest_known;
         session.stream.mark(None, known).await.map(drop).map_err(refused)
-    }
-
-    /// Returns an announcement after which the topic can probably end. Adds one if there is none.
-    async fn announce(&self) -> Result<StreamId, PublishError> {
-        let _announcing = self.announcing.lock().await;
-        loop {
-            let usable = self.gate.ledger().announcements.usable();
-            if let Some(announced) = usable {
-                return Ok(announced);
-            }
-            let mut session = self.session().await?;
-            match self.send(&mut session, &announcement(&self.key, self.max_len)).await {
-                Ok(Added::Entry(id)) => self.gate.ledger().announcements.add(id),
-                Ok(_) => self.create_stream(&mut session).await?,
-                // The event itself was not sent.
-                Err(PublishError::Unknown(error)) => return Err(PublishError::Refused(error)),
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use super::{announcements::Announcements, recent::Recent};
+use super::recent::Recent;
 use crate::redis::stream::{Identity, StreamId};
 
 /// The events that Redis has acknowledged to this process, compared with the entries that the reader
@@ -20,7 +20,6 @@ pub(crate) struct Ledger {
     /// The acknowledged entries that the reader has not reached, in ascending order.
     pending: VecDeque<Pending>,
     recent: Recent,
-    pub(crate) announcements: Announcements,
     /// The number of reads that were sent.
     reads: u64,
     /// The newest entry that was read or acknowledged, that the stream no longer has, and whose loss
@@ -82,9 +81,8 @@ impl Ledger {
         self.recent.end(sent.newest_known);
     }
 
-    /// Records the acknowledgement of an event, or returns why the event may be lost. `Ok(true)`
-    /// means that its topic may have ended before it.
-    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<bool, Unproven> {
+    /// Records the acknowledgement of an event, or returns why the event may be lost.
+    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
         if sent.session != self.session {
             return Err(Unproven::Late);
         }
@@ -93,10 +91,10 @@ impl Ledger {
         }
         if event.id > self.last_read {
             self.await_entry(event);
-            return Ok(self.announcements.may_end_between(self.last_read, event.id));
+            return Ok(());
         }
         match self.recent.find(event.id) {
-            Some(entry) if event == *entry => Ok(true),
+            Some(entry) if event == *entry => Ok(()),
             _ => Err(Unproven::Missing),
         }
     }

@@ -1,15 +1,12 @@
 //! Publishing, and the proof that what Redis acknowledged reaches the hub.
 //!
 //! - [`RedisPublisher`] publishes events before their deadline.
-//! - `acknowledgement.rs` sends an event and awaits its acknowledgement. It adds the announcement
-//!   before the last event of a topic.
+//! - `acknowledgement.rs` sends an event and awaits its acknowledgement.
 //! - [`Gate`] stops publishers until the reader has caught up.
 //! - `Ledger` compares what Redis has acknowledged with what the reader meets. `Recent` has the
 //!   entries that were read while events are in flight.
-//! - `Announcements` knows whether a topic can have ended before an event that was acknowledged.
 
 mod acknowledgement;
-mod announcements;
 mod gate;
 mod ledger;
 #[allow(clippy::module_inception)]

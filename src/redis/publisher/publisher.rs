@@ -10,7 +10,7 @@ use crate::{
     redis::{
         Error, ErrorKind,
         health::RedisHealth,
-        stream::{Clock, NOTICE, Publication, StreamId},
+        stream::{Clock, Publication, StreamId},
     },
 };
 
@@ -26,8 +26,6 @@ pub(crate) struct RedisPublisher {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) health: RedisHealth,
-    /// Held while an announcement is added, so that concurrent ends share it.
-    pub(crate) announcing: tokio::sync::Mutex<()>,
 }
 
 impl Publisher for Arc<RedisPublisher> {
@@ -47,11 +45,9 @@ impl Publisher for Arc<RedisPublisher> {
 impl RedisPublisher {
     /// Publishes an event and waits for its acknowledgement, until the deadline.
     async fn acknowledge_in_time(&self, event: &Publication) -> Result<Acknowledged, PublishError> {
-        let notice = if event.is_last { Duration::from_millis(NOTICE) } else { Duration::ZERO };
-        let deadline = self.deadline.saturating_add(notice);
         let mut is_sent = false;
         let measured = self.health.begin_publish();
-        let result = match timeout(deadline, self.acknowledged(event, &mut is_sent)).await {
+        let result = match timeout(self.deadline, self.acknowledged(event, &mut is_sent)).await {
             Ok(result) => result,
             Err(_) if is_sent => Err(PublishError::Unknown("no reply before the deadline".into())),
             Err(_) => Err(PublishError::Refused(self.not_connected())),

@@ -16,7 +16,7 @@ fn acknowledged(events: &[Identity]) -> Ledger {
     let mut ledger = Ledger::default();
     for event in events {
         let sent = ledger.begin(0);
-        assert_eq!(ledger.acknowledge(sent, *event), Ok(true));
+        assert_eq!(ledger.acknowledge(sent, *event), Ok(()));
         ledger.end(sent);
     }
     ledger
@@ -65,17 +65,17 @@ fn acknowledgement_after_the_read_is_compared_too() {
     let mut ledger = acknowledged(&[]);
     let sent = [(); 4].map(|()| ledger.begin(0));
     pass(&mut ledger, &[entry(1), entry(2), entry(4)]);
-    assert_eq!(ledger.acknowledge(sent[0], entry(1)), Ok(true));
+    assert_eq!(ledger.acknowledge(sent[0], entry(1)), Ok(()));
     assert_eq!(ledger.acknowledge(sent[1], other(2)), Err(Unproven::Missing));
     assert_eq!(ledger.acknowledge(sent[2], entry(3)), Err(Unproven::Missing));
-    assert_eq!(ledger.acknowledge(sent[3], entry(5)), Ok(true));
+    assert_eq!(ledger.acknowledge(sent[3], entry(5)), Ok(()));
     assert!(!ledger.has_lost(), "an event that is not acknowledged");
     let sent = ledger.begin(0);
     assert_eq!(ledger.acknowledge(sent, entry(5)), Err(Unproven::RolledBack));
     let session = ledger.begin_session();
     assert_eq!(ledger.acknowledge(sent, entry(6)), Err(Unproven::Late));
     let sent = ledger.begin(session);
-    assert_eq!(ledger.acknowledge(sent, entry(6)), Ok(true));
+    assert_eq!(ledger.acknowledge(sent, entry(6)), Ok(()));
 }
 
 #[test]

@@ -56,11 +56,7 @@ impl Reader {
     /// Feeds an entry, and returns whether it is a marker. Once the hub is closed, this does nothing,
     /// and the task ends at its next `await`.
     fn feed_entry(&mut self, clock: &Clock, RawEntry { id, fields }: RawEntry) -> bool {
-        let entry = Entry::decode(fields);
-        if matches!(entry, Entry::Announcement | Entry::Event { is_last: true, .. }) {
-            self.gate.ledger().announcements.add(id);
-        }
-        match entry {
+        match Entry::decode(fields) {
             Entry::Event { topic, event, is_last } => {
                 let arrival = Arrival {
                     sequence: id.sequence(),
@@ -75,7 +71,7 @@ impl Reader {
                 return true;
             }
             Entry::Skip { server } if !server.is_empty() => self.advanced_server = server,
-            Entry::Announcement | Entry::Skip { .. } => {}
+            Entry::Skip { .. } => {}
             Entry::Foreign => self.health.count_foreign_entry(),
         }
         false

@@ -38,7 +38,6 @@ impl Reader {
                     if first.is_none_or(|first| first.id > self.last.id)
                         && self.is_same_lineage(stream).await? =>
                 {
-                    self.miss_announcements_before(first);
                     self.pass_trimmed(first);
                 }
                 (RangeStart::First, _) => {
@@ -46,7 +45,7 @@ impl Reader {
                     from = RangeStart::After(self.last.id);
                     continue;
                 }
-                (RangeStart::After(_), first) => self.miss_announcements_before(first),
+                (RangeStart::After(_), _) => {}
             }
             self.feed_entries(stream, page).await;
             if !is_full {
@@ -95,15 +94,6 @@ impl Reader {
     async fn is_same_lineage(&self, stream: &mut RedisStream) -> Result<bool, Error> {
         let Some(lineage) = &self.lineage else { return Ok(true) };
         Ok(**lineage == stream.ask_lineage().await?)
-    }
-
-    /// Records that entries before `first` may not have been read: those of another copy of the
-    /// stream, or trimmed ones.
-    fn miss_announcements_before(&self, first: Option<&RawEntry>) {
-        let first = first.map_or(self.last.id, |first| first.id);
-        if self.created != Some(first) {
-            self.gate.ledger().announcements.miss_before(first);
-        }
     }
 
     /// Reports that entries may have been trimmed between the last entry and `first`, which is the

@@ -29,8 +29,6 @@ pub(crate) struct Reader {
     pub(super) is_loaded: bool,
     /// The lineage of the stream at the beginning of the last session, if there was one.
     pub(super) lineage: Option<Arc<Lineage>>,
-    /// The marker with which this process has created the stream.
-    pub(super) created: Option<StreamId>,
     /// The last millisecond for which this reader has sent a skip, because an entry's counter was
     /// high.
     pub(super) skipped_millisecond: u64,
@@ -48,7 +46,6 @@ impl Reader {
             page_size: PageSize::new(),
             is_loaded: false,
             lineage: None,
-            created: None,
             skipped_millisecond: 0,
             advanced_server: String::new(),
         }
@@ -59,14 +56,13 @@ impl Reader {
     pub(crate) async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
-        self.created = stream.mark(None, StreamId::ZERO).await?.map(|marker| marker.id);
+        stream.mark(None, StreamId::ZERO).await?;
         let max_age = whole_milliseconds(self.feed.max_age());
         let start = stream.clock.now().saturating_sub(max_age);
         let end = start.saturating_sub(1).to_string();
         if let Some(before) = stream.newest_up_to(&end).await? {
             // A client that resumes before the history receives a gap.
             self.last = before;
-            self.gate.ledger().announcements.miss_before(before.id);
             self.report_loss(before.id.sequence());
         }
         Ok(())

@@ -7,7 +7,7 @@ pub(super) const DATA: &str = "data";
 pub(super) const EVENT: &str = "event";
 pub(super) const RETRY: &str = "retry";
 pub(super) const COMMENT: &str = "comment";
-/// The field of an event that ends its topic. Without an event, it announces that topics end.
+/// The field of an event that ends its topic.
 pub(super) const END: &str = "end";
 /// The field of a marker: events may have been lost before it.
 pub(super) const GAP: &str = "gap";
@@ -30,8 +30,6 @@ pub(crate) enum Entry {
     /// An entry that only advances the ids. If a process wrote it because they were ahead of the
     /// clock when it connected, it names the server.
     Skip { server: String },
-    /// An announcement that topics end.
-    Announcement,
     /// An entry in another format.
     Foreign,
 }
@@ -62,9 +60,6 @@ impl Entry {
                 return None;
             }
         }
-        if topic.is_none() && data.is_none() && end.is_some() {
-            return Some(Self::Announcement);
-        }
         let mut event = Event::new().data(data?);
         if let Some(name) = name {
             event = event.event(EventName::try_from(name).ok()?);
@@ -94,7 +89,7 @@ mod tests {
     use super::Entry;
     use crate::{
         event::Event,
-        redis::stream::{Publication, RawEntry, StreamId, announcement},
+        redis::stream::{Publication, RawEntry, StreamId},
     };
 
     /// Returns the entry that a command adds, whose fields follow `count` other arguments.
@@ -109,10 +104,7 @@ mod tests {
     /// Returns the entry of an event.
     fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {
         let publication = Publication::new("key", 10_000, topic, event, is_last);
-        let announced = is_last.then_some(StreamId::ZERO);
-        let mut entry = added(&publication.command(announced), 7);
-        let id = announced.and_then(|_| entry.fields.pop());
-        assert_eq!(id.as_deref(), is_last.then_some(&b"0-0"[..]));
+        let entry = added(&publication.command, 7);
         assert_eq!(publication.fingerprint, entry.identity().fingerprint);
         entry
     }
@@ -153,6 +145,7 @@ mod tests {
             &["topic", "a", "data", "x", "retry", "5", "retry", "5"],
             &["topic", "a", "data", "x", "comment", "c", "comment", "c"],
             &["topic", "a", "data", "x", "end", "1", "end", "1"],
+            &["end", "1"],
         ] {
             assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
         }
@@ -172,7 +165,5 @@ mod tests {
         assert_eq!(decode(&["gap", "5"]), Entry::Gap);
         let skip = Entry::Skip { server: "x".to_owned() };
         assert_eq!(decode(&["skip", "x", "nonce", "5"]), skip);
-        let announced = added(&announcement("key", 10_000), 7).fields;
-        assert_eq!(Entry::decode(announced), Entry::Announcement);
     }
 }

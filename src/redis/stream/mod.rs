@@ -4,12 +4,10 @@
 //! - [`RawEntry`] is an entry as Redis sends it, and [`Entry`] what it means. [`Publication`] is the
 //!   command that adds an event. [`Added`] is the reply.
 //! - An [`Identity`] is the id of an entry and a fingerprint of its fields.
-//! - `end.rs` has the script that ends a topic, after an [`announcement`].
 //! - `lua/` has the texts of the scripts, one file each.
 
 mod added;
 mod clock;
-mod end;
 mod entry;
 mod identity;
 mod publication;
@@ -20,7 +18,6 @@ mod stream_id;
 pub(super) use self::{
     added::Added,
     clock::Clock,
-    end::{NOTICE, VALIDITY, announcement},
     entry::Entry,
     identity::Identity,
     publication::Publication,

@@ -213,7 +213,7 @@ impl RedisStream {
         Ok(entries)
     }
 
-    /// Parses the reply to a command that adds an event or an announcement.
+    /// Parses the reply to a command that adds an event.
     pub(crate) fn parse_added(&self, reply: Value) -> Result<Added, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
         let added =

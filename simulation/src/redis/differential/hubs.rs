@@ -13,7 +13,6 @@ const AHEAD: u64 = 9_000_000_000_000;
 
 const MARK: &str = include_str!("../../../../src/redis/stream/lua/mark.lua");
 const SURVEY: &str = include_str!("../../../../src/redis/stream/lua/survey.lua");
-const END: &str = include_str!("../../../../src/redis/stream/lua/end.lua");
 
 /// Returns the time to live, which a real server counts down, in units of a day.
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
@@ -145,12 +144,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let text = match rng.u8(..32) {
         0..5 => format!("XADD {key} NOMKSTREAM MAXLEN ~ 100000 * topic a data {field}"),
         5 => format!("XADD {key} * data {field}"),
-        6 => {
-            let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
-            return script(END, &[key, "2", "3", "100000", "data", "x", "end", "1", &announced]);
-        }
-        7 => format!("XADD {key} {} end x", random_id(rng)),
-        8..10 => format!("XADD {key} {} data {field}", random_id(rng)),
+        6..10 => format!("XADD {key} {} data {field}", random_id(rng)),
         10..13 => {
             let conditions = ["empty".to_owned(), random_id(rng)];
             let condition = &conditions[rng.usize(..2)];

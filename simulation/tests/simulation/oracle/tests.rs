@@ -11,7 +11,7 @@ fn check_finds_each_fault() {
         is_last: false,
         life: 0,
         began_at: 5,
-        ended_at: 5,
+        position: 0,
         result,
     };
     let acknowledged = |sequence| published(Published::Acknowledged { sequence });
@@ -87,21 +87,21 @@ fn check_finds_each_fault() {
 
 #[test]
 fn check_finds_events_after_an_end() {
-    let published = |is_last, sequence| Publication {
+    let published = |is_last, position, sequence| Publication {
         topic: 3,
         is_last,
         life: 0,
         began_at: 5,
-        ended_at: 5,
+        position,
         result: Published::Acknowledged { sequence },
     };
     let faults = |event, has_lost| {
-        let publications = vec![published(true, 11), event];
+        let publications = vec![published(true, 0, 11), event];
         check(&History { publications, has_lost, ..History::default() }).faults.len()
     };
-    assert_eq!(faults(published(false, 12), false), 1);
-    assert_eq!(faults(published(false, 10), false), 0);
-    // The end may be lost, and the process may not be able to read.
-    assert_eq!(faults(published(false, 12), true), 0);
-    assert_eq!(faults(Publication { ended_at: 255, ..published(false, 12) }, false), 0);
+    assert_eq!(faults(published(false, 11, 12), false), 1);
+    assert_eq!(faults(published(false, 0, 10), false), 0);
+    // The end may be lost, and the process may not have received it.
+    assert_eq!(faults(published(false, 11, 12), true), 0);
+    assert_eq!(faults(published(false, 10, 12), false), 0);
 }
