@@ -73,10 +73,16 @@ async fn notes(
 }
 
 async fn add(State((hub, database)): State<(Hub, Database)>, text: String) -> Response {
-    let note = database.insert(text).await;
-    match hub.publish("notes", Json::new(note)).await {
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    // The server drops this handler if its client leaves, but not the task: a committed note is
+    // always published.
+    let adding = tokio::spawn(async move {
+        let note = database.insert(text).await;
+        hub.publish("notes", Json::new(note)).await
+    });
+    match adding.await {
+        Ok(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

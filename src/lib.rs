@@ -249,6 +249,7 @@
 //! [`graceful_hyper`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_hyper.rs
 //! [`graceful_tonic`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_tonic.rs
 
+#![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -50,6 +50,9 @@ use crate::{
 /// # _ = routes;
 /// # }
 /// ```
+///
+/// The content type of the format is `text/plain; version=0.0.4`. Prometheus also accepts axum's
+/// `text/plain`.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     counters: Arc<Counters>,

@@ -181,9 +181,9 @@
 //! - **There are no heartbeats, and options have no effect.** The layer is missing, or was added
 //!   before the route. For streams of this crate, feature `tracing` logs a
 //!   [warning](crate::response#without-a-layer). Call `.layer(SseLayer::new())` after the routes.
-//! - **There are no heartbeats, although the layer is there.** The server does not run in a tokio
-//!   [runtime](crate::SseLayer#runtime). Or the response was compressed inside the layer, which
-//!   writes nothing into it then: put the compression [outside](crate::operating::compression).
+//! - **There are no heartbeats, although the layer is there.** The response was compressed
+//!   inside the layer, which writes nothing into it then: put the compression
+//!   [outside](crate::operating::compression).
 //! - **Events arrive late, or several at a time.** Something holds them back: a
 //!   [proxy](crate::operating::proxies), a [compressor](crate::operating::compression), Nagle's
 //!   algorithm without [`TCP_NODELAY`](crate::operating::proxies#sockets), or `curl` without `-N`.

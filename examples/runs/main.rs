@@ -234,7 +234,7 @@ async fn stop(State(demo): State<Demo>, Turn(key): Turn, last: Option<LastEventI
 async fn bill(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
     let run = demo.runs.get(&key).await;
     let outcome = match &run {
-        Some(run) => run.outcome().await.map_or("running", |outcome| outcome.as_str()),
+        Some(run) => run.outcome().map_or("running", |outcome| outcome.as_str()),
         None => "unknown",
     };
     Json(demo.ledger.bill(&key, outcome))

@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::{
-    runtime::Handle,
     task::coop,
     time::{Instant, Sleep, sleep_until},
 };
@@ -187,8 +186,7 @@ impl Deadline {
         let Some(delay) = drain.draw_delay(self.client) else {
             return;
         };
-        // Without a runtime no timer can delay the end.
-        if delay.is_zero() || Handle::try_current().is_err() {
+        if delay.is_zero() {
             self.end_soon(cx, CloseReason::Drained, drain.patience());
             return;
         }
@@ -204,9 +202,7 @@ impl Deadline {
     /// Makes the stream end at the next point between events, or when the source's `patience` is
     /// over.
     fn end_soon(&mut self, cx: &mut Context<'_>, reason: CloseReason, patience: Duration) {
-        // Without a runtime no timer can end the wait.
-        let has_timer = Handle::try_current().is_ok();
-        let patience = Instant::now().checked_add(patience).filter(|_| has_timer);
+        let patience = Instant::now().checked_add(patience);
         let until = match self.stage {
             Stage::Open => patience,
             Stage::Due => earlier(self.until, patience),
@@ -231,10 +227,6 @@ impl Deadline {
             self.sleep = None;
             return;
         };
-        if Handle::try_current().is_err() {
-            warn!("no time limit: the event stream is not polled within a tokio runtime");
-            return;
-        }
         self.sleep = is_within_reach(until).then(|| Box::pin(sleep_until(until)));
         if let Some(sleep) = &mut self.sleep {
             // A timer is registered by its first poll.

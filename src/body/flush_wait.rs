@@ -7,7 +7,6 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    runtime::Handle,
     task::coop,
     time::{Instant, Sleep, sleep},
 };
@@ -47,10 +46,6 @@ impl FlushWait {
     /// Waits until the body may fail.
     pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Without a runtime there is neither a timer nor hyper's connection task.
-            if Handle::try_current().is_err() {
-                *self = Self::Done;
-            }
             match self {
                 Self::Writing(release) => {
                     if let Some(release) = release {

@@ -7,7 +7,6 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::{
-    runtime::Handle,
     task::coop,
     time::{Instant, Sleep, sleep_until},
 };
@@ -30,8 +29,6 @@ pin_project! {
         idle_since: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
-        // There is no tokio runtime, and so no timer.
-        is_disabled: bool,
     }
 }
 
@@ -51,8 +48,6 @@ impl IdleTimer {
 
     /// Waits until the stream has been idle for the interval, and then for each further interval.
     /// The idle period begins at the first call after a [`reset`](Self::reset).
-    ///
-    /// Outside of a tokio runtime it waits forever.
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,
@@ -78,9 +73,6 @@ impl IdleTimer {
         interval: IdleInterval,
     ) -> Poll<()> {
         let mut this = self.project();
-        if *this.is_disabled {
-            return Poll::Pending;
-        }
         let due = match interval.grid {
             Some(grid) => round_up(grid, since, interval.length),
             None => since.checked_add(interval.length),
@@ -89,11 +81,6 @@ impl IdleTimer {
             return Poll::Pending;
         };
         if this.sleep.is_none() {
-            if Handle::try_current().is_err() {
-                warn!("no heartbeats or limit of silence: not polled within a tokio runtime");
-                *this.is_disabled = true;
-                return Poll::Pending;
-            }
             this.sleep.set(Some(sleep_until(due)));
         }
         let Some(mut sleep) = this.sleep.as_pin_mut() else {

@@ -152,8 +152,9 @@ impl<B: Body> MessageStream<B> {
     /// Heartbeats and other comments are bytes, so choose a few times the interval of the upstream's
     /// heartbeats. The time counts only while the program waits for a message.
     ///
-    /// This needs a tokio runtime with timers. Outside of a runtime, the limit has no effect, and a
-    /// WARN line is logged (feature `tracing`).
+    /// # Panics
+    ///
+    /// The stream panics if it is polled outside of a tokio runtime with timers.
     #[must_use]
     pub fn max_silence(mut self, limit: Duration) -> Self {
         self.silence = Some(Silence::new(limit));

@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    runtime::Handle,
     task::coop,
     time::{Sleep, sleep},
 };
@@ -54,8 +53,7 @@ impl Release {
             let mut frame = lock(&self.frame);
             (frame.is_held, frame.waiting.replace(waker))
         };
-        // Outside of a runtime there is no timer.
-        if !is_held || Handle::try_current().is_err() {
+        if !is_held {
             return Poll::Ready(());
         }
         let timeout = self.timeout.get_or_insert_with(|| Box::pin(sleep(self.max_wait)));

@@ -90,8 +90,15 @@
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
-//! use axum::{Router, extract::{Path, State}, response::IntoResponse, routing::get};
+//! use axum::{Router, extract::{Path, State}, http::StatusCode, routing::get};
+//! use axum::response::{IntoResponse, Response};
+//! use futures_util::stream;
 //! use tower_sse::{Event, LastEventId, SseLayer, hub::{Hub, PublishError}};
+//! # #[derive(Clone, Default)]
+//! # struct Jobs;
+//! # impl Jobs { fn find(&self, _: u64) -> Option<Job> { None } }
+//!
+//! enum Job { Running, Ended(Event) } // in a table of the program
 //!
 //! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
 //!     let topic = format!("job:{job}");
@@ -104,17 +111,28 @@
 //! }
 //!
 //! async fn progress(
-//!     State(hub): State<Hub>,
+//!     State((hub, jobs)): State<(Hub, Jobs)>,
 //!     Path(job): Path<u64>,
 //!     last: Option<LastEventId>,
-//! ) -> impl IntoResponse {
-//!     // First look up the job in a table of the program. Answer `404` if it is unknown.
-//!     hub.subscribe_to(format!("job:{job}")).recent(1).resume(last).response()
+//! ) -> Response {
+//!     let is_over = last.as_ref().is_some_and(|last| last.as_str() == "over");
+//!     let progress = hub.subscribe_to(format!("job:{job}")).recent(1).resume(last);
+//!     match jobs.find(job) {
+//!         None => StatusCode::NOT_FOUND.into_response(),
+//!         Some(Job::Running) => progress.into_response(),
+//!         Some(Job::Ended(_)) if is_over || progress.has_ended() => {
+//!             StatusCode::NO_CONTENT.into_response()
+//!         }
+//!         Some(Job::Ended(result)) => {
+//!             tower_sse::response(stream::iter([result.id("over")])).into_response()
+//!         }
+//!     }
 //! }
 //!
+//! # let state = (Hub::new(), Jobs);
 //! let app: Router =
-//!     Router::new().route("/jobs/{job}", get(progress)).layer(SseLayer::new()).with_state(Hub::new());
-//! # drop((app, work(Hub::new(), 7)));
+//!     Router::new().route("/jobs/{job}", get(progress)).layer(SseLayer::new()).with_state(state);
+//! # drop((app, work(Hub::new(), 7), [Job::Running]));
 //! # }
 //! ```
 //!
@@ -124,27 +142,9 @@
 //!   closes it on `done` saves that request.
 //! - If the process that works on a job ends, the topic does not, and its clients wait. The process
 //!   that takes the job over, or gives it up, must end the topic.
-//!
-//! The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a forgotten
-//! topic waits for events. So answer a job that has ended from the table, with an id of its own, and
-//! a client that has its last event with `204`:
-//!
-//! ```
-//! # #[cfg(feature = "axum")] {
-//! use axum::{http::StatusCode, response::{IntoResponse, Response}};
-//! use futures_util::stream;
-//! use tower_sse::{Event, LastEventId, hub::Hub};
-//!
-//! fn ended(hub: &Hub, job: u64, result: Event, last: Option<LastEventId>) -> Response {
-//!     let is_over = last.as_ref().is_some_and(|last| last.as_str() == "over");
-//!     if is_over || hub.subscribe_to(format!("job:{job}")).recent(1).resume(last).has_ended() {
-//!         return StatusCode::NO_CONTENT.into_response();
-//!     }
-//!     tower_sse::response(stream::iter([result.id("over")])).into_response()
-//! }
-//! # _ = ended;
-//! # }
-//! ```
+//! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
+//!   forgotten topic waits for events. So a job that has ended is answered from the table, with an
+//!   id of its own, `over`. Write the result into the table before the end is published.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
@@ -205,18 +205,22 @@
 //!     notes.since(position).greeting(backlog).resume(last)
 //! }
 //!
-//! async fn add(hub: &Hub, database: &Database, text: &str) -> Result<(), PublishError> {
-//!     let row = database.insert(text).await; // committed before it is published
+//! async fn add(hub: Hub, database: Database, text: String) -> Result<(), PublishError> {
+//!     let row = database.insert(&text).await; // committed before it is published
 //!     hub.publish("notes", format!("{row} {text}")).await?;
 //!     Ok(())
 //! }
 //! ```
 //!
+//! - Let a handler call `tokio::spawn(add(…)).await`. A server drops the handler of a client that
+//!   leaves, and a row could then be committed and never published.
 //! - The stream misses nothing. A note that was committed between the position and the query comes
-//!   twice: the page ignores a row that it has.
+//!   twice, also to a client that is cut off after the backlog and reconnects: the page ignores a row
+//!   that it has.
 //! - A client that reconnects receives what it missed. If some of it was evicted, it receives a gap,
 //!   and then the backlog again. So does a client that falls behind while it is connected:
 //!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
+//! - Every connection queries the database, also those of clients that need no backlog.
 //! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
 //!   clients see the row at their next backlog.
 //! - To render the state into the page instead, render the position with it. The page resumes from

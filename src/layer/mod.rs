@@ -163,20 +163,8 @@ use self::{
 /// # Runtime
 ///
 /// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. In a runtime without a
-/// timer, a stream panics when it needs one: for a heartbeat, a failure, a maximum age, a drain or
-/// a close by the program. A stream that outlives its runtime panics too.
-///
-/// Served without any runtime, a stream has no timers, but does not panic:
-///
-/// - No heartbeats are sent.
-/// - A maximum age has no effect, unless it is zero.
-/// - The delays of [`Drain`](crate::Drain) are ignored. The shutdown ends each stream at the next
-///   point between events, however long the source stays mid-event.
-///   [`Drain::never`](crate::Drain::never) still ends none.
-/// - A body fails at once, without [the usual wait](crate::operating::errors#timing) for its last
-///   bytes.
-/// - With feature `tracing`, a stream with heartbeats or a maximum age logs a WARN line.
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without one, a stream
+/// panics when it needs a timer, as tokio's timers do.
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
 #[doc(alias = "nginx")]

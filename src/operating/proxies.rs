@@ -86,6 +86,8 @@
 //! - **`TCP_NOTSENT_LOWAT`** (Linux), to 16 KiB, if new events replace old ones, such as prices.
 //!   Otherwise the kernel takes up to 4 MiB of events for a client that does not read.
 //!
+//! With the crate `socket2`:
+//!
 //! ```no_run
 //! use std::{io, time::Duration};
 //!

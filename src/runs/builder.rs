@@ -207,18 +207,6 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets whether the first event of each connection begins with an extra `id` line, which has
-    /// the id of the previous event. Off by default.
-    ///
-    /// Set it for clients that apply an `id` line to the `data` lines after it, such as
-    /// `@tanstack/ai-client` 0.33. Otherwise, they receive one event twice after each reconnection.
-    /// Clients that follow the standard use the last id of an event. A few clients reject two ids
-    /// in one event, such as sse-stream 0.2, which rmcp's client uses.
-    pub fn leading_ids(mut self, leading_ids: bool) -> Self {
-        self.options.leading_ids = leading_ids;
-        self
-    }
-
     /// Adds a closure that is called once for each run, when the run ends with any outcome. Use it
     /// for billing and reports.
     ///

@@ -43,6 +43,9 @@ impl Runs {
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for the last one.
     ///
+    /// The source may send further events before this method is polled. A number of events that the
+    /// program counted before can therefore be too low.
+    ///
     /// # Several processes
     ///
     /// At the process that owns the run, all earlier events are exported first; the method waits for

@@ -118,9 +118,7 @@
 //! - Each block with a `data` or `event` line is an event, regardless of how the source divides its
 //!   bytes into frames.
 //! - Comments and the source's ids are not recorded. Instead, the last line of each event is an id
-//!   of the run, `epoch-sequence`. No two runs share an epoch. With
-//!   [`leading_ids`](RunsBuilder::leading_ids), the first event of a connection also begins with an
-//!   id.
+//!   of the run, `epoch-sequence`. No two runs share an epoch.
 //! - A `retry` line becomes part of the next event. If the source ends inside an event, the
 //!   incomplete event is dropped, because clients would ignore it.
 //!

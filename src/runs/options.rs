@@ -18,7 +18,6 @@ pub(crate) struct Options {
     pub(crate) abandon_after: Duration,
     pub(crate) max_duration: Duration,
     pub(crate) limits: RunLimits,
-    pub(crate) leading_ids: bool,
     pub(crate) on_end: Vec<Arc<OnEnd>>,
 }
 
@@ -53,7 +52,6 @@ impl Default for Options {
             abandon_after: Duration::from_secs(10 * 60),
             max_duration: MAX_TIME,
             limits: RunLimits { running: 10_000, running_per_owner: 16 },
-            leading_ids: false,
             on_end: Vec::new(),
         }
     }
@@ -69,7 +67,6 @@ impl fmt::Debug for Options {
             .field("abandon_after", &self.abandon_after)
             .field("max_duration", &self.max_duration)
             .field("limits", &self.limits)
-            .field("leading_ids", &self.leading_ids)
             .finish_non_exhaustive()
     }
 }

@@ -133,7 +133,8 @@ impl Run {
 
     /// Returns how the run ended, or `None` if it is still running or its answer was not an event
     /// stream.
-    pub async fn outcome(&self) -> Option<Outcome> {
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()
     }
 

@@ -163,7 +163,8 @@ impl Runs {
     }
 
     /// Returns the number of runs that are starting or running.
-    pub async fn running(&self) -> usize {
+    #[must_use]
+    pub fn running(&self) -> usize {
         self.shared.lock().running()
     }
 
@@ -175,8 +176,8 @@ impl Runs {
     /// ```
     /// use tower_sse::runs::Runs;
     ///
-    /// async fn names(runs: &Runs, user: &str) -> Vec<String> {
-    ///     let running = runs.running_of(user).await;
+    /// fn names(runs: &Runs, user: &str) -> Vec<String> {
+    ///     let running = runs.running_of(user);
     ///     running.iter().map(|run| run.key().name().to_owned()).collect()
     /// }
     /// # _ = names;
@@ -185,7 +186,8 @@ impl Runs {
     /// # Several processes
     ///
     /// Runs of other processes are not returned, because no process knows all runs of an owner.
-    pub async fn running_of(&self, owner: &str) -> Vec<Run> {
+    #[must_use]
+    pub fn running_of(&self, owner: &str) -> Vec<Run> {
         let records = self.shared.lock().running_of(owner);
         let run = |record| Run::new(Arc::clone(&self.shared), record, false);
         records.into_iter().map(run).collect()

@@ -10,7 +10,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     Closing,
     close_log::{CloseLog, Ticket},
-    members::{Address, Members, Piece},
+    members::Members,
     membership::{Member, Membership, Revocation},
 };
 use crate::lock::lock;
@@ -99,32 +99,24 @@ impl OpenStreams {
     /// Closes streams, and returns how many there were.
     pub(super) fn close(&self, closing: Closing<&str>) -> usize {
         self.closes.log(Some(closing.map(|subject| self.hash(subject))));
-        let Closing { subject, kept: Some(kept) } = closing else {
-            let members = remove_list(&mut self.shard(closing.subject), closing.subject);
-            let closed = members.map(Members::into_vec).unwrap_or_default();
-            return self.revoke(closed, Revocation::Subject);
+        let closed = match closing.kept {
+            Some(kept) => self.remove_without(closing.subject, kept),
+            None => remove_list(&mut self.shard(closing.subject), closing.subject)
+                .map(Members::into_vec)
+                .unwrap_or_default(),
         };
-        let (mut count, mut last) = (0, None);
-        loop {
-            let piece = self.remove_without(subject, kept, last);
-            count += self.revoke(piece.removed, Revocation::Subject);
-            last = piece.last;
-            if last.is_none() {
-                return count;
-            }
-        }
+        self.revoke(closed, Revocation::Subject)
     }
 
-    /// Removes the next piece of a list, and holds the lock only for that. A stream that opens
-    /// meanwhile reads the log itself.
-    fn remove_without(&self, subject: &str, kept: &str, last: Option<Address>) -> Piece {
+    /// Takes the streams that do not have the subject `kept` out of a list.
+    fn remove_without(&self, subject: &str, kept: &str) -> Vec<Arc<Member>> {
         let mut shard = self.shard(subject);
-        let Some(members) = shard.get_mut(subject) else { return Piece::default() };
-        let (piece, is_empty) = members.remove_without(kept, last);
+        let Some(members) = shard.get_mut(subject) else { return Vec::new() };
+        let (removed, is_empty) = members.remove_without(kept);
         if is_empty {
             remove_list(&mut shard, subject);
         }
-        piece
+        removed
     }
 
     /// Closes all streams that have a subject.

@@ -147,18 +147,6 @@ async fn flush_window_opens_after_the_first_gaps_and_the_greeting() {
     }
 }
 
-#[test]
-fn flush_window_is_ignored_outside_a_runtime() {
-    let hub = Hub::new();
-    for window in [Duration::from_millis(1), Duration::MAX] {
-        let mut client = Client::new(hub.subscribe(["a"]).flush_window(window).resume(None));
-        for _ in 0..3 {
-            let number = publish(&hub, "a", "x");
-            assert_eq!(client.read(), [format!("x@{number}")]);
-        }
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn flush_window_of_any_length_delays_events_after_the_first() {
     let hub = Hub::new();

@@ -179,16 +179,6 @@ async fn an_unrepresentable_interval_sends_no_heartbeats() {
 }
 
 #[test]
-fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
-    let (feed, mut body) = fed(&SseLayer::new().padding(2));
-    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
-    feed.passes("data: a\n\n", &mut body);
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    feed.fail("broken");
-    assert_polls(&mut body, [data(":\n"), failed("broken"), Polled::End]);
-}
-
-#[test]
 #[should_panic(expected = "the interval of heartbeats cannot be zero")]
 fn an_interval_of_zero_panics() {
     let _ = Heartbeat::every(Duration::ZERO);

@@ -36,19 +36,6 @@ fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
     }
 }
 
-#[test]
-fn a_stream_without_a_runtime_warns_once() {
-    let lines = logged(|| {
-        let (feed, mut body) = fed(&SseLayer::new());
-        for _ in 0..3 {
-            assert_eq!(poll_frame(&mut body), Polled::Pending);
-            feed.data("data: a\n\n");
-            assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
-        }
-    });
-    assert_lines(&lines, &[("WARN", "no heartbeats"), ("DEBUG", "closed")]);
-}
-
 #[tokio::test]
 async fn a_cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;

@@ -268,8 +268,8 @@ async fn a_service_of_bare_streams_has_the_options_of_its_request() {
     assert_eq!(body, "data: one\n\ndata: request\n\n");
 }
 
-#[test]
-fn setting_an_option_of_a_clone_does_not_affect_the_original() {
+#[tokio::test(start_paused = true)]
+async fn setting_an_option_of_a_clone_does_not_affect_the_original() {
     let original: SseLayer = SseLayer::new();
     let clone = original.clone().padding(4);
     for (layer, first) in [(original, Polled::Pending), (clone, data(":  \n"))] {

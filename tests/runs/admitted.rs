@@ -52,7 +52,7 @@ fn ended_runs_go_first_and_running_runs_never() {
             assert_eq!(run.messages().unwrap().len(), count);
         }
         for run in &live {
-            assert_eq!(run.outcome().await, None, "a running run is never stopped");
+            assert_eq!(run.outcome(), None, "a running run is never stopped");
         }
     });
 }
@@ -69,7 +69,7 @@ fn run_is_refused_unless_memory_holds_it_beside_those_that_run() {
         assert_eq!(refused(4).await, StartError::Full);
         assert!(runs.start(&key(0), None, running(1)).await.is_ok(), "it runs already");
         let replaced = runs.replace(&key(0), None, running(1)).await.unwrap();
-        assert_eq!(live[0].outcome().await, Some(Outcome::Cancelled), "another takes its place");
+        assert_eq!(live[0].outcome(), Some(Outcome::Cancelled), "another takes its place");
         assert_eq!(refused(5).await, StartError::Full);
         replaced.cancel().await;
         _ = runs.start(&key(6), None, running(1)).await.unwrap();
@@ -139,7 +139,7 @@ fn size_limit_above_the_memory_limit_is_that_of_one_run_at_a_time() {
         settle().await;
         let refused = runs.start(&key(1), None, running(1)).await.unwrap_err();
         assert_eq!(refused, StartError::Full);
-        assert_eq!(run.outcome().await, None);
+        assert_eq!(run.outcome(), None);
         let memory = runs.stats().memory();
         assert!((90_000..=100_000).contains(&memory), "{memory}");
     });

@@ -111,7 +111,7 @@ async fn response_that_cannot_be_recorded_frees_the_key() {
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["content-encoding"], content_encoding);
         assert!(rig.runs.get(&turn()).await.is_none());
-        assert_eq!(rig.runs.running().await, 0);
+        assert_eq!(rig.runs.running(), 0);
         assert_eq!(rig.runs.stats().memory(), 0);
     }
 }
@@ -277,7 +277,7 @@ async fn starter_that_a_layer_outside_refuses_cancels_a_run_without_other_client
         let feed = rig.handler.stream();
         assert_eq!(first.answer().await.status(), 503);
         settle().await;
-        assert_eq!(run.outcome().await, (!has_other).then_some(Outcome::Cancelled));
+        assert_eq!(run.outcome(), (!has_other).then_some(Outcome::Cancelled));
         assert_eq!(feed.is_dropped(), !has_other);
         drop(other);
     }

@@ -62,7 +62,7 @@ async fn on_error_receives_the_error_of_the_program_for_every_client_of_a_run() 
         let run = rig.runs.start(&turn(), None, source).await.unwrap();
         let mut first = Client::new(rig.answer(post()).await);
         assert_eq!(first.read().await, ["a", expected]);
-        assert_eq!(run.outcome().await, Some(Outcome::Failed));
+        assert_eq!(run.outcome(), Some(Outcome::Failed));
         // A client that comes later has the same error.
         let mut later = Client::new(rig.answer(post()).await);
         assert_eq!(later.read().await, ["a", expected]);
@@ -150,7 +150,7 @@ async fn the_error_is_dropped_with_its_run() {
     };
     let run = runs.start(&turn(), None, source).await.unwrap();
     settle().await;
-    assert_eq!(run.outcome().await, Some(Outcome::Failed));
+    assert_eq!(run.outcome(), Some(Outcome::Failed));
     assert_eq!(witness.strong_count(), 1);
     // The next run with the key replaces it.
     drop(run);

@@ -43,7 +43,7 @@ async fn start_returns_the_run_that_is_there() {
     }
     // A completed run is not made again.
     let same = runs.start(&turn(), None, uncalled).await.unwrap();
-    assert_eq!(same.outcome().await, Some(Outcome::Completed));
+    assert_eq!(same.outcome(), Some(Outcome::Completed));
     assert_eq!(runs.stats().started(), 1);
 }
 
@@ -89,7 +89,7 @@ async fn survivor_of_64_replaces(runs: &Runs) -> Run {
     let mut surviving = Vec::new();
     for run in join_all(replaces).await {
         let run = run.unwrap();
-        if run.outcome().await.is_none() {
+        if run.outcome().is_none() {
             surviving.push(run);
         }
     }
@@ -103,7 +103,7 @@ async fn of_64_replaces_one_survives() {
     let survivor = survivor_of_64_replaces(&runs).await;
     let client = &mut survivor.attach(None).await.unwrap();
     assert!(client.next().await.unwrap().unwrap().as_bytes().starts_with(b"data: 63\n"));
-    assert_eq!((runs.running().await, runs.stats().ended(Outcome::Cancelled)), (1, 63));
+    assert_eq!((runs.running(), runs.stats().ended(Outcome::Cancelled)), (1, 63));
     settle().await;
     assert_eq!(runs.stats().kept(), 0, "replaced runs are forgotten");
 }
@@ -112,7 +112,7 @@ async fn of_64_replaces_one_survives() {
 async fn of_64_concurrent_replaces_one_survives() {
     let runs = Runs::new();
     survivor_of_64_replaces(&runs).await;
-    assert_eq!(runs.running().await, 1);
+    assert_eq!(runs.running(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +123,7 @@ async fn client_of_a_replaced_run_reads_the_rest_and_ends_without_the_terminator
     _ = rig.runs.replace(&turn(), None, endless).await.unwrap();
     assert_eq!(client.read().await, ["a"]);
     assert_eq!(client.end, Some(End::Clean));
-    assert_eq!(run.outcome().await, Some(Outcome::Cancelled));
+    assert_eq!(run.outcome(), Some(Outcome::Cancelled));
     assert!(events.is_closed(), "its source is dropped");
 }
 
@@ -139,11 +139,11 @@ async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
     let second = runs.replace(&turn(), None, || stream).await.unwrap();
     assert!(!runs.cancel(&turn(), id).await);
     assert!(!runs.cancel(&turn(), LastEventId::try_from("nonsense").unwrap()).await);
-    assert_eq!(second.outcome().await, None);
+    assert_eq!(second.outcome(), None);
     assert!(!events.is_closed());
     assert!(runs.cancel(&turn(), None).await);
     assert!(!runs.cancel(&turn(), None).await, "only once");
-    assert_eq!(second.outcome().await, Some(Outcome::Cancelled));
+    assert_eq!(second.outcome(), Some(Outcome::Cancelled));
     assert!(!runs.cancel(&RunKey::new("bob", "/turn").unwrap(), None).await);
 }
 
@@ -179,7 +179,7 @@ async fn starts_are_limited_in_all_and_for_each_owner() {
     _ = runs.replace(&shared(0), None, endless).await.expect("it takes the place of another");
     assert!(runs.cancel(&key("ann", 1), None).await);
     _ = runs.start(&key("ann", 3), None, endless).await.unwrap();
-    assert_eq!(runs.running().await, 5);
+    assert_eq!(runs.running(), 5);
     assert_eq!(runs.stats().refused(), 3);
 }
 
@@ -190,7 +190,7 @@ async fn panic_of_the_source_function_frees_the_key() {
     let start = runs.start(&key, None, || -> stream::Pending<Event> { panic!("no") });
     assert!(AssertUnwindSafe(start).catch_unwind().await.is_err());
     assert!(runs.get(&turn()).await.is_none());
-    assert_eq!((runs.running().await, runs.stats().memory()), (0, 0));
+    assert_eq!((runs.running(), runs.stats().memory()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,12 +208,12 @@ async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
         };
         // Not refused: the client may leave at any time.
         drop(pass(run.answer(&parts).await).await);
-        assert_eq!(run.outcome().await, None);
+        assert_eq!(run.outcome(), None);
         let other = rig.runs.start(&turn(), None, endless).await.unwrap();
         let _open = pass(other.answer(&parts).await).await;
         let refused = pass(run.answer(&parts).await).await;
         assert_eq!(refused.status(), 503);
-        assert_eq!(run.outcome().await, is_own.then_some(Outcome::Cancelled));
+        assert_eq!(run.outcome(), is_own.then_some(Outcome::Cancelled));
     }
 }
 

@@ -68,7 +68,7 @@ async fn run_that_has_ended_gets_no_event() {
         assert!(!client.read().await.contains(&"12 tokens".to_owned()), "{outcome}");
         let run = rig.runs.get(&turn()).await.unwrap();
         assert_eq!(run.messages().unwrap().len(), 1, "{outcome}");
-        assert_eq!(run.outcome().await, Some(outcome));
+        assert_eq!(run.outcome(), Some(outcome));
     }
 }
 
@@ -88,7 +88,7 @@ async fn run_that_is_starting_is_cancelled_without_it() {
     assert!(cancel(&rig).await);
     assert_eq!(pending.answer().await.status(), 404);
     let run = rig.runs.get(&turn()).await.unwrap();
-    assert_eq!((run.outcome().await, run.messages()), (Some(Outcome::Cancelled), Some(vec![])));
+    assert_eq!((run.outcome(), run.messages()), (Some(Outcome::Cancelled), Some(vec![])));
 }
 
 #[tokio::test(start_paused = true)]

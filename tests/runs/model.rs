@@ -160,7 +160,7 @@ impl World {
         let known = self.known(n);
         assert_eq!(handle.is_some(), known.is_some());
         let (Some(run), Some(handle)) = (known, handle) else { return };
-        assert_eq!(handle.outcome().await, self.modelled[run].outcome);
+        assert_eq!(handle.outcome(), self.modelled[run].outcome);
         let (last, position) = self.id(run);
         let attachment = handle.attach(last).await;
         assert_eq!(attachment.is_some(), position.is_some());

@@ -165,7 +165,7 @@ impl Rig {
             _ => tokio::time::advance(Duration::from_secs(601)).await,
         }
         settle().await;
-        assert_eq!(self.runs.get(&turn()).await.unwrap().outcome().await, Some(outcome));
+        assert_eq!(self.runs.get(&turn()).await.unwrap().outcome(), Some(outcome));
     }
 
     /// Starts a run of events that the test sends, and attaches a client.

@@ -24,10 +24,10 @@ async fn running_runs_of_an_owner_are_listed_with_their_ages() {
     let shared = RunKey::shared("d").unwrap();
     runs.start(&shared, None, stream::pending::<Event>).await.unwrap();
 
-    let running = runs.running_of("user").await;
+    let running = runs.running_of("user");
     let names: Vec<_> = running.iter().map(|run| (run.key().name(), run.age().as_secs())).collect();
     assert_eq!(names, [("a", 3), ("b", 2)]);
     first.cancel().await;
-    assert_eq!(runs.running_of("user").await.len(), 1);
-    assert!(runs.running_of("nobody").await.is_empty());
+    assert_eq!(runs.running_of("user").len(), 1);
+    assert!(runs.running_of("nobody").is_empty());
 }

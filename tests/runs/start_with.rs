@@ -40,7 +40,7 @@ async fn data(run: &Run) -> Vec<String> {
 async fn assert_free(runs: &Runs) {
     settle().await;
     assert!(runs.get(&turn()).await.is_none());
-    assert_eq!((runs.running().await, runs.stats().kept(), runs.stats().memory()), (0, 0, 0));
+    assert_eq!((runs.running(), runs.stats().kept(), runs.stats().memory()), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,11 +53,11 @@ async fn stream_is_recorded_once_the_call_has_it() {
     });
     settle().await;
     assert!(!starting.is_finished());
-    assert_eq!(runs.running().await, 1);
+    assert_eq!(runs.running(), 1);
     call.send(events("a")).unwrap();
     let run = starting.await.unwrap().unwrap().unwrap();
     assert_eq!(data(&run).await, ["a"]);
-    assert_eq!(run.outcome().await, Some(Outcome::Completed));
+    assert_eq!(run.outcome(), Some(Outcome::Completed));
     let uncalled = || -> std::future::Ready<Call> { panic!("called") };
     let same = runs.start_with(&turn(), None, uncalled).await.unwrap().unwrap();
     assert_eq!(data(&same).await, ["a"]);
@@ -119,7 +119,7 @@ async fn call_goes_on_if_its_client_leaves_until_it_is_abandoned() {
     advance(Duration::from_secs(2)).await;
     settle().await;
     assert!(call.is_closed());
-    assert_eq!(run.outcome().await, Some(Outcome::Abandoned));
+    assert_eq!(run.outcome(), Some(Outcome::Abandoned));
 
     let (call, answer) = waiting();
     let waits = runs.start_with(&key, None, || answer);
@@ -141,7 +141,7 @@ async fn run_that_ends_during_the_call_is_returned() {
     let (run, was_running) = tokio::join!(starting, cancelling);
     let run = run.unwrap().unwrap();
     assert!(was_running);
-    assert_eq!(run.outcome().await, Some(Outcome::Cancelled));
+    assert_eq!(run.outcome(), Some(Outcome::Cancelled));
     for (requester, status) in [(Requester::EventSource, 204), (Requester::Fetch, 404)] {
         let (parts, ()) = by(requester).into_parts();
         assert_eq!(run.answer(&parts).await.status(), status);
@@ -159,7 +159,7 @@ async fn replaced_run_is_cancelled_before_the_call() {
         async move { runs.replace_with(&turn(), None, || answer).await }
     });
     settle().await;
-    assert_eq!(before.outcome().await, Some(Outcome::Cancelled));
+    assert_eq!(before.outcome(), Some(Outcome::Cancelled));
     call.send(events("b")).unwrap();
     assert_eq!(data(&replacing.await.unwrap().unwrap().unwrap()).await, ["b"]);
 }

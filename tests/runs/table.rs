@@ -278,23 +278,3 @@ async fn methods_without_an_answer_pass() {
     rig.handler.json();
     _ = pending.answer().await;
 }
-
-#[tokio::test(start_paused = true)]
-async fn attachment_begins_with_the_id_before_its_first_event_if_asked_to() {
-    let rig = Rig::new(Runs::builder().leading_ids(true).build());
-    let (feed, mut first) = rig.stream(post()).await;
-    feed.data("event: tick\ndata: a\n\ndata: b\n\n");
-    assert_eq!(first.read().await, ["a", "b"]);
-    feed.data("data: c\n\n");
-    assert_eq!(first.read().await, ["c"]);
-    let (epoch, _) = first.last.split_once('-').unwrap();
-    let expected = format!(
-        "id: {epoch}-0\nevent: tick\ndata: a\nid: {epoch}-1\n\ndata: b\nid: {epoch}-2\n\n\
-         data: c\nid: {epoch}-3\n\n"
-    );
-    assert_eq!(String::from_utf8(first.bytes.clone()).unwrap(), expected);
-    let mut second = rig.send(after(&format!("{epoch}-2"), post())).client().await;
-    assert_eq!(second.read().await, ["c"]);
-    let expected = format!("id: {epoch}-2\ndata: c\nid: {epoch}-3\n\n");
-    assert_eq!(String::from_utf8(second.bytes.clone()).unwrap(), expected);
-}

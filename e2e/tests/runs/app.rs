@@ -29,8 +29,6 @@ use crate::*;
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) runs: Runs,
-    /// Those of TanStack's client.
-    leading: Runs,
     calls: Arc<AtomicUsize>,
     pace: Pace,
     /// The time that an `EventSource` may stay connected to a server that shuts down.
@@ -39,19 +37,12 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(pace: Pace, grace: Duration) -> Self {
-        let leading = Runs::builder().leading_ids(true).build();
-        Self::with(Runs::new(), leading, Arc::default(), pace, grace)
+        Self::with(Runs::new(), Arc::default(), pace, grace)
     }
 
     /// Creates a service that counts its calls together with others.
-    pub(crate) fn with(
-        runs: Runs,
-        leading: Runs,
-        calls: Arc<AtomicUsize>,
-        pace: Pace,
-        grace: Duration,
-    ) -> Self {
-        Self { runs, leading, calls, pace, grace }
+    pub(crate) fn with(runs: Runs, calls: Arc<AtomicUsize>, pace: Pace, grace: Duration) -> Self {
+        Self { runs, calls, pace, grace }
     }
 
     pub(crate) fn counter(&self) -> Arc<AtomicUsize> {
@@ -77,16 +68,14 @@ impl Service {
         let layered = Router::new()
             .route("/words/{turn}", get(words).post(words))
             .route("/v1/chat/completions", post(complete))
+            .route("/ag-ui", get(ag_ui).post(ag_ui))
             .layer(self.runs.layer(key));
-        let leading =
-            Router::new().route("/ag-ui", get(ag_ui).post(ag_ui)).layer(self.leading.layer(key));
         Router::new()
             .route("/chat", post(ask))
             .route("/chat/{chat}/stream", get(resume).delete(stop))
             .route("/threads/{thread}/runs/stream", post(start_graph))
             .route("/threads/{thread}/runs/{run}/stream", get(join_graph))
             .merge(layered)
-            .merge(leading)
             .layer(layer)
             .route("/", get(async || Html("<!doctype html><title>runs</title>")))
             .route("/calls", get(async |State(it): State<Self>| Json(it.calls())))
@@ -94,7 +83,7 @@ impl Service {
     }
 
     pub(crate) async fn drain(&self, grace: Duration) {
-        tokio::join!(self.runs.drain(grace), self.leading.drain(grace));
+        self.runs.drain(grace).await;
     }
 
     /// Lets an `EventSource` stay until its run has ended.

@@ -63,9 +63,10 @@ async fn chromium_gets_every_word_once_despite_50_cuts() {
     }
 }
 
+/// It applies an id to the event after it, and so resumes one event too early.
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
-async fn tanstack_gets_every_word_once_despite_20_cuts() {
+async fn tanstack_gets_every_word_and_one_twice_after_each_of_20_cuts() {
     for deployment in Deployment::all(PACE).await {
         let proxy = deployment.proxy(repeat_n(Cut::RandomBehindId(1000), 20)).await;
         let url = proxy.url("/ag-ui");
@@ -77,10 +78,16 @@ async fn tanstack_gets_every_word_once_despite_20_cuts() {
         let arguments = [&*url, run];
         let joined = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &arguments);
         let mut joined = joined.unwrap();
+        let mut doubled = 0;
         for client in [&mut client, &mut joined] {
             assert_eq!(client.end().await, "complete");
-            assert_eq!(client.text, PACE.text(0));
+            let mut words: Vec<_> = client.text.split_inclusive(' ').collect();
+            let received = words.len();
+            words.dedup();
+            assert_eq!(words.concat(), PACE.text(0));
+            doubled += received - words.len();
         }
+        assert_eq!(doubled, 20);
         assert_eq!((proxy.made().len(), deployment.calls()), (20, 1));
         println!("TanStack, {}: {} requests", deployment.name(), proxy.requests().borrow().len());
     }

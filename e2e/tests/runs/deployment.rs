@@ -29,10 +29,8 @@ impl Deployment {
             let mut services = Vec::<Service>::new();
             for _ in 0..PROCESSES {
                 let runs = Runs::connect(redis.broker().key("runs")).await.unwrap();
-                let leading = Runs::builder().leading_ids(true);
-                let leading = leading.connect(redis.broker().key("leading")).await.unwrap();
                 let calls = services.first().map(Service::counter).unwrap_or_default();
-                services.push(Service::with(runs, leading, calls, pace, GRACE));
+                services.push(Service::with(runs, calls, pace, GRACE));
             }
             all.push(Self::serve(services, Some(redis)).await);
         }

@@ -54,10 +54,7 @@ impl Service {
             .layer(self.runs.layer(key_of_turn))
             .route("/chat/{name}", get(resume).post(ask).delete(stop))
             .layer(layer)
-            .route(
-                "/running",
-                get(async |State(it): State<Self>| it.runs.running().await.to_string()),
-            )
+            .route("/running", get(async |State(it): State<Self>| it.runs.running().to_string()))
             .with_state(self)
     }
 

@@ -66,7 +66,7 @@ impl Asking {
                 // It could ask for ever: another request has to start the call again.
                 if answer.status() == StatusCode::SERVICE_UNAVAILABLE
                     && let Some(run) = runs.get(&key(number)).await
-                    && run.outcome().await == Some(Outcome::Interrupted)
+                    && run.outcome() == Some(Outcome::Interrupted)
                 {
                     *answer.status_mut() = INTERRUPTED;
                 }

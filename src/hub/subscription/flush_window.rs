@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A delay after events are sent, during which further events accumulate to be sent together.
 #[derive(Debug)]
@@ -43,13 +40,6 @@ impl FlushWindow {
                         sleep.as_mut().reset(until);
                     }
                     sleep
-                }
-                None if Handle::try_current().is_err() => {
-                    warn!("no flush window: the subscription is not polled within a tokio runtime");
-                    // A length of zero starts no further delay.
-                    self.length = Duration::ZERO;
-                    self.delayed_until = None;
-                    return Poll::Ready(());
                 }
                 None => self.sleep.insert(Box::pin(sleep_until(until))),
             };

@@ -131,12 +131,9 @@ impl Subscribe {
     /// [`Retention::latest`](crate::hub::Retention::latest), the client receives one event of each
     /// topic for each window.
     ///
-    /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
-    /// a WARN line is logged (feature `tracing`).
-    ///
     /// # Panics
     ///
-    /// The subscription panics if it is polled in a runtime without timers.
+    /// The subscription panics if it is polled outside of a tokio runtime with timers.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self

@@ -30,13 +30,11 @@ use crate::{
 pub struct Attachment {
     /// `None` once the stream has ended.
     reader: Option<Reader>,
-    /// Whether the next item must begin with the id of the event before it.
-    needs_leading_id: bool,
 }
 
 impl Attachment {
     pub(crate) fn new(reader: Reader) -> Self {
-        Self { needs_leading_id: reader.record.leads_with_ids, reader: Some(reader) }
+        Self { reader: Some(reader) }
     }
 }
 
@@ -47,25 +45,16 @@ impl Stream for Attachment {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Encoded, RunError>>> {
-        let needs_leading_id = self.needs_leading_id;
         let Some(reader) = &mut self.reader else {
             return Poll::Ready(None);
         };
         let unit = ready!(ItemUnit::poll(cx));
-        let seen = if needs_leading_id { reader.position() } else { 0 };
         let read = ready!(reader.poll_read(cx));
         unit.spend();
-        let Some(Ok(events)) = read else {
+        if !matches!(read, Some(Ok(_))) {
             self.reader = None;
-            return Poll::Ready(read.map(|read| read.map(Encoded::of)));
-        };
-        if !needs_leading_id {
-            return Poll::Ready(Some(Ok(Encoded::of(events))));
         }
-        let mut led = reader.record.id_line(seen);
-        led.extend_from_slice(&events);
-        self.needs_leading_id = false;
-        Poll::Ready(Some(Ok(Encoded::of(led.into()))))
+        Poll::Ready(read.map(|read| read.map(Encoded::of)))
     }
 }
 

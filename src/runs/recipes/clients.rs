@@ -110,11 +110,11 @@
 //! The client chooses the run's id and sends it as `X-Run-Id` with its `POST`. If the connection is
 //! cut, it repeats the `POST` with `Last-Event-ID`, and the layer answers it. A client joins a run
 //! by `GET ?offset=-1&runId=`: route that request to the [`attach` handler](#eventsource), with
-//! this key. Set [`leading_ids`](RunsBuilder::leading_ids).
+//! this key.
 //!
 //! ```
 //! use http::{HeaderMap, Uri};
-//! use tower_sse::runs::{InvalidKey, RunKey, Runs};
+//! use tower_sse::runs::{InvalidKey, RunKey};
 //!
 //! fn key(user: &str, headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
 //!     let run = match headers.get("x-run-id") {
@@ -123,8 +123,7 @@
 //!     };
 //!     Some(RunKey::new(user, run))
 //! }
-//!
-//! let runs = Runs::builder().leading_ids(true).build();
+//! # _ = key;
 //! ```
 //!
 //! # LangGraph
@@ -163,8 +162,9 @@
 //!
 //! - `@microsoft/fetch-event-source` 2: loses an event if the connection is cut between the last two
 //!   line feeds of the event, because it resumes after each id that it has read
-//! - TanStack AI: fails with an exception if a connection is cut before the first id, which
-//!   [`leading_ids`](RunsBuilder::leading_ids) sends with the first event, and if its run is unknown
+//! - TanStack AI: applies an id to the event after it, so it receives one event twice after each
+//!   reconnection; fails with an exception if its run is unknown, or if a connection is cut before
+//!   the second event
 //! - LangGraph SDKs: give up after five reconnections, in a row with Python, and of one stream in
 //!   total with JavaScript, unless `maxRetries` is set
 //! - `EventSource`: cannot send headers or a body, and never stops by itself after a clean end

@@ -74,11 +74,6 @@ impl Record {
 }
 
 impl Reader {
-    /// Returns the sequence number up to which the client has read.
-    pub(crate) fn position(&self) -> u64 {
-        self.record.lock().readers.get(self.index)
-    }
-
     /// Waits until the call has answered. Returns an error if there is nothing for the client to
     /// read.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {

@@ -38,7 +38,6 @@ pub(crate) struct Record {
     id_prefix: Box<str>,
     pub(crate) started_at: Instant,
     pub(super) retain_bytes: usize,
-    pub(crate) leads_with_ids: bool,
     pub(crate) counters: Arc<Counters>,
     /// Notified when the phase changes, or a mirror gets events.
     pub(crate) changed: Notify,
@@ -88,7 +87,6 @@ impl Record {
             epoch,
             started_at: now,
             retain_bytes: options.max_record(),
-            leads_with_ids: options.leading_ids,
             changed: Notify::new(),
             state: Mutex::new(State {
                 phase: Phase::Starting,

@@ -10,5 +10,4 @@ mod max_age;
 mod phases;
 mod reader;
 mod shutdown;
-mod timeless;
 mod wakes;

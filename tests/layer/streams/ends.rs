@@ -86,17 +86,6 @@ async fn options_of_the_response_keep_the_subjects() {
     open.assert_ends(Revoked);
 }
 
-/// Without a runtime there is no timer that could end the wait.
-#[test]
-fn without_a_runtime_a_closed_stream_ends_between_events() {
-    let streams = Streams::new();
-    let mut open = open(&streams, &["a"]).begin(b"data: one\n");
-    now(streams.close("a"));
-    assert_eq!(open.poll(), Polled::Pending);
-    open.passes("\n");
-    open.assert_ends(Revoked);
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_token_of_a_response_ends_its_stream_alone() {
     let (layer, token) = (rig::layer(Drain::never()), CancellationToken::new());

@@ -132,8 +132,8 @@ fn race(place: Place) -> (usize, usize) {
 }
 
 /// The streams that opened before the close are part of the test, as are those that opened late.
-#[test]
-fn no_stream_is_left_open_wherever_and_whenever_subjects_are_added() {
+#[tokio::test(start_paused = true)]
+async fn no_stream_is_left_open_wherever_and_whenever_subjects_are_added() {
     for (is_outside, is_before) in [(true, true), (true, false), (false, true), (false, false)] {
         let place = Place { is_outside, is_before };
         let (opened, left) = race(place);

@@ -19,7 +19,7 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
     one.store.come_back();
     sleep(Duration::from_secs(3)).await;
     assert_eq!(one.store.server().claims[&key()].state, State::Void);
-    assert_eq!(first.outcome().await, Some(Outcome::Cancelled));
+    assert_eq!(first.outcome(), Some(Outcome::Cancelled));
     assert!(source.is_closed());
 }
 

@@ -62,7 +62,7 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
     }
     for turn in 0..200 {
         let live = other.get_as(&key_of(turn)).await.expect("a run");
-        assert_eq!(live.outcome().await, None);
+        assert_eq!(live.outcome(), None);
     }
     assert!(quiet.iter().all(|source| !source.is_closed()));
     assert_eq!(other.outcomes(), []);

@@ -79,16 +79,6 @@ async fn handlers_options_reach_clients_of_other_processes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leading_ids_are_sent_at_other_processes() {
-    let (_one, other, source) = started_with(&["a"], |builder| builder.leading_ids(true)).await;
-    drop(source);
-    let run = other.get().await.unwrap();
-    let answer = run.answer(&request(None)).await;
-    let epoch = run.record.epoch;
-    assert_eq!(text(answer).await, format!("id: {epoch}-0\ndata: a\nid: {epoch}-1\n\n"));
-}
-
-#[tokio::test(start_paused = true)]
 async fn client_whose_id_is_ahead_of_the_export_waits_for_it() {
     let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_secs(5)).await;
