@@ -12,6 +12,7 @@ mod deferred_panic;
 mod event_body;
 mod event_stream;
 mod flush_wait;
+mod forward;
 mod frame_batch;
 mod idle_timer;
 mod last_frames;
@@ -26,6 +27,8 @@ mod sse_body;
 mod stopped;
 mod stream_record;
 
+#[cfg(feature = "runs")]
+pub(crate) use self::forward::forward_to_kinds;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 #[cfg(feature = "hub")]

@@ -1,15 +1,11 @@
-use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::fmt;
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{event_stream::StreamState, managed_body::ManagedBody};
-use crate::{BoxError, connection::DisconnectGuard};
+use super::{event_stream::StreamState, forward::forward_to_kinds, managed_body::ManagedBody};
+use crate::connection::DisconnectGuard;
 
 pin_project! {
     /// The response body of the [layer](crate::SseLayer)'s service.
@@ -68,40 +64,7 @@ impl<B: Body> SseBody<B> {
     }
 }
 
-impl<B> Body for SseBody<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    #[inline]
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().kind.project() {
-            KindProj::PassThrough { body } => body.poll_frame(cx).map_err(Into::into),
-            KindProj::Managed { body } => body.poll_frame(cx),
-        }
-    }
-
-    #[inline]
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::PassThrough { body } => body.is_end_stream(),
-            Kind::Managed { body } => body.is_end_stream(),
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::PassThrough { body } => body.size_hint(),
-            Kind::Managed { body } => body.size_hint(),
-        }
-    }
-}
+forward_to_kinds!(SseBody: PassThrough, Managed);
 
 impl<B> fmt::Debug for SseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -82,8 +82,37 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }
 
-/// Implements the conversions of a type that wraps the text of the one-line field `$field`.
+/// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
+/// `$what`, which is what panics call it, also its constructor from a literal.
 macro_rules! one_line_text {
+    ($type:ty, $field:literal, $what:literal) => {
+        impl $type {
+            /// Creates it from a literal, without copying it.
+            ///
+            /// # Panics
+            ///
+            /// Panics if the literal contains a line feed, a carriage return or U+0000. In a `const`,
+            /// this is a compile-time error.
+            #[must_use]
+            #[track_caller]
+            pub const fn from_static(text: &'static str) -> Self {
+                // The text is a literal of the program, never run-time data.
+                assert!(
+                    $crate::event::field::is_one_line(text),
+                    concat!($what, " cannot contain a line break or NUL")
+                );
+                Self(std::borrow::Cow::Borrowed(text))
+            }
+
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        $crate::event::field::one_line_text!($type, $field);
+    };
     ($type:ty, $field:literal) => {
         impl TryFrom<String> for $type {
             type Error = $crate::InvalidField;

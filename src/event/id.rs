@@ -36,34 +36,14 @@ use crate::sealed::Sealed;
 pub struct EventId(Cow<'static, str>);
 
 impl EventId {
-    /// Creates an id from a literal, without copying it.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `id` contains a line feed, a carriage return or U+0000. In a `const`, this is a
-    /// compile-time error.
-    #[must_use]
-    #[track_caller]
-    pub const fn from_static(id: &'static str) -> Self {
-        // The text is a literal of the program, never run-time data.
-        assert!(is_one_line(id), "an event's id cannot contain a line break or NUL");
-        Self(Cow::Borrowed(id))
-    }
-
     /// Creates an id from text that the caller composed without line breaks and U+0000.
     pub(crate) fn from_one_line(id: String) -> Self {
         debug_assert!(is_one_line(&id), "an id of more than one line");
         Self(Cow::Owned(id))
     }
-
-    /// Returns the id as a string slice.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-one_line_text!(EventId, "id");
+one_line_text!(EventId, "id", "an event's id");
 
 /// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
 /// [`EventId`].

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::field::{is_one_line, one_line_text};
+use super::field::one_line_text;
 use crate::sealed::Sealed;
 
 /// The name of an event, for which page code listens: the value of the `event` field.
@@ -28,29 +28,7 @@ use crate::sealed::Sealed;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Cow<'static, str>);
 
-impl EventName {
-    /// Creates a name from a literal, without copying it.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `name` contains a line feed, a carriage return or U+0000. In a `const`, this is a
-    /// compile-time error.
-    #[must_use]
-    #[track_caller]
-    pub const fn from_static(name: &'static str) -> Self {
-        // The text is a literal of the program, never run-time data.
-        assert!(is_one_line(name), "an event's name cannot contain a line break or NUL");
-        Self(Cow::Borrowed(name))
-    }
-
-    /// Returns the name as a string slice.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-one_line_text!(EventName, "event");
+one_line_text!(EventName, "event", "an event's name");
 
 /// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
 ///

@@ -245,12 +245,3 @@ async fn silence_of_any_limit_does_not_panic() {
     let (_feed, body) = Feed::new();
     assert!(MessageStream::new(body).max_silence(Duration::ZERO).next().await.unwrap().is_err());
 }
-
-#[test]
-fn silence_has_no_limit_outside_of_a_runtime() {
-    let (feed, body) = Feed::new();
-    let mut stream = MessageStream::new(body).max_silence(Duration::ZERO);
-    assert!(poll(&mut stream).is_pending());
-    feed.data("data: one\n\n");
-    assert_eq!(next(&mut stream), "one");
-}

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     BoxError,
-    body::{EventBody, SseBody},
+    body::{EventBody, SseBody, forward_to_kinds},
     connection::DisconnectGuard,
     runs::Attachment,
 };
@@ -95,40 +95,7 @@ impl<B: Body> RunBody<B> {
     }
 }
 
-impl<B> Body for RunBody<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    #[inline]
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().kind.project() {
-            KindProj::PassThrough { body } => body.poll_frame(cx),
-            KindProj::Answer { body } => body.poll_frame(cx),
-        }
-    }
-
-    #[inline]
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::PassThrough { body } => body.is_end_stream(),
-            Kind::Answer { body } => body.is_end_stream(),
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::PassThrough { body } => body.size_hint(),
-            Kind::Answer { body } => body.size_hint(),
-        }
-    }
-}
+forward_to_kinds!(RunBody: PassThrough, Answer);
 
 impl<B> fmt::Debug for RunBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
