@@ -237,6 +237,7 @@ mod failure;
 mod key;
 mod options;
 mod outcome;
+mod reach;
 pub mod recipes;
 mod record;
 mod registry;
@@ -244,6 +245,7 @@ mod run;
 #[allow(clippy::module_inception)]
 mod runs;
 mod source;
+mod spawn;
 mod until;
 
 pub use self::{

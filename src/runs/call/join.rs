@@ -9,7 +9,6 @@ use tower_service::Service;
 use super::{
     answer::Answer,
     producer::Producer,
-    start::spawn,
     task::{RunTask, Stage},
 };
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         record::{Phase, Reader},
         registry::{Claim, Purpose, Shared},
         run::on_refusal,
+        spawn::spawn,
     },
     streams::Subjects,
 };

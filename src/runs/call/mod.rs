@@ -19,8 +19,8 @@ mod start;
 mod start_with;
 mod task;
 
+pub(crate) use self::producer::Producer;
 pub use self::{
     layer::RunLayer,
     service::{RunFuture, RunService},
 };
-pub(crate) use self::{producer::Producer, start::spawn};

@@ -7,13 +7,12 @@ use tokio::sync::oneshot;
 use super::{
     answer::Answer,
     producer::Producer,
-    start::spawn,
     task::{RunTask, Stage},
 };
 use crate::{
     event::Encode,
     layer::response,
-    runs::{Run, RunKey, Runs, StartError, registry::Claim},
+    runs::{Run, RunKey, Runs, StartError, registry::Claim, spawn::spawn},
 };
 
 /// Runs whose source must wait before it can stream, and may not get that far.

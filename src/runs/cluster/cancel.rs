@@ -12,30 +12,13 @@ use super::{
 use crate::{
     connection::LastEventId,
     history::ResumeFrom,
-    runs::{
-        RunKey,
-        record::{LastEvent, Record},
-        registry::Shared,
-    },
+    runs::{RunKey, record::LastEvent, registry::Shared},
 };
 
-/// Cancels runs, wherever they are.
+/// Cancels runs of all processes.
 impl Shared {
-    /// Cancels the run with this key, wherever it is, after the event with these `lines` if there
-    /// are any. Returns whether it was starting or running.
-    pub(crate) async fn cancel(
-        self: &Arc<Self>,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-        lines: Option<Bytes>,
-    ) -> bool {
-        match &self.cluster {
-            None => self.cancel_here(key, last, lines),
-            Some(cluster) => Box::pin(self.cancel_in(cluster, key, last, lines)).await,
-        }
-    }
-
-    async fn cancel_in(
+    /// Cancels the run with this key, after the event with these `lines` if there are any.
+    pub(in crate::runs) async fn cancel_in(
         self: &Arc<Self>,
         cluster: &Cluster,
         key: &RunKey,
@@ -53,7 +36,8 @@ impl Shared {
         }
     }
 
-    async fn cancel_run(
+    /// Cancels this run, after the event with these `lines` if there are any.
+    pub(in crate::runs) async fn cancel_run(
         self: &Arc<Self>,
         cluster: &Cluster,
         run: &RunId,
@@ -74,42 +58,5 @@ impl Shared {
         // When it returns, a request at any process finds the run ended.
         let reply = cluster.end(run, EndMode::Cancel { lines }).await;
         ended_here || matches!(reply, Ok(EndReply::Ended { .. }))
-    }
-
-    /// Cancels a run, wherever it is.
-    pub(crate) async fn cancel_record(self: &Arc<Self>, record: &Arc<Record>) {
-        match &self.cluster {
-            None => _ = self.cancel_own(record, None),
-            Some(cluster) => {
-                let run = RunId::new(record.key.clone(), record.epoch);
-                Box::pin(self.cancel_run(cluster, &run, None)).await;
-            }
-        }
-    }
-
-    fn cancel_here(
-        self: &Arc<Self>,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-        lines: Option<Bytes>,
-    ) -> bool {
-        let Some(record) = self.get(key) else { return false };
-        last.is_none_or(|last| record.has_assigned(last))
-            && self.cancel_own(&record, lines.map(LastEvent::New).as_ref())
-    }
-
-    /// Cancels a run of this process, after its last event if there is one. Returns whether it was
-    /// starting or running.
-    pub(super) fn cancel_own(
-        self: &Arc<Self>,
-        record: &Arc<Record>,
-        event: Option<&LastEvent>,
-    ) -> bool {
-        let is_cancelled =
-            self.with_registry(|registry, deferred| registry.cancel(record, event, deferred));
-        if event.is_some() {
-            self.make_room(0);
-        }
-        is_cancelled
     }
 }

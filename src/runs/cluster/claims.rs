@@ -12,10 +12,7 @@ use super::{
 use crate::{
     history::Epoch,
     runs::{
-        Outcome, RunKey, StartError,
-        call::{Producer, spawn},
-        record::Record,
-        registry::Shared,
+        Outcome, RunKey, StartError, call::Producer, record::Record, registry::Shared, spawn::spawn,
     },
 };
 

@@ -19,7 +19,7 @@ use super::{
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::runs::{RunKey, call::spawn, options::Options, registry::Shared, until::until};
+use crate::runs::{RunKey, options::Options, registry::Shared, spawn::spawn, until::until};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{
     cluster::Cluster, command::Batch, exporter, mirror::Mirror, owner_checks, reply::StoreError,
 };
-use crate::runs::{Outcome, call::spawn, record::Phase, registry::Shared};
+use crate::runs::{Outcome, record::Phase, registry::Shared, spawn::spawn};
 
 /// The maximum number of pages that are loaded at the same time. Together, they have about a
 /// megabyte, which a slow link passes before it is the turn of anything else.

@@ -6,8 +6,7 @@
 //! - [`RunStore`](store::RunStore) connects to a store. [`Store`](store::Store) executes each
 //!   [`Command`](command::Command) and returns its [`Reply`](reply::Reply). [`Inbox`](inbox::Inbox)
 //!   receives what the store pushes.
-//! - `requests.rs` finds and claims runs for requests, wherever the runs are, and `cancel.rs` cancels
-//!   them. `claims.rs` sends the claim of a new run. `ahead.rs` waits for events that a client has
+//! - `requests.rs` finds and claims runs of all processes for requests, and `cancel.rs` cancels them. `claims.rs` sends the claim of a new run. `ahead.rs` waits for events that a client has
 //!   seen and this process has not.
 //! - The owner: [`Exports`](exports::Exports) has when each run is due, [`Export`](export::Export)
 //!   decides which commands a run needs, `export_replies.rs` what their replies change, and
@@ -55,4 +54,5 @@ pub(crate) use self::{
     cluster::{Cluster, connect},
     exports::Mark,
     run_id::RunId,
+    timing::RETRY_DELAY,
 };

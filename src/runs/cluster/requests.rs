@@ -21,41 +21,21 @@ use crate::{
 /// The highest sequence number of an id. A store keeps numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// What requests do to runs, wherever the runs are.
-impl Shared {
-    /// Returns the run that a request is about, or claims the key for a new run.
-    ///
-    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
-    /// of an answer, and a new run would be a different one.
-    pub(crate) async fn claim(
-        self: &Arc<Self>,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-        purpose: Purpose,
-    ) -> Result<Claim, StartError> {
-        let Some(cluster) = &self.cluster else {
-            return self.claim_here(key, last, purpose);
-        };
-        if last.is_some() {
-            let found = self.find(key, last).await?;
-            return found.map(Claim::Existing).ok_or(StartError::NotFound);
-        }
-        // Boxed, so that requests without a store keep their size.
-        let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
-        if claimed.is_err() {
-            self.counters.totals().refused += 1;
-        }
-        claimed
-    }
+/// How often a request looks for the run with its key before it is refused. It looks again if another
+/// process was faster.
+const MAX_LOOKS: usize = 16;
 
-    async fn claim_in(
+/// What requests do to runs of all processes.
+impl Shared {
+    /// Returns the run with this key, or claims the key for a new run.
+    pub(in crate::runs) async fn claim_in(
         self: &Arc<Self>,
         cluster: &Cluster,
         key: &RunKey,
         purpose: Purpose,
     ) -> Result<Claim, StartError> {
         let _locked = cluster.keys.lock(key).await;
-        loop {
+        for _ in 0..MAX_LOOKS {
             let look = match cluster.look(key).await {
                 Ok(look) => look,
                 Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
@@ -101,6 +81,7 @@ impl Shared {
                 return Ok(Claim::New(producer));
             }
         }
+        Err(StartError::Unavailable)
     }
 
     /// Returns the record of a live run for a client without an id. Returns `None` if the caller
@@ -163,20 +144,8 @@ impl Shared {
         self.peek(key).filter(|record| record.phase().is_live())
     }
 
-    /// Returns the run with this key, wherever it is, for a client that has seen the events up to
-    /// `last`. It never starts a run.
-    pub(crate) async fn find(
-        self: &Arc<Self>,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-    ) -> Result<Option<Arc<Record>>, StartError> {
-        match &self.cluster {
-            None => Ok(self.get(key)),
-            Some(cluster) => Box::pin(self.find_in(cluster, key, last)).await,
-        }
-    }
-
-    async fn find_in(
+    /// Returns the run with this key for a client that has seen the events up to `last`.
+    pub(in crate::runs) async fn find_in(
         self: &Arc<Self>,
         cluster: &Cluster,
         key: &RunKey,
@@ -202,7 +171,7 @@ impl Shared {
     }
 
     /// Returns the record of a run: its own one here, or else a mirror.
-    pub(super) async fn open(
+    pub(in crate::runs) async fn open(
         self: &Arc<Self>,
         cluster: &Cluster,
         run: &RunId,

@@ -7,6 +7,7 @@
 //!   is mirrored. A running run is never evicted.
 //! - [`claim`] decides whether a request starts a run.
 
+mod cancel;
 mod claim;
 mod counters;
 mod deferred;

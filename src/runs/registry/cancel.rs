@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::shared::Shared;
+use crate::{
+    connection::LastEventId,
+    runs::{
+        RunKey,
+        record::{LastEvent, Record},
+    },
+};
+
+/// Cancels runs of this process.
+impl Shared {
+    /// Cancels the run of this process with this key, after the event with these `lines` if there are
+    /// any. Returns whether it was starting or running.
+    pub(in crate::runs) fn cancel_here(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        lines: Option<Bytes>,
+    ) -> bool {
+        let Some(record) = self.get(key) else { return false };
+        last.is_none_or(|last| record.has_assigned(last))
+            && self.cancel_own(&record, lines.map(LastEvent::New).as_ref())
+    }
+
+    /// Cancels a run of this process, after its last event if there is one. Returns whether it was
+    /// starting or running.
+    pub(in crate::runs) fn cancel_own(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        event: Option<&LastEvent>,
+    ) -> bool {
+        let is_cancelled =
+            self.with_registry(|registry, deferred| registry.cancel(record, event, deferred));
+        if event.is_some() {
+            self.make_room(0);
+        }
+        is_cancelled
+    }
+}
