@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     RunEnd, RunStore, Runs, cluster,
     options::{MAX_TIME, Options},
-    registry::Shared,
+    process::Shared,
 };
 
 /// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.

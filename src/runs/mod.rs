@@ -237,10 +237,10 @@ mod failure;
 mod key;
 mod options;
 mod outcome;
+mod process;
 mod reach;
 pub mod recipes;
 mod record;
-mod registry;
 mod run;
 #[allow(clippy::module_inception)]
 mod runs;
@@ -256,7 +256,7 @@ pub use self::{
     error::{RunError, StartError},
     key::{InvalidKey, RunKey},
     outcome::{Outcome, RunEnd},
-    registry::RunsStats,
+    process::RunsStats,
     run::Run,
     runs::Runs,
     source::RunSource,

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     RunEnd,
+    process::RunLimits,
     record::{MAX_OVERHEAD, max_event},
-    registry::RunLimits,
 };
 
 pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;

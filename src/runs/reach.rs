@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use super::{
     RunKey, StartError,
     cluster::{RETRY_DELAY, RunId},
+    process::{Claim, Purpose, Shared},
     record::Record,
-    registry::{Claim, Purpose, Shared},
 };
 use crate::connection::LastEventId;
 

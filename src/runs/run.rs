@@ -5,8 +5,8 @@ use http::{Response, request::Parts};
 use super::{
     AnswerBody, Attachment, Outcome, RunKey, StartError,
     answer::{self, Requester},
+    process::Shared,
     record::{NoEvents, Record},
-    registry::Shared,
 };
 use crate::{connection::LastEventId, event::Message, layer::OnRefusal};
 

@@ -5,7 +5,7 @@ use http::{Request, Response, request::Parts};
 use super::{
     AnswerBody, InvalidKey, Run, RunKey, RunLayer, RunStore, RunsBuilder, RunsStats,
     answer::{self, Requester},
-    registry::Shared,
+    process::Shared,
 };
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes

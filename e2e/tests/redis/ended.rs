@@ -102,7 +102,8 @@ async fn name_is_free_in_all_processes_by_the_time_of_the_log() {
     let second = Duration::from_secs(1);
     let connect = || Hub::builder().retain_for(second).connect(server.broker());
     let hubs: [Hub; 2] = [connect().await.unwrap(), connect().await.unwrap()];
-    hubs[0].end("a", "1").await.unwrap();
+    let end = hubs[0].end("a", "1").await.unwrap();
+    until(|| hubs[1].position() == end.id()).await;
     let receipt = loop {
         match hubs[1].publish("a", "2").await {
             Ok(receipt) => break receipt,

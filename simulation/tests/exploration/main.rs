@@ -3,7 +3,7 @@
 //!
 //! - `redis` has the scripts of `src/redis/runs/lua/` without times, channels and versions: a lease
 //!   can end at any time, and every message can be lost.
-//! - `owner` is the exporter of `src/runs/cluster/export.rs`, `mirror` a client at another process.
+//! - `owner` is the exporter of `src/runs/cluster/owner/export.rs`, `mirror` a client at another process.
 //! - `explore` visits the states breadth first, and reports the shortest trace to a violation.
 //!
 //! It needs no other crate, so it runs with

@@ -11,7 +11,7 @@ use crate::{
     history::Epoch,
     runs::{
         Outcome, RunKey,
-        cluster::{
+        cluster::seam::{
             command::{Append, Batch, Command, EndMode},
             reply::{
                 AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,

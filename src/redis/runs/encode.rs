@@ -10,7 +10,7 @@ use crate::{
     event::whole_milliseconds,
     runs::{
         RunKey,
-        cluster::{
+        cluster::seam::{
             command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
             run_id::RunId,
         },

@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use ::redis::{RedisError, ServerError, Value};
 
-use super::super::health::display_with_sources;
-use crate::runs::cluster::reply::StoreError;
+use crate::{redis::health::display_with_sources, runs::cluster::seam::reply::StoreError};
 
 /// The reason that a command has no reply, by what it says about the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::runs::{
     RunKey,
-    cluster::run_id::{ProcessId, RunId},
+    cluster::seam::run_id::{ProcessId, RunId},
 };
 
 /// The length of most names.
@@ -79,7 +79,7 @@ mod tests {
         history::Epoch,
         runs::{
             RunKey,
-            cluster::run_id::{ProcessId, RunId},
+            cluster::seam::run_id::{ProcessId, RunId},
         },
     };
 

@@ -6,23 +6,25 @@ use tokio::{
 };
 
 use super::{
-    super::{
-        Error, Redis, RedisHealth,
-        backoff::Backoff,
-        health::display_with_sources,
-        server_info::Eviction,
-        servers::{Servers, connection_name},
-    },
     keys::Keys,
     session::{Session, with_pushes},
     subscriptions::Subscriptions,
 };
 use crate::{
     history::sync::{Mutex, lock},
+    redis::{
+        Error, Redis, RedisHealth,
+        backoff::Backoff,
+        health::display_with_sources,
+        server_info::Eviction,
+        servers::{Servers, connection_name},
+    },
     runs::cluster::{
-        reply::StoreError,
-        run_id::ProcessId,
-        store::{Connection, Settings},
+        seam::{
+            reply::StoreError,
+            run_id::ProcessId,
+            store::{Connection, Settings},
+        },
         timing::kept_for,
     },
 };

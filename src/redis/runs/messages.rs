@@ -3,7 +3,7 @@ use std::{str, sync::Arc};
 use bytes::Bytes;
 
 use super::decode::outcome;
-use crate::runs::cluster::{
+use crate::runs::cluster::seam::{
     command::Batch,
     reply::{Push, StoredEnd},
 };
@@ -51,7 +51,7 @@ mod tests {
     use super::parse_push;
     use crate::runs::{
         Outcome,
-        cluster::reply::{Push, StoredEnd},
+        cluster::seam::reply::{Push, StoredEnd},
     };
 
     fn parse(message: &str) -> Option<Push> {

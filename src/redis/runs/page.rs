@@ -1,14 +1,13 @@
 use ::redis::{Value, from_redis_value};
 use bytes::Bytes;
 
-use super::{
-    super::stream::{RawEntry, parse_entries},
-    decode::outcome,
-    messages::error_text,
-};
-use crate::runs::cluster::{
-    command::Batch,
-    reply::{Page, StoredEnd},
+use super::{decode::outcome, messages::error_text};
+use crate::{
+    redis::stream::{RawEntry, parse_entries},
+    runs::cluster::seam::{
+        command::Batch,
+        reply::{Page, StoredEnd},
+    },
 };
 
 /// The id of the entry that ends a stream.

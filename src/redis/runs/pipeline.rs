@@ -7,7 +7,7 @@ use super::{
     link::Link,
     session::Session,
 };
-use crate::runs::cluster::{
+use crate::runs::cluster::seam::{
     command::Command,
     reply::{Reply, StoreError},
 };

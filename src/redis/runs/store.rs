@@ -4,19 +4,21 @@ use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    super::{Error, Redis},
     encode::Encoder,
     failure::{Class, Failure, check},
     link::Link,
     page::parse_page,
 };
-use crate::runs::{
-    RunKey,
-    cluster::{
-        command::Command,
-        reply::{Page, Reply, StoreError},
-        run_id::RunId,
-        store::{Connection, Overhead, Pending, RunStore, Settings, Store},
+use crate::{
+    redis::{Error, Redis},
+    runs::{
+        RunKey,
+        cluster::seam::{
+            command::Command,
+            reply::{Page, Reply, StoreError},
+            run_id::RunId,
+            store::{Connection, Overhead, Pending, RunStore, Settings, Store},
+        },
     },
 };
 

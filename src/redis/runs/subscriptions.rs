@@ -8,7 +8,7 @@ use crate::{
         Epoch,
         sync::{Mutex, lock},
     },
-    runs::cluster::{
+    runs::cluster::seam::{
         inbox::{Inbox, Incoming},
         run_id::{ProcessId, RunId},
     },

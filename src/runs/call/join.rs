@@ -19,8 +19,8 @@ use crate::{
     runs::{
         AnswerBody, Attachment, RunBody, RunKey,
         answer::{self, Requester},
+        process::{Claim, Purpose, Shared},
         record::{Phase, Reader},
-        registry::{Claim, Purpose, Shared},
         run::on_refusal,
         spawn::spawn,
     },

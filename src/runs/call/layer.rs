@@ -2,7 +2,7 @@ use std::{any::type_name, fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use crate::runs::{RunService, registry::Shared};
+use crate::runs::{RunService, process::Shared};
 
 /// A layer that makes the event streams of a service resumable, created by
 /// [`Runs::layer`](crate::runs::Runs::layer).

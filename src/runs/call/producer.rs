@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     history::drop_waker,
     options::StreamOptions,
-    runs::{Outcome, cluster::Mark, failure::Failure, record::Record, registry::Shared},
+    runs::{Outcome, cluster::Mark, failure::Failure, process::Shared, record::Record},
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,

@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::join::join_or_call;
 use crate::{
     BoxError,
-    runs::{InvalidKey, RunBody, RunKey, answer, registry::Shared},
+    runs::{InvalidKey, RunBody, RunKey, answer, process::Shared},
 };
 
 /// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.

@@ -13,8 +13,8 @@ use crate::{
     runs::{
         Run, RunKey, RunSource, Runs, StartError,
         answer::Requester,
+        process::{Claim, Purpose},
         record::{Phase, Record},
-        registry::{Claim, Purpose},
         spawn::spawn,
     },
 };

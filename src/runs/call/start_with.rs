@@ -12,7 +12,7 @@ use super::{
 use crate::{
     event::Encode,
     layer::response,
-    runs::{Run, RunKey, Runs, StartError, registry::Claim, spawn::spawn},
+    runs::{Run, RunKey, Runs, StartError, process::Claim, spawn::spawn},
 };
 
 /// Runs whose source must wait before it can stream, and may not get that far.

@@ -4,15 +4,17 @@ use bytes::Bytes;
 
 use super::{
     cluster::Cluster,
-    command::EndMode,
-    reply::{EndReply, LookReply},
     requests::MAX_SEQUENCE,
-    run_id::RunId,
+    seam::{
+        command::EndMode,
+        reply::{EndReply, LookReply},
+        run_id::RunId,
+    },
 };
 use crate::{
     connection::LastEventId,
     history::ResumeFrom,
-    runs::{RunKey, record::LastEvent, registry::Shared},
+    runs::{RunKey, process::Shared, record::LastEvent},
 };
 
 /// Cancels runs of all processes.

@@ -4,15 +4,17 @@ use tokio::sync::oneshot;
 
 use super::{
     cluster::Cluster,
-    command::Command,
-    exports::{Exports, Mark},
-    reply::{LookReply, StoreError},
-    run_id::RunId,
+    owner::exports::{Exports, Mark},
+    seam::{
+        command::Command,
+        reply::{LookReply, StoreError},
+        run_id::RunId,
+    },
 };
 use crate::{
     history::Epoch,
     runs::{
-        Outcome, RunKey, StartError, call::Producer, record::Record, registry::Shared, spawn::spawn,
+        Outcome, RunKey, StartError, call::Producer, process::Shared, record::Record, spawn::spawn,
     },
 };
 

@@ -6,20 +6,19 @@ use tokio::{
 };
 
 use super::{
-    command::{Command, End, EndMode},
-    exporter,
-    exports::Exports,
-    inbox::{Inbox, Incoming},
+    elsewhere::{load::MAX_PAGES, mirrors::Mirrors, owner_checks},
     key_locks::KeyLocks,
-    load::MAX_PAGES,
-    mirrors::Mirrors,
-    owner_checks,
-    reply::{EndReply, LookReply, Reply, StoreError},
-    run_id::{ProcessId, RunId},
-    store::{Connection, RunStore, Settings, Store},
+    owner::{exporter, exports::Exports},
+    seam::{
+        command::{Command, End, EndMode},
+        inbox::{Inbox, Incoming},
+        reply::{EndReply, LookReply, Reply, StoreError},
+        run_id::{ProcessId, RunId},
+        store::{Connection, RunStore, Settings, Store},
+    },
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::runs::{RunKey, options::Options, registry::Shared, spawn::spawn, until::until};
+use crate::runs::{RunKey, options::Options, process::Shared, spawn::spawn, until::until};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {

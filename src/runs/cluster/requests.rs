@@ -4,17 +4,19 @@ use tokio::time::sleep;
 
 use super::{
     cluster::Cluster,
-    command::EndMode,
-    reply::{Liveness, LookReply},
-    run_id::{ProcessId, RunId},
+    seam::{
+        command::EndMode,
+        reply::{Liveness, LookReply},
+        run_id::{ProcessId, RunId},
+    },
 };
 use crate::{
     connection::LastEventId,
     history::ResumeFrom,
     runs::{
         Outcome, RunKey, StartError,
+        process::{Claim, Purpose, Shared},
         record::{Phase, Record},
-        registry::{Claim, Purpose, Shared},
     },
 };
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     history::{DeferredDrops, WakeList},
     options::StreamOptions,
-    runs::{Outcome, failure::Failure, registry::Deferred},
+    runs::{Outcome, failure::Failure, process::Deferred},
 };
 
 /// The result of [`Record::append_batch`].

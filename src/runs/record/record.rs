@@ -17,7 +17,7 @@ use crate::{
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
-    runs::{Outcome, RunKey, options::Options, registry::Counters, until::until},
+    runs::{Outcome, RunKey, options::Options, process::Counters, until::until},
 };
 
 /// The memory of a run besides its key and events, measured with an allocator.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     history::{Log, MemoryShare, Waiters},
     options::StreamOptions,
-    runs::{Outcome, RunEnd, failure::Failure, registry::Deferred},
+    runs::{Outcome, RunEnd, failure::Failure, process::Deferred},
 };
 
 /// The part of a [`Record`] that is protected by its lock.

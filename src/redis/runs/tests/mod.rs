@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use self::{process::*, server::Server};
 use crate::runs::{
     Outcome,
-    cluster::{
+    cluster::seam::{
         command::EndMode,
         inbox::Incoming,
         reply::{

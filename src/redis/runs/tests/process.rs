@@ -15,7 +15,7 @@ use crate::{
     redis::{Redis, RedisHealth},
     runs::{
         Outcome, RunKey,
-        cluster::{
+        cluster::seam::{
             command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
             inbox::{Inbox, Incoming},
             reply::{EndReply, LookReply, Reply, StoreError, SyncReply},

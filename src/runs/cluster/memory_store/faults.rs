@@ -12,7 +12,7 @@ use tokio::{
 use super::{server::Server, store::MemoryStore};
 use crate::{
     lock::lock,
-    runs::cluster::{
+    runs::cluster::seam::{
         inbox::{Inbox, Incoming},
         reply::StoreError,
         run_id::RunId,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::server::{Sent, Server, State, Stream};
 use crate::runs::{
     Outcome,
-    cluster::{
+    cluster::seam::{
         command::{Append, Batch, Check, End, EndMode, Renew, Sync},
         reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
         run_id::{ProcessId, RunId},

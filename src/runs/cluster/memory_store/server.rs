@@ -13,7 +13,7 @@ use crate::{
     history::Epoch,
     runs::{
         Outcome, RunKey,
-        cluster::{
+        cluster::seam::{
             command::{Batch, Command, EndMode},
             inbox::Inbox,
             reply::{Liveness, LookReply, Push, Reply, StoredEnd},

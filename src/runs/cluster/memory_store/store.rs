@@ -15,7 +15,7 @@ use crate::{
     lock::lock,
     runs::{
         RunKey,
-        cluster::{
+        cluster::seam::{
             command::Command,
             inbox::Incoming,
             reply::{Page, Reply, StoreError},

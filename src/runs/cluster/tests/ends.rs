@@ -1,8 +1,10 @@
 use super::*;
 use crate::runs::cluster::{
-    command::{Batch, Command, EndMode},
     memory_store::State,
-    reply::Push,
+    seam::{
+        command::{Batch, Command, EndMode},
+        reply::Push,
+    },
 };
 
 /// A void that deleted the claim would let the first run's owner take it for lost.

@@ -3,10 +3,11 @@ use crate::{
     history::Epoch,
     runs::{
         cluster::{
-            export::Export,
-            plan::Target,
-            reply::{AppendReply, Reply, StoreError, SyncReply},
-            store::Overhead,
+            owner::{export::Export, plan::Target},
+            seam::{
+                reply::{AppendReply, Reply, StoreError, SyncReply},
+                store::Overhead,
+            },
         },
         record::Record,
     },

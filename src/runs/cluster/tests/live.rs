@@ -1,5 +1,5 @@
 use super::*;
-use crate::{options::StreamOptions, runs::cluster::head};
+use crate::{options::StreamOptions, runs::cluster::seam::head};
 
 #[tokio::test(start_paused = true)]
 async fn client_of_another_process_reads_a_run_live_and_after_its_end() {

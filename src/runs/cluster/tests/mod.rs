@@ -31,5 +31,5 @@ use self::{clients::*, rig::*};
 use crate::{
     connection::LastEventId,
     event::Event,
-    runs::{Outcome, RunKey, StartError, cluster::run_id::RunId},
+    runs::{Outcome, RunKey, StartError, cluster::seam::run_id::RunId},
 };

@@ -5,7 +5,7 @@ use http::Response;
 use super::*;
 use crate::{
     options::StreamOptions,
-    runs::{AnswerBody, Run, cluster::head},
+    runs::{AnswerBody, Run, cluster::seam::head},
 };
 
 /// The time of each call of the store. A client with an id looks the run up, subscribes, checks its

@@ -2,8 +2,8 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::runs::{
+    process::{Claim, Purpose},
     record::Phase,
-    registry::{Claim, Purpose},
 };
 
 /// Its hint is lost, so its owner hears of the stop only by the next request.

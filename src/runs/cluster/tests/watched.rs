@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::join};
 
 use super::*;
-use crate::runs::{cluster::store::Connection, record::Cutter};
+use crate::runs::{cluster::seam::store::Connection, record::Cutter};
 
 /// The batch of the moment at which the client begins to watch is not pushed.
 #[tokio::test(start_paused = true)]

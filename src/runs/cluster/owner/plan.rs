@@ -1,8 +1,10 @@
-use super::{
-    command::{Append, Command, End, EndMode, Renew, Sync, Trim},
-    run_id::RunId,
+use crate::{
+    history::Epoch,
+    runs::cluster::seam::{
+        command::{Append, Command, End, EndMode, Renew, Sync, Trim},
+        run_id::RunId,
+    },
 };
-use crate::history::Epoch;
 
 /// The maximum number of commands in a pipeline.
 const MAX_COMMANDS: usize = 512;
@@ -14,7 +16,7 @@ const MAX_EARLY: usize = 256;
 
 /// The commands of one pipeline, and what their replies belong to.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// In the order in which they are sent: renewals before data, so that data delays no lease.
     /// The store can execute several at once only if they follow each other.
     renewals: Vec<(Target, Command)>,
@@ -26,7 +28,7 @@ pub(super) struct Plan {
 
 /// What a reply belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Run(Epoch),
     /// A batch of a run: its last event and its size.
     Batch(Epoch, u64, usize),
@@ -39,45 +41,45 @@ pub(super) enum Target {
 }
 
 impl Plan {
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
     }
 
     /// Returns the number of commands besides renewals.
-    pub(super) const fn work(&self) -> usize {
+    pub(crate) const fn work(&self) -> usize {
         self.first.len() + self.rest.len()
     }
 
     /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
     /// frequent: each would have one.
-    pub(super) const fn takes_early_renewals(&self) -> bool {
+    pub(crate) const fn takes_early_renewals(&self) -> bool {
         let has_room = 0 < self.len() && self.len() < MAX_EARLY;
         has_room && (!self.pushes || !self.renewals.is_empty())
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.renewals.len() + self.first.len() + self.rest.len()
     }
 
-    pub(super) fn sync(&mut self, sync: Sync) {
+    pub(crate) fn sync(&mut self, sync: Sync) {
         self.first.push((Target::Run(sync.run.epoch), Command::Sync(sync)));
     }
 
-    pub(super) fn renew(&mut self, renew: Renew) {
+    pub(crate) fn renew(&mut self, renew: Renew) {
         self.renewals.push((Target::Run(renew.run.epoch), Command::Renew(renew)));
     }
 
-    pub(super) fn release(&mut self, run: RunId) {
+    pub(crate) fn release(&mut self, run: RunId) {
         let command = Command::End(End { run: run.clone(), mode: EndMode::Release });
         self.first.push((Target::Release(run), command));
     }
 
-    pub(super) fn forget(&mut self, run: RunId) {
+    pub(crate) fn forget(&mut self, run: RunId) {
         let command = Command::End(End { run, mode: EndMode::Forget });
         self.first.push((Target::Forget, command));
     }
 
-    pub(super) fn append(&mut self, append: Append) {
+    pub(crate) fn append(&mut self, append: Append) {
         let (last, len) = (append.batch.last, append.batch.bytes.len());
         // A batch that is pushed is sent twice.
         self.bytes += len * (1 + usize::from(append.pushes));
@@ -85,15 +87,15 @@ impl Plan {
         self.rest.push((Target::Batch(append.run.epoch, last, len), Command::Append(append)));
     }
 
-    pub(super) fn trim(&mut self, trim: Trim) {
+    pub(crate) fn trim(&mut self, trim: Trim) {
         self.rest.push((Target::Trim(trim.run.epoch, trim.keep_from), Command::Trim(trim)));
     }
 
-    pub(super) fn end(&mut self, run: RunId, mode: EndMode) {
+    pub(crate) fn end(&mut self, run: RunId, mode: EndMode) {
         self.rest.push((Target::Run(run.epoch), Command::End(End { run, mode })));
     }
 
-    pub(super) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
+    pub(crate) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
         self.renewals.into_iter().chain(self.first).chain(self.rest).unzip()
     }
 }

@@ -5,10 +5,14 @@ use tokio::time::Instant;
 use super::{
     export::{Effect, Export},
     plan::Target,
-    reply::{AppendReply, EndReply, RenewReply, Reply, StoreError, SyncReply},
-    timing::RETRY_DELAY,
 };
-use crate::runs::record::Phase;
+use crate::runs::{
+    cluster::{
+        seam::reply::{AppendReply, EndReply, RenewReply, Reply, StoreError, SyncReply},
+        timing::RETRY_DELAY,
+    },
+    record::Phase,
+};
 
 /// The number of failures in a row after which a run is given up.
 const MAX_FAILURES: u8 = 3;
@@ -20,7 +24,7 @@ const BROKEN: &str = "the export of the run panicked";
 /// What the replies to its commands change.
 impl Export {
     /// Applies one reply. After one that failed, those that follow it mean nothing.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &mut self,
         target: &Target,
         result: Result<Reply, StoreError>,
@@ -51,7 +55,7 @@ impl Export {
         None
     }
 
-    pub(super) fn synced(
+    pub(crate) fn synced(
         &mut self,
         reply: &SyncReply,
         connection: u64,
@@ -169,14 +173,14 @@ impl Export {
     }
 
     /// Lets the run be, because the store has its end or will never have it.
-    pub(super) fn settle(&mut self, now: Instant) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         self.ended_at = Some(now);
         self.needs_sync = self.is_outdated;
         self.restores = false;
     }
 
     /// Returns when the run needs its next command, after all replies to the last ones.
-    pub(super) fn next_due(&self, connection: u64, now: Instant) -> Instant {
+    pub(crate) fn next_due(&self, connection: u64, now: Instant) -> Instant {
         if self.has_failed && !self.has_confirmed_end() {
             return now + RETRY_DELAY;
         }

@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{cluster::Cluster, mirror::Mirror, owner_checks};
+use super::{mirror::Mirror, owner_checks};
 use crate::runs::{
     Outcome, StartError,
+    cluster::cluster::Cluster,
+    process::Shared,
     record::{Phase, Record},
-    registry::Shared,
     until::until,
 };
 
@@ -22,7 +23,7 @@ impl Shared {
 
     /// Returns the record of a mirror, or of its end, for a client that has seen the events up to
     /// `after`, once the mirror has come as far.
-    pub(super) async fn until_reached(
+    pub(crate) async fn until_reached(
         self: &Arc<Self>,
         cluster: &Cluster,
         mirror: &Arc<Mirror>,

@@ -1,16 +1,24 @@
 use std::sync::Arc;
 
-use super::{
-    cluster::Cluster, command::Batch, exporter, mirror::Mirror, owner_checks, reply::StoreError,
+use super::{mirror::Mirror, owner_checks};
+use crate::runs::{
+    Outcome,
+    cluster::{
+        cluster::Cluster,
+        owner::exporter,
+        seam::{command::Batch, reply::StoreError},
+    },
+    process::Shared,
+    record::Phase,
+    spawn::spawn,
 };
-use crate::runs::{Outcome, record::Phase, registry::Shared, spawn::spawn};
 
 /// The maximum number of pages that are loaded at the same time. Together, they have about a
 /// megabyte, which a slow link passes before it is the turn of anything else.
-pub(super) const MAX_PAGES: usize = 16;
+pub(crate) const MAX_PAGES: usize = 16;
 
 /// A load of a mirror, on a task of its own.
-pub(super) struct Load {
+pub(crate) struct Load {
     mirror: Arc<Mirror>,
     /// Whether the run had ended before the first load: the store then has its end.
     expects_end: bool,
@@ -19,7 +27,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Starts a load, unless one is under way, which then starts again.
-    pub(super) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+    pub(crate) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
         if mirror.request_load() {
             let mirror = Arc::clone(mirror);
             let load = Self { mirror, expects_end: false, is_over: false };
@@ -28,7 +36,7 @@ impl Load {
     }
 
     /// Starts a load with which the run ends, even if its stream has lost its end.
-    pub(super) fn start_last(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+    pub(crate) fn start_last(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
         mirror.set_ended();
         Self::start(shared, mirror);
     }

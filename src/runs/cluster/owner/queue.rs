@@ -13,26 +13,33 @@ use super::{
     export::{Effect, Export},
     exports::Mark,
     plan::{Plan, Target},
-    reply::{EndReply, Reply, StoreError},
-    run_id::RunId,
-    store::Overhead,
     stored_runs::StoredRuns,
-    timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing, kept_for},
 };
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
 use crate::{
     callback::without_panic,
     history::Epoch,
-    runs::{options::Options, record::Record},
+    runs::{
+        cluster::{
+            seam::{
+                reply::{EndReply, Reply, StoreError},
+                run_id::RunId,
+                store::Overhead,
+            },
+            timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing, kept_for},
+        },
+        options::Options,
+        record::Record,
+    },
 };
 
 /// When each run is due, and the state of its export.
-pub(super) struct Queue {
-    pub(super) exports: HashMap<Epoch, Export>,
-    pub(super) due: BTreeSet<(Instant, Epoch)>,
+pub(crate) struct Queue {
+    pub(crate) exports: HashMap<Epoch, Export>,
+    pub(crate) due: BTreeSet<(Instant, Epoch)>,
     /// Claims whose reply was lost, and until when they may still be executed.
-    pub(super) lost_claims: HashMap<RunId, LostClaim>,
+    pub(crate) lost_claims: HashMap<RunId, LostClaim>,
     ended: StoredRuns,
     /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
@@ -45,13 +52,13 @@ pub(super) struct Queue {
 
 /// A claim whose reply was lost.
 #[derive(Clone, Copy)]
-pub(super) struct LostClaim {
-    pub(super) lost_at: Instant,
-    pub(super) due: Instant,
+pub(crate) struct LostClaim {
+    pub(crate) lost_at: Instant,
+    pub(crate) due: Instant,
 }
 
 impl Queue {
-    pub(super) fn new(timing: Timing, options: &Options) -> Self {
+    pub(crate) fn new(timing: Timing, options: &Options) -> Self {
         Self {
             exports: HashMap::default(),
             due: BTreeSet::new(),
@@ -64,7 +71,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
+    pub(crate) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
         let mut export = Export::new(record, overhead, self.timing.beat, self.base);
         count(&mut self.live_bytes, &mut export);
         let mark = export.mark.clone();
@@ -75,7 +82,7 @@ impl Queue {
 
     /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
     /// others.
-    pub(super) fn hasten(
+    pub(crate) fn hasten(
         &mut self,
         epoch: Epoch,
         due: impl FnOnce(&mut Export) -> Instant,
@@ -92,7 +99,7 @@ impl Queue {
 
     /// Takes the commands that are due. Runs of a plan are due again after a beat, unless replies
     /// arrive.
-    pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
+    pub(crate) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
         for (run, claim) in &self.lost_claims {
@@ -144,7 +151,7 @@ impl Queue {
     }
 
     /// Applies the replies to a plan. Returns the runs to which the exporter does something.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &mut self,
         targets: Vec<Target>,
         results: Vec<Result<Reply, StoreError>>,

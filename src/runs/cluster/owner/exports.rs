@@ -9,17 +9,24 @@ use super::{
     export::{Effect, Export},
     plan::{Plan, Target},
     queue::{LostClaim, Queue},
-    reply::{Reply, StoreError},
-    run_id::RunId,
-    store::Overhead,
-    timing::{EARLY, Timing},
 };
 use crate::{
     history::{
         Epoch,
         sync::{Mutex, MutexGuard, lock},
     },
-    runs::{options::Options, record::Record},
+    runs::{
+        cluster::{
+            seam::{
+                reply::{Reply, StoreError},
+                run_id::RunId,
+                store::Overhead,
+            },
+            timing::{EARLY, Timing},
+        },
+        options::Options,
+        record::Record,
+    },
 };
 
 /// The runs of this process that the store has or should have, and when each is due.
@@ -35,8 +42,8 @@ pub(crate) struct Exports {
 #[derive(Clone)]
 pub(crate) struct Mark {
     /// Whether the run is marked as changed since the last plan.
-    pub(super) is_set: Arc<AtomicBool>,
-    pub(super) epoch: Epoch,
+    pub(crate) is_set: Arc<AtomicBool>,
+    pub(crate) epoch: Epoch,
 }
 
 impl Exports {
@@ -139,7 +146,7 @@ impl Exports {
 
     /// Returns whether a run is a live one in the store, according to a `Sync` that was sent after
     /// the last call of [`synchronize`](Self::synchronize).
-    pub(super) fn is_in_step(&self, epoch: Epoch) -> bool {
+    pub(crate) fn is_in_step(&self, epoch: Epoch) -> bool {
         self.lock().exports.get(&epoch).is_some_and(Export::is_in_step)
     }
 
@@ -180,12 +187,12 @@ impl Exports {
     }
 
     /// Takes the commands that are due.
-    pub(super) fn plan(&self, connection: u64, options: &Options) -> Plan {
+    pub(crate) fn plan(&self, connection: u64, options: &Options) -> Plan {
         self.lock().plan(connection, options)
     }
 
     /// Applies the replies to a plan. Returns the runs to which the exporter does something.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &self,
         targets: Vec<Target>,
         results: Vec<Result<Reply, StoreError>>,

@@ -7,19 +7,21 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    cluster::Cluster,
-    command::{Command, End, EndMode},
-    exporter, head,
-    load::Load,
-    mirror::Mirror,
-    reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
-    run_id::RunId,
-};
+use super::{load::Load, mirror::Mirror};
 use crate::runs::{
     Outcome,
+    cluster::{
+        cluster::Cluster,
+        owner::exporter,
+        seam::{
+            command::{Command, End, EndMode},
+            head,
+            reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
+            run_id::RunId,
+        },
+    },
+    process::Shared,
     record::{Phase, Record},
-    registry::Shared,
 };
 
 /// The maximum number of commands in a pipeline.
@@ -88,7 +90,7 @@ async fn check(
 
 /// Checks a mirror for a client, so that the owner learns that the run is watched. Returns whether the
 /// run has ended.
-pub(super) async fn watch(shared: &Arc<Shared>, cluster: &Cluster, mirror: &Arc<Mirror>) -> bool {
+pub(crate) async fn watch(shared: &Arc<Shared>, cluster: &Cluster, mirror: &Arc<Mirror>) -> bool {
     let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
     let check = mirror.check(true, is_starting);
     let mut has_ended = false;

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{load::Load, mirror::Mirror, reply::Push, run_id::RunId, store::Store};
+use super::{load::Load, mirror::Mirror};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
 use crate::{
     history::sync::{Mutex, lock},
-    runs::{StartError, record::Record, registry::Shared},
+    runs::{
+        StartError,
+        cluster::seam::{reply::Push, run_id::RunId, store::Store},
+        process::Shared,
+        record::Record,
+    },
 };
 
 /// The maximum number of requests that wait for events of a run that this process does not have yet.

@@ -8,15 +8,19 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{
-    command::Batch,
-    export::Effect,
-    exports::Exports,
-    pace::Pace,
-    store::{Connection, Store},
-    timing::RETRY_DELAY,
+use super::{export::Effect, exports::Exports, pace::Pace};
+use crate::runs::{
+    Outcome,
+    cluster::{
+        seam::{
+            command::Batch,
+            store::{Connection, Store},
+        },
+        timing::RETRY_DELAY,
+    },
+    process::Shared,
+    record::LastEvent,
 };
-use crate::runs::{Outcome, record::LastEvent, registry::Shared};
 
 /// Exports the runs of this process until its [`Runs`](crate::runs::Runs) is dropped. Starts again
 /// after a panic, because otherwise all leases would expire, but not at once: a panic that repeats
@@ -28,7 +32,7 @@ pub(crate) async fn supervise(shared: Weak<Shared>, exports: Arc<Exports>, store
 }
 
 /// Runs a future. Returns `false` if it panics.
-pub(super) async fn catch(future: impl Future<Output = ()>) -> bool {
+pub(crate) async fn catch(future: impl Future<Output = ()>) -> bool {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(|()| true),

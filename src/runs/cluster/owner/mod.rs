@@ -1,0 +1,17 @@
+//! The owner's side: the runs of this process, as the store has them.
+//!
+//! [`Exports`](exports::Exports) has when each run is due, [`Export`](export::Export) decides which
+//! commands a run needs, `export_replies.rs` what their replies change, and [`exporter`] sends them in
+//! pipelines. [`StoredBatches`](stored_batches::StoredBatches) counts what the store has of a run.
+//! `lease.rs` says when leases are renewed, and `pace.rs` when a pipeline may begin.
+
+pub(crate) mod export;
+mod export_replies;
+pub(crate) mod exporter;
+pub(crate) mod exports;
+mod lease;
+mod pace;
+pub(crate) mod plan;
+mod queue;
+mod stored_batches;
+mod stored_runs;
