@@ -231,12 +231,14 @@ mod builder;
 mod call;
 mod cancel;
 pub(crate) mod cluster;
+mod counters;
 mod drain;
 mod error;
 mod failure;
 mod key;
 mod options;
 mod outcome;
+mod overhead;
 mod process;
 mod reach;
 pub mod recipes;
@@ -253,10 +255,10 @@ pub use self::{
     builder::RunsBuilder,
     call::{RunFuture, RunLayer, RunService},
     cluster::RunStore,
+    counters::RunsStats,
     error::{RunError, StartError},
     key::{InvalidKey, RunKey},
     outcome::{Outcome, RunEnd},
-    process::RunsStats,
     run::Run,
     runs::Runs,
     source::RunSource,

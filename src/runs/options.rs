@@ -2,8 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     RunEnd,
-    process::RunLimits,
-    record::{MAX_OVERHEAD, max_event},
+    overhead::{MAX_OVERHEAD, max_event},
 };
 
 pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
@@ -19,6 +18,13 @@ pub(crate) struct Options {
     pub(crate) max_duration: Duration,
     pub(crate) limits: RunLimits,
     pub(crate) on_end: Vec<Arc<OnEnd>>,
+}
+
+/// The limits on the number of running runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunLimits {
+    pub(crate) running: usize,
+    pub(crate) running_per_owner: usize,
 }
 
 /// The maximum of the times that a program sets. Adding longer ones to an instant, or to the clock of

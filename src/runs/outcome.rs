@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::{RunKey, cluster::RunId};
+use super::RunKey;
 use crate::{connection::CloseReason, history::Epoch};
 
 /// The way a run ended.
@@ -74,15 +74,8 @@ pub struct RunEnd {
 
 impl RunEnd {
     /// Creates the report of a run whose process is dead.
-    pub(crate) fn of_dead(run: &RunId, events: u64) -> Self {
-        Self {
-            key: run.key.clone(),
-            epoch: run.epoch,
-            outcome: Outcome::Interrupted,
-            events,
-            bytes: 0,
-            age: run.epoch.age(),
-        }
+    pub(crate) fn of_dead(key: RunKey, epoch: Epoch, events: u64) -> Self {
+        Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch.age() }
     }
 
     /// Returns the key of the run.

@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{deferred::Deferred, registry::Registry, shared::Shared};
-use crate::runs::record::Record;
+use super::{registry::Registry, shared::Shared};
+use crate::runs::record::{Deferred, Record};
 
 /// Which runs are kept, and which are evicted first.
 impl Registry {

@@ -1,7 +1,7 @@
 //! All runs of a process: which run has a key, which are running, and which are evicted.
 //!
 //! - [`Shared`] is what all clones of a [`Runs`](crate::runs::Runs) share. It locks the
-//!   [`Registry`](registry::Registry), and does [`Deferred`] work after it has released all locks.
+//!   [`Registry`](registry::Registry), and does deferred work after it has released all locks.
 //!   Its task forgets runs after `retain_for`.
 //! - `eviction.rs` decides what is kept: [`Shared::make_room`] evicts runs that have ended, and what
 //!   is mirrored. A running run is never evicted.
@@ -9,20 +9,14 @@
 
 mod cancel;
 mod claim;
-mod counters;
-mod deferred;
 mod ended_runs;
 mod eviction;
 #[allow(clippy::module_inception)]
 mod registry;
 mod shared;
 
-pub use self::counters::RunsStats;
 pub(crate) use self::{
     claim::{Claim, Purpose},
-    counters::Counters,
-    deferred::Deferred,
     ended_runs::EndedRuns,
-    registry::RunLimits,
     shared::Shared,
 };

@@ -5,14 +5,14 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{deferred::Deferred, ended_runs::EndedRuns, shared::Shared};
+use super::{ended_runs::EndedRuns, shared::Shared};
 use crate::{
     history::Epoch,
     runs::{
         Outcome, RunKey, StartError,
         failure::Failure,
         options::Options,
-        record::{LastEvent, Phase, Record, State},
+        record::{Deferred, LastEvent, Phase, Record, State},
     },
 };
 
@@ -37,13 +37,6 @@ pub(crate) struct Registry {
     pub(super) reporting: usize,
     /// The task that forgets runs when they are due, if one was spawned.
     pub(super) sweeper: Option<JoinHandle<()>>,
-}
-
-/// The limits on the number of running runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RunLimits {
-    pub(crate) running: usize,
-    pub(crate) running_per_owner: usize,
 }
 
 impl Registry {

@@ -6,16 +6,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry};
+use super::registry::Registry;
 use crate::{
     callback::catch_panic,
+    history::Epoch,
     history::sync::{Mutex, MutexGuard, lock},
     runs::{
         Outcome, RunEnd, RunKey, RunsStats,
-        cluster::{Cluster, RunId},
+        cluster::Cluster,
+        counters::Counters,
         failure::Failure,
         options::{MAX_TIME, Options},
-        record::Record,
+        record::{Deferred, Record},
         until::until,
     },
 };
@@ -126,9 +128,9 @@ impl Shared {
     }
 
     /// Reports the end of a run of a process that is dead.
-    pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
+    pub(crate) fn report_dead(&self, key: RunKey, epoch: Epoch, newest: u64) {
         self.counters.totals().declared_dead += 1;
-        self.report(&[RunEnd::of_dead(run, newest)]);
+        self.report(&[RunEnd::of_dead(key, epoch, newest)]);
     }
 
     /// Ends a run. Returns whether it was still running.

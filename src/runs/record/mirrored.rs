@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
+    deferred::Deferred,
     last_event::GAP,
     record::Record,
     state::{Phase, State},
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     history::{DeferredDrops, WakeList},
     options::StreamOptions,
-    runs::{Outcome, failure::Failure, process::Deferred},
+    runs::{Outcome, failure::Failure},
 };
 
 /// The result of [`Record::append_batch`].

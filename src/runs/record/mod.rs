@@ -9,6 +9,7 @@
 
 mod chunk;
 mod cutter;
+mod deferred;
 mod eviction;
 mod id;
 mod last_event;
@@ -24,9 +25,10 @@ mod state;
 pub(crate) use self::last_event::GAP;
 pub(crate) use self::{
     cutter::Cutter,
+    deferred::Deferred,
     last_event::{LastEvent, lines_of},
     mirrored::Mirrored,
     reader::{NoEvents, Reader},
-    record::{Appended, MAX_OVERHEAD, Record, max_event},
+    record::{Appended, Record},
     state::{Phase, State},
 };

@@ -12,20 +12,19 @@ use super::{
 use crate::{
     connection::LastEventId,
     history::{
-        DeferredDrops, ENTRY_OVERHEAD, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom,
-        Waiters, WakeList,
+        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom, Waiters, WakeList,
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
-    runs::{Outcome, RunKey, options::Options, process::Counters, until::until},
+    runs::{
+        Outcome, RunKey,
+        counters::Counters,
+        options::Options,
+        overhead::{RUN_OVERHEAD, TASK_OVERHEAD, max_event},
+        until::until,
+    },
 };
 
-/// The memory of a run besides its key and events, measured with an allocator.
-pub(crate) const RUN_OVERHEAD: usize = 704;
-/// The memory of the task of a running run, without its service or stream.
-const TASK_OVERHEAD: usize = 1024;
-/// The maximum memory of a running run besides its events, with the longest key.
-pub(crate) const MAX_OVERHEAD: usize = RUN_OVERHEAD + TASK_OVERHEAD + RunKey::MAX_LEN;
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const APPEND_LIMIT: usize = 16 * 1024;
 
@@ -57,11 +56,6 @@ pub(crate) enum Appended {
     TooLarge,
     /// The run is over.
     Over,
-}
-
-/// Returns the maximum size on the wire of an event of a run that keeps this number of bytes.
-pub(crate) const fn max_event(retain_bytes: usize) -> usize {
-    retain_bytes.saturating_sub(ENTRY_OVERHEAD)
 }
 
 impl Record {

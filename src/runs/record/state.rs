@@ -2,14 +2,11 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::{
-    readers::Readers,
-    record::{RUN_OVERHEAD, Record},
-};
+use super::{deferred::Deferred, readers::Readers, record::Record};
 use crate::{
     history::{Log, MemoryShare, Waiters},
     options::StreamOptions,
-    runs::{Outcome, RunEnd, failure::Failure, process::Deferred},
+    runs::{Outcome, RunEnd, failure::Failure, overhead::RUN_OVERHEAD},
 };
 
 /// The part of a [`Record`] that is protected by its lock.

@@ -173,7 +173,7 @@ fn bury_command(run: &RunId) -> Command {
 fn is_buried(shared: &Shared, run: &RunId, result: &Result<Reply, StoreError>) -> bool {
     match result {
         Ok(Reply::End(EndReply::Ended { outcome: Outcome::Interrupted, newest })) => {
-            shared.report_dead(run, *newest);
+            shared.report_dead(run.key.clone(), run.epoch, *newest);
             true
         }
         Ok(Reply::End(reply)) => {

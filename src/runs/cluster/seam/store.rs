@@ -34,8 +34,8 @@ pub trait RunStore: Sealed + Send + Sized + 'static {
 pub struct Settings {
     /// The name of this process in claims.
     pub process: ProcessId,
-    /// The time for which ended runs are kept. [`kept_for`](super::timing::kept_for) is the time for
-    /// which the store keeps them.
+    /// The time for which ended runs are kept. The store keeps them for
+    /// [`kept_for`](crate::runs::cluster::timing::kept_for).
     pub retain_for: Duration,
     /// The receiver of pushes and hints.
     pub inbox: Inbox,
