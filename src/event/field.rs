@@ -87,7 +87,7 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
 macro_rules! one_line_text {
     ($type:ty, $field:literal, $what:literal) => {
         impl $type {
-            /// Creates it from a literal, without copying it.
+            /// Creates a value from a literal, without copying the literal.
             ///
             /// # Panics
             ///

@@ -67,9 +67,8 @@ impl Hub {
     /// - Of ended topics that have neither events nor subscribers any more, a process remembers
     ///   65,536 until their names are free. Of more, it forgets the one first whose name is free
     ///   first: events are then accepted earlier.
-    /// - With a broker, a publish that races with the end of its topic in another process may be
-    ///   acknowledged, although no client receives the event. It fails once its process has received
-    ///   the end.
+    /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
+    ///   no client receives the event. Publishing fails once the process has received the end.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};

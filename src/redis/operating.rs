@@ -29,9 +29,8 @@
 //!   order, each id once, whichever processes it connects to.
 //! - A publisher that awaits each [`publish`](Hub::publish) keeps its own order. Publishes that run
 //!   at the same time can arrive in either order.
-//! - A publish that races with the [end](Hub::end) of its topic in another process may be
-//!   acknowledged, although no client receives the event. It fails once its process has received the
-//!   end.
+//! - A publish that races with the [end](Hub::end) of its topic may be acknowledged, although no
+//!   client receives the event. Publishing fails once the process has received the end.
 //! - An id depends only on the key and on the position in the stream. It stays valid when processes
 //!   or replicas are added, and when Redis moves with its data. After a change of the key, clients
 //!   receive a gap and then every event that is kept.
