@@ -17,13 +17,15 @@ async fn connect(server: &Server) -> Hub {
     Hub::builder().retain_latest().connect(broker).await.unwrap()
 }
 
-/// Publishes so many values of the busy topic that the stream is trimmed up to the first of them.
+/// Publishes enough values of the busy topic that the stream is trimmed up to the first of them, and
+/// waits until the hub has received the newest.
 async fn publish_busy(hub: &Hub) {
     // Redis trims whole nodes of 100 entries.
     let publishes = (0..MAX_LEN + 200).map(|_| hub.publish("busy", "old"));
     let receipts: Vec<Receipt> = stream::iter(publishes).buffered(500).try_collect().await.unwrap();
     assert_eq!(receipts.len(), MAX_LEN + 200);
-    hub.publish("busy", "new").await.unwrap();
+    let newest = hub.publish("busy", "new").await.unwrap();
+    until(|| hub.position() == newest.id()).await;
 }
 
 /// Returns the id of an event's entry in Redis.
