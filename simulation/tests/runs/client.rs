@@ -189,9 +189,8 @@ pub(crate) async fn get(
         return Ok(Some(run));
     }
     match runs.answer(key, request).await {
-        Some(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            Err(StartError::Unavailable)
-        }
+        // The run is found if the store could not be reached before, and can be now.
+        Some(answer) if answer.status() != StatusCode::NOT_FOUND => Err(StartError::Unavailable),
         _ => Ok(None),
     }
 }
