@@ -63,10 +63,11 @@ async fn chromium_gets_every_word_once_despite_50_cuts() {
     }
 }
 
-/// It applies an id to the event after it, and so resumes one event too early.
+/// It applies an id to the event after it, and so resumes one event too early, unless it has read
+/// the first line of the next one.
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
-async fn tanstack_gets_every_word_and_one_twice_after_each_of_20_cuts() {
+async fn tanstack_gets_every_word_and_at_most_one_twice_after_each_cut() {
     for deployment in Deployment::all(PACE).await {
         let proxy = deployment.proxy(repeat_n(Cut::RandomBehindId(1000), 20)).await;
         let url = proxy.url("/ag-ui");
@@ -87,7 +88,7 @@ async fn tanstack_gets_every_word_and_one_twice_after_each_of_20_cuts() {
             assert_eq!(words.concat(), PACE.text(0));
             doubled += received - words.len();
         }
-        assert_eq!(doubled, 20);
+        assert!((1..=20).contains(&doubled), "{doubled} of 20 cuts");
         assert_eq!((proxy.made().len(), deployment.calls()), (20, 1));
         println!("TanStack, {}: {} requests", deployment.name(), proxy.requests().borrow().len());
     }
