@@ -63,8 +63,7 @@ async fn chromium_gets_every_word_once_despite_50_cuts() {
     }
 }
 
-/// It applies an id to the event after it, and so resumes one event too early, unless it has read
-/// the first line of the next one.
+/// It applies an id to the event after it, and so resumes one event too early after most cuts.
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
 async fn tanstack_gets_every_word_and_at_most_one_twice_after_each_cut() {

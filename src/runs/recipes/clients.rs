@@ -162,8 +162,8 @@
 //!
 //! - `@microsoft/fetch-event-source` 2: loses an event if the connection is cut between the last two
 //!   line feeds of the event, because it resumes after each id that it has read
-//! - TanStack AI: applies an id to the event after it, so it receives one event twice after each
-//!   reconnection; fails with an exception if its run is unknown, or if a connection is cut before
+//! - TanStack AI: applies an id to the event after it, so it receives one event twice after most
+//!   reconnections; fails with an exception if its run is unknown, or if a connection is cut before
 //!   the second event
 //! - LangGraph SDKs: give up after five reconnections, in a row with Python, and of one stream in
 //!   total with JavaScript, unless `maxRetries` is set
