@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) loses_pushes: bool,
     /// The result of every command that names this run, instead of a reply.
     pub(crate) refused: Option<(RunId, StoreError)>,
+    /// Whether another process is faster at every claim.
+    pub(crate) is_overtaken: bool,
     /// The number of calls that panic instead of executing their commands.
     pub(crate) panics: usize,
     /// Whether the next load does.

@@ -18,7 +18,7 @@ use crate::{
         cluster::seam::{
             command::Command,
             inbox::Incoming,
-            reply::{Page, Reply, StoreError},
+            reply::{LookReply, Page, Reply, StoreError},
             run_id::{ProcessId, RunId},
             store::{Connection, Overhead, Pending, RunStore, Settings, Store},
         },
@@ -103,7 +103,7 @@ impl Store for Link {
         let (store, process) = (self.store.clone(), self.process.clone());
         Box::pin(async move {
             store.delay().await;
-            let (is_lost, refusal) = {
+            let (is_lost, refusal, is_overtaken) = {
                 let mut faults = store.faults();
                 if faults.panics > 0 {
                     faults.panics -= 1;
@@ -115,13 +115,16 @@ impl Store for Link {
                 }
                 let is_lost = faults.lost_replies > 0;
                 faults.lost_replies -= usize::from(is_lost);
-                (is_lost, faults.refused.clone())
+                (is_lost, faults.refused.clone(), faults.is_overtaken)
             };
             let replies = {
                 let mut server = store.server();
                 server.pipelines += 1;
                 let mut execute = |command: &Command| match &refusal {
                     Some((run, error)) if run_of(command) == Some(run) => Err(error.clone()),
+                    _ if is_overtaken && matches!(command, Command::Claim { .. }) => {
+                        Ok(Reply::Look(LookReply::Changed))
+                    }
                     _ => Ok(server.execute(command, &process)),
                 };
                 commands.iter().map(&mut execute).collect()

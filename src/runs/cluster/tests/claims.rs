@@ -144,3 +144,14 @@ async fn claim_that_succeeds_before_its_request_is_dropped_is_released() {
     assert_eq!(one.outcomes(), []);
     assert_eq!(one.runs.running(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn claim_that_others_overtake_is_refused_after_sixteen_looks() {
+    let one = alone(|builder| builder).await;
+    one.store.faults().is_overtaken = true;
+    let refused = one.try_start(&key(), None).await;
+    assert!(matches!(refused, Err(StartError::Unavailable)));
+    assert_eq!(one.store.server().commands["look"], 16);
+    one.store.faults().is_overtaken = false;
+    assert!(one.start().await.is_some());
+}
