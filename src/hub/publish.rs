@@ -59,7 +59,8 @@ impl Hub {
     /// - Subscriptions end after it, those of several topics once all of their topics have ended.
     /// - A client that reconnects receives what it missed, and then the end. If it has missed
     ///   nothing, [`Subscription::response`](super::Subscription::response) answers an `EventSource`
-    ///   with `204`, so that it stops reconnecting. Other clients receive an empty stream. Gaps that a subscription [ignores](super::GapPolicy::Ignore) do not count as missed.
+    ///   with `204`, so that it stops reconnecting. Other clients receive an empty stream. Gaps that a
+    ///   subscription [ignores](super::GapPolicy::Ignore) do not count as missed.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
     ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
     ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     RunKey, StartError,
-    cluster::{RETRY_DELAY, RunId},
+    cluster::{RunId, timing::RETRY_DELAY},
     process::{Claim, Purpose, Shared},
     record::Record,
 };

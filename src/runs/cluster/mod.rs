@@ -28,5 +28,4 @@ pub(crate) use self::{
     cluster::{Cluster, connect},
     owner::exports::Mark,
     seam::run_id::RunId,
-    timing::RETRY_DELAY,
 };

@@ -18,7 +18,7 @@ use crate::runs::{
 pub(crate) const MAX_PAGES: usize = 16;
 
 /// A load of a mirror, on a task of its own.
-pub(crate) struct Load {
+pub(super) struct Load {
     mirror: Arc<Mirror>,
     /// Whether the run had ended before the first load: the store then has its end.
     expects_end: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts a load, unless one is under way, which then starts again.
-    pub(crate) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+    pub(super) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
         if mirror.request_load() {
             let mirror = Arc::clone(mirror);
             let load = Self { mirror, expects_end: false, is_over: false };
@@ -36,7 +36,7 @@ impl Load {
     }
 
     /// Starts a load with which the run ends, even if its stream has lost its end.
-    pub(crate) fn start_last(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+    pub(super) fn start_last(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
         mirror.set_ended();
         Self::start(shared, mirror);
     }

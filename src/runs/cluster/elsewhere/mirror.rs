@@ -33,7 +33,7 @@ pub(crate) struct Mirror {
     loaded: SetOnce<bool>,
     state: Mutex<State>,
     /// The permits of requests that wait for an event. All mirrors of the run share them.
-    pub(crate) waiters: Arc<Semaphore>,
+    pub(super) waiters: Arc<Semaphore>,
 }
 
 struct State {
@@ -61,7 +61,7 @@ enum Loading {
 
 impl Mirror {
     /// Creates the mirror of an empty record for a client that has seen the events up to `start`.
-    pub(crate) fn new(
+    pub(super) fn new(
         run: RunId,
         record: &Arc<Record>,
         start: u64,
@@ -86,7 +86,7 @@ impl Mirror {
     }
 
     /// Returns the record if it has all events above `after`, or will have them.
-    pub(crate) fn serve(&self, after: u64) -> Option<Arc<Record>> {
+    pub(super) fn serve(&self, after: u64) -> Option<Arc<Record>> {
         let record = self.record().filter(|record| !record.lock().is_lost)?;
         let is_served = match &mut lock(&self.state).start {
             Some(start) => {
@@ -100,7 +100,7 @@ impl Mirror {
 
     /// Begins the record, unless it has begun. It does not begin behind `newest`, the newest event
     /// in the store, so that it serves clients with any higher id.
-    pub(crate) fn start_below(&self, record: &Record, newest: u64) {
+    pub(super) fn start_below(&self, record: &Record, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);
         if let Some(start) = state.start.take() {
@@ -109,12 +109,12 @@ impl Mirror {
     }
 
     /// Returns whether the store is known to have an event.
-    pub(crate) fn is_stored(&self, sequence: u64) -> bool {
+    pub(super) fn is_stored(&self, sequence: u64) -> bool {
         lock(&self.state).stored >= sequence
     }
 
     /// Returns whether the store has told how far the run has come.
-    pub(crate) fn has_started(&self) -> bool {
+    pub(super) fn has_started(&self) -> bool {
         lock(&self.state).start.is_none()
     }
 
@@ -123,19 +123,19 @@ impl Mirror {
     }
 
     /// Returns whether something uses the mirror, and it has not lost its run.
-    pub(crate) fn is_used(&self) -> bool {
+    pub(super) fn is_used(&self) -> bool {
         self.record().is_some_and(|record| !record.lock().is_lost)
     }
 
     /// Returns whether the run was out of reach for too long.
-    pub(crate) fn is_out_of_reach(&self, timing: Timing) -> bool {
+    pub(super) fn is_out_of_reach(&self, timing: Timing) -> bool {
         let State { contact, gone_since, .. } = *lock(&self.state);
         let is_gone = gone_since.is_some_and(|since| since.elapsed() >= timing.lease);
         is_gone || contact.elapsed() >= timing.patience
     }
 
     /// Returns the command that checks the run.
-    pub(crate) fn check(&self, is_watched: bool, wants_head: bool) -> Command {
+    pub(super) fn check(&self, is_watched: bool, wants_head: bool) -> Command {
         Command::Check(Check { run: self.run.clone(), is_watched, wants_head })
     }
 
@@ -159,7 +159,7 @@ impl Mirror {
 
     /// Waits for the first page, after which clients can read what is loaded. Returns whether there
     /// is one.
-    pub(crate) async fn readable(&self) -> bool {
+    pub(super) async fn readable(&self) -> bool {
         *self.readable.wait().await
     }
 
@@ -168,23 +168,23 @@ impl Mirror {
         *self.loaded.wait().await
     }
 
-    pub(crate) fn is_loaded(&self) -> bool {
+    pub(super) fn is_loaded(&self) -> bool {
         self.loaded.initialized()
     }
 
     /// Records whether a page could be loaded. Only the first one counts.
-    pub(crate) fn set_readable(&self, is_readable: bool) {
+    pub(super) fn set_readable(&self, is_readable: bool) {
         _ = self.readable.set(is_readable);
     }
 
     /// Records the result of a load. Only the first one counts.
-    pub(crate) fn set_loaded(&self, is_loaded: bool) {
+    pub(super) fn set_loaded(&self, is_loaded: bool) {
         self.set_readable(is_loaded);
         _ = self.loaded.set(is_loaded);
     }
 
     /// Asks for a load. Returns whether the caller must start it.
-    pub(crate) fn request_load(&self) -> bool {
+    pub(super) fn request_load(&self) -> bool {
         let loading = &mut lock(&self.state).loading;
         std::mem::replace(loading, Loading::Again) == Loading::No
     }
@@ -220,7 +220,7 @@ impl Mirror {
 
     /// Begins a load if one was asked for since the last one began. Returns whether the run had ended
     /// by then. Otherwise, no load is under way any more.
-    pub(crate) fn begin_load(&self) -> Option<bool> {
+    pub(super) fn begin_load(&self) -> Option<bool> {
         let mut state = lock(&self.state);
         let is_asked_for = state.loading == Loading::Again;
         state.loading = if is_asked_for { Loading::Yes } else { Loading::No };
@@ -228,13 +228,13 @@ impl Mirror {
     }
 
     /// Records that no load is under way, although the last one has no result.
-    pub(crate) fn abort_load(&self) {
+    pub(super) fn abort_load(&self) {
         lock(&self.state).loading = Loading::No;
         self.set_loaded(false);
     }
 
     /// Applies a part of the run's stream. Returns whether there can be more to apply.
-    pub(crate) fn apply_page(&self, page: Page) -> bool {
+    pub(super) fn apply_page(&self, page: Page) -> bool {
         let Some(record) = self.record() else { return false };
         self.set_contact();
         let head = page.head.as_ref().or(page.end.as_ref().and_then(|end| end.head.as_ref()));

@@ -90,7 +90,7 @@ async fn check(
 
 /// Checks a mirror for a client, so that the owner learns that the run is watched. Returns whether the
 /// run has ended.
-pub(crate) async fn watch(shared: &Arc<Shared>, cluster: &Cluster, mirror: &Arc<Mirror>) -> bool {
+pub(super) async fn watch(shared: &Arc<Shared>, cluster: &Cluster, mirror: &Arc<Mirror>) -> bool {
     let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
     let check = mirror.check(true, is_starting);
     let mut has_ended = false;

@@ -34,47 +34,47 @@ const MAX_BATCHES: usize = 4;
 /// One run of this process, as the store has it.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
-    pub(crate) mark: Mark,
+    pub(super) mark: Mark,
     /// The time of its next command.
-    pub(crate) due: Instant,
-    pub(crate) lease: Lease,
+    pub(super) due: Instant,
+    pub(super) lease: Lease,
     /// The connection over which the state below was acknowledged, or 0.
-    pub(crate) connection: u64,
+    pub(super) connection: u64,
     /// The newest event in the store.
-    pub(crate) exported: u64,
+    pub(super) exported: u64,
     /// The number of entries in the store.
-    pub(crate) entries: u64,
-    pub(crate) has_begun: bool,
+    pub(super) entries: u64,
+    pub(super) has_begun: bool,
     /// Whether the last `Sync` had the head. The call may answer before the reply arrives.
-    pub(crate) has_sent_head: bool,
-    pub(crate) needs_sync: bool,
+    pub(super) has_sent_head: bool,
+    pub(super) needs_sync: bool,
     /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
-    pub(crate) is_outdated: bool,
+    pub(super) is_outdated: bool,
     /// Whether the next `Sync` creates lost keys again.
     pub(crate) restores: bool,
     /// Whether the last plan left events for the next one.
-    pub(crate) has_more: bool,
+    pub(super) has_more: bool,
     /// Until when a client of another process watches the run.
-    pub(crate) watched_until: Instant,
+    pub(super) watched_until: Instant,
     /// The moment from which ticks are counted.
-    pub(crate) base: Instant,
-    pub(crate) stored: StoredBatches,
+    pub(super) base: Instant,
+    pub(super) stored: StoredBatches,
     /// The memory in the store besides the batches, and besides what the run's head and error need.
     overhead: Overhead,
     /// The length of the head, which is in the claim, and at the stream's beginning and end.
     head_len: usize,
     /// The bytes that count for this run among those of runs that have not ended in the store.
-    pub(crate) counted: usize,
+    pub(super) counted: usize,
     /// The number of failures in a row.
-    pub(crate) failures: u8,
+    pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
     pub(crate) has_failed: bool,
     /// Whether a plan of the run, or its replies, made the exporter panic. The run is given up.
-    pub(crate) is_broken: bool,
+    pub(super) is_broken: bool,
     /// The time at which the store got the end of the run, or at which the run was given up.
-    pub(crate) ended_at: Option<Instant>,
+    pub(super) ended_at: Option<Instant>,
     #[cfg(test)]
-    pub(crate) panics: usize,
+    pub(super) panics: usize,
 }
 
 /// What the exporter does to a run because of a reply.
@@ -126,7 +126,7 @@ impl Export {
     }
 
     /// Changes the time of the next command, here and in the queue of all runs.
-    pub(crate) fn set_due(&mut self, queue: &mut BTreeSet<(Instant, Epoch)>, due: Instant) {
+    pub(super) fn set_due(&mut self, queue: &mut BTreeSet<(Instant, Epoch)>, due: Instant) {
         queue.remove(&(self.due, self.mark.epoch));
         self.due = due;
         queue.insert((due, self.mark.epoch));
@@ -137,12 +137,12 @@ impl Export {
     }
 
     /// Returns whether a client of another process watches the run.
-    pub(crate) fn is_watched(&self, now: Instant) -> bool {
+    pub(super) fn is_watched(&self, now: Instant) -> bool {
         self.watched_until > now
     }
 
     /// Returns whether such a client watched it before the connection broke.
-    pub(crate) fn was_watched(&self) -> bool {
+    pub(super) fn was_watched(&self) -> bool {
         self.watched_until > self.lease.renew_at
     }
 
@@ -156,22 +156,22 @@ impl Export {
     }
 
     /// Returns whether the store has the end of the run.
-    pub(crate) const fn is_done(&self) -> bool {
+    pub(super) const fn is_done(&self) -> bool {
         self.ended_at.is_some()
     }
 
     /// Returns until when the run can be exported again, should the store lose its end.
-    pub(crate) fn kept_until(&self) -> Option<Instant> {
+    pub(super) fn kept_until(&self) -> Option<Instant> {
         self.ended_at.map(|at| if self.is_void() { at } else { at + ENDED_EXPORT })
     }
 
     /// Returns whether the call did not return an event stream.
-    pub(crate) fn is_void(&self) -> bool {
+    pub(super) fn is_void(&self) -> bool {
         self.record.phase() == Phase::Void
     }
 
     /// Returns the memory that the run needs in the store.
-    pub(crate) fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         let Overhead { claim, stream, batch } = self.overhead;
         let (phase, _, error) = self.record.progress();
         if phase == Phase::Void {
@@ -199,7 +199,7 @@ impl Export {
 
     /// Adds the next commands of the run. If that panics, gives the run up, so that the exporter
     /// goes on with the others.
-    pub(crate) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+    pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         if !self.is_broken {
             let planned = without_panic(|| self.plan_next(plan, connection, now));
             self.is_broken = planned.is_none();

@@ -173,14 +173,14 @@ impl Export {
     }
 
     /// Lets the run be, because the store has its end or will never have it.
-    pub(crate) fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self, now: Instant) {
         self.ended_at = Some(now);
         self.needs_sync = self.is_outdated;
         self.restores = false;
     }
 
     /// Returns when the run needs its next command, after all replies to the last ones.
-    pub(crate) fn next_due(&self, connection: u64, now: Instant) -> Instant {
+    pub(super) fn next_due(&self, connection: u64, now: Instant) -> Instant {
         if self.has_failed && !self.has_confirmed_end() {
             return now + RETRY_DELAY;
         }

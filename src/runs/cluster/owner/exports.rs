@@ -42,8 +42,8 @@ pub(crate) struct Exports {
 #[derive(Clone)]
 pub(crate) struct Mark {
     /// Whether the run is marked as changed since the last plan.
-    pub(crate) is_set: Arc<AtomicBool>,
-    pub(crate) epoch: Epoch,
+    pub(super) is_set: Arc<AtomicBool>,
+    pub(super) epoch: Epoch,
 }
 
 impl Exports {

@@ -12,17 +12,17 @@ const MAX_SAVED: Duration = Duration::from_millis(1);
 
 /// Decides when pipelines begin: a few events go out at once, and thousands a second share pipelines.
 /// Each pipeline costs the store four system calls.
-pub(crate) struct Pace {
+pub(super) struct Pace {
     next: Instant,
 }
 
 impl Pace {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { next: Instant::now() }
     }
 
     /// Waits until a pipeline may begin.
-    pub(crate) async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         // A timer in the past fires up to a millisecond late.
         if self.next > Instant::now() {
             sleep_until(self.next).await;
@@ -30,7 +30,7 @@ impl Pace {
     }
 
     /// Records a pipeline with this number of commands.
-    pub(crate) fn record(&mut self, began: Instant, commands: usize) {
+    pub(super) fn record(&mut self, began: Instant, commands: usize) {
         let commands = u32::try_from(commands).unwrap_or(u32::MAX);
         let time = COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
         let saved = began.checked_sub(MAX_SAVED).unwrap_or(began);

@@ -41,45 +41,45 @@ pub(crate) enum Target {
 }
 
 impl Plan {
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
     }
 
     /// Returns the number of commands besides renewals.
-    pub(crate) const fn work(&self) -> usize {
+    pub(super) const fn work(&self) -> usize {
         self.first.len() + self.rest.len()
     }
 
     /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
     /// frequent: each would have one.
-    pub(crate) const fn takes_early_renewals(&self) -> bool {
+    pub(super) const fn takes_early_renewals(&self) -> bool {
         let has_room = 0 < self.len() && self.len() < MAX_EARLY;
         has_room && (!self.pushes || !self.renewals.is_empty())
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.renewals.len() + self.first.len() + self.rest.len()
     }
 
-    pub(crate) fn sync(&mut self, sync: Sync) {
+    pub(super) fn sync(&mut self, sync: Sync) {
         self.first.push((Target::Run(sync.run.epoch), Command::Sync(sync)));
     }
 
-    pub(crate) fn renew(&mut self, renew: Renew) {
+    pub(super) fn renew(&mut self, renew: Renew) {
         self.renewals.push((Target::Run(renew.run.epoch), Command::Renew(renew)));
     }
 
-    pub(crate) fn release(&mut self, run: RunId) {
+    pub(super) fn release(&mut self, run: RunId) {
         let command = Command::End(End { run: run.clone(), mode: EndMode::Release });
         self.first.push((Target::Release(run), command));
     }
 
-    pub(crate) fn forget(&mut self, run: RunId) {
+    pub(super) fn forget(&mut self, run: RunId) {
         let command = Command::End(End { run, mode: EndMode::Forget });
         self.first.push((Target::Forget, command));
     }
 
-    pub(crate) fn append(&mut self, append: Append) {
+    pub(super) fn append(&mut self, append: Append) {
         let (last, len) = (append.batch.last, append.batch.bytes.len());
         // A batch that is pushed is sent twice.
         self.bytes += len * (1 + usize::from(append.pushes));
@@ -87,11 +87,11 @@ impl Plan {
         self.rest.push((Target::Batch(append.run.epoch, last, len), Command::Append(append)));
     }
 
-    pub(crate) fn trim(&mut self, trim: Trim) {
+    pub(super) fn trim(&mut self, trim: Trim) {
         self.rest.push((Target::Trim(trim.run.epoch, trim.keep_from), Command::Trim(trim)));
     }
 
-    pub(crate) fn end(&mut self, run: RunId, mode: EndMode) {
+    pub(super) fn end(&mut self, run: RunId, mode: EndMode) {
         self.rest.push((Target::Run(run.epoch), Command::End(End { run, mode })));
     }
 

@@ -35,11 +35,11 @@ use crate::{
 };
 
 /// When each run is due, and the state of its export.
-pub(crate) struct Queue {
-    pub(crate) exports: HashMap<Epoch, Export>,
-    pub(crate) due: BTreeSet<(Instant, Epoch)>,
+pub(super) struct Queue {
+    pub(super) exports: HashMap<Epoch, Export>,
+    pub(super) due: BTreeSet<(Instant, Epoch)>,
     /// Claims whose reply was lost, and until when they may still be executed.
-    pub(crate) lost_claims: HashMap<RunId, LostClaim>,
+    pub(super) lost_claims: HashMap<RunId, LostClaim>,
     ended: StoredRuns,
     /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
@@ -52,13 +52,13 @@ pub(crate) struct Queue {
 
 /// A claim whose reply was lost.
 #[derive(Clone, Copy)]
-pub(crate) struct LostClaim {
-    pub(crate) lost_at: Instant,
-    pub(crate) due: Instant,
+pub(super) struct LostClaim {
+    pub(super) lost_at: Instant,
+    pub(super) due: Instant,
 }
 
 impl Queue {
-    pub(crate) fn new(timing: Timing, options: &Options) -> Self {
+    pub(super) fn new(timing: Timing, options: &Options) -> Self {
         Self {
             exports: HashMap::default(),
             due: BTreeSet::new(),
@@ -71,7 +71,7 @@ impl Queue {
         }
     }
 
-    pub(crate) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
+    pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
         let mut export = Export::new(record, overhead, self.timing.beat, self.base);
         count(&mut self.live_bytes, &mut export);
         let mark = export.mark.clone();
@@ -82,7 +82,7 @@ impl Queue {
 
     /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
     /// others.
-    pub(crate) fn hasten(
+    pub(super) fn hasten(
         &mut self,
         epoch: Epoch,
         due: impl FnOnce(&mut Export) -> Instant,
@@ -99,7 +99,7 @@ impl Queue {
 
     /// Takes the commands that are due. Runs of a plan are due again after a beat, unless replies
     /// arrive.
-    pub(crate) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
+    pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
         for (run, claim) in &self.lost_claims {
@@ -151,7 +151,7 @@ impl Queue {
     }
 
     /// Applies the replies to a plan. Returns the runs to which the exporter does something.
-    pub(crate) fn apply(
+    pub(super) fn apply(
         &mut self,
         targets: Vec<Target>,
         results: Vec<Result<Reply, StoreError>>,

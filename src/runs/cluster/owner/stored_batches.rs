@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 /// The batches of a run in the store, as far as its owner was told.
 #[derive(Default)]
-pub(crate) struct StoredBatches {
+pub(super) struct StoredBatches {
     /// The last event and the size of each batch, the oldest first.
     batches: VecDeque<(u64, usize)>,
     /// The total size of the batches.
@@ -11,18 +11,18 @@ pub(crate) struct StoredBatches {
 
 impl StoredBatches {
     /// Returns the memory of the batches in a store that needs `overhead` bytes for each.
-    pub(crate) fn memory(&self, overhead: usize) -> usize {
+    pub(super) fn memory(&self, overhead: usize) -> usize {
         self.bytes + overhead * self.batches.len()
     }
 
     /// Adds a batch of `len` bytes that ends with the event `last`.
-    pub(crate) fn push(&mut self, last: u64, len: usize) {
+    pub(super) fn push(&mut self, last: u64, len: usize) {
         self.batches.push_back((last, len));
         self.bytes += len;
     }
 
     /// Removes the batches that end before the event `keep_from`.
-    pub(crate) fn trim(&mut self, keep_from: u64) {
+    pub(super) fn trim(&mut self, keep_from: u64) {
         while let Some(&(last, len)) = self.batches.front()
             && last < keep_from
         {
@@ -32,7 +32,7 @@ impl StoredBatches {
     }
 
     /// Removes the batches that end after the event `newest`.
-    pub(crate) fn truncate(&mut self, newest: u64) {
+    pub(super) fn truncate(&mut self, newest: u64) {
         while let Some(&(last, len)) = self.batches.back()
             && last > newest
         {
@@ -43,7 +43,7 @@ impl StoredBatches {
 
     /// Returns the sequence number of the oldest event to keep, if there are more than `limit` bytes.
     /// The newest two batches stay, because a stream without entries has no newest event.
-    pub(crate) fn trim_from(&self, limit: usize) -> Option<u64> {
+    pub(super) fn trim_from(&self, limit: usize) -> Option<u64> {
         let mut excess = self.bytes.checked_sub(limit)?;
         let mut trimmed = None;
         for (last, len) in self.batches.iter().take(self.batches.len().saturating_sub(2)) {

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The runs of this process that have ended and that the store keeps.
-pub(crate) struct StoredRuns {
+pub(super) struct StoredRuns {
     /// In the order in which the store deletes them by itself.
     runs: EndedRuns<(RunId, usize)>,
     bytes: usize,
@@ -16,14 +16,14 @@ pub(crate) struct StoredRuns {
 
 impl StoredRuns {
     /// Creates it with the maximum size of an owner's runs.
-    pub(crate) fn new(max_per_owner: Option<usize>) -> Self {
+    pub(super) fn new(max_per_owner: Option<usize>) -> Self {
         let runs =
             EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| run.key.shared_owner());
         Self { runs, bytes: 0, excess: Vec::new() }
     }
 
     /// Adds a run that the store deletes by itself at a time.
-    pub(crate) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
+    pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
         let key = run.key.clone();
         self.runs.add((deleted_at, run.epoch), (run, bytes), bytes);
         self.bytes += bytes;
@@ -34,7 +34,7 @@ impl StoredRuns {
     }
 
     /// Removes the runs that the store has deleted by itself.
-    pub(crate) fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         while let Some(((deleted_at, _), _)) = self.runs.oldest()
             && deleted_at <= now
         {
@@ -44,7 +44,7 @@ impl StoredRuns {
 
     /// Removes a run that exceeds the limit of its owner, or the oldest run if all runs in the
     /// store, of which `live` bytes belong to running ones, have more than `limit` bytes.
-    pub(crate) fn evict(&mut self, live: usize, limit: usize) -> Option<RunId> {
+    pub(super) fn evict(&mut self, live: usize, limit: usize) -> Option<RunId> {
         if let Some(run) = self.excess.pop() {
             return Some(run);
         }
@@ -57,7 +57,7 @@ impl StoredRuns {
     }
 
     /// Removes the run with this epoch that the store would delete at this time.
-    pub(crate) fn remove(&mut self, at: (Instant, Epoch)) -> Option<RunId> {
+    pub(super) fn remove(&mut self, at: (Instant, Epoch)) -> Option<RunId> {
         let (run, bytes) = self.runs.remove(at)?;
         self.bytes -= bytes;
         Some(run)
