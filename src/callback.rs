@@ -1,8 +1,11 @@
 //! Calls of the program's callbacks, whose panics must not end a stream.
 
 use std::{
+    future::poll_fn,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
 };
 
 /// Calls a callback and returns its result, or logs a warning and returns `None` if it panics.
@@ -21,4 +24,14 @@ pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
 pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     // Dropping the payload could panic again.
     catch_unwind(AssertUnwindSafe(callback)).map_err(mem::forget).ok()
+}
+
+/// Runs a future. Returns `false` if it panics.
+pub(crate) async fn completes(future: impl Future<Output = ()>) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|cx| match without_panic(|| future.as_mut().poll(cx)) {
+        Some(poll) => poll.map(|()| true),
+        None => Poll::Ready(false),
+    })
+    .await
 }

@@ -1,23 +1,19 @@
 use std::{
     fmt,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::event::whole_milliseconds;
 #[cfg(tower_sse_simulation)]
-use crate::simulation::now;
-
-#[cfg(feature = "runs")]
-use super::random::random;
+pub(crate) use crate::simulation::now;
 
 /// The hub or the run to which positions belong.
 ///
-/// For a run, or a hub without a broker, it consists of the creation time in milliseconds and
-/// random bits: 40 for runs that processes share, otherwise 20. For a hub with a broker, it is a
-/// hash of the broker's name.
+/// It consists of the creation time in milliseconds and random bits: 40 if processes share what it
+/// names, otherwise 20. For a hub with a broker, it is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Epoch {
-    /// The upper 64 bits. They are zero, except in epochs from [`Epoch::unique`].
+    /// The upper 64 bits. They are zero, except in epochs with 40 random bits.
     high: u64,
     low: u64,
 }
@@ -27,14 +23,7 @@ const RADIX: u64 = 36;
 const DIGITS: &[u8; RADIX as usize] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// The number of digits of `u64::MAX` in this radix.
 const MAX_DIGITS: usize = 13;
-/// The number of random bits of a unique epoch.
-#[cfg(feature = "runs")]
-const UNIQUE_BITS: u32 = 40;
-/// The lowest unique epoch. All of them have the same number of digits, so that their texts are in
-/// the order of their times.
-#[cfg(feature = "runs")]
-const UNIQUE: u128 = 1 << 86;
-/// The number of digits of a unique epoch.
+/// The number of digits of an epoch with 40 random bits.
 const UNIQUE_DIGITS: usize = 17;
 /// The number of digits of an epoch that is derived from a name.
 const NAMED_DIGITS: u32 = 5;
@@ -60,45 +49,12 @@ impl Epoch {
         Self::of((milliseconds() << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
     }
 
-    /// Returns an epoch of the present time that is later than `earlier`.
-    pub(crate) fn now_after(earlier: Self) -> Self {
-        Self::now().max(Self::of(earlier.low.saturating_add(1)))
-    }
-
-    /// Returns an epoch later than `earlier`, with 40 random bits. Another process is very unlikely
-    /// to have the same epoch, even if the clocks are equal or stand still.
-    #[cfg(feature = "runs")]
-    pub(crate) fn unique(earlier: Option<Self>) -> Self {
-        Self::unique_at(milliseconds(), earlier)
-    }
-
-    #[cfg(feature = "runs")]
-    fn unique_at(milliseconds: u64, earlier: Option<Self>) -> Self {
-        let next = earlier.map_or(0, |earlier| earlier.milliseconds().saturating_add(1));
-        let time = u128::from(milliseconds.max(next)) << UNIQUE_BITS;
-        let random = random() >> (u64::BITS - UNIQUE_BITS);
-        let number = UNIQUE | (time & (UNIQUE - 1)) | u128::from(random);
+    pub(crate) const fn from_number(number: u128) -> Self {
         Self { high: (number >> u64::BITS) as u64, low: number as u64 }
     }
 
-    fn number(self) -> u128 {
+    pub(crate) fn number(self) -> u128 {
         (u128::from(self.high) << u64::BITS) | u128::from(self.low)
-    }
-
-    /// Returns the time at which the epoch was created.
-    #[cfg(feature = "runs")]
-    fn milliseconds(self) -> u64 {
-        match self.high {
-            0 => self.low >> RANDOM_BITS,
-            _ => ((self.number() & (UNIQUE - 1)) >> UNIQUE_BITS) as u64,
-        }
-    }
-
-    /// Returns the time since the epoch was created, according to the clock of this machine.
-    #[cfg(feature = "runs")]
-    pub(crate) fn age(self) -> Duration {
-        let created = UNIX_EPOCH + Duration::from_millis(self.milliseconds());
-        now().duration_since(created).unwrap_or_default()
     }
 
     /// Parses the text of an epoch in its canonical form.
@@ -107,13 +63,13 @@ impl Epoch {
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
             && !text.starts_with('0');
         let number = u128::from_str_radix(text, RADIX as u32).ok().filter(|_| canonical)?;
-        let (high, low) = ((number >> u64::BITS) as u64, number as u64);
-        (high == 0 || text.len() == UNIQUE_DIGITS).then_some(Self { high, low })
+        let epoch = Self::from_number(number);
+        (epoch.high == 0 || text.len() == UNIQUE_DIGITS).then_some(epoch)
     }
 }
 
 #[cfg(not(tower_sse_simulation))]
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
@@ -140,15 +96,12 @@ impl fmt::Display for Epoch {
 }
 
 /// Returns the milliseconds since 1970.
-fn milliseconds() -> u64 {
+pub(crate) fn milliseconds() -> u64 {
     whole_milliseconds(now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    #[cfg(feature = "runs")]
-    use std::time::Duration;
-
     use super::Epoch;
 
     #[test]
@@ -161,56 +114,6 @@ mod tests {
             assert_eq!(Epoch::parse(&epoch.to_string()), Some(epoch));
         }
         assert_ne!(Epoch::of_name("a"), Epoch::of_name("b"));
-    }
-
-    #[cfg(feature = "runs")]
-    #[test]
-    fn unique_epochs_differ_between_processes_whose_clocks_stand_still() {
-        for clock in [0, 1_700_000_000_000] {
-            let mut seen = std::collections::HashSet::new();
-            for _process in 0..100 {
-                let mut earlier = None;
-                for _ in 0..200 {
-                    let epoch = Epoch::unique_at(clock, earlier);
-                    assert!(seen.insert(epoch), "{epoch}");
-                    assert!(earlier < Some(epoch));
-                    earlier = Some(epoch);
-                }
-            }
-        }
-    }
-
-    #[cfg(feature = "runs")]
-    #[test]
-    fn texts_of_unique_epochs_are_in_the_order_of_their_times() {
-        let earlier = Epoch::unique_at(5_000, None);
-        let later = Epoch::unique_at(4_000, Some(earlier));
-        assert!(
-            earlier < later && earlier.to_string() < later.to_string(),
-            "the clock was set back"
-        );
-        for epoch in [earlier, later, Epoch::unique(None), Epoch::unique_at(u64::MAX, None)] {
-            let text = epoch.to_string();
-            assert_eq!((text.len(), Epoch::parse(&text)), (17, Some(epoch)));
-            assert!(Epoch::now() < epoch, "epochs of earlier versions come first");
-        }
-        assert_eq!(Epoch::parse("3w5e11264sgsg"), None, "13 digits, above 64 bits");
-        assert_eq!(later.milliseconds(), 5_001);
-    }
-
-    #[cfg(feature = "runs")]
-    #[test]
-    fn epochs_have_the_time_of_their_creation() {
-        let before = super::milliseconds();
-        for epoch in [Epoch::now(), Epoch::unique(None)] {
-            assert!((before..=super::milliseconds()).contains(&epoch.milliseconds()), "{epoch}");
-            assert!(epoch.age() < Duration::from_secs(60), "{epoch}");
-        }
-        let earlier = Epoch::unique_at(before - 60_000, None);
-        assert!(earlier.age() >= Duration::from_secs(60));
-        let ahead = Epoch::of(Epoch::now().low + (60_000 << super::RANDOM_BITS));
-        assert_eq!(ahead.age(), Duration::ZERO, "the clock was set back");
-        assert_eq!(Epoch::now_after(ahead).low, ahead.low + 1);
     }
 
     #[test]

@@ -42,14 +42,12 @@ impl Log {
 
     /// Returns whether the memory of the events and of one more, with `len` bytes on the wire, is
     /// within `limit`.
-    #[cfg(feature = "runs")]
     pub(crate) fn has_room(&self, len: usize, limit: usize) -> bool {
         (self.entries.len() + 1) * ENTRY_OVERHEAD + self.bytes + len <= limit
     }
 
     /// Evicts the oldest events up to the sequence number `up_to` until there is room for an event
     /// with `len` bytes on the wire. Returns whether there is.
-    #[cfg(feature = "runs")]
     pub(crate) fn make_room(
         &mut self,
         len: usize,
@@ -70,7 +68,6 @@ impl Log {
     }
 
     /// Evicts all events, and treats the events up to `sequence` as evicted.
-    #[cfg(feature = "runs")]
     pub(crate) fn skip_to(&mut self, sequence: u64, drops: &mut DeferredDrops) {
         self.evict(usize::MAX, drops);
         self.evicted = Evicted { up_to: sequence, is_exact: true };

@@ -170,7 +170,6 @@ impl Log {
 
     /// Copies the first events above `seen` until they exceed `max` bytes. Returns the sequence
     /// numbers of the first and the last one, and their bytes.
-    #[cfg(feature = "runs")]
     pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let from = self.index_after(seen);
         let first = self.entries.get(from)?;
@@ -201,7 +200,6 @@ impl Log {
     }
 
     /// Returns the newest event up to `seen`, with its sequence number.
-    #[cfg(feature = "hub")]
     pub(crate) fn newest_up_to(&self, seen: u64) -> Option<(u64, Bytes)> {
         let newest = self.entries.get(self.index_after(seen).checked_sub(1)?)?;
         Some((newest.sequence, newest.bytes.clone()))

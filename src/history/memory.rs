@@ -33,7 +33,6 @@ impl MemoryShare {
     }
 
     /// Returns the contribution.
-    #[cfg(feature = "runs")]
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -17,8 +17,6 @@ mod frames;
 mod log;
 mod memory;
 mod position;
-#[cfg(feature = "runs")]
-mod random;
 mod resume_from;
 mod slab;
 pub(crate) mod sync;
@@ -27,13 +25,11 @@ mod waiters;
 pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,
-    epoch::Epoch,
-    log::{Evicted, Limits, Log},
+    epoch::{Epoch, milliseconds, now},
+    log::{ENTRY_OVERHEAD, Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
     position::Position,
     resume_from::{ResumeFrom, UnknownId},
     slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };
-#[cfg(feature = "runs")]
-pub(crate) use self::{log::ENTRY_OVERHEAD, random::random};

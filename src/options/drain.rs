@@ -43,14 +43,14 @@ use crate::connection::Client;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
-    pub(super) when: When,
+    pub(crate) when: When,
     /// How much longer a call may take than other requests.
-    pub(super) grace: Duration,
-    pub(super) retry: Option<Retry>,
+    pub(crate) grace: Duration,
+    pub(crate) retry: Option<Retry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum When {
+pub(crate) enum When {
     PerClient,
     AtOnce,
     SpreadOver(Duration),

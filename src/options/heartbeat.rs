@@ -36,10 +36,10 @@ use crate::event::{Encoded, Event, IntoEventName};
 #[doc(alias = "ping")]
 #[must_use]
 pub struct Heartbeat {
-    pub(super) interval: Duration,
+    pub(crate) interval: Duration,
     /// Comment lines, which can be written wherever a line starts.
     pub(crate) comment: Bytes,
-    pub(super) event: Option<Bytes>,
+    pub(crate) event: Option<Bytes>,
 }
 
 impl Heartbeat {

@@ -10,8 +10,6 @@ mod merge;
 mod resolved;
 mod retry;
 mod stream_options;
-#[cfg(feature = "runs")]
-mod travel;
 
 pub use self::{
     drain::Drain, heartbeat::Heartbeat, max_age::MaxAge, retry::Retry,
@@ -20,6 +18,7 @@ pub use self::{
 
 pub(crate) use self::{
     callbacks::{OnClose, OnOpen},
-    drain::{PATIENCE, PATIENCE_AT_ONCE},
+    drain::{PATIENCE, PATIENCE_AT_ONCE, When},
+    max_age::GRACE,
     resolved::{IdleInterval, ResolvedOptions},
 };

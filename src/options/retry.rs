@@ -30,7 +30,7 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 #[must_use]
 pub struct Retry {
     /// The bounds, both inclusive.
-    pub(super) milliseconds: (u64, u64),
+    pub(crate) milliseconds: (u64, u64),
 }
 
 /// The maximum reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once if the

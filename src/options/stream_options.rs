@@ -71,14 +71,14 @@ use crate::event::Event;
 pub struct StreamOptions {
     // The outer `Option` is `None` for an option that is not set, the inner one for an option that
     // is turned off; `padding` is turned off by no bytes.
-    pub(super) heartbeat: Option<Option<Heartbeat>>,
-    pub(super) retry: Option<Option<Retry>>,
-    pub(super) padding: Option<Bytes>,
+    pub(crate) heartbeat: Option<Option<Heartbeat>>,
+    pub(crate) retry: Option<Option<Retry>>,
+    pub(crate) padding: Option<Bytes>,
     pub(super) max_age: Option<Option<MaxAge>>,
     pub(super) end_when: Option<Option<CancellationToken>>,
-    pub(super) drain: Option<Drain>,
-    pub(super) farewell: Option<Option<Bytes>>,
-    pub(super) terminator: Option<Option<Bytes>>,
+    pub(crate) drain: Option<Drain>,
+    pub(crate) farewell: Option<Option<Bytes>>,
+    pub(crate) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
     pub(super) on_close: CloseCallbacks,
 }

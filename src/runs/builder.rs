@@ -1,10 +1,40 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    RunEnd, RunStore, Runs, cluster,
+    RunEnd, RunStore, Runs,
+    cluster::Cluster,
     options::{MAX_TIME, Options},
-    process::Shared,
+    process::Process,
 };
+
+impl Runs {
+    /// Creates a `Runs` with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder that sets limits.
+    pub fn builder() -> RunsBuilder {
+        RunsBuilder::default()
+    }
+
+    /// Creates runs that all processes with the same store share, with the default limits. See
+    /// [`RunsBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    pub async fn connect<S: RunStore>(store: S) -> Result<Self, S::Error> {
+        Self::builder().connect(store).await
+    }
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
 ///
@@ -226,7 +256,7 @@ impl RunsBuilder {
     /// Creates the [`Runs`].
     #[must_use]
     pub fn build(self) -> Runs {
-        Runs { shared: Arc::new(Shared::new(self.options, None)) }
+        Runs { process: Arc::new(Process::new(self.options, None)), cluster: None }
     }
 
     /// Creates runs that all processes with the same store share.
@@ -241,7 +271,7 @@ impl RunsBuilder {
     ///
     /// Panics outside a tokio runtime with timers.
     pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
-        let shared = cluster::connect(store, self.options).await?;
-        Ok(Runs { shared })
+        let cluster = Cluster::connect(store, self.options).await?;
+        Ok(Runs { process: Arc::clone(&cluster.process), cluster: Some(cluster) })
     }
 }

@@ -15,7 +15,7 @@ impl Runs {
     /// cancelled if the future is dropped.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
-        self.shared.cancel(key, last.as_ref(), None).await
+        self.cancel_run(key, last.as_ref(), None).await
     }
 
     /// Cancels the run with this key as [`cancel`](Self::cancel) does, after a last event. Returns
@@ -64,7 +64,7 @@ impl Runs {
         event: impl Into<Event>,
     ) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
-        let lines = lines_of(event.into(), self.shared.options.max_event());
-        self.shared.cancel(key, last.as_ref(), lines).await
+        let lines = lines_of(event.into(), self.process.options.max_event());
+        self.cancel_run(key, last.as_ref(), lines).await
     }
 }

@@ -45,10 +45,10 @@ impl Runs {
     /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping
     /// it does not interrupt any run.
     pub async fn drain(&self, grace: Duration) {
-        self.shared.lock().is_draining = true;
-        if timeout(grace, self.shared.idle()).await.is_err() {
-            self.shared.interrupt();
+        self.process.lock().is_draining = true;
+        if timeout(grace, self.process.idle()).await.is_err() {
+            self.process.interrupt();
         }
-        self.shared.exported().await;
+        self.exported().await;
     }
 }

@@ -1,9 +1,7 @@
 use std::{error::Error, fmt};
 
-use http::{Response, request::Parts};
-
-use super::{AnswerBody, Outcome, answer, failure::Failure};
-use crate::{body::Stopped, connection::Client, error::RecordedError};
+use super::{Outcome, failure::Failure};
+use crate::{body::Stopped, error::RecordedError};
 
 /// The reason a run was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,25 +22,6 @@ pub enum StartError {
     /// less than a lease ago, or the run belongs to a later version of the protocol. A run that is
     /// started then could be started twice.
     Unavailable,
-}
-
-impl StartError {
-    /// Returns the answer to a request whose run was not started.
-    ///
-    /// For [`NotFound`](Self::NotFound), it is a `404`. Otherwise, it is like
-    /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
-    /// which it reconnects, and other clients get a `503` with `Retry-After`.
-    #[must_use]
-    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        self.answer_to(Client::of(&parts.method, &parts.headers))
-    }
-
-    pub(super) fn answer_to(self, client: Client) -> Response<AnswerBody> {
-        match self {
-            Self::NotFound => answer::not_found(),
-            _ => answer::refusal(client),
-        }
-    }
 }
 
 impl fmt::Display for StartError {

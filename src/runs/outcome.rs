@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::RunKey;
+use super::{RunKey, epoch};
 use crate::{connection::CloseReason, history::Epoch};
 
 /// The way a run ended.
@@ -75,7 +75,7 @@ pub struct RunEnd {
 impl RunEnd {
     /// Creates the report of a run whose process is dead.
     pub(crate) fn of_dead(key: RunKey, epoch: Epoch, events: u64) -> Self {
-        Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch.age() }
+        Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch::age(epoch) }
     }
 
     /// Returns the key of the run.

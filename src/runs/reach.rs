@@ -6,35 +6,32 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    RunKey, StartError,
-    cluster::{RunId, timing::RETRY_DELAY},
-    process::{Claim, Purpose, Shared},
+    RunKey, Runs, StartError,
+    cluster::{Cluster, RunId, timing::RETRY_DELAY},
+    process::{Claim, Purpose},
     record::Record,
 };
 use crate::connection::LastEventId;
 
 // What the cluster does is boxed, so that requests without a store keep their size.
-impl Shared {
+impl Runs {
     /// Returns the run that a request is about, or claims the key for a new run.
-    ///
-    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
-    /// of an answer, and a new run would be a different one.
     pub(crate) async fn claim(
-        self: &Arc<Self>,
+        &self,
         key: &RunKey,
         last: Option<&LastEventId>,
         purpose: Purpose,
     ) -> Result<Claim, StartError> {
         let Some(cluster) = &self.cluster else {
-            return self.claim_here(key, last, purpose);
+            return self.process.claim(key, last, purpose);
         };
         if last.is_some() {
             let found = self.find(key, last).await?;
             return found.map(Claim::Existing).ok_or(StartError::NotFound);
         }
-        let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
+        let claimed = Box::pin(cluster.claim(key, purpose)).await;
         if claimed.is_err() {
-            self.counters.totals().refused += 1;
+            self.process.counters.totals().refused += 1;
         }
         claimed
     }
@@ -42,60 +39,57 @@ impl Shared {
     /// Returns the run with this key, wherever it is, for a client that has seen the events up to
     /// `last`. It never starts a run.
     pub(crate) async fn find(
-        self: &Arc<Self>,
+        &self,
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> Result<Option<Arc<Record>>, StartError> {
         match &self.cluster {
-            None => Ok(self.get(key)),
-            Some(cluster) => Box::pin(self.find_in(cluster, key, last)).await,
+            None => Ok(self.process.get(key)),
+            Some(cluster) => Box::pin(cluster.find(key, last)).await,
         }
     }
 
     /// Cancels the run with this key, wherever it is, after the event with these `lines` if there
     /// are any. Returns whether it was starting or running.
-    pub(crate) async fn cancel(
-        self: &Arc<Self>,
+    pub(super) async fn cancel_run(
+        &self,
         key: &RunKey,
         last: Option<&LastEventId>,
         lines: Option<Bytes>,
     ) -> bool {
         match &self.cluster {
-            None => self.cancel_here(key, last, lines),
-            Some(cluster) => Box::pin(self.cancel_in(cluster, key, last, lines)).await,
+            None => self.process.cancel(key, last, lines),
+            Some(cluster) => Box::pin(cluster.cancel(key, last, lines)).await,
         }
     }
 
     /// Cancels a run, wherever it is.
-    pub(crate) async fn cancel_record(self: &Arc<Self>, record: &Arc<Record>) {
+    pub(super) async fn cancel_record(&self, record: &Arc<Record>) {
         match &self.cluster {
-            None => _ = self.cancel_own(record, None),
-            Some(cluster) => {
-                let run = RunId::new(record.key.clone(), record.epoch);
-                Box::pin(self.cancel_run(cluster, &run, None)).await;
-            }
+            None => _ = self.process.cancel_record(record, None),
+            Some(cluster) => _ = Box::pin(cluster.cancel_run(&run_of(record), None)).await,
         }
     }
 
     /// Returns a record of the run of `record` for a client that has seen the events up to `last`.
     /// A mirror of another client may lack the event after it.
-    pub(crate) async fn serve(
-        self: &Arc<Self>,
+    pub(super) async fn serve(
+        &self,
         record: &Arc<Record>,
         last: Option<&LastEventId>,
     ) -> Result<Arc<Record>, StartError> {
-        let run = RunId::new(record.key.clone(), record.epoch);
+        let run = run_of(record);
         match &self.cluster {
             Some(cluster) if cluster.mirrors.of(&run, record).is_some() => {
-                Box::pin(self.open(cluster, &run, last)).await
+                Box::pin(cluster.open(&run, last)).await
             }
             _ => Ok(Arc::clone(record)),
         }
     }
 
     /// Does the same for a client that waits for the store as long as one that is attached.
-    pub(crate) async fn serve_attached(
-        self: &Arc<Self>,
+    pub(super) async fn serve_attached(
+        &self,
         record: &Arc<Record>,
         last: Option<&LastEventId>,
     ) -> Result<Arc<Record>, StartError> {
@@ -110,13 +104,33 @@ impl Shared {
         }
     }
 
+    /// Returns a record of the run of `record` whose clients are told that the contact is lost.
+    pub(super) fn lost(&self, record: &Record) -> Arc<Record> {
+        let (key, counters) = (record.key.clone(), Arc::clone(&self.process.counters));
+        let lost = Record::mirror(key, record.epoch, 0, &self.process.options, counters);
+        let lost = Arc::new(lost);
+        lost.lose_mirror();
+        lost
+    }
+
     /// Waits until a record of another process' run has all events that the store has. Returns
     /// whether they could be loaded.
-    pub(crate) async fn is_loaded(&self, record: &Arc<Record>) -> bool {
-        let run = RunId::new(record.key.clone(), record.epoch);
-        match self.cluster.as_ref().and_then(|cluster| cluster.mirrors.of(&run, record)) {
+    pub(super) async fn is_loaded(&self, record: &Arc<Record>) -> bool {
+        let mirror = |cluster: &Arc<Cluster>| cluster.mirrors.of(&run_of(record), record);
+        match self.cluster.as_ref().and_then(mirror) {
             Some(mirror) => mirror.loaded().await,
             None => true,
         }
     }
+
+    /// Waits until other processes can read all runs that have ended, or for a short time.
+    pub(super) async fn exported(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.exported().await;
+        }
+    }
+}
+
+fn run_of(record: &Record) -> RunId {
+    RunId::new(record.key.clone(), record.epoch)
 }

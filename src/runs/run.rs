@@ -3,9 +3,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{Response, request::Parts};
 
 use super::{
-    AnswerBody, Attachment, Outcome, RunKey, StartError,
+    AnswerBody, Attachment, Outcome, RunKey, Runs, StartError,
     answer::{self, Requester},
-    process::Shared,
+    process::Process,
     record::{NoEvents, Record},
 };
 use crate::{connection::LastEventId, event::Message, layer::OnRefusal};
@@ -17,15 +17,15 @@ use crate::{connection::LastEventId, event::Message, layer::OnRefusal};
 /// stops the run nor detaches a client.
 #[derive(Clone)]
 pub struct Run {
-    shared: Arc<Shared>,
+    runs: Runs,
     pub(super) record: Arc<Record>,
     /// Whether this handle was returned to the caller that started the run.
     is_own: bool,
 }
 
 impl Run {
-    pub(super) const fn new(shared: Arc<Shared>, record: Arc<Record>, is_own: bool) -> Self {
-        Self { shared, record, is_own }
+    pub(super) const fn new(runs: Runs, record: Arc<Record>, is_own: bool) -> Self {
+        Self { runs, record, is_own }
     }
 
     /// Returns the key of the run.
@@ -80,14 +80,14 @@ impl Run {
     /// Dropping the future detaches the client.
     pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         let requester = Requester::of_parts(parts);
-        let mut response = match self.shared.serve(&self.record, requester.last.as_ref()).await {
+        let mut response = match self.runs.serve(&self.record, requester.last.as_ref()).await {
             Ok(record) => {
                 answer::answer(&record, &requester).await.unwrap_or_else(answer::not_found)
             }
             Err(error) => error.answer_to(requester.client),
         };
         if self.is_own {
-            response.extensions_mut().insert(on_refusal(&self.shared, &self.record));
+            response.extensions_mut().insert(on_refusal(&self.runs.process, &self.record));
         }
         response
     }
@@ -104,13 +104,13 @@ impl Run {
     /// Dropping the future detaches the client.
     pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
         let last = last.into().filter(|last| !last.is_empty());
-        let record = match self.shared.serve_attached(&self.record, last.as_ref()).await {
+        let record = match self.runs.serve_attached(&self.record, last.as_ref()).await {
             Ok(record) => record,
             Err(StartError::NotFound) => return None,
-            Err(_) => return self.shared.lost(&self.record).attach(None).ok().map(Attachment::new),
+            Err(_) => return self.runs.lost(&self.record).attach(None).ok().map(Attachment::new),
         };
         let reader = match record.attach(last.as_ref()) {
-            Err(NoEvents::GivenWay) => self.shared.lost(&self.record).attach(None),
+            Err(NoEvents::GivenWay) => self.runs.lost(&self.record).attach(None),
             reader => reader,
         };
         let reader = reader.ok()?;
@@ -128,7 +128,7 @@ impl Run {
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
     /// happens.
     pub async fn cancel(&self) {
-        self.shared.cancel_record(&self.record).await;
+        self.runs.cancel_record(&self.record).await;
     }
 
     /// Returns how the run ended, or `None` if it is still running or its answer was not an event
@@ -152,9 +152,9 @@ impl Run {
 }
 
 /// Returns a callback for an outer layer, which calls it if it refuses the starter's stream.
-pub(super) fn on_refusal(shared: &Arc<Shared>, record: &Arc<Record>) -> OnRefusal {
-    let (shared, record) = (Arc::clone(shared), Arc::clone(record));
-    OnRefusal::new(move || _ = shared.end_unattended(&record, Outcome::Cancelled))
+pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefusal {
+    let (process, record) = (Arc::clone(process), Arc::clone(record));
+    OnRefusal::new(move || _ = process.end_unattended(&record, Outcome::Cancelled))
 }
 
 impl fmt::Debug for Run {

@@ -7,10 +7,9 @@
 mod attachment;
 mod body;
 mod response;
+mod start_error;
 
-pub(crate) use self::response::{
-    Requester, answer, bad_request, ended_before_answer, not_found, refusal,
-};
+pub(crate) use self::response::{Requester, answer, bad_request, ended_before_answer, not_found};
 pub use self::{
     attachment::Attachment,
     body::{AnswerBody, RunBody},

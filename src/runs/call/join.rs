@@ -8,7 +8,6 @@ use tower_service::Service;
 
 use super::{
     answer::Answer,
-    producer::Producer,
     task::{RunTask, Stage},
 };
 use crate::{
@@ -17,9 +16,9 @@ use crate::{
     headers::{has_body, make_event_stream},
     options::StreamOptions,
     runs::{
-        AnswerBody, Attachment, RunBody, RunKey,
+        AnswerBody, Attachment, RunBody, RunKey, Runs,
         answer::{self, Requester},
-        process::{Claim, Purpose, Shared},
+        process::{Claim, Producer, Purpose},
         record::{Phase, Reader},
         run::on_refusal,
         spawn::spawn,
@@ -30,7 +29,7 @@ use crate::{
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
 /// service on a task, and waits for its response head.
 pub(crate) async fn join_or_call<S, B, R>(
-    shared: Arc<Shared>,
+    runs: Runs,
     key: RunKey,
     mut service: S,
     mut request: Request<B>,
@@ -42,7 +41,7 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let requester = Requester::of(request.method(), request.headers(), request.extensions());
-    let (producer, reader) = match find(&shared, &key, &requester).await {
+    let (producer, reader) = match find(&runs, &key, &requester).await {
         Action::Answer(response) => return Ok(response.map(RunBody::answer)),
         Action::Start(producer, reader) => (producer, reader),
     };
@@ -62,7 +61,7 @@ where
     match answer.await {
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
-            parts.extensions.insert(on_refusal(&shared, &record));
+            parts.extensions.insert(on_refusal(&runs.process, &record));
             let body = AnswerBody::events(Attachment::new(reader));
             Ok(Response::from_parts(parts, RunBody::answer(body)))
         }
@@ -82,10 +81,10 @@ enum Action {
 }
 
 /// Attaches the client to the run with this key, or claims the key for a new run.
-async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Action {
+async fn find(runs: &Runs, key: &RunKey, requester: &Requester) -> Action {
     let last = requester.last.as_ref();
     loop {
-        let record = match shared.claim(key, last, Purpose::Attach).await {
+        let record = match runs.claim(key, last, Purpose::Attach).await {
             Err(error) => return Action::Answer(error.answer_to(requester.client)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {

@@ -1,8 +1,46 @@
-use std::{any::type_name, fmt, sync::Arc};
+use std::{any::type_name, fmt};
 
+use http::Request;
 use tower_layer::Layer;
 
-use crate::runs::{RunService, process::Shared};
+use super::RunService;
+use crate::runs::{InvalidKey, RunKey, Runs};
+
+impl Runs {
+    /// Creates a layer that makes the event streams of a service resumable without a change to the
+    /// service.
+    ///
+    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged. The
+    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. `HEAD` and
+    /// `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
+    /// of layers that authenticate. [`RunLayer`] documents how requests and responses are handled.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, routing::post};
+    /// use http::Request;
+    /// use tower_sse::{SseLayer, runs::{InvalidKey, RunKey, Runs}};
+    /// # async fn chat() {}
+    ///
+    /// fn key(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
+    ///     let user = request.extensions().get::<UserId>()?;
+    ///     let name = request.headers().get("x-run-id")?.to_str().ok()?;
+    ///     Some(RunKey::new(&user.0, name))
+    /// }
+    ///
+    /// #[derive(Clone)]
+    /// struct UserId(String); // inserted by a layer that authenticates
+    ///
+    /// let runs = Runs::new();
+    /// let app: Router =
+    ///     Router::new().route("/chat", post(chat)).layer(runs.layer(key)).layer(SseLayer::new());
+    /// ```
+    pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
+    where
+        K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
+    {
+        RunLayer::new(self.clone(), key)
+    }
+}
 
 /// A layer that makes the event streams of a service resumable, created by
 /// [`Runs::layer`](crate::runs::Runs::layer).
@@ -43,13 +81,13 @@ use crate::runs::{RunService, process::Shared};
 /// not available to the call. A timeout layer outside of this one ends a client's wait, but not the
 /// call.
 pub struct RunLayer<K> {
-    shared: Arc<Shared>,
+    runs: Runs,
     key: K,
 }
 
 impl<K> RunLayer<K> {
-    pub(crate) const fn new(shared: Arc<Shared>, key: K) -> Self {
-        Self { shared, key }
+    pub(crate) const fn new(runs: Runs, key: K) -> Self {
+        Self { runs, key }
     }
 }
 
@@ -57,20 +95,20 @@ impl<S, K: Clone> Layer<S> for RunLayer<K> {
     type Service = RunService<S, K>;
 
     fn layer(&self, inner: S) -> RunService<S, K> {
-        RunService::new(inner, Arc::clone(&self.shared), self.key.clone())
+        RunService::new(inner, self.runs.clone(), self.key.clone())
     }
 }
 
 impl<K: Clone> Clone for RunLayer<K> {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.shared), self.key.clone())
+        Self::new(self.runs.clone(), self.key.clone())
     }
 }
 
 impl<K> fmt::Debug for RunLayer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunLayer")
-            .field("options", &self.shared.options)
+            .field("options", &self.runs.process.options)
             .field("key", &format_args!("{}", type_name::<K>()))
             .finish()
     }

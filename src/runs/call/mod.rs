@@ -6,12 +6,12 @@
 //!   [`Runs::replace`](crate::runs::Runs::replace), and [`start_with`] the same for sources that must
 //!   wait before they can stream.
 //! - [`RunTask`] drives one call and its body. Its [`Recorder`](recorder::Recorder) appends the
-//!   events to the record, and its [`Producer`] ends the run on every exit path.
+//!   events to the record, and its
+//!   [`Producer`](super::process::Producer) ends the run on every exit path.
 
 mod answer;
 mod join;
 mod layer;
-mod producer;
 mod recorder;
 mod service;
 mod span;
@@ -19,7 +19,6 @@ mod start;
 mod start_with;
 mod task;
 
-pub(crate) use self::producer::Producer;
 pub use self::{
     layer::RunLayer,
     service::{RunFuture, RunService},

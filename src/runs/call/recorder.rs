@@ -7,7 +7,6 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 
-use super::producer::Producer;
 use crate::{
     BoxError,
     body::within_recorder,
@@ -15,6 +14,7 @@ use crate::{
     history::MemoryShare,
     runs::{
         failure::Failure,
+        process::Producer,
         record::{Appended, Cutter},
     },
 };
@@ -35,7 +35,7 @@ impl Recorder {
         Self {
             cutter: Cutter::default(),
             bytes: Bytes::new(),
-            memory: MemoryShare::new(Arc::clone(&producer.shared.counters.memory)),
+            memory: MemoryShare::new(Arc::clone(&producer.process.counters.memory)),
             budget: CoopBudget::default(),
         }
     }
@@ -99,7 +99,7 @@ impl Recorder {
         }
         self.memory.set(self.cutter.memory());
         producer.mark();
-        producer.shared.make_room(0);
+        producer.process.make_room(0);
         appended
     }
 }

@@ -4,7 +4,6 @@ use std::{
     future::{Future, ready},
     mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,7 +16,7 @@ use tower_service::Service;
 use super::join::join_or_call;
 use crate::{
     BoxError,
-    runs::{InvalidKey, RunBody, RunKey, answer, process::Shared},
+    runs::{InvalidKey, RunBody, RunKey, Runs, answer},
 };
 
 /// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.
@@ -25,13 +24,13 @@ use crate::{
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct RunService<S, K> {
     inner: S,
-    shared: Arc<Shared>,
+    runs: Runs,
     key: K,
 }
 
 impl<S, K> RunService<S, K> {
-    pub(crate) const fn new(inner: S, shared: Arc<Shared>, key: K) -> Self {
-        Self { inner, shared, key }
+    pub(crate) const fn new(inner: S, runs: Runs, key: K) -> Self {
+        Self { inner, runs, key }
     }
 
     /// Returns a reference to the inner service.
@@ -85,14 +84,14 @@ where
         // The call takes the service that is ready, and leaves the clone in its place.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let answer = Box::pin(join_or_call(Arc::clone(&self.shared), key, service, request));
+        let answer = Box::pin(join_or_call(self.runs.clone(), key, service, request));
         RunFuture { kind: Kind::Keyed { answer } }
     }
 }
 
 impl<S: Clone, K: Clone> Clone for RunService<S, K> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.shared), self.key.clone())
+        Self::new(self.inner.clone(), self.runs.clone(), self.key.clone())
     }
 }
 
@@ -100,7 +99,7 @@ impl<S: fmt::Debug, K> fmt::Debug for RunService<S, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunService")
             .field("inner", &self.inner)
-            .field("options", &self.shared.options)
+            .field("options", &self.runs.process.options)
             .field("key", &format_args!("{}", type_name::<K>()))
             .finish()
     }

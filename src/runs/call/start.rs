@@ -3,17 +3,14 @@ use std::{convert::Infallible, future::Pending, sync::Arc};
 use futures_core::Stream;
 use http::{Response, request::Parts};
 
-use super::{
-    producer::Producer,
-    task::{RunTask, Stage},
-};
+use super::task::{RunTask, Stage};
 use crate::{
     body::EventBody,
     event::Encode,
     runs::{
         Run, RunKey, RunSource, Runs, StartError,
         answer::Requester,
-        process::{Claim, Purpose},
+        process::{Claim, Producer, Purpose},
         record::{Phase, Record},
         spawn::spawn,
     },
@@ -136,7 +133,7 @@ impl Runs {
     ) -> Result<Claim, StartError> {
         let last = request.and_then(|parts| Requester::of_parts(parts).last);
         loop {
-            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach).await? {
+            let record = match self.claim(key, last.as_ref(), Purpose::Attach).await? {
                 Claim::Existing(record) => record,
                 new => return Ok(new),
             };
@@ -158,11 +155,11 @@ impl Runs {
         request: Option<&Parts>,
     ) -> Result<Claim, StartError> {
         let last = request.and_then(|parts| Requester::of_parts(parts).last);
-        self.shared.claim(key, last.as_ref(), Purpose::Replace).await
+        self.claim(key, last.as_ref(), Purpose::Replace).await
     }
 
     pub(super) fn existing(&self, record: Arc<Record>) -> Run {
-        Run::new(Arc::clone(&self.shared), record, false)
+        Run::new(self.clone(), record, false)
     }
 
     fn record<F, S>(&self, producer: Producer, source: F) -> Run
@@ -176,6 +173,6 @@ impl Runs {
         let task: RunTask<Pending<Result<Response<_>, Infallible>>, _, _> =
             RunTask::new(producer, Stage::Recording { body: EventBody::new(source) }, None);
         spawn(task);
-        Run::new(Arc::clone(&self.shared), record, true)
+        Run::new(self.clone(), record, true)
     }
 }

@@ -6,13 +6,16 @@ use tokio::sync::oneshot;
 
 use super::{
     answer::Answer,
-    producer::Producer,
     task::{RunTask, Stage},
 };
 use crate::{
     event::Encode,
     layer::response,
-    runs::{Run, RunKey, Runs, StartError, process::Claim, spawn::spawn},
+    runs::{
+        Run, RunKey, Runs, StartError,
+        process::{Claim, Producer},
+        spawn::spawn,
+    },
 };
 
 /// Runs whose source must wait before it can stream, and may not get that far.
@@ -142,7 +145,7 @@ impl Runs {
             Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
             // Without an answer, the run ended before.
             Ok(Answer::Stream(_) | Answer::Other(Ok(_), _)) | Err(_) => {
-                Ok(Run::new(Arc::clone(&self.shared), record, true))
+                Ok(Run::new(self.clone(), record, true))
             }
         }
     }

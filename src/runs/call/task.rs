@@ -18,13 +18,20 @@ use tokio::{
 
 use super::{
     answer::{Answer, is_recordable},
-    producer::{PANICKED, Producer},
     recorder::Recorder,
     span::Span,
 };
 use crate::{
-    BoxError, body::within_layer, callback::without_panic, connection::DisconnectGuard,
-    layer::disown, options::StreamOptions, runs::Outcome,
+    BoxError,
+    body::within_layer,
+    callback::without_panic,
+    connection::DisconnectGuard,
+    layer::disown,
+    options::StreamOptions,
+    runs::{
+        Outcome,
+        process::{PANICKED, Producer},
+    },
 };
 
 pin_project! {
@@ -158,7 +165,7 @@ where
                     match without_panic(poll) {
                         Some(Poll::Pending) => return Poll::Pending,
                         Some(Poll::Ready(Ok(()))) => {
-                            producer.shared.end(&producer.record, Outcome::Completed, None);
+                            producer.process.end(&producer.record, Outcome::Completed, None);
                         }
                         Some(Poll::Ready(Err(failure))) => producer.fail(failure),
                         None => producer.fail(PANICKED.into()),

@@ -1,12 +1,9 @@
 use std::sync::{Arc, OnceLock, Weak};
 
-use tokio::{
-    sync::{Semaphore, watch},
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
-    elsewhere::{load::MAX_PAGES, mirrors::Mirrors, owner_checks},
+    elsewhere::{mirror_map::MirrorMap, mirrors::Mirrors, owner_checks},
     key_locks::KeyLocks,
     owner::{exporter, exports::Exports},
     seam::{
@@ -18,12 +15,24 @@ use super::{
     },
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::runs::{RunKey, options::Options, process::Shared, spawn::spawn, until::until};
+use crate::{
+    history::Epoch,
+    runs::{
+        RunKey,
+        options::Options,
+        process::{Hooks, Process},
+        record::Record,
+        spawn::spawn,
+        until::until,
+    },
+};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
+    pub(crate) process: Arc<Process>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) process: ProcessId,
+    /// The name of this process in the store.
+    pub(crate) id: ProcessId,
     pub(crate) timing: Timing,
     /// The runs of this process, as the store has them.
     pub(crate) exports: Arc<Exports>,
@@ -31,11 +40,57 @@ pub(crate) struct Cluster {
     pub(crate) mirrors: Arc<Mirrors>,
     /// Serializes the claims of each key.
     pub(crate) keys: KeyLocks,
-    /// The turns of loads.
-    pub(super) pages: Semaphore,
 }
 
 impl Cluster {
+    /// Connects to a store, and starts the tasks that export and check runs.
+    pub(crate) async fn connect<S: RunStore>(
+        store: S,
+        options: Options,
+    ) -> Result<Arc<Self>, S::Error> {
+        let id = ProcessId::draw();
+        // The store is connected before the runs exist, and does not keep them alive.
+        let target: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let cluster = Arc::clone(&target);
+        let inbox = Inbox::new(move |incoming| {
+            if let Some(cluster) = cluster.get().and_then(Weak::upgrade) {
+                cluster.receive(incoming);
+            }
+        });
+        let settings = Settings { process: id.clone(), retain_for: options.retain_for, inbox };
+        let store = store.connect(settings).await?;
+        let timing = Timing::of_lease(store.lease());
+        let exports = Arc::new(Exports::new(timing, &options));
+        let map: Arc<MirrorMap> = Arc::default();
+        let hooks = ClusterHooks { exports: Arc::clone(&exports), mirrors: Arc::clone(&map) };
+        let process = Arc::new(Process::new(options, Some(Box::new(hooks))));
+        let mirrors = Mirrors::new(Arc::clone(&process), Arc::clone(&store), timing, map);
+        let mirrors = Arc::new(mirrors);
+        spawn(owner_checks::supervise(Arc::downgrade(&mirrors), timing.check));
+        spawn(forward(store.connection(), Arc::clone(&exports)));
+        let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
+        spawn(exporter::supervise(weak, of_task, Arc::clone(&store)));
+        let keys = KeyLocks::default();
+        let cluster = Arc::new(Self { process, store, id, timing, exports, mirrors, keys });
+        _ = target.set(Arc::downgrade(&cluster));
+        Ok(cluster)
+    }
+
+    /// Receives what other processes send.
+    fn receive(self: &Arc<Self>, incoming: Incoming) {
+        match incoming {
+            Incoming::Push(run, push) => self.mirrors.push(&run, &push),
+            Incoming::LostPushes => self.mirrors.load_all(),
+            Incoming::Hint(epoch) => self.exports.synchronize(epoch),
+            Incoming::HintToAll => self.exports.synchronize_all(),
+        }
+    }
+
+    /// Waits until other processes can read all runs that have ended, or for a short time.
+    pub(crate) async fn exported(&self) {
+        self.wait_until(|| self.process.is_exported()).await;
+    }
+
     /// Returns whether commands can be sent at present.
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
@@ -73,63 +128,37 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+/// What the runs of this process do to the cluster.
+struct ClusterHooks {
+    exports: Arc<Exports>,
+    mirrors: Arc<MirrorMap>,
+}
+
+impl Hooks for ClusterHooks {
+    fn has_events(&self, epoch: Epoch) {
+        self.exports.make_due(epoch);
+    }
+
+    fn have_changed(&self, runs: &[Arc<Record>]) {
+        self.exports.mark_all(runs);
+    }
+
+    fn evict(&self) -> bool {
+        self.mirrors.evict()
+    }
+}
+
+impl Drop for ClusterHooks {
     fn drop(&mut self) {
         // The exporter waits for runs, and must see that there will be none.
         self.exports.wake();
     }
 }
 
-/// Connects to a store, and starts the tasks that export and check runs.
-pub(crate) async fn connect<S: RunStore>(
-    store: S,
-    options: Options,
-) -> Result<Arc<Shared>, S::Error> {
-    let process = ProcessId::draw();
-    // The store is connected before the runs exist, and does not keep them alive.
-    let runs: Arc<OnceLock<Weak<Shared>>> = Arc::default();
-    let target = Arc::clone(&runs);
-    let inbox = Inbox::new(move |incoming| {
-        if let Some(shared) = target.get().and_then(Weak::upgrade) {
-            receive(&shared, incoming);
-        }
-    });
-    let settings = Settings { process: process.clone(), retain_for: options.retain_for, inbox };
-    let store = store.connect(settings).await?;
-    let timing = Timing::of_lease(store.lease());
-    let cluster = Cluster {
-        exports: Arc::new(Exports::new(timing, &options)),
-        mirrors: Arc::default(),
-        keys: KeyLocks::default(),
-        pages: Semaphore::new(MAX_PAGES),
-        store: Arc::clone(&store),
-        process,
-        timing,
-    };
-    let exports = Arc::clone(&cluster.exports);
-    let shared = Arc::new(Shared::new(options, Some(cluster)));
-    _ = runs.set(Arc::downgrade(&shared));
-    spawn(forward(store.connection(), Arc::clone(&exports)));
-    spawn(exporter::supervise(Arc::downgrade(&shared), exports, store));
-    spawn(owner_checks::supervise(Arc::downgrade(&shared), timing.check));
-    Ok(shared)
-}
-
 /// Wakes the exporter at each change of the connection.
 async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
     while connection.changed().await.is_ok() {
         exports.wake();
-    }
-}
-
-/// Receives what other processes send.
-fn receive(shared: &Arc<Shared>, incoming: Incoming) {
-    let Some(cluster) = &shared.cluster else { return };
-    match incoming {
-        Incoming::Push(run, push) => cluster.mirrors.push(shared, &run, &push),
-        Incoming::LostPushes => cluster.mirrors.load_all(shared),
-        Incoming::Hint(epoch) => cluster.exports.synchronize(epoch),
-        Incoming::HintToAll => cluster.exports.synchronize_all(),
     }
 }
 

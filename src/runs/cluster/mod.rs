@@ -24,8 +24,4 @@ mod tests;
 pub(crate) mod timing;
 
 pub use self::seam::store::RunStore;
-pub(crate) use self::{
-    cluster::{Cluster, connect},
-    owner::exports::Mark,
-    seam::run_id::RunId,
-};
+pub(crate) use self::{cluster::Cluster, seam::run_id::RunId};

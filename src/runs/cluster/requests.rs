@@ -15,7 +15,7 @@ use crate::{
     history::ResumeFrom,
     runs::{
         Outcome, RunKey, StartError,
-        process::{Claim, Purpose, Shared},
+        process::{Claim, Purpose},
         record::{Phase, Record},
     },
 };
@@ -28,17 +28,16 @@ pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 const MAX_LOOKS: usize = 16;
 
 /// What requests do to runs of all processes.
-impl Shared {
+impl Cluster {
     /// Returns the run with this key, or claims the key for a new run.
-    pub(in crate::runs) async fn claim_in(
+    pub(crate) async fn claim(
         self: &Arc<Self>,
-        cluster: &Cluster,
         key: &RunKey,
         purpose: Purpose,
     ) -> Result<Claim, StartError> {
-        let _locked = cluster.keys.lock(key).await;
+        let _locked = self.keys.lock(key).await;
         for _ in 0..MAX_LOOKS {
-            let look = match cluster.look(key).await {
+            let look = match self.look(key).await {
                 Ok(look) => look,
                 Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
                 Err(_) => {
@@ -48,7 +47,7 @@ impl Shared {
             };
             if purpose == Purpose::Attach
                 && matches!(look, LookReply::Free | LookReply::Restoring)
-                && let Some(record) = self.lost_by_store(cluster, key)
+                && let Some(record) = self.lost_by_store(key)
             {
                 return Ok(Claim::Existing(record));
             }
@@ -60,14 +59,15 @@ impl Shared {
                     Some(run)
                 }
                 LookReply::Live { run, process, liveness } => {
-                    match self.live(cluster, &run, &process, liveness).await? {
+                    match self.live(&run, &process, liveness).await? {
                         Some(record) => return Ok(Claim::Existing(record)),
                         None => continue,
                     }
                 }
                 LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
-                    let record = self.open(cluster, &run, None).await?;
-                    let is_own = self.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
+                    let record = self.open(&run, None).await?;
+                    let is_own =
+                        self.process.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
                     // The claim was forged: looking again would find the same for ever.
                     if is_own && record.phase() == Phase::Ended(Outcome::Interrupted) {
                         return Err(StartError::Unavailable);
@@ -79,7 +79,7 @@ impl Shared {
                 | LookReply::Changed
                 | LookReply::Ended { .. } => None,
             };
-            if let Some(producer) = self.start(cluster, key, earlier).await? {
+            if let Some(producer) = self.start(key, earlier).await? {
                 return Ok(Claim::New(producer));
             }
         }
@@ -90,82 +90,80 @@ impl Shared {
     /// has to look again.
     async fn live(
         self: &Arc<Self>,
-        cluster: &Cluster,
         run: &RunId,
         process: &ProcessId,
         liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
-        if *process == cluster.process {
+        if *process == self.id {
             // What its request has left, or what gave no stream, is given back: it never was a run.
-            let own = cluster.exports.record(run).filter(|own| own.phase() != Phase::Void);
+            let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
                     // It must not be declared dead while it is here.
                     if liveness != Liveness::Alive {
-                        cluster.exports.synchronize(run.epoch);
+                        self.exports.synchronize(run.epoch);
                     }
                     return Ok(Some(record));
                 }
                 Some(record) if record.is_forgotten() => {
                     // It cannot be completed again.
-                    let lost = cluster.end(run, EndMode::Lost).await;
+                    let lost = self.end(run, EndMode::Lost).await;
                     lost.map_err(|_| StartError::Unavailable)?;
                 }
                 Some(_) => {
-                    if cluster.exports.has_ended(run.epoch) {
+                    if self.exports.has_ended(run.epoch) {
                         // The store has lost the end that it had.
-                        cluster.exports.synchronize(run.epoch);
+                        self.exports.synchronize(run.epoch);
                     }
-                    cluster.wait_until(|| cluster.exports.has_ended(run.epoch)).await;
+                    self.wait_until(|| self.exports.has_ended(run.epoch)).await;
                 }
                 // Or the reply to its claim was lost.
                 None => {
-                    let released = cluster.end(run, EndMode::Release).await;
+                    let released = self.end(run, EndMode::Release).await;
                     released.map_err(|_| StartError::Unavailable)?;
                 }
             }
             return Ok(None);
         }
         match liveness {
-            Liveness::Alive => return self.open(cluster, run, None).await.map(Some),
+            Liveness::Alive => return self.open(run, None).await.map(Some),
             Liveness::Late(wait) => sleep(wait).await,
-            Liveness::Dead => _ = cluster.bury(self, run).await,
+            Liveness::Dead => _ = self.mirrors.bury(run).await,
         }
         Ok(None)
     }
 
     /// Returns the live run of this process whose claim the store has lost, and restores the claim.
-    fn lost_by_store(&self, cluster: &Cluster, key: &RunKey) -> Option<Arc<Record>> {
+    fn lost_by_store(&self, key: &RunKey) -> Option<Arc<Record>> {
         let record = self.live_here(key)?;
-        cluster.exports.synchronize(record.epoch);
+        self.exports.synchronize(record.epoch);
         Some(record)
     }
 
     /// Returns the live run of this process, which a client gets even if the store cannot be reached.
     pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
-        self.peek(key).filter(|record| record.phase().is_live())
+        self.process.peek(key).filter(|record| record.phase().is_live())
     }
 
     /// Returns the run with this key for a client that has seen the events up to `last`.
-    pub(in crate::runs) async fn find_in(
+    pub(crate) async fn find(
         self: &Arc<Self>,
-        cluster: &Cluster,
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> Result<Option<Arc<Record>>, StartError> {
-        let (run, is_certain) = match cluster.look(key).await {
+        let (run, is_certain) = match self.look(key).await {
             Ok(LookReply::Live { run, .. }) => (run, true),
             Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
             Ok(LookReply::Restoring) => {
-                let here = self.lost_by_store(cluster, key);
+                let here = self.lost_by_store(key);
                 return here.map(Some).ok_or(StartError::Unavailable);
             }
             Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
-                return Ok(self.lost_by_store(cluster, key));
+                return Ok(self.lost_by_store(key));
             }
             Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
         };
-        match self.open(cluster, &run, last).await {
+        match self.open(&run, last).await {
             // The id may be of a later run.
             Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
             found => found.map(Some),
@@ -173,9 +171,8 @@ impl Shared {
     }
 
     /// Returns the record of a run: its own one here, or else a mirror.
-    pub(in crate::runs) async fn open(
+    pub(crate) async fn open(
         self: &Arc<Self>,
-        cluster: &Cluster,
         run: &RunId,
         last: Option<&LastEventId>,
     ) -> Result<Arc<Record>, StartError> {
@@ -184,10 +181,10 @@ impl Shared {
             ResumeFrom::Seen(sequence) => sequence,
             ResumeFrom::Unknown(_) => return Err(StartError::NotFound),
         };
-        if let Some(record) = self.peek(&run.key).filter(|record| record.epoch == run.epoch) {
+        if let Some(record) = self.process.peek(&run.key).filter(|record| record.epoch == run.epoch)
+        {
             return Ok(record);
         }
-        let (record, mirror) = cluster.mirrors.open(self, run, after).await?;
-        self.until_reached(cluster, &mirror, record, after).await
+        self.mirrors.open(run, after).await
     }
 }

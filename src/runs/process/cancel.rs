@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::shared::Shared;
+use super::process::Process;
 use crate::{
     connection::LastEventId,
     runs::{
@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// Cancels runs of this process.
-impl Shared {
+impl Process {
     /// Cancels the run of this process with this key, after the event with these `lines` if there are
     /// any. Returns whether it was starting or running.
-    pub(in crate::runs) fn cancel_here(
+    pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,
@@ -23,12 +23,12 @@ impl Shared {
     ) -> bool {
         let Some(record) = self.get(key) else { return false };
         last.is_none_or(|last| record.has_assigned(last))
-            && self.cancel_own(&record, lines.map(LastEvent::New).as_ref())
+            && self.cancel_record(&record, lines.map(LastEvent::New).as_ref())
     }
 
     /// Cancels a run of this process, after its last event if there is one. Returns whether it was
     /// starting or running.
-    pub(in crate::runs) fn cancel_own(
+    pub(crate) fn cancel_record(
         self: &Arc<Self>,
         record: &Arc<Record>,
         event: Option<&LastEvent>,

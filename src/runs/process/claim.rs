@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use super::shared::Shared;
+use super::{process::Process, producer::Producer};
 use crate::{
     connection::LastEventId,
-    runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
+    runs::{Outcome, RunKey, StartError, record::Record},
 };
 
-/// The result of [`Shared::claim`].
+/// The result of a request for a run.
 pub(crate) enum Claim {
     /// The caller starts the run.
     New(Producer),
@@ -24,9 +24,12 @@ pub(crate) enum Purpose {
     Replace,
 }
 
-impl Shared {
-    /// Does what [`claim`](Self::claim) does with the runs of this process alone.
-    pub(crate) fn claim_here(
+impl Process {
+    /// Returns the run of this process that a request is about, or claims the key for a new run.
+    ///
+    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
+    /// of an answer, and a new run would be a different one.
+    pub(crate) fn claim(
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,
@@ -48,7 +51,7 @@ impl Shared {
                 }
                 _ => {}
             }
-            let record = registry.reserve(key, None, self)?;
+            let record = registry.reserve(key, None, &self.options, &self.counters)?;
             registry.enter(&record, deferred);
             Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{registry::Registry, shared::Shared};
+use super::{process::Process, registry::Registry};
 use crate::runs::record::{Deferred, Record};
 
 /// Which runs are kept, and which are evicted first.
@@ -80,7 +80,7 @@ impl Registry {
     }
 }
 
-impl Shared {
+impl Process {
     /// Makes room for `additional` bytes beside the memory of all runs. Evicts runs that have ended
     /// and that no client reads, then what mirrors have, then all other runs that have ended.
     /// Running runs need no room: [`Registry::reserve`] admits only as many as there is room for.
@@ -88,7 +88,7 @@ impl Shared {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
         };
-        let evict_mirrored = || self.cluster.as_ref().is_some_and(|own| own.mirrors.evict());
+        let evict_mirrored = || self.hooks.as_ref().is_some_and(|hooks| hooks.evict());
         while self.counters.memory.total().saturating_add(additional) > self.options.max_memory
             && (evict_ended(false) || evict_mirrored() || evict_ended(true))
         {}

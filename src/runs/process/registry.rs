@@ -5,11 +5,13 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{ended_runs::EndedRuns, shared::Shared};
+use super::ended_runs::EndedRuns;
 use crate::{
     history::Epoch,
     runs::{
         Outcome, RunKey, StartError,
+        counters::Counters,
+        epoch,
         failure::Failure,
         options::Options,
         record::{Deferred, LastEvent, Phase, Record, State},
@@ -86,18 +88,16 @@ impl Registry {
         &mut self,
         key: &RunKey,
         earlier: Option<Epoch>,
-        shared: &Shared,
+        options: &Options,
+        counters: &Arc<Counters>,
     ) -> Result<Arc<Record>, StartError> {
         let is_replaced = earlier.is_some_and(|epoch| self.running.contains_key(&epoch));
-        self.check(key, usize::from(is_replaced), &shared.options)?;
-        let epoch = match self.newest_epoch {
-            earlier if self.is_connected => Epoch::unique(earlier),
-            Some(earlier) => Epoch::now_after(earlier),
-            None => Epoch::now(),
-        };
+        self.check(key, usize::from(is_replaced), options)?;
+        let next = if self.is_connected { epoch::unique } else { epoch::after };
+        let epoch = next(self.newest_epoch);
         self.newest_epoch = Some(epoch);
-        let counters = Arc::clone(&shared.counters);
-        let record = Arc::new(Record::new(key.clone(), epoch, &shared.options, counters));
+        let record = Record::new(key.clone(), epoch, options, Arc::clone(counters));
+        let record = Arc::new(record);
         if let Some(owner) = key.shared_owner() {
             *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
         }

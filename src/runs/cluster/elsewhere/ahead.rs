@@ -2,36 +2,25 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{mirror::Mirror, owner_checks};
+use super::{load::Load, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::{
     Outcome, StartError,
-    cluster::cluster::Cluster,
-    process::Shared,
     record::{Phase, Record},
     until::until,
 };
 
 /// Clients that have seen more events of a run than this process has of it.
-impl Shared {
-    /// Returns a record of the run of `record` whose clients are told that the contact is lost.
-    pub(crate) fn lost(&self, record: &Record) -> Arc<Record> {
-        let (key, counters) = (record.key.clone(), Arc::clone(&self.counters));
-        let lost = Arc::new(Record::mirror(key, record.epoch, 0, &self.options, counters));
-        lost.lose_mirror();
-        lost
-    }
-
+impl Mirrors {
     /// Returns the record of a mirror, or of its end, for a client that has seen the events up to
     /// `after`, once the mirror has come as far.
-    pub(crate) async fn until_reached(
+    pub(super) async fn until_reached(
         self: &Arc<Self>,
-        cluster: &Cluster,
         mirror: &Arc<Mirror>,
         record: Arc<Record>,
         after: u64,
     ) -> Result<Arc<Record>, StartError> {
         if !record.has_reached(after) {
-            self.reach(cluster, mirror, &record, after).await?;
+            self.reach(mirror, &record, after).await?;
         }
         if record.lock().is_lost {
             return Err(StartError::Unavailable);
@@ -49,14 +38,13 @@ impl Shared {
     /// Waits until a record has the event `after`, or its run has ended.
     async fn reach(
         self: &Arc<Self>,
-        cluster: &Cluster,
         mirror: &Arc<Mirror>,
         record: &Record,
         after: u64,
     ) -> Result<(), StartError> {
         let reached = until(&record.changed, || record.has_reached(after).then_some(()));
         let reached = if mirror.is_stored(after) {
-            timeout(cluster.timing.patience, reached).await
+            timeout(self.timing.patience, reached).await
         } else {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
@@ -64,10 +52,12 @@ impl Shared {
             // The owner may have assigned the id before it has exported the event. It exports at once
             // what is watched.
             let watched = async {
-                owner_checks::watch(self, cluster, mirror).await;
+                if self.watch(mirror).await.needs_load {
+                    Load::start(self, mirror);
+                }
                 reached.await;
             };
-            timeout(cluster.timing.id_wait(), watched).await
+            timeout(self.timing.id_wait(), watched).await
         };
         reached.map_err(|_| StartError::Unavailable)
     }
@@ -75,9 +65,10 @@ impl Shared {
     /// Returns a record of a run that has ended, for a client that has seen more than was exported,
     /// up to the event `after`.
     fn end_of(&self, record: &Record, after: u64) -> Arc<Record> {
-        let (key, counters) = (record.key.clone(), Arc::clone(&self.counters));
+        let (key, counters) = (record.key.clone(), Arc::clone(&self.process.counters));
         let (phase, _, error) = record.progress();
-        let end = Arc::new(Record::mirror(key, record.epoch, after, &self.options, counters));
+        let end =
+            Arc::new(Record::mirror(key, record.epoch, after, &self.process.options, counters));
         end.begin(record.options());
         end.end_mirror(phase.outcome().unwrap_or(Outcome::Interrupted), error);
         end

@@ -1,21 +1,15 @@
 use std::sync::Arc;
 
-use super::{mirror::Mirror, owner_checks};
-use crate::runs::{
-    Outcome,
-    cluster::{
-        cluster::Cluster,
-        owner::exporter,
-        seam::{command::Batch, reply::StoreError},
+use super::{mirror::Mirror, mirrors::Mirrors};
+use crate::{
+    callback::completes,
+    runs::{
+        Outcome,
+        cluster::seam::{command::Batch, reply::StoreError},
+        record::Phase,
+        spawn::spawn,
     },
-    process::Shared,
-    record::Phase,
-    spawn::spawn,
 };
-
-/// The maximum number of pages that are loaded at the same time. Together, they have about a
-/// megabyte, which a slow link passes before it is the turn of anything else.
-pub(crate) const MAX_PAGES: usize = 16;
 
 /// A load of a mirror, on a task of its own.
 pub(super) struct Load {
@@ -27,36 +21,29 @@ pub(super) struct Load {
 
 impl Load {
     /// Starts a load, unless one is under way, which then starts again.
-    pub(super) fn start(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+    pub(super) fn start(mirrors: &Arc<Mirrors>, mirror: &Arc<Mirror>) {
         if mirror.request_load() {
             let mirror = Arc::clone(mirror);
             let load = Self { mirror, expects_end: false, is_over: false };
-            spawn(load.run(Arc::clone(shared)));
+            spawn(load.run(Arc::clone(mirrors)));
         }
-    }
-
-    /// Starts a load with which the run ends, even if its stream has lost its end.
-    pub(super) fn start_last(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
-        mirror.set_ended();
-        Self::start(shared, mirror);
     }
 
     /// Loads the run until nothing asks for a load any more.
-    async fn run(mut self, shared: Arc<Shared>) {
-        let Some(cluster) = &shared.cluster else { return };
-        if !self.mirror.is_loaded() && !self.watch(&shared, cluster).await {
+    async fn run(mut self, mirrors: Arc<Mirrors>) {
+        if !self.mirror.is_loaded() && !self.watch(&mirrors).await {
             return;
         }
         // A load that was asked for during one that panics begins all the same.
-        while !exporter::catch(self.load_while_asked(&shared, cluster)).await {
+        while !completes(self.load_while_asked(&mirrors)).await {
             self.mirror.set_loaded(false);
         }
     }
 
-    async fn load_while_asked(&mut self, shared: &Arc<Shared>, cluster: &Cluster) {
+    async fn load_while_asked(&mut self, mirrors: &Arc<Mirrors>) {
         // The end is in the store before the claim says that the run has ended.
         while let Some(has_ended) = self.begin() {
-            let result = self.load_all(shared, cluster).await;
+            let result = self.load_all(mirrors).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
                     // Its call gave no stream, and another run has got its key since.
@@ -78,11 +65,15 @@ impl Load {
     /// Subscribes, then checks, before the first load: what is pushed after it cannot be missed.
     /// Returns whether the store has the run. If not, the store has lost its claim since it was
     /// found, and its owner may restore it.
-    async fn watch(&mut self, shared: &Arc<Shared>, cluster: &Cluster) -> bool {
-        if cluster.store.subscribe(&self.mirror.run).await.is_err() {
+    async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
+        if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
             return false;
         }
-        self.expects_end = owner_checks::watch(shared, cluster, &self.mirror).await;
+        let checked = mirrors.watch(&self.mirror).await;
+        self.expects_end = checked.has_ended;
+        if checked.needs_load {
+            self.mirror.request_load();
+        }
         self.mirror.has_started()
     }
 
@@ -93,16 +84,16 @@ impl Load {
     }
 
     /// Loads all pages, until nothing needs them any more.
-    async fn load_all(&self, shared: &Arc<Shared>, cluster: &Cluster) -> Result<(), StoreError> {
+    async fn load_all(&self, mirrors: &Arc<Mirrors>) -> Result<(), StoreError> {
         let mirror = &self.mirror;
         loop {
             // Loads take turns, in their order. A turn lasts until the page is here, because it
             // occupies the link also if no client waits for it any more.
-            let _turn = cluster.pages.acquire().await;
+            let _turn = mirrors.pages.acquire().await;
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
-            let page = cluster.store.load(&mirror.run, after).await?;
-            shared.make_room(page.batches.iter().map(Batch::memory).sum());
+            let page = mirrors.store.load(&mirror.run, after).await?;
+            mirrors.process.make_room(page.batches.iter().map(Batch::memory).sum());
             if !mirror.apply_page(page) {
                 return Ok(());
             }

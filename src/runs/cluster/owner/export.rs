@@ -1,13 +1,9 @@
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering::AcqRel},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{exports::Mark, lease::Lease, plan::Plan, stored_batches::StoredBatches};
+use super::{lease::Lease, plan::Plan, stored_batches::StoredBatches, sync_state::SyncState};
 use crate::{
     callback::without_panic,
     history::Epoch,
@@ -22,6 +18,7 @@ use crate::{
             },
             timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
         },
+        process::Mark,
         record::{Phase, Record},
     },
 };
@@ -44,14 +41,8 @@ pub(crate) struct Export {
     pub(super) exported: u64,
     /// The number of entries in the store.
     pub(super) entries: u64,
-    pub(super) has_begun: bool,
-    /// Whether the last `Sync` had the head. The call may answer before the reply arrives.
-    pub(super) has_sent_head: bool,
-    pub(super) needs_sync: bool,
-    /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
-    pub(super) is_outdated: bool,
-    /// Whether the next `Sync` creates lost keys again.
-    pub(crate) restores: bool,
+    pub(super) head: Head,
+    pub(crate) sync: SyncState,
     /// Whether the last plan left events for the next one.
     pub(super) has_more: bool,
     /// Until when a client of another process watches the run.
@@ -77,6 +68,15 @@ pub(crate) struct Export {
     pub(super) panics: usize,
 }
 
+/// Whether the store has the head of the run's answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    Missing,
+    /// The last `Sync` had it.
+    Sent,
+    Stored,
+}
+
 /// What the exporter does to a run because of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -98,18 +98,15 @@ impl Export {
         let now = Instant::now();
         Self {
             base,
-            mark: Mark { is_set: Arc::default(), epoch: record.epoch },
+            mark: Mark::new(record.epoch),
             record,
             due: now + beat,
             lease: Lease::new(now + beat),
             connection: 0,
             exported: 0,
             entries: 0,
-            has_begun: false,
-            has_sent_head: false,
-            needs_sync: false,
-            is_outdated: false,
-            restores: false,
+            head: Head::Missing,
+            sync: SyncState::InStep,
             has_more: false,
             watched_until: now,
             stored: StoredBatches::default(),
@@ -183,18 +180,17 @@ impl Export {
 
     /// Returns whether the store had the end of the run when it was last asked.
     pub(crate) const fn has_confirmed_end(&self) -> bool {
-        self.is_done() && !self.needs_sync && !self.restores
+        self.is_done() && self.sync.is_in_step()
     }
 
     /// Returns whether the run is a live one in the store, as far as its owner was told.
     pub(crate) const fn is_in_step(&self) -> bool {
-        !self.is_done() && !self.needs_sync && !self.restores
+        !self.is_done() && self.sync.is_in_step()
     }
 
     /// Makes the next command a `Sync`.
     pub(crate) const fn synchronize(&mut self) {
-        self.needs_sync = true;
-        self.is_outdated = true;
+        self.sync.ask();
     }
 
     /// Adds the next commands of the run. If that panics, gives the run up, so that the exporter
@@ -205,8 +201,7 @@ impl Export {
             self.is_broken = planned.is_none();
         }
         if self.is_broken {
-            (self.has_failed, self.needs_sync, self.restores) = (false, false, false);
-            self.is_outdated = false;
+            (self.has_failed, self.sync) = (false, SyncState::InStep);
             if !self.is_done() {
                 plan.end(self.run(), EndMode::Lost);
             }
@@ -214,8 +209,8 @@ impl Export {
     }
 
     fn plan_next(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        self.mark.is_set.swap(false, AcqRel);
-        self.is_outdated = false;
+        self.mark.clear();
+        self.sync.planned();
         self.has_failed = false;
         #[cfg(test)]
         if self.panics > 0 {
@@ -232,15 +227,18 @@ impl Export {
             return;
         }
         let is_failed_call = matches!(phase, Phase::Ended(_)) && newest == 0;
-        let has_head = phase != Phase::Starting && (self.has_begun || !is_failed_call);
-        if is_new || self.restores || self.needs_sync || has_head && !self.has_begun {
-            self.has_sent_head = has_head;
+        let is_stored = self.head == Head::Stored;
+        let has_head = phase != Phase::Starting && (is_stored || !is_failed_call);
+        if is_new || !self.sync.is_in_step() || has_head && !is_stored {
+            if !is_stored {
+                self.head = if has_head { Head::Sent } else { Head::Missing };
+            }
             let head = has_head.then(|| head::encode(self.record.options().as_ref()));
             self.head_len = head.as_ref().map_or(self.head_len, Bytes::len);
             plan.sync(Sync {
                 run: self.run(),
                 entries: (!is_new).then_some(self.entries),
-                restores: self.restores,
+                restores: self.sync.restores(),
                 pushes: self.is_watched(now),
                 head,
             });

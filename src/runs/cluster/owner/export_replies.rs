@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    export::{Effect, Export},
+    export::{Effect, Export, Head},
     plan::Target,
 };
 use crate::runs::{
@@ -74,15 +74,17 @@ impl Export {
             &SyncReply::InStep { newest, entries, .. }
                 if is_new && self.doubts(newest, entries) =>
             {
-                self.restores = true;
+                self.sync.need_to_restore();
             }
             &SyncReply::InStep { newest, entries, watched } => {
                 let now = Instant::now();
-                self.has_begun = self.has_sent_head;
+                // The call may have answered since the `Sync` was sent.
+                if self.head == Head::Sent {
+                    self.head = Head::Stored;
+                }
                 self.exported = newest;
                 self.entries = entries;
-                self.needs_sync = self.is_outdated;
-                self.restores = false;
+                self.sync.answered();
                 // The store may have lost the newest ones, or all before it restored the run.
                 self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
@@ -94,13 +96,10 @@ impl Export {
             SyncReply::Behind | SyncReply::Gone
                 if !self.is_done() || !self.record.is_forgotten() =>
             {
-                self.restores = true;
+                self.sync.need_to_restore();
             }
             // The run has ended, and the store has its end or can no longer get it.
-            _ => {
-                self.needs_sync = self.is_outdated;
-                self.restores = false;
-            }
+            _ => self.sync.answered(),
         }
         None
     }
@@ -111,15 +110,17 @@ impl Export {
             RenewReply::Renewed { watched } => {
                 self.lease.renewed(now, beat);
                 // Its first client elsewhere needs what was not pushed.
-                self.needs_sync |= !watched.is_zero() && !self.is_watched(now);
+                if !watched.is_zero() && !self.is_watched(now) {
+                    self.sync.need();
+                }
                 self.set_watched(now, watched);
             }
-            RenewReply::Unsure => self.needs_sync = true,
+            RenewReply::Unsure => self.sync.need(),
         }
     }
 
     fn set_watched(&mut self, now: Instant, watched: Duration) {
-        if !watched.is_zero() && !self.needs_sync {
+        if !watched.is_zero() && self.sync.is_in_step() {
             let until = now + watched;
             self.watched_until = until;
             self.record.attend_until(until);
@@ -130,7 +131,7 @@ impl Export {
     /// whose reply is missing may have been executed by a server with an older state.
     const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
-        self.entries > 0 && !self.restores && newest >= self.exported && !is_as_acknowledged
+        self.entries > 0 && !self.sync.restores() && newest >= self.exported && !is_as_acknowledged
     }
 
     fn appended(&mut self, reply: AppendReply, last: u64, len: usize) {
@@ -141,7 +142,7 @@ impl Export {
                 self.entries += entries;
                 self.stored.push(last, len);
             }
-            AppendReply::Refused => self.needs_sync = true,
+            AppendReply::Refused => self.sync.need(),
         }
     }
 
@@ -160,7 +161,9 @@ impl Export {
             EndReply::Gone => self.record.phase() != Phase::Void,
             _ => false,
         };
-        self.restores |= is_lost;
+        if is_lost {
+            self.sync.need_to_restore();
+        }
         (!is_lost).then_some(Effect::Ended)
     }
 
@@ -168,15 +171,14 @@ impl Export {
     fn refuse(&mut self) -> Option<Effect> {
         self.has_failed = true;
         self.failures = self.failures.saturating_add(1);
-        self.needs_sync = true;
+        self.sync.need();
         (self.failures >= MAX_FAILURES).then_some(Effect::Lost(REFUSED))
     }
 
     /// Lets the run be, because the store has its end or will never have it.
     pub(super) fn settle(&mut self, now: Instant) {
         self.ended_at = Some(now);
-        self.needs_sync = self.is_outdated;
-        self.restores = false;
+        self.sync.answered();
     }
 
     /// Returns when the run needs its next command, after all replies to the last ones.
@@ -191,7 +193,7 @@ impl Export {
         let is_in_step = self.connection == connection && self.is_in_step();
         match phase {
             Phase::Starting if is_in_step => self.lease.renew_at,
-            Phase::Running if is_in_step && self.has_begun && !self.has_more => {
+            Phase::Running if is_in_step && self.head == Head::Stored && !self.has_more => {
                 let is_behind = newest > self.exported;
                 let export_at = if is_behind { self.export_at(now) } else { self.lease.renew_at };
                 export_at.min(self.lease.renew_at)

@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::AcqRel},
-};
+use std::sync::Arc;
 
 use tokio::{sync::Notify, time::Instant};
 
@@ -25,6 +22,7 @@ use crate::{
             timing::{EARLY, Timing},
         },
         options::Options,
+        process::Mark,
         record::Record,
     },
 };
@@ -36,14 +34,6 @@ pub(crate) struct Exports {
     changed: Notify,
     /// Notified when replies were applied.
     pub(crate) replied: Notify,
-}
-
-/// A run's mark, which its task sets for each event without a lock.
-#[derive(Clone)]
-pub(crate) struct Mark {
-    /// Whether the run is marked as changed since the last plan.
-    pub(super) is_set: Arc<AtomicBool>,
-    pub(super) epoch: Epoch,
 }
 
 impl Exports {
@@ -63,14 +53,6 @@ impl Exports {
         mark
     }
 
-    /// Marks a run that has new events.
-    #[inline]
-    pub(crate) fn mark(&self, mark: &Mark) {
-        if !mark.is_set.swap(true, AcqRel) {
-            self.make_due(mark.epoch);
-        }
-    }
-
     /// Returns the mark of a run, for tests. Panics if the run is not of this process.
     #[cfg(test)]
     pub(crate) fn mark_of(&self, epoch: Epoch) -> Mark {
@@ -86,7 +68,7 @@ impl Exports {
     }
 
     /// Makes a run due whose events are not exported yet.
-    fn make_due(&self, epoch: Epoch) {
+    pub(crate) fn make_due(&self, epoch: Epoch) {
         let now = Instant::now();
         if self.lock().hasten(epoch, |export| export.export_at(now)) {
             self.changed.notify_one();

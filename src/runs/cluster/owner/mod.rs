@@ -2,7 +2,7 @@
 //!
 //! [`Exports`](exports::Exports) has when each run is due, [`Export`](export::Export) decides which
 //! commands a run needs, `export_replies.rs` what their replies change, and [`exporter`] sends them in
-//! pipelines. [`StoredBatches`](stored_batches::StoredBatches) counts what the store has of a run.
+//! pipelines. [`SyncState`](sync_state::SyncState) is what the owner knows of the store's copy. [`StoredBatches`](stored_batches::StoredBatches) counts what the store has of a run.
 //! `lease.rs` says when leases are renewed, and `pace.rs` when a pipeline may begin.
 
 pub(crate) mod export;
@@ -15,3 +15,4 @@ pub(crate) mod plan;
 mod queue;
 mod stored_batches;
 mod stored_runs;
+pub(super) mod sync_state;

@@ -1,17 +1,11 @@
 #[cfg(not(tower_sse_simulation))]
 use std::collections::HashMap;
-use std::{
-    collections::BTreeSet,
-    mem,
-    sync::{Arc, atomic::Ordering::AcqRel},
-    time::Duration,
-};
+use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     export::{Effect, Export},
-    exports::Mark,
     plan::{Plan, Target},
     stored_runs::StoredRuns,
 };
@@ -30,6 +24,7 @@ use crate::{
             timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing, kept_for},
         },
         options::Options,
+        process::Mark,
         record::Record,
     },
 };
@@ -198,7 +193,7 @@ impl Queue {
         for epoch in seen {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             // The mark of an event that was in the plan can come after it, and would hide the next one.
-            export.mark.is_set.swap(false, AcqRel);
+            export.mark.clear();
             let due = export.next_due(connection, now);
             export.set_due(&mut self.due, due);
         }

@@ -48,8 +48,9 @@ pub enum LookReply {
 
 /// Whether the owner of a live run renews its lease. With Redis, `liveness` in `lua/common.lua`
 /// decides it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Liveness {
+    #[default]
     Alive,
     /// The lease has expired, but the owner may still renew it. The caller looks again after this
     /// time.

@@ -1,8 +1,8 @@
 use std::process;
 
 use crate::{
-    history::{Epoch, random},
-    runs::RunKey,
+    history::Epoch,
+    runs::{RunKey, random::random},
 };
 
 /// The name of one run of one key. Two runs with the same epoch differ in their keys.

@@ -214,8 +214,8 @@ async fn run_whose_claim_was_deleted_is_interrupted_by_the_next_run_at_its_owner
     sleep(Duration::from_millis(1500)).await;
     one.store.server().claims.clear();
     // The next run has a later epoch, which is of the real time.
-    let epoch = one.runs.shared.peek(&key()).unwrap().epoch;
-    while epoch.age() < Duration::from_millis(1) {
+    let epoch = one.runs.process.peek(&key()).unwrap().epoch;
+    while crate::runs::epoch::age(epoch) < Duration::from_millis(1) {
         std::thread::yield_now();
     }
     let second = other.start().await.expect("the key is free");

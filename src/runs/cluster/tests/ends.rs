@@ -14,7 +14,7 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
     let first = one.get().await.unwrap();
     one.store.go_away();
     assert!(other.cancel().await);
-    let second = RunId::new(key(), crate::history::Epoch::now_after(first.record.epoch));
+    let second = RunId::new(key(), crate::runs::epoch::after(Some(first.record.epoch)));
     let claim = Command::Claim { run: second.clone(), earlier: None };
     other.cluster().look_up(claim).await.unwrap();
     other.cluster().end(&second, EndMode::Void).await.unwrap();
@@ -52,8 +52,8 @@ async fn run_that_is_forgotten_before_its_export_is_never_completed_elsewhere() 
     drop(source);
     sleep(Duration::from_millis(10)).await;
     assert!(one.get().await.is_none(), "it has ended, and the store cannot be reached");
-    let record = one.runs.shared.peek(&key()).unwrap();
-    one.runs.shared.with_registry(|registry, deferred| registry.forget(&record, deferred));
+    let record = one.runs.process.peek(&key()).unwrap();
+    one.runs.process.with_registry(|registry, deferred| registry.forget(&record, deferred));
     one.store.come_back();
     assert_fails(live, &[], Some(Outcome::Interrupted)).await;
 }
@@ -65,7 +65,7 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     let stranger = RunId::new(RunKey::new("other", "turn").unwrap(), epoch);
     let bytes = format!("data: stolen\nid: {epoch}-2\n\n").into();
     let push = Push::Batch(Batch { first: 2, last: 2, bytes });
-    other.cluster().mirrors.push(&other.runs.shared, &stranger, &push);
+    other.cluster().mirrors.push(&stranger, &push);
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
@@ -76,7 +76,7 @@ async fn bytes_that_are_not_the_runs_events_fail_the_client() {
     let (one, other, _source, live) = watched(&["a"]).await;
     let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
     let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
-    other.cluster().mirrors.push(&other.runs.shared, &run, &push);
+    other.cluster().mirrors.push(&run, &push);
     let (data, error) = read_all(live).await;
     assert!(data.is_empty() && error.is_some(), "{data:?}");
 }
@@ -87,7 +87,7 @@ async fn batch_that_lacks_an_event_fails_the_client() {
     let epoch = one.get().await.unwrap().record.epoch;
     let bytes = format!("data: b\nid: {epoch}-2\n\ndata: d\nid: {epoch}-4\n\n").into();
     let push = Push::Batch(Batch { first: 2, last: 4, bytes });
-    other.cluster().mirrors.push(&other.runs.shared, &RunId::new(key(), epoch), &push);
+    other.cluster().mirrors.push(&RunId::new(key(), epoch), &push);
     let (data, error) = read_all(live).await;
     assert_eq!(data, ["b"]);
     assert!(error.is_some());

@@ -109,20 +109,20 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     send(&source, &["a"]);
     drop(source);
     soon(process.get().await.unwrap().ended()).await;
-    let shared = Arc::downgrade(&process.runs.shared);
+    let cluster = Arc::downgrade(process.cluster());
     drop(process);
     sleep(Duration::from_secs(3600)).await;
-    assert!(shared.upgrade().is_none(), "its tasks have ended");
+    assert!(cluster.upgrade().is_none(), "its tasks have ended");
     assert!(!store.is_used(), "the store has been dropped");
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection() {
     let (one, _) = two().await;
-    let shared = &one.runs.shared;
-    let counters = Arc::clone(&shared.counters);
+    let process = &one.runs.process;
+    let counters = Arc::clone(&process.counters);
     let epoch = Epoch::now();
-    let record = Record::new(key(), epoch, &shared.options, counters);
+    let record = Record::new(key(), epoch, &process.options, counters);
     let beat = LEASE / 3;
     let mut export = Export::new(Arc::new(record), Overhead::default(), beat, Instant::now());
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
@@ -134,11 +134,11 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
     export.has_failed = false;
     export.synced(&in_step(1, 2), 2, beat);
-    assert!(!export.restores);
+    assert!(!export.sync.restores());
 
     // The server lost the first event, and has got the second one, whose reply is missing.
     export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
     export.has_failed = false;
     export.synced(&in_step(2, 2), 3, beat);
-    assert!(export.restores);
+    assert!(export.sync.restores());
 }

@@ -82,7 +82,7 @@ async fn mirror_that_gives_way_while_its_run_ends_ends_no_client_early() {
     let mut prompt = other.attach_as(&key_of(0)).await;
     read(&mut prompt, 80).await;
     send(&source, &["y"]);
-    while other.cluster().mirrors.evict() {}
+    while other.cluster().mirrors.map.evict() {}
     drop(source);
     assert_whole(prompt, &["y"]).await;
     let (data, error) = read_all(idle).await;

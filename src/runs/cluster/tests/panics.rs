@@ -38,7 +38,7 @@ async fn load_that_is_asked_for_during_one_that_panics_is_not_lost() {
     other.store.faults().load_panics = true;
     let asked = Instant::now();
     for _ in 0..2 {
-        other.cluster().mirrors.load_all(&other.runs.shared);
+        other.cluster().mirrors.load_all();
         sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(read(&mut live, 1).await, ["b"]);

@@ -96,8 +96,8 @@ impl Process {
         self.answer(last).await.status().as_u16()
     }
 
-    pub(super) fn cluster(&self) -> &Cluster {
-        self.runs.shared.cluster.as_ref().unwrap()
+    pub(super) fn cluster(&self) -> &Arc<Cluster> {
+        self.runs.cluster.as_ref().unwrap()
     }
 
     /// Attaches a client of a request to the run with the key.

@@ -49,7 +49,7 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
 #[tokio::test(start_paused = true)]
 async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
     let (one, other) = two().await;
-    let claim = one.runs.shared.claim(&key(), None, Purpose::Attach).await;
+    let claim = one.runs.claim(&key(), None, Purpose::Attach).await;
     let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
     one.store.faults().reply_delay = Duration::from_millis(100);
     // Its owner is told that it is watched.
@@ -64,7 +64,7 @@ async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
 #[tokio::test(start_paused = true)]
 async fn client_of_a_call_that_gave_no_stream_gets_the_run_that_took_its_key() {
     let (one, other) = two().await;
-    let claim = one.runs.shared.claim(&key(), None, Purpose::Attach).await;
+    let claim = one.runs.claim(&key(), None, Purpose::Attach).await;
     let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
     other.store.faults().delay = Duration::from_millis(10);
     let key = key();

@@ -8,24 +8,25 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::{mark::Mark, process::Process};
 use crate::{
     history::drop_waker,
     options::StreamOptions,
-    runs::{Outcome, cluster::Mark, failure::Failure, process::Shared, record::Record},
+    runs::{Outcome, failure::Failure, record::Record},
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
 /// the run is interrupted. If its claim has not reached its request by then, it never was a run.
 pub(crate) struct Producer {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) process: Arc<Process>,
     pub(crate) record: Arc<Record>,
     /// Set once the request has its claim in the store.
     mark: Option<Mark>,
 }
 
 impl Producer {
-    pub(crate) const fn new(shared: Arc<Shared>, record: Arc<Record>) -> Self {
-        Self { shared, record, mark: None }
+    pub(crate) const fn new(process: Arc<Process>, record: Arc<Record>) -> Self {
+        Self { process, record, mark: None }
     }
 
     /// Sets the mark of a run that other processes can reach.
@@ -36,28 +37,30 @@ impl Producer {
     /// Reports new events to the exporter.
     #[inline]
     pub(crate) fn mark(&self) {
-        if let (Some(mark), Some(cluster)) = (&self.mark, &self.shared.cluster) {
-            cluster.exports.mark(mark);
+        if let (Some(mark), Some(hooks)) = (&self.mark, &self.process.hooks)
+            && mark.set()
+        {
+            hooks.has_events(mark.epoch);
         }
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         let has_begun = self.record.begin(options);
-        if let (Some(_), Some(cluster)) = (&self.mark, &self.shared.cluster) {
-            cluster.exports.mark_all(slice::from_ref(&self.record));
+        if let (Some(_), Some(hooks)) = (&self.mark, &self.process.hooks) {
+            hooks.have_changed(slice::from_ref(&self.record));
         }
         has_begun
     }
 
     /// Frees the key, because the answer is not an event stream.
     pub(crate) fn void(&self) {
-        self.shared.void(&self.record);
+        self.process.void(&self.record);
     }
 
     /// Makes the call, and frees the key if it panics.
     pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
-        self.shared.counters.totals().started += 1;
+        self.process.counters.totals().started += 1;
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             self.fail_call();
             resume_unwind(panic)
@@ -66,7 +69,7 @@ impl Producer {
 
     /// Frees the key of a call that panicked before it answered, and reports the run as failed.
     pub(crate) fn fail_call(&self) {
-        self.shared.with_registry(|registry, deferred| {
+        self.process.with_registry(|registry, deferred| {
             if registry.end(&self.record, Outcome::Failed, Some(PANICKED.into()), deferred) {
                 registry.forget(&self.record, deferred);
             }
@@ -74,7 +77,7 @@ impl Producer {
     }
 
     pub(crate) fn fail(&self, failure: Failure) {
-        self.shared.end(&self.record, Outcome::Failed, Some(failure));
+        self.process.end(&self.record, Outcome::Failed, Some(failure));
     }
 
     /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
@@ -104,7 +107,7 @@ impl Producer {
     /// Ends the run if it has reached its maximum duration, or abandons it if no client has been
     /// attached for `abandon_after`. Returns when to check again, or `None` if the run is over.
     pub(crate) fn end_if_due(&self) -> Option<Instant> {
-        let max = self.shared.options.max_duration;
+        let max = self.process.options.max_duration;
         let end = self.record.started_at + max;
         if end <= Instant::now() {
             self.fail(format!("the run took longer than {max:?}").into());
@@ -114,14 +117,14 @@ impl Producer {
     }
 
     fn abandon(&self) -> Option<Instant> {
-        let after = self.shared.options.abandon_after;
+        let after = self.process.options.abandon_after;
         let now = Instant::now();
         let since = self.record.lock().readers.unattended_since();
         let due = since.unwrap_or(now) + after;
         if due > now {
             return Some(due);
         }
-        let is_abandoned = self.shared.end_unattended(&self.record, Outcome::Abandoned);
+        let is_abandoned = self.process.end_unattended(&self.record, Outcome::Abandoned);
         // A client may have attached meanwhile.
         (!is_abandoned && self.record.phase().is_live()).then_some(now + after)
     }
@@ -132,10 +135,10 @@ pub(crate) const PANICKED: &str = "the source panicked";
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.shared.cluster.is_some() && self.mark.is_none() {
+        if self.process.hooks.is_some() && self.mark.is_none() {
             self.void();
         } else {
-            self.shared.end(&self.record, Outcome::Interrupted, None);
+            self.process.end(&self.record, Outcome::Interrupted, None);
         }
     }
 }

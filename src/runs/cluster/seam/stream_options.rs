@@ -2,65 +2,64 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use super::{Drain, Heartbeat, Retry, StreamOptions, drain::When, max_age::GRACE};
-use crate::event::whole_milliseconds;
+use crate::{
+    event::whole_milliseconds,
+    options::{Drain, GRACE, Heartbeat, Retry, StreamOptions, When},
+};
 
 /// The first byte of encoded options. A later version with other fields has another one.
 const VERSION: u8 = b'1';
 /// The maximum size of padding, as [`StreamOptions::padding`] checks it.
 const MAX_PADDING: usize = 1 << 16;
 
-/// The options that another process can apply to its clients of the same run. Closures cannot
-/// travel, and options of the first client's stream alone do not.
-impl StreamOptions {
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut out = vec![VERSION];
-        field(&mut out, b'h', self.heartbeat.as_ref(), |value, out| {
-            if let Some(heartbeat) = value {
-                out.extend_from_slice(&whole_milliseconds(heartbeat.interval).to_be_bytes());
-                text(out, &heartbeat.comment);
-                text(out, heartbeat.event.as_deref().unwrap_or_default());
-            }
-        });
-        field(&mut out, b'r', self.retry.as_ref(), |value, out| {
-            value.iter().for_each(|retry| put_retry(out, *retry));
-        });
-        field(&mut out, b'p', self.padding.as_ref(), |value, out| out.extend_from_slice(value));
-        field(&mut out, b'd', self.drain.as_ref(), put_drain);
-        let event = |value: &Option<Bytes>, out: &mut Vec<u8>| {
-            out.extend_from_slice(value.as_deref().unwrap_or_default());
-        };
-        field(&mut out, b'f', self.farewell.as_ref(), event);
-        field(&mut out, b't', self.terminator.as_ref(), event);
-        out.into()
-    }
-
-    /// Decodes options. Fields of a later version are ignored. Returns `None` if they are invalid.
-    pub(crate) fn decode(encoded: &[u8]) -> Option<Self> {
-        let (VERSION, mut rest) = encoded.split_first().map(|(version, rest)| (*version, rest))?
-        else {
-            return None;
-        };
-        let mut options = Self::new();
-        while let Some((&name, after)) = rest.split_first() {
-            rest = after;
-            let mut value = take_text(&mut rest)?;
-            match name {
-                b'h' => options.heartbeat = Some(take_heartbeat(&mut value)?),
-                b'r' if value.is_empty() => options.retry = Some(None),
-                b'r' => options.retry = Some(Some(take_retry(&mut value)?)),
-                b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
-                    options.padding = Some(Bytes::copy_from_slice(value));
-                }
-                b'd' => options.drain = Some(take_drain(&mut value)?),
-                b'f' => options.farewell = Some(take_event(value)?),
-                b't' => options.terminator = Some(take_event(value)?),
-                b'p' => return None,
-                _ => {}
-            }
+/// Encodes the options that another process can apply to its clients of the same run. Closures
+/// cannot be encoded, and options of the first client's stream alone are not.
+pub(super) fn encode(options: &StreamOptions) -> Bytes {
+    let mut out = vec![VERSION];
+    field(&mut out, b'h', options.heartbeat.as_ref(), |value, out| {
+        if let Some(heartbeat) = value {
+            out.extend_from_slice(&whole_milliseconds(heartbeat.interval).to_be_bytes());
+            text(out, &heartbeat.comment);
+            text(out, heartbeat.event.as_deref().unwrap_or_default());
         }
-        Some(options)
+    });
+    field(&mut out, b'r', options.retry.as_ref(), |value, out| {
+        value.iter().for_each(|retry| put_retry(out, *retry));
+    });
+    field(&mut out, b'p', options.padding.as_ref(), |value, out| out.extend_from_slice(value));
+    field(&mut out, b'd', options.drain.as_ref(), put_drain);
+    let event = |value: &Option<Bytes>, out: &mut Vec<u8>| {
+        out.extend_from_slice(value.as_deref().unwrap_or_default());
+    };
+    field(&mut out, b'f', options.farewell.as_ref(), event);
+    field(&mut out, b't', options.terminator.as_ref(), event);
+    out.into()
+}
+
+/// Decodes options. Fields of a later version are ignored. Returns `None` if they are invalid.
+pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
+    let (VERSION, mut rest) = encoded.split_first().map(|(version, rest)| (*version, rest))? else {
+        return None;
+    };
+    let mut options = StreamOptions::new();
+    while let Some((&name, after)) = rest.split_first() {
+        rest = after;
+        let mut value = take_text(&mut rest)?;
+        match name {
+            b'h' => options.heartbeat = Some(take_heartbeat(&mut value)?),
+            b'r' if value.is_empty() => options.retry = Some(None),
+            b'r' => options.retry = Some(Some(take_retry(&mut value)?)),
+            b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
+                options.padding = Some(Bytes::copy_from_slice(value));
+            }
+            b'd' => options.drain = Some(take_drain(&mut value)?),
+            b'f' => options.farewell = Some(take_event(value)?),
+            b't' => options.terminator = Some(take_event(value)?),
+            b'p' => return None,
+            _ => {}
+        }
     }
+    Some(options)
 }
 
 fn field<T>(out: &mut Vec<u8>, name: u8, value: Option<&T>, put: impl Fn(&T, &mut Vec<u8>)) {
@@ -160,7 +159,7 @@ fn is_comment(bytes: &[u8]) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Drain, Heartbeat, Retry, StreamOptions};
+    use super::{Drain, Heartbeat, Retry, StreamOptions, decode, encode};
     use crate::event::Event;
 
     fn options() -> [StreamOptions; 4] {
@@ -188,32 +187,32 @@ mod tests {
     #[test]
     fn encoded_options_decode_to_the_same() {
         for options in options() {
-            let encoded = options.encode();
-            let decoded = StreamOptions::decode(&encoded).unwrap();
+            let encoded = encode(&options);
+            let decoded = decode(&encoded).unwrap();
             assert_eq!(format!("{decoded:?}"), format!("{options:?}"));
-            assert_eq!(decoded.encode(), encoded);
+            assert_eq!(encode(&decoded), encoded);
         }
     }
 
     #[test]
     fn invalid_options_are_refused_and_never_panic() {
         for options in options() {
-            let encoded = options.encode();
+            let encoded = encode(&options);
             for end in 0..encoded.len() {
-                _ = StreamOptions::decode(&encoded[..end]);
+                _ = decode(&encoded[..end]);
             }
             for at in 0..encoded.len() {
                 for byte in [0, 1, b'\n', 255] {
                     let mut changed = encoded.to_vec();
                     changed[at] = byte;
-                    _ = StreamOptions::decode(&changed);
+                    _ = decode(&changed);
                 }
             }
         }
-        assert!(StreamOptions::decode(b"").is_none());
-        assert!(StreamOptions::decode(b"2").is_none());
+        assert!(decode(b"").is_none());
+        assert!(decode(b"2").is_none());
         let zero = [b"1h\0\0\0\x10".as_slice(), &[0; 16]].concat();
-        assert!(StreamOptions::decode(&zero).is_none(), "a zero interval would be a busy loop");
-        assert!(StreamOptions::decode(b"1x\0\0\0\x01y").is_some(), "a field of a later version");
+        assert!(decode(&zero).is_none(), "a zero interval would be a busy loop");
+        assert!(decode(b"1x\0\0\0\x01y").is_some(), "a field of a later version");
     }
 }

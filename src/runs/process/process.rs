@@ -6,14 +6,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::registry::Registry;
+use super::{hooks::Hooks, registry::Registry};
 use crate::{
     callback::catch_panic,
     history::Epoch,
     history::sync::{Mutex, MutexGuard, lock},
     runs::{
         Outcome, RunEnd, RunKey, RunsStats,
-        cluster::Cluster,
         counters::Counters,
         failure::Failure,
         options::{MAX_TIME, Options},
@@ -26,23 +25,23 @@ use crate::{
 const FENCED: &str = "another process declared the run dead";
 
 /// The state that all clones of a [`Runs`](crate::runs::Runs), its layers and its tasks share.
-pub(crate) struct Shared {
+pub(crate) struct Process {
     pub(crate) options: Options,
     pub(crate) counters: Arc<Counters>,
-    /// The connection to other processes, if there is one.
-    pub(crate) cluster: Option<Box<Cluster>>,
+    /// Set if other processes can reach the runs through a store.
+    pub(super) hooks: Option<Box<dyn Hooks>>,
     registry: Mutex<Registry>,
     /// Notified when the last running run has ended and its end has been reported.
     idle: Notify,
 }
 
-impl Shared {
-    pub(crate) fn new(options: Options, cluster: Option<Cluster>) -> Self {
+impl Process {
+    pub(crate) fn new(options: Options, hooks: Option<Box<dyn Hooks>>) -> Self {
         Self {
             counters: Arc::default(),
-            registry: Mutex::new(Registry::new(cluster.is_some(), options.max_memory_per_owner)),
+            registry: Mutex::new(Registry::new(hooks.is_some(), options.max_memory_per_owner)),
             idle: Notify::new(),
-            cluster: cluster.map(Box::new),
+            hooks,
             options,
         }
     }
@@ -66,8 +65,8 @@ impl Shared {
                 registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < MAX_TIME;
             (result, registry.is_idle(), needs_sweeper)
         };
-        if let Some(cluster) = &self.cluster {
-            cluster.exports.mark_all(&deferred.changed);
+        if let Some(hooks) = &self.hooks {
+            hooks.have_changed(&deferred.changed);
         }
         let ends = deferred.wake();
         if needs_sweeper {
@@ -177,18 +176,12 @@ impl Shared {
             let registry = self.lock();
             (stats.running, stats.kept) = (registry.running(), registry.kept.len());
         }
-        if let Some(cluster) = &self.cluster {
-            stats.mirrors = cluster.mirrors.len();
-            stats.waiting_exports = cluster.exports.waiting();
-        }
         stats
     }
 
-    /// Waits until other processes can read all runs that have ended, or for a short time.
-    pub(crate) async fn exported(&self) {
-        if let Some(cluster) = &self.cluster {
-            cluster.wait_until(|| self.lock().ending.is_empty()).await;
-        }
+    /// Returns whether other processes can read all runs that have ended.
+    pub(crate) fn is_exported(&self) -> bool {
+        self.lock().ending.is_empty()
     }
 
     /// Waits until no run is running, and the ends of all others have been reported.
@@ -207,12 +200,12 @@ impl Shared {
 }
 
 /// Forgets runs when they are due, and ends once no run is kept.
-async fn sweep(shared: Weak<Shared>) {
-    let expire = |shared: Arc<Shared>| {
-        let age = shared.options.retain_for;
-        shared.with_registry(|registry, deferred| registry.expire(age, deferred))
+async fn sweep(process: Weak<Process>) {
+    let expire = |process: Arc<Process>| {
+        let age = process.options.retain_for;
+        process.with_registry(|registry, deferred| registry.expire(age, deferred))
     };
-    while let Some(due) = shared.upgrade().and_then(expire) {
+    while let Some(due) = process.upgrade().and_then(expire) {
         sleep_until(due).await;
     }
 }

@@ -1,0 +1,68 @@
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::mirror::Mirror;
+#[cfg(tower_sse_simulation)]
+use crate::simulation::HashMap;
+use crate::{
+    history::sync::{Mutex, MutexGuard, lock},
+    runs::{
+        cluster::seam::{run_id::RunId, store::Store},
+        record::Record,
+    },
+};
+
+/// The mirrors of this process, by run.
+#[derive(Default)]
+pub(crate) struct MirrorMap {
+    by_run: Mutex<HashMap<RunId, Vec<Arc<Mirror>>>>,
+}
+
+impl MirrorMap {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Vec<Arc<Mirror>>>> {
+        lock(&self.by_run)
+    }
+
+    /// Returns the mirror that has a record.
+    pub(super) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
+        let is_its =
+            |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
+        self.lock().get(run)?.iter().find(is_its).cloned()
+    }
+
+    pub(super) fn all_of(&self, run: &RunId) -> Vec<Arc<Mirror>> {
+        self.lock().get(run).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Mirror>> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
+    /// Makes the largest mirror give way. Returns whether a mirror had anything to evict.
+    pub(crate) fn evict(&self) -> bool {
+        let records = self.all().into_iter().filter_map(|mirror| mirror.record());
+        let largest = records.map(|record| (record.events_memory(), record));
+        match largest.max_by_key(|(memory, _)| *memory) {
+            Some((1.., record)) => record.give_way(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Removes the mirrors that nothing uses, and those that have lost their run.
+    pub(super) fn prune(&self, store: &dyn Store) {
+        self.lock().retain(|run, mirrors| {
+            mirrors.retain(|mirror| mirror.is_used());
+            // Under the lock, so that a mirror that is added later subscribes after it.
+            if mirrors.is_empty() {
+                store.unsubscribe(run);
+            }
+            !mirrors.is_empty()
+        });
+    }
+}
