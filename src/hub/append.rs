@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{
     PublishError, Receipt,
-    broker::Arrival,
+    link::Arrival,
     state::HubState,
     topic::{Topic, TopicEnd},
 };

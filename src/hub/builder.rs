@@ -4,11 +4,49 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Broker, Hub, Retention,
-    broker::{Feed, Link},
+    broker::Feed,
+    link::Link,
     state::HubState,
     topic::{RetentionOf, Topics},
 };
 use crate::history::Epoch;
+
+impl Hub {
+    /// Returns a hub with the default limits. Each topic keeps at most 1,024 events, 1 MiB of
+    /// events, and 5 minutes of events. All topics together use at most 64 MiB of memory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder for a hub with other limits.
+    pub const fn builder() -> HubBuilder {
+        HubBuilder::new()
+    }
+
+    /// Connects to a broker and returns a hub. An event published in one process reaches the
+    /// subscribers in all processes that are connected to the same broker.
+    ///
+    /// The limits are those of [`new`](Self::new); use [`builder`](Self::builder) for others. The
+    /// future is ready once the hub has loaded the events of the last 5 minutes from the broker.
+    ///
+    /// # Errors
+    ///
+    /// Returns the broker's error if connecting or loading the history fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready closes the connection.
+    pub async fn connect<B: Broker>(broker: B) -> Result<Self, B::Error> {
+        Self::builder().connect(broker).await
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// A builder for a [`Hub`] with custom limits.
 ///

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Broker, HubBuilder, HubStats, Subscribe, TopicNames, state::HubState};
+use super::{HubStats, Subscribe, TopicNames, state::HubState};
 use crate::event::EventId;
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
@@ -15,35 +15,6 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Returns a hub with the default limits. Each topic keeps at most 1,024 events, 1 MiB of
-    /// events, and 5 minutes of events. All topics together use at most 64 MiB of memory.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::builder().build()
-    }
-
-    /// Returns a builder for a hub with other limits.
-    pub const fn builder() -> HubBuilder {
-        HubBuilder::new()
-    }
-
-    /// Connects to a broker and returns a hub. An event published in one process reaches the
-    /// subscribers in all processes that are connected to the same broker.
-    ///
-    /// The limits are those of [`new`](Self::new); use [`builder`](Self::builder) for others. The
-    /// future is ready once the hub has loaded the events of the last 5 minutes from the broker.
-    ///
-    /// # Errors
-    ///
-    /// Returns the broker's error if connecting or loading the history fails.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future before it is ready closes the connection.
-    pub async fn connect<B: Broker>(broker: B) -> Result<Self, B::Error> {
-        Self::builder().connect(broker).await
-    }
-
     /// Subscribes to topics. Duplicate names count once. [`Subscribe::resume`] starts the
     /// subscription.
     ///
@@ -125,12 +96,6 @@ impl Hub {
     #[cfg(tower_sse_loom)]
     pub fn report_loss(&self, sequence: u64) {
         _ = self.shared.record_loss(sequence);
-    }
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

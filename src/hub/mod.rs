@@ -269,6 +269,7 @@ mod builder;
 #[allow(clippy::module_inception)]
 mod hub;
 mod into_event;
+mod link;
 mod publish;
 mod publish_error;
 mod receipt;
@@ -279,7 +280,6 @@ mod streams;
 mod subscription;
 mod topic;
 
-pub(crate) use self::broker::{Acknowledged, Arrival, Feed, Publisher, Publishing};
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
@@ -290,4 +290,8 @@ pub use self::{
     retention::Retention,
     stats::HubStats,
     subscription::{GapPolicy, MapMessages, Messages, Subscribe, Subscription, TopicNames},
+};
+pub(crate) use self::{
+    broker::Feed,
+    link::{Acknowledged, Arrival, Publisher, Publishing},
 };

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     HubStats,
-    broker::{Link, Losses},
+    link::{Link, Losses},
     topic::{Topic, TopicState, Topics},
 };
 use crate::history::{

@@ -2,15 +2,12 @@ use std::{error::Error, sync::Arc};
 
 use tokio::task::JoinError;
 
-use super::ResolvedOptions;
+use super::{ResolvedOptions, closures::CancellationIf};
 use crate::{
     BoxError,
     callback::catch_panic,
     error::{causes, program_error},
 };
-
-/// A closure that decides whether an error of the source is a cancellation.
-pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
 impl ResolvedOptions {
     /// Returns these options, extended so that errors for which `predicate` returns `true` are

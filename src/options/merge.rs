@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{Extensions, Response};
 
-use super::{StreamOptions, callbacks::CloseCallbacks};
+use super::{StreamOptions, closures::CloseCallbacks};
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {

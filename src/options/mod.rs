@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod cancellation;
+mod closures;
 mod drain;
 mod heartbeat;
 mod last_event;
@@ -17,7 +18,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    callbacks::{OnClose, OnOpen},
+    closures::{OnClose, OnOpen},
     drain::{PATIENCE, PATIENCE_AT_ONCE, When},
     max_age::GRACE,
     resolved::{IdleInterval, ResolvedOptions},

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
+    Drain, Heartbeat, Retry, StreamOptions,
+    closures::{CancellationIf, OnClose},
     last_event::last_event,
 };
 use crate::{BoxError, callback::catch_panic, connection::Client, error::source_error};

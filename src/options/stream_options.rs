@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
-    callbacks::{CloseCallbacks, ErrorToEvent},
+    closures::{CloseCallbacks, ErrorToEvent},
     last_event::last_event,
 };
 use crate::event::Event;

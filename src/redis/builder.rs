@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     Credentials, Error, RedisHealth, Urls,
-    connector::{CONNECT_TIMEOUT, Connector},
+    connection::CONNECT_TIMEOUT,
+    connector::Connector,
     credentials::Provider,
     publisher::{Gate, RedisPublisher},
     reader::{Follower, Reader},

@@ -8,10 +8,6 @@ use super::{
     stream::{Clock, RedisStream},
 };
 
-/// The default time limit for connecting, including authentication and the choice of the database,
-/// and for a reply. It is longer than Redis waits for an entry.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// A factory of connections to the server that has the stream.
 pub(super) struct Connector {
     servers: Servers,

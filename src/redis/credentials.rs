@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Error, ErrorKind, health::display_with_sources, servers::MultiplexedConnection};
+use super::{Error, ErrorKind, connection::MultiplexedConnection, health::display_with_sources};
 use crate::{BoxError, callback::without_panic};
 
 const ACTION: &str = "get the credentials for Redis";

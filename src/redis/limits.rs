@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Redis, connector::CONNECT_TIMEOUT};
+use super::{Redis, connection::CONNECT_TIMEOUT};
 
 /// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
 /// must not be trimmed past it meanwhile.

@@ -131,6 +131,7 @@
 
 mod backoff;
 mod builder;
+mod connection;
 mod connector;
 mod credentials;
 mod error;
@@ -153,6 +154,8 @@ mod stats;
 mod stream;
 #[cfg(feature = "redis-tls")]
 mod tls;
+#[cfg(feature = "redis-tls")]
+mod tls_setting;
 mod urls;
 
 #[cfg(tower_sse_simulation)]

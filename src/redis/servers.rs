@@ -1,16 +1,13 @@
 use std::{env, fs, process, time::Duration};
 
-#[cfg(not(tower_sse_simulation))]
-pub(super) use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Value};
 use tokio::task::JoinSet;
 
-#[cfg(tower_sse_simulation)]
-pub(super) use super::simulation::MultiplexedConnection;
 #[cfg(feature = "redis-tls")]
 use super::tls;
 use super::{
     Error, ErrorKind,
+    connection::MultiplexedConnection,
     credentials::{Provider, Renewal, keep_valid},
     health::display_with_sources,
     lineage,

@@ -2,21 +2,18 @@ use std::{fmt, net::SocketAddr};
 
 use ::redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, RedisFuture, RedisResult,
-    TlsCertificates, aio::MultiplexedConnection, io::AsyncDNSResolver,
+    aio::MultiplexedConnection, io::AsyncDNSResolver,
 };
 
-use super::{Error, Redis};
+use super::Error;
 
-const ACTION: &str = "set up TLS for Redis";
-const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
-
-/// Certificates for connections over TLS, for [`Redis::tls`] (feature `redis-tls`).
+/// Certificates for connections over TLS, for [`Redis::tls`](super::Redis::tls) (feature `redis-tls`).
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Redis::tls`"]
 pub struct Tls {
-    authority: Option<Vec<u8>>,
-    identity: Option<ClientTlsConfig>,
-    server_name: Option<String>,
+    pub(super) authority: Option<Vec<u8>>,
+    pub(super) identity: Option<ClientTlsConfig>,
+    pub(super) server_name: Option<String>,
 }
 
 impl Tls {
@@ -49,48 +46,6 @@ impl Tls {
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
-    }
-}
-
-impl Redis {
-    /// Sets the certificates of connections over TLS (feature `redis-tls`). By default, servers are
-    /// checked against the operating system's root certificates, and the client has no certificate.
-    ///
-    /// ```no_run
-    /// # use std::fs;
-    /// # use tower_sse::redis::{Redis, Tls};
-    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let tls = Tls::new()
-    ///     .authority(fs::read("ca.pem")?)
-    ///     .identity(fs::read("client.pem")?, fs::read("client.key")?)
-    ///     .server_name("redis.internal");
-    /// let redis = Redis::open("rediss://10.0.0.7/")?.tls(tls)?;
-    /// # _ = redis;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a URL is not of the form `rediss://`, or if a certificate or the key is
-    /// not in PEM format.
-    #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
-    pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
-        let Tls { authority, identity, server_name } = tls;
-        let certificates = authority.iter().chain(identity.as_ref().map(|own| &own.client_cert));
-        for pem in certificates {
-            if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
-                return Err(Error::new(ACTION, "a text in PEM format has no certificate"));
-            }
-        }
-        let certificates = TlsCertificates { client_tls: identity, root_cert: authority };
-        for client in &mut self.servers.clients {
-            let info = client.get_connection_info().clone();
-            *client = Client::build_with_tls(info, certificates.clone())
-                .map_err(|error| Error::new(ACTION, error))?;
-        }
-        self.servers.server_name = server_name;
-        Ok(self)
     }
 }
 

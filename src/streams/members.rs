@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::membership::Member;
+use super::member::Member;
 
 /// The open streams of one subject. Most sessions have one.
 #[derive(Debug)]

@@ -157,7 +157,10 @@
 //! if more closes have followed its request.
 
 mod close_log;
+mod closing;
 mod error;
+mod followed;
+mod member;
 mod members;
 mod membership;
 mod open_streams;
@@ -170,6 +173,6 @@ mod subjects;
 pub use self::{error::CloseError, streams::Streams, subjects::Subjects};
 
 pub(crate) use self::{
-    membership::{Membership, Revocation},
-    relay::{Closing, Followed, Publishing},
+    closing::Closing, followed::Followed, member::Revocation, membership::Membership,
+    relay::Publishing,
 };

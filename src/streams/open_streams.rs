@@ -10,8 +10,8 @@ use tokio_util::sync::DropGuard;
 use super::{
     Closing,
     close_log::{CloseLog, Ticket},
+    member::{Member, Revocation},
     members::Members,
-    membership::{Member, Membership, Revocation},
 };
 use crate::lock::lock;
 
@@ -38,17 +38,18 @@ impl OpenStreams {
         self.closes.ticket()
     }
 
-    /// Opens a stream of these subjects, which is closed at once if one of them was closed after
-    /// the ticket was taken.
-    pub(super) fn open(self: &Arc<Self>, ticket: Ticket, subjects: &[Arc<str>]) -> Membership {
-        let names = subjects.iter().map(|subject| self.shared_name(subject)).collect();
-        let membership = Membership::new(Arc::clone(self), names);
-        let member = membership.member();
+    /// Returns a stream of these subjects, which is in no list yet.
+    pub(super) fn member(&self, subjects: &[Arc<str>]) -> Arc<Member> {
+        Arc::new(Member::new(subjects.iter().map(|subject| self.shared_name(subject)).collect()))
+    }
+
+    /// Opens a stream, which is closed at once if one of its subjects was closed after the ticket
+    /// was taken.
+    pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         for subject in member.subjects() {
             self.enter(member, subject);
         }
         self.close_since(ticket, member);
-        membership
     }
 
     /// Adds a stream to the list of one of its subjects.
@@ -188,7 +189,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use super::{Closing, Membership, OpenStreams, Revocation, remove_list};
+    use super::{Closing, Member, OpenStreams, Revocation, remove_list};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -198,11 +199,11 @@ mod tests {
         let open_streams = Arc::<OpenStreams>::default();
         let ticket = open_streams.ticket();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
-        open_streams.enter(membership.member(), &names[0]);
+        let member = Arc::new(Member::new(Box::new(names.clone())));
+        open_streams.enter(&member, &names[0]);
         assert_eq!(open_streams.close(Closing { subject: "a", kept: None }), 1);
-        open_streams.enter(membership.member(), &names[1]);
-        open_streams.close_since(ticket, membership.member());
+        open_streams.enter(&member, &names[1]);
+        open_streams.close_since(ticket, &member);
         assert_eq!(open_streams.subjects(), []);
     }
 
@@ -217,7 +218,8 @@ mod tests {
         for close in closes {
             let open_streams = Arc::<OpenStreams>::default();
             let ticket = open_streams.ticket();
-            let membership = open_streams.open(ticket, &["a".into()]);
+            let member = open_streams.member(&["a".into()]);
+            open_streams.open(ticket, &member);
             thread::scope(|scope| {
                 let list = open_streams.shard("a");
                 let closing = scope.spawn(|| close(&open_streams));
@@ -229,7 +231,7 @@ mod tests {
                 drop(list);
                 assert_eq!(closing.join().unwrap(), 1);
             });
-            assert!(membership.revocation().is_some());
+            assert!(member.revocation().is_some());
         }
     }
 
@@ -238,14 +240,14 @@ mod tests {
     fn a_stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let membership = Membership::new(Arc::clone(&open_streams), Box::new(names.clone()));
+        let member = Arc::new(Member::new(Box::new(names.clone())));
         open_streams.closes.log(Some(Closing { subject: open_streams.hash("a"), kept: None }));
         let ticket = open_streams.ticket();
-        open_streams.enter(membership.member(), &names[0]);
+        open_streams.enter(&member, &names[0]);
         let closed = remove_list(&mut open_streams.shard("a"), "a").unwrap();
         assert_eq!(open_streams.revoke(closed.into_vec(), Revocation::Subject), 1);
-        open_streams.enter(membership.member(), &names[1]);
-        open_streams.close_since(ticket, membership.member());
+        open_streams.enter(&member, &names[1]);
+        open_streams.close_since(ticket, &member);
         assert_eq!(open_streams.subjects(), []);
     }
 }

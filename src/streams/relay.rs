@@ -1,61 +1,8 @@
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Weak},
-};
+use std::{future::Future, pin::Pin};
 
-use tokio_util::sync::CancellationToken;
-
-use super::{CloseError, Streams, open_streams::OpenStreams};
+use super::{CloseError, Closing};
 
 /// Publishes a close to other processes, and waits for its acknowledgement.
 pub(crate) type Relay = dyn Fn(Closing<&str>) -> Publishing + Send + Sync;
 
 pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<(), CloseError>> + Send>>;
-
-/// A close of the streams of a subject that do not also have the subject `kept`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Closing<T> {
-    pub(crate) subject: T,
-    pub(crate) kept: Option<T>,
-}
-
-impl<T> Closing<T> {
-    pub(crate) fn map<'c, U>(&'c self, subject: impl Fn(&'c T) -> U) -> Closing<U> {
-        Closing { subject: subject(&self.subject), kept: self.kept.as_ref().map(subject) }
-    }
-}
-
-/// The streams of this process, as the task that follows the closes of other processes knows them.
-///
-/// They exist until the last `Streams` is dropped and the last stream with a subject has ended.
-pub(crate) struct Followed {
-    open_streams: Weak<OpenStreams>,
-    ended: CancellationToken,
-}
-
-impl Followed {
-    /// Creates streams whose closes are also published by `relay`.
-    pub(crate) fn relayed_by(relay: Arc<Relay>) -> (Streams, Self) {
-        let ended = CancellationToken::new();
-        let open_streams = Arc::new(OpenStreams::followed(ended.clone().drop_guard()));
-        let followed = Self { open_streams: Arc::downgrade(&open_streams), ended };
-        (Streams { open_streams, relay: Some(relay) }, followed)
-    }
-
-    /// Runs `future` while the streams exist.
-    pub(crate) async fn while_they_exist(&self, future: impl Future<Output = ()>) {
-        _ = self.ended.run_until_cancelled(future).await;
-    }
-
-    /// Closes the streams of this process as another process has closed its own. `None` closes all
-    /// that have a subject.
-    pub(crate) fn close(&self, closing: Option<Closing<&str>>) {
-        if let Some(open_streams) = self.open_streams.upgrade() {
-            match closing {
-                Some(closing) => open_streams.close(closing),
-                None => open_streams.close_all(),
-            };
-        }
-    }
-}

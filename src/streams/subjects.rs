@@ -74,7 +74,7 @@ impl Subjects {
         }
         let added = names.added.clone();
         drop(names);
-        Some(self.request.open_streams.open(self.request.ticket, &added))
+        Some(Membership::open(&self.request.open_streams, self.request.ticket, &added))
     }
 
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {

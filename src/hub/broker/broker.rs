@@ -1,5 +1,5 @@
-use super::{feed::Feed, publisher::Publisher};
-use crate::{BoxError, sealed::Sealed};
+use super::feed::Feed;
+use crate::{BoxError, hub::link::Publisher, sealed::Sealed};
 
 /// An engine that carries the events of one hub between processes.
 ///

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     callback::catch_panic,
     event::Event,
-    hub::{Hub, append::NotAppended, state::HubState},
+    hub::{Hub, append::NotAppended, link::Arrival, state::HubState},
 };
 
 /// The connection over which a broker passes events to a hub.
@@ -20,18 +20,6 @@ pub struct Feed {
     hub: Weak<HubState>,
     closed: CancellationToken,
     max_age: Duration,
-}
-
-/// What a broker knows of an event besides its content.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    pub sequence: u64,
-    /// The time since the event was published.
-    pub age: Duration,
-    /// The time at which it was published, by a clock that all processes share.
-    pub at: Duration,
-    /// Whether it ends its topic.
-    pub is_last: bool,
 }
 
 /// The error for a feed whose hub is closed or dropped. Feeding has no effect from then on.

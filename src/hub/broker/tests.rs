@@ -8,12 +8,12 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt};
 
-use super::feed::{Arrival, Closed, Feed};
+use super::feed::{Closed, Feed};
 use crate::{
     event::Event,
     hub::{
         Broker, Hub, PublishError,
-        broker::{Publisher, Publishing},
+        link::{Arrival, Publisher, Publishing},
     },
     sealed::Sealed,
 };

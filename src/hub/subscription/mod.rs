@@ -7,6 +7,7 @@
 //! | `subscription.rs` | the stream |
 //! | `read.rs` | the next events in the order of publication |
 //! | `gap.rs` | where a gap is made, and what the client receives |
+//! | `gap_policy.rs` | the action of a subscription with a gap |
 //! | `wait.rs` | the wait for the next event of any topic |
 //! | `answer.rs` | the response, which tells a client that its topics have ended |
 //! | `map_messages.rs` | a subscription whose events are changed for one client |
@@ -23,6 +24,7 @@ mod cursor;
 mod cursors;
 mod flush_window;
 mod gap;
+mod gap_policy;
 mod item;
 mod map_messages;
 mod merge_queue;
@@ -37,6 +39,6 @@ mod topic_names;
 mod wait;
 
 pub use self::{
-    gap::GapPolicy, map_messages::MapMessages, messages::Messages, subscribe::Subscribe,
+    gap_policy::GapPolicy, map_messages::MapMessages, messages::Messages, subscribe::Subscribe,
     subscription::Subscription, topic_names::TopicNames,
 };

@@ -1,7 +1,12 @@
 use std::sync::Arc;
 
-use super::{cursor::TopicCursor, gap};
-use crate::{event::Encoded, history::Position};
+use bytes::BytesMut;
+
+use super::cursor::TopicCursor;
+use crate::{
+    event::{Encoded, Event, EventId},
+    history::Position,
+};
 
 /// The maximum number of gaps in one item.
 pub(crate) const GAPS_PER_ITEM: usize = 256;
@@ -38,11 +43,25 @@ impl Preamble {
             .collect();
         self.next_gap += topics.len();
         let last = if topics.len() == rest.len() { self.last } else { self.before };
-        Some(gap::encode_gaps(&topics, self.before, last))
+        Some(encode_gaps(&topics, self.before, last))
     }
 
     /// Returns whether all items have been sent.
     pub(crate) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
         self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
     }
+}
+
+/// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
+pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
+    let mut gaps = BytesMut::new();
+    for (index, topic) in topics.iter().enumerate() {
+        let position = if index + 1 == topics.len() { last } else { before };
+        // Each gap has an id. By the HTML standard, an event without an id resets the client's last
+        // event id if it is the first of a connection.
+        let gap =
+            Event::new().event("gap").id(EventId::from(position)).data(String::from(&**topic));
+        gaps.extend_from_slice(Encoded::from(gap).as_bytes());
+    }
+    Encoded::of(gaps.freeze())
 }

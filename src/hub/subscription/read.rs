@@ -1,19 +1,14 @@
-use super::{Subscription, cursor::TopicRead, cursors::Cursors, item::Item, merge_queue::Next};
+use super::{
+    cursor::TopicRead,
+    cursors::Cursors,
+    item::Item,
+    merge_queue::Next,
+    subscription::{Read, Subscription},
+};
 use crate::event::Encoded;
 
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
-
-/// The result of reading from the topics of a subscription.
-pub(super) enum Read {
-    Nothing,
-    Item(Item),
-    /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
-    /// are ignored.
-    Loss,
-    /// There may be more to read, but the subscription has to yield to other tasks.
-    Yield,
-}
 
 impl Subscription {
     /// Reads the next item of the preamble, or the next committed events or gaps.

@@ -10,7 +10,7 @@ use futures_core::Stream;
 
 use super::{
     GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow, item::Item,
-    preamble::Preamble, read::Read, wait::Wait,
+    preamble::Preamble,
 };
 use crate::{
     coop::ItemUnit,
@@ -64,6 +64,27 @@ pub struct Subscription {
     pub(crate) ended: bool,
     /// Whether a client whose stream has ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
+}
+
+/// The result of reading from the topics of a subscription.
+pub(super) enum Read {
+    Nothing,
+    Item(Item),
+    /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
+    /// are ignored.
+    Loss,
+    /// There may be more to read, but the subscription has to yield to other tasks.
+    Yield,
+}
+
+/// The outcome of an attempt to wait.
+pub(super) enum Wait {
+    /// The next event of any topic wakes the subscription.
+    Started,
+    /// There is something to read.
+    NotNeeded,
+    /// The subscription waits in some of its topics, and has to yield to other tasks.
+    Yield,
 }
 
 impl Subscription {

@@ -1,28 +1,18 @@
 use std::task::Waker;
 
-use super::Subscription;
+use super::subscription::{Subscription, Wait};
 use crate::history::drop_waker;
 
 /// The number of topics in which one poll starts to wait before the subscription yields. This takes
 /// up to a millisecond.
 const WAITS_PER_POLL: usize = 4096;
 
-/// The outcome of an attempt to wait.
-pub(crate) enum Wait {
-    /// The next event of any topic wakes the subscription.
-    Started,
-    /// There is something to read.
-    NotNeeded,
-    /// The subscription waits in some of its topics, and has to yield to other tasks.
-    Yield,
-}
-
 impl Subscription {
     /// Starts to wait for the next event in each topic, unless one has been published meanwhile.
     ///
     /// If this takes several polls, the last one checks the earlier topics again, because their
     /// events may have woken only an earlier poll.
-    pub(crate) fn wait(&mut self, waker: &Waker) -> Wait {
+    pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
             for cursor in self.cursors.iter_mut() {

@@ -3,7 +3,7 @@ use std::io::Write;
 use ::redis::{Cmd, Pipeline, cmd};
 
 use super::{
-    link::Link,
+    scope::Scope,
     script::{Hashes, Script},
 };
 use crate::{
@@ -37,7 +37,7 @@ const PAGE_ENTRIES: usize = 256;
 
 /// Writes commands of the store as commands of Redis.
 pub(super) struct Encoder<'a> {
-    pub(super) link: &'a Link,
+    pub(super) scope: &'a Scope,
     pub(super) hashes: &'a Hashes,
     /// Whether the connection is so new that owners may not have renewed their leases since.
     pub(super) is_new: bool,
@@ -65,15 +65,15 @@ impl Encoder<'_> {
     /// Returns the command by which a process joins those that use a server, and remains one of them.
     /// `server` is its id, and `earlier` that of the server that the process used last.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>) -> Cmd {
-        let mut command = self.call(Script::Join, &[self.link.keys.data()]);
+        let mut command = self.call(Script::Join, &[self.scope.keys.data()]);
         command.arg(server).arg(earlier.unwrap_or_default());
-        command.arg(whole_milliseconds(self.link.lease)).arg(self.link.keys.everyone());
+        command.arg(whole_milliseconds(self.scope.lease)).arg(self.scope.keys.everyone());
         command
     }
 
     /// Returns the command that loads a page of the events above `after`.
     pub(super) fn load(&self, run: &RunId, after: u64) -> Cmd {
-        let mut command = self.call(Script::Load, &[self.link.keys.stream(run)]);
+        let mut command = self.call(Script::Load, &[self.scope.keys.stream(run)]);
         match after {
             0 => command.arg("-"),
             _ => command.arg(format!("{}-0", after.saturating_add(1))),
@@ -83,14 +83,14 @@ impl Encoder<'_> {
     }
 
     fn claim(&self, script: Script, key: &RunKey, epoch: &str) -> Cmd {
-        let keys = &self.link.keys;
+        let keys = &self.scope.keys;
         let mut command = self.call(script, &[keys.claim(key), keys.data()]);
         command.arg(epoch).arg(self.owner()).arg(self.is_new).arg(keys.everyone());
         command
     }
 
     fn replace(&self, run: &RunId, earlier: &RunId) -> Cmd {
-        let keys = &self.link.keys;
+        let keys = &self.scope.keys;
         let mut command = self.call(Script::Replace, &[keys.claim(&run.key), keys.stream(earlier)]);
         command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(self.owner());
         command.arg(keys.channel(earlier)).arg(keys.control_prefix());
@@ -101,7 +101,7 @@ impl Encoder<'_> {
         let mut command = self.call(Script::Sync, &self.keys_of(run));
         command.arg(run.epoch.to_string()).arg(self.owner());
         command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
-        command.arg(self.link.keys.channel(run)).arg(*pushes);
+        command.arg(self.scope.keys.channel(run)).arg(*pushes);
         command
     }
 
@@ -112,8 +112,8 @@ impl Encoder<'_> {
         });
         let mut keys = Vec::with_capacity(part.len());
         for Renew { run, entries } in renewals.clone() {
-            keys.push(self.link.keys.claim(&run.key));
-            keys.extend(entries.map(|_| self.link.keys.stream(run)));
+            keys.push(self.scope.keys.claim(&run.key));
+            keys.extend(entries.map(|_| self.scope.keys.stream(run)));
         }
         let mut command = self.call(Script::Renew, &keys);
         command.arg(self.owner());
@@ -125,7 +125,7 @@ impl Encoder<'_> {
 
     fn append(&self, Append { run, batch, pushes }: &Append, pipeline: &mut Pipeline) {
         let Batch { first, last, bytes } = batch;
-        let stream = self.link.keys.stream(run);
+        let stream = self.scope.keys.stream(run);
         let mut add = sized("XADD", 8, stream.len() + bytes.len());
         add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
         add.arg("f").arg(first).arg("d").arg(&**bytes);
@@ -140,14 +140,14 @@ impl Encoder<'_> {
             _ = write!(push, "d{first} {last} ");
             push.extend_from_slice(bytes);
             let mut publish = sized("PUBLISH", 3, stream.len() + push.len());
-            publish.arg(self.link.keys.channel_of(stream)).arg(push);
+            publish.arg(self.scope.keys.channel_of(stream)).arg(push);
             pipeline.add_command(publish);
         }
     }
 
     fn trim(&self, Trim { run, keep_from }: &Trim) -> Cmd {
         let mut command = cmd("XTRIM");
-        command.arg(self.link.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
+        command.arg(self.scope.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
         command
     }
 
@@ -165,7 +165,7 @@ impl Encoder<'_> {
             EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),
             _ => (None, 0, None),
         };
-        let Link { keys, process, kept_for, .. } = self.link;
+        let Scope { keys, process, kept_for, .. } = self.scope;
         let mut command = self.call(Script::End, &self.keys_of(run));
         command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
         command.arg(newest).arg(optional(entries)).arg(process.as_str());
@@ -184,25 +184,25 @@ impl Encoder<'_> {
         });
         let keys: Vec<_> = checks.clone().flat_map(|check| self.keys_of(&check.run)).collect();
         let mut command = self.call(Script::Check, &keys);
-        command.arg(self.is_new).arg(whole_milliseconds(self.link.kept_for));
-        command.arg(self.link.keys.control_prefix());
+        command.arg(self.is_new).arg(whole_milliseconds(self.scope.kept_for));
+        command.arg(self.scope.keys.control_prefix());
         for Check { run, is_watched, wants_head } in checks {
             // Each owner cuts it to what its own lease allows.
-            let watch = if *is_watched { whole_milliseconds(self.link.lease * 3 / 4) } else { 0 };
+            let watch = if *is_watched { whole_milliseconds(self.scope.lease * 3 / 4) } else { 0 };
             command.arg(run.epoch.to_string()).arg(watch);
-            command.arg(*wants_head).arg(self.link.keys.channel(run));
+            command.arg(*wants_head).arg(self.scope.keys.channel(run));
         }
         command
     }
 
     /// Returns the claim and the stream of a run.
     fn keys_of(&self, run: &RunId) -> [String; 2] {
-        [self.link.keys.claim(&run.key), self.link.keys.stream(run)]
+        [self.scope.keys.claim(&run.key), self.scope.keys.stream(run)]
     }
 
     /// Returns this process, its lease and the time that keys are kept, as scripts take them.
     fn owner(&self) -> (&str, u64, u64) {
-        let Link { process, lease, kept_for, .. } = self.link;
+        let Scope { process, lease, kept_for, .. } = self.scope;
         (process.as_str(), whole_milliseconds(*lease), whole_milliseconds(*kept_for))
     }
 

@@ -6,23 +6,21 @@ use tokio::{
 };
 
 use super::{
+    endpoint::Endpoint,
     keys::Keys,
+    scope::Scope,
     session::{Session, with_pushes},
     subscriptions::Subscriptions,
 };
 use crate::{
     history::sync::{Mutex, lock},
     redis::{
-        Error, Redis, RedisHealth,
-        backoff::Backoff,
-        health::display_with_sources,
-        server_info::Eviction,
-        servers::{Servers, connection_name},
+        Error, Redis, RedisHealth, backoff::Backoff, health::display_with_sources,
+        server_info::Eviction, servers::connection_name,
     },
     runs::cluster::{
         seam::{
             reply::StoreError,
-            run_id::ProcessId,
             store::{Connection, Settings},
         },
         timing::kept_for,
@@ -31,15 +29,7 @@ use crate::{
 
 /// The link of one process to Redis. Its session is replaced when it breaks.
 pub(super) struct Link {
-    pub(super) servers: Servers,
-    /// The name of the connections in `CLIENT LIST`.
-    pub(super) name: String,
-    pub(super) keys: Keys,
-    pub(super) process: ProcessId,
-    pub(super) lease: Duration,
-    /// The time that the keys of a run are kept.
-    pub(super) kept_for: Duration,
-    pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) endpoint: Endpoint,
     health: RedisHealth,
     session: Mutex<Option<Arc<Session>>>,
     state: watch::Sender<Connection>,
@@ -57,14 +47,11 @@ impl Link {
             *client = with_pushes(client)?;
         }
         let keys = Keys::new(&prefix, servers.database());
+        let subscriptions = Arc::new(Subscriptions::new(&keys, &process, inbox));
+        let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
+        let name = connection_name(&prefix);
         let link = Self {
-            servers,
-            name: connection_name(&prefix),
-            subscriptions: Arc::new(Subscriptions::new(&keys, &process, inbox)),
-            keys,
-            process,
-            lease,
-            kept_for: kept_for(retain_for, lease),
+            endpoint: Endpoint { servers, name, scope, subscriptions },
             health,
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
@@ -110,15 +97,15 @@ impl Link {
             }
             self.health.count_reconnection();
             // Messages of the time without a session are lost.
-            self.subscriptions.lose_pushes();
+            self.endpoint.subscriptions.lose_pushes();
         }
     }
 
     /// Opens a session, subscribes to all channels, and makes it the current one.
     async fn connect(&self, number: u64, previous: Option<&Session>) -> Result<(), Error> {
-        let session = Session::open(self, number, previous).await?;
-        let changing = self.subscriptions.changing.lock().await;
-        let subscribed = session.subscribe(&self.subscriptions.channels()).await;
+        let session = Session::open(&self.endpoint, number, previous).await?;
+        let changing = self.endpoint.subscriptions.changing.lock().await;
+        let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
         self.report_policy(session.info.eviction);
         self.set(Some(Arc::new(session)), Connection::Up(number));
@@ -134,7 +121,7 @@ impl Link {
 
     /// Returns the time between checks of the connections.
     fn interval(&self) -> Duration {
-        self.lease / 4
+        self.endpoint.scope.lease / 4
     }
 
     /// Checks a session at intervals. Returns the error when it breaks.
@@ -145,7 +132,7 @@ impl Link {
                 return Error::new("keep the connection to Redis", "connection lost");
             }
             due = Instant::now() + self.interval();
-            match session.check(self).await {
+            match session.check(&self.endpoint.scope).await {
                 Ok(info) => self.report_policy(info.eviction),
                 Err(error) => return error,
             }

@@ -3,7 +3,7 @@ use std::{io, pin::pin, time::Duration};
 use ::redis::{Cmd, RedisError, Value};
 use tokio::time::{Instant, timeout_at};
 
-use super::super::servers::MultiplexedConnection;
+use super::super::connection::MultiplexedConnection;
 use crate::history::sync::{Mutex, lock};
 
 /// The time without any reply after which the connection is broken.

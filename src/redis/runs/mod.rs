@@ -68,6 +68,7 @@
 
 mod decode;
 mod encode;
+mod endpoint;
 mod failure;
 mod keys;
 mod link;
@@ -75,6 +76,7 @@ mod loads;
 mod messages;
 mod page;
 mod pipeline;
+mod scope;
 mod script;
 mod session;
 mod store;

@@ -49,8 +49,8 @@ impl Link {
 
     /// Sends commands in one pipeline.
     async fn send(&self, session: &Session, commands: &[Command]) -> Vec<Result<Reply, Failure>> {
-        let is_new = session.opened.elapsed() < self.lease * 2;
-        let encoder = Encoder { link: self, hashes: &session.hashes, is_new };
+        let is_new = session.opened.elapsed() < self.endpoint.scope.lease * 2;
+        let encoder = Encoder { scope: &self.endpoint.scope, hashes: &session.hashes, is_new };
         let mut pipeline = Pipeline::with_capacity(commands.len());
         parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
         let mut replies = match session.send_all(&pipeline).await {

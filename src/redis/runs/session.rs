@@ -10,14 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         Error,
+        connection::MultiplexedConnection,
         credentials::Renewal,
         server_info::{SECTIONS, ServerInfo},
-        servers::{Connections, MultiplexedConnection},
+        servers::Connections,
     },
     encode::Encoder,
+    endpoint::Endpoint,
     failure::{Class, check},
-    link::Link,
     loads::Loads,
+    scope::Scope,
     script::{Hashes, TEXTS},
 };
 
@@ -48,15 +50,15 @@ pub(super) struct Session {
 impl Session {
     /// Opens a session that does not receive pushes yet.
     pub(super) async fn open(
-        link: &Link,
+        endpoint: &Endpoint,
         number: u64,
         previous: Option<&Self>,
     ) -> Result<Self, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let configs = [(); 3].map(|()| config(link, &ended));
+        let configs = [(); 3].map(|()| config(endpoint, &ended));
         let Connections { connections, info, renewal } =
-            link.servers.connect(&link.servers.clients, &configs, &link.name).await?;
+            endpoint.servers.connect(&endpoint.servers.clients, &configs, &endpoint.name).await?;
         let [mut commands, pushes, loads] = connections;
         info.require_runs()?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
@@ -70,7 +72,7 @@ impl Session {
         let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
         let hashes = load_scripts(&mut commands).await?;
         if earlier != Some(&info.run_id) {
-            let encoder = Encoder { link, hashes: &hashes, is_new: true };
+            let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_new: true };
             let join = encoder.join(&info.run_id, earlier);
             _ = send::<Value>(&mut commands, &join, "join the processes that share runs").await?;
         }
@@ -134,7 +136,7 @@ impl Session {
 
     /// Checks that all connections work, and that the same server is at their end. Keeps the key that
     /// is missing after a loss, and finds out whether it is.
-    pub(super) async fn check(&self, link: &Link) -> Result<ServerInfo, Error> {
+    pub(super) async fn check(&self, scope: &Scope) -> Result<ServerInfo, Error> {
         let (mut commands, mut pushes) = (self.commands.clone(), self.pushes.clone());
         let mut identify = cmd("INFO");
         identify.arg(&SECTIONS);
@@ -142,7 +144,7 @@ impl Session {
         info.require_runs()?;
         self.identify(pushes.send_packed_command(&identify)).await?;
         self.identify(self.loads.send(&identify)).await?;
-        let encoder = Encoder { link, hashes: &self.hashes, is_new: false };
+        let encoder = Encoder { scope, hashes: &self.hashes, is_new: false };
         let join = encoder.join(&info.run_id, Some(&info.run_id));
         // A server that does not accept it now gets it again after the next interval.
         if let Ok(reply) = commands.send_packed_command(&join).await
@@ -177,8 +179,8 @@ pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
 }
 
 /// Returns the settings of a connection, whose pushes are received until `ended` is cancelled.
-fn config(link: &Link, ended: &CancellationToken) -> AsyncConnectionConfig {
-    let (subscriptions, ended) = (Arc::clone(&link.subscriptions), ended.clone());
+fn config(endpoint: &Endpoint, ended: &CancellationToken) -> AsyncConnectionConfig {
+    let (subscriptions, ended) = (Arc::clone(&endpoint.subscriptions), ended.clone());
     let receive = move |push: PushInfo| {
         if !ended.is_cancelled() && !subscriptions.receive(push) {
             ended.cancel();

@@ -55,11 +55,11 @@ impl RunStore for Redis {
 
 impl Store for RedisStore {
     fn lease(&self) -> Duration {
-        self.link.lease
+        self.link.endpoint.scope.lease
     }
 
     fn overhead(&self, key: &RunKey) -> Overhead {
-        let name = self.link.keys.claim(key).len();
+        let name = self.link.endpoint.scope.keys.claim(key).len();
         Overhead { claim: CLAIM + name, stream: STREAM + name, batch: ENTRY }
     }
 
@@ -82,15 +82,15 @@ impl Store for RedisStore {
     }
 
     fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>> {
-        let (link, channel) = (Arc::clone(&self.link), self.link.keys.channel(run));
+        let (link, channel) = (Arc::clone(&self.link), self.link.endpoint.scope.keys.channel(run));
         // At once: an earlier `unsubscribe` that has not been sent yet must find it.
-        link.subscriptions.add(channel.clone(), run);
+        link.endpoint.subscriptions.add(channel.clone(), run);
         Box::pin(async move { link.subscribe(channel).await })
     }
 
     fn unsubscribe(&self, run: &RunId) {
-        let (link, channel) = (Arc::clone(&self.link), self.link.keys.channel(run));
-        link.subscriptions.remove(&channel);
+        let (link, channel) = (Arc::clone(&self.link), self.link.endpoint.scope.keys.channel(run));
+        link.endpoint.subscriptions.remove(&channel);
         self.runtime.spawn(async move { link.unsubscribe(&channel).await });
     }
 }
@@ -98,7 +98,8 @@ impl Store for RedisStore {
 impl Link {
     async fn load(&self, run: &RunId, after: u64) -> Result<Page, StoreError> {
         let session = self.session()?;
-        let encoder = Encoder { link: self, hashes: &session.hashes, is_new: false };
+        let encoder =
+            Encoder { scope: &self.endpoint.scope, hashes: &session.hashes, is_new: false };
         let command = encoder.load(run, after);
         let load =
             async || check(session.load(&command).await.map_err(|error| Failure::lost(&error))?);
@@ -114,14 +115,14 @@ impl Link {
     }
 
     async fn subscribe(&self, channel: String) -> Result<(), StoreError> {
-        let _changing = self.subscriptions.changing.lock().await;
+        let _changing = self.endpoint.subscriptions.changing.lock().await;
         let subscribed = self.session()?.subscribe(&[channel]).await;
         subscribed.map_err(|error| Failure::lost(&error).into())
     }
 
     async fn unsubscribe(&self, channel: &str) {
-        let _changing = self.subscriptions.changing.lock().await;
-        if !self.subscriptions.has(channel)
+        let _changing = self.endpoint.subscriptions.changing.lock().await;
+        if !self.endpoint.subscriptions.has(channel)
             && let Ok(session) = self.session()
         {
             session.unsubscribe(channel).await;

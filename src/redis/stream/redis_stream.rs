@@ -14,8 +14,8 @@ use crate::{
     event::whole_milliseconds,
     redis::{
         Error,
+        connection::MultiplexedConnection,
         lineage::{self, Lineage},
-        servers::MultiplexedConnection,
     },
 };
 

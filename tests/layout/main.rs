@@ -1,0 +1,65 @@
+//! The directions in which the files of `src` import each other, as CONTRIBUTING lists them.
+
+mod paths;
+mod rooms;
+
+use std::{collections::BTreeSet, fs};
+
+use crate::rooms::{Arrow, Tree};
+
+/// Rows of a table in CONTRIBUTING: those after the line that begins with `header`.
+fn rows(header: &str) -> Vec<Vec<String>> {
+    let contributing = fs::read_to_string("CONTRIBUTING.md").unwrap();
+    let names = |row: &str| row.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let rows = contributing.lines().skip_while(|line| !line.starts_with(header)).skip(2);
+    rows.take_while(|line| line.starts_with('|')).map(names).collect()
+}
+
+/// The pairs of files that may import each other.
+fn exceptions() -> BTreeSet<(String, String)> {
+    let pair = |row: Vec<String>| match <[String; 2]>::try_from(row) {
+        Ok([one, other]) => (one, other),
+        Err(row) => panic!("not a pair of files: {row:?}"),
+    };
+    rows("| two files").into_iter().map(pair).collect()
+}
+
+fn arrows() -> Vec<Arrow> {
+    let exceptions = exceptions();
+    let is_excepted = |arrow: &Arrow| {
+        let (from, to) = (arrow.from.clone(), arrow.to.clone());
+        exceptions.contains(&(from.clone(), to.clone())) || exceptions.contains(&(to, from))
+    };
+    Tree::read("src").arrows().into_iter().filter(|arrow| !is_excepted(arrow)).collect()
+}
+
+#[test]
+fn rooms_import_only_rooms_before_them_in_their_row() {
+    let (tree, arrows) = (Tree::read("src"), arrows());
+    let orders = rows("| folder");
+    assert!(orders.len() > 3, "the table is missing");
+    let mut wrong = Vec::new();
+    for order in orders {
+        let (folder, rooms) = order.split_first().expect("a folder");
+        for (room, is_folder) in tree.children(folder) {
+            assert!(!is_folder || rooms.contains(&room), "{folder}/{room} is in no row");
+        }
+        for room in rooms {
+            assert!(tree.children(folder).contains_key(room), "there is no {folder}/{room}");
+        }
+        let place = |room: &str| rooms.iter().position(|listed| listed == room);
+        for arrow in arrows.iter().filter(|arrow| arrow.folder == *folder) {
+            let places = place(&arrow.from_room).zip(place(&arrow.to_room));
+            if places.is_some_and(|(from, to)| from < to) {
+                wrong.push(arrow.to_string());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows up:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_files_or_folders_import_each_other_in_a_circle() {
+    let circles = rooms::circles(&arrows());
+    assert!(circles.is_empty(), "circles:\n{}", circles.join("\n"));
+}

@@ -1,0 +1,191 @@
+//! Files and folders as rooms, and the arrows between them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt, fs,
+    path::Path as FilePath,
+    slice,
+};
+
+use crate::paths::{self, Path};
+
+/// The modules of a crate, by their paths, such as `["hub", "broker"]`.
+pub(crate) struct Tree {
+    root: String,
+    modules: BTreeMap<Vec<String>, Module>,
+}
+
+struct Module {
+    file: String,
+    paths: Vec<Path>,
+}
+
+/// An import of one room from another one of the same folder.
+pub(crate) struct Arrow {
+    pub(crate) folder: String,
+    pub(crate) from_room: String,
+    pub(crate) to_room: String,
+    /// The files.
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+impl fmt::Display for Arrow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { folder, from_room, to_room, from, to } = self;
+        write!(f, "{folder}: {from_room} -> {to_room} ({from} -> {to})")
+    }
+}
+
+impl Tree {
+    /// Reads all files below `root`, except tests.
+    pub(crate) fn read(root: &str) -> Self {
+        let mut tree = Self { root: root.to_owned(), modules: BTreeMap::new() };
+        tree.read_folder(FilePath::new(root), &[]);
+        tree
+    }
+
+    fn read_folder(&mut self, folder: &FilePath, module: &[String]) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let is_module = !matches!(name.as_str(), "mod" | "lib");
+            let inner: Vec<_> =
+                module.iter().cloned().chain(is_module.then(|| name.clone())).collect();
+            // `memory_store` is a store of tests.
+            if matches!(name.as_str(), "tests" | "memory_store") {
+                continue;
+            }
+            if path.is_dir() {
+                self.read_folder(&path, &inner);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let paths = paths::of(&fs::read_to_string(&path).unwrap());
+                let file = path.to_str().unwrap().to_owned();
+                self.modules.insert(inner, Module { file, paths });
+            }
+        }
+    }
+
+    /// Returns the names of the files and folders of a folder, and whether each is a folder.
+    pub(crate) fn children(&self, folder: &str) -> BTreeMap<String, bool> {
+        let folder = self.module_of(folder);
+        let inner = self.modules.keys().filter_map(|module| module.strip_prefix(&folder[..]));
+        let mut children = BTreeMap::new();
+        for module in inner {
+            if let Some((child, rest)) = module.split_first() {
+                *children.entry(child.clone()).or_default() |= !rest.is_empty();
+            }
+        }
+        children
+    }
+
+    fn module_of(&self, folder: &str) -> Vec<String> {
+        let inner = folder.strip_prefix(&self.root).expect("a folder of the crate");
+        inner.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Returns all arrows between rooms of the same folder. Those between a file and its `mod.rs` are
+    /// none.
+    pub(crate) fn arrows(&self) -> Vec<Arrow> {
+        let imports = self.imports();
+        let mut arrows = Vec::new();
+        for (module, Module { file, paths }) in &self.modules {
+            for path in paths {
+                let Some(to) = self.resolve(&imports, &absolute(module, &path.segments)) else {
+                    continue;
+                };
+                let depth = module.iter().zip(&to).take_while(|(from, to)| from == to).count();
+                if let (Some(from_room), Some(to_room)) = (module.get(depth), to.get(depth)) {
+                    arrows.push(Arrow {
+                        folder: [slice::from_ref(&self.root), &module[..depth]].concat().join("/"),
+                        from_room: from_room.clone(),
+                        to_room: to_room.clone(),
+                        from: file.clone(),
+                        to: self.modules[&to].file.clone(),
+                    });
+                }
+            }
+        }
+        arrows
+    }
+
+    /// Returns what each `use` imports, by module and name: other modules can name it there.
+    fn imports(&self) -> HashMap<Vec<String>, Vec<String>> {
+        let mut imports = HashMap::new();
+        for (module, Module { paths, .. }) in &self.modules {
+            for path in paths {
+                if let Some(name) = &path.imported_as {
+                    let imported = module.iter().chain([name]).cloned().collect();
+                    imports.insert(imported, absolute(module, &path.segments));
+                }
+            }
+        }
+        imports
+    }
+
+    /// Returns the module that defines what a path names.
+    fn resolve(
+        &self,
+        imports: &HashMap<Vec<String>, Vec<String>>,
+        path: &[String],
+    ) -> Option<Vec<String>> {
+        for len in (1..=path.len()).rev() {
+            if let Some(target) =
+                imports.get(&path[..len]).filter(|target| target[..] != path[..len])
+            {
+                return self.resolve(imports, &[target, &path[len..]].concat());
+            }
+            if self.modules.contains_key(&path[..len]) {
+                return Some(path[..len].to_vec());
+            }
+        }
+        None
+    }
+}
+
+/// Returns a path from the crate's root.
+fn absolute(module: &[String], segments: &[String]) -> Vec<String> {
+    let mut path = module.to_vec();
+    for segment in segments {
+        match segment.as_str() {
+            "crate" => path.clear(),
+            "self" => {}
+            "super" => _ = path.pop(),
+            name => path.push(name.to_owned()),
+        }
+    }
+    path
+}
+
+/// Returns a circle for each room that is in one, as the arrows along it.
+pub(crate) fn circles(arrows: &[Arrow]) -> Vec<String> {
+    let mut edges: BTreeMap<(&str, &str), BTreeMap<&str, &Arrow>> = BTreeMap::new();
+    for arrow in arrows {
+        let from = edges.entry((&arrow.folder, &arrow.from_room)).or_default();
+        from.entry(&arrow.to_room).or_insert(arrow);
+    }
+    let mut circles = BTreeSet::new();
+    for &(folder, room) in edges.keys() {
+        // The shortest way back, by breadth.
+        let mut ways: Vec<Vec<&Arrow>> = vec![Vec::new()];
+        let mut seen = BTreeSet::new();
+        while let Some(way) = (!ways.is_empty()).then(|| ways.remove(0)) {
+            let at = way.last().map_or(room, |arrow| &arrow.to_room);
+            for arrow in edges.get(&(folder, at)).into_iter().flat_map(BTreeMap::values) {
+                let mut way = way.clone();
+                way.push(arrow);
+                if arrow.to_room == room {
+                    let mut lines: Vec<_> = way.iter().map(ToString::to_string).collect();
+                    lines.sort();
+                    circles.insert(lines.join("\n"));
+                    ways.clear();
+                    break;
+                }
+                if seen.insert(&arrow.to_room) {
+                    ways.push(way);
+                }
+            }
+        }
+    }
+    circles.into_iter().collect()
+}
