@@ -289,6 +289,7 @@ pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
 mod sealed;
+mod signals;
 #[cfg(tower_sse_simulation)]
 #[doc(hidden)]
 pub mod simulation;

@@ -16,14 +16,14 @@ use pin_project_lite::pin_project;
 use super::{
     deferred_panic::DeferredPanic,
     frame_batch::{FrameBatch, Pushed},
-    layer_scope::{is_within_layer, warn_without_layer},
     release::Release,
+    without_layer::warn_without_layer,
 };
 use crate::{
     BoxError,
     coop::{CoopBudget, covered},
-    error::ItemError,
     event::Encode,
+    signals::{ItemError, is_within_layer},
 };
 
 /// How long a server may hold a frame before the next one is sent anyway.

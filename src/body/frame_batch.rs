@@ -2,8 +2,10 @@ use std::mem;
 
 use bytes::Bytes;
 
-use super::layer_scope::is_within_recorder;
-use crate::event::{Encode, FrameBuf};
+use crate::{
+    event::{Encode, FrameBuf},
+    signals::is_within_recorder,
+};
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
@@ -145,8 +147,8 @@ mod tests {
 
     use super::{FrameBatch, KEPT_CAPACITY, Pushed, SMALL_FRAME};
     use crate::{
-        body::{within_layer, within_recorder},
         event::Event,
+        signals::{within_layer, within_recorder},
     };
 
     fn frame(batch: &mut FrameBatch, len: usize) -> Bytes {

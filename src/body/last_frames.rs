@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::Frame;
 
 use super::FlushWait;
-use crate::{BoxError, connection::CloseReason, error::ItemError};
+use crate::{BoxError, connection::CloseReason, signals::ItemError};
 
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {

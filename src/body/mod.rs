@@ -16,7 +16,6 @@ mod forward;
 mod frame_batch;
 mod idle_timer;
 mod last_frames;
-mod layer_scope;
 mod line_kind;
 mod managed_body;
 mod message_stream;
@@ -24,22 +23,13 @@ mod release;
 mod shutdown;
 mod silence;
 mod sse_body;
-mod stopped;
 mod stream_record;
+mod without_layer;
 
-#[cfg(feature = "runs")]
 pub(crate) use self::forward::forward_to_kinds;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
-#[cfg(feature = "hub")]
-pub(crate) use self::layer_scope::is_heartbeat_due;
-pub(crate) use self::{
-    event_stream::StreamState,
-    layer_scope::{within_layer, within_recorder},
-    shutdown::{Inherited, Shutdown},
-    stopped::Stopped,
-    stream_record::StreamRecord,
-};
+pub(crate) use self::{event_stream::StreamState, shutdown::Shutdown, stream_record::StreamRecord};
 
 use self::{
     boundary::Boundary, deadline::Deadline, flush_wait::FlushWait, idle_timer::IdleTimer,

@@ -1,6 +1,8 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+
+use crate::signals::Inherited;
 
 /// The token that ends a stream at the shutdown, or a slot for it.
 ///
@@ -12,9 +14,6 @@ pub(crate) enum Shutdown {
     /// The token of an outer layer, if there is one.
     Inherited(Inherited),
 }
-
-/// A slot into which an outer layer puts its token before the body is polled.
-pub(crate) type Inherited = Arc<OnceLock<CancellationToken>>;
 
 impl Shutdown {
     /// Takes the token of the stream's own layer, or leaves a slot for that of an outer layer.

@@ -5,21 +5,15 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
+use super::{Config, InFlight, NotOpened, RequestInfo, Tracked};
 use crate::{
     BoxError,
     body::{Shutdown, SseBody, StreamRecord, StreamState},
     connection::{Client, CloseReason},
     headers,
     options::{ResolvedOptions, StreamOptions},
+    signals::{Handled, NothingMore},
 };
-
-/// The mark of a response whose client has received everything that its stream will ever have. It is
-/// an extension of the response. An empty stream alone means nothing: handlers that a client polls
-/// return them on purpose.
-#[derive(Clone, Copy)]
-#[allow(dead_code, reason = "the hub uses it")]
-pub(crate) struct NothingMore;
 
 /// The decision on a response: it becomes a stream of this layer (for `HEAD`, only the headers of
 /// one), is refused, becomes `204` or passes through.

@@ -10,7 +10,7 @@ use crate::{
     connection::{DisconnectGuard, LastEventId},
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
-    streams::Streams,
+    streams::{Streams, Subjects},
 };
 
 /// The options of a layer, which its services and their streams share.
@@ -36,6 +36,14 @@ impl Config {
             .or_else(|| LastEventId::from_query(request.uri(), &self.last_event_id_query));
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
+        }
+    }
+
+    /// Returns the subjects of the stream that answers a request.
+    pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Subjects> {
+        match &self.streams {
+            Some(streams) => Some(streams.subjects_of(request)),
+            None => request.extensions().get().cloned(),
         }
     }
 

@@ -11,11 +11,7 @@ use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use super::{Config, InFlight, IntoSse, NotOpened, RequestInfo, marker};
-use crate::{
-    body::{SseBody, within_layer},
-    connection::CloseReason,
-    headers,
-};
+use crate::{body::SseBody, connection::CloseReason, headers, signals::within_layer};
 
 pin_project! {
     /// The response future of [`SseService`](crate::SseService).

@@ -106,12 +106,3 @@ fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
     let is_tracked = request.extensions().get::<Disconnect>().is_some();
     (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
 }
-
-impl Config {
-    fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Subjects> {
-        match &self.streams {
-            Some(streams) => Some(streams.subjects_of(request)),
-            None => request.extensions().get().cloned(),
-        }
-    }
-}

@@ -7,12 +7,10 @@
 mod admission;
 mod config;
 mod future;
-mod handled;
 mod in_flight;
 mod into_sse;
 pub mod marker;
 mod not_opened;
-mod on_refusal;
 mod refusal;
 mod request_info;
 mod service;
@@ -29,16 +27,9 @@ pub use self::{
     service::SseService,
 };
 
-pub(crate) use self::{
-    admission::NothingMore,
-    handled::{disown, is_refusal},
-    on_refusal::OnRefusal,
-};
-
 use self::{
     config::Config,
     future::Completion,
-    handled::Handled,
     in_flight::{InFlight, Tracked},
     not_opened::NotOpened,
     request_info::RequestInfo,

@@ -1,7 +1,7 @@
 use http::{HeaderValue, Response, StatusCode, header::VARY};
 
-use super::{Config, OnRefusal, RequestInfo};
-use crate::{body::SseBody, headers};
+use super::{Config, RequestInfo};
+use crate::{body::SseBody, headers, signals::OnRefusal};
 
 /// The reason a stream is not opened.
 #[derive(Clone, Copy)]

@@ -5,8 +5,7 @@ use http::{
     request::Parts,
 };
 
-use super::Handled;
-use crate::{body::SseBody, connection::Client, headers, options::Retry};
+use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.

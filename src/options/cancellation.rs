@@ -3,11 +3,7 @@ use std::{error::Error, sync::Arc};
 use tokio::task::JoinError;
 
 use super::{ResolvedOptions, closures::CancellationIf};
-use crate::{
-    BoxError,
-    callback::catch_panic,
-    error::{causes, program_error},
-};
+use crate::{BoxError, callback::catch_panic, error::causes, signals::program_error};
 
 impl ResolvedOptions {
     /// Returns these options, extended so that errors for which `predicate` returns `true` are
@@ -52,7 +48,7 @@ mod tests {
     use std::io;
 
     use super::is_cancelled_task;
-    use crate::error::ItemError;
+    use crate::signals::ItemError;
 
     #[tokio::test]
     async fn a_cancelled_task_is_found_among_the_causes() {

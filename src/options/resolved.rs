@@ -9,7 +9,7 @@ use super::{
     closures::{CancellationIf, OnClose},
     last_event::last_event,
 };
-use crate::{BoxError, callback::catch_panic, connection::Client, error::source_error};
+use crate::{BoxError, callback::catch_panic, connection::Client, signals::source_error};
 
 /// The options of one stream, merged from those of its layer and its response.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 use std::{error::Error, fmt};
 
 use super::{Outcome, failure::Failure};
-use crate::{body::Stopped, error::RecordedError};
+use crate::signals::{RecordedError, Stopped};
 
 /// The reason a run was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use crate::{BoxError, error::RecordedError};
+use crate::{BoxError, signals::RecordedError};
 
 /// The maximum length of an error's text. It can contain what a client or an upstream has sent.
 const MAX_TEXT: usize = 1024;

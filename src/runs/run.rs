@@ -8,7 +8,7 @@ use super::{
     process::Process,
     record::{NoEvents, Record},
 };
-use crate::{connection::LastEventId, event::Message, layer::OnRefusal};
+use crate::{connection::LastEventId, event::Message, signals::OnRefusal};
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{close_log::Ticket, membership::Membership, open_streams::OpenStreams};
-use crate::lock::lock;
+use crate::{lock::lock, signals::is_recorded};
 
 /// The subjects of the stream that answers a request.
 ///
@@ -17,9 +17,6 @@ use crate::lock::lock;
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
-    /// Whether the response is recorded for several clients. The streams of inner layers then have
-    /// no subjects.
-    pub(crate) is_recorded: bool,
 }
 
 struct OfRequest {
@@ -38,7 +35,7 @@ impl Subjects {
     pub(super) fn new(open_streams: Arc<OpenStreams>) -> Self {
         let ticket = open_streams.ticket();
         let request = OfRequest { open_streams, ticket, names: Mutex::default() };
-        Self { request: Arc::new(request), is_recorded: false }
+        Self { request: Arc::new(request) }
     }
 
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
@@ -62,9 +59,10 @@ impl Subjects {
         }
     }
 
-    /// Opens the stream, if there are subjects.
+    /// Opens the stream, if there are subjects. A stream that is recorded for several clients has
+    /// none.
     pub(crate) fn open(&self) -> Option<Membership> {
-        if self.is_recorded {
+        if is_recorded() {
             return None;
         }
         let mut names = lock(&self.request.names);

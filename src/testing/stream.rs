@@ -8,7 +8,7 @@ use super::{
     body_bytes::BodyBytes,
     reader::{End, Reader},
 };
-use crate::{BoxError, error::source_error, event::Message, headers::is_event_stream};
+use crate::{BoxError, event::Message, headers::is_event_stream, signals::source_error};
 
 /// How long a test waits by default. Longer than the default interval of heartbeats.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);

@@ -11,17 +11,18 @@ use tower_sse::{
 
 use crate::*;
 
-/// The subjects of a request count for its client, and not for the recording, which an inner layer
-/// also sees as a stream.
+/// The subjects of a request count for its client, and not for the recording, which inner layers
+/// also see as a stream.
 #[tokio::test(start_paused = true)]
 async fn closing_one_clients_stream_ends_neither_the_run_nor_other_clients() {
     let streams = Streams::new();
     let handler = Handler::default();
     let inner: SseLayer = SseLayer::new().without_heartbeat().streams(&streams);
+    let innermost: SseLayer = inner.clone();
     let outer: SseLayer = SseLayer::new().terminator("[DONE]").streams(&streams);
     let recorded = inner
-        .layer(handler.service())
-        .map_response(|answer: Response<SseBody<Body>>| answer.map(BodyExt::boxed_unsync));
+        .layer(innermost.layer(handler.service()))
+        .map_response(|answer: Response<SseBody<SseBody<Body>>>| answer.map(BodyExt::boxed_unsync));
     let service = outer.layer(Runs::new().layer(key).layer(recorded));
     let send = |mut request: Request<()>, session: &'static str| {
         streams.subjects_of(&mut request).add(session);

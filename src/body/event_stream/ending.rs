@@ -6,8 +6,9 @@ use http::HeaderMap;
 use super::{EventStream, Phase};
 use crate::{
     BoxError,
-    body::{LastFrames, Stopped, deadline::Verdict, layer_scope::is_within_recorder},
+    body::{LastFrames, deadline::Verdict},
     connection::CloseReason,
+    signals::{Stopped, is_within_recorder},
 };
 
 /// The last bytes of a failing stream. A server that drops them has taken all bytes before them.

@@ -9,7 +9,7 @@ use http_body::{Body, Frame};
 use tokio::task::coop;
 
 use super::{EventStream, Phase};
-use crate::{BoxError, body::layer_scope::within_layer_at_heartbeat, coop::covered};
+use crate::{BoxError, coop::covered, signals::within_layer_at_heartbeat};
 
 impl<B> EventStream<'_, B>
 where

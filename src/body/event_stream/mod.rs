@@ -16,15 +16,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::{
-    Boundary, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord, deadline::Verdict,
-    within_layer,
-};
+use super::{Boundary, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord, deadline::Verdict};
 use crate::{
     BoxError,
     connection::{Client, CloseReason},
     coop::{CoopBudget, covered},
     options::ResolvedOptions,
+    signals::within_layer,
     streams::Membership,
 };
 

@@ -5,7 +5,8 @@ use super::{MapMessages, Subscription};
 use crate::{
     body::EventBody,
     event::{Encoded, Event, Message},
-    layer::{self, NothingMore},
+    layer,
+    signals::NothingMore,
 };
 
 /// The answer to a request.

@@ -10,8 +10,8 @@ use futures_core::Stream;
 
 use super::{Subscription, item::Item};
 use crate::{
-    body::is_heartbeat_due,
     event::{Decoder, Encoded, Event, EventId, Message},
+    signals::is_heartbeat_due,
 };
 
 /// A [`Subscription`] whose events are changed or dropped for one client.

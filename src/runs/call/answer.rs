@@ -5,7 +5,7 @@ use http::{Response, StatusCode, response::Parts};
 use crate::{
     connection::DisconnectGuard,
     headers::{has_content_coding, is_event_stream},
-    layer::is_refusal,
+    signals::is_refusal,
 };
 
 /// The result of a call, for the client that made it.

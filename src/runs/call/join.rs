@@ -23,7 +23,6 @@ use crate::{
         run::on_refusal,
         spawn::spawn,
     },
-    streams::Subjects,
 };
 
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
@@ -49,9 +48,6 @@ where
     let guard = DisconnectGuard::insert(request.extensions_mut());
     // They are for the stream of this client, not for what is recorded.
     request.extensions_mut().remove::<StreamOptions>();
-    if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
-        subjects.is_recorded = true;
-    }
     let record = Arc::clone(&producer.record);
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));

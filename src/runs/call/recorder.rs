@@ -9,7 +9,6 @@ use http_body::Body;
 
 use crate::{
     BoxError,
-    body::within_recorder,
     coop::{CoopBudget, covered},
     history::MemoryShare,
     runs::{
@@ -17,6 +16,7 @@ use crate::{
         process::Producer,
         record::{Appended, Cutter},
     },
+    signals::within_recorder,
 };
 
 /// Reads a body and records its events.

@@ -23,15 +23,14 @@ use super::{
 };
 use crate::{
     BoxError,
-    body::within_layer,
     callback::without_panic,
     connection::DisconnectGuard,
-    layer::disown,
     options::StreamOptions,
     runs::{
         Outcome,
         process::{PANICKED, Producer},
     },
+    signals::{disown, within_recorder},
 };
 
 pin_project! {
@@ -147,7 +146,8 @@ where
             let this = self.as_mut().project();
             match this.stage.project() {
                 StageProj::Calling { call, starter } => {
-                    let polled = catch_unwind(AssertUnwindSafe(|| within_layer(|| call.poll(cx))));
+                    let polled =
+                        catch_unwind(AssertUnwindSafe(|| within_recorder(|| call.poll(cx))));
                     let answer = ready!(match polled {
                         Ok(answer) => answer.map(Ok),
                         Err(panic) => Poll::Ready(Err(panic)),

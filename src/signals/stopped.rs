@@ -9,7 +9,7 @@ pub(crate) struct Stopped;
 
 impl Stopped {
     /// Returns whether this is a cause of `error`.
-    pub(super) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+    pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
         causes(error).any(<dyn Error>::is::<Self>)
     }
 }

@@ -10,7 +10,7 @@ impl OnRefusal {
         Self(Arc::new(callback))
     }
 
-    pub(super) fn call(&self) {
+    pub(crate) fn call(&self) {
         (self.0)();
     }
 }

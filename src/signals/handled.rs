@@ -1,10 +1,16 @@
-use http::Extensions;
+use std::sync::{Arc, OnceLock};
 
-use crate::{body::Inherited, stats::Stats};
+use http::Extensions;
+use tokio_util::sync::CancellationToken;
+
+use crate::stats::Stats;
+
+/// A slot into which an outer layer puts its token before the body is polled.
+pub(crate) type Inherited = Arc<OnceLock<CancellationToken>>;
 
 /// A mark that a layer leaves in a response's extensions for outer layers.
 #[derive(Clone)]
-pub(super) enum Handled {
+pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
     /// own shutdown here.
     Stream(Option<Inherited>),
@@ -14,12 +20,12 @@ pub(super) enum Handled {
 }
 
 impl Handled {
-    pub(super) fn mark(self, extensions: &mut Extensions) {
+    pub(crate) fn mark(self, extensions: &mut Extensions) {
         extensions.insert(self);
     }
 
     /// Counts a refusal of the program, unless an inner layer has counted it.
-    pub(super) fn count_refusal(extensions: &mut Extensions, stats: &Stats) {
+    pub(crate) fn count_refusal(extensions: &mut Extensions, stats: &Stats) {
         if let Some(Self::Refused { is_counted: is_counted @ false }) = extensions.get_mut() {
             *is_counted = true;
             stats.refused();
