@@ -269,6 +269,7 @@ mod log;
 mod axum;
 mod body;
 mod callback;
+#[path = "../docs/guide/coming_from.md"]
 pub mod coming_from;
 mod connection;
 mod coop;
@@ -281,6 +282,7 @@ mod history;
 pub mod hub;
 mod layer;
 mod lock;
+#[path = "../docs/guide/operating.md"]
 pub mod operating;
 mod options;
 mod prometheus;
@@ -297,6 +299,7 @@ mod stats;
 pub mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[path = "../docs/guide/troubleshooting.md"]
 pub mod troubleshooting;
 
 pub use crate::{

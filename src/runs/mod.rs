@@ -244,6 +244,7 @@ mod overhead;
 mod process;
 mod random;
 mod reach;
+#[path = "../../docs/guide/recipes.md"]
 pub mod recipes;
 mod record;
 mod run;

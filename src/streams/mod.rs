@@ -164,6 +164,7 @@ mod member;
 mod members;
 mod membership;
 mod open_streams;
+#[path = "../../docs/guide/presence.md"]
 pub mod presence;
 mod relay;
 #[allow(clippy::module_inception)]

@@ -6,7 +6,8 @@ use std::{fs, path::Path};
 /// marks of comments and the space at the start of lines.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = vec![root.join("src"), root.join("examples"), root.join("README.md")];
+    let paths = ["src", "docs/guide", "examples", "README.md"];
+    let mut paths = paths.map(|path| root.join(path)).to_vec();
     let mut pages = Vec::new();
     while let Some(path) = paths.pop() {
         if path.ends_with("tests") {

@@ -7,7 +7,7 @@ use crate::*;
 
 /// Returns the lines of the page's configuration.
 fn documented() -> String {
-    let page = include_str!("../../../src/operating/proxies.rs");
+    let page = include_str!("../../../docs/guide/proxies.md");
     let (_, after) = page.split_once("//! ```nginx\n").expect("a configuration of nginx");
     let (lines, _) = after.split_once("//! ```\n").expect("its end");
     lines.lines().map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect()

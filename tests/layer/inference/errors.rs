@@ -2,7 +2,7 @@
 
 use super::compiler::{BARE_STREAM, compile, is_quoted};
 
-const PAGE: &str = include_str!("../../../src/troubleshooting.rs");
+const PAGE: &str = include_str!("../../../docs/guide/troubleshooting.md");
 
 /// Asserts that the compiler rejects `snippet` with all of these `texts`.
 #[track_caller]
