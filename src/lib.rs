@@ -28,8 +28,8 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Other responses pass through unchanged. The page [coming from](coming_from) compares other
-//! libraries with this one.
+//! Other responses pass through unchanged. The page [coming from](guide::coming_from) compares
+//! other libraries with this one.
 //!
 //! # Events of your own
 //!
@@ -128,7 +128,7 @@
 //!
 //! The layer never changes what a client decodes from the source's bytes. It writes heartbeats only
 //! at the start of a line, and its own events only between events. It writes nothing into a body
-//! with a content coding, so put a [compressor outside](operating::compression).
+//! with a content coding, so put a [compressor outside](guide::compression).
 //!
 //! # Events and their bytes
 //!
@@ -171,7 +171,7 @@
 //! end so that such clients reconnect. Any other answer, such as that to a `POST`, has 30 seconds
 //! by default to finish. After that its body fails, so that a partial answer does not look
 //! complete. New streams are [refused](Refusal) so that their clients try again later. The page on
-//! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do
+//! [shutdown](guide::shutdown) has the complete recipes, with a deadline for clients that do
 //! not read.
 //!
 //! # In production
@@ -183,8 +183,9 @@
 //! - An `EventSource` stops for good if it receives any status but 200. Answer `204` to stop it
 //!   deliberately.
 //!
-//! [operating] has a checklist and pages on placing the layer, proxies, limits and deployments. If
-//! a program does not compile, or misbehaves, see [troubleshooting].
+//! The [guide] has a [checklist](guide::operating) and pages on placing the layer, proxies, limits
+//! and deployments. If a program does not compile, or misbehaves, see
+//! [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -221,7 +222,7 @@
 //!
 //! - `axum` depends on axum-core only. With this feature, closures such as
 //!   [`on_error`](SseLayer::on_error) receive [your own
-//!   error](operating::errors#the-error-of-the-program), not the `axum::Error` around it.
+//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
 //! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
 //!   lost connection to Redis, and mistakes in the program, such as a missing layer.
 //!
@@ -269,12 +270,11 @@ mod log;
 mod axum;
 mod body;
 mod callback;
-#[path = "../docs/guide/coming_from.md"]
-pub mod coming_from;
 mod connection;
 mod coop;
 mod error;
 mod event;
+pub mod guide;
 mod headers;
 #[cfg(any(feature = "hub", feature = "runs"))]
 mod history;
@@ -282,8 +282,6 @@ mod history;
 pub mod hub;
 mod layer;
 mod lock;
-#[path = "../docs/guide/operating.md"]
-pub mod operating;
 mod options;
 mod prometheus;
 #[cfg(feature = "redis")]
@@ -299,8 +297,6 @@ mod stats;
 pub mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[path = "../docs/guide/troubleshooting.md"]
-pub mod troubleshooting;
 
 pub use crate::{
     body::{EventBody, MessageStream, SseBody},

@@ -37,7 +37,7 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The page on [upstreams](crate::operating::upstreams) shows a proxy that changes messages.
+    /// The page on [upstreams](crate::guide::upstreams) shows a proxy that changes messages.
     ///
     /// A `reqwest::Response` converts into a body:
     /// `MessageStream::new(reqwest::Body::from(response))`.

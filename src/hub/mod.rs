@@ -245,7 +245,7 @@
 //! exist only while a connection still has to write them.
 //!
 //! The only backlog of a client is what its connection holds: up to 16 frames in hyper, and up to a
-//! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::operating::proxies#sockets)
+//! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets)
 //! limits the kernel's part.
 //!
 //! # Many processes

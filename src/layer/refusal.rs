@@ -11,7 +11,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
-/// [distinguishes them](crate::operating::clients#how-clients-reconnect). The reconnection time
+/// [distinguishes them](crate::guide::clients#how-clients-reconnect). The reconnection time
 /// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
 ///
 /// # What is refused

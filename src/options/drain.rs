@@ -20,7 +20,7 @@ use crate::connection::Client;
 /// - with [`never`](Self::never): when they end by themselves.
 ///
 /// The layer ends a stream between events where possible, and [in the way that makes its client
-/// reconnect](crate::operating::clients#how-clients-reconnect): cleanly, or by a body that fails.
+/// reconnect](crate::guide::clients#how-clients-reconnect): cleanly, or by a body that fails.
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because
 /// the client resumes after the last event that it received. The last bytes are a `retry` line and
@@ -29,7 +29,7 @@ use crate::connection::Client;
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
 /// with a content coding fails without last bytes. [Before a body
-/// fails](crate::operating::errors#timing), it waits up to a second.
+/// fails](crate::guide::errors#timing), it waits up to a second.
 ///
 /// ```
 /// use std::time::Duration;

@@ -6,12 +6,12 @@ use crate::connection::Client;
 ///
 /// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
 /// its server again. The layer ends the stream between events, [in the way that makes its client
-/// reconnect](crate::operating::clients#how-clients-reconnect). The answer to a call may take up to
+/// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call may take up to
 /// 30 more seconds ([`grace`](Self::grace)) to end by itself.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A stream with a content coding
 /// always fails. The stream of a [client that does not
-/// read](crate::operating::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
+/// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
 ///
 /// ```
 /// use std::time::Duration;

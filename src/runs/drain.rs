@@ -38,7 +38,7 @@ impl Runs {
     /// # }
     /// ```
     ///
-    /// The [recipe](super::recipes::shutdown) shows what cancels the token, and a deadline.
+    /// The [recipe](crate::guide::runs_shutdown) shows what cancels the token, and a deadline.
     ///
     /// # Cancel safety
     ///

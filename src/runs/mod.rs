@@ -29,12 +29,12 @@
 //!
 //! A client that repeats its `POST` gets the same answer while the run is kept, unless the run
 //! failed or was stopped, as [Clients](#clients) explains. The
-//! [recipe for `EventSource`](recipes::clients#eventsource) adds a `GET` that attaches to a run and never
-//! starts one.
+//! [recipe for `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` that attaches to a
+//! run and never starts one.
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
-//! bytes of an upstream. The [recipes] show what client libraries need, and when a
-//! [hub](crate::hub) is the better choice.
+//! bytes of an upstream. The [recipes](crate::guide::recipes) show what client libraries need, and
+//! when a [hub](crate::hub) is the better choice.
 //!
 //! # Keys
 //!
@@ -154,7 +154,7 @@
 //! requests at once. To keep them open, put
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) into the handler's response. Its value is
 //! [`Drain::after`](crate::Drain::after) with the grace period plus a few seconds. Every client then
-//! gets its whole answer, or its body fails. [A recipe](recipes::shutdown) has the code.
+//! gets its whole answer, or its body fails. [A recipe](crate::guide::runs_shutdown) has the code.
 //!
 //! Without a store, runs are kept in the memory of one process. After a restart, all keys are
 //! unknown: a client with an id gets `404`, and the service is not called again.
@@ -244,8 +244,6 @@ mod overhead;
 mod process;
 mod random;
 mod reach;
-#[path = "../../docs/guide/recipes.md"]
-pub mod recipes;
 mod record;
 mod run;
 #[allow(clippy::module_inception)]

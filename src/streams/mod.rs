@@ -115,7 +115,8 @@
 //!   process.
 //! - If closes are lost, as when Redis restarts without its data, each process closes all its
 //!   streams that have a subject. The clients return at random times.
-//! - `count` and `subjects` are those of one process; [presence] sums them.
+//! - `count` and `subjects` are those of one process; the page [presence](crate::guide::presence)
+//!   sums them.
 //!
 //! # More recipes
 //!
@@ -123,7 +124,7 @@
 //! of them, and `streams.count("tenant:7")` returns how many are open.
 //!
 //! **A token that expires.** Set its remaining time as the maximum age of the request's stream, [without
-//! a grace period](crate::operating::clients#credentials-that-expire).
+//! a grace period](crate::guide::clients#credentials-that-expire).
 //!
 //! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check:
 //!
@@ -164,8 +165,6 @@ mod member;
 mod members;
 mod membership;
 mod open_streams;
-#[path = "../../docs/guide/presence.md"]
-pub mod presence;
 mod relay;
 #[allow(clippy::module_inception)]
 mod streams;

@@ -151,7 +151,7 @@ impl TestStream {
     }
 
     /// Waits until the body fails, and returns [the error of the
-    /// program](crate::operating::errors#the-error-of-the-program), as
+    /// program](crate::guide::errors#the-error-of-the-program), as
     /// [`on_error`](crate::SseLayer::on_error) receives it.
     ///
     /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).

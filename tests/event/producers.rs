@@ -33,7 +33,7 @@ fn with_its_end(
     ReceiverStream::new(events).map(Ok).chain(failure)
 }
 
-/// As on the page `operating::errors`.
+/// As on the page `guide::errors`.
 fn until_stopped(
     events: impl Stream<Item = Event> + Unpin,
     stop: CancellationToken,

@@ -208,7 +208,7 @@ async fn cancellation_if_is_asked_about_the_error_of_the_program_and_each_of_its
     }
 }
 
-/// The predicate of the page `operating::errors`.
+/// The predicate of the page `guide::errors`.
 fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)

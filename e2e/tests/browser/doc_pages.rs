@@ -87,7 +87,7 @@ fn pages() -> Vec<PathBuf> {
         }
     }
     let is_there = |end: &str| pages.iter().any(|page| page.ends_with(end));
-    for end in ["tower_sse/index.html", "hub/index.html", "runs/struct.Runs.html"] {
+    for end in ["tower_sse/index.html", "guide/clients/index.html", "runs/struct.Runs.html"] {
         assert!(is_there(end), "no {end}");
     }
     pages.sort();

@@ -1,4 +1,4 @@
-//! The configuration of nginx on the page `operating::proxies`, and the one of the examples with
+//! The configuration of nginx on the page `guide::proxies`, and the one of the examples with
 //! several processes, which has the same answer for clients that find no server.
 
 use http_body_util::BodyExt;
@@ -8,9 +8,9 @@ use crate::*;
 /// Returns the lines of the page's configuration.
 fn documented() -> String {
     let page = include_str!("../../../docs/guide/proxies.md");
-    let (_, after) = page.split_once("//! ```nginx\n").expect("a configuration of nginx");
-    let (lines, _) = after.split_once("//! ```\n").expect("its end");
-    lines.lines().map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect()
+    let (_, after) = page.split_once("```nginx\n").expect("a configuration of nginx");
+    let (lines, _) = after.split_once("```\n").expect("its end");
+    lines.to_owned()
 }
 
 fn replace(text: &str, from: &str, to: &str) -> String {

@@ -16,7 +16,7 @@ impl<M> SseLayer<M> {
     ///
     /// - If the source fails or ends mid-event, the event is not sent.
     /// - Set it on streams that you generate. A body that is forwarded from an
-    ///   [upstream](crate::operating::upstreams) has a terminator of its own.
+    ///   [upstream](crate::guide::upstreams) has a terminator of its own.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
     ///   would dispatch it.
     /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).
@@ -49,7 +49,7 @@ impl<M> SseLayer<M> {
     /// ```
     ///
     /// A stream that `take_until` stops has also ended cleanly, so `[DONE]` follows its partial
-    /// answer. Stop it [by an error](crate::operating::errors#stopping-a-stream) instead.
+    /// answer. Stop it [by an error](crate::guide::errors#stopping-a-stream) instead.
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
@@ -59,7 +59,7 @@ impl<M> SseLayer<M> {
     /// [terminator](Self::terminator).
     ///
     /// The closure receives [the error of the
-    /// program](crate::operating::errors#the-error-of-the-program), without those in which its host
+    /// program](crate::guide::errors#the-error-of-the-program), without those in which its host
     /// has wrapped it, so it can call `error.downcast_ref::<MyError>()`. So it does around
     /// [runs](crate::runs) of the same process, but for a run of another process it receives a
     /// [`RunError`](crate::runs::RunError), which has the error's text only.
@@ -74,8 +74,8 @@ impl<M> SseLayer<M> {
     ///   would dispatch.
     ///
     /// The events before the error are sent first, and the body fails [a little
-    /// later](crate::operating::errors#timing). A client that reads slowly may still lose the last
-    /// events. A failing body also causes [log lines](crate::operating::errors#logs) of the server
+    /// later](crate::guide::errors#timing). A client that reads slowly may still lose the last
+    /// events. A failing body also causes [log lines](crate::guide::errors#logs) of the server
     /// and of proxies.
     ///
     /// ```
@@ -111,10 +111,10 @@ impl<M> SseLayer<M> {
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
     /// is then missing. A client that disconnects causes no error of the source. The page
-    /// [errors](crate::operating::errors#cancellations) has predicates for tonic and hyper.
+    /// [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
     ///
     /// The closure is called with [the error of the
-    /// program](crate::operating::errors#the-error-of-the-program) and, while it returns `false`,
+    /// program](crate::guide::errors#the-error-of-the-program) and, while it returns `false`,
     /// with each of its causes ([`source`](Error::source), or what an `io::Error` wraps), outermost
     /// first. A panic in the closure counts as `false`.
     ///

@@ -15,7 +15,7 @@ impl<M> SseLayer<M> {
     ///   a bare stream. It holds the permit until it has closed, on every exit path.
     /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
     ///   free.
-    /// - A [client that does not read](crate::operating::proxies#http2-clients-that-grant-no-window)
+    /// - A [client that does not read](crate::guide::proxies#http2-clients-that-grant-no-window)
     ///   keeps its permits: up to 200 with one connection over HTTP/2.
     ///
     /// # Panics

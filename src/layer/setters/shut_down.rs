@@ -20,7 +20,7 @@ impl<M> SseLayer<M> {
     ///
     /// Use the token that shuts the server down, and give the graceful shutdown a deadline, because
     /// the token cannot end the stream of a client that does not read. The page
-    /// [shutdown](crate::operating::shutdown) has the recipes for axum, hyper and tonic.
+    /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic.
     ///
     /// ```
     /// use tokio_util::sync::CancellationToken;

@@ -22,7 +22,7 @@ fn assert_contains(printed: &str, texts: &[&str]) {
 /// compiler prints.
 #[track_caller]
 fn assert_quoted(error: &str, snippet: &str) -> String {
-    assert!(PAGE.contains(&format!("//! {error}\n")), "the page has no line {error}");
+    assert!(PAGE.contains(&format!("\n{error}\n")), "the page has no line {error}");
     let printed = compile(snippet);
     assert!(printed.contains("error"), "it compiles");
     let is_printed = !is_quoted() || printed.lines().any(|line| is_like(line, error));

@@ -34,7 +34,7 @@ fn writing_layer() -> SseLayer {
         .terminator(Event::from("[DONE]"))
 }
 
-/// Returns a compressor that includes event streams, as in the docs of `operating::compression`.
+/// Returns a compressor that includes event streams, as in the docs of `guide::compression`.
 fn everything() -> CompressionLayer<impl Predicate> {
     let predicate =
         SizeAbove::default().and(NotForContentType::GRPC).and(NotForContentType::IMAGES);
