@@ -46,7 +46,7 @@ page!(openai, "axum", "runs");
 page!(operating);
 page!(placement);
 page!(poem);
-page!(presence, "hub", "testing");
+page!(presence, "hub");
 page!(proxies);
 page!(recipes, "hub", "runs");
 page!(runs_clients, "runs");

@@ -18,6 +18,7 @@ mod messages;
 mod model;
 mod naive;
 mod outcomes;
+mod presence;
 mod recipes;
 mod reentry;
 mod retention;
