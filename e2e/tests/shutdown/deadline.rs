@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Version;
 use socket2::SockRef;
 use tokio::{net::TcpListener, runtime::Runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
@@ -27,11 +26,13 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
     let layer = reports.observe(layer);
-    let taken = Arc::new(AtomicUsize::new(0));
-    let taken_of_http1 = Arc::clone(&taken);
+    let full = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&full);
     let handler = handler(move |parts| match parts.uri.path() {
-        "/flood" if parts.version == Version::HTTP_11 => flood(&taken_of_http1),
-        "/flood" => flood(&Arc::default()),
+        "/flood" => {
+            let counted = Arc::clone(&counted);
+            flood(parts.version, move || _ = counted.fetch_add(1, SeqCst))
+        }
         path => Source::at(path).answer(None),
     });
     let listener = servers.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -45,10 +46,9 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         for protocol in Protocol::BOTH {
             stalled.push(Stalled::connect(protocol, address, "/flood").await);
         }
-        // Over HTTP/1 the first bytes arrive before the server is full. Over HTTP/2 the first large
-        // frame alone exceeds the window.
+        // The first bytes arrive before the servers are full.
         soon(async {
-            while taken.load(SeqCst) < FULL {
+            while full.load(SeqCst) < stalled.len() {
                 yield_now().await;
             }
         })

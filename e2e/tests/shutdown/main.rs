@@ -34,7 +34,7 @@ use {
     host::{Handler, Host, Server, handler},
     relay::{GOAWAY, HEADERS, RST_STREAM, Relay},
     source::{Feeds, Source},
-    stalled::{FULL, SMALL_SOCKET, Stalled, flood},
+    stalled::{SMALL_SOCKET, Stalled, flood},
     support::client::{connect_h2_with_window, connect_small},
     support::{
         Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester, connect_h2,

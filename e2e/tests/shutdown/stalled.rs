@@ -1,39 +1,37 @@
 //! Clients that do not read, and the streams that stall.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+use std::{io, net::SocketAddr};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::Response;
+use http::{Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::yield_now};
 
 use crate::*;
 
-/// The number of frames of a flood after which an HTTP/1 server with a [`SMALL_SOCKET`] is full:
-/// the two large ones exceed the capacity of the sockets and of hyper's buffer.
-pub(crate) const FULL: usize = 3;
 pub(crate) const SMALL_SOCKET: usize = 16 * 1024;
 
-/// Returns a stream that is always ready and counts the frames taken from it. None of them ends
-/// between events, and the layer passes each on in one piece.
-pub(crate) fn flood(taken: &Arc<AtomicUsize>) -> Response<Body> {
+/// Returns a stream that is always ready, and calls `full` once its server with a [`SMALL_SOCKET`] takes
+/// no more of it. None of its frames ends between events, and the layer passes each on in one piece.
+pub(crate) fn flood(version: Version, full: impl FnOnce() + Send + 'static) -> Response<Body> {
+    // Over HTTP/1, two large frames exceed the capacity of the sockets and of hyper's buffer. Over
+    // HTTP/2, one exceeds the window.
+    let capacity = if version == Version::HTTP_11 { 3 } else { 2 };
     let large = Bytes::from(["flood ".repeat(2_000), "\n\ndata: ".to_owned()].concat().repeat(21));
     assert!((240 * 1024..=256 * 1024).contains(&large.len()), "{}", large.len());
     let first = Bytes::from_static(b"data: ");
     let frames = stream::iter([first]).chain(stream::repeat(large));
-    let taken = Arc::clone(taken);
+    let (mut taken, mut full) = (0, Some(full));
     event_stream(Body::from_stream(frames.map(move |frame| {
-        taken.fetch_add(1, SeqCst);
+        taken += 1;
+        if taken == capacity
+            && let Some(full) = full.take()
+        {
+            full();
+        }
         Ok::<_, io::Error>(frame)
     })))
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::*;
 
 pub(super) struct Server {
     pub(super) process: Process,
     output: JoinHandle<Output>,
+    /// The number of streams whose clients do not read and whose server is full.
+    stalled: watch::Receiver<usize>,
 }
 
 /// The output of the process.
@@ -25,6 +27,7 @@ impl Server {
         let task = format!("{host} {}", deadline.as_millis());
         let mut process = Process::start("process::server::serves_until_sigterm", task).await;
         let mut lines = process.output();
+        let (count, stalled) = watch::channel(0);
         // Read continuously, or the process would wait for a reader.
         let output = tokio::spawn(async move {
             let mut output = Output::default();
@@ -36,6 +39,7 @@ impl Server {
                             output.closed.insert(number.parse().unwrap(), reason.to_owned());
                         assert_eq!(previous, None, "stream {number} has two close reports");
                     }
+                    ["stalled", _] => count.send_modify(|stalled| *stalled += 1),
                     ["exits", milliseconds] => {
                         output.exit = Some(Duration::from_millis(milliseconds.parse().unwrap()));
                     }
@@ -44,7 +48,13 @@ impl Server {
             }
             output
         });
-        Self { process, output }
+        Self { process, output, stalled }
+    }
+
+    /// Waits until the clients of this number of streams have stalled.
+    pub(super) async fn stalled(&self, streams: usize) {
+        let mut stalled = self.stalled.clone();
+        soon(stalled.wait_for(|stalled| *stalled == streams)).await.unwrap();
     }
 
     /// Returns everything that the process printed before it exited.

@@ -58,13 +58,16 @@ async fn open(server: &Server) -> Vec<Stream> {
     opened.buffered(4).concat().await
 }
 
-/// Opens streams whose clients do not read, numbered from `STREAMS`.
+/// Opens streams whose clients do not read, numbered from `STREAMS`, and waits until their servers
+/// cannot send any more.
 async fn open_stalled(server: &Server) -> Vec<Stalled> {
     let stalled = (STREAMS..STREAMS + STALLED).map(|number| async move {
         let protocol = Protocol::BOTH[number % 2];
         Stalled::connect(protocol, server.process.address, &format!("/flood?{number}")).await
     });
-    stream::iter(stalled).buffered(8).collect().await
+    let stalled = stream::iter(stalled).buffered(8).collect().await;
+    server.stalled(STALLED).await;
+    stalled
 }
 
 /// Shuts the server down, and asserts that each of the `streams` ends as it should.

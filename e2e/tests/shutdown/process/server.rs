@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -36,7 +35,7 @@ fn serves_until_sigterm() {
     let signalled = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         // Accepted sockets inherit it. By default each client that does not read takes megabytes.
-        SockRef::from(&listener).set_send_buffer_size(64 << 10).unwrap();
+        SockRef::from(&listener).set_send_buffer_size(SMALL_SOCKET).unwrap();
         Process::announce(listener.local_addr().unwrap());
         let (host, deadline) = task.split_once(' ').unwrap();
         let deadline = Duration::from_millis(deadline.parse().unwrap());
@@ -78,7 +77,10 @@ async fn with_the_layer(
 fn answer(parts: &Parts) -> Response<Body> {
     let number = parts.uri.query().unwrap().to_owned();
     let mut response = match parts.uri.path() {
-        "/flood" => flood(&Arc::default()),
+        "/flood" => {
+            let number = number.clone();
+            flood(parts.version, move || println!("stalled {number}"))
+        }
         path => Source::at(path).answer(Some(PERIOD)),
     };
     response.extensions_mut().insert(StreamOptions::new().on_close(move |closed| {
