@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     BoxError,
-    coop::{CoopBudget, covered},
+    coop::CoopBudget,
     event::Encode,
     signals::{ItemError, is_within_layer},
 };
@@ -174,8 +174,7 @@ where
             return Poll::Ready(None);
         }
 
-        let poll = || covered(|| self.as_mut().poll_batch(cx));
-        let polled = catch_unwind(AssertUnwindSafe(poll));
+        let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_batch(cx)));
         let this = self.project();
         let polled = polled.unwrap_or_else(|panic| {
             *this.error = Some(DeferredPanic::new(panic).into());

@@ -9,7 +9,7 @@ use http_body::{Body, Frame};
 use tokio::task::coop;
 
 use super::{EventStream, Phase};
-use crate::{BoxError, coop::covered, signals::within_layer_at_heartbeat};
+use crate::{BoxError, signals::within_layer_at_heartbeat};
 
 impl<B> EventStream<'_, B>
 where
@@ -50,7 +50,7 @@ where
         let polled = state
             .record
             .reason
-            .noting_panic(|| within_layer_at_heartbeat(|| covered(|| poll.as_mut().poll(cx))));
+            .noting_panic(|| within_layer_at_heartbeat(|| poll.as_mut().poll(cx)));
         if let Poll::Ready(polled) = polled {
             let polled = polled.map(|frame| frame.map_err(Into::into));
             *state.phase = Phase::Holding(Box::new(polled));

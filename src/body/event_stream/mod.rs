@@ -20,7 +20,7 @@ use super::{Boundary, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord, d
 use crate::{
     BoxError,
     connection::{Client, CloseReason},
-    coop::{CoopBudget, covered},
+    coop::CoopBudget,
     options::ResolvedOptions,
     signals::within_layer,
     streams::Membership,
@@ -182,8 +182,7 @@ where
         let Some(source) = self.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled =
-            state.record.reason.noting_panic(|| within_layer(|| covered(|| source.poll_frame(cx))));
+        let polled = state.record.reason.noting_panic(|| within_layer(|| source.poll_frame(cx)));
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 

@@ -7,13 +7,13 @@ use std::{
 };
 
 use futures_core::Stream;
+use tokio::task::coop;
 
 use super::{
     GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow, item::Item,
     preamble::Preamble,
 };
 use crate::{
-    coop::ItemUnit,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
     hub::state::HubState,
@@ -207,7 +207,7 @@ impl Subscription {
         if let Some(window) = &mut self.window {
             ready!(window.poll_elapsed(cx));
         }
-        let unit = ready!(ItemUnit::poll(cx));
+        let unit = ready!(coop::poll_proceed(cx));
         while !self.ended && !self.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = self.hub.is_closed();
@@ -218,7 +218,7 @@ impl Subscription {
                     if let Some(window) = &mut self.window {
                         window.record_item();
                     }
-                    unit.spend();
+                    unit.made_progress();
                     return Poll::Ready(Some(item));
                 }
                 Read::Yield => {

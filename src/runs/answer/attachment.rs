@@ -5,9 +5,9 @@ use std::{
 };
 
 use futures_core::Stream;
+use tokio::task::coop;
 
 use crate::{
-    coop::ItemUnit,
     event::Encoded,
     runs::{RunError, record::Reader},
 };
@@ -48,9 +48,9 @@ impl Stream for Attachment {
         let Some(reader) = &mut self.reader else {
             return Poll::Ready(None);
         };
-        let unit = ready!(ItemUnit::poll(cx));
+        let unit = ready!(coop::poll_proceed(cx));
         let read = ready!(reader.poll_read(cx));
-        unit.spend();
+        unit.made_progress();
         if !matches!(read, Some(Ok(_))) {
             self.reader = None;
         }

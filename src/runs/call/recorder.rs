@@ -9,7 +9,7 @@ use http_body::Body;
 
 use crate::{
     BoxError,
-    coop::{CoopBudget, covered},
+    coop::CoopBudget,
     history::MemoryShare,
     runs::{
         failure::Failure,
@@ -70,7 +70,7 @@ impl Recorder {
                 continue;
             }
             ready!(CoopBudget::poll_ready(cx));
-            match within_recorder(|| covered(|| body.as_mut().poll_frame(cx))) {
+            match within_recorder(|| body.as_mut().poll_frame(cx)) {
                 Poll::Pending => {
                     self.cutter.shrink();
                     self.memory.set(self.cutter.memory());
