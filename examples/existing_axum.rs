@@ -40,12 +40,12 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-pub(crate) fn app() -> Router {
+fn app() -> Router {
     routes().layer(SseLayer::new())
 }
 
 /// Returns the application as it was.
-pub(crate) fn routes() -> Router {
+fn routes() -> Router {
     let (room, _) = broadcast::channel(100);
     Router::new().route("/messages", get(listen).post(say)).with_state(room)
 }

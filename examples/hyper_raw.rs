@@ -45,7 +45,7 @@ async fn main() -> io::Result<()> {
     serve(listener).await
 }
 
-pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
+async fn serve(listener: TcpListener) -> io::Result<()> {
     let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(answer);
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper closes connections whose client never completes a request head.

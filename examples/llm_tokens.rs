@@ -59,7 +59,7 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app(model)).await
 }
 
-pub(crate) fn app(model: Model) -> Router {
+fn app(model: Model) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
         .with_state(model)
@@ -118,11 +118,11 @@ async fn complete(
 
 /// A stand-in for the model.
 #[derive(Clone)]
-pub(crate) struct Model {
+struct Model {
     /// The number of answers that can be generated at once.
-    pub(crate) slots: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     /// The time that a token takes.
-    pub(crate) pace: Duration,
+    pace: Duration,
 }
 
 impl Model {

@@ -27,7 +27,7 @@ use axum::{
     routing::get,
     serve::ListenerExt,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::{net::TcpListener, task::yield_now};
 use tower_sse::{
     Event, Json, LastEventId, SseLayer,
@@ -51,7 +51,7 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app(Hub::new(), Database::default())).await
 }
 
-pub(crate) fn app(hub: Hub, database: Database) -> Router {
+fn app(hub: Hub, database: Database) -> Router {
     Router::new()
         .route("/notes", get(notes).post(add))
         .layer(SseLayer::new())
@@ -86,15 +86,15 @@ async fn add(State((hub, database)): State<(Hub, Database)>, text: String) -> Re
     }
 }
 
-#[derive(Clone, Deserialize, Serialize)]
-pub(crate) struct Note {
-    pub(crate) row: u64,
-    pub(crate) text: String,
+#[derive(Clone, Serialize)]
+struct Note {
+    row: u64,
+    text: String,
 }
 
 /// Stands for a database: other requests run while a query does.
 #[derive(Clone, Default)]
-pub(crate) struct Database(Arc<Mutex<Vec<Note>>>);
+struct Database(Arc<Mutex<Vec<Note>>>);
 
 impl Database {
     async fn notes(&self) -> Vec<Note> {

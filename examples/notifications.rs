@@ -57,7 +57,7 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app(Hub::new())).await
 }
 
-pub(crate) fn app(hub: Hub) -> Router {
+fn app(hub: Hub) -> Router {
     let (jobs, accepted) = mpsc::channel(100);
     tokio::spawn(work(hub.clone(), accepted));
     Router::new()

@@ -37,19 +37,11 @@ use hyper_util::{
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, EventBody, LastEventId, MessageStream, SseLayer};
 
-/// When the proxy reconnects to its upstream.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    /// The time without bytes, a few times the interval of the upstream's heartbeats.
-    pub(crate) silence: Duration,
-    /// The delays between attempts, which double from the first to the last.
-    pub(crate) delays: (Duration, Duration),
-}
-
-pub(crate) const PATIENCE: Patience = Patience {
-    silence: Duration::from_secs(45),
-    delays: (Duration::from_millis(250), Duration::from_secs(10)),
-};
+/// The time without bytes after which the proxy reconnects to its upstream: a few times the interval
+/// of the upstream's heartbeats.
+const SILENCE: Duration = Duration::from_secs(45);
+/// The delays between attempts, which double from the first to the last.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -72,23 +64,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(axum::serve(listener, app(upstream)).await?)
 }
 
-pub(crate) fn app(upstream: Authority) -> Router {
-    forwarding(upstream, PATIENCE).layer(SseLayer::new())
-}
-
-pub(crate) fn forwarding(upstream: Authority, patience: Patience) -> Router {
+fn app(upstream: Authority) -> Router {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(Duration::from_secs(5)));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    Router::new().fallback(forward).with_state(Proxy { client, upstream, patience })
+    let proxy = Proxy { client, upstream };
+    Router::new().fallback(forward).with_state(proxy).layer(SseLayer::new())
 }
 
 #[derive(Clone)]
 struct Proxy {
     client: Client<HttpConnector, Body>,
     upstream: Authority,
-    patience: Patience,
 }
 
 /// Forwards a request. Both bodies are streamed and not collected. When the client disconnects, the
@@ -116,7 +104,9 @@ async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Res
     remove_hop_by_hop(response.headers_mut());
     let accepts = parts.headers.get(header::ACCEPT).is_some_and(|it| it == "text/event-stream");
     if parts.method == Method::GET && accepts && is_event_stream(&response) {
-        return Ok(response.map(|body| Body::new(EventBody::new(follow(proxy, parts, body)))));
+        return Ok(
+            response.map(|body| Body::new(EventBody::new(follow(proxy.client, parts, body))))
+        );
     }
     Ok(response.map(Body::new))
 }
@@ -130,21 +120,21 @@ fn is_event_stream(response: &Response<Incoming>) -> bool {
 /// Returns the events of an upstream, and reconnects after the last of them when it breaks off, ends
 /// or is silent. It fails if the upstream sends no ids, because the client would miss events.
 fn follow(
-    Proxy { client, patience, .. }: Proxy,
+    client: Client<HttpConnector, Body>,
     mut request: Parts,
     body: Incoming,
 ) -> impl Stream<Item = Result<Event, BoxError>> {
     async_stream::try_stream! {
-        let (mut delay, longest) = patience.delays;
+        let (mut delay, longest) = DELAYS;
         let mut body = Some(body);
         loop {
             if let Some(body) = body.take() {
                 let last = LastEventId::from_headers(&request.headers).unwrap_or_default();
-                let messages = MessageStream::new(body).max_silence(patience.silence);
+                let messages = MessageStream::new(body).max_silence(SILENCE);
                 let mut messages = messages.after(last);
                 let report = |error: &BoxError| eprintln!("upstream: {error}");
                 while let Ok(Some(message)) = messages.try_next().await.inspect_err(report) {
-                    delay = messages.retry().unwrap_or(patience.delays.0).min(longest);
+                    delay = messages.retry().unwrap_or(DELAYS.0).min(longest);
                     yield Event::from(message);
                 }
                 let last = messages.last_event_id();

@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(serve(listener, reporter).await?)
 }
 
-pub(crate) async fn serve(
+async fn serve(
     listener: TcpListener,
     reporter: HealthReporter,
 ) -> Result<(), tonic::transport::Error> {
@@ -65,7 +65,7 @@ pub(crate) async fn serve(
         .await
 }
 
-pub(crate) fn routes(reporter: HealthReporter) -> Routes {
+fn routes(reporter: HealthReporter) -> Routes {
     let health = Arc::new(HealthService::from_health_reporter(reporter));
     let calls = Routes::new(HealthServer::from_arc(Arc::clone(&health)));
     let events = Router::new().route("/events", get(watch)).with_state(health);

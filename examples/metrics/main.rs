@@ -71,7 +71,7 @@ async fn connect() -> Result<(Hub, Option<RedisHealth>), redis::Error> {
 }
 
 /// Returns the news, for at most `max_streams` readers at a time, and their metrics.
-pub(crate) fn app(hub: Hub, health: Option<RedisHealth>, max_streams: usize) -> Router {
+fn app(hub: Hub, health: Option<RedisHealth>, max_streams: usize) -> Router {
     let stats = Stats::new();
     let ages = Histogram::new(AGES);
     let mut registry = metrics(&stats, &ages, hub.clone());

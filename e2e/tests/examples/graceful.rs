@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -26,15 +25,14 @@ fn open(address: SocketAddr, path: &str) -> TcpStream {
 }
 
 fn is_cut_at_the_deadline(name: &str) {
-    let mut process = Process::start(name);
-    let flood = open(process.address, "/flood");
+    let mut example = Example::start(name);
+    let flood = open(example.address, "/flood");
     // The example for hyper serves a clock at every other path.
-    let clock = open(process.address, "/events");
+    let clock = open(example.address, "/events");
     let began = Instant::now();
-    let kill = format!("kill -TERM {}", process.child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    let printed: Vec<_> = process.lines.by_ref().map(Result::unwrap).collect();
-    assert!(process.child.wait().unwrap().success());
+    example.terminate();
+    let printed: Vec<_> = example.lines.by_ref().map(Result::unwrap).collect();
+    assert!(example.child.wait().unwrap().success());
     assert!(began.elapsed() >= Duration::from_secs(3), "{name}: {printed:?}");
     let [signalled, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
     assert_eq!(signalled, "shutting down");

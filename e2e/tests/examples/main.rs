@@ -1,29 +1,30 @@
-//! The examples as their users run them: over sockets, with clients of all kinds.
+//! Each example as its users run it: a process, and the exchange that shows what the example is for.
+//! The crate's own tests guard its promises, and `../browser` tests the pages.
 
+#[cfg(unix)]
+mod cluster;
+#[cfg(unix)]
+mod graceful;
+mod hosts;
+mod hubs;
+mod process;
+mod proxy;
+mod runs;
+#[cfg(target_os = "linux")]
+mod stale;
+
+#[cfg(unix)]
+#[path = "../redis/server.rs"]
+#[allow(dead_code)]
+mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-mod chat;
-mod existing_axum;
-#[cfg(unix)]
-mod graceful;
-mod hyper_raw;
-mod llm_tokens;
-mod metrics;
-mod notes;
-mod notifications;
-mod ports;
-mod proxy;
-mod quickstart;
 #[cfg(target_os = "linux")]
-mod stale;
-mod ticker;
-mod tonic_web;
-
+use support::start;
+#[cfg(unix)]
+use support::{PATIENCE, find, until_async};
 use {
-    ports::Process,
-    support::{
-        EventReader, PATIENCE, Polled, Protocol, client, connect_h1, connect_h2, listen,
-        poll_frame, serve_axum, soon, start,
-    },
+    process::{Example, address_of, open, post, program},
+    support::{EventReader, Protocol, client, soon},
 };

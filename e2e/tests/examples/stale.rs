@@ -1,6 +1,9 @@
-//! The old prices that a client receives after it was stalled, over each protocol.
+//! The old prices that a client receives after it was stalled. These measurements make the tables of
+//! the page on proxies and sockets:
+//!
+//! cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes
 
-use std::{fs, net::SocketAddr, process::Command, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, process::Command, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::Request;
@@ -13,27 +16,23 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
-use rustls::pki_types::{PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    net::TcpSocket,
-    time::{Instant, sleep},
+    net::{TcpSocket, TcpStream},
+    time::interval,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 use crate::{
-    support::gate::{Gate, Gated},
-    ticker::example,
+    support::{Directory, Gate, Gated},
     *,
 };
 
-/// How long the client reads nothing.
-const STALL: Duration = Duration::from_secs(30);
-/// The time between two changes of all prices.
-const ROUND: Duration = Duration::from_millis(20);
-/// The size of the client's receive buffer.
-const RECEIVE_BUFFER: u32 = 4 * 1024;
+#[path = "../../../examples/ticker/main.rs"]
+#[allow(dead_code)]
+mod ticker;
 
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
@@ -43,11 +42,26 @@ enum Protocol {
     Http2,
 }
 
+/// Sets options of a server's socket.
+type SetOptions = fn(&TcpStream) -> io::Result<()>;
+
+/// A client that is stalled while all prices change again and again.
+#[derive(Clone, Copy)]
+struct Stall {
+    path: &'static str,
+    protocol: Protocol,
+    set_options: SetOptions,
+    /// The size of the client's receive buffer, which is not the server's to set.
+    receive_buffer: Option<u32>,
+    /// How many times the prices change, and the time between two changes.
+    changes: (usize, Duration),
+}
+
 /// The routes: as the hub answers, and as any other stream.
 fn app(hub: Hub) -> Router {
     let subscribe = |hub: &Hub, last: Option<LastEventId>| {
         let window = Duration::from_millis(5);
-        hub.subscribe(example::symbols()).flush_window(window).resume(last)
+        hub.subscribe(ticker::symbols()).flush_window(window).resume(last)
     };
     let newest = async move |State(hub): State<Hub>, last: Option<LastEventId>| {
         subscribe(&hub, last).response().into_response()
@@ -63,72 +77,33 @@ fn app(hub: Hub) -> Router {
 }
 
 struct Certificate {
-    server: Arc<rustls::ServerConfig>,
-    client: Arc<rustls::ClientConfig>,
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
 }
 
 impl Certificate {
     fn new() -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("tower-sse-stale-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+        let directory = Directory::new("stale");
         let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
                          -keyout key -out certificate -subj /CN=localhost \
                          -addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE";
         let mut openssl = Command::new("openssl");
-        openssl.args(arguments.split_ascii_whitespace()).current_dir(&directory);
+        openssl.args(arguments.split_ascii_whitespace()).current_dir(directory.path());
         assert!(openssl.output().unwrap().status.success());
-        let certificate = fs::read(directory.join("certificate")).unwrap();
-        let certificate = rustls::pki_types::CertificateDer::from_pem_slice(&certificate).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(&fs::read(directory.join("key")).unwrap()).unwrap();
-        fs::remove_dir_all(directory).unwrap();
+        let file = |name| fs::read(directory.path().join(name)).unwrap();
+        let certificate = CertificateDer::from_pem_slice(&file("certificate")).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(&file("key")).unwrap();
         _ = rustls::crypto::ring::default_provider().install_default();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
         let server = rustls::ServerConfig::builder().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate], key).unwrap();
+        let client = rustls::ClientConfig::builder().with_root_certificates(roots);
         Self {
-            server: Arc::new(server.with_single_cert(vec![certificate], key).unwrap()),
-            client: Arc::new(
-                rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
-            ),
+            acceptor: Arc::new(server).into(),
+            connector: Arc::new(client.with_no_client_auth()).into(),
         }
     }
-}
-
-async fn serve(hub: &Hub, protocol: Protocol, certificate: &Certificate) -> SocketAddr {
-    let service = TowerToHyperService::new(app(hub.clone()));
-    let acceptor = TlsAcceptor::from(Arc::clone(&certificate.server));
-    start(async move |listener| {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            example::set_options(&stream).unwrap();
-            let (service, acceptor) = (service.clone(), acceptor.clone());
-            tokio::spawn(async move {
-                match protocol {
-                    Protocol::Http1 => {
-                        _ = http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await;
-                    }
-                    Protocol::Tls(limit) => {
-                        let mut stream = acceptor.accept(stream).await.unwrap();
-                        if let Some(limit) = limit {
-                            stream.get_mut().1.set_buffer_limit(Some(limit));
-                        }
-                        _ = http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await;
-                    }
-                    Protocol::Http2 => {
-                        _ = http2::Builder::new(TokioExecutor::new())
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await;
-                    }
-                }
-            });
-        }
-    })
-    .await
 }
 
 /// What a client reads of a response, in pieces.
@@ -138,105 +113,153 @@ enum Reading {
 }
 
 impl Reading {
-    async fn next(&mut self) -> Vec<u8> {
-        let mut piece = Vec::new();
-        match self {
-            Self::Text(stream) => _ = stream.read_buf(&mut piece).await.unwrap(),
-            Self::Body(body) => {
-                piece.extend_from_slice(&body.frame().await.unwrap().unwrap().into_data().unwrap());
+    /// Reads until `text` has come, and returns everything before it.
+    async fn read_up_to(&mut self, text: &str) -> String {
+        let mut received = Vec::new();
+        loop {
+            match self {
+                Self::Text(stream) => _ = soon(stream.read_buf(&mut received)).await.unwrap(),
+                Self::Body(body) => {
+                    let frame = soon(body.frame()).await.unwrap().unwrap();
+                    received.extend_from_slice(&frame.into_data().unwrap());
+                }
+            }
+            let mut places = received.windows(text.len());
+            if let Some(place) = places.position(|bytes| bytes == text.as_bytes()) {
+                received.truncate(place);
+                return String::from_utf8_lossy(&received).into_owned();
             }
         }
-        piece
     }
 }
 
-async fn connect(
-    address: SocketAddr,
-    path: &str,
-    protocol: Protocol,
-    certificate: &Certificate,
-) -> (Reading, Arc<Gate>) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
-    let gate = Arc::new(Gate::default());
-    let stream = soon(socket.connect(address)).await.unwrap();
-    let stream = Gated { io: stream, gate: Arc::clone(&gate) };
-    let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
-    let reading = match protocol {
-        Protocol::Http1 => {
-            let mut stream = stream;
-            stream.write_all(head.as_bytes()).await.unwrap();
-            Reading::Text(Box::new(stream))
+impl Stall {
+    async fn serve(self, hub: &Hub, certificate: &Certificate) -> SocketAddr {
+        let service = TowerToHyperService::new(app(hub.clone()));
+        let acceptor = certificate.acceptor.clone();
+        start(async move |listener| {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                (self.set_options)(&stream).unwrap();
+                let (service, h1) = (service.clone(), http1::Builder::new());
+                match self.protocol {
+                    Protocol::Http1 => {
+                        tokio::spawn(h1.serve_connection(TokioIo::new(stream), service))
+                    }
+                    Protocol::Tls(limit) => {
+                        let mut stream = acceptor.accept(stream).await.unwrap();
+                        if let Some(limit) = limit {
+                            stream.get_mut().1.set_buffer_limit(Some(limit));
+                        }
+                        tokio::spawn(h1.serve_connection(TokioIo::new(stream), service))
+                    }
+                    Protocol::Http2 => {
+                        let h2 = http2::Builder::new(TokioExecutor::new());
+                        tokio::spawn(h2.serve_connection(TokioIo::new(stream), service))
+                    }
+                };
+            }
+        })
+        .await
+    }
+
+    async fn connect(self, address: SocketAddr, certificate: &Certificate) -> (Reading, Arc<Gate>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(size) = self.receive_buffer {
+            socket.set_recv_buffer_size(size).unwrap();
         }
-        Protocol::Tls(_) => {
-            let connector = TlsConnector::from(Arc::clone(&certificate.client));
-            let name = ServerName::try_from("localhost").unwrap();
-            let mut stream = connector.connect(name, stream).await.unwrap();
-            stream.write_all(head.as_bytes()).await.unwrap();
-            Reading::Text(Box::new(stream))
+        let gate = Arc::new(Gate::default());
+        let io = soon(socket.connect(address)).await.unwrap();
+        let mut stream = Gated { io, gate: Arc::clone(&gate) };
+        let head = format!("GET {} HTTP/1.1\r\nhost: a\r\n\r\n", self.path);
+        let reading = match self.protocol {
+            Protocol::Http1 => {
+                stream.write_all(head.as_bytes()).await.unwrap();
+                Reading::Text(Box::new(stream))
+            }
+            Protocol::Tls(_) => {
+                let name = ServerName::try_from("localhost").unwrap();
+                let mut stream = certificate.connector.connect(name, stream).await.unwrap();
+                stream.write_all(head.as_bytes()).await.unwrap();
+                Reading::Text(Box::new(stream))
+            }
+            Protocol::Http2 => {
+                let io = TokioIo::new(stream);
+                let (mut sender, connection) =
+                    client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+                tokio::spawn(connection);
+                let request = Request::get(format!("http://a{}", self.path));
+                let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+                let response = soon(sender.send_request(request)).await.unwrap();
+                // The connection ends with its last sender.
+                std::mem::forget(sender);
+                Reading::Body(response.into_body())
+            }
+        };
+        (reading, gate)
+    }
+
+    /// Returns what the client receives after its stall before the first price that is the newest.
+    async fn stale(self, certificate: &Certificate) -> String {
+        let hub = Hub::builder().retain_latest().build();
+        let address = self.serve(&hub, certificate).await;
+        let change = |price: usize| {
+            ticker::symbols().for_each(|symbol| ticker::publish(&hub, &symbol, price as f64));
+        };
+        change(1);
+        let (mut reading, gate) = self.connect(address, certificate).await;
+        let last = ticker::symbols().last().unwrap();
+        reading.read_up_to(&format!("{last} 1.00\n")).await;
+        gate.close();
+        let (count, pause) = self.changes;
+        let mut ticks = interval(pause);
+        for price in 1..=count {
+            ticks.tick().await;
+            change(10_000 + price);
         }
-        Protocol::Http2 => {
-            let io = TokioIo::new(stream);
-            let (mut sender, connection) =
-                client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-            tokio::spawn(connection);
-            let request =
-                Request::get(format!("http://a{path}")).body(Empty::<bytes::Bytes>::new());
-            let response = soon(sender.send_request(request.unwrap())).await.unwrap();
-            // The connection ends with its last sender.
-            std::mem::forget(sender);
-            Reading::Body(response.into_body())
-        }
-    };
-    (reading, gate)
-}
-
-fn publish_round(hub: &Hub, price: usize) {
-    for symbol in example::symbols() {
-        example::publish(hub, &symbol, price as f64);
+        gate.open();
+        reading.read_up_to(&format!(" {}.00\n", 10_000 + count)).await
     }
 }
 
-/// Returns the number of bytes that a client receives after its stall before all prices are new.
-async fn stale(path: &str, protocol: Protocol, certificate: &Certificate) -> usize {
-    let hub = Hub::builder().retain_latest().build();
-    let address = serve(&hub, protocol, certificate).await;
-    publish_round(&hub, 1);
-    let (mut reading, gate) = connect(address, path, protocol, certificate).await;
-    let mut first = 0;
-    while first < 10_000 {
-        first += soon(reading.next()).await.len();
-    }
-    gate.close();
-    let until = Instant::now() + STALL;
-    let mut price = 10_000;
-    while Instant::now() < until {
-        price += 1;
-        publish_round(&hub, price);
-        sleep(ROUND).await;
-    }
-    gate.open();
-    let newest = format!(" {price}.00\n");
-    let mut received = String::new();
-    while !received.contains(&newest) {
-        received.push_str(&String::from_utf8_lossy(&soon(reading.next()).await));
-    }
-    received.find(&newest).unwrap()
-}
-
-/// `cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes_of_protocols`
-#[cfg(target_os = "linux")]
 #[ignore = "a measurement"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stale_bytes_of_protocols() {
+async fn stale_bytes_by_socket_options() {
+    let certificate = Certificate::new();
+    let options: [(&str, SetOptions); 3] = [
+        ("none", |stream| stream.set_nodelay(true)),
+        ("TCP_NOTSENT_LOWAT of 16 KiB", ticker::set_options),
+        ("SO_SNDBUF of 16 KiB", |stream| {
+            stream.set_nodelay(true)?;
+            socket2::SockRef::from(stream).set_send_buffer_size(16 * 1024)
+        }),
+    ];
+    for (name, set_options) in options {
+        for receive_buffer in [Some(16 * 1024), None] {
+            let (path, protocol) = ("/newest", Protocol::Http1);
+            let changes = (150, Duration::from_millis(6));
+            let stall = Stall { path, protocol, set_options, receive_buffer, changes };
+            let stale = stall.stale(&certificate).await;
+            let (kib, prices) = (stale.len() / 1024, stale.matches("data: ").count());
+            println!("{name}, receive buffer {receive_buffer:?}: {kib} KiB, {prices} prices");
+        }
+    }
+}
+
+#[ignore = "a measurement"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stale_bytes_by_protocol() {
     let certificate = Certificate::new();
     for protocol in
         [Protocol::Http1, Protocol::Tls(None), Protocol::Tls(Some(4096)), Protocol::Http2]
     {
-        let (newest, any) = tokio::join!(
-            stale("/newest", protocol, &certificate),
-            stale("/any", protocol, &certificate)
-        );
+        let stale = async |path| {
+            let set_options: SetOptions = ticker::set_options;
+            let (receive_buffer, changes) = (Some(4 * 1024), (1_500, Duration::from_millis(20)));
+            let stall = Stall { path, protocol, set_options, receive_buffer, changes };
+            stall.stale(&certificate).await.len()
+        };
+        let (newest, any) = tokio::join!(stale("/newest"), stale("/any"));
         println!("{protocol:?}: {newest} bytes of old prices, {any} without the wait for frames");
     }
 }

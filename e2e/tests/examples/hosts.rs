@@ -1,0 +1,48 @@
+//! The layer in the servers that it supports.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+
+use crate::*;
+
+#[tokio::test]
+async fn existing_axum_app_gets_headers_for_proxies() {
+    let example = Example::start("existing_axum");
+    let response = client::get(example.address, "/messages", &[]).await;
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    let mut messages = EventReader::new(response);
+    post(example.address, "/messages", "hello").await;
+    assert_eq!(messages.next().await.unwrap().data, r#""hello""#);
+}
+
+#[tokio::test]
+async fn hyper_without_a_framework_resumes_a_clock_over_http_2() {
+    let example = Example::start("hyper_raw");
+    let mut last = String::new();
+    for _ in 0..2 {
+        let request = Request::get(format!("http://{}/ticks", example.address));
+        let request = request.header("last-event-id", &last).body(Full::<Bytes>::default());
+        let mut connection = Protocol::Http2.connect(example.address).await;
+        let mut ticks = EventReader::new(connection.send(request.unwrap()).await);
+        let tick = ticks.next().await.unwrap().last_event_id.to_string();
+        if let Ok(seen) = last.parse::<u32>() {
+            assert_eq!(tick, (seen + 1).to_string());
+        }
+        last = tick;
+    }
+}
+
+#[tokio::test]
+async fn tonic_serves_grpc_web_and_events_on_one_port() {
+    let example = Example::start("tonic_web");
+    let headers = [("content-type", "application/grpc-web+proto")];
+    let check = "/grpc.health.v1.Health/Check";
+    let response = client::post(example.address, check, &headers, &[0_u8; 5][..]).await;
+    let message = response.into_body().collect().await.unwrap().to_bytes();
+    // One message of two bytes: field 1, an integer.
+    assert!(message.starts_with(&[0, 0, 0, 0, 2, 8]), "{message:?}");
+    let health = open(example.address, "/events", "").await.next().await.unwrap();
+    assert_eq!(health.event, "health");
+    assert!(health.data.ends_with("SERVING"), "{health:?}");
+}

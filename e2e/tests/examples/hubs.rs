@@ -1,0 +1,78 @@
+//! Events that one request publishes and another receives.
+
+use serde_json::{Value, json};
+
+use crate::*;
+
+const QUICKSTART: &str = include_str!("../../../examples/quickstart.rs");
+const README: &str = include_str!("../../../README.md");
+
+#[tokio::test]
+async fn quickstart_resumes_after_a_publish() {
+    let (_, program) = QUICKSTART.split_once("\n\n").unwrap();
+    assert!(README.contains(&format!("```rust,no_run\n{program}```")), "the README shows it");
+    let example = Example::start("quickstart");
+    let first = post(example.address, "/events", "one").await;
+    post(example.address, "/events", "two").await;
+    let mut events = open(example.address, "/events", first.trim()).await;
+    assert_eq!(events.next().await.unwrap().data, "two");
+}
+
+#[tokio::test]
+async fn chat_sends_a_message_to_its_room() {
+    let example = Example::start("chat");
+    let mut page = open(example.address, "/events?room=kitchen&name=ann", "").await;
+    let message = json!({ "from": "bob", "to": { "room": "kitchen" }, "text": "tea?" });
+    post(example.address, "/messages", &message.to_string()).await;
+    let received: Value = serde_json::from_str(&page.next().await.unwrap().data).unwrap();
+    assert_eq!((&received["from"], &received["text"]), (&json!("bob"), &json!("tea?")));
+}
+
+#[tokio::test]
+async fn notification_reaches_a_client_by_its_id() {
+    let example = Example::start("notifications");
+    let mut alice = open(example.address, "/connect/alice", "").await;
+    assert_eq!(alice.next().await.unwrap().event, "connected");
+    let answer = post(example.address, "/notify/alice", "your parcel").await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["connected"], &answer["streams"]), (&json!(true), &json!(1)));
+    let notification = alice.next().await.unwrap();
+    assert_eq!((&*notification.event, &*notification.data), ("notification", "your parcel"));
+    assert_eq!(answer["id"], *notification.last_event_id);
+}
+
+#[tokio::test]
+async fn notes_begin_with_a_backlog_and_go_on() {
+    let example = Example::start("notes");
+    post(example.address, "/notes", "milk").await;
+    let mut notes = open(example.address, "/notes", "").await;
+    let backlog = notes.next().await.unwrap();
+    assert_eq!((&*backlog.event, &*backlog.data), ("backlog", r#"[{"row":1,"text":"milk"}]"#));
+    post(example.address, "/notes", "tea").await;
+    assert_eq!(notes.next().await.unwrap().data, r#"{"row":2,"text":"tea"}"#);
+}
+
+#[tokio::test]
+async fn job_ends_with_its_result() {
+    let example = Example::start("job");
+    let job = post(example.address, "/jobs?fails_at=10", "").await;
+    let progress = open(example.address, &format!("/jobs/{job}"), "").await.rest().await;
+    let last = progress.last().unwrap();
+    assert_eq!((&*last.event, &*last.data), ("failed", "no more paper"));
+}
+
+#[tokio::test]
+async fn ticker_begins_with_the_prices_of_the_chosen_symbols() {
+    let example = Example::start("ticker");
+    let mut prices = open(example.address, "/prices?symbols=AAB,AAD", "").await;
+    let chosen = [prices.next().await.unwrap().data, prices.next().await.unwrap().data];
+    assert!(chosen[0].starts_with("AAB ") && chosen[1].starts_with("AAD "), "{chosen:?}");
+}
+
+#[tokio::test]
+async fn dashboard_sends_samples() {
+    let example = Example::start("dashboard");
+    let sample = open(example.address, "/events", "").await.next().await.unwrap();
+    assert_eq!(sample.event, "sample");
+    assert_eq!(serde_json::from_str::<Value>(&sample.data).unwrap()["number"], 1);
+}
