@@ -6,7 +6,6 @@ mod catch_panic;
 mod compression;
 mod cors;
 mod drain;
-mod early_drop;
 mod grpc_web;
 mod in_flight_requests;
 mod limits;
