@@ -1,13 +1,26 @@
-use std::time::Duration;
+//! Several layers around one response. The innermost one that opens a stream owns it.
 
-use axum::{Router, body::Body, response::IntoResponse, routing::get};
-use futures_util::stream;
-use http::Request;
+use std::{future::ready, io, time::Duration};
+
+use futures_util::{FutureExt, stream};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tower::{ServiceBuilder, ServiceExt};
-use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions};
+use tokio::time::advance;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, service_fn};
+use tower_sse::{
+    CloseReason, Disconnect, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retry,
+    SseLayer, Stats, StreamOptions, streams,
+};
 
-use crate::support::*;
+use crate::{
+    refusal::{
+        RefusalCause, assert_come_back, assert_unavailable, event_source, full, refusing,
+        two_seconds,
+    },
+    streams::rig::{add, layer, now},
+    support::*,
+};
 
 fn outer() -> SseLayer {
     SseLayer::new()
@@ -18,15 +31,18 @@ fn outer() -> SseLayer {
         .on_error(|_| Event::from("outer error"))
 }
 
+/// Options set in between come too late: an inner layer already owns the stream.
 #[tokio::test(start_paused = true)]
-async fn the_innermost_layer_owns_a_stream() {
+async fn innermost_layer_owns_a_stream() {
     let inner: SseLayer = SseLayer::new()
         .heartbeat(Heartbeat::every(10 * SECOND).comment("inner"))
         .padding(4)
         .terminator(Event::from("inner end"));
     let (feed, body) = Feed::new();
-    let response = through(&outer(), through(&inner, event_stream(body)));
+    let owned = through(&inner, event_stream(body)).with_options(StreamOptions::new().padding(7));
+    let response = through(&outer(), owned);
     assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
+    assert_eq!(response.headers().get_all("x-accel-buffering").iter().count(), 1);
     let mut body = response.into_body();
 
     assert_eq!(poll_frame(&mut body), data(":  \n"));
@@ -40,59 +56,17 @@ async fn the_innermost_layer_owns_a_stream() {
 
 /// The last line is sent once, and the error is delayed once, not once per layer.
 #[tokio::test(start_paused = true)]
-async fn an_error_passes_through_the_outer_layer() {
+async fn error_passes_through_the_outer_layer() {
     let (feed, body) = Feed::new();
     let mut body = through(&outer(), through(&SseLayer::new(), event_stream(body))).into_body();
-    feed.fail(std::io::Error::other("disk full"));
+    feed.fail(io::Error::other("disk full"));
     assert_eq!(poll_frame(&mut body), data(":\n"));
     idle(&mut body, Duration::from_millis(21)).await;
     assert_eq!(poll_frame(&mut body), failed("disk full"));
 }
 
-/// Options set in between come too late: an inner layer already owns the stream.
-#[tokio::test(start_paused = true)]
-async fn layers_in_between_do_not_change_the_stream() {
-    let (_feed, body) = Feed::new();
-    let owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
-    let owned = owned.with_options(StreamOptions::new().padding(4));
-    let mut body = through(&outer(), owned).into_body();
-    for _ in 0..3 {
-        idle(&mut body, 60 * SECOND).await;
-    }
-}
-
-async fn handler() -> impl IntoResponse {
-    tower_sse::response(stream::iter([Event::from("one")]))
-}
-
 #[tokio::test]
-async fn a_routes_own_layer_takes_precedence_over_its_routers() {
-    let own = SseLayer::new().terminator(Event::from("end of /own"));
-    let bare = ServiceBuilder::new().layer(SseLayer::new().padding(4)).service_fn(
-        |_: Request<Body>| async {
-            Ok::<_, std::convert::Infallible>(stream::iter([Event::from("one")]))
-        },
-    );
-    let app = Router::new()
-        .route("/own", get(handler).layer(own))
-        .route_service("/bare", bare)
-        .route("/common", get(handler))
-        .layer(SseLayer::new().terminator(Event::from("common end")));
-
-    for (path, expected) in [
-        ("/own", "data: one\n\ndata: end of /own\n\n"),
-        ("/bare", ":  \ndata: one\n\n"),
-        ("/common", "data: one\n\ndata: common end\n\n"),
-    ] {
-        let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
-        assert_eq!(response.headers().get_all("x-accel-buffering").iter().count(), 1);
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), expected, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn a_last_event_id_that_the_outer_layer_found_is_kept() {
+async fn last_event_id_that_the_outer_layer_found_is_kept() {
     let outer: SseLayer = SseLayer::new().last_event_id_query("lastEventId");
     let request = Request::get("/?lastEventId=7").body(()).unwrap();
     let response = answer_by(request, &outer, |request| {
@@ -102,4 +76,221 @@ async fn a_last_event_id_that_the_outer_layer_found_is_kept() {
         })
     });
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: 7\n\n");
+}
+
+#[test]
+fn outer_layer_passes_the_refusal_of_an_inner_one() {
+    for request in [event_source, || Request::new(())] {
+        let stats = Stats::new();
+        let outer = outer().stats(&stats).max_streams(1).refusal(Refusal::unavailable());
+        for outer in [outer.clone(), outer.clone().track_disconnects(true)] {
+            let (inner, _kept) = full(two_seconds(Refusal::per_client()));
+            let refused = || answer_to(request(), &inner, event_stream(Feed::new().1));
+            let alone = refused().headers().clone();
+            let response = answer_to(request(), &outer, refused());
+            assert_eq!(*response.headers(), alone);
+            match response.status() {
+                StatusCode::OK => assert_come_back(response, "of the inner layer"),
+                _ => assert_unavailable(response, "of the inner layer"),
+            }
+            assert_eq!((stats.snapshot().opened(), stats.snapshot().refused()), (0, 0));
+        }
+        assert!(open::<Bodies>(&outer).is_ok(), "no place was taken");
+    }
+}
+
+#[test]
+fn inner_layer_of_bare_streams_refuses_through_an_outer_one() {
+    let (inner, _kept) =
+        refusing::<Streams>(RefusalCause::Limit, two_seconds(Refusal::per_client()));
+    let refused = |request| {
+        answer_by(request, &outer(), |request| answer_to(request, &inner, Source::new().1))
+    };
+    assert_come_back(refused(event_source()), "EventSource");
+    assert_unavailable(refused(Request::new(())), "others");
+}
+
+/// A server that shuts down opens no more streams, whichever layer has the token.
+#[test]
+fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
+    let (outer, _kept) =
+        refusing::<Bodies>(RefusalCause::Shutdown, two_seconds(Refusal::per_client()));
+    let answer = |request: fn() -> Request<()>, status| {
+        let (feed, source) = Feed::new();
+        let answer = event_stream(source).with_status(status);
+        let answer = answer_to(request(), &SseLayer::new(), answer);
+        (feed, answer_to(request(), &outer, answer))
+    };
+    let (feed, response) = answer(event_source, 200);
+    assert_come_back(response, "of the outer layer");
+    assert!(feed.is_dropped());
+    assert_unavailable(answer(|| Request::new(()), 200).1, "of the outer layer");
+    // Heads and other statuses pass.
+    let head = || Request::head("/").body(()).unwrap();
+    assert_eq!(answer(head, 200).1.status(), StatusCode::OK);
+    assert_eq!(answer(event_source, 404).1.status(), StatusCode::NOT_FOUND);
+}
+
+/// The graceful shutdown waits for every body, including those of a route with a layer of its own.
+#[tokio::test(start_paused = true)]
+async fn shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
+    let shutdown = CancellationToken::new();
+    let outer = SseLayer::new().shutdown(shutdown.clone());
+    let (feed, source) = Feed::new();
+    let inner = SseLayer::new().farewell(Event::from("bye"));
+    let owned = answer_to(event_source(), &inner, event_stream(source));
+    let passed = answer_to(event_source(), &SseLayer::new(), owned);
+    let mut body = answer_to(event_source(), &outer, passed).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    shutdown.cancel();
+    let Polled::Data(goodbye) = poll_frame(&mut body) else { panic!("no goodbye") };
+    assert!(goodbye.starts_with(b"retry: ") && goodbye.ends_with(b"data: bye\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert!(feed.is_dropped());
+}
+
+/// The inner service of the outer layer is a whole service with a layer and an exit path of its
+/// own. The outer layer passes its body through, and fires the `Disconnect` when that is over.
+async fn each_layer_reports_what_it_sees<K: Kind>() {
+    for (exit, reason, outer_reason) in [
+        (ExitPath::SourceEnds, CloseReason::Ended, CloseReason::Ended),
+        (ExitPath::SourceFails, CloseReason::Failed, CloseReason::Failed),
+        (ExitPath::ClientLeaves, CloseReason::Disconnected, CloseReason::Disconnected),
+        (ExitPath::Drained, CloseReason::Drained, CloseReason::Ended),
+        (ExitPath::Expired, CloseReason::Expired, CloseReason::Ended),
+    ] {
+        let shutdown = CancellationToken::new();
+        let mut inner = SseLayer::<K::Marker>::new().shutdown(shutdown.clone());
+        inner = inner.drain(Drain::at_once().without_retry());
+        if exit == ExitPath::Expired {
+            inner = inner.max_age(MaxAge::new(Duration::ZERO));
+        }
+        let (reports, outer_reports) = (Reports::default(), Reports::default());
+        let outer = outer_reports.observe(SseLayer::new().track_disconnects(true));
+        let (source, events) = Source::new();
+        let mut found = None;
+        let response = answer_by(Requester::EventSource.request("/"), &outer, |request| {
+            answer_by(request, &reports.observe(inner), |request| {
+                found = request.extensions().get::<Disconnect>().cloned();
+                K::answer(events)
+            })
+        });
+        let mut body = response.into_body();
+        let disconnect = found.unwrap();
+        if exit != ExitPath::Expired {
+            assert_eq!(poll_frame(&mut body), Polled::Pending);
+        }
+        assert_eq!(disconnect.reason(), None);
+        match exit {
+            ExitPath::SourceEnds => drop(source),
+            ExitPath::SourceFails => source.fail(io::Error::other("broken")),
+            ExitPath::Drained => shutdown.cancel(),
+            _ => {}
+        }
+        if exit != ExitPath::ClientLeaves {
+            while !matches!(poll_frame(&mut body), Polled::End | Polled::Failed(_)) {
+                advance(Duration::from_millis(21)).await;
+            }
+        }
+        drop(body);
+        assert_eq!(disconnect.reason(), Some(outer_reason), "{exit:?}");
+        assert_eq!(reports.reasons(), [reason], "{exit:?}");
+        assert_eq!(outer_reports.opened(), 0, "it is not the outer layer's stream");
+        assert_eq!(outer_reports.reasons(), [], "{exit:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inner_layer_reports_its_stream_and_the_outer_one_fires_the_disconnect() {
+    for_each_kind!(each_layer_reports_what_it_sees.await);
+}
+
+/// If both layers track there is one `Disconnect`, that of the outer layer.
+#[test]
+fn disconnect_already_in_the_request_is_kept() {
+    let tracking = || SseLayer::new().track_disconnects(true);
+    let (mut between, mut found) = (None, None);
+    let response = answer_by(Request::new(()), &tracking(), |request| {
+        between = request.extensions().get::<Disconnect>().cloned();
+        answer_by(request, &tracking(), |request| {
+            found = request.extensions().get::<Disconnect>().cloned();
+            tower_sse::response(Source::new().1)
+        })
+    });
+    let (outer, inner) = (between.unwrap(), found.unwrap());
+    assert!(!outer.is_cancelled() && !inner.is_cancelled());
+    drop(response);
+    let left = Some(CloseReason::Disconnected);
+    assert_eq!((outer.reason(), inner.reason()), (left, left));
+}
+
+/// Middleware between two layers may make another attempt. An upstream's `503` that is an event
+/// stream is dropped for it, as an error is.
+fn attempt_that_is_dropped_fires_no_disconnect<K: Kind>() {
+    let (inner, mut found) = (SseLayer::<K::Marker>::new(), None);
+    let outer = SseLayer::new().track_disconnects(true);
+    let response = answer_by(Request::new(()), &outer, |request| {
+        let fail = || ready(Err::<K::Answer, _>(io::Error::other("the first attempt")));
+        let mut failing = inner.layer(service_fn(|_: Request<()>| fail()));
+        assert!(failing.call(request.clone()).now_or_never().unwrap().is_err());
+        let unavailable = tower_sse::response(Source::new().1).with_status(503);
+        drop(answer_to(request.clone(), &SseLayer::new(), unavailable));
+        let disconnect = request.extensions().get::<Disconnect>().unwrap().clone();
+        assert_eq!(disconnect.reason(), None);
+        found = Some(disconnect);
+        answer_to(request, &inner, K::answer(Source::new().1))
+    });
+    let disconnect = found.unwrap();
+    assert_eq!(disconnect.reason(), None, "nor while its stream is open");
+    drop(response);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
+}
+
+#[test]
+fn retried_attempt_does_not_end_the_response() {
+    for_each_kind!(attempt_that_is_dropped_fires_no_disconnect);
+}
+
+/// The outer layer takes no permit for it either.
+#[test]
+fn stream_is_counted_by_the_layer_that_owns_it_only() {
+    let (inner_stats, outer_stats) = (Stats::new(), Stats::new());
+    let inner: SseLayer = SseLayer::new().stats(&inner_stats);
+    let outer = SseLayer::new().stats(&outer_stats).max_streams(1);
+    let bodies: Vec<_> = (0..3)
+        .map(|_| through(&outer, through(&inner, event_stream(Feed::new().1))))
+        .inspect(|response| assert_eq!(response.status(), 200))
+        .collect();
+    assert_eq!((inner_stats.snapshot().open(), outer_stats.snapshot().opened()), (3, 0));
+    drop(bodies);
+    assert_eq!((inner_stats.snapshot().closed(), outer_stats.snapshot().closed()), (3, 0));
+}
+
+/// Those of the inner layer replace those of the outer one.
+#[tokio::test(start_paused = true)]
+async fn stream_counts_once_in_the_innermost_streams() {
+    let (streams, others) = (streams::Streams::new(), streams::Streams::new());
+    let (with, without): (SseLayer, SseLayer) = (layer(&streams), SseLayer::new());
+    for (outer, inner) in
+        [(&with, &with), (&with, &without), (&without, &with), (&layer(&others), &with)]
+    {
+        let open = || {
+            let (feed, source) = Feed::new();
+            let answer = answer_by(Requester::EventSource.request("/"), outer, |request| {
+                answer_by(request, inner, |request| {
+                    add(&request, &["a"]);
+                    event_stream(source)
+                })
+            });
+            (feed, answer.into_body())
+        };
+        let (_feed, mut body) = open();
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        assert_eq!((streams.count("a"), others.count("a")), (1, 0));
+        assert_eq!(now(streams.close("a")), 1);
+        assert_eq!(poll_frame(&mut body), Polled::End);
+        let (_feed, body) = open();
+        drop(body);
+        assert_eq!(streams.subjects(), []);
+    }
 }

@@ -1,7 +1,6 @@
 //! Responses to clients whose stream is refused.
 
 mod headers;
-mod nested;
 mod passing;
 mod time;
 
@@ -53,19 +52,22 @@ fn request_of(method: &Method, headers: &[(&'static str, &'static str)]) -> Requ
     request
 }
 
-fn event_source() -> Request<()> {
+pub(crate) fn event_source() -> Request<()> {
     request_of(&CLIENTS[0].1, CLIENTS[0].2)
 }
 
 /// The reason for which a stream is refused.
 #[derive(Clone, Copy, Debug)]
-enum RefusalCause {
+pub(crate) enum RefusalCause {
     Limit,
     Shutdown,
 }
 
 /// Returns a layer that refuses every stream, and a guard that keeps it so.
-fn refusing<K: Kind>(cause: RefusalCause, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
+pub(crate) fn refusing<K: Kind>(
+    cause: RefusalCause,
+    refusal: Refusal,
+) -> (SseLayer<K::Marker>, impl Sized) {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().refusal(refusal).max_streams(1).shutdown(shutdown.clone());
     match cause {
@@ -80,16 +82,16 @@ fn refusing<K: Kind>(cause: RefusalCause, refusal: Refusal) -> (SseLayer<K::Mark
     }
 }
 
-fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
+pub(crate) fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
     refusing::<Bodies>(RefusalCause::Limit, refusal)
 }
 
 /// Sets two seconds, by the option that the refusal uses.
-fn two_seconds(refusal: Refusal) -> Refusal {
+pub(crate) fn two_seconds(refusal: Refusal) -> Refusal {
     refusal.retry(Retry::fixed(2 * SECOND))
 }
 
-fn assert_come_back<B>(response: Response<SseBody<B>>, context: &str)
+pub(crate) fn assert_come_back<B>(response: Response<SseBody<B>>, context: &str)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -104,7 +106,7 @@ where
     assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
 }
 
-fn assert_unavailable<B>(response: Response<SseBody<B>>, context: &str)
+pub(crate) fn assert_unavailable<B>(response: Response<SseBody<B>>, context: &str)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {

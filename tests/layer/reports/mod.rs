@@ -7,7 +7,6 @@ mod disconnect;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;
-mod nested;
 #[cfg(feature = "tracing")]
 mod span;
 mod stats;

@@ -6,7 +6,6 @@ mod ends;
 mod except;
 #[cfg(feature = "axum")]
 mod extractor;
-mod nested;
 mod races;
-mod rig;
+pub(crate) mod rig;
 mod scope;
