@@ -11,21 +11,6 @@ use crate::{reports::respond, support::*};
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-async fn the_place_is_free_again<K: Kind>() {
-    for &exit in ExitPath::ALL {
-        let layer = SseLayer::<K::Marker>::new().max_streams(1);
-        exit.go::<K>(&layer).await;
-        let first = open::<K>(&layer).expect("the place is free");
-        assert_eq!(open::<K>(&layer).err(), Some(FULL), "{exit:?}: there is one place, not more");
-        drop(first);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_exit_path_releases_the_permit() {
-    for_each_kind!(the_place_is_free_again.await);
-}
-
 fn every_place_is_kept<K: Kind>() {
     let layer = SseLayer::<K::Marker>::new().max_streams(3);
     let mut bodies: Vec<_> = (0..3).map(|_| open::<K>(&layer).unwrap()).collect();

@@ -8,54 +8,9 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use tokio::{sync::oneshot, time::advance};
 use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
+use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer};
 
 use crate::support::*;
-
-async fn reports_once_on_every_exit_path<K: Kind>() {
-    for &exit in ExitPath::ALL {
-        let reports = Reports::default();
-        exit.go::<K>(&reports.observe(SseLayer::new())).await;
-        let reason = exit.reason::<K>();
-        assert_eq!(reports.opened(), usize::from(reason.is_some()), "{exit:?}");
-        assert_eq!(reports.reasons(), Vec::from_iter(reason), "{exit:?}");
-        for closed in reports.closed() {
-            assert_eq!((closed.frames(), closed.bytes()), exit.sent(), "{exit:?}");
-            assert_eq!(closed.heartbeats(), 0, "{exit:?}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_opened_stream_is_reported_once_on_every_exit_path() {
-    for_each_kind!(reports_once_on_every_exit_path.await);
-}
-
-async fn releases_source_and_permit_before_the_report<K: Kind>() {
-    for &exit in ExitPath::ALL {
-        let stats = Stats::new();
-        let limited = SseLayer::<K::Marker>::new().max_streams(1);
-        let (source, events) = Source::new();
-        let found = Arc::new(Mutex::new(Vec::new()));
-        let layer = limited.clone().stats(&stats).on_close({
-            let (found, witness) = (Arc::clone(&found), source.witness());
-            let (limited, stats) = (limited.clone(), stats.clone());
-            move |_| {
-                let released = (witness.is_dropped(), open::<K>(&limited).is_ok());
-                let counted = (stats.snapshot().open(), stats.snapshot().closed());
-                found.lock().unwrap().push((released, counted));
-            }
-        });
-        exit.go_with::<K>(&layer, source, events).await;
-        let expected = exit.reason::<K>().map(|_| ((true, true), (0, 1)));
-        assert_eq!(*found.lock().unwrap(), Vec::from_iter(expected), "{exit:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_source_is_dropped_and_its_permit_released_before_the_close_is_reported() {
-    for_each_kind!(releases_source_and_permit_before_the_report.await);
-}
 
 /// The next stream would be refused if the closed one still held the only permit, and it would
 /// deadlock if a lock were held.

@@ -30,25 +30,6 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
     (response, disconnect)
 }
 
-async fn fires_on_every_exit_path<K: Kind>() {
-    for &exit in ExitPath::ALL {
-        let disconnect = exit.go::<K>(&SseLayer::new().track_disconnects(true)).await;
-        if exit == ExitPath::NotAcceptable && K::BARE {
-            assert!(disconnect.is_none(), "no service was called");
-            continue;
-        }
-        let disconnect = disconnect.unwrap();
-        assert_eq!(disconnect.reason(), Some(exit.end()), "{exit:?}");
-        assert!(disconnect.is_cancelled() && disconnect.token().is_cancelled(), "{exit:?}");
-        disconnect.cancelled().now_or_never().expect("it returns at once");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_disconnect_fires_with_the_reason_on_every_exit_path() {
-    for_each_kind!(fires_on_every_exit_path.await);
-}
-
 #[test]
 fn a_disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
     fn found<K: Kind>(layer: &SseLayer<K::Marker>) -> bool {

@@ -4,6 +4,7 @@
 mod close;
 mod closures;
 mod disconnect;
+mod exits;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;

@@ -74,20 +74,6 @@ fn a_storm_of_failed_log_ins_leaves_nothing() {
     assert_eq!(counted.bytes_current, 0);
 }
 
-async fn every_exit_path<K: Kind>() {
-    for &exit in ExitPath::ALL {
-        let streams = Streams::new();
-        let layer = SseLayer::<K::Marker>::new().streams(&streams);
-        exit.go::<K>(&layer).await;
-        assert_eq!(streams.subjects(), [], "{exit:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn streams_without_subjects_run_as_before() {
-    for_each_kind!(every_exit_path.await);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_bare_stream_can_be_closed() {
     let streams = Streams::new();
