@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures everything and writes benches/record/DATE.csv and DATE.md:
-# `benches/record.sh 2026-11-20`. It wants a machine that is otherwise idle, valgrind, and about three minutes beyond the build.
+# `benches/record.sh DATE`. It wants a machine that is otherwise idle, valgrind, and about three minutes beyond the build.
 set -eu
 
 cd "$(dirname "$0")/.."
