@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_media_type_must_match_as_a_whole_in_any_case() {
+    fn media_type_must_match_as_a_whole_in_any_case() {
         for (content_type, expected) in [
             ("text/event-stream", true),
             ("Text/Event-Stream", true),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_without_a_body_is_no_stream() {
+    fn status_without_a_body_is_no_stream() {
         let headers = with(&header::CONTENT_TYPE, &["text/event-stream"]);
         for (status, expected) in
             [(100, false), (101, false), (200, true), (204, false), (304, false), (500, true)]

@@ -57,7 +57,7 @@ mod tests {
     use super::MESSAGE;
 
     #[test]
-    fn the_message_has_227_bytes() {
+    fn message_has_227_bytes() {
         assert_eq!(serde_json::to_string(&MESSAGE).unwrap().len(), 227);
     }
 }

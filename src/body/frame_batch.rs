@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_recorded_body_reuses_the_buffer_of_a_small_frame_that_was_dropped() {
+    fn only_a_recorded_body_reuses_the_buffer_of_a_dropped_frame() {
         let mut batch = FrameBatch::new();
         let first = within_recorder(|| frame(&mut batch, 100));
         let held = within_recorder(|| frame(&mut batch, 90));

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_in_the_future_rounds_no_deadline() {
+    fn grid_in_the_future_rounds_no_deadline() {
         let now = Instant::now();
         let interval = Duration::from_secs(16);
         assert_eq!(round_up(now + Duration::from_secs(60), now, interval), Some(now + interval));

@@ -83,7 +83,7 @@ mod tests {
     use super::accepts_event_stream;
 
     #[test]
-    fn the_most_specific_range_decides() {
+    fn most_specific_range_decides() {
         for (accept, expected) in [
             (&[][..], true),
             (&[""], true),

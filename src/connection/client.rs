@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_in_two_lines_is_one_list() {
+    fn header_in_two_lines_is_one_list() {
         let mut headers = HeaderMap::new();
         headers.append("accept", HeaderValue::from_static("application/json"));
         headers.append("accept", HeaderValue::from_static("text/event-stream"));

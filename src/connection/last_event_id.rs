@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_is_utf_8_or_else_latin_1() {
+    fn header_is_utf_8_or_else_latin_1() {
         assert_eq!(from_header(b"42").as_deref(), Some("42"));
         assert_eq!(from_header("Größe–7".as_bytes()).as_deref(), Some("Größe–7"));
         assert_eq!(from_header(b"Gr\xf6\xdfe").as_deref(), Some("Größe"));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_headers_counts() {
+    fn first_of_two_headers_counts() {
         let mut headers = HeaderMap::new();
         headers.append(LAST_EVENT_ID, HeaderValue::from_static("first"));
         headers.append(LAST_EVENT_ID, HeaderValue::from_static("second"));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_decoded_as_browsers_encode_it() {
+    fn query_is_decoded_as_browsers_encode_it() {
         let names = ["lastEventId", "last_event_id"];
         assert_eq!(from_query("/?a=b&lastEventId=42", &names).as_deref(), Some("42"));
         assert_eq!(from_query("/?last_event_id=a%20b+c%2Bd", &names).as_deref(), Some("a b c+d"));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_converted_id_is_validated() {
+    fn converted_id_is_validated() {
         assert_eq!(LastEventId::try_from("7").unwrap().as_str(), "7");
         assert_eq!(LastEventId::try_from("7\n8").unwrap_err().position(), 1);
         assert_eq!(
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_no_event_can_have_is_absent() {
+    fn id_that_no_event_can_have_is_absent() {
         for value in ["%00", "7%0Adata:x", "7%0D"] {
             assert_eq!(from_query(&format!("/?a={value}"), &["a"]), None, "{value}");
         }

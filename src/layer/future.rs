@@ -134,7 +134,7 @@ mod tests {
     use super::ResponseFuture;
 
     #[test]
-    fn the_future_is_two_words_larger_than_that_of_the_service() {
+    fn future_is_two_words_larger_than_that_of_the_service() {
         type Inner = [usize; 30];
         assert_eq!(size_of::<ResponseFuture<Inner>>(), size_of::<Inner>() + 2 * size_of::<usize>());
     }

@@ -51,7 +51,7 @@ mod tests {
     use crate::signals::ItemError;
 
     #[tokio::test]
-    async fn a_cancelled_task_is_found_among_the_causes() {
+    async fn cancelled_task_is_found_among_the_causes() {
         let cancelled = async || {
             let task = tokio::spawn(std::future::pending::<()>());
             task.abort();

@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     #[should_panic = "a fraction is between 0 and 1"]
-    fn a_fraction_that_is_no_number_is_none() {
+    fn fraction_that_is_no_number_is_none() {
         _ = MaxAge::new(HOUR).jitter(f64::NAN);
     }
 }

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_ends_the_streams_of_older_tickets() {
+    fn close_ends_the_streams_of_older_tickets() {
         let closes = CloseLog::default();
         let before = closes.ticket();
         closes.log(close(7, None));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_that_is_older_than_the_log_counts_as_closed() {
+    fn ticket_that_is_older_than_the_log_counts_as_closed() {
         let closes = CloseLog::default();
         let ticket = closes.ticket();
         for _ in 0..MAX_LOGGED {

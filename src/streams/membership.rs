@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_after_the_waker_is_registered_is_seen_by_the_same_poll() {
+    fn close_after_the_waker_is_registered_is_seen_by_the_same_poll() {
         let open_streams = Arc::<OpenStreams>::default();
         let membership = Membership::open(&open_streams, open_streams.ticket(), &["a".into()]);
         let earlier = Waker::from(Arc::new(ClosesOnDrop(Arc::clone(&open_streams))));

@@ -195,7 +195,7 @@ mod tests {
 
     /// Another thread closes the first list before the stream has entered the second one.
     #[test]
-    fn a_stream_that_is_closed_while_it_opens_is_in_no_list() {
+    fn stream_that_is_closed_while_it_opens_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
         let ticket = open_streams.ticket();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
@@ -209,7 +209,7 @@ mod tests {
 
     /// A stream that enters a list after that was emptied must find the close in the log.
     #[test]
-    fn a_close_is_in_the_log_before_a_list_is_emptied() {
+    fn close_is_in_the_log_before_a_list_is_emptied() {
         let closes: [fn(&OpenStreams) -> usize; 3] = [
             |streams| streams.close(Closing { subject: "a", kept: None }),
             |streams| streams.close(Closing { subject: "a", kept: Some("b") }),
@@ -237,7 +237,7 @@ mod tests {
 
     /// The close is in the log before the stream has a ticket, and closes the first list later.
     #[test]
-    fn a_stream_that_opens_while_it_is_closed_is_in_no_list() {
+    fn stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
         let member = Arc::new(Member::new(Box::new(names.clone())));

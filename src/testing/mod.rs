@@ -123,7 +123,7 @@
 //! # */
 //! # #[tokio::main(flavor = "current_thread")]
 //! # pub
-//! async fn a_client_that_was_away_gets_what_it_missed() {
+//! async fn client_that_was_away_gets_what_it_missed() {
 //!     let hub = Hub::new();
 //!     let mut client = TestClient::new(app(hub.clone()));
 //!     let mut events = client.get("/events").await;
@@ -137,7 +137,7 @@
 //! # }
 //! # fn main() {
 //! #     #[cfg(feature = "hub")]
-//! #     app::a_client_that_was_away_gets_what_it_missed();
+//! #     app::client_that_was_away_gets_what_it_missed();
 //! # }
 //! ```
 //!
@@ -169,7 +169,7 @@
 //! # */
 //! # #[tokio::main(flavor = "current_thread")]
 //! # pub
-//! async fn a_client_can_be_ahead_of_its_new_process() {
+//! async fn client_can_be_ahead_of_its_new_process() {
 //!     let broker = MemoryBroker::new();
 //!     let first = Hub::connect(broker.clone()).await.unwrap();
 //!     let second = Hub::connect(broker.clone()).await.unwrap();
@@ -187,7 +187,7 @@
 //! # }
 //! # fn main() {
 //! #     #[cfg(feature = "hub")]
-//! #     broker::a_client_can_be_ahead_of_its_new_process();
+//! #     broker::client_can_be_ahead_of_its_new_process();
 //! # }
 //! ```
 //!

@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn a_buffer_in_pieces_is_one_stream() {
+fn buffer_in_pieces_is_one_stream() {
     let mut input = (&b"data: a\r"[..]).chain(&b"\n\r\ndata: b\n"[..]).chain(&b"\n"[..]);
     let mut decoder = Decoder::new();
     assert_eq!(decoder.decode(&mut input).unwrap().unwrap().data, "a");
@@ -89,7 +89,7 @@ fn a_buffer_in_pieces_is_one_stream() {
 }
 
 #[test]
-fn a_retry_is_reported_with_the_next_message() {
+fn retry_is_reported_with_the_next_message() {
     let mut decoder = Decoder::new();
     let mut input = &b"retry: 10\n\nretry: 20\n: c\ndata: a\n\ndata: b\n\nretry: 30\n"[..];
     let retries: Vec<_> = std::iter::from_fn(|| decoder.decode(&mut input).unwrap())
@@ -100,7 +100,7 @@ fn a_retry_is_reported_with_the_next_message() {
 }
 
 #[test]
-fn an_endless_event_is_an_error_at_the_limit() {
+fn endless_event_is_an_error_at_the_limit() {
     let mut decoder = Decoder::new();
     let line = [b"data: ".to_vec(), vec![b'x'; 1000], b"\n".to_vec()].concat();
     let mut taken = 0;
@@ -119,7 +119,7 @@ fn an_endless_event_is_an_error_at_the_limit() {
 }
 
 #[test]
-fn an_endless_line_is_an_error_at_the_limit() {
+fn endless_line_is_an_error_at_the_limit() {
     let fails = |stream: &[u8]| Decoder::new().max_event_size(8).decode(&mut &stream[..]).is_err();
     assert!(!fails(b"data: 78\n"));
     assert!(fails(b"data: 789"));
@@ -130,7 +130,7 @@ fn an_endless_line_is_an_error_at_the_limit() {
 }
 
 #[test]
-fn the_limit_applies_to_each_event() -> Result<(), EventTooLarge> {
+fn limit_applies_to_each_event() -> Result<(), EventTooLarge> {
     let mut decoder = Decoder::new().max_event_size(8);
     for _ in 0..100 {
         assert_eq!(decoder.decode(&mut &b"data: 78\n\n"[..])?.unwrap().data, "78");
@@ -140,6 +140,6 @@ fn the_limit_applies_to_each_event() -> Result<(), EventTooLarge> {
 
 #[test]
 #[should_panic(expected = "the maximum size of an event cannot be zero")]
-fn a_limit_of_zero_panics() {
+fn limit_of_zero_panics() {
     let _ = Decoder::new().max_event_size(0);
 }

@@ -68,7 +68,7 @@ async fn events_without_fields_are_no_frames() {
 }
 
 #[tokio::test]
-async fn an_event_does_not_wait_for_following_events_without_fields() {
+async fn event_does_not_wait_for_following_events_without_fields() {
     let mut rest = 0;
     let events = stream::repeat_with(|| {
         rest += 1;
@@ -82,7 +82,7 @@ async fn an_event_does_not_wait_for_following_events_without_fields() {
 }
 
 #[test]
-fn frames_hold_whole_events_and_grow_to_16_kib_while_the_client_keeps_up() {
+fn frames_of_whole_events_grow_to_16_kib_for_a_fast_client() {
     for (len, count) in
         [(1, 4000), (16, 2000), (64, 2000), (256, 500), (1000, 200), (4096, 50), (5000, 50)]
     {
@@ -115,7 +115,7 @@ fn frames_are_4_kib_while_earlier_frames_are_held() {
 }
 
 #[test]
-fn an_event_larger_than_a_frame_is_a_frame() {
+fn event_larger_than_a_frame_is_a_frame() {
     let large = "x".repeat(100_000);
     let events = [Event::from("a"), Event::from(large.clone()), Event::from("b")];
     let frames: Vec<_> = frames_of(stream::iter(events)).collect();
@@ -123,7 +123,7 @@ fn an_event_larger_than_a_frame_is_a_frame() {
 }
 
 #[test]
-fn a_huge_event_leaves_no_huge_buffer_behind() {
+fn huge_event_leaves_no_huge_buffer_behind() {
     let large = "x".repeat(10 << 20);
     let small = || stream::repeat_with(|| Event::from("0123456789abcdef"));
     let events = small().take(3000).chain(stream::iter([Event::from(large)])).chain(small());
@@ -150,7 +150,7 @@ fn large_encoded_events_are_not_copied_and_keep_their_place() {
 }
 
 #[tokio::test]
-async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
+async fn error_follows_the_events_before_it_and_drops_the_stream() {
     let alive = Arc::new(());
     let kept = Arc::clone(&alive);
     let events = [Ok(Event::from("a")), Ok(Event::from("b")), Err("broken"), Ok(Event::from("c"))];
@@ -166,7 +166,7 @@ async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
 
 #[cfg(feature = "json")]
 #[test]
-fn an_item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
+fn item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
     use serde::ser::{Error, Serialize, SerializeSeq, Serializer};
 
     #[derive(Clone, Copy)]
@@ -211,7 +211,7 @@ fn results_of_results_are_items_too() {
 
 #[test]
 #[should_panic(expected = "the stream panics")]
-fn a_panic_in_the_stream_propagates() {
+fn panic_in_the_stream_propagates() {
     let mut body = EventBody::new(stream::poll_fn(|_| -> std::task::Poll<Option<Event>> {
         panic!("the stream panics")
     }));
@@ -219,7 +219,7 @@ fn a_panic_in_the_stream_propagates() {
 }
 
 #[test]
-fn a_panic_follows_the_events_before_it() {
+fn panic_follows_the_events_before_it() {
     let events = stream::iter(0..).map(|n| match n {
         3 => panic!("the stream panics"),
         n => Event::from(n.to_string()),

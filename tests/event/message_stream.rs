@@ -120,7 +120,7 @@ fn messages_come_as_their_bytes_come() {
 }
 
 #[test]
-fn an_incomplete_event_is_discarded_at_the_end_and_the_body_is_dropped() {
+fn incomplete_event_is_discarded_at_the_end_and_the_body_is_dropped() {
     let (feed, mut stream) = fed();
     feed.data("id: 1\nretry: 5\ndata: one\n\nid: 2\ndata: two\n");
     feed.end();
@@ -133,7 +133,7 @@ fn an_incomplete_event_is_discarded_at_the_end_and_the_body_is_dropped() {
 }
 
 #[test]
-fn an_error_of_the_body_comes_unchanged_after_the_messages_before_it() {
+fn error_of_the_body_comes_unchanged_after_the_messages_before_it() {
     let (feed, mut stream) = fed();
     feed.data("data: one\n\ndata: two\n\ndata: th");
     feed.fail(io::Error::other("cable cut"));
@@ -146,7 +146,7 @@ fn an_error_of_the_body_comes_unchanged_after_the_messages_before_it() {
 }
 
 #[test]
-fn an_event_over_the_limit_is_an_error_after_the_messages_before_it() {
+fn event_over_the_limit_is_an_error_after_the_messages_before_it() {
     let (feed, body) = Feed::new();
     let mut stream = MessageStream::with_decoder(body, Decoder::new().max_event_size(16));
     feed.data("data: one\n\ndata: 0123456789abcdef\n\ndata: two\n\n");
@@ -168,7 +168,7 @@ fn trailers_and_empty_frames_are_skipped() {
 }
 
 #[test]
-fn a_frame_in_pieces_and_a_stream_of_chunks_are_read() {
+fn frame_in_pieces_and_a_stream_of_chunks_are_read() {
     let frame = Frame::data((&b"data: a\r"[..]).chain(&b"\n\r\ndata: b\n\n"[..]));
     let body = StreamBody::new(stream::iter([Ok::<_, io::Error>(frame)]));
     let read: Vec<_> = MessageStream::new(body).try_collect().now_or_never().unwrap().unwrap();
@@ -176,7 +176,7 @@ fn a_frame_in_pieces_and_a_stream_of_chunks_are_read() {
 }
 
 #[tokio::test]
-async fn a_body_without_messages_that_is_always_ready_lets_other_tasks_run() {
+async fn body_without_messages_that_is_always_ready_lets_other_tasks_run() {
     for frame in [":\n", ""] {
         // Always ready, and never with a message.
         let frames =

@@ -70,7 +70,7 @@ where
 const WHOLE: &str = "data: one\n\ndata: [DONE]\n\n";
 
 #[tokio::test]
-async fn a_producer_that_panics_looks_like_one_that_has_ended() {
+async fn producer_that_panics_looks_like_one_that_has_ended() {
     for panics in [false, true] {
         let (events, _producer) = produce(panics);
         let (text, failure) = read(ReceiverStream::new(events)).await;
@@ -80,7 +80,7 @@ async fn a_producer_that_panics_looks_like_one_that_has_ended() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_with_its_producer_fails_if_that_has_panicked() {
+async fn stream_that_ends_with_its_producer_fails_if_that_has_panicked() {
     let (events, producer) = produce(false);
     let (text, failure) = read(with_its_end(events, producer)).await;
     assert_eq!(text, WHOLE);
@@ -104,7 +104,7 @@ fn one_and_stop(stop: &CancellationToken) -> impl Stream<Item = Event> + Unpin +
 }
 
 #[tokio::test]
-async fn a_stopped_stream_looks_complete_by_take_until_but_not_by_a_cancellation() {
+async fn stopped_stream_looks_complete_by_take_until_but_not_by_a_cancellation() {
     for client in Requester::ALL {
         let reports = Reports::default();
         let stop = CancellationToken::new();
@@ -124,7 +124,7 @@ async fn a_stopped_stream_looks_complete_by_take_until_but_not_by_a_cancellation
 }
 
 #[tokio::test]
-async fn a_stream_that_could_be_stopped_but_ends_is_complete() {
+async fn stream_that_could_be_stopped_but_ends_is_complete() {
     let events = stream::iter([Event::from("one")]);
     let (text, failure) = read(until_stopped(events, CancellationToken::new())).await;
     assert_eq!((&*text, failure.is_none()), (WHOLE, true));

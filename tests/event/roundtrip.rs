@@ -126,7 +126,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_naive_reader_reads_what_was_encoded(events in prop::collection::vec(fields(), 0..6)) {
+    fn naive_reader_reads_what_was_encoded(events in prop::collection::vec(fields(), 0..6)) {
         let reading = naive::read(&wire(&events));
         prop_assert_eq!(reading.events, expected(&events));
         prop_assert_eq!(reading.place, naive::Place::BetweenEvents);
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn the_naive_reader_reads_the_same_from_messages_that_are_sent_on(
+    fn naive_reader_reads_the_same_from_messages_that_are_sent_on(
         events in prop::collection::vec(fields(), 0..6),
     ) {
         let original = naive::read(&wire(&events));
@@ -206,7 +206,7 @@ proptest! {
 }
 
 #[test]
-fn a_message_keeps_what_the_stream_did_with_its_id() {
+fn message_keeps_what_the_stream_did_with_its_id() {
     let wire = sent_on(Bytes::from_static(
         b"data: none\n\nid: 1\n\ndata: one\n\ndata: same\n\nid\ndata: cleared\n\ndata: still\n\n",
     ));
@@ -218,7 +218,7 @@ fn a_message_keeps_what_the_stream_did_with_its_id() {
 }
 
 #[test]
-fn a_message_without_its_id_has_none_even_if_the_stream_cleared_it() {
+fn message_without_its_id_has_none_even_if_the_stream_cleared_it() {
     for wire in [&b"id: 1\ndata: a\n\n"[..], b"id\ndata: a\n\n", b"data: a\n\n"] {
         let message = Decoder::new().decode(&mut &wire[..]).unwrap().unwrap().without_id();
         assert_eq!(message, Message::new("a"));
@@ -227,7 +227,7 @@ fn a_message_without_its_id_has_none_even_if_the_stream_cleared_it() {
 }
 
 #[test]
-fn a_created_message_equals_the_decoded_one() {
+fn created_message_equals_the_decoded_one() {
     let mut wire = &b"retry: 5\nid: 1\nevent: e\ndata: a\n\nid:\ndata: b\n\n"[..];
     let mut decoder = Decoder::new();
     let mut next = || decoder.decode(&mut wire).unwrap().unwrap();
@@ -239,7 +239,7 @@ fn a_created_message_equals_the_decoded_one() {
 }
 
 #[test]
-fn a_name_with_nul_is_sent_on_with_a_replacement_character() {
+fn name_with_nul_is_sent_on_with_a_replacement_character() {
     let wire = sent_on(Bytes::from_static(b"event: a\0b\ndata: c\n\n"));
     assert_eq!(wire, "event: a\u{fffd}b\ndata: c\n\n");
 }

@@ -49,7 +49,7 @@ fn every_line_break_in_data_begins_one_new_line() {
 }
 
 #[test]
-fn a_trailing_line_break_is_kept() {
+fn trailing_line_break_is_kept() {
     for text in ["a\n", "a\r", "a\r\n"] {
         assert_wire(Event::from(text), "data: a\ndata: \n\n");
     }
@@ -77,14 +77,14 @@ fn spaces_and_colons_in_data_survive() {
 }
 
 #[test]
-fn a_name_is_an_event_line() {
+fn name_is_an_event_line() {
     assert_wire(Event::new().event("tick").data("1"), "event: tick\ndata: 1\n\n");
     assert_wire(Event::new().event("tick"), "event: tick\n\n");
     assert_wire(Event::new().event("").data("1"), "event: \ndata: 1\n\n");
 }
 
 #[test]
-fn an_id_without_data_is_written_without_data() {
+fn id_without_data_is_written_without_data() {
     assert_wire(Event::new().id("a"), "id: a\n\n");
     assert_wire(Event::new().id(""), "id: \n\n");
 }
@@ -112,7 +112,7 @@ fn integers_of_every_type_are_ids() {
 }
 
 #[test]
-fn a_lone_comment_or_retry_is_a_line_and_no_block() {
+fn lone_comment_or_retry_is_a_line_and_no_block() {
     assert_wire(Event::new().comment("ping"), ": ping\n");
     assert_wire(Event::new().comment(""), ": \n");
     assert_wire(Event::new().comment("a\r\nb"), ": a\n: b\n");
@@ -142,7 +142,7 @@ fn all_fields_come_in_one_block_in_a_fixed_order() {
 }
 
 #[test]
-fn the_last_value_of_a_field_set_twice_wins() {
+fn last_value_of_a_field_set_twice_wins() {
     let event = Event::new()
         .data("a")
         .data("b")
@@ -156,7 +156,7 @@ fn the_last_value_of_a_field_set_twice_wins() {
 }
 
 #[test]
-fn an_event_without_fields_encodes_to_nothing() {
+fn event_without_fields_encodes_to_nothing() {
     assert_wire(Event::new(), "");
 }
 
@@ -226,13 +226,13 @@ fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::Inval
 
 #[test]
 #[should_panic(expected = "an event's name cannot contain a line break or NUL")]
-fn a_literal_name_with_a_line_break_panics() {
+fn literal_name_with_a_line_break_panics() {
     let _ = Event::new().event("a\nb");
 }
 
 #[test]
 #[should_panic(expected = "an event's id cannot contain a line break or NUL")]
-fn a_literal_id_with_a_nul_panics() {
+fn literal_id_with_a_nul_panics() {
     let _ = Event::new().id("a\0b");
 }
 
@@ -290,7 +290,7 @@ mod json {
     }
 
     #[test]
-    fn a_value_that_fails_to_serialize_is_an_error() {
+    fn value_that_fails_to_serialize_is_an_error() {
         assert_eq!(Encoded::try_new(Json::new(Unserialisable)).unwrap_err().to_string(), "no");
         assert_eq!(Event::new().json_data(&Unserialisable).unwrap_err().to_string(), "no");
     }

@@ -56,7 +56,7 @@ async fn processes() -> (MemoryBroker, [Process; 3]) {
 }
 
 #[tokio::test]
-async fn a_close_ends_the_streams_of_all_processes() {
+async fn close_ends_the_streams_of_all_processes() {
     let (_, processes) = processes().await;
     let mut closed = processes.each_ref().map(|process| process.open(&["user:1", "a\nb"]));
     let mut others = processes.each_ref().map(|process| process.open(&["user:2"]));
@@ -69,7 +69,7 @@ async fn a_close_ends_the_streams_of_all_processes() {
 }
 
 #[tokio::test]
-async fn the_kept_streams_stay_in_all_processes() {
+async fn kept_streams_stay_in_all_processes() {
     let (_, processes) = processes().await;
     let kept = processes.each_ref().map(|process| process.open(&["user:1", "session:a"]));
     let closed = processes.each_ref().map(|process| process.open(&["user:1", "session:b"]));
@@ -100,7 +100,7 @@ async fn no_process_obeys_its_own_close() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
+async fn process_that_was_away_receives_the_closes_that_it_missed() {
     let (broker, [one, away, _]) = processes().await;
     let mut closed = away.open(&["a"]);
     let mut other = away.open(&["b"]);
@@ -148,7 +148,7 @@ async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {
 }
 
 #[tokio::test]
-async fn a_gap_ends_all_streams_with_subjects() {
+async fn gap_ends_all_streams_with_subjects() {
     let (broker, [one, other, _]) = processes().await;
     let mut with = one.open(&["a"]);
     let mut without = one.open(&[]);
@@ -167,7 +167,7 @@ async fn a_gap_ends_all_streams_with_subjects() {
 
 /// A newer version may publish closes that this one does not know.
 #[tokio::test]
-async fn an_unknown_event_of_the_topic_is_a_gap() {
+async fn unknown_event_of_the_topic_is_a_gap() {
     let (_, [one, other, _]) = processes().await;
     let _body = one.open(&["a"]);
     other.hub.publish(TOPIC, Event::new().event("close-later").data("…")).await.unwrap();
@@ -194,7 +194,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
 
 /// A router is dropped while its streams drain.
 #[tokio::test]
-async fn a_process_follows_until_its_last_stream_with_a_subject_has_ended() {
+async fn process_follows_until_its_last_stream_with_a_subject_has_ended() {
     let (_, [one, other, _]) = processes().await;
     let mut body = one.open(&["a"]);
     let Process { hub, streams } = one;

@@ -156,7 +156,7 @@ async fn visit_after_the_end(hub: &Hub, last: Option<u64>, is_removed: bool) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn visitor_of_a_topic_whose_name_is_free_waits_for_the_next_one() {
+async fn visitor_of_a_freed_topic_name_waits_for_the_next_topic() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
         let hub = Hub::builder().retain_for(10 * SECOND).build();
@@ -170,7 +170,7 @@ async fn visitor_of_a_topic_whose_name_is_free_waits_for_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_has_received_the_end_is_told_of_it_while_it_is_remembered() {
+async fn client_that_has_received_the_end_is_told_while_it_is_remembered() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
         let hub = Hub::builder().retain_for(10 * SECOND).build();
@@ -205,7 +205,7 @@ async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn visitor_of_a_forgotten_topic_does_not_keep_earlier_streams_from_their_end() {
+async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
     let hub = Hub::builder().retain_for(10 * SECOND).build();
     let mut earlier = subscribed(&hub, &["a", "b"]);
     end(&hub, "a", "a1");

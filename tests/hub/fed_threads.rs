@@ -32,7 +32,7 @@ fn receive(hubs: &[Hub], end: &str) -> Vec<(u64, bool)> {
 }
 
 #[test]
-fn client_that_moves_between_hubs_receives_each_event_or_a_gap_during_losses() {
+fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
     let (broker, hubs) = connected::<2>();
     let (received, published) = thread::scope(|scope| {
         let readers = [(); 2].map(|()| scope.spawn(|| receive(&hubs, "end")));

@@ -74,14 +74,14 @@ fn own_id_resumes_strictly_after_it_in_all_topics() {
 }
 
 #[test]
-fn foreign_id_reports_a_gap_in_each_topic_and_sends_all_kept_events() {
+fn foreign_id_gets_a_gap_in_each_topic_and_all_kept_events() {
     let all = ["gap b@0", "gap a@1", "b2@2", "a3@3", "a4@4", "b5@5"];
     assert_eq!(read(&hub(), &["a", "b"], foreign()), all);
     assert_eq!(read(&Hub::new(), &["a"], foreign()), ["gap a@0"]);
 }
 
 #[test]
-fn malformed_id_reports_a_gap_in_each_topic_and_continues_as_a_first_visit() {
+fn malformed_id_gets_a_gap_in_each_topic_and_a_first_visit() {
     let hub = hub();
     for garbage in malformed(&hub) {
         let mut client = Client::new(hub.subscribe(["a", "b"]).resume(garbage.clone()));

@@ -111,7 +111,7 @@ fn unknown_id_is_told_of_later_losses_only() {
 
 /// Every gap of a foreign id is above the loss, so its client has no id of this hub yet.
 #[test]
-fn loss_before_the_gaps_of_a_foreign_id_is_repeated_until_the_last() {
+fn loss_before_gaps_of_a_foreign_id_repeats_until_the_last() {
     let broker = MemoryBroker::new();
     let hub = connect_with(Hub::builder().retain_events(1), &broker);
     let begin = |last| Client::new(hub.subscribe(["a", "b"]).resume(last));

@@ -58,7 +58,7 @@ impl Task {
 }
 
 #[test]
-fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id() {
+fn only_the_last_item_of_many_gaps_has_the_final_id() {
     for (last, unknown) in [(foreign(), "1-0"), (last_id("?"), "0-0")] {
         for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore] {
             let hub = Hub::new();

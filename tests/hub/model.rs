@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn each_client_of_two_processes_receives_each_event_once_in_order_or_a_gap(
+    fn clients_of_two_processes_receive_each_event_in_order_or_a_gap(
         limits in limits(),
         steps in prop::collection::vec(step(), 0..160),
     ) {

@@ -81,7 +81,7 @@ async fn wait(intervals: u32) {
 }
 
 #[test]
-fn the_page_shows_the_code_that_is_tested() {
+fn page_shows_the_code_that_is_tested() {
     let page = include_str!("../../docs/guide/presence.md");
     let (_, code) = page.split_once("const INTERVAL").expect("the code");
     let (code, _) = code.split_once("```").expect("its end");

@@ -170,7 +170,7 @@ fn latest_values_of_many_processes_survive_a_loss() {
 
 /// `retain_for` is also the age up to which a process loads values.
 #[tokio::test(start_paused = true)]
-async fn process_that_starts_later_loads_latest_values_as_old_as_events_are_retained() {
+async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
     let broker = MemoryBroker::new();
     let one = connect_with(Hub::builder().retain_latest(), &broker);
     publish(&one, "p", "old");

@@ -36,7 +36,7 @@ fn has(frame: &Bytes, data: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn next_frame_of_newest_values_waits_until_the_server_has_written_the_last_one() {
+async fn frame_of_newest_values_waits_until_the_last_one_is_written() {
     let hub = prices();
     let mut body = served(hub.subscribe(["a", "b"]).resume(None));
     publish_all(&hub, ["a1"]);

@@ -20,7 +20,7 @@ fn accepting(accept: Option<&'static str>) -> Request<()> {
 }
 
 #[test]
-fn a_client_that_does_not_accept_events_gets_a_406() {
+fn client_that_does_not_accept_events_gets_a_406() {
     let (feed, body) = Feed::new();
     let answer = event_stream(body)
         .with_header("vary", "origin")
@@ -43,7 +43,7 @@ fn a_client_that_does_not_accept_events_gets_a_406() {
 }
 
 #[test]
-fn a_client_that_accepts_events_or_sends_no_accept_gets_them() {
+fn client_that_accepts_events_or_sends_no_accept_gets_them() {
     for accept in [None, Some(""), Some("text/event-stream"), Some("text/html, */*;q=0.1")] {
         let response = answer_to(accepting(accept), &strict(), event_stream(Feed::new().1));
         assert_eq!(response.status(), StatusCode::OK, "{accept:?}");
@@ -69,7 +69,7 @@ async fn other_responses_pass_whatever_is_accepted() {
 }
 
 #[test]
-fn a_stream_with_another_status_passes_whatever_is_accepted() {
+fn stream_with_another_status_passes_whatever_is_accepted() {
     for status in [401, 404, 204] {
         let answer = event_stream(Full::<Bytes>::default()).with_status(status);
         let response = answer_to(accepting(Some("application/json")), &strict(), answer);
@@ -91,7 +91,7 @@ where
 }
 
 #[test]
-fn a_service_of_bare_streams_is_not_called_for_a_406() {
+fn service_of_bare_streams_is_not_called_for_a_406() {
     let events = || stream::iter([Event::from("one")]);
     assert_eq!(call("application/json", events()), (StatusCode::NOT_ACCEPTABLE, 0));
     assert_eq!(call("text/event-stream", events()), (StatusCode::OK, 1));
@@ -102,7 +102,7 @@ fn a_service_of_bare_streams_is_not_called_for_a_406() {
 
 /// The status is for the service to choose: `401` ends an `EventSource`, as it should.
 #[test]
-fn a_services_own_status_takes_precedence_over_a_406() {
+fn services_own_status_takes_precedence_over_a_406() {
     let answer = || Response::new(stream::iter([Event::from("one")]));
     for status in [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NO_CONTENT] {
         let answer = answer().with_status(status.as_u16());

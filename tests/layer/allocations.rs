@@ -70,7 +70,7 @@ fn borrowed_text_is_copied_once() {
 }
 
 #[test]
-fn a_string_is_moved_without_a_second_allocation() {
+fn string_is_moved_without_a_second_allocation() {
     let strings = for_each_ready(|| Event::from(String::from("0123456789abcdef")));
     assert!((1.0..1.01).contains(&strings), "{strings} for each event");
 }
@@ -130,7 +130,7 @@ fn alone(item: impl Encode) -> (AllocationInfo, Bytes) {
 }
 
 #[test]
-fn a_lone_event_is_one_allocation_of_its_own_size() {
+fn lone_event_is_one_allocation_of_its_own_size() {
     let events = [
         Event::from("hello"),
         Event::from("one\ntwo\nthree"),
@@ -183,7 +183,7 @@ impl Stream for OneByOne {
 }
 
 #[test]
-fn a_lone_encoded_event_is_sent_without_a_copy() {
+fn lone_encoded_event_is_sent_without_a_copy() {
     for len in [1, 100, 5_000] {
         let encoded = Encoded::from(Event::from("x".repeat(len)));
         let (counted, frame) = alone(encoded.clone());
@@ -202,7 +202,7 @@ fn large_events_sent_one_by_one_get_buffers_of_their_own_size() {
 }
 
 #[test]
-fn the_bookkeeping_of_heartbeats_allocates_nothing() {
+fn bookkeeping_of_heartbeats_allocates_nothing() {
     // Timers need a runtime; a task would have a coop budget besides.
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
@@ -218,7 +218,7 @@ fn the_bookkeeping_of_heartbeats_allocates_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_allocates_nothing() {
+async fn heartbeat_allocates_nothing() {
     let silent = stream::pending::<Event>();
     let mut body = through(&SseLayer::new(), tower_sse::response(silent)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -250,7 +250,7 @@ fn other_responses_allocate_nothing_in_the_layer() {
 const OPENING: u64 = 7;
 
 #[tokio::test]
-async fn an_event_stream_is_opened_with_few_allocations() {
+async fn event_stream_is_opened_with_few_allocations() {
     let layer = SseLayer::new();
     let counted = measure(|| {
         let silent = stream::pending::<Event>();
@@ -261,7 +261,7 @@ async fn an_event_stream_is_opened_with_few_allocations() {
 }
 
 #[test]
-fn a_long_query_is_searched_without_allocating() {
+fn long_query_is_searched_without_allocating() {
     let uri = format!("/?{}", "a+%62=c&".repeat(7 << 10)).parse().unwrap();
     let names = ["lastEventId", "last_event_id", "x y"];
     let counted = measure(|| {

@@ -10,7 +10,7 @@ use crate::support::*;
 
 /// Nothing else limits a task outside of tokio's cooperative budget.
 #[test]
-fn an_endless_source_of_empty_events_yields_without_a_budget() {
+fn endless_source_of_empty_events_yields_without_a_budget() {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let mut events = EventBody::new(stream::repeat(Event::new()));
@@ -42,7 +42,7 @@ async fn read_pieces(body: &mut SseBody<FedBody>, len: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_huge_frame_is_passed_on_in_pieces() {
+async fn huge_frame_is_passed_on_in_pieces() {
     let lines = ":\n".repeat(1 << 20);
     let layer = SseLayer::new().terminator(Event::from("end"));
     let (feed, mut body) = fed(&layer);
@@ -55,7 +55,7 @@ async fn a_huge_frame_is_passed_on_in_pieces() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_huge_frame_is_cut_at_its_first_event_boundary() {
+async fn huge_frame_is_cut_at_its_first_event_boundary() {
     let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(Duration::from_secs(1)));
     let (feed, mut body) = fed(&layer);
     feed.passes("data: ", &mut body);
@@ -82,7 +82,7 @@ fn messages_share_the_bytes_of_a_long_id() {
 
 /// The source has ended its event: that it passes in pieces must not cost the client the rest.
 #[tokio::test(start_paused = true)]
-async fn an_event_that_was_delivered_whole_is_not_cut_however_slowly_the_client_reads() {
+async fn event_that_was_delivered_whole_is_not_cut_for_slow_clients() {
     let shutdown = tokio_util::sync::CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once().without_retry());
     let (feed, mut body) = fed(&layer);

@@ -13,7 +13,7 @@ fn layer() -> SseLayer {
 }
 
 #[tokio::test]
-async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
+async fn reconnection_time_from_a_range_is_drawn_for_every_stream() {
     let layer = layer().retry(Retry::between(Duration::from_millis(10), Duration::from_millis(12)));
     let mut drawn = std::collections::BTreeSet::new();
     for _ in 0..200 {
@@ -29,7 +29,7 @@ async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
 
 #[test]
 #[should_panic(expected = "the minimum reconnection time is greater than the maximum")]
-fn an_inverted_range_of_reconnection_times_panics() {
+fn inverted_range_of_reconnection_times_panics() {
     let _ = Retry::between(Duration::from_secs(2), Duration::from_secs(1));
 }
 
@@ -52,7 +52,7 @@ fn padding_beyond_64_kib_panics() {
 }
 
 #[tokio::test]
-async fn a_terminator_follows_the_sources_own_clean_end() {
+async fn terminator_follows_the_sources_own_clean_end() {
     for (last, expected) in [
         (None, data("data: [DONE]\n\n")),
         (Some("data: a\n\n"), data("data: [DONE]\n\n")),
@@ -86,7 +86,7 @@ async fn trailers_wait_for_the_terminator() {
 }
 
 #[tokio::test]
-async fn a_stream_has_not_ended_before_its_last_byte_is_sent() {
+async fn stream_has_not_ended_before_its_last_byte_is_sent() {
     let layer = layer().terminator(Event::from("[DONE]"));
     let source = http_body_util::Full::new(bytes::Bytes::from_static(b"data: a\n\n"));
     let mut body = through(&layer, event_stream(source)).into_body();
@@ -100,7 +100,7 @@ async fn a_stream_has_not_ended_before_its_last_byte_is_sent() {
 }
 
 #[tokio::test]
-async fn a_terminator_without_data_gets_empty_data_or_is_not_sent() {
+async fn terminator_without_data_gets_empty_data_or_is_not_sent() {
     let retry = Event::new().retry(Duration::from_secs(1));
     for (terminator, expected) in [
         (Event::new().event("end"), data("event: end\ndata: \n\n")),
@@ -120,7 +120,7 @@ async fn a_terminator_without_data_gets_empty_data_or_is_not_sent() {
 
 /// JavaScript's `setTimeout` fires at once when it is given more.
 #[tokio::test]
-async fn a_reconnection_time_is_capped_at_what_clients_can_represent() {
+async fn reconnection_time_is_capped_at_what_clients_can_represent() {
     for time in [Duration::from_millis(1 << 31), Duration::MAX] {
         let (_feed, mut body) = fed(&layer().retry(Retry::fixed(time)));
         assert_eq!(poll_frame(&mut body), data("retry: 2147483647\n"));
@@ -128,7 +128,7 @@ async fn a_reconnection_time_is_capped_at_what_clients_can_represent() {
 }
 
 #[tokio::test]
-async fn the_reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
+async fn reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
     let layer = layer().padding(4).retry(Retry::fixed(Duration::from_secs(1)));
     let ours = "retry: 1000\n:  \n";
     for (first, preamble) in [
@@ -155,7 +155,7 @@ async fn the_reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
 }
 
 #[tokio::test]
-async fn a_peeked_first_frame_still_passes_on_ends_and_errors() {
+async fn peeked_first_frame_still_passes_on_ends_and_errors() {
     let layer = layer().retry(Retry::fixed(Duration::from_secs(1))).terminator(Event::from("end"));
     let (feed, mut body) = fed(&layer);
     feed.end();

@@ -21,7 +21,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_once() {
+async fn error_drops_the_source_at_once_and_fails_the_body_later() {
     let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
     feed.data("data: a\n\n");
     feed.fail("broken");
@@ -37,7 +37,7 @@ async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_o
 
 /// On HTTP/2 a reset discards what the server has not written yet, the head included.
 #[tokio::test(start_paused = true)]
-async fn the_body_fails_once_the_server_has_taken_the_last_bytes() {
+async fn body_fails_once_the_server_has_taken_the_last_bytes() {
     let (feed, mut body) = fed(&layer());
     feed.fail("broken");
     let last = poll_frame(&mut body);
@@ -51,7 +51,7 @@ async fn the_body_fails_once_the_server_has_taken_the_last_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_last_line_is_written_only_where_a_line_can_start() {
+async fn last_line_is_written_only_where_a_line_can_start() {
     for (last, expected) in [
         ("data: a\n\n", ":\n"),
         ("data: half\n", ":\n"),
@@ -68,7 +68,7 @@ async fn a_last_line_is_written_only_where_a_line_can_start() {
 }
 
 #[tokio::test]
-async fn an_error_can_become_a_last_event_and_no_terminator_follows() {
+async fn error_can_become_a_last_event_and_no_terminator_follows() {
     let (feed, mut body) = fed(&layer()
         .terminator(Event::from("[DONE]"))
         .on_error(|error| Event::new().event("error").data(error.to_string())));
@@ -80,7 +80,7 @@ async fn an_error_can_become_a_last_event_and_no_terminator_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_fails_the_body_mid_event_and_when_the_closure_panics() {
+async fn error_fails_the_body_mid_event_and_when_the_closure_panics() {
     for (last, panics, line) in
         [("data: a\n", false, ":\n"), ("data: a", false, ""), ("data: a\n\n", true, ":\n")]
     {
@@ -97,7 +97,7 @@ async fn an_error_fails_the_body_mid_event_and_when_the_closure_panics() {
 
 /// Half an answer must not look complete: no error reports that our own client left.
 #[tokio::test(start_paused = true)]
-async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
+async fn error_that_looks_like_a_disconnect_fails_the_body() {
     let errors: [fn() -> BoxError; 5] = [
         || io::Error::from(io::ErrorKind::ConnectionReset).into(),
         || io::Error::from(io::ErrorKind::BrokenPipe).into(),
@@ -125,7 +125,7 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_all_others() {
+async fn cancelled_task_ends_event_sources_cleanly_and_fails_all_others() {
     for client in Requester::ALL {
         let reports = Reports::default();
         let layer = reports
@@ -145,7 +145,7 @@ async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
+async fn cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
     for (coding, last, line) in
         [("identity", "data: half", ""), ("identity", "data: half\n", ":\n"), ("gzip", "x", "")]
     {
@@ -163,7 +163,7 @@ async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_coded_stream_that_fails_gets_no_bytes_and_no_last_event() {
+async fn coded_stream_that_fails_gets_no_bytes_and_no_last_event() {
     let (feed, source) = Feed::new();
     let response = event_stream(source).with_header("content-encoding", "gzip");
     let layer = layer().on_error(|_| Event::from("never sent"));
@@ -199,7 +199,7 @@ async fn additional_errors_can_be_treated_as_cancellations() {
 
 /// A clean end without a word would make half of an answer look complete.
 #[tokio::test(start_paused = true)]
-async fn an_error_that_becomes_no_event_fails_the_body() {
+async fn error_that_becomes_no_event_fails_the_body() {
     for (event, expected) in [
         (Event::new(), (":\n", failed("broken"))),
         (Event::new().comment("failed"), (":\n", failed("broken"))),

@@ -61,7 +61,7 @@ impl Body for Bounded {
 }
 
 #[test]
-fn the_size_and_end_of_a_foreign_body_are_passed_on() {
+fn size_and_end_of_a_foreign_body_are_passed_on() {
     let body: SseBody<Bounded> = through(&writing_layer(), page(Bounded)).into_body();
     assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (3, Some(9)));
     assert!(body.is_end_stream());
@@ -84,7 +84,7 @@ async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_foreign_body_gets_no_heartbeat() {
+async fn silent_foreign_body_gets_no_heartbeat() {
     let (_feed, body) = Feed::new();
     let mut body = through(&writing_layer(), page(body)).into_body();
     for _ in 0..3 {

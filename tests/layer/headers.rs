@@ -56,7 +56,7 @@ async fn axums_own_sse_gets_the_headers_and_keeps_its_body() {
 }
 
 #[test]
-fn a_response_of_a_stream_keeps_its_status_and_other_headers() {
+fn response_of_a_stream_keeps_its_status_and_other_headers() {
     let answer = Response::builder()
         .status(StatusCode::CREATED)
         .header("content-type", "text/plain")
@@ -84,7 +84,7 @@ fn headers_of(present: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 #[test]
-fn a_content_type_with_parameters_becomes_the_bare_one() {
+fn content_type_with_parameters_becomes_the_bare_one() {
     for present in [
         "text/event-stream; charset=utf-8",
         "text/event-stream;charset=UTF-8",
@@ -115,7 +115,7 @@ fn cache_control_is_extended_and_not_replaced() {
 }
 
 #[test]
-fn a_handlers_own_x_accel_buffering_is_kept() {
+fn handlers_own_x_accel_buffering_is_kept() {
     let headers = headers_of(&[("x-accel-buffering", "yes")]);
     assert_eq!(headers["x-accel-buffering"], "yes");
 }
@@ -138,7 +138,7 @@ fn headers_that_cannot_apply_to_a_stream_are_removed() {
 }
 
 #[test]
-fn an_event_stream_may_have_any_status_that_allows_a_body() {
+fn event_stream_may_have_any_status_that_allows_a_body() {
     for status in [201, 400, 401, 500, 503] {
         let answer = event_stream(Full::<Bytes>::default()).with_status(status);
         let response = through(&SseLayer::new(), answer);

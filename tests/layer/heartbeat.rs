@@ -17,7 +17,7 @@ fn every_16_seconds() -> SseLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() {
+async fn silent_stream_gets_a_comment_line_after_15_seconds_by_default() {
     let (_feed, mut body) = fed(&SseLayer::new());
     idle(&mut body, 15 * SECOND - MILLISECOND).await;
     idle(&mut body, SECOND).await;
@@ -25,7 +25,7 @@ async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
+async fn body_wakes_its_task_when_a_heartbeat_is_due() {
     let (_feed, mut body) = fed(&every_16_seconds());
     let (wakes, waker) = Wakes::new();
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
@@ -38,7 +38,7 @@ async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
+async fn due_heartbeat_wakes_the_task_that_polled_last() {
     let (feed, mut body) = fed(&every_16_seconds());
     let tasks = [0; 3].map(|_| Wakes::new());
     for (_, waker) in &tasks {
@@ -75,7 +75,7 @@ async fn every_byte_restarts_the_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ready_event_replaces_a_due_heartbeat() {
+async fn ready_event_replaces_a_due_heartbeat() {
     let (feed, mut body) = fed(&every_16_seconds());
     idle(&mut body, 60 * SECOND).await;
     feed.passes("data: a\n\n", &mut body);
@@ -113,7 +113,7 @@ async fn streams_share_heartbeat_deadlines_at_most_a_sixteenth_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_custom_comment_can_have_several_lines() {
+async fn custom_comment_can_have_several_lines() {
     for (text, expected) in [("ping", ": ping\n"), ("", ": \n"), ("a\r\nb", ": a\n: b\n")] {
         let (_feed, mut body) =
             fed(&SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text)));
@@ -123,7 +123,7 @@ async fn a_custom_comment_can_have_several_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
+async fn event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
     let (feed, mut body) = fed(&SseLayer::new()
         .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping")));
     let mut after = async |chunk: &'static str| {
@@ -142,7 +142,7 @@ async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
+async fn line_feed_that_completes_a_crlf_is_not_sent_twice() {
     let (feed, mut body) = fed(&every_16_seconds());
     feed.passes("data: a\r", &mut body);
     idle(&mut body, 20 * SECOND).await;
@@ -153,7 +153,7 @@ async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
+async fn byte_order_mark_after_a_heartbeat_is_dropped() {
     let (feed, mut body) = fed(&every_16_seconds());
     idle(&mut body, 20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
@@ -165,7 +165,7 @@ async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leading_byte_order_mark_is_kept() {
+async fn leading_byte_order_mark_is_kept() {
     let (feed, mut body) = fed(&every_16_seconds());
     feed.passes("\u{feff}", &mut body);
     idle(&mut body, 20 * SECOND).await;
@@ -173,19 +173,19 @@ async fn a_leading_byte_order_mark_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unrepresentable_interval_sends_no_heartbeats() {
+async fn unrepresentable_interval_sends_no_heartbeats() {
     let (_feed, mut body) = fed(&SseLayer::new().heartbeat(Heartbeat::every(Duration::MAX)));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 
 #[test]
 #[should_panic(expected = "the interval of heartbeats cannot be zero")]
-fn an_interval_of_zero_panics() {
+fn interval_of_zero_panics() {
     let _ = Heartbeat::every(Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
+async fn layer_writes_nothing_into_a_stream_with_a_content_coding() {
     for (coding, beats) in [("gzip", false), ("identity", true)] {
         let (feed, source) = Feed::new();
         let response = event_stream(source).with_header("content-encoding", coding);
@@ -206,7 +206,7 @@ async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_source_without_bytes_does_not_starve_heartbeats() {
+async fn busy_source_without_bytes_does_not_starve_heartbeats() {
     let frames = stream::repeat_with(|| Ok::<_, BoxError>(Frame::data(Bytes::new())));
     for answer in [
         tower_sse::response(stream::repeat_with(Event::new)).map(BodyExt::boxed_unsync),

@@ -24,7 +24,7 @@ fn found(layer: &SseLayer, uri: &str, headers: &[&[u8]]) -> Option<String> {
 }
 
 #[test]
-fn the_header_is_read_for_every_service() {
+fn header_is_read_for_every_service() {
     let layer = SseLayer::new();
     for (headers, expected) in [
         (&[][..], None),
@@ -40,7 +40,7 @@ fn the_header_is_read_for_every_service() {
 }
 
 #[test]
-fn the_query_is_read_if_configured_and_the_header_takes_precedence() {
+fn query_is_read_if_configured_and_the_header_takes_precedence() {
     let without = SseLayer::new();
     assert_eq!(found(&without, "/?lastEventId=7", &[]), None);
 
@@ -98,7 +98,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn the_extractors_work_with_and_without_the_layer() {
+    async fn extractors_work_with_and_without_the_layer() {
         for app in [app(), app().layer(SseLayer::new())] {
             for (uri, headers, expected) in [
                 ("/required", &[][..], "\"\" true"),
@@ -118,7 +118,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn an_extractor_returns_the_id_that_the_layer_found_in_the_query() {
+    async fn extractor_returns_the_id_that_the_layer_found_in_the_query() {
         let app = app().layer(SseLayer::new().last_event_id_query("lastEventId"));
         assert_eq!(answer(app.clone(), "/optional?lastEventId=7", &[]).await, "Some(\"7\")");
         assert_eq!(answer(app.clone(), "/required?lastEventId=7", &[]).await, "\"7\" false");

@@ -31,7 +31,7 @@ async fn no_more_streams_than_the_limit_are_open() {
 
 /// The server may keep the body of an ended stream.
 #[tokio::test]
-async fn an_ended_stream_holds_no_permit_although_its_body_is_kept() {
+async fn ended_stream_holds_no_permit_although_its_body_is_kept() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let (feed, mut body) = fed(&layer);
     feed.end();
@@ -44,7 +44,7 @@ async fn an_ended_stream_holds_no_permit_although_its_body_is_kept() {
 /// The service of bare streams always answers with a stream; other services may answer with
 /// anything.
 #[test]
-fn a_bare_stream_takes_its_permit_at_the_call_and_others_at_the_head() {
+fn bare_streams_take_permits_at_the_call_and_others_at_the_head() {
     fn has_a_place<K: Kind>() -> bool {
         let layer = SseLayer::<K::Marker>::new().max_streams(1);
         let mut service = layer.layer(service_fn(|_: Request<()>| {
@@ -92,7 +92,7 @@ fn another_layer_has_a_limit_of_its_own() {
 }
 
 #[test]
-fn a_new_limit_on_a_clone_does_not_affect_the_original() {
+fn new_limit_on_a_clone_does_not_affect_the_original() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let _open = open::<Bodies>(&layer).unwrap();
     let clone = layer.clone().max_streams(2);
@@ -119,7 +119,7 @@ fn other_responses_need_no_permit() {
 /// The status is for the service to choose, so the response is never refused; but it is a stream
 /// like any other.
 #[test]
-fn a_stream_with_another_status_counts_and_takes_a_permit_if_one_is_free() {
+fn stream_with_another_status_counts_and_takes_any_free_permit() {
     let subjects = tower_sse::streams::Streams::new();
     let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);
     let layer = layer.streams(&subjects);
@@ -145,7 +145,7 @@ fn a_stream_with_another_status_counts_and_takes_a_permit_if_one_is_free() {
 
 /// The shutdown is checked first, so that it takes no permit.
 #[test]
-fn a_client_refused_during_the_shutdown_takes_no_permit() {
+fn client_refused_during_the_shutdown_takes_no_permit() {
     let shutdown = CancellationToken::new();
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let draining = layer.clone().shutdown(shutdown.clone());
@@ -156,12 +156,12 @@ fn a_client_refused_during_the_shutdown_takes_no_permit() {
 }
 
 #[test]
-fn a_limit_above_the_semaphores_maximum_does_not_panic() {
+fn limit_above_the_semaphores_maximum_does_not_panic() {
     assert!(open::<Bodies>(&SseLayer::new().max_streams(usize::MAX)).is_ok());
 }
 
 #[test]
 #[should_panic = "the limit of open streams cannot be zero"]
-fn a_limit_of_zero_streams_panics() {
+fn limit_of_zero_streams_panics() {
     let _: SseLayer = SseLayer::new().max_streams(0);
 }

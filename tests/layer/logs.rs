@@ -37,7 +37,7 @@ fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn a_cancelled_source_is_a_debug_line() {
+async fn cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;
     let lines = logged(|| {
         let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &SseLayer::new());
@@ -50,7 +50,7 @@ async fn a_cancelled_source_is_a_debug_line() {
 
 /// As a subscriber does that writes to a standard error which is closed.
 #[test]
-fn a_subscriber_that_panics_keeps_no_close_from_its_reports() {
+fn subscriber_that_panics_keeps_no_close_from_its_reports() {
     struct Panics;
 
     impl<S: Subscriber> Layer<S> for Panics {
@@ -69,7 +69,7 @@ fn a_subscriber_that_panics_keeps_no_close_from_its_reports() {
 }
 
 #[tokio::test]
-async fn a_callback_that_panics_is_a_warn_line() {
+async fn callback_that_panics_is_a_warn_line() {
     let lines = logged(|| {
         let layer = SseLayer::new()
             .on_open(|| panic!("in on_open"))
@@ -85,7 +85,7 @@ async fn a_callback_that_panics_is_a_warn_line() {
 }
 
 #[tokio::test]
-async fn an_invalid_last_event_id_is_a_debug_line_and_no_error() {
+async fn invalid_last_event_id_is_a_debug_line_and_no_error() {
     let (_feed, source) = Feed::new();
     let mut response = None;
     let lines = logged(|| {
@@ -98,7 +98,7 @@ async fn an_invalid_last_event_id_is_a_debug_line_and_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ordinary_stream_logs_only_its_close() {
+async fn ordinary_stream_logs_only_its_close() {
     let (feed, mut body) = fed(&SseLayer::new());
     let quiet = |run: &mut dyn FnMut()| assert_eq!(logged(run), [""; 0]);
     quiet(&mut || {
@@ -118,7 +118,7 @@ async fn an_ordinary_stream_logs_only_its_close() {
 
 /// Many clients that reconnect too early would fill the log otherwise.
 #[test]
-fn a_refusal_is_a_debug_line() {
+fn refusal_is_a_debug_line() {
     let layer = SseLayer::new().max_streams(1);
     let _open = through(&layer, event_stream(Feed::new().1));
     let lines = logged(|| drop(through(&layer, event_stream(Feed::new().1))));
@@ -172,7 +172,7 @@ impl<S: Subscriber> Layer<S> for Reads {
 
 /// A subscriber is code of the program, so it may not be called with a lock held.
 #[test]
-fn subscriber_that_is_told_of_a_late_subject_can_look_at_the_subjects() {
+fn log_subscriber_can_list_subjects_when_one_is_late() {
     let (sender, read) = mpsc::channel();
     thread::spawn(move || {
         let streams = Streams::new();

@@ -61,7 +61,7 @@ async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: boo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
+async fn duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
     let layer = SseLayer::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
     let options = StreamOptions::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
     for (layer, options) in [(layer, None), (SseLayer::new(), Some(options))] {
@@ -75,7 +75,7 @@ async fn a_duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layers_options_apply_to_a_response_without_options() {
+async fn layers_options_apply_to_a_response_without_options() {
     for options in [None, Some(StreamOptions::new()), Some(StreamOptions::default())] {
         let ended = transcript(&layer(), options.clone(), false).await;
         assert_eq!(ended, "retry: 5000\n:  \n: beat\ndata: one\n\ndata: [DONE]\n\n");
@@ -137,7 +137,7 @@ async fn options_of_one_response_do_not_affect_others() {
 }
 
 #[test]
-fn the_layer_removes_the_options_from_the_response() {
+fn layer_removes_the_options_from_the_response() {
     let mut answer = event_stream(Feed::new().1).with_options(StreamOptions::new().padding(4));
     answer.extensions_mut().insert("theirs");
     let response = through(&SseLayer::new(), answer);
@@ -146,7 +146,7 @@ fn the_layer_removes_the_options_from_the_response() {
 }
 
 #[tokio::test]
-async fn a_response_of_a_stream_can_carry_options() {
+async fn response_of_a_stream_can_carry_options() {
     let answer = Response::new(stream::iter([Event::from("one")]))
         .with_options(StreamOptions::new().terminator(Event::from("end")));
     let response = through(&SseLayer::new(), answer);
@@ -214,7 +214,7 @@ async fn several_options_of_one_response_are_merged() {
 /// Options of the layer, the request and the response, and what a stream with one event begins
 /// and ends with.
 #[tokio::test]
-async fn options_of_a_request_are_between_those_of_its_layer_and_its_response() {
+async fn options_of_a_request_rank_between_its_layer_and_its_response() {
     let texts = |name: &str| StreamOptions::new().terminator(name);
     for (in_request, in_response, last) in [
         (None, None, "layer"),
@@ -241,7 +241,7 @@ async fn options_of_a_request_are_between_those_of_its_layer_and_its_response() 
 }
 
 #[tokio::test]
-async fn closures_of_layer_request_and_response_are_all_called_when_a_stream_closes() {
+async fn close_calls_closures_of_layer_request_and_response() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let closed = |name: &'static str| {
         let sender = sender.clone();
@@ -260,7 +260,7 @@ async fn closures_of_layer_request_and_response_are_all_called_when_a_stream_clo
 }
 
 #[tokio::test]
-async fn a_service_of_bare_streams_has_the_options_of_its_request() {
+async fn service_of_bare_streams_has_the_options_of_its_request() {
     let mut request = Request::new(());
     StreamOptions::new().terminator("request").merge_into_extensions(request.extensions_mut());
     let response = answer_to(request, &SseLayer::new(), stream::iter([Event::from("one")]));

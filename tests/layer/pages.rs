@@ -63,7 +63,7 @@ shutdown.cancel();
 
 /// Orchestrators send SIGTERM, which ends a process at once that waits for ctrl-c alone.
 #[test]
-fn every_program_that_shuts_down_waits_for_the_same_signals_and_has_a_deadline() {
+fn programs_wait_for_the_same_signals_and_have_a_deadline() {
     let mut programs = 0;
     for (path, text) in pages() {
         let waits = text.contains(CANCEL_ON_SIGNAL);

@@ -195,7 +195,7 @@ async fn on_error_receives_the_error_of_the_program() {
 }
 
 #[tokio::test]
-async fn cancellation_if_is_asked_about_the_error_of_the_program_and_each_of_its_causes() {
+async fn cancellation_if_sees_the_error_of_the_program_and_each_cause() {
     for host in Host::ALL {
         let options = Options { cancellation_if: |error| error.is::<Root>(), ..Options::new() };
         let error = io::Error::other(Caused(io::Error::other(Root).into()));
@@ -224,7 +224,7 @@ async fn canceled_request() -> hyper::Error {
 }
 
 #[tokio::test]
-async fn the_documented_predicate_recognises_cancellations() {
+async fn documented_predicate_recognises_cancellations() {
     for host in Host::ALL {
         for (error, expected) in [
             (Status::cancelled("stopped").into(), CloseReason::Cancelled),

@@ -155,7 +155,7 @@ fn every_client_is_refused_in_a_way_after_which_it_reconnects() {
 
 /// The layer writes none of its stream options into a refusal.
 #[test]
-fn a_refusal_sends_only_its_retry_line() {
+fn refusal_sends_only_its_retry_line() {
     let (layer, _kept) = full(two_seconds(Refusal::per_client()));
     let layer = layer
         .padding(9)
@@ -170,7 +170,7 @@ fn a_refusal_sends_only_its_retry_line() {
 
 /// Middleware can refuse a client for a reason of its own. The layer around it passes that on.
 #[test]
-fn the_answer_of_a_refusal_is_that_of_a_layer() {
+fn answer_of_a_refusal_is_that_of_a_layer() {
     for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
         let (parts, ()) = request_of(method, headers).into_parts();
         let layer = SseLayer::new().padding(9).terminator(Event::from("end"));

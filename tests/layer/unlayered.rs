@@ -98,7 +98,7 @@ fn served_bodies_without_a_layer_warn_once_and_name_the_remedy() {
 }
 
 #[test]
-fn a_route_after_the_layer_warns() {
+fn route_after_the_layer_warns() {
     assert_warns(1, async {
         let app = Router::new().route("/a", get(events)).layer(SseLayer::new());
         let app = app.route("/b", get(events));
@@ -107,7 +107,7 @@ fn a_route_after_the_layer_warns() {
 }
 
 #[test]
-fn a_panic_within_a_layer_hides_no_warning() {
+fn panic_within_a_layer_hides_no_warning() {
     assert_warns(1, async {
         let panics = || async { panic!("a bug of the handler") as () };
         let app = Router::new().route("/", get(panics)).layer(SseLayer::new());
@@ -118,7 +118,7 @@ fn a_panic_within_a_layer_hides_no_warning() {
 }
 
 #[test]
-fn an_idle_stream_without_a_layer_warns_at_once() {
+fn idle_stream_without_a_layer_warns_at_once() {
     assert_warns(1, async {
         let (polled, was_polled) = tokio::sync::oneshot::channel();
         let mut polled = Some(polled);
@@ -208,7 +208,7 @@ async fn late() -> impl IntoResponse {
 
 /// The program has set the header itself, and has left out the layer on purpose.
 #[test]
-fn an_event_body_in_a_response_of_the_program_never_warns() {
+fn event_body_in_a_response_of_the_program_never_warns() {
     assert_warns(0, async {
         let raw = || async {
             let body = Body::new(EventBody::new(stream::iter([Event::from("one")])));
@@ -220,7 +220,7 @@ fn an_event_body_in_a_response_of_the_program_never_warns() {
 }
 
 #[test]
-fn a_test_that_reads_a_body_itself_never_warns() {
+fn test_that_reads_a_body_itself_never_warns() {
     assert_warns(0, async {
         let body = with_options().await.into_response().into_body();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "data: one\n\n");
@@ -232,7 +232,7 @@ fn a_test_that_reads_a_body_itself_never_warns() {
 
 #[cfg(feature = "hub")]
 #[test]
-fn a_subscription_warns_without_a_layer() {
+fn subscription_warns_without_a_layer() {
     use tower_sse::hub::Hub;
 
     assert_warns(1, async {
@@ -263,7 +263,7 @@ mod runs {
     }
 
     #[test]
-    fn an_answer_warns_without_a_layer() {
+    fn answer_warns_without_a_layer() {
         assert_warns(1, async {
             read(app(), &["/"]).await;
         });
@@ -271,7 +271,7 @@ mod runs {
 
     /// Neither the call on its task nor the answers, of which the second is a replay.
     #[test]
-    fn a_run_within_a_layer_never_warns() {
+    fn run_within_a_layer_never_warns() {
         assert_warns(0, async {
             let read = read(app().layer(SseLayer::new()), &["/"]).await;
             assert_eq!(read.matches("data: one").count(), 2, "{read}");

@@ -12,7 +12,7 @@ use crate::support::*;
 const STATUSES: [u16; 5] = [100, 101, 103, 204, 304];
 
 #[tokio::test]
-async fn a_response_whose_status_forbids_a_body_is_unchanged() {
+async fn response_whose_status_forbids_a_body_is_unchanged() {
     for status in STATUSES {
         let answer = || {
             Response::builder()
@@ -31,7 +31,7 @@ async fn a_response_whose_status_forbids_a_body_is_unchanged() {
 }
 
 #[tokio::test]
-async fn a_response_of_a_stream_keeps_its_headers_and_has_no_body() {
+async fn response_of_a_stream_keeps_its_headers_and_has_no_body() {
     for status in STATUSES {
         let answer = || Response::builder().status(status).header("etag", "\"7\"");
         let never = stream::poll_fn::<Event, _>(|_| panic!("no client can be sent an event"));
@@ -45,7 +45,7 @@ async fn a_response_of_a_stream_keeps_its_headers_and_has_no_body() {
 }
 
 #[tokio::test]
-async fn the_response_to_a_head_request_has_no_content_length() {
+async fn response_to_a_head_request_has_no_content_length() {
     let (feed, body) = Feed::new();
     let request = Request::head("/").body(()).unwrap();
     let options = StreamOptions::new().terminator(Event::from("[DONE]"));
@@ -60,7 +60,7 @@ async fn the_response_to_a_head_request_has_no_content_length() {
 }
 
 #[test]
-fn a_head_request_opens_no_stream_whatever_the_kind_of_service() {
+fn head_request_opens_no_stream_whatever_the_kind_of_service() {
     let head = || Request::head("/").body(()).unwrap();
     let never = || stream::poll_fn::<Event, _>(|_| panic!("no client can be sent an event"));
     let bare = answer_to(head(), &SseLayer::new().padding(4), never());
@@ -77,7 +77,7 @@ fn a_head_request_opens_no_stream_whatever_the_kind_of_service() {
 }
 
 #[tokio::test]
-async fn a_head_request_to_another_resource_is_passed_through() {
+async fn head_request_to_another_resource_is_passed_through() {
     let request = Request::head("/").body(()).unwrap();
     let answer = Response::builder().header("content-length", "6").body(Full::from("a page"));
     let response = answer_to(request, &SseLayer::new(), answer.unwrap());

@@ -132,7 +132,7 @@ fn thousand_short_answers_run_at_a_time_by_default() {
 
 /// A limit that no run fits into is that of a single run.
 #[test]
-fn size_limit_above_the_memory_limit_is_that_of_one_run_at_a_time() {
+fn size_limit_above_the_memory_limit_allows_one_run_at_a_time() {
     runtime().block_on(async {
         let runs = Runs::builder().max_memory(100_000).retain_bytes(1 << 20).build();
         let run = runs.start(&key(0), None, running(1000)).await.unwrap();

@@ -29,7 +29,7 @@ async fn of_64_first_requests_one_calls_the_service() {
 
 /// RFC 10008: a client may repeat the request, also after the answer is complete.
 #[tokio::test(start_paused = true)]
-async fn a_query_that_is_repeated_calls_the_service_once() {
+async fn query_that_is_repeated_calls_the_service_once() {
     let query = || {
         let mut query = by(Requester::Fetch);
         *query.method_mut() = "QUERY".parse().unwrap();
@@ -67,7 +67,7 @@ async fn of_64_concurrent_requests_one_calls_the_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_is_no_event_stream_passes_and_one_that_waits_calls_next() {
+async fn answer_without_events_passes_and_a_waiting_request_calls_next() {
     let rig = Rig::new(Runs::new());
     let first = rig.call(post()).await;
     let [second, third] = [rig.send(post()), rig.send(post())];

@@ -55,7 +55,7 @@ async fn on_error_receives_the_error_of_the_program_around_a_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_error_receives_the_error_of_the_program_for_every_client_of_a_run() {
+async fn on_error_receives_the_programs_error_for_every_client_of_a_run() {
     for (error, expected) in cases() {
         let rig = naming(Runs::new());
         let source = || stream::iter([Ok(Event::from("a")), Err(error)]);
@@ -79,7 +79,7 @@ async fn other_ends_of_a_run_have_no_error_of_the_program() {
 
 /// A run can be the source of another one, as in a proxy.
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_run_of_a_run_is_that_of_the_program() {
+async fn error_of_a_run_of_a_run_is_that_of_the_program() {
     let inner = Runs::new().start(&turn(), None, failing).await.unwrap();
     let attachment = inner.attach(None).await.unwrap();
     let rig = naming(Runs::new());
@@ -116,7 +116,7 @@ async fn run_error(runs: &Runs) -> RunError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_an_attachment_has_that_of_the_program_but_not_as_its_source() {
+async fn error_of_an_attachment_has_the_programs_but_not_as_source() {
     let error = run_error(&Runs::new()).await;
     assert!(error.error().unwrap().downcast_ref::<Caused>().unwrap().0.is::<Root>());
     assert_eq!(error.to_string(), "the run ended: failed: caused");
@@ -140,7 +140,7 @@ impl std::fmt::Display for Witness {
 impl Error for Witness {}
 
 #[tokio::test(start_paused = true)]
-async fn the_error_is_dropped_with_its_run() {
+async fn error_is_dropped_with_its_run() {
     let mut witness = Weak::new();
     let runs = Runs::new();
     let source = || {

@@ -52,7 +52,7 @@ async fn one_task_forgets_all_runs_and_ends_after_the_last() {
 
 /// The client's task is scheduled only after the answer is complete.
 #[tokio::test(start_paused = true)]
-async fn client_that_waits_for_the_call_gets_an_answer_that_is_forgotten_meanwhile() {
+async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
     for events in [&["a"][..], &[]] {
         let rig = Rig::new(Runs::builder().retain_for(Duration::ZERO).build());
         let first = rig.call(post()).await;

@@ -116,7 +116,7 @@ async fn of_64_concurrent_replaces_one_survives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_of_a_replaced_run_reads_the_rest_and_ends_without_the_terminator() {
+async fn client_of_a_replaced_run_gets_the_rest_without_the_terminator() {
     let (rig, events, run, mut client) = Rig::new(Runs::new()).started().await;
     events.send(Event::from("a")).unwrap();
     settle().await;

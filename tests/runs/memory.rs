@@ -164,7 +164,7 @@ fn clients_that_are_behind_add_frames_to_a_small_run() {
 
 /// The first two end at the same instant, the later one first.
 #[test]
-fn ended_runs_of_an_owner_are_within_its_limit_and_evict_those_of_no_other() {
+fn ended_runs_evict_others_of_their_owner_only() {
     runtime().block_on(async {
         let runs = Runs::builder().max_memory_per_owner(5_000).build();
         let other = runs.start(&key(1), None, events(20)).await.unwrap();
@@ -198,7 +198,7 @@ fn ended_runs_of_an_owner_are_within_its_limit_and_evict_those_of_no_other() {
 }
 
 #[test]
-fn events_that_are_sent_and_read_one_by_one_take_few_allocations_besides_their_text() {
+fn events_one_by_one_take_few_allocations_besides_their_text() {
     const EVENTS: usize = 2000;
     let runtime = runtime();
     let runs = Runs::new();

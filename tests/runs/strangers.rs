@@ -46,7 +46,7 @@ async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stranger_with_the_name_and_the_id_gets_what_an_unknown_run_gives() {
+async fn stranger_with_name_and_id_gets_what_an_unknown_run_gives() {
     for (state, outcome) in [
         ("starting", None),
         ("running", None),

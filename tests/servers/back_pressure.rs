@@ -35,7 +35,7 @@ fn flood_or(
 /// The source is no longer polled once the socket's buffers or HTTP/2's window are full, and is
 /// polled again when the client reads on.
 #[tokio::test]
-async fn a_client_that_stops_reading_holds_back_its_own_source_only() {
+async fn client_that_stops_reading_holds_back_its_own_source_only() {
     for host in Host::ALL {
         let (mut sources, handler) = streams();
         let (made, handler) = flood_or(handler);

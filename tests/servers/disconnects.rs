@@ -22,7 +22,7 @@ impl Moment {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_reported_once_and_never_as_a_failure() {
+async fn client_that_leaves_is_reported_once_and_never_as_a_failure() {
     let (log, _recording) = Log::record();
     let mut reports = 0;
     for host in Host::ALL {
@@ -72,7 +72,7 @@ async fn a_client_that_leaves_is_reported_once_and_never_as_a_failure() {
 
 /// A check that the observers of the test above are not blind.
 #[tokio::test]
-async fn a_source_that_fails_is_a_failure_to_the_same_observers() {
+async fn source_that_fails_is_a_failure_to_the_same_observers() {
     for host in Host::ALL {
         let mut server = Watched::serve(host, Settings::default()).await;
         let mut peer = Peer::connect(server.address, host.protocol()).await;
@@ -88,7 +88,7 @@ async fn a_source_that_fails_is_a_failure_to_the_same_observers() {
 }
 
 #[tokio::test]
-async fn a_cancelled_stream_does_not_end_another_on_its_connection() {
+async fn cancelled_stream_does_not_end_another_on_its_connection() {
     for host in [Host::AxumH2, Host::HyperH2] {
         let mut server = Fed::serve(host).await;
         let (leaving, left) = server.open().await;
@@ -102,7 +102,7 @@ async fn a_cancelled_stream_does_not_end_another_on_its_connection() {
 
 /// The server writes to a vanished peer only if it has something to write.
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_detects_a_vanished_client() {
+async fn heartbeat_detects_a_vanished_client() {
     for protocol in Protocol::BOTH {
         let (mut sources, handler) = streams();
         let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(

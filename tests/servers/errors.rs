@@ -48,7 +48,7 @@ async fn events_before_an_error_are_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_event_is_delivered_before_a_clean_end() {
+async fn error_event_is_delivered_before_a_clean_end() {
     join_all(Host::ALL.map(async |host| {
         let handler =
             |_| tower_sse::response(stream::iter(two_events_and_an_error())).map(Body::new);
@@ -100,7 +100,7 @@ async fn in_every_round(
 }
 
 #[tokio::test]
-async fn an_error_drops_the_source_and_the_server_goes_on() {
+async fn error_drops_the_source_and_the_server_goes_on() {
     for host in Host::ALL {
         let mut server = Fed::serve(host).await;
         let (events, source) = server.open().await;

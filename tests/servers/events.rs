@@ -4,7 +4,7 @@ use http_body_util::Full;
 use crate::*;
 
 #[tokio::test]
-async fn the_head_and_every_event_arrive_before_the_next_is_made() {
+async fn head_and_every_event_arrive_before_the_next_is_made() {
     for host in Host::ALL {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
@@ -23,7 +23,7 @@ async fn the_head_and_every_event_arrive_before_the_next_is_made() {
 }
 
 #[tokio::test]
-async fn a_clean_end_leaves_the_connection_usable() {
+async fn clean_end_leaves_the_connection_usable() {
     for host in Host::ALL {
         let mut server = Fed::serve(host).await;
         for data in ["one", "two", "three"] {
@@ -60,7 +60,7 @@ async fn hop_by_hop_headers_are_removed() {
 }
 
 #[tokio::test]
-async fn a_head_request_gets_the_headers_of_a_get_and_no_stream() {
+async fn head_request_gets_the_headers_of_a_get_and_no_stream() {
     /// Removes the headers that the server adds for one connection.
     fn of_the_response(headers: &HeaderMap) -> HeaderMap {
         let mut headers = headers.clone();

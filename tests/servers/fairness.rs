@@ -107,12 +107,12 @@ where
 }
 
 #[tokio::test]
-async fn a_stream_of_small_events_yields() {
+async fn stream_of_small_events_yields() {
     assert_yields(small_event(), 64, 64 * KIB, BYTES_PER_TURN).await;
 }
 
 #[tokio::test]
-async fn a_stream_of_large_events_yields() {
+async fn stream_of_large_events_yields() {
     let event = Encoded::from(Event::from("x".repeat(64 * KIB - b"data: \n\n".len())));
     assert_yields(event, 64 * KIB, 64, BYTES_PER_TURN + 64 * KIB).await;
 }
@@ -129,7 +129,7 @@ async fn axums_own_sse_yields_inside_the_layer() {
 }
 
 #[tokio::test]
-async fn a_stream_of_empty_events_yields() {
+async fn stream_of_empty_events_yields() {
     let meter = Meter::default();
 
     let events = meter.stream(Event::new(), 1, 10_000);
@@ -142,7 +142,7 @@ async fn a_stream_of_empty_events_yields() {
 
 /// A frame pays for 64 bytes at least.
 #[tokio::test]
-async fn a_foreign_body_of_one_byte_frames_yields() {
+async fn foreign_body_of_one_byte_frames_yields() {
     let meter = Meter::default();
     let frames = meter.stream(Bytes::from_static(b"\n"), 64, 64 * KIB);
     let longest = meter.longest_run(read(foreign(frames))).await;
@@ -158,7 +158,7 @@ fn foreign(
 }
 
 #[tokio::test]
-async fn a_server_on_one_thread_stays_responsive() {
+async fn server_on_one_thread_stays_responsive() {
     for host in Host::ALL {
         let meter = Meter::default();
         let source = meter.clone();

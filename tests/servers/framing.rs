@@ -11,7 +11,7 @@ use crate::*;
 const EVENTS: &str = "data: one\n\ndata: two\n\n";
 
 #[tokio::test]
-async fn a_stream_has_no_content_length_though_its_size_is_known() {
+async fn stream_has_no_content_length_though_its_size_is_known() {
     for host in Host::ALL {
         for has_header in [false, true] {
             let handler = move |_| {

@@ -21,7 +21,7 @@ impl<F: Future + 'static> rt::Executor<F> for OnThisThread {
 
 /// The layer requires `Send` nowhere unless its service does.
 #[tokio::test]
-async fn a_stream_bound_to_its_thread_is_served_on_it() {
+async fn stream_bound_to_its_thread_is_served_on_it() {
     LocalSet::new()
         .run_until(async {
             for protocol in Protocol::BOTH {

@@ -85,7 +85,7 @@ async fn round(address: SocketAddr) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reset_does_not_overtake_the_head_and_the_last_event() {
+async fn reset_does_not_overtake_the_head_and_the_last_event() {
     for host in [Host::AxumH2, Host::HyperH2] {
         let address = host.serve(|parts: Parts| flood_or_fail(parts.uri.path())).await;
         let mut complete = 0;

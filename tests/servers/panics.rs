@@ -6,7 +6,7 @@ use crate::*;
 /// A panic of the source ends the connection (HTTP/1) or the stream (HTTP/2), with and without the
 /// layer: the client sees a failure, the source is dropped, and other streams go on.
 #[tokio::test]
-async fn a_panic_of_the_source_propagates_as_without_the_layer() {
+async fn panic_of_the_source_propagates_as_without_the_layer() {
     for host in Host::ALL {
         let mut failures = Vec::new();
         for layer in [None, Some(SseLayer::new())] {
@@ -32,7 +32,7 @@ async fn a_panic_of_the_source_propagates_as_without_the_layer() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_no_other_stream_of_its_http_2_connection() {
+async fn panic_ends_no_other_stream_of_its_http_2_connection() {
     for host in [Host::AxumH2, Host::HyperH2] {
         let mut server = Fed::serve(host).await;
         let (broken, source) = server.open().await;

@@ -84,7 +84,7 @@ async fn meanwhile_another_leaves(server: &mut Watched) {
 }
 
 #[tokio::test]
-async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
+async fn fin_is_not_noticed_while_idle_but_by_the_second_write() {
     for (case, host) in Case::everywhere() {
         let mut server = Watched::serve(host, case.settings()).await;
         let (peer, request) = case.connect(&mut server).await;
@@ -108,7 +108,7 @@ async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
 
 /// The HTTP/1 client of hyper 1.10.0 was polled forever once its server had half-closed it.
 #[tokio::test]
-async fn an_idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
+async fn idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
     for (case, host) in Case::everywhere() {
         let mut server = Watched::serve(host, case.settings()).await;
         let (mut peer, request) = case.connect(&mut server).await;
@@ -127,7 +127,7 @@ async fn an_idle_stream_whose_client_half_closes_is_not_polled_again_and_again()
 }
 
 #[tokio::test]
-async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
+async fn fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
     for (case, host) in Case::everywhere() {
         let heartbeat = Some(Heartbeat::every(Duration::from_millis(50)));
         let mut server = Watched::serve(host, Settings { heartbeat, ..case.settings() }).await;
@@ -142,7 +142,7 @@ async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
 
 /// No byte can be written before the head, so the FIN stays unnoticed.
 #[tokio::test]
-async fn with_an_unread_body_a_fin_is_not_noticed_while_the_handler_runs() {
+async fn fin_behind_an_unread_body_is_unnoticed_while_the_handler_runs() {
     for host in [Host::AxumH1, Host::HyperH1] {
         let mut server = Watched::serve(host, Settings::default()).await;
         let mut peer = Peer::connect(server.address, Protocol::Http1).await;
@@ -159,7 +159,7 @@ async fn with_an_unread_body_a_fin_is_not_noticed_while_the_handler_runs() {
 
 /// A body that arrived whole with its head has nothing left to read.
 #[tokio::test]
-async fn a_fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
+async fn fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
     for host in [Host::AxumH1, Host::HyperH1] {
         let mut server = Watched::serve(host, Settings::default()).await;
         let mut peer = Peer::connect(server.address, Protocol::Http1).await;

@@ -44,7 +44,7 @@ async fn connect_unread(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_user_timeout_cuts_a_client_that_does_not_read_but_not_one_with_a_closed_window() {
+async fn user_timeout_cuts_a_stalled_client_but_none_with_a_closed_window() {
     for (h1, h2) in [(Host::AxumH1, Host::AxumH2), (Host::HyperH1, Host::HyperH2)] {
         // First, so that its timeout would be over first.
         let mut shut_server = Watched::serve(h2, settings()).await;

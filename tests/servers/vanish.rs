@@ -125,7 +125,7 @@ impl Link {
 }
 
 #[tokio::test]
-async fn a_vanished_peer_is_noticed_only_with_heartbeats_and_the_user_timeout() {
+async fn vanished_peer_is_noticed_only_with_heartbeats_and_the_user_timeout() {
     let Some(link) = Link::where_possible() else { return };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for host in Host::ALL {

@@ -23,7 +23,7 @@ async fn complete(server: &Server, protocol: Protocol) -> Response<Incoming> {
 }
 
 #[tokio::test]
-async fn new_calls_get_a_retry_after_and_open_calls_run_to_their_end() {
+async fn new_calls_get_a_retry_after_and_open_ones_complete() {
     for protocol in Protocol::BOTH {
         let last = Arc::new(Notify::new());
         let completion = {

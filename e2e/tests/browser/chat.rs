@@ -153,7 +153,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
 }
 
 #[tokio::test]
-async fn a_page_that_returns_has_every_message_once_and_in_order() {
+async fn page_that_returns_has_every_message_once_and_in_order() {
     let Some(tools) = Tools::find() else { return };
     let server = Server::start(ANY, Hub::new()).await;
     let browser = Chromium::start(&tools).await;
@@ -222,7 +222,7 @@ async fn until_log(browser: &Chromium, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
+async fn page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
     let Some(tools) = Tools::find() else { return };
     let first = Server::start(ANY, Hub::new()).await;
     let (address, page) = (first.address, first.page("ann"));

@@ -35,7 +35,7 @@ async fn without_the_layer_nginx_holds_events_back() {
 
 /// Shows why a refusal depends on the client.
 #[tokio::test]
-async fn an_event_source_gives_up_at_a_503() {
+async fn event_source_gives_up_at_a_503() {
     let Some(tools) = Tools::find() else { return };
     let log = Log::start();
     let layer = layer("server").refusal(Refusal::unavailable());
@@ -69,7 +69,7 @@ async fn fetch_event_source_does_not_reconnect_after_a_clean_end() {
 
 /// Its request then equals that of an `EventSource`, so a shutdown ends it for good.
 #[tokio::test]
-async fn a_fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
+async fn fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let app = log.routes("server").merge(page(Some(package)));

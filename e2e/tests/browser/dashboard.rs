@@ -13,14 +13,14 @@ const LIVE: usize = 10;
 const PEAK: u64 = 90;
 
 #[tokio::test]
-async fn the_dashboard_receives_events_one_by_one_and_resumes_after_a_cut() {
+async fn dashboard_receives_events_one_by_one_and_resumes_after_a_cut() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     is_seen_live_cut_and_resumed(&tools, server).await;
 }
 
 #[tokio::test]
-async fn the_dashboard_works_through_nginx_with_default_proxy_settings() {
+async fn dashboard_works_through_nginx_with_default_proxy_settings() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     let nginx = Nginx::start(&nginx, server).await;
@@ -99,7 +99,7 @@ fn came_one_by_one(samples: &[Seen]) {
 /// The hub of the new server issues other IDs, knows none of the old ones, and counts from the
 /// start.
 #[tokio::test]
-async fn an_open_page_reports_a_restart_of_the_server_and_goes_on() {
+async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     let Some(tools) = Tools::find() else { return };
     let first = start_server(ANY).await;
     let address = first.address;
@@ -162,7 +162,7 @@ async fn start_server(address: SocketAddr) -> Server {
 }
 
 #[tokio::test]
-async fn the_dashboard_names_every_canvas_and_announces_its_state_only_when_it_changes() {
+async fn dashboard_names_every_canvas_and_announces_its_state_only_when_it_changes() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     let browser = Chromium::start(&tools).await;
@@ -191,7 +191,7 @@ async fn the_dashboard_names_every_canvas_and_announces_its_state_only_when_it_c
 }
 
 #[tokio::test]
-async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect() {
+async fn dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     let browser = Chromium::start(&tools).await;

@@ -19,7 +19,7 @@ fn replace(text: &str, from: &str, to: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_event_source_survives_a_time_without_servers() {
+async fn event_source_survives_a_time_without_servers() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let log = Log::start();
     let app = |server| log.routes(server).merge(page(None));
@@ -54,7 +54,7 @@ async fn an_event_source_survives_a_time_without_servers() {
 }
 
 #[test]
-fn the_example_answers_in_the_same_way() {
+fn example_answers_in_the_same_way() {
     let (example, documented) =
         (include_str!("../../../examples/cluster/nginx.conf"), documented());
     let (_, answer) = documented.split_once("error_page").expect("an answer");

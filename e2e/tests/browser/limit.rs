@@ -10,7 +10,7 @@ use tower_sse::{MaxAge, Stats};
 use crate::*;
 
 #[tokio::test]
-async fn a_refused_event_source_is_admitted_once_a_permit_is_free() {
+async fn refused_event_source_is_admitted_once_a_permit_is_free() {
     let Some(tools) = Tools::find() else { return };
     let log = Log::start();
     // The number of refusals before the first permit was released.

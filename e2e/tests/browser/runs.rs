@@ -110,7 +110,7 @@ async fn ask() -> Option<(Server, Chromium)> {
 }
 
 #[tokio::test]
-async fn an_answer_survives_its_connections_and_is_paid_for_once() {
+async fn answer_survives_its_connections_and_is_paid_for_once() {
     let Some((mut server, browser)) = ask().await else { return };
     server.say(&browser, 10, 10).await;
     until_connections(&browser, 2).await;
@@ -161,7 +161,7 @@ async fn an_answer_survives_its_connections_and_is_paid_for_once() {
 }
 
 #[tokio::test]
-async fn stop_ends_the_answer_for_every_page_and_the_next_question_is_another_answer() {
+async fn stop_ends_the_answer_on_every_page_but_not_the_next_one() {
     let Some((mut server, browser)) = ask().await else { return };
     server.say(&browser, 7, 7).await;
     browser.click("#tab").await;
@@ -186,7 +186,7 @@ async fn stop_ends_the_answer_for_every_page_and_the_next_question_is_another_an
 }
 
 #[tokio::test]
-async fn a_shutdown_waits_for_the_answer_and_a_restarted_server_is_not_asked_again() {
+async fn shutdown_waits_for_the_answer_which_is_not_asked_for_again() {
     let Some(tools) = Tools::find() else { return };
     let mut server = Server::start(ANY).await;
     let address = server.address;

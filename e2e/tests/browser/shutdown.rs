@@ -31,7 +31,7 @@ fn is_resumed(client: &str, seen: &Seen) {
 }
 
 #[tokio::test]
-async fn both_clients_get_the_farewell_and_reconnect_to_the_next_server_on_the_port() {
+async fn both_clients_get_the_farewell_and_reconnect_to_the_next_server() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let first = serve("first", ANY, &log, &package).await;

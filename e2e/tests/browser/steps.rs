@@ -17,14 +17,14 @@ use tower_sse::{Event, SseLayer};
 use crate::*;
 
 #[tokio::test]
-async fn a_browser_receives_the_head_and_each_event_before_the_next_is_made() {
+async fn browser_receives_the_head_and_each_event_before_the_next_is_made() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(app()).await;
     sees_step_by_step(&tools, server).await;
 }
 
 #[tokio::test]
-async fn a_browser_receives_them_through_nginx_with_default_proxy_settings() {
+async fn browser_receives_them_through_nginx_with_default_proxy_settings() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let server = serve_axum(app()).await;
     let nginx = Nginx::start(&nginx, server).await;

@@ -44,7 +44,7 @@ fn is_cut_at_the_deadline(name: &str) {
 }
 
 #[test]
-fn the_deadline_cuts_the_client_that_does_not_read() {
+fn deadline_cuts_the_client_that_does_not_read() {
     thread::scope(|scope| {
         for name in ["graceful_axum", "graceful_hyper", "graceful_tonic"] {
             scope.spawn(move || is_cut_at_the_deadline(name));

@@ -203,7 +203,7 @@ impl Unread {
 
 /// The second process goes on from a copy without the event 1, and cannot know that there was one.
 #[tokio::test]
-async fn event_that_is_rolled_back_and_then_trimmed_is_a_gap_in_every_process() {
+async fn rolled_back_event_that_is_trimmed_is_a_gap_in_every_process() {
     let copy = async |server: &Server| {
         let _: u64 = server.command("COPY tower-sse older").await;
     };
@@ -214,7 +214,7 @@ async fn event_that_is_rolled_back_and_then_trimmed_is_a_gap_in_every_process() 
 
 /// The server becomes a replica of another one, which lacks the event 1, and then the primary again.
 #[tokio::test]
-async fn event_that_a_server_forgets_as_a_replica_is_a_gap_in_every_process() {
+async fn event_that_a_replica_forgets_is_a_gap_in_every_process() {
     let Some(other) = Server::start().await else { return };
     let promote = async |server: &Server| {
         let _: String = server.command("REPLICAOF NO ONE").await;
@@ -231,7 +231,7 @@ async fn event_that_a_server_forgets_as_a_replica_is_a_gap_in_every_process() {
 
 /// All other processes have read it.
 #[tokio::test]
-async fn acknowledged_event_that_is_trimmed_before_its_process_reads_it_is_a_gap_only_there() {
+async fn acknowledged_event_that_is_trimmed_unread_is_a_gap_only_there() {
     let nothing = async |_: &Server| {};
     let Some(mut unread) = Unread::start(Server::start().await, nothing).await else { return };
     unread.trim_past_the_first().await;

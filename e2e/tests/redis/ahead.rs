@@ -49,7 +49,7 @@ async fn marker_is_above_events_that_its_writer_does_not_know() {
 
 /// The process that returns first has read nothing that was lost.
 #[tokio::test]
-async fn event_after_a_rollback_is_above_those_that_its_publisher_does_not_know() {
+async fn event_after_a_rollback_is_above_those_unknown_to_its_publisher() {
     let Some(mut server) = Server::start().await else { return };
     let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
     let mut ahead = Process::connect(proxies[0].broker()).await;

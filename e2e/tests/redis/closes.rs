@@ -158,7 +158,7 @@ async fn close(process: &Process, subject: &str) -> Instant {
 }
 
 #[tokio::test]
-async fn a_close_ends_the_streams_of_all_processes_within_a_second() {
+async fn close_ends_the_streams_of_all_processes_within_a_second() {
     let Some(server) = Server::start().await else { return };
     let processes = start(&server).await;
     let others = open_each(&processes, "other").await;
@@ -178,7 +178,7 @@ async fn a_close_ends_the_streams_of_all_processes_within_a_second() {
 
 /// A client's session is checked in one process while it is logged out in the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_stream_stays_open_whose_check_races_with_a_close_in_another_process() {
+async fn check_that_races_with_a_close_elsewhere_leaves_no_stream_open() {
     let races = env::var("TOWER_SSE_RACES").map_or(300, |races| races.parse().unwrap());
     let Some(server) = Server::start().await else { return };
     let sessions = Sessions::default();
@@ -228,7 +228,7 @@ async fn response(address: SocketAddr, session: String) -> Vec<u8> {
 
 /// The other processes read the close when Redis is back with its data.
 #[tokio::test]
-async fn a_close_during_an_outage_fails_and_can_be_repeated() {
+async fn close_during_an_outage_fails_and_can_be_repeated() {
     let Some(mut server) = Server::start_durable().await else { return };
     let mut processes = start(&server).await;
     let broker = server.broker().publish_deadline(SECOND);
@@ -248,7 +248,7 @@ async fn a_close_during_an_outage_fails_and_can_be_repeated() {
 
 /// Closes may be lost with the data.
 #[tokio::test]
-async fn a_wiped_redis_ends_all_streams_with_subjects() {
+async fn wiped_redis_ends_all_streams_with_subjects() {
     let Some(mut server) = Server::start().await else { return };
     let processes = start(&server).await;
     let open = open_each(&processes, "user").await;
@@ -265,7 +265,7 @@ async fn a_wiped_redis_ends_all_streams_with_subjects() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_cut_off_ends_its_streams_when_it_is_back() {
+async fn process_that_was_cut_off_ends_its_streams_when_it_is_back() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
     let processes = [
@@ -288,7 +288,7 @@ async fn a_process_that_was_cut_off_ends_its_streams_when_it_is_back() {
 /// Two users log out at the same time. The process that reads both closes at once keeps the
 /// streams of all others.
 #[tokio::test]
-async fn closes_at_once_end_no_other_stream_in_a_hub_that_keeps_few_events() {
+async fn concurrent_closes_end_no_other_stream_in_a_hub_of_few_events() {
     let few = Retention::new().events(1).bytes(1).age(Duration::from_millis(1));
     closes_at_once_end_no_other_stream(|| Hub::builder().retain_events(1)).await;
     closes_at_once_end_no_other_stream(|| Hub::builder().retention_of(move |_| Some(few))).await;

@@ -38,7 +38,7 @@ async fn connections_cut_under_load_are_no_gap() {
 
 /// A process that starts knows earlier losses only from the markers.
 #[tokio::test]
-async fn stream_deleted_while_processes_restart_is_one_gap_for_each_client_and_topic() {
+async fn stream_deleted_during_restarts_is_one_gap_for_each_client_and_topic() {
     let Some(verdict) = load(&["FLUSHALL", "DEL tower-sse", "FLUSHALL"], true).await else {
         return;
     };

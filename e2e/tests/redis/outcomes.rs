@@ -68,7 +68,7 @@ fn kind_of(error: &PublishError) -> ErrorKind {
 }
 
 #[tokio::test]
-async fn kind_of_a_refusal_without_a_connection_is_that_of_the_last_failure() {
+async fn refusal_without_a_connection_has_the_kind_of_the_last_failure() {
     let Some(server) = Server::start().await else { return };
     let _: String = server.command("ACL SETUSER app on >secret ~* &* +@all").await;
     let proxy = Proxy::start(server.port()).await;

@@ -136,7 +136,7 @@ async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
 }
 
 #[tokio::test]
-async fn server_that_starts_late_is_connected_to_by_a_program_that_tries_again() {
+async fn program_that_tries_again_connects_to_a_late_server() {
     let Some(mut server) = Server::prepare(&[]) else { return };
     let url = server.url();
     let connecting = async {

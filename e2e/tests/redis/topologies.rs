@@ -32,7 +32,7 @@ async fn server_that_dies_is_replaced_by_sentinel_without_a_silent_loss() {
 }
 
 #[tokio::test]
-async fn successor_of_a_server_that_dies_is_found_in_the_list_of_urls() {
+async fn successor_of_a_dead_server_is_found_in_the_list_of_urls() {
     sentinel(true, Found::InList).await;
 }
 

@@ -68,7 +68,7 @@ async fn old_entries_are_trimmed_without_a_gap() {
 /// A process that has read all entries before a silence finds its place after it, although the last
 /// of them is too old by then.
 #[tokio::test]
-async fn first_entry_after_a_silence_is_no_gap_for_a_process_that_has_not_read_it() {
+async fn unread_first_entry_after_a_silence_is_no_gap() {
     const LONGER: Duration = Duration::from_secs(5);
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
@@ -89,7 +89,7 @@ async fn first_entry_after_a_silence_is_no_gap_for_a_process_that_has_not_read_i
 
 /// The process that is cut off may have missed any of the trimmed entries.
 #[tokio::test]
-async fn entry_that_is_trimmed_before_a_process_has_read_it_is_a_gap_there() {
+async fn entry_that_is_trimmed_before_a_process_reads_it_is_a_gap() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
     let mut ahead = connect(server.broker()).await;

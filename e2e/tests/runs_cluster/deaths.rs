@@ -55,7 +55,7 @@ async fn is_started_again_once(cluster: &Cluster, name: &str, clients: usize) {
 }
 
 #[tokio::test]
-async fn every_client_of_a_dead_process_is_told_and_one_request_starts_again() {
+async fn clients_of_a_dead_process_are_told_and_one_request_starts_again() {
     let Some(cluster) = Cluster::start().await else { return };
     clients_are_told_within(cluster, DEATH + SLACK).await;
 }

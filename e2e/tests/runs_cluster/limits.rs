@@ -60,7 +60,7 @@ async fn runs_start_whatever_the_times_are() {
 
 /// What Redis keeps of an owner's runs is more than their events.
 #[tokio::test]
-async fn runs_of_an_owner_keep_as_much_in_redis_as_it_may_use() {
+async fn runs_keep_as_much_in_redis_as_their_owner_may_use() {
     const LIMIT: usize = MEBIBYTE / 4;
     let Some(server) = Server::start().await else { return };
     let runs = connect(&server, Runs::builder().max_memory_per_owner(LIMIT)).await;

@@ -92,7 +92,7 @@ async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
 
 /// All keys expire at once that are kept for less than the time by which the clock jumps.
 #[tokio::test]
-async fn no_run_is_taken_for_missing_after_a_forward_jump_of_the_clock() {
+async fn no_run_is_missing_after_a_forward_jump_of_the_clock() {
     no_run_is_taken_for_missing_after(async |cluster| cluster.jump(RETAINED + LEASE).await).await;
 }
 

@@ -15,7 +15,7 @@ use crate::{graceful_hyper, *};
 const PLACES: usize = 20;
 
 #[tokio::test]
-async fn a_maximum_connection_age_releases_permits_of_closed_windows() {
+async fn maximum_connection_age_releases_permits_of_closed_windows() {
     let (reports, mut closed) = mpsc::unbounded_channel();
     let layer = SseLayer::new()
         .max_streams(PLACES)

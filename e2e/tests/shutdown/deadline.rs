@@ -74,7 +74,7 @@ const ALL: [CloseReason; 3] =
     [CloseReason::Drained, CloseReason::Disconnected, CloseReason::Disconnected];
 
 #[test]
-fn the_deadline_ends_streams_that_the_drain_cannot() {
+fn deadline_ends_streams_that_the_drain_cannot() {
     thread::scope(|scope| {
         for host in Host::ALL {
             scope.spawn(move || {
@@ -87,7 +87,7 @@ fn the_deadline_ends_streams_that_the_drain_cannot() {
 
 /// A server that accepts its own connections can also wait for them.
 #[test]
-fn the_recipe_for_hyper_returns_when_all_reports_are_made() {
+fn recipe_for_hyper_returns_when_all_reports_are_made() {
     let (returned, _) = reports_of(Host::Hyper);
     assert_eq!(returned, ALL);
 }

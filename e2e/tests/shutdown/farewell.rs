@@ -44,7 +44,7 @@ async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_client_gets_the_farewell_in_every_run_before_its_body_may_fail() {
+async fn every_client_gets_the_farewell_before_its_body_may_fail() {
     for client in [Requester::EventSource, Requester::Fetch] {
         for protocol in Protocol::BOTH {
             assert_arrives_in_every_run(client, protocol).await;
@@ -54,7 +54,7 @@ async fn every_client_gets_the_farewell_in_every_run_before_its_body_may_fail() 
 
 /// The farewell and the failure arrive together, and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fetch_gets_the_farewell_before_its_body_fails_over_a_slow_network_too() {
+async fn fetch_gets_the_farewell_before_its_body_fails_over_slow_networks() {
     for host in Host::ALL {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).farewell(Event::from("soon"));

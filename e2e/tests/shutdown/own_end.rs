@@ -85,7 +85,7 @@ async fn streams_that_may_go_on_hold_the_server_until_their_own_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_its_source_completes_in_time_is_delivered_whole() {
+async fn event_that_its_source_completes_in_time_is_delivered_whole() {
     everywhere(|host, protocol| async move {
         let mut stream =
             Stream::open(Drain::per_client(), host, protocol, Requester::EventSource).await;

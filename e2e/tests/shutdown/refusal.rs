@@ -32,7 +32,7 @@ async fn assert_refused(client: Requester, response: Response<Incoming>, what: &
 
 /// The load balancer is notified first, and the server a while later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_an_open_connection_every_client_is_refused_in_a_way_it_understands() {
+async fn open_connections_refuse_every_client_in_a_way_it_understands() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
             let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
@@ -82,7 +82,7 @@ fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_in_progress_when_the_shutdown_begins_is_refused_too() {
+async fn request_in_progress_when_the_shutdown_begins_is_refused_too() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
             // A call has had its effects by then, so it is answered.

@@ -18,7 +18,7 @@ use crate::*;
 const WAITED: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_stream_keeps_the_server_running_forever() {
+async fn idle_stream_keeps_the_server_running_forever() {
     join_all(Host::ALL.iter().flat_map(|host| {
         Protocol::BOTH.map(|protocol| async move {
             let shutdown = CancellationToken::new();

@@ -125,7 +125,7 @@ fn is_done(answer: &Result<CallToolResult, ServiceError>) -> bool {
 }
 
 #[tokio::test]
-async fn a_shutdown_answers_every_call_in_flight() {
+async fn shutdown_answers_every_call_in_flight() {
     for (lifecycle, reports) in [
         (ClientLifecycleMode::Initialize, false),
         (ClientLifecycleMode::Initialize, true),
@@ -164,7 +164,7 @@ async fn rmcps_own_token_loses_every_call_in_flight() {
 /// Shows why the example sets no maximum age. With a session, the client resumes the stream of a
 /// call instead.
 #[tokio::test]
-async fn a_maximum_age_loses_calls_that_take_longer() {
+async fn maximum_age_loses_calls_that_take_longer() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
     let max_age = MaxAge::new(Duration::from_millis(500)).grace(Duration::ZERO);
     let app = mcp(gate.clone()).layer(SseLayer::new().max_age(max_age));
@@ -195,20 +195,20 @@ async fn shut_down_while_subscribed(example: fn(Router) -> Router, paused: bool)
 }
 
 #[tokio::test]
-async fn a_subscription_ends_as_soon_as_the_shutdown_begins() {
+async fn subscription_ends_as_soon_as_the_shutdown_begins() {
     let took = soon(shut_down_while_subscribed(end_subscriptions_at_once, false)).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 /// Shows why its response has its own option.
 #[tokio::test]
-async fn a_subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() {
+async fn subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() {
     let took = shut_down_while_subscribed(|mcp| mcp, true).await;
     assert!(took >= Duration::from_secs(30), "{took:?}");
 }
 
 #[test]
-fn a_port_in_use_is_reported_with_its_address() {
+fn port_in_use_is_reported_with_its_address() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_tower-sse-mcp"))

@@ -14,7 +14,7 @@ fn no_seed_breaks_a_promise_of_runs() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_log() {
+fn same_seed_gives_the_same_log() {
     check_repeatable(50, simulate);
 }
 

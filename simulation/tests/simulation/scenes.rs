@@ -37,7 +37,7 @@ struct Scene {
 /// An operator renames the key away, and back before one of the commands that follow. The events
 /// that the other stream accepted meanwhile are lost.
 #[test]
-fn key_that_is_renamed_away_and_back_at_any_moment_is_a_gap() {
+fn key_renamed_away_and_back_at_any_moment_is_a_gap() {
     let found = check(5..35, async |scene, commands| {
         scene.has_lost = true;
         scene.network.command(&["RENAME", "tower-sse", "other"]);
@@ -88,7 +88,7 @@ fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
 
 /// The same without the copy. Only the client of the process that reads late may have missed events.
 #[test]
-fn trimmed_event_that_only_its_publisher_has_not_read_is_a_gap_only_there() {
+fn trimmed_event_that_only_its_publisher_missed_is_a_gap_only_there() {
     let found = check(0..4, async |scene, variation| {
         scene.trim_past_the_publisher(variation, None).await;
     });
@@ -98,7 +98,7 @@ fn trimmed_event_that_only_its_publisher_has_not_read_is_a_gap_only_there() {
 /// The clock is set forward while a process is cut off. A client that moves to it has an id that is
 /// too far ahead only if that is more than a minute.
 #[test]
-fn client_that_is_over_a_minute_ahead_of_a_process_receives_a_gap() {
+fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
     let found = check(57..63, async |scene, seconds| {
         scene.network.cut_off(2, 101);
         Fault::Clock { step: 1_000 * seconds as i64 }.inject(&scene.network);

@@ -12,7 +12,7 @@ fn no_seed_breaks_a_guarantee() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_log() {
+fn same_seed_gives_the_same_log() {
     check_repeatable(100, simulate);
 }
 

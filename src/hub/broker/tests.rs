@@ -163,7 +163,7 @@ fn loss_up_to_a_received_event_is_ignored() {
 
 /// A broker that only orders events can have one after the end of its topic.
 #[test]
-fn events_after_the_end_of_a_topic_are_dropped_until_the_log_says_that_its_name_is_free() {
+fn events_after_an_end_are_dropped_until_the_log_frees_the_name() {
     let (hub, feed) = Engine::connected();
     for (sequence, milliseconds, is_last, is_new, count) in [
         (1, 0, true, true, 1),

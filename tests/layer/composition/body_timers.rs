@@ -31,7 +31,7 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_does_not_cut_a_stream() {
+async fn timeout_does_not_cut_a_stream() {
     for place in Place::BOTH {
         let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
         let (app, mut sources) = place.compose(SseLayer::new(), layer);
@@ -48,7 +48,7 @@ async fn a_timeout_does_not_cut_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_still_answers_when_no_head_comes() {
+async fn timeout_still_answers_when_no_head_comes() {
     for place in Place::BOTH {
         let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
         let (app, _sources) = place.compose(SseLayer::new(), layer);
@@ -70,7 +70,7 @@ async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
 
 /// An inner timer does not see heartbeats: it mistakes an idle source for a dead one.
 #[tokio::test(start_paused = true)]
-async fn an_inner_body_timeout_fails_a_silent_source() {
+async fn inner_body_timeout_fails_a_silent_source() {
     let layer = ResponseBodyTimeoutLayer::new(Duration::from_millis(2500));
     let app = Place::Inside.compose(one_second_heartbeat(), layer);
     let (mut body, source) = open(app, Requester::Get).await;
@@ -88,7 +88,7 @@ async fn an_inner_body_timeout_fails_a_silent_source() {
 /// mid-event, and its clients see a failure. To limit the age of streams end the source between
 /// events and cleanly, as `take_until` does.
 #[tokio::test(start_paused = true)]
-async fn a_body_deadline_cuts_a_stream_mid_event() {
+async fn body_deadline_cuts_a_stream_mid_event() {
     // The layer observes an inner failure: it sends a last line and delays the failure.
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));

@@ -17,7 +17,7 @@ async fn catch_panic_leaves_streams_alone() {
 }
 
 #[tokio::test]
-async fn a_handler_panic_becomes_a_500() {
+async fn handler_panic_becomes_a_500() {
     for place in Place::BOTH {
         let (app, _sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
 
@@ -29,7 +29,7 @@ async fn a_handler_panic_becomes_a_500() {
 
 /// `CatchPanic` guards the response's future and not its body, whatever layers are in between.
 #[tokio::test]
-async fn a_body_panic_is_not_caught() {
+async fn body_panic_is_not_caught() {
     for place in Place::BOTH {
         let (app, _sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
 

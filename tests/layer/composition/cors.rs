@@ -31,7 +31,7 @@ async fn cors_headers_are_kept() {
 /// Browsers send a preflight when they reconnect with an ID that is over 128 bytes or has unsafe
 /// characters.
 #[tokio::test]
-async fn a_preflight_for_a_last_event_id_passes() {
+async fn preflight_for_a_last_event_id_passes() {
     for place in Place::BOTH {
         let (app, sources) = place.compose(SseLayer::new(), cors());
         let preflight = Request::options("/events")

@@ -42,7 +42,7 @@ async fn drain(app: (Router, Sources), shutdown: &CancellationToken, client: Req
 /// reconnects only after a failure, which an outer classifier that inspects bodies sees. HTTP's
 /// classifier has decided by the head.
 #[tokio::test(start_paused = true)]
-async fn a_drained_stream_is_a_failure_only_to_the_grpc_classifier_and_if_the_body_fails() {
+async fn drained_stream_fails_only_for_grpc_classifiers_or_by_its_body() {
     let failed = failed(CUT_SHORT);
     for (place, client, end, seen) in [
         (Place::Outside, EventSource, Polled::End, [2, 1, 0]),
@@ -65,7 +65,7 @@ async fn a_drained_stream_is_a_failure_only_to_the_grpc_classifier_and_if_the_bo
 
 /// A `503` is a failure to every classifier; an `EventSource` is refused by a `200`.
 #[tokio::test]
-async fn a_refusal_is_a_failure_to_an_outer_trace_only_if_it_is_a_503() {
+async fn only_a_503_refusal_is_a_failure_to_an_outer_trace() {
     for (place, client, status, failures) in [
         (Place::Outside, Fetch, StatusCode::SERVICE_UNAVAILABLE, 1),
         (Place::Inside, Fetch, StatusCode::SERVICE_UNAVAILABLE, 0),
@@ -85,7 +85,7 @@ async fn a_refusal_is_a_failure_to_an_outer_trace_only_if_it_is_a_503() {
 
 /// This holds for every classifier, whenever the client leaves.
 #[tokio::test]
-async fn a_client_that_leaves_is_no_failure_to_trace_before_the_head_and_after_it() {
+async fn client_that_leaves_at_any_time_is_no_failure_to_trace() {
     for place in Place::BOTH {
         let counts = Counts::default();
         let layer = || SseLayer::new().track_disconnects(true).max_streams(1);
@@ -111,7 +111,7 @@ async fn a_client_that_leaves_is_no_failure_to_trace_before_the_head_and_after_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_layer_counts_a_request_until_the_end_is_decided() {
+async fn inner_layer_counts_a_request_until_the_end_is_decided() {
     for client in [EventSource, Fetch] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();
@@ -126,7 +126,7 @@ async fn an_inner_layer_counts_a_request_until_the_end_is_decided() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outer_layer_counts_a_request_until_the_last_byte_is_sent() {
+async fn outer_layer_counts_a_request_until_the_last_byte_is_sent() {
     for client in [EventSource, Fetch] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();

@@ -8,7 +8,7 @@ use crate::support::*;
 use tower_sse::SseLayer;
 
 #[tokio::test]
-async fn a_stream_is_in_flight_until_it_ends_or_its_client_leaves() {
+async fn stream_is_in_flight_until_it_ends_or_its_client_leaves() {
     for (place, ends) in Place::BOTH.into_iter().flat_map(|place| [(place, true), (place, false)]) {
         let _case = case(format!("{place:?}, it ends: {ends}"));
         let (layer, in_flight) = InFlightRequestsLayer::pair();
@@ -28,7 +28,7 @@ async fn a_stream_is_in_flight_until_it_ends_or_its_client_leaves() {
 
 /// An inner body is dropped when the end is decided, not when the server drops the outer one.
 #[tokio::test(start_paused = true)]
-async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
+async fn layer_inside_is_released_at_once_when_the_source_fails() {
     let (layer, in_flight) = InFlightRequestsLayer::pair();
     let (mut body, source) =
         open(Place::Inside.compose(SseLayer::new(), layer), Requester::Get).await;

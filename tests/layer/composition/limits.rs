@@ -15,7 +15,7 @@ use crate::support::*;
 /// tower's limit counts requests in progress and not open streams: its permit is released as soon
 /// as the head is ready.
 #[tokio::test]
-async fn a_concurrency_limit_counts_heads_not_streams() {
+async fn concurrency_limit_counts_heads_not_streams() {
     for place in Place::BOTH {
         let (app, mut sources) = place.compose(SseLayer::new(), ConcurrencyLimitLayer::new(1));
 
@@ -57,7 +57,7 @@ async fn load_shed_sheds_outside_and_inside() {
 }
 
 #[tokio::test]
-async fn a_buffer_passes_streams_outside_and_inside() {
+async fn buffer_passes_streams_outside_and_inside() {
     let (app, mut sources) = application();
     let outside = ServiceBuilder::new().buffer(4).layer(SseLayer::new()).service(app);
     let response = outside.oneshot(get_request("/events", &[])).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_buffer_passes_streams_outside_and_inside() {
 }
 
 #[tokio::test]
-async fn the_error_type_of_a_service_is_kept() {
+async fn error_type_of_a_service_is_kept() {
     async fn fails(_: Request) -> io::Result<Response> {
         Err(io::ErrorKind::OutOfMemory.into())
     }
@@ -91,7 +91,7 @@ async fn the_error_type_of_a_service_is_kept() {
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_fail_still_cannot() {
+async fn service_that_cannot_fail_still_cannot() {
     fn infallible<S: Service<Request<Body>, Error = Infallible>>(service: S) -> S {
         service
     }

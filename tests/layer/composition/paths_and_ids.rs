@@ -11,7 +11,7 @@ use super::application::{Place, application, assert_streams};
 use crate::support::*;
 
 #[tokio::test]
-async fn a_request_id_is_set_and_returned() {
+async fn request_id_is_set_and_returned() {
     for place in Place::BOTH {
         let ids = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -31,7 +31,7 @@ async fn a_request_id_is_set_and_returned() {
 }
 
 #[tokio::test]
-async fn the_two_halves_of_request_ids_can_be_on_either_side() {
+async fn two_halves_of_request_ids_can_be_on_either_side() {
     let (app, mut sources) = application();
     let service = ServiceBuilder::new()
         .set_x_request_id(MakeRequestUuid)
@@ -47,7 +47,7 @@ async fn the_two_halves_of_request_ids_can_be_on_either_side() {
 }
 
 #[tokio::test]
-async fn a_normalized_path_keeps_its_query_and_the_last_event_id() {
+async fn normalized_path_keeps_its_query_and_the_last_event_id() {
     let sse: SseLayer = SseLayer::new().last_event_id_query("lastEventId");
     for place in Place::BOTH {
         let (app, mut sources) = application();

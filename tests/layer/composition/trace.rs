@@ -100,7 +100,7 @@ async fn trace_observes_every_chunk_and_a_clean_end() {
 
 /// A cancellation ends the stream of an `EventSource` cleanly and fails the body of every other client.
 #[tokio::test]
-async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fails() {
+async fn cancelled_source_is_a_failure_to_trace_only_if_the_body_fails() {
     let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
     for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
         let (counts, response, source) = open(Place::Outside, headers).await;
@@ -115,7 +115,7 @@ async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fail
 }
 
 #[tokio::test]
-async fn an_error_of_the_source_is_one_failure() {
+async fn error_of_the_source_is_one_failure() {
     // To an outer layer, the last line that the layer sends before the failure is a chunk.
     for (place, chunks) in [(Place::Inside, 0), (Place::Outside, 1)] {
         let (counts, response, source) = open(place, &[]).await;

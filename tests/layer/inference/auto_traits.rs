@@ -64,7 +64,7 @@ type Local = Rc<u8>;
 type Pinned = PhantomPinned;
 
 #[test]
-fn the_probe_distinguishes_types() {
+fn probe_distinguishes_types() {
     assert_traits!("Send Sync Unpin": Plain);
     assert_traits!("Send Sync Unpin Clone": Cloning);
     assert_traits!("Send Unpin Clone": Sending);
@@ -82,7 +82,7 @@ fn every_kind_of_layer_has_all_auto_traits() {
 }
 
 #[test]
-fn a_service_has_the_auto_traits_of_its_inner_service() {
+fn service_has_the_auto_traits_of_its_inner_service() {
     assert_traits!("Send Sync Unpin": SseService<Plain>);
     assert_traits!("Send Sync Unpin Clone": SseService<Cloning>);
     assert_traits!("Send Unpin Clone": SseService<Sending>);
@@ -92,7 +92,7 @@ fn a_service_has_the_auto_traits_of_its_inner_service() {
 }
 
 #[test]
-fn a_future_has_the_auto_traits_of_its_inner_future() {
+fn future_has_the_auto_traits_of_its_inner_future() {
     assert_traits!("Send Sync Unpin": ResponseFuture<Plain>);
     assert_traits!("Send Sync Unpin": ResponseFuture<Plain, Local>);
     assert_traits!("Send Unpin": ResponseFuture<Sending>);
@@ -124,7 +124,7 @@ impl<T> http_body::Body for BodyOf<T> {
 }
 
 #[test]
-fn a_stream_of_messages_has_the_auto_traits_of_its_body() {
+fn stream_of_messages_has_the_auto_traits_of_its_body() {
     assert_traits!("Send Sync Unpin": MessageStream<BodyOf<Plain>>, MessageStream<BodyOf<Cloning>>);
     assert_traits!("Send Unpin": MessageStream<BodyOf<Sending>>);
     assert_traits!("Unpin": MessageStream<BodyOf<Local>>);
@@ -144,7 +144,7 @@ fn values_have_all_auto_traits() {
 
 #[cfg(feature = "axum")]
 #[test]
-fn a_rejection_has_all_auto_traits() {
+fn rejection_has_all_auto_traits() {
     assert_traits!("Send Sync Unpin Clone": tower_sse::MissingDisconnect);
 }
 
@@ -162,7 +162,7 @@ fn json_has_the_auto_traits_of_its_value() {
 
 #[cfg(feature = "hub")]
 #[test]
-fn a_hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
+fn hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
     use tower_sse::hub::{
         GapPolicy, Hub, HubBuilder, HubStats, PublishError, Receipt, Retention, Subscribe,
         Subscription,
@@ -175,7 +175,7 @@ fn a_hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
 
 #[cfg(feature = "testing")]
 #[test]
-fn a_test_client_and_its_streams_are_send() {
+fn test_client_and_its_streams_are_send() {
     use tower_sse::testing::{TestClient, TestStream};
 
     assert_traits!("Send Sync Unpin": TestClient<Plain>, TestClient<Sending>, TestClient<Pinned>);
@@ -186,13 +186,13 @@ fn a_test_client_and_its_streams_are_send() {
 
 #[cfg(all(feature = "hub", feature = "testing"))]
 #[test]
-fn a_broker_has_all_auto_traits() {
+fn broker_has_all_auto_traits() {
     assert_traits!("Send Sync Unpin Clone": tower_sse::testing::MemoryBroker);
 }
 
 #[cfg(feature = "runs")]
 #[test]
-fn runs_have_all_auto_traits_and_what_one_client_has_all_but_clone() {
+fn runs_have_all_auto_traits_and_attachments_all_but_clone() {
     use tower_sse::runs::{
         AnswerBody, Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunFuture,
         RunKey, RunLayer, RunService, Runs, RunsBuilder, RunsStats, StartError,

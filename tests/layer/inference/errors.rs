@@ -43,7 +43,7 @@ fn is_like(line: &str, pattern: &str) -> bool {
 }
 
 #[test]
-fn a_pattern_is_like_lines_with_any_text_in_its_gaps() {
+fn pattern_is_like_lines_with_any_text_in_its_gaps() {
     assert!(is_like("error: `a<b>` fails", "error: `…` fails"));
     assert!(!is_like("error: `a<b>` fails.", "error: `…` fails"));
     assert!(!is_like("an error: `a` fails", "error: `…` fails"));
@@ -51,7 +51,7 @@ fn a_pattern_is_like_lines_with_any_text_in_its_gaps() {
 }
 
 #[test]
-fn a_bare_stream_in_an_axum_handler() {
+fn bare_stream_in_an_axum_handler() {
     let handler = "async fn events() -> impl Stream<Item = Event> { stream::empty::<Event>() }
         fn app() -> Router { Router::new().route(\"/\", get(events)) }";
     assert_quoted(
@@ -100,7 +100,7 @@ fn items_that_are_not_events() {
 }
 
 #[test]
-fn an_event_of_axum_is_sent_to_axums_sse() {
+fn event_of_axum_is_sent_to_axums_sse() {
     assert_error(
         "fn events() { _ = response(stream::iter([axum::response::sse::Event::default()])); }",
         &["`axum::response::sse::Event` is not an event", "`axum::response::Sse`"],
@@ -119,7 +119,7 @@ fn collections_and_iterators_are_not_streams() {
 
 #[cfg(feature = "hub")]
 #[test]
-fn the_error_of_a_forgotten_resume_names_it() {
+fn error_of_a_forgotten_resume_names_it() {
     let forgotten = "fn events(hub: &hub::Hub) { _ = response(hub.subscribe([\"news\"])); }";
     assert_error(forgotten, &["`Subscribe` is not a stream of events", "resume(last_event_id)"]);
     assert_eq!(compile(&forgotten.replace("])", "]).resume(None)")), "");
@@ -157,7 +157,7 @@ fn one_topic_is_not_a_list_of_topics() {
 
 #[cfg(feature = "runs")]
 #[test]
-fn the_source_of_a_run_is_a_function_that_returns_a_stream() {
+fn source_of_a_run_is_a_function_that_returns_a_stream() {
     let snippet = |method, source: &str| {
         format!(
             "fn start(runs: &runs::Runs, key: &runs::RunKey) {{
@@ -200,7 +200,7 @@ fn borrowed_ids_and_names() {
 }
 
 #[test]
-fn a_stream_that_borrows_from_its_handler() {
+fn stream_that_borrows_from_its_handler() {
     assert_quoted(
         "error[E0515]: cannot return value referencing local variable `words`",
         "async fn events() -> impl IntoResponse {
@@ -231,7 +231,7 @@ fn names_and_ids_that_are_not_validated() {
 }
 
 #[test]
-fn a_stream_that_is_not_send() {
+fn stream_that_is_not_send() {
     assert_quoted(
         "error[E0277]: `Rc<…>` cannot be sent between threads safely",
         "async fn events() -> impl IntoResponse {
@@ -242,7 +242,7 @@ fn a_stream_that_is_not_send() {
 }
 
 #[test]
-fn a_layer_of_another_kind() {
+fn layer_of_another_kind() {
     let snippet = BARE_STREAM.replace("SseLayer<_>", "SseLayer");
     let printed =
         assert_quoted("error[E0277]: `SseLayer` can't make an event stream of `…`", &snippet);

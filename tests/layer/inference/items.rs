@@ -35,7 +35,7 @@ async fn every_kind_of_item_makes_a_stream() {
 
 #[cfg(feature = "json")]
 #[tokio::test]
-async fn a_value_makes_an_event_as_json() {
+async fn value_makes_an_event_as_json() {
     let value = || Event::new().event("delta").json([1, 2]);
     let expected = "event: delta\ndata: [1,2]\n\n";
     assert_eq!(body_of(|| stream::iter([value()])).await, expected);
@@ -43,7 +43,7 @@ async fn a_value_makes_an_event_as_json() {
 }
 
 #[tokio::test]
-async fn a_stream_that_cannot_move_needs_no_box() {
+async fn stream_that_cannot_move_needs_no_box() {
     let events = || {
         stream! {
             for n in 0..2 {

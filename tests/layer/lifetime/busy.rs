@@ -40,7 +40,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endless_event_is_cut_when_the_wait_for_its_end_is_over() {
+async fn endless_event_is_cut_when_the_wait_for_its_end_is_over() {
     for (frame, aged, drained) in [
         (&b"data: a\n"[..], ":\n", RETRY),
         (b"a", "a", "a"),
@@ -68,7 +68,7 @@ async fn an_endless_event_is_cut_when_the_wait_for_its_end_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
+async fn busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
     for aging in [true, false] {
         let layer = match aging {
             true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
@@ -105,7 +105,7 @@ fn spend_all(cx: &mut Context<'_>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
+async fn source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
     for client in Requester::ALL {
         let rig = |layer| Rig::of(layer, client, spendthrift(spend_all));
         let mut drained = rig(layer(Drain::after(SECOND)));
@@ -121,7 +121,7 @@ async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_uses_up_the_coop_budget_is_still_woken() {
+async fn source_that_uses_up_the_coop_budget_is_still_woken() {
     let mut rig =
         Rig::of(layer(Drain::per_client()), Requester::EventSource, spendthrift(spend_all));
     assert_eq!(rig.poll(), Polled::Pending);
@@ -144,7 +144,7 @@ fn spend_exactly(cx: &mut Context<'_>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_whose_source_has_no_budget_left_sleeps_until_its_stream_is_due() {
+async fn task_sleeps_until_its_stream_is_due_without_budget_for_its_source() {
     let layer = layer(Drain::after(SECOND)).max_age(MaxAge::new(3_600 * SECOND));
     let mut rig = Rig::of(layer, Requester::EventSource, spendthrift(spend_exactly));
     for begins in [false, true] {

@@ -196,7 +196,7 @@ async fn between_events_a_due_stream_ends_at_once_with_its_last_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_due_before_its_first_poll_never_polls_its_source() {
+async fn stream_that_is_due_before_its_first_poll_never_polls_its_source() {
     for due in cases().filter(|due| due.delay.is_zero()) {
         let _case = case(format!("{due:?}"));
         let mut rig = due.rig();
@@ -222,7 +222,7 @@ const MID_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
+async fn due_stream_goes_on_to_the_end_of_its_event() {
     for (begun, rest, passed) in MID_EVENT {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));
@@ -259,7 +259,7 @@ async fn if_the_event_is_not_completed_the_body_fails_for_every_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_source_is_cut_at_its_first_event_boundary() {
+async fn busy_source_is_cut_at_its_first_event_boundary() {
     for (frame, cut) in
         [("data: a\n\ndata: b\n", "data: a\n\n"), ("data: a\r\r\ndata: b", "data: a\r\r\n")]
     {
@@ -279,7 +279,7 @@ async fn a_busy_source_is_cut_at_its_first_event_boundary() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_never_drained_goes_on_to_its_own_end() {
+async fn stream_that_is_never_drained_goes_on_to_its_own_end() {
     for client in Requester::ALL {
         for drain in [Drain::never(), Drain::after(Duration::MAX)] {
             let mut rig = Rig::draining(b"data: a", layer(drain), client);

@@ -13,7 +13,7 @@ fn encoded(layer: SseLayer, request: Request<()>) -> Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_due_encoded_stream_fails_for_every_client() {
+async fn due_encoded_stream_fails_for_every_client() {
     // Bytes that only look like the end of an event.
     for begun in [&b""[..], b"\x1f\x8b\n\n", b"\x1f\x8b"] {
         for due in cases() {
@@ -28,7 +28,7 @@ async fn a_due_encoded_stream_fails_for_every_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
+async fn busy_encoded_stream_is_not_cut_within_a_frame() {
     let mut rig = encoded(layer(Drain::after(SECOND)), Requester::EventSource.request("/"));
     rig.shutdown.cancel();
     rig.passes("a\n\nb\n\n");
@@ -38,7 +38,7 @@ async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_encoded_stream_that_ends_within_its_grace_ends_cleanly() {
+async fn encoded_stream_that_ends_within_its_grace_ends_cleanly() {
     let mut rig =
         encoded(layer(Drain::per_client()), Requester::Post.request("/")).begin(b"\x1f\x8b");
     rig.shutdown.cancel();

@@ -94,7 +94,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_busy_stream_is_cut_at_its_next_event_boundary(
+    fn busy_stream_is_cut_at_its_next_event_boundary(
         (stream, chunks) in chunks(),
         polls in 0..14_usize,
         why in prop::sample::select(vec![Why::AtOnce, Why::Shutdown]),

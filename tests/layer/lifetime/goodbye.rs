@@ -36,7 +36,7 @@ async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it_is_turned_off() {
+async fn reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_off() {
     let short = Retry::between(300 * MILLISECOND, 900 * MILLISECOND);
     for (drain, range) in
         [(Drain::per_client(), 2_000..=10_000), (Drain::per_client().without_retry(), 300..=900)]
@@ -73,7 +73,7 @@ async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_farewell_can_be_sent_without_a_reconnection_time() {
+async fn farewell_can_be_sent_without_a_reconnection_time() {
     for (begun, expected) in
         [(&b"data: a\n\n"[..], &b"data: bye\n\n"[..]), (b"data: a\n\r", b"\ndata: bye\n\n")]
     {
@@ -86,7 +86,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_can_have_another_farewell_or_none() {
+async fn response_can_have_another_farewell_or_none() {
     for (options, expected) in [
         (StreamOptions::new(), Some(GOODBYE)),
         (
@@ -111,7 +111,7 @@ async fn a_response_can_have_another_farewell_or_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_within_its_grace_gets_its_terminator_and_no_farewell() {
+async fn stream_that_ends_within_its_grace_gets_its_terminator_and_no_farewell() {
     let aging = layer(Drain::per_client()).max_age(MaxAge::new(SECOND));
     for (layer, client) in
         [(layer(Drain::after(30 * SECOND)), Requester::EventSource), (aging, Requester::Post)]
@@ -132,7 +132,7 @@ async fn a_stream_that_ends_within_its_grace_gets_its_terminator_and_no_farewell
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
+async fn due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
     for fails in [false, true] {
         let mut rig =
             Rig::draining(b"data: a\n", layer(Drain::per_client()), Requester::EventSource);
@@ -152,7 +152,7 @@ async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_preamble_comes_before_the_farewell() {
+async fn preamble_comes_before_the_farewell() {
     let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
     let mut rig = Rig::new(layer, Requester::EventSource);
     rig.shutdown.cancel();
@@ -176,7 +176,7 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
 
 /// Some clients reject a block with two `retry` lines.
 #[tokio::test(start_paused = true)]
-async fn the_reconnection_time_of_a_farewell_replaces_that_of_the_drain() {
+async fn reconnection_time_of_a_farewell_replaces_that_of_the_drain() {
     let farewell = Event::new().retry(2 * SECOND).data("bye");
     let layer = layer(Drain::at_once()).farewell(farewell);
     let mut rig = Rig::draining(b"data: a\n\n", layer, Requester::EventSource);

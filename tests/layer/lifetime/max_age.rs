@@ -56,7 +56,7 @@ async fn ends_before_its_source_is_polled(client: Requester) {
 
 /// An expired token has left nothing, not even the grace of a call.
 #[tokio::test(start_paused = true)]
-async fn at_an_age_of_zero_a_stream_ends_before_its_source_is_polled() {
+async fn stream_of_age_zero_ends_before_its_source_is_polled() {
     for client in Requester::ALL {
         ends_before_its_source_is_polled(client).await;
     }
@@ -66,12 +66,12 @@ async fn at_an_age_of_zero_a_stream_ends_before_its_source_is_polled() {
 }
 
 #[tokio::test]
-async fn at_an_age_of_zero_a_stream_ends_at_its_first_poll_by_the_real_clock_too() {
+async fn stream_of_age_zero_ends_at_its_first_poll_by_real_time() {
     ends_before_its_source_is_polled(Requester::EventSource).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_preamble_is_sent_at_any_age() {
+async fn preamble_is_sent_at_any_age() {
     let layer = aging(MaxAge::new(Duration::ZERO)).retry(Retry::fixed(SECOND));
     let mut rig = Rig::new(layer, Requester::EventSource);
     rig.assert_ends_with("retry: 1000\n", CloseReason::Expired);
@@ -79,7 +79,7 @@ async fn the_preamble_is_sent_at_any_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unrepresentable_age_is_no_limit() {
+async fn unrepresentable_age_is_no_limit() {
     let greatest = longest_wait();
     for age in [Duration::MAX, Duration::from_secs(u64::MAX / 4), greatest / 2, greatest] {
         for max_age in [MaxAge::new(age), MaxAge::new(age).jitter(1.0)] {
@@ -95,7 +95,7 @@ async fn an_unrepresentable_age_is_no_limit() {
 
 /// No option of the layer has to be set for a client to be recognised.
 #[tokio::test(start_paused = true)]
-async fn a_response_can_have_a_shorter_age_or_none() {
+async fn response_can_have_a_shorter_age_or_none() {
     let layer = || aging(MaxAge::new(AGE));
     for (layer, options, expected) in [
         (layer(), StreamOptions::new().without_max_age(), None),

@@ -23,7 +23,7 @@ fn is_over(body: &SseBody<FedBody>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
+async fn drained_stream_is_over_with_the_last_byte_of_its_farewell() {
     let mut rig = Rig::new(layer(Drain::after(SECOND)), Requester::EventSource);
     assert!(!is_over(&rig.body));
     rig.passes("data: a\n\n");
@@ -44,7 +44,7 @@ async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
+async fn stream_that_must_fail_is_not_over_before_it_has_failed() {
     let mut rig = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
     assert_eq!(rig.poll(), data(GOODBYE));
     for _ in 0..2 {
@@ -60,7 +60,7 @@ async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_is_delayed_from_the_farewell_on() {
+async fn error_is_delayed_from_the_farewell_on() {
     // Polled late, the error has been delayed long enough.
     let mut rig = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Post);
     assert_eq!(rig.poll(), data(GOODBYE));
@@ -76,7 +76,7 @@ async fn due() -> Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
+async fn client_that_leaves_before_the_end_is_decided_is_disconnected() {
     let never_polled = Rig::new(layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
 
@@ -106,7 +106,7 @@ async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
+async fn client_that_leaves_later_does_not_change_a_decided_end() {
     let mut clean = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(clean.poll(), data(GOODBYE));
     assert_eq!(clean.leave().reason(), CloseReason::Drained);
@@ -153,7 +153,7 @@ async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_close_report_includes_the_farewell_and_the_age() {
+async fn close_report_includes_the_farewell_and_the_age() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     time::advance(7 * SECOND).await;
     rig.shutdown.cancel();
@@ -167,7 +167,7 @@ async fn the_close_report_includes_the_farewell_and_the_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_panics_when_polled_or_when_dropped_at_the_drain_is_reported_as_panicked() {
+async fn source_that_panics_at_the_drain_is_reported_as_panicked() {
     for panics_when_polled in [true, false] {
         let grumpy = (!panics_when_polled).then(|| Grumpy);
         let frames = stream::poll_fn(move |_| {

@@ -11,7 +11,7 @@ use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 use crate::rig::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
+async fn stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
     for (client, status) in [
         (Requester::EventSource, StatusCode::OK),
         (Requester::Fetch, StatusCode::SERVICE_UNAVAILABLE),
@@ -42,7 +42,7 @@ async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_shutdown_has_no_effect() {
+async fn second_shutdown_has_no_effect() {
     let layer = layer(Drain::after(20 * SECOND));
     let mut rig = Rig::draining(b"data: a\n\n", layer, Requester::EventSource);
     rig.idle(15 * SECOND).await;
@@ -54,7 +54,7 @@ async fn a_second_shutdown_has_no_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_ends_no_other_stream() {
+async fn stream_that_ends_ends_no_other_stream() {
     let token = CancellationToken::new();
     let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
     let open = || fed_to(Requester::EventSource.request("/"), &layer);
@@ -95,7 +95,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_due_end_ends_a_stream() {
+async fn first_due_end_ends_a_stream() {
     let expired = || failed("expired");
     let never = Duration::MAX;
     let half = 500 * MILLISECOND;
@@ -149,7 +149,7 @@ async fn no_drain_extends_a_streams_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_can_have_a_drain_of_its_own() {
+async fn response_can_have_a_drain_of_its_own() {
     for (of_layer, of_response, delay) in [
         (Drain::never(), Drain::at_once(), Some(Duration::ZERO)),
         (Drain::at_once(), Drain::after(7 * SECOND), Some(7 * SECOND)),
@@ -175,7 +175,7 @@ async fn a_response_can_have_a_drain_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_parent_of_the_servers_token_works_too() {
+async fn parent_of_the_servers_token_works_too() {
     let process = CancellationToken::new();
     let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
     let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &layer);
@@ -187,7 +187,7 @@ async fn the_parent_of_the_servers_token_works_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grace_may_have_any_length() {
+async fn grace_may_have_any_length() {
     for grace in [longest_wait(), longest_wait() - MILLISECOND, longest_wait() / 2, Duration::MAX] {
         for drain in [Drain::after(grace), Drain::spread_over(grace)] {
             let mut rig = Rig::draining(b"data: a\n\n", layer(drain), Requester::EventSource);

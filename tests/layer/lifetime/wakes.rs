@@ -22,7 +22,7 @@ impl Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_is_woken_when_its_stream_is_due() {
+async fn task_is_woken_when_its_stream_is_due() {
     let max_age = MaxAge::new(60 * SECOND);
     for (drain, begins, client, due) in [
         (Drain::after(20 * SECOND), true, Requester::EventSource, 20 * SECOND),
@@ -44,7 +44,7 @@ async fn the_task_is_woken_when_its_stream_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed_error_is_due() {
+async fn task_is_woken_after_the_wait_for_an_event_and_an_error() {
     for (drain, client, patience) in [
         (Drain::per_client(), Requester::EventSource, 5 * SECOND),
         (Drain::at_once(), Requester::Post, 500 * MILLISECOND),
@@ -66,7 +66,7 @@ async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed
 /// A shutdown shortens the wait for the end of an event that a maximum age allows, also for an idle
 /// task.
 #[tokio::test(start_paused = true)]
-async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
+async fn task_is_woken_by_the_earlier_of_two_deadlines() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a", aging, Requester::EventSource);
     rig.assert_wakes_after(10 * SECOND).await;
@@ -79,7 +79,7 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
+async fn event_that_a_due_stream_waits_for_wakes_the_task() {
     let mut rig = Rig::draining(b"data: a", layer(Drain::per_client()), Requester::EventSource);
     assert_eq!(rig.poll(), Polled::Pending);
     rig.wakes.take();
@@ -89,7 +89,7 @@ async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_that_polled_last_is_woken() {
+async fn task_that_polled_last_is_woken() {
     for begins in [true, false] {
         let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
         let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
@@ -107,7 +107,7 @@ async fn the_task_that_polled_last_is_woken() {
 
 /// A poll that yields a frame registers nothing, so the next poll has to check.
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
+async fn shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
     let mut rig = Rig::new(layer(Drain::per_client()), Requester::EventSource);
     for n in 0..3 {
         rig.feed.data("data: a\n\n");

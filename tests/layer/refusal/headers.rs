@@ -43,7 +43,7 @@ fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {
 
 /// A `retry` line is not gzip, whatever the stream would have been.
 #[test]
-fn a_refusal_in_place_of_a_compressed_stream_is_not_compressed() {
+fn refusal_in_place_of_a_compressed_stream_is_not_compressed() {
     for request in [event_source(), Request::new(())] {
         let (layer, _kept) = full(two_seconds(Refusal::per_client()));
         let answer = event_stream(Feed::new().1).with_header("content-encoding", "gzip");

@@ -42,7 +42,7 @@ fn other_responses_and_other_statuses_pass() {
 }
 
 #[test]
-fn a_services_own_status_takes_precedence_over_a_refusal() {
+fn services_own_status_takes_precedence_over_a_refusal() {
     for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
         let (layer, _kept) = refusing::<Responses>(cause, Refusal::per_client());
         for status in [401, 404, 204] {
@@ -64,13 +64,13 @@ fn a_head_request_passes<K: Kind>() {
 
 /// Monitors and proxies send HEAD requests, and these open nothing.
 #[test]
-fn a_head_request_is_never_refused() {
+fn head_request_is_never_refused() {
     for_each_kind!(a_head_request_passes);
 }
 
 /// If both apply, `406` tells the client what it can change.
 #[test]
-fn a_client_that_does_not_accept_events_gets_a_406_at_the_limit_too() {
+fn client_that_accepts_no_events_gets_a_406_at_the_limit_too() {
     let (layer, _kept) = full(Refusal::per_client());
     let request = request_of(&Method::GET, &[("accept", "application/json")]);
     let layer = layer.require_accept(true);
@@ -81,7 +81,7 @@ fn a_client_that_does_not_accept_events_gets_a_406_at_the_limit_too() {
 
 /// The call has had its effects, and its client would repeat it.
 #[test]
-fn a_call_in_progress_at_the_shutdown_is_answered() {
+fn call_in_progress_at_the_shutdown_is_answered() {
     for (method, passes) in [(Method::POST, true), (Method::GET, false)] {
         let shutdown = CancellationToken::new();
         let (finish, finished) = oneshot::channel::<()>();

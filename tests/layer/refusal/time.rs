@@ -15,7 +15,7 @@ fn refused(refusal: Refusal) -> (Option<String>, Polled) {
 }
 
 #[test]
-fn retry_after_is_in_seconds_rounded_up_and_a_retry_line_in_milliseconds() {
+fn retry_after_rounds_up_to_seconds_and_retry_lines_are_milliseconds() {
     for (milliseconds, seconds) in
         [(0, "0"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (2500, "3"), (60_000, "60")]
     {

@@ -32,7 +32,7 @@ fn on_close_can_open_the_next_stream_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_report_has_the_age_and_what_was_sent() {
+async fn close_report_has_the_age_and_what_was_sent() {
     let reports = Reports::default();
     let layer =
         SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND)).retry(Retry::fixed(SECOND));
@@ -62,7 +62,7 @@ async fn a_close_report_has_the_age_and_what_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bare_stream_opens_at_the_call_and_others_at_the_head() {
+async fn bare_stream_opens_at_the_call_and_others_at_the_head() {
     async fn age<K: Kind>() -> Duration {
         let reports = Reports::default();
         let (ready, answer) = oneshot::channel::<()>();
@@ -93,7 +93,7 @@ async fn a_bare_stream_opens_at_the_call_and_others_at_the_head() {
 
 /// The owner of the body decides where it is dropped: hyper's task, or a thread of its own.
 #[tokio::test]
-async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
+async fn close_is_reported_on_the_thread_that_drops_the_body() {
     let reports = Reports::default();
     let (on_thread, thread) = oneshot::channel();
     let on_thread = Mutex::new(Some(on_thread));
@@ -113,7 +113,7 @@ async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
 }
 
 #[test]
-fn a_stream_with_another_status_opens_and_one_without_a_body_does_not() {
+fn stream_with_another_status_opens_and_one_without_a_body_does_not() {
     for (status, opened) in [(201, 1), (404, 1), (503, 1), (204, 0), (304, 0)] {
         let (of_body, of_stream) = (Reports::default(), Reports::default());
         let answer = event_stream(Feed::new().1).with_status(status);

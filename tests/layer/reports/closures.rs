@@ -34,7 +34,7 @@ fn close(layer: &SseLayer, options: StreamOptions) {
 }
 
 #[test]
-fn closures_of_the_layer_run_before_those_of_a_response_each_in_order() {
+fn closures_of_the_layer_run_before_those_of_a_response() {
     let calls = Calls::default();
     let layer = SseLayer::new()
         .on_close(calls.record("layer"))
@@ -53,7 +53,7 @@ fn closures_of_the_layer_run_before_those_of_a_response_each_in_order() {
 
 /// An `EventResponse` is both response and stream; its options come with the head too.
 #[test]
-fn a_response_of_a_stream_has_its_own_closure_too() {
+fn response_of_a_stream_has_its_own_closure_too() {
     let calls = Calls::default();
     let layer = SseLayer::new().on_close(calls.record("layer"));
     let options = StreamOptions::new().on_close(calls.record("response"));
@@ -82,7 +82,7 @@ fn removing_on_close_affects_only_closures_set_before() {
 
 /// The operator of the server still counts the stream.
 #[test]
-fn a_close_without_a_closure_is_counted() {
+fn close_without_a_closure_is_counted() {
     let stats = Stats::new();
     close(&SseLayer::new().stats(&stats), StreamOptions::new().without_on_close());
     assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
@@ -109,13 +109,13 @@ async fn contains_panics_of_callbacks<K: Kind>() {
 /// This holds also while the thread unwinds from another panic, where an escaping one would abort
 /// the process.
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_on_open_or_on_close_is_contained() {
+async fn panic_in_on_open_or_on_close_is_contained() {
     for_each_kind!(contains_panics_of_callbacks.await);
 }
 
 /// The payload of a panic may itself panic when it is dropped.
 #[test]
-fn a_panic_whose_payload_panics_is_contained() {
+fn panic_whose_payload_panics_is_contained() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -152,13 +152,13 @@ async fn the_panic_is_the_sources<K: Kind>() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_source_propagates_whatever_the_callbacks_do() {
+async fn panic_of_the_source_propagates_whatever_the_callbacks_do() {
     for_each_kind!(the_panic_is_the_sources.await);
 }
 
 /// The thread no longer unwinds when the body is dropped, and it may be another thread.
 #[tokio::test]
-async fn a_body_kept_after_its_source_panicked_reports_it_when_dropped() {
+async fn body_kept_after_its_source_panicked_reports_it_when_dropped() {
     let reports = Reports::default();
     let (source, events) = Source::new();
     let answer = tower_sse::response(events);
@@ -171,7 +171,7 @@ async fn a_body_kept_after_its_source_panicked_reports_it_when_dropped() {
 
 /// A panic in the destructor of the source is a panic of the source.
 #[test]
-fn a_source_that_panics_when_it_is_dropped_is_reported() {
+fn source_that_panics_when_it_is_dropped_is_reported() {
     for polled in [false, true] {
         let reports = Reports::default();
         let layer = reports.observe(SseLayer::new());

@@ -31,7 +31,7 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
 }
 
 #[test]
-fn a_disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
+fn disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
     fn found<K: Kind>(layer: &SseLayer<K::Marker>) -> bool {
         answer_and_disconnect(layer, K::answer(Source::new().1)).1.is_some()
     }
@@ -47,7 +47,7 @@ fn a_disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
 }
 
 #[tokio::test]
-async fn a_disconnect_does_not_fire_while_the_stream_is_open() {
+async fn disconnect_does_not_fire_while_the_stream_is_open() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
@@ -64,7 +64,7 @@ async fn a_disconnect_does_not_fire_while_the_stream_is_open() {
 
 /// A stream reports its own end; the server may keep the body.
 #[tokio::test]
-async fn a_disconnect_fires_at_the_end_and_not_when_the_body_is_dropped() {
+async fn disconnect_fires_at_the_end_and_not_when_the_body_is_dropped() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
@@ -76,7 +76,7 @@ async fn a_disconnect_fires_at_the_end_and_not_when_the_body_is_dropped() {
 }
 
 #[test]
-fn the_token_of_a_disconnect_is_a_child() {
+fn token_of_a_disconnect_is_a_child() {
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), Source::new().1);
     let disconnect = disconnect.unwrap();
     let (token, other) = (disconnect.token(), disconnect.token());
@@ -89,7 +89,7 @@ fn the_token_of_a_disconnect_is_a_child() {
 
 /// The layer that has caught the panic drops the future later, when the thread no longer unwinds.
 #[tokio::test]
-async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
+async fn service_panic_caught_by_an_outer_layer_is_reported() {
     async fn reasons<K: Kind<Answer: Send> + 'static>() -> (Option<CloseReason>, Vec<CloseReason>) {
         let reports = Reports::default();
         let layer = reports.observe(SseLayer::<K::Marker>::new().track_disconnects(true));
@@ -117,7 +117,7 @@ async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
 
 /// The refusal is the whole response.
 #[test]
-fn a_refused_stream_is_over_at_once() {
+fn refused_stream_is_over_at_once() {
     let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);
     let first = answer_and_disconnect(&layer, tower_sse::response(Source::new().1));
     let second = answer_and_disconnect(&layer, tower_sse::response(Source::new().1));

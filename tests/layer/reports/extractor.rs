@@ -22,7 +22,7 @@ async fn call(app: &Router, path: &str) -> Response {
 
 /// The axum app of the documentation: a task makes the events, and stops once no client reads them.
 #[tokio::test]
-async fn a_spawned_task_ends_with_its_response() {
+async fn spawned_task_ends_with_its_response() {
     let (stopped, reason) = oneshot::channel();
     let stopped = Mutex::new(Some(stopped));
     let handler = move |disconnect: Disconnect| {
@@ -65,7 +65,7 @@ async fn without_tracking_the_answer_is_a_500_that_names_the_method() {
 }
 
 #[tokio::test]
-async fn a_handler_can_ask_for_the_rejection_or_for_an_option() {
+async fn handler_can_ask_for_the_rejection_or_for_an_option() {
     async fn handler(
         optional: Option<Disconnect>,
         result: Result<Disconnect, MissingDisconnect>,
@@ -86,7 +86,7 @@ async fn a_handler_can_ask_for_the_rejection_or_for_an_option() {
 
 /// In a handler a closure can know the user of the stream.
 #[tokio::test]
-async fn a_handlers_on_close_is_called_after_the_layers() {
+async fn handlers_on_close_is_called_after_the_layers() {
     let reports = Reports::default();
     let (closed, mut names) = mpsc::unbounded_channel();
     let by_layer = closed.clone();

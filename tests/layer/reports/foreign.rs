@@ -35,7 +35,7 @@ fn fed_page() -> (Feed, SseBody<FedBody>, Disconnect) {
 
 /// A server does not poll further when a body knows that nothing is left of it.
 #[test]
-fn a_page_that_knows_its_end_is_over_without_another_poll() {
+fn page_that_knows_its_end_is_over_without_another_poll() {
     let (mut body, disconnect) = page(Full::from("a page"));
     assert_eq!(poll_frame(&mut body), data("a page"));
     assert!(body.is_end_stream());
@@ -44,7 +44,7 @@ fn a_page_that_knows_its_end_is_over_without_another_poll() {
 }
 
 #[test]
-fn an_empty_response_ends_however_often_it_is_polled() {
+fn empty_response_ends_however_often_it_is_polled() {
     for polls in 0..3 {
         let (mut body, disconnect) = page(Empty::new());
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
@@ -57,7 +57,7 @@ fn an_empty_response_ends_however_often_it_is_polled() {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_end_is_disconnected() {
+fn client_that_leaves_before_the_end_is_disconnected() {
     let (body, disconnect) = page(Full::from("a page"));
     drop(body);
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "never polled");
@@ -72,7 +72,7 @@ fn a_client_that_leaves_before_the_end_is_disconnected() {
 }
 
 #[test]
-fn a_body_passes_whole_with_its_trailers_and_then_is_over() {
+fn body_passes_whole_with_its_trailers_and_then_is_over() {
     let (feed, mut body, disconnect) = fed_page();
     let trailers = checksum();
     feed.data("a page");
@@ -86,7 +86,7 @@ fn a_body_passes_whole_with_its_trailers_and_then_is_over() {
 }
 
 #[test]
-fn a_body_that_fails_has_failed() {
+fn body_that_fails_has_failed() {
     let (feed, mut body, disconnect) = fed_page();
     feed.data("half of ");
     feed.fail("disk full");
@@ -98,7 +98,7 @@ fn a_body_that_fails_has_failed() {
 }
 
 #[test]
-fn a_body_that_panics_is_reported_even_if_it_is_dropped_later() {
+fn body_that_panics_is_reported_even_if_it_is_dropped_later() {
     for later in [false, true] {
         let frames = stream::poll_fn::<io::Result<Frame<Bytes>>, _>(|_| panic!("in the body"));
         let (body, disconnect) = page(StreamBody::new(frames));
@@ -115,7 +115,7 @@ fn a_body_that_panics_is_reported_even_if_it_is_dropped_later() {
 
 /// Servers neither send nor poll such a body; that is not a client that left.
 #[test]
-fn a_response_that_cannot_have_a_body_is_over_at_its_head() {
+fn response_that_cannot_have_a_body_is_over_at_its_head() {
     for status in [100, 101, 103, 204, 304] {
         let answer = Response::builder().status(status).body(Feed::new().1).unwrap();
         let (response, disconnect) = answer_and_disconnect(&tracking(), answer);
@@ -133,7 +133,7 @@ fn a_response_that_cannot_have_a_body_is_over_at_its_head() {
 
 /// This holds also for a service of streams that has answered without one.
 #[test]
-fn a_response_of_a_stream_without_a_body_is_over_at_its_head() {
+fn response_of_a_stream_without_a_body_is_over_at_its_head() {
     let layer = SseLayer::new().track_disconnects(true);
     let answer = Response::new(Source::new().1).with_status(204);
     let (response, disconnect) = answer_and_disconnect(&layer, answer);

@@ -88,13 +88,13 @@ fn closes_in_the_requests_span<K: Kind>() {
 }
 
 #[test]
-fn the_close_and_the_closures_are_in_the_requests_span() {
+fn close_and_the_closures_are_in_the_requests_span() {
     for_each_kind!(closes_in_the_requests_span);
 }
 
 /// The request of a bare stream is known before there is a head.
 #[test]
-fn a_bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
+fn bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
     let (log, _recording) = Log::record();
     let (layer, spans) = noting_spans(SseLayer::new());
     let trace =
@@ -111,7 +111,7 @@ fn a_bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
 /// A stream that ends while it is polled ends in the span in which the server polls, but is
 /// reported in the request's span.
 #[tokio::test]
-async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
+async fn stream_that_ends_by_itself_closes_in_the_requests_span() {
     let error = std::io::Error::other(cancelled_task().await);
     let (log, _recording) = Log::record();
     let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new());
@@ -132,7 +132,7 @@ async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
 
 /// A span that is kept for the close must not outlive it, or it would never be exported.
 #[test]
-fn the_span_is_released_with_the_body() {
+fn span_is_released_with_the_body() {
     #[derive(Clone, Default)]
     struct Closed(Arc<Mutex<Vec<&'static str>>>);
     impl<S: Subscriber + for<'s> LookupSpan<'s>> tracing_subscriber::Layer<S> for Closed {

@@ -24,7 +24,7 @@ fn every_reason_has_a_name_of_its_own_for_a_label() {
 }
 
 #[test]
-fn a_stream_is_open_from_its_head_to_its_drop() {
+fn stream_is_open_from_its_head_to_its_drop() {
     let stats = Stats::new();
     let layer: SseLayer = SseLayer::new().stats(&stats);
     assert_eq!(stats.snapshot(), Stats::new().snapshot());
@@ -63,7 +63,7 @@ fn other_stats_on_a_clone_do_not_affect_the_original() {
 
 /// Each stream counts for itself, so that an event does not touch a shared counter.
 #[tokio::test(start_paused = true)]
-async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_closes() {
+async fn frames_and_bytes_are_added_at_heartbeats_and_at_the_close() {
     let stats = Stats::new();
     let sent = || (stats.snapshot().frames(), stats.snapshot().bytes());
     let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
@@ -114,7 +114,7 @@ async fn frames_and_bytes_are_added_at_each_64_kib() {
 }
 
 #[test]
-fn a_refused_client_is_counted_as_refused_and_not_as_opened() {
+fn refused_client_is_counted_as_refused_and_not_as_opened() {
     let stats = Stats::new();
     let bodies: SseLayer = SseLayer::new().stats(&stats).max_streams(1);
     let streams = SseLayer::new().stats(&stats).max_streams(1);
@@ -135,7 +135,7 @@ fn a_refused_client_is_counted_as_refused_and_not_as_opened() {
 
 /// Middleware or a handler refuses clients for a reason of its own. The innermost layer counts them.
 #[test]
-fn a_client_that_the_program_refuses_is_counted_once() {
+fn client_that_the_program_refuses_is_counted_once() {
     for (refusal, status) in [(Refusal::retry_later(), 200), (Refusal::unavailable(), 503)] {
         let (inner, outer) = (Stats::new(), Stats::new());
         let refused = || refusal.answer(&Request::new(()).into_parts().0);

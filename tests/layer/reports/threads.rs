@@ -82,7 +82,7 @@ fn no_more_streams_are_ever_closed_than_opened() {
 
 /// Two threads that observe one close observe the same.
 #[test]
-fn a_disconnect_has_its_reason_before_it_is_seen_to_fire() {
+fn disconnect_has_its_reason_before_it_is_seen_to_fire() {
     let layer = SseLayer::new();
     for _ in 0..1_000 {
         let (response, disconnect) = answer_and_disconnect(&layer, Source::new().1);

@@ -36,7 +36,7 @@ fn bytes_per_stream(layer: &SseLayer, subject: impl Fn(usize) -> Option<String>)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_with_one_subject_costs_at_most_250_bytes() {
+async fn stream_with_one_subject_costs_at_most_250_bytes() {
     let plain: SseLayer = SseLayer::new().without_heartbeat();
     for layer in [plain.clone(), plain.shutdown(CancellationToken::new())] {
         let none = bytes_per_stream(&layer, |_| None);

@@ -40,7 +40,7 @@ async fn answers_without_a_stream_leave_no_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_or_is_dropped_leaves_no_count() {
+async fn handler_that_panics_or_is_dropped_leaves_no_count() {
     let streams = Streams::new();
     let mut panics = layer(&streams).layer(service_fn(async |request: Request<()>| {
         add(&request, &["a"]);
@@ -63,7 +63,7 @@ async fn a_handler_that_panics_or_is_dropped_leaves_no_count() {
 
 /// Tickets of failed log-ins own nothing.
 #[test]
-fn a_storm_of_failed_log_ins_leaves_nothing() {
+fn storm_of_failed_log_ins_leaves_nothing() {
     let streams = Streams::new();
     let counted = allocation_counter::measure(|| {
         for _ in 0..10_000 {
@@ -75,7 +75,7 @@ fn a_storm_of_failed_log_ins_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bare_stream_can_be_closed() {
+async fn bare_stream_can_be_closed() {
     let streams = Streams::new();
     let layer = SseLayer::<marker::Events>::new().streams(&streams);
     let (source, events) = Source::new();

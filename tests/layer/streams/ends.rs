@@ -11,7 +11,7 @@ use super::rig::{layer, now, open, open_for};
 use crate::rig::{self, *};
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
+async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
     for is_closed_first in [true, false] {
         let streams = Streams::new();
         let open = open_for(&streams, layer(&streams), Requester::Get, &["a"]);
@@ -32,7 +32,7 @@ async fn a_closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_and_a_maximum_age_still_end_a_stream_with_subjects() {
+async fn shutdown_and_a_maximum_age_still_end_a_stream_with_subjects() {
     let streams = Streams::new();
     let mut drained = open(&streams, &["a"]);
     drained.shutdown.cancel();
@@ -63,7 +63,7 @@ async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
 
 /// The body is not polled any more, so that the end cannot be sent.
 #[tokio::test(start_paused = true)]
-async fn the_stream_of_a_client_that_does_not_read_is_reported_when_it_is_dropped() {
+async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
     let streams = Streams::new();
     let between_events = open(&streams, &["a"]);
     assert_eq!((now(streams.close("a")), streams.count("a")), (1, 0));
@@ -87,7 +87,7 @@ async fn options_of_the_response_keep_the_subjects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_of_a_response_ends_its_stream_alone() {
+async fn token_of_a_response_ends_its_stream_alone() {
     let (layer, token) = (rig::layer(Drain::never()), CancellationToken::new());
     let options = StreamOptions::new().end_when(token.clone());
     let mut ended = Rig::with_options(layer.clone(), options).begin(b"");
@@ -99,7 +99,7 @@ async fn the_token_of_a_response_ends_its_stream_alone() {
 
 /// As for any option, a response can turn off that of its layer.
 #[tokio::test(start_paused = true)]
-async fn the_token_of_a_layer_ends_all_streams_but_those_that_turn_it_off() {
+async fn token_of_a_layer_ends_all_streams_that_keep_it() {
     let token = CancellationToken::new();
     let layer = rig::layer(Drain::never()).options(StreamOptions::new().end_when(token.clone()));
     let mut all = Rig::new(layer.clone(), Requester::EventSource);

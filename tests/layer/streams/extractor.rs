@@ -20,7 +20,7 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
-async fn the_extractor_adds_subjects_to_the_stream() {
+async fn extractor_adds_subjects_to_the_stream() {
     let streams = Streams::new();
     let app = routes().layer(SseLayer::new().streams(&streams));
     let response = app.oneshot(Request::new(Body::empty())).await.unwrap();

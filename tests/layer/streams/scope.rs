@@ -28,7 +28,7 @@ async fn only_the_streams_of_the_subject_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_streams_of_the_kept_subject_stay() {
+async fn streams_of_the_kept_subject_stay() {
     let streams = Streams::new();
     let mut this =
         [open(&streams, &["user:1", "session:a"]), open(&streams, &["session:a", "user:1"])];
@@ -64,7 +64,7 @@ async fn counts_are_those_of_open_streams() {
 
 /// A request that was judged before the close must not open a stream after it.
 #[tokio::test(start_paused = true)]
-async fn a_close_counts_for_requests_that_arrived_before_it() {
+async fn close_counts_for_requests_that_arrived_before_it() {
     for is_added_after in [false, true] {
         for closes in [
             (|streams| now(streams.close("a"))) as fn(&Streams) -> usize,
@@ -92,7 +92,7 @@ async fn a_close_counts_for_requests_that_arrived_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_kept_device_survives_a_close_before_it_opens() {
+async fn kept_device_survives_a_close_before_it_opens() {
     let streams = Streams::new();
     let mut request: Request<()> = EventSource.request("/");
     let subjects = streams.subjects_of(&mut request);
@@ -105,7 +105,7 @@ async fn the_kept_device_survives_a_close_before_it_opens() {
 
 /// The number of closes is bounded that a request can wait for.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_older_than_the_log_of_closes_opens_no_stream() {
+async fn request_that_is_older_than_the_log_of_closes_opens_no_stream() {
     for (closes, expected) in [(65_536, Polled::Pending), (65_537, Polled::End)] {
         let streams = Streams::new();
         let mut request: Request<()> = EventSource.request("/");
@@ -118,7 +118,7 @@ async fn a_request_that_is_older_than_the_log_of_closes_opens_no_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subject_that_is_added_to_an_open_stream_has_no_effect() {
+async fn subject_that_is_added_to_an_open_stream_has_no_effect() {
     let streams = Streams::new();
     let mut request: Request<()> = EventSource.request("/");
     let subjects: Subjects = streams.subjects_of(&mut request);

@@ -37,7 +37,7 @@ fn numbers(messages: &[Message]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_stream_of_a_router_is_cut_and_continues_behind_the_last_message_that_was_seen() {
+async fn stream_of_a_router_continues_behind_the_last_message_after_a_cut() {
     let mut client = TestClient::new(router());
     let mut events = client.get("/count").await;
     // The server has sent many more by then.
@@ -90,7 +90,7 @@ fn sent_ids(heads: &Heads) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn requests_have_the_headers_of_an_event_source_and_those_of_the_test() {
+async fn requests_have_headers_of_an_event_source_and_of_the_test() {
     let (heads, service) = recording(&["", ""]);
     let mut client = TestClient::new(service).header("cookie", "a=b").header(ACCEPT, "*/*");
     let events = client.get("/a?b=c").await;
@@ -115,7 +115,7 @@ async fn requests_have_the_headers_of_an_event_source_and_those_of_the_test() {
 
 /// Servers do not count the spaces around the value of a header.
 #[tokio::test]
-async fn an_id_arrives_without_the_spaces_around_it() {
+async fn id_arrives_without_the_spaces_around_it() {
     let (heads, service) = recording(&["id:  7 \t\ndata: a\n\n", "id:  \ndata: b\n\n", ""]);
     let mut client = TestClient::new(service);
     let mut events = client.get("/").await;
@@ -127,7 +127,7 @@ async fn an_id_arrives_without_the_spaces_around_it() {
 }
 
 #[tokio::test]
-async fn an_id_is_kept_until_another_one_or_an_empty_one_comes() {
+async fn id_is_kept_until_another_one_or_an_empty_one_comes() {
     let (heads, service) = recording(&[
         "data: a\n\n",
         "id: Größe 7\ndata: a\n\n",
@@ -149,7 +149,7 @@ async fn an_id_is_kept_until_another_one_or_an_empty_one_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_takes_the_client_for_an_event_source() {
+async fn layer_takes_the_client_for_an_event_source() {
     let age = Duration::from_secs(60);
     let source = service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()))
@@ -164,7 +164,7 @@ async fn the_layer_takes_the_client_for_an_event_source() {
 }
 
 #[tokio::test]
-async fn a_service_may_take_a_body_of_another_type() {
+async fn service_may_take_a_body_of_another_type() {
     async fn answer<B>(_: Request<B>) -> Result<Response<String>, Infallible> {
         Ok(event_stream("data: a\n\n".to_owned()))
     }
@@ -176,7 +176,7 @@ async fn a_service_may_take_a_body_of_another_type() {
 }
 
 #[tokio::test]
-async fn a_stream_is_cut_before_it_is_opened_again() {
+async fn stream_is_cut_before_it_is_opened_again() {
     let mut previous = Weak::<()>::new();
     let service = service_fn(move |_: Request<String>| {
         assert_eq!(previous.strong_count(), 0, "the previous stream is dropped");
@@ -196,7 +196,7 @@ async fn a_stream_is_cut_before_it_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_service_is_called_when_it_is_ready() {
+async fn service_is_called_when_it_is_ready() {
     // Panics if it is called before it is ready.
     let service = ServiceBuilder::new().concurrency_limit(1).service(router());
     let mut client = TestClient::new(service);
@@ -206,7 +206,7 @@ async fn a_service_is_called_when_it_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_service_lives_as_long_as_a_stream() {
+async fn service_lives_as_long_as_a_stream() {
     // As in axum's examples: the channel closes when the last sender is dropped with the state.
     let (sender, _) = broadcast::channel::<&str>(1);
     let subscribe = async |State(sender): State<broadcast::Sender<&'static str>>| {

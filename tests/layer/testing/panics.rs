@@ -75,7 +75,7 @@ fn without_place(text: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_at_the_time_limit_and_lists_what_came() {
+async fn wait_ends_at_the_time_limit_and_lists_what_came() {
     let start = Instant::now();
     let text = panic_of(async {
         let mut events = silent_after("data: a\n\nevent: e\nid: 7\ndata: b\n\n: c\ndata: d\ndat");
@@ -108,7 +108,7 @@ async fn every_method_has_the_time_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_before_what_is_awaited_is_named() {
+async fn end_before_what_is_awaited_is_named() {
     let test = async { ended_after("data: a\n\ndata: b").take(2).await };
     let text =
         assert_panics(test, "the stream has ended while waiting for message 2 of 2, at").await;
@@ -121,7 +121,7 @@ async fn an_end_before_what_is_awaited_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_the_body_is_named() {
+async fn error_of_the_body_is_named() {
     let failing = || {
         let frames = stream::iter([Err::<&str, _>(io::Error::other("disk full"))]);
         TestStream::from_body(axum::body::Body::from_stream(frames))
@@ -133,7 +133,7 @@ async fn the_error_of_the_body_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unexpected_message_is_shown() {
+async fn unexpected_message_is_shown() {
     let text = panic_of(async { silent_after("data: a\n\n").assert_no_message(SECOND).await });
     assert_lines(
         &without_place(&text.await),
@@ -191,7 +191,7 @@ fn panic_on_a_thread<T: Send + 'static>(test: impl Future<Output = T> + Send + '
 }
 
 #[test]
-fn a_stream_that_is_always_ready_but_sends_nothing_does_not_hang() {
+fn stream_that_is_always_ready_but_sends_nothing_does_not_hang() {
     for part in ["", "\n", "id: 1\n\n", "retry: 1\r\n\r\n", "retry: 1\n"] {
         let text = panic_on_a_thread(async move {
             let frames =
@@ -230,7 +230,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_no_event_stream_is_shown() {
+async fn answer_that_is_no_event_stream_is_shown() {
     let not_found = Response::new("no such room".to_owned()).with_status(404);
     let not_found = not_found.with_header("content-type", "text/plain");
     assert_lines(
@@ -248,7 +248,7 @@ async fn an_answer_that_is_no_event_stream_is_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_beginning_of_an_answer_is_shown_even_if_it_does_not_end() {
+async fn beginning_of_an_answer_is_shown_even_if_it_does_not_end() {
     let frames = stream::repeat(Ok::<_, Infallible>("0123456789"));
     let text = get(ready(Ok(Response::new(axum::body::Body::from_stream(frames))))).await;
     assert_eq!(text.lines().nth(1).unwrap().len(), 1024);
@@ -258,7 +258,7 @@ async fn the_beginning_of_an_answer_is_shown_even_if_it_does_not_end() {
 }
 
 #[test]
-fn the_beginning_of_an_answer_that_drips_is_shown_after_a_second() {
+fn beginning_of_an_answer_that_drips_is_shown_after_a_second() {
     let text = panic_on_a_thread(async {
         let start = Instant::now();
         let ticks = IntervalStream::new(interval(SECOND * 9 / 10)).map(|_| Ok::<_, BoxError>("x"));
@@ -274,7 +274,7 @@ fn the_beginning_of_an_answer_that_drips_is_shown_after_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_fails_or_does_not_answer_is_named() {
+async fn service_that_fails_or_does_not_answer_is_named() {
     let text = get::<String>(ready(Err("no database".into()))).await;
     assert_eq!(without_place(&text), "GET /events?a=b: the service failed: no database, at HERE");
     let text = get::<String>(pending()).await;
@@ -294,7 +294,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_whose_body_fails_or_does_not_end_is_named() {
+async fn answer_whose_body_fails_or_does_not_end_is_named() {
     let frames = |frames| axum::body::Body::from_stream(stream::iter(frames));
     let text = try_get(frames([Ok("a"), Err(io::Error::other("disk full"))])).await;
     assert_eq!(without_place(&text), "GET /: the body failed: disk full, at HERE");
@@ -327,6 +327,6 @@ async fn what_a_test_cannot_mean_panics() {
 
 #[test]
 #[should_panic(expected = "the name or the value of the header is not valid")]
-fn an_invalid_header_panics() {
+fn invalid_header_panics() {
     _ = TestClient::new(()).header("a b", "c");
 }

@@ -33,14 +33,14 @@ async fn messages_come_one_by_one_or_by_number_or_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_limit_applies_to_each_message() {
+async fn time_limit_applies_to_each_message() {
     let start = Instant::now();
     assert_eq!(ticks(29 * SECOND).take(10).await.len(), 10);
     assert_eq!(start.elapsed(), 9 * 29 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_of_any_frames_is_read() {
+async fn body_of_any_frames_is_read() {
     for cut in 0.."id: 7\ndata: a\r\n\r\n".len() {
         let (feed, mut events) = fed();
         let (head, tail) = "id: 7\ndata: a\r\n\r\n".split_at(cut);
@@ -73,7 +73,7 @@ async fn comments_are_read_beside_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_comment_after_a_byte_order_mark_is_read() {
+async fn comment_after_a_byte_order_mark_is_read() {
     let (feed, mut events) = fed();
     feed.data("\u{feff}: one\n\u{feff}: no comment\n: two\ndata: a\n\n");
     assert_eq!(events.next().await.data, "a");
@@ -106,7 +106,7 @@ async fn heartbeats_of_the_layer_come_when_the_clock_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_id_is_that_of_the_last_message_that_was_returned() {
+async fn id_is_that_of_the_last_message_that_was_returned() {
     let (feed, mut events) = fed();
     feed.data("retry: 5\nid: 1\ndata: a\n\nretry: 6\nid: 2\ndata: b\n\n");
     assert_eq!((events.last_event_id(), events.retry()), ("", None));
@@ -119,7 +119,7 @@ async fn the_id_is_that_of_the_last_message_that_was_returned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_body_comes_after_its_messages() {
+async fn error_of_a_body_comes_after_its_messages() {
     let events = stream::iter([Ok(Event::from("a")), Err(io::Error::other("disk full"))]);
     let response = through(&SseLayer::new(), tower_sse::response(events));
     let mut events = TestStream::new(response);
@@ -131,7 +131,7 @@ async fn the_error_of_a_body_comes_after_its_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_is_that_of_the_program_also_in_axum_and_without_a_layer() {
+async fn error_is_that_of_the_program_in_axum_and_without_layers() {
     let handler = || async {
         tower_sse::response(stream::iter([Err::<Event, _>(io::Error::other("disk full"))]))
     };
@@ -144,14 +144,14 @@ async fn the_error_is_that_of_the_program_also_in_axum_and_without_a_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_too_large_is_an_error() {
+async fn event_that_is_too_large_is_an_error() {
     let (feed, mut events) = fed();
     feed.data(vec![b'x'; 2 << 20]);
     assert_eq!(events.error().await.to_string(), "an event is larger than 1048576 bytes");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_given_up_loses_nothing() {
+async fn wait_that_is_given_up_loses_nothing() {
     let (feed, mut events) = fed();
     feed.data(": he");
     assert!(timeout(SECOND, events.next_comment()).await.is_err());
@@ -163,7 +163,7 @@ async fn a_wait_that_is_given_up_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_is_dropped_at_its_end_and_with_the_stream() {
+async fn body_is_dropped_at_its_end_and_with_the_stream() {
     let (feed, events) = fed();
     assert!(!feed.is_dropped());
     drop(events);
@@ -176,7 +176,7 @@ async fn the_body_is_dropped_at_its_end_and_with_the_stream() {
 }
 
 #[test]
-fn a_stream_of_a_body_is_not_bound_to_its_type() {
+fn stream_of_a_body_is_not_bound_to_its_type() {
     let (_, body): (Feed, FedBody) = Feed::new();
     let streams = [TestStream::from_body(body), TestStream::from_body(String::new())];
     assert_eq!(streams.map(|stream| stream.last_event_id().to_owned()), [""; 2]);

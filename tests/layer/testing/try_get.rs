@@ -9,7 +9,7 @@ use tower_sse::{LAST_EVENT_ID, testing::TestClient};
 use crate::support::{ResponseExt, event_stream};
 
 #[tokio::test]
-async fn an_answer_that_is_no_event_stream_is_returned_whole() {
+async fn answer_that_is_no_event_stream_is_returned_whole() {
     let service = service_fn(async |request: Request<String>| {
         let answer = match request.uri().path() {
             "/204" => Response::new(String::new()).with_status(204),

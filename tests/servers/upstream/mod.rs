@@ -92,7 +92,7 @@ impl Front {
 }
 
 #[tokio::test]
-async fn a_broken_upstream_never_looks_like_a_complete_response() {
+async fn broken_upstream_never_looks_like_a_complete_response() {
     // Each failure is delayed for some milliseconds, which add up.
     let clients = [false, true].into_iter().flat_map(|on_error| {
         Requester::ALL.into_iter().map(move |client| async move {

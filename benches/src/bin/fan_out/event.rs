@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_data_has_256_bytes_and_gives_back_its_number_and_time() {
+    fn data_has_256_bytes_and_gives_back_its_number_and_time() {
         let before = monotonic_ns();
         let text = Texts::new().now(42);
         assert_eq!(text.len(), 256);

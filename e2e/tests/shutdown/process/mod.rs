@@ -85,7 +85,7 @@ async fn shut_down(server: &Server, streams: Vec<Stream>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_with_500_streams_exits_within_a_second() {
+async fn process_with_500_streams_exits_within_a_second() {
     for host in Host::ALL {
         let _turn = TURN.lock().await;
         let server = Server::start(&format!("{host:?}"), 3 * PATIENCE).await;
@@ -108,7 +108,7 @@ async fn a_process_with_500_streams_exits_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_with_50_stalled_clients_exits_at_the_deadline() {
+async fn process_with_50_stalled_clients_exits_at_the_deadline() {
     let turn = TURN.lock().await;
     let deadline = Duration::from_secs(2);
     let server = Server::start("Axum", deadline).await;

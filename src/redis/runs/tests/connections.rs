@@ -38,7 +38,7 @@ async fn commands_for_an_earlier_connection_are_not_sent() {
 
 /// Until its owner has restored the claim, a run that is running is not taken for missing.
 #[tokio::test]
-async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
+async fn owners_learn_of_a_flush_which_frees_no_key_for_a_lease() {
     let Some((server, p, q)) = two().await else { return };
     let (lost, other) = (run("lost", "k1"), run("other", "k2"));
     p.begin(&lost).await;

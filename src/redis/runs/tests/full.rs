@@ -44,7 +44,7 @@ async fn read(mut client: Attachment) -> (usize, Option<LastEventId>, bool) {
 
 /// Eight runs of 1 MB, for three of which the other process has room beside its own.
 #[tokio::test]
-async fn clients_of_other_processes_runs_that_do_not_read_cost_own_runs_no_event() {
+async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let Some(server) = Server::start().await else { return };
     let (one, other) = (connect(&server, 64 << 20).await, connect(&server, MAX_MEMORY).await);
     let key = |turn: usize| RunKey::new("user", format!("turn {turn}")).unwrap();

@@ -173,7 +173,7 @@ async fn handlers_options_come_with_a_run_that_is_replaced_meanwhile() {
 
 /// The hint that a client waits for it is held back.
 #[tokio::test]
-async fn client_that_has_the_last_event_is_not_refused_as_the_run_ends() {
+async fn client_with_the_last_event_is_not_refused_as_the_run_ends() {
     let Some(server) = Server::start().await else { return };
     let gate = Gate::start(&server);
     let (one, other) = (connect(gate.redis()).await, connect(server.redis()).await);
@@ -254,7 +254,7 @@ async fn run_whose_claim_vanishes_before_the_subscription_is_not_unknown() {
 }
 
 #[tokio::test]
-async fn last_event_of_a_run_that_another_process_cancels_reaches_clients_of_both() {
+async fn last_event_of_a_cancel_elsewhere_reaches_clients_of_both_processes() {
     let Some(server) = Server::start().await else { return };
     let (one, other) = (connect(server.redis()).await, connect(server.redis()).await);
     let (source, mut body) = start(&one, &["a"]).await;

@@ -41,7 +41,7 @@ async fn owner_gets_a_hint_when_its_run_is_watched_stopped_or_replaced() {
 }
 
 #[tokio::test]
-async fn last_event_of_another_process_is_found_by_the_owner_and_in_pages() {
+async fn owner_and_pages_find_the_last_event_of_another_process() {
     let Some((_server, p, q)) = two().await else { return };
     let name = run("name", "k1");
     p.begin(&name).await;

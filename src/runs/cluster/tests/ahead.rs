@@ -15,7 +15,7 @@ async fn ahead() -> (Process, Process, Source, LastEventId) {
 
 /// The client has everything that there was.
 #[tokio::test(start_paused = true)]
-async fn client_ahead_of_the_export_is_told_that_its_run_was_cancelled_elsewhere() {
+async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
     for waits in [false, true] {
         let (one, other, _source, last) = ahead().await;
         let client = async {
@@ -99,7 +99,7 @@ async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
 /// Whatever comes first: the last events, the end, the hint that a client waits, or the reply to a
 /// check.
 #[tokio::test(start_paused = true)]
-async fn client_that_has_the_last_event_is_not_refused_whenever_the_run_ends() {
+async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     for (loses_hints, loses_pushes) in [(false, false), (true, false), (false, true), (true, true)]
     {
         for moment in (0..=600).step_by(20) {

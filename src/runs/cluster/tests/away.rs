@@ -69,7 +69,7 @@ async fn run_that_the_store_lost_is_neither_unknown_nor_started_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_whose_owner_stays_away_for_a_lease_after_a_loss_is_started_again() {
+async fn run_is_started_again_if_its_owner_stays_away_after_a_loss() {
     let (one, other) = two().await;
     let _source = one.start().await.unwrap();
     one.store.go_away();
@@ -204,7 +204,7 @@ async fn run_whose_claim_is_deleted_is_not_started_again_at_its_owner() {
 /// Another process has taken its key meanwhile. Nobody has cancelled the run, whatever its clients
 /// do.
 #[tokio::test(start_paused = true)]
-async fn run_whose_claim_was_deleted_is_interrupted_by_the_next_run_at_its_owner() {
+async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
     let (one, other) = two().await;
     let first = one.start().await.unwrap();
     send(&first, &["a"]);

@@ -94,7 +94,7 @@ async fn batch_that_lacks_an_event_fails_the_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() {
+async fn store_forgets_ended_runs_that_take_too_much_memory() {
     let one = alone(|builder| builder.max_memory(100_000)).await;
     let large = "x".repeat(10_000);
     for turn in 0..30 {
@@ -120,7 +120,7 @@ async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_with_too_little_grace_is_told_at_its_end_and_not_after_the_lease() {
+async fn clients_learn_of_a_short_shutdown_before_the_lease_is_over() {
     let (one, other, _source) = started(&["a"]).await;
     let live = other.attach().await;
     soon(one.runs.drain(Duration::from_secs(1))).await;

@@ -43,7 +43,7 @@ async fn assert_receives_all(process: &Process, turn: usize, client: Attachment)
 
 /// Eight of them would take 640 kB.
 #[tokio::test(start_paused = true)]
-async fn clients_of_other_processes_runs_that_do_not_read_cost_own_runs_no_event() {
+async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let (one, other) = small().await;
     let (mut sources, mut idle) = (Vec::new(), Vec::new());
     for turn in 0..4 {
@@ -93,7 +93,7 @@ async fn mirror_that_gives_way_while_its_run_ends_ends_no_client_early() {
 
 /// A `404` would stop an `EventSource` for good.
 #[tokio::test(start_paused = true)]
-async fn request_whose_mirror_gives_way_while_it_loads_is_asked_to_come_again() {
+async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
     let (one, other) = small().await;
     let remote = start_large(&one, 0).await;
     let mut own = Vec::new();
@@ -146,7 +146,7 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
 
 /// Its end is not in the store yet when the next run asks for room.
 #[tokio::test(start_paused = true)]
-async fn run_that_waits_for_its_end_takes_its_room_until_the_store_has_it() {
+async fn run_takes_its_room_until_the_store_has_its_end() {
     let one = alone(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await;
     let mut sources = Vec::new();
     for turn in 0..4 {

@@ -64,7 +64,7 @@ async fn call_that_was_never_made_is_never_interrupted() {
 
 /// Its reply comes after the next request has its own claim.
 #[tokio::test(start_paused = true)]
-async fn late_reply_to_a_claim_whose_request_has_left_ends_no_other_run() {
+async fn late_reply_to_an_abandoned_claim_ends_no_other_run() {
     let (one, other) = two().await;
     one.store.faults().reply_delay = Duration::from_millis(100);
     let mut starting = Box::pin(one.start());
@@ -84,7 +84,7 @@ async fn late_reply_to_a_claim_whose_request_has_left_ends_no_other_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn key_of_a_claim_that_is_given_back_is_started_once_by_requests_at_two_processes() {
+async fn two_processes_start_the_key_of_a_returned_claim_once() {
     for claimed in [false, true] {
         let (one, other) = two().await;
         other.store.faults().delay = Duration::from_millis(10);

@@ -57,7 +57,7 @@ async fn handlers_terminator_ends_the_answer_at_every_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_is_no_stream_frees_the_key_for_requests_that_wait_elsewhere() {
+async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
     for loses_pushes in [false, true] {
         let (one, other) = two().await;
         other.store.faults().loses_pushes = loses_pushes;

@@ -88,7 +88,7 @@ async fn first_visit_during_a_loss_gets_the_run_too() {
 /// A mirror that hears of another run in its key's claim would tell its clients that theirs is
 /// interrupted.
 #[tokio::test(start_paused = true)]
-async fn client_of_a_run_reads_on_while_the_store_has_an_earlier_run_in_its_place() {
+async fn client_reads_on_while_the_store_has_an_earlier_run() {
     let (one, other) = two().await;
     one.start().await.unwrap().send(Err("failed")).unwrap();
     sleep(Duration::from_secs(1)).await;

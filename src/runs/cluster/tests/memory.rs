@@ -97,7 +97,7 @@ async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Opt
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_the_store_has_lost_in_part_keeps_all_events_that_fit() {
+async fn partly_lost_run_keeps_all_events_that_fit() {
     for ends in [false, true] {
         let (one, other) = two_with(|builder| builder.retain_bytes(500_000)).await;
         let (texts, source) = export_after_a_rollback(&one, ends).await;

@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_starts_once() {
+async fn clients_elsewhere_learn_of_a_dead_owner_and_one_request_starts_again() {
     let (one, other, _source, live) = watched(&["a"]).await;
     one.store.go_away();
     let died = Instant::now();
@@ -72,7 +72,7 @@ async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn owner_that_was_cut_off_for_less_than_its_lease_keeps_its_run() {
+async fn owner_that_is_cut_off_within_its_lease_keeps_its_run() {
     let (one, other, source, live) = watched(&["a"]).await;
     one.store.go_away();
     send(&source, &["b"]);

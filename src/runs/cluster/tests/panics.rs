@@ -70,7 +70,7 @@ async fn run_whose_plan_panics_is_given_up_and_the_others_go_on() {
 
 /// The store is away when it is given up.
 #[tokio::test(start_paused = true)]
-async fn run_whose_plan_panics_while_the_store_is_away_is_given_up_once_it_returns() {
+async fn run_whose_plan_panics_is_given_up_once_the_store_returns() {
     let (one, _other, _broken, watching) = watched(&["a"]).await;
     let run = one.get().await.unwrap();
     one.store.go_away();
@@ -145,7 +145,7 @@ fn request_whose_load_ends_with_its_runtime_is_refused() {
 
 /// The store executes the claim, but its reply comes too late.
 #[test]
-fn claim_in_the_store_is_released_if_the_runtime_of_its_request_is_dropped() {
+fn claim_is_released_if_the_runtime_of_its_request_is_dropped() {
     let (tasks, requests) = (runtime(), runtime());
     let (one, other) = tasks.block_on(two());
     one.store.faults().reply_delay = Duration::from_millis(10);

@@ -53,7 +53,7 @@ async fn request_that_starts_a_run_waits_for_two_round_trips() {
 
 /// A round trip for each run of a dead process would delay the checks of all other runs.
 #[tokio::test(start_paused = true)]
-async fn all_runs_of_a_dead_process_are_ended_in_a_few_round_trips() {
+async fn few_round_trips_end_all_runs_of_a_dead_process() {
     const RUNS: usize = 600;
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS + 1)).await;
     let healthy = Process::with(other.store.other(), |builder| builder).await;

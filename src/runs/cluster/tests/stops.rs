@@ -8,7 +8,7 @@ use crate::runs::{
 
 /// Its hint is lost, so its owner hears of the stop only by the next request.
 #[tokio::test(start_paused = true)]
-async fn run_that_was_stopped_elsewhere_is_cancelled_by_the_next_run_at_its_owner() {
+async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
     for is_replaced in [false, true] {
         let (one, other, first) = started(&["a"]).await;
         let mut client = one.attach().await;
@@ -62,7 +62,7 @@ async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
 
 /// The store tells its clients that another run has the key.
 #[tokio::test(start_paused = true)]
-async fn client_of_a_call_that_gave_no_stream_gets_the_run_that_took_its_key() {
+async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let (one, other) = two().await;
     let claim = one.runs.claim(&key(), None, Purpose::Attach).await;
     let Ok(Claim::New(producer)) = claim else { panic!("a free key") };

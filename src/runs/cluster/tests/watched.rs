@@ -153,7 +153,7 @@ async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
 
 /// The exporter takes an event before its task marks the run for it.
 #[tokio::test(start_paused = true)]
-async fn event_that_is_marked_after_its_export_began_does_not_delay_the_next_one() {
+async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     let (one, _other, _source, _live) = watched(&["a"]).await;
     let cluster = one.cluster();
     let exports = &cluster.exports;

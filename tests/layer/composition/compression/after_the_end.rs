@@ -50,7 +50,7 @@ async fn read(app: Router) -> (bool, bool) {
 }
 
 #[tokio::test]
-async fn an_error_is_delayed_until_the_compressor_has_sent_the_ready_events() {
+async fn error_is_delayed_until_the_compressor_has_sent_the_ready_events() {
     let app = Router::new().route("/events", get(fails)).layer(SseLayer::new());
     assert_eq!(read(app).await, (true, true));
 }
@@ -65,7 +65,7 @@ async fn our_body_over_unfold_does_not_panic_with_the_layer_or_without() {
 }
 
 #[tokio::test]
-async fn the_layer_keeps_axums_own_sse_over_unfold_from_panicking() {
+async fn layer_keeps_axums_own_sse_over_unfold_from_panicking() {
     let app = Router::new().route("/events", get(axums)).layer(SseLayer::new());
     assert_eq!(read(app).await, (true, false));
 }

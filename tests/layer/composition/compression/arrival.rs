@@ -74,7 +74,7 @@ async fn heartbeats_arrive() {
 }
 
 #[tokio::test]
-async fn the_preamble_arrives_at_once() {
+async fn preamble_arrives_at_once() {
     for_each(async |coded| {
         let layer = SseLayer::new().retry(Retry::fixed(2 * SECOND)).padding(4);
         let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
@@ -104,7 +104,7 @@ async fn what_the_layer_sends_at_the_end_arrives_before_a_clean_end() {
 }
 
 #[tokio::test]
-async fn a_drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
+async fn drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
     for client in [Requester::EventSource, Requester::Fetch] {
         for_each(async |coded| {
             let shutdown = CancellationToken::new();

@@ -52,7 +52,7 @@ async fn gunzip(bytes: Vec<u8>) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_stream_is_neither_compressed_nor_delayed() {
+async fn stream_is_neither_compressed_nor_delayed() {
     for place in Place::BOTH {
         let app = place.compose(SseLayer::new(), CompressionLayer::new());
         let (response, source) = open_served(app, &[ACCEPTED]).await;
@@ -73,7 +73,7 @@ async fn other_responses_are_compressed_as_without_the_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_writes_nothing_into_a_compressed_stream() {
+async fn layer_writes_nothing_into_a_compressed_stream() {
     let (app, mut sources) = Place::Inside.compose(writing_layer(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
