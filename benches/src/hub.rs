@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tower_sse::{
     Encoded, Event, LastEventId,
-    hub::{Hub, Receipt, Subscription},
+    hub::{Hub, Receipt, Retention, Subscription},
 };
 
 use crate::{Case, OURS, payload};
@@ -95,7 +95,10 @@ pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64)
 /// each.
 pub fn published_at_limit(others: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     // Room for the topic's last 1,000 events and for the other topics, by a little.
-    let hub = Hub::builder().retain_events(1 << 20).max_memory((others + 1_000) * 960).build();
+    let hub = Hub::builder()
+        .retention(Retention::new().events(1 << 20))
+        .max_memory((others + 1_000) * 960)
+        .build();
     for n in 0..others {
         _ = black_box(publish(&hub, &format!("client:{n}"), text));
     }
@@ -197,7 +200,7 @@ fn subscribed_to_channel() -> impl FnMut(u64) -> u64 {
 }
 
 fn resumed(events: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
-    let hub = Hub::builder().retain_events(events).build();
+    let hub = Hub::builder().retention(Retention::new().events(events)).build();
     let last = LastEventId::from(hub.position());
     for _ in 0..events {
         _ = black_box(publish(&hub, "news", text));

@@ -28,7 +28,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, LastEventId, SseLayer,
-    hub::{Hub, HubBuilder},
+    hub::{Hub, HubBuilder, Retention},
 };
 
 use self::{
@@ -52,7 +52,7 @@ async fn main() -> Result<(), BoxError> {
 /// Returns the limits of the chat's hub. A page that is away for longer, or misses more messages of
 /// a topic, receives a gap event.
 pub(crate) fn limits() -> HubBuilder {
-    Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600))
+    Hub::builder().retention(Retention::new().events(1000).age(Duration::from_secs(24 * 3600)))
 }
 
 /// Serves the chat until SIGTERM or ctrl-c.

@@ -26,7 +26,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::interval,
 };
-use tower_sse::{LastEventId, SseLayer, hub::Hub};
+use tower_sse::{
+    LastEventId, SseLayer,
+    hub::{Hub, Retention},
+};
 
 /// A client receives at most one price of a symbol in this time.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -39,7 +42,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    let hub = Hub::builder().retain_latest().build();
+    let hub = Hub::builder().retention(Retention::latest()).build();
     tokio::spawn(trade(hub.clone()));
     let listener = listener.tap_io(|stream| {
         if let Err(error) = set_options(stream) {

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -52,12 +52,10 @@ impl Default for Hub {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::hub::Hub;
+/// use tower_sse::hub::{Hub, Retention};
 ///
 /// let hub = Hub::builder()
-///     .retain_events(1024)
-///     .retain_bytes(1 << 20)
-///     .retain_for(Duration::from_secs(300))
+///     .retention(Retention::new().events(4096).age(Duration::from_secs(3600)))
 ///     .max_memory(64 << 20)
 ///     .build();
 /// # _ = hub;
@@ -74,48 +72,14 @@ impl HubBuilder {
         Self { retention: Retention::new(), retention_of: None, max_memory: 64 << 20 }
     }
 
-    /// Keeps the newest `events` events of each topic. The default is 1,024.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `events` is zero, because subscribers read only kept events.
-    #[track_caller]
-    pub fn retain_events(mut self, events: usize) -> Self {
-        self.retention = self.retention.events(events);
+    /// Sets the limits of the events of each topic. The default is [`Retention::new`].
+    pub const fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 
-    /// Keeps the newest event of each topic, at any age, as [`Retention::latest`] describes.
-    ///
-    /// ```
-    /// use tower_sse::hub::Hub;
-    ///
-    /// let prices = Hub::builder().retain_latest().build();
-    /// # _ = prices;
-    /// ```
-    pub fn retain_latest(mut self) -> Self {
-        self.retention = Retention::latest();
-        self
-    }
-
-    /// Limits the total size of the events of each topic to `bytes` on the wire. The default is 1
-    /// MiB. This limit alone never evicts a topic's newest event.
-    pub fn retain_bytes(mut self, bytes: usize) -> Self {
-        self.retention = self.retention.bytes(bytes);
-        self
-    }
-
-    /// Limits the age of the events of each topic. The default is 5 minutes.
-    ///
-    /// No timer evicts old events. Publishing and subscribing evict those of their own topic, and
-    /// each publish also evicts those of up to 16 other topics.
-    pub fn retain_for(mut self, age: Duration) -> Self {
-        self.retention = self.retention.age(age);
-        self
-    }
-
-    /// Sets the limits of individual topics by name. If the closure returns `None`, the limits of
-    /// this builder apply.
+    /// Sets the limits of individual topics by name. If the closure returns `None`, those of
+    /// [`retention`](Self::retention) apply.
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
     /// time. No lock is held during the call. The closure may use other topics of the hub, but
@@ -157,7 +121,7 @@ impl HubBuilder {
 
     /// Connects to a broker, as [`Hub::connect`] does, and returns the hub.
     ///
-    /// The history is loaded up to the age of [`retain_for`](Self::retain_for), even for topics
+    /// The history is loaded up to the age of [`retention`](Self::retention), even for topics
     /// whose events [`retention_of`](Self::retention_of) keeps longer.
     ///
     /// # Errors

@@ -142,9 +142,9 @@
 //!   closes it on `done` saves that request.
 //! - If the process that works on a job ends, the topic does not, and its clients wait. The process
 //!   that takes the job over, or gives it up, must end the topic.
-//! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
-//!   forgotten topic waits for events. So a job that has ended is answered from the table, with an
-//!   id of its own, `over`. Write the result into the table before the end is published.
+//! - The hub forgets the topic after the age of its [`retention`](HubBuilder::retention), and a
+//!   stream of a forgotten topic waits for events. So a job that has ended is answered from the
+//!   table, with an id of its own, `over`. Write the result into the table before the end is published.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
@@ -176,7 +176,7 @@
 //!   [`and_new`](Subscribe::and_new), so that they begin with their newest value too.
 //! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
 //!   value does not cause a `gap`.
-//! - If all topics of a hub are of this kind, use [`retain_latest`](HubBuilder::retain_latest).
+//! - If all topics of a hub are of this kind, pass it to [`retention`](HubBuilder::retention).
 //! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a
 //!   complete program with a page.
 //!

@@ -62,7 +62,7 @@ impl Hub {
     ///   with `204`, so that it stops reconnecting. Other clients receive an empty stream. Gaps that a
     ///   subscription [ignores](super::GapPolicy::Ignore) do not count as missed.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
-    ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
+    ///   the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the name is free: the next event
     ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
     ///   next one. With a broker, all processes need the same value.
     /// - Of ended topics that have neither events nor subscribers any more, a process remembers

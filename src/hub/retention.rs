@@ -8,6 +8,7 @@ use std::time::Duration;
 /// use tower_sse::hub::{Hub, Retention};
 ///
 /// let hub = Hub::builder()
+///     .retention(Retention::new().events(4096))
 ///     .retention_of(|topic| {
 ///         topic.starts_with("audit:").then(|| Retention::new().events(100_000).bytes(64 << 20))
 ///     })
@@ -40,7 +41,7 @@ impl Retention {
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
     /// [broker](super::Hub::connect), a process that starts later loads only values up to the age of
-    /// [`retain_for`](super::HubBuilder::retain_for).
+    /// [`HubBuilder::retention`](super::HubBuilder::retention).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
@@ -69,6 +70,9 @@ impl Retention {
     }
 
     /// Limits the age of the kept events.
+    ///
+    /// No timer evicts old events. Publishing and subscribing evict those of their own topic, and
+    /// each publish also evicts those of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

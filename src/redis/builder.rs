@@ -174,7 +174,10 @@ impl Broker for Redis {
         let key = self.key_or_default().to_owned();
         let Self { servers, max_len, max_age, publish_deadline, pause, health, .. } = self;
         if max_age.is_some_and(|age| age < feed.max_age()) {
-            return Err(Error::new("connect a hub", "`max_age` is less than `retain_for`"));
+            return Err(Error::new(
+                "connect a hub",
+                "`max_age` is less than the age of the hub's retention",
+            ));
         }
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::default()));
         let reply_timeout = servers.timeout.max(publish_deadline);

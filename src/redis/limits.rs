@@ -51,7 +51,7 @@ impl Redis {
     /// # Errors
     ///
     /// [`Hub::connect`](crate::hub::Hub::connect) returns an error if `age` is less than
-    /// [`retain_for`](crate::hub::HubBuilder::retain_for): clients would receive gaps instead of the
+    /// the age of the hub's [`retention`](crate::hub::HubBuilder::retention): clients would receive gaps instead of the
     /// history.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use tower_sse::{hub::Hub, redis::Redis};
+//! use tower_sse::{hub::{Hub, Retention}, redis::Redis};
 //!
 //! # async fn run() -> Result<(), tower_sse::redis::Error> {
 //! // 500 events a second over all topics, 20 a second in the busiest one. Clients can be away for
@@ -10,9 +10,7 @@
 //! let redis = Redis::open("redis://redis.internal/")?.key("chat").max_len(500 * 3600);
 //! let health = redis.health();
 //! let hub = Hub::builder()
-//!     .retain_for(Duration::from_secs(3600))
-//!     .retain_events(20 * 3600)
-//!     .retain_bytes(32 << 20)
+//!     .retention(Retention::new().age(Duration::from_secs(3600)).events(20 * 3600).bytes(32 << 20))
 //!     .max_memory(1 << 30)
 //!     .connect(redis)
 //!     .await?;
@@ -54,23 +52,20 @@
 //!
 //! # Sizes
 //!
-//! - [`retain_for`](HubBuilder::retain_for) limits the age of events. Choose the longest absence to
-//!   bridge.
-//! - [`retain_events`](HubBuilder::retain_events) limits the events of each topic. Choose the
-//!   busiest rate × `retain_for`.
-//! - [`retain_bytes`](HubBuilder::retain_bytes) limits the bytes of each topic. Choose the busiest
-//!   rate × `retain_for` × size.
+//! - [`Retention::age`] limits the age of events. Choose the longest absence to bridge.
+//! - [`Retention::events`] limits the events of each topic. Choose the busiest rate × age.
+//! - [`Retention::bytes`] limits the bytes of each topic. Choose the busiest rate × age × size.
 //! - [`max_memory`](HubBuilder::max_memory) limits the memory of a process. Choose the total rate ×
-//!   `retain_for` × (size + 200 bytes).
-//! - [`max_len`](Redis::max_len) limits the entries in Redis. Choose the total rate × `retain_for`,
-//!   or more.
+//!   age × (size + 200 bytes).
+//! - [`max_len`](Redis::max_len) limits the entries in Redis. Choose the total rate × age, or
+//!   more.
 //!
 //! What the rates are, and what else these settings limit:
 //!
 //! - The busiest rate is that of the busiest topic, in events per second. The total rate is that of
 //!   all topics.
-//! - `retain_for` is also how long a client can be away without a gap, and how far back a new
-//!   process loads.
+//! - The age is also how long a client can be away without a gap, and how far back a new process
+//!   loads.
 //! - `max_len` also limits how long a process can be disconnected without a loss.
 //!
 //! Set `maxmemory-policy noeviction`: another policy can evict the whole stream.
@@ -80,8 +75,8 @@
 //! A process keeps the values of topics with [`Retention::latest`] in its memory, at any age. One that
 //! starts later loads them from the stream:
 //!
-//! - It loads values up to the age of [`retain_for`](HubBuilder::retain_for), which
-//!   [`retain_latest`](HubBuilder::retain_latest) sets to any age.
+//! - It loads values up to the age of the hub's [`retention`](HubBuilder::retention), which is
+//!   any age for [`Retention::latest`].
 //! - [`max_len`](Redis::max_len) counts the entries of all topics, so busy topics can trim the only
 //!   entry of a quiet one. The new process then has no value of the quiet topic until the next one is
 //!   published, and a first visit receives none. A client that reconnects with an id from before the

@@ -46,8 +46,8 @@
 //! # Sizes and limits
 //!
 //! - [`max_len`](Redis::max_len), by default 100,000 entries: events per second of all topics ×
-//!   `retain_for`, or more
-//! - [`max_age`](Redis::max_age), by default none: at least `retain_for`; gives memory back after
+//!   the age of the hub's retention, or more
+//! - [`max_age`](Redis::max_age), by default none: at least that age; gives memory back after
 //!   busy times
 //! - memory of the stream: about 300 bytes for each event of 256 bytes
 //! - memory of a run: about 5.3 kB, twice the length of its encoded key, and its events and 48 bytes

@@ -45,7 +45,7 @@ impl StreamStats {
     }
 
     /// Returns the maximum age of the hub's events,
-    /// [`HubBuilder::retain_for`](crate::hub::HubBuilder::retain_for).
+    /// the age of [`HubBuilder::retention`](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn retain_for(&self) -> Duration {
         self.retain_for

@@ -110,7 +110,7 @@
 //!   waits for it.
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
 //! - A process that was cut off from the broker receives the closes that it missed when it returns.
-//!   If one of them is older than 5 minutes, or than `retain_for` of its hub if that is more, it
+//!   If one of them is older than 5 minutes, or than the age of its hub's retention if that is more, it
 //!   closes all its streams that have a subject. If Redis is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
 //! - If closes are lost, as when Redis restarts without its data, each process closes all its

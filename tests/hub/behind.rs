@@ -10,7 +10,7 @@ use allocation_counter::measure;
 use futures_util::Stream;
 use tower_sse::{
     Encoded,
-    hub::{Hub, Subscription},
+    hub::{Hub, Retention, Subscription},
 };
 
 use crate::*;
@@ -110,7 +110,7 @@ fn clients_at_different_positions_share_frames() {
 fn clients_with_an_additional_topic_each_share_frames() {
     const CLIENTS: usize = 300;
     for own_events in [1, 4] {
-        let hub = Hub::builder().retain_events(4096).retain_bytes(4 << 20).build();
+        let hub = Hub::builder().retention(Retention::new().events(4096).bytes(4 << 20)).build();
         let text = "x".repeat(240);
         for n in 0..4000 {
             publish(&hub, "hot", &text);

@@ -116,9 +116,10 @@ async fn process_that_was_away_receives_the_closes_that_it_missed() {
 /// Closes do not replace each other, as prices do.
 #[tokio::test]
 async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
-    no_close_is_lost(|| Hub::builder().retain_latest()).await;
-    no_close_is_lost(|| Hub::builder().retain_events(1)).await;
-    no_close_is_lost(|| Hub::builder().retain_bytes(1).retain_for(Duration::ZERO)).await;
+    no_close_is_lost(|| Hub::builder().retention(Retention::latest())).await;
+    no_close_is_lost(|| Hub::builder().retention(Retention::new().events(1))).await;
+    no_close_is_lost(|| Hub::builder().retention(Retention::new().bytes(1).age(Duration::ZERO)))
+        .await;
     let few = Retention::new().events(1).bytes(1).age(Duration::ZERO);
     no_close_is_lost(|| Hub::builder().retention_of(move |_| Some(few))).await;
 }

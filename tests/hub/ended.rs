@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
 use tower_sse::{
     Event, SseLayer,
-    hub::{GapPolicy, Hub, PublishError},
+    hub::{GapPolicy, Hub, PublishError, Retention},
     testing::MemoryBroker,
 };
 
@@ -68,7 +68,7 @@ fn client_that_reconnects_receives_what_it_missed_and_the_end() {
 
 #[test]
 fn late_visitor_receives_the_recent_events_and_the_end() {
-    let hub = Hub::builder().retain_events(1).build();
+    let hub = Hub::builder().retention(Retention::new().events(1)).build();
     publish_all(&hub, ["a1", "a2"]);
     end(&hub, "a", "a3");
     let mut client = Client::new(hub.subscribe(["a"]).recent(1).resume(None));
@@ -93,7 +93,7 @@ fn greeting_and_gaps_come_before_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn publishing_fails_until_the_last_event_is_too_old() {
-    let hub = Hub::builder().retain_for(10 * SECOND).build();
+    let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
     end(&hub, "a", "a1");
     let again = || hub.publish_now("a", Event::from("a2"));
     assert!(is_ended(&again()));
@@ -113,7 +113,7 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
 #[tokio::test(start_paused = true)]
 async fn event_that_begins_an_ended_topic_anew_is_published() {
     let broker = MemoryBroker::new();
-    let hub = connect_with(Hub::builder().retain_for(10 * SECOND), &broker);
+    let hub = connect_with(Hub::builder().retention(Retention::new().age(10 * SECOND)), &broker);
     hub.end("a", Event::from("a1")).await.unwrap();
     let mut client = resumed(&hub, &["a", "b"], 1);
     broker.pause(&hub);
@@ -127,7 +127,7 @@ async fn event_that_begins_an_ended_topic_anew_is_published() {
 /// The memory limit must not free the name in one process before the others.
 #[tokio::test(start_paused = true)]
 async fn name_stays_taken_after_the_last_event_is_evicted() {
-    let hub = Hub::builder().max_memory(2_000).retain_for(10 * SECOND).build();
+    let hub = Hub::builder().max_memory(2_000).retention(Retention::new().age(10 * SECOND)).build();
     end(&hub, "a", "a1");
     for n in 0..5 {
         publish(&hub, &format!("other {n}"), "x");
@@ -159,7 +159,7 @@ async fn visit_after_the_end(hub: &Hub, last: Option<u64>, is_removed: bool) -> 
 async fn visitor_of_a_freed_topic_name_waits_for_the_next_topic() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
-        let hub = Hub::builder().retain_for(10 * SECOND).build();
+        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
         let (status, mut client) = visit_after_the_end(&hub, None, is_removed).await;
         assert_eq!(status, 200);
         client.assert_waits_after(&[""; 0]);
@@ -173,7 +173,7 @@ async fn visitor_of_a_freed_topic_name_waits_for_the_next_topic() {
 async fn client_that_has_received_the_end_is_told_while_it_is_remembered() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
-        let hub = Hub::builder().retain_for(10 * SECOND).build();
+        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
         let (status, mut client) = visit_after_the_end(&hub, Some(1), is_removed).await;
         assert_eq!(status, 204);
         client.assert_ends_with(&[""; 0]);
@@ -206,7 +206,7 @@ async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
-    let hub = Hub::builder().retain_for(10 * SECOND).build();
+    let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
     let mut earlier = subscribed(&hub, &["a", "b"]);
     end(&hub, "a", "a1");
     assert_eq!(earlier.read(), ["a1@1"]);

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::{hub::Hub, testing::MemoryBroker};
+use tower_sse::{
+    hub::{Hub, Retention},
+    testing::MemoryBroker,
+};
 
 use crate::*;
 
@@ -25,7 +28,7 @@ fn hub_that_connects_later_has_the_history() {
 #[tokio::test(start_paused = true)]
 async fn events_of_the_history_keep_their_age() {
     let broker = MemoryBroker::new();
-    let builder = || Hub::builder().retain_for(10 * MINUTE);
+    let builder = || Hub::builder().retention(Retention::new().age(10 * MINUTE));
     let early = connect_with(builder(), &broker);
     publish(&early, "a", "a1");
     advance(4 * MINUTE).await;
@@ -50,7 +53,7 @@ async fn events_of_the_history_keep_their_age() {
 #[tokio::test(start_paused = true)]
 async fn delayed_events_above_the_maximum_age_are_evicted_at_once() {
     let broker = MemoryBroker::new();
-    let hub = connect_with(Hub::builder().retain_for(MINUTE), &broker);
+    let hub = connect_with(Hub::builder().retention(Retention::new().age(MINUTE)), &broker);
     broker.pause(&hub);
     publish_all(&hub, ["a1", "b2", "c3"]);
     advance(MINUTE + Duration::from_millis(1)).await;
@@ -67,7 +70,7 @@ async fn events_above_the_maximum_age_are_not_loaded_and_reported_as_lost() {
     publish_all(&early, ["a1", "b2"]);
     advance(2 * MINUTE).await;
     publish_all(&early, ["a3", "b4"]);
-    let short = connect_with(Hub::builder().retain_for(MINUTE), &broker);
+    let short = connect_with(Hub::builder().retention(Retention::new().age(MINUTE)), &broker);
     assert_eq!(short.stats().events(), 2);
     let topics = ["a", "b", "c"];
     let lost = ["gap a@1", "gap b@1", "gap c@2"];

@@ -4,14 +4,14 @@ use std::iter;
 
 use tower_sse::{
     Event, LastEventId,
-    hub::{GapPolicy, Hub, PublishError},
+    hub::{GapPolicy, Hub, PublishError, Retention},
 };
 
 use crate::*;
 
 /// Each event's number is in its data. Of `a` the first is lost.
 pub(crate) fn hub() -> Hub {
-    let hub = Hub::builder().retain_events(2).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5"]);
     hub
 }
@@ -100,7 +100,7 @@ fn epoch_of(id: &LastEventId) -> &str {
 /// an id as the first of a connection would have made it forget the one it had.
 #[test]
 fn resuming_after_any_item_repeats_no_gap_and_skips_no_event() {
-    let hub = Hub::builder().retain_events(2).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "b2", "c3", "b4", "a5", "b6", "a7", "c8", "b9", "a10", "c11", "a12"]);
     let topics = ["a", "b", "c", "d"];
     let garbage = id(&hub, 100);
@@ -123,7 +123,7 @@ fn resuming_after_any_item_repeats_no_gap_and_skips_no_event() {
 
 #[test]
 fn gap_is_reported_at_the_position_of_the_newest_evicted_event() {
-    let hub = Hub::builder().retain_events(3).build();
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
     let mut client = subscribed(&hub, &["a", "b"]);
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6", "b7", "a8"]);
     assert_eq!(client.read(), ["b2@2", "gap a@3", "a4@4", "b5@5", "a6@6", "b7@7", "a8@8"]);

@@ -3,7 +3,10 @@
 use std::{task::Waker, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::{hub::Hub, testing::MemoryBroker};
+use tower_sse::{
+    hub::{Hub, Retention},
+    testing::MemoryBroker,
+};
 
 use crate::*;
 
@@ -97,7 +100,7 @@ fn losses_are_told_before_the_events_after_them() {
 #[test]
 fn gap_of_evicted_events_is_told_beside_that_of_the_loss() {
     let broker = MemoryBroker::new();
-    let hub = connect_with(Hub::builder().retain_events(2), &broker);
+    let hub = connect_with(Hub::builder().retention(Retention::new().events(2)), &broker);
     publish_all(&hub, ["a1", "a2", "b3", "a4", "a5"]);
     broker.lose_history();
     let expected = ["gap a@2", "b3@3", "a4@4", "a5@5", "gap a@5", "gap b@6"];

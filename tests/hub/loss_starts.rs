@@ -2,7 +2,7 @@
 
 use tower_sse::{
     Event,
-    hub::{GapPolicy, Hub, Subscribe},
+    hub::{GapPolicy, Hub, Retention, Subscribe},
     testing::MemoryBroker,
 };
 
@@ -113,7 +113,7 @@ fn unknown_id_is_told_of_later_losses_only() {
 #[test]
 fn loss_before_gaps_of_a_foreign_id_repeats_until_the_last() {
     let broker = MemoryBroker::new();
-    let hub = connect_with(Hub::builder().retain_events(1), &broker);
+    let hub = connect_with(Hub::builder().retention(Retention::new().events(1)), &broker);
     let begin = |last| Client::new(hub.subscribe(["a", "b"]).resume(last));
     publish_all(&hub, ["a1", "b2"]);
     let mut client = begin(foreign());

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
 use tower_sse::{
     BoxError, Encoded, Event, Heartbeat, LastEventId, Message, SseLayer,
-    hub::{GapPolicy, Hub, Subscription},
+    hub::{GapPolicy, Hub, Retention, Subscription},
     testing::MemoryBroker,
 };
 
@@ -66,7 +66,7 @@ fn events_are_changed_and_dropped_and_keep_their_ids() {
 /// They say what the client must know, whatever it may see.
 #[test]
 fn gaps_and_the_greeting_pass() {
-    let hub = Hub::builder().retain_events(1).build();
+    let hub = Hub::builder().retention(Retention::new().events(1)).build();
     publish_all(&hub, ["a1", "a2", "a3"]);
     let nothing = |_: Message| -> Option<Event> { panic!("it is not asked") };
     let greeted = hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
@@ -132,7 +132,7 @@ async fn position_of_dropped_events_comes_with_the_next_heartbeat() {
 /// All events are dropped for longer than they are kept.
 #[tokio::test(start_paused = true)]
 async fn quiet_client_gets_no_false_gap() {
-    let hub = Hub::builder().retain_for(40 * SECOND).build();
+    let hub = Hub::builder().retention(Retention::new().age(40 * SECOND)).build();
     let mut body = served(hub.subscribe(["a"]).resume(None), |_| None);
     let mut last = String::new();
     for _ in 0..100 {

@@ -3,13 +3,16 @@
 use std::iter;
 
 use futures_util::{FutureExt, StreamExt};
-use tower_sse::{Event, hub::Hub};
+use tower_sse::{
+    Event,
+    hub::{Hub, Retention},
+};
 
 use crate::*;
 
 #[test]
 fn messages_are_decoded_one_by_one() {
-    let hub = Hub::builder().retain_events(3).build();
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "a5"]);
     let large = "x".repeat(2 << 20);
     hub.end_now("b", Event::new().event("large").data(large.clone())).unwrap();

@@ -19,7 +19,7 @@ const WINDOW: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn values() -> Hub {
-    Hub::builder().retain_latest().build()
+    Hub::builder().retention(Retention::latest()).build()
 }
 
 fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
@@ -82,8 +82,10 @@ async fn flush_window_sends_only_the_newest_value_of_each_topic() {
 
 #[tokio::test(start_paused = true)]
 async fn newest_value_is_kept_at_any_age_unless_one_is_set() {
-    let builder = || Hub::builder().retain_latest();
-    for (builder, is_kept) in [(builder(), true), (builder().retain_for(24 * HOUR), false)] {
+    let builder = || Hub::builder().retention(Retention::latest());
+    for (builder, is_kept) in
+        [(builder(), true), (Hub::builder().retention(Retention::latest().age(24 * HOUR)), false)]
+    {
         let hub = builder.build();
         let newest = publish_rounds(&hub, &["a"], 2);
         let visit = || Client::new(prices(&hub, &["a"], None)).read();
@@ -97,7 +99,9 @@ async fn newest_value_is_kept_at_any_age_unless_one_is_set() {
 
 /// Prices in topics that begin with `p`, and news in the others.
 fn mixed(builder: HubBuilder) -> HubBuilder {
-    builder.retain_events(2).retention_of(|topic| topic.starts_with('p').then(Retention::latest))
+    builder
+        .retention(Retention::new().events(2))
+        .retention_of(|topic| topic.starts_with('p').then(Retention::latest))
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn latest_values_and_recent_events_share_a_stream() {
 
 #[test]
 fn latest_value_that_is_gone_is_a_gap() {
-    let hub = Hub::builder().retain_latest().max_memory(100_000).build();
+    let hub = Hub::builder().retention(Retention::latest()).max_memory(100_000).build();
     publish(&hub, "a", "a");
     let last = id(&hub, 1);
     let mut asleep = Client::new(hub.subscribe(["a"]).resume(last.clone()));
@@ -168,16 +172,16 @@ fn latest_values_of_many_processes_survive_a_loss() {
     assert_eq!(read(&one, &["p", "pq"], seen), kept, "this process has it");
 }
 
-/// `retain_for` is also the age up to which a process loads values.
+/// The age of the retention is also the one up to which a process loads values.
 #[tokio::test(start_paused = true)]
 async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
     let broker = MemoryBroker::new();
-    let one = connect_with(Hub::builder().retain_latest(), &broker);
+    let one = connect_with(Hub::builder().retention(Retention::latest()), &broker);
     publish(&one, "p", "old");
     advance(25 * HOUR).await;
     for (builder, is_loaded) in [
-        (Hub::builder().retain_latest(), true),
-        (mixed(Hub::builder()).retain_for(26 * HOUR), true),
+        (Hub::builder().retention(Retention::latest()), true),
+        (mixed(Hub::builder()).retention(Retention::new().age(26 * HOUR)), true),
         (mixed(Hub::builder()), false),
     ] {
         let late = connect_with(builder, &broker);
@@ -188,7 +192,7 @@ async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
 
 #[test]
 fn position_rendered_into_a_page_misses_no_later_event() {
-    let hub = Hub::builder().retain_events(2).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let pages: Vec<_> = (0..4)
         .map(|number| {
             let position = hub.position();
@@ -280,7 +284,8 @@ fn change_is_in_the_state_or_in_the_stream() {
 #[test]
 fn no_change_is_lost_or_applied_twice_during_publishing() {
     const CHANGES: u64 = 3_000;
-    let hub = Hub::builder().retain_events(usize::MAX).retain_bytes(usize::MAX).build();
+    let hub =
+        Hub::builder().retention(Retention::new().events(usize::MAX).bytes(usize::MAX)).build();
     let database = Database::default();
     let begin = Barrier::new(ROWS.len() + 1);
     let mut pages = thread::scope(|scope| {

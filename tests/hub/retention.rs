@@ -38,7 +38,7 @@ fn size_of(hub: &Hub, data: &str) -> usize {
 
 #[test]
 fn topic_keeps_its_newest_events() {
-    let hub = Hub::builder().retain_events(3).build();
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "a5", "a6"]);
     assert_eq!(kept(&hub, "a"), ["a4@4", "a5@5", "a6@6"]);
     assert_eq!(kept(&hub, "b"), ["b2@2"]);
@@ -47,7 +47,7 @@ fn topic_keeps_its_newest_events() {
 #[test]
 #[should_panic(expected = "subscribers read only kept events")]
 fn retaining_zero_events_panics() {
-    _ = Hub::builder().retain_events(0);
+    _ = Hub::builder().retention(Retention::new().events(0));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn topic_keeps_bytes_up_to_its_limit_and_always_the_newest_event() {
         (1, &["a4@4"]),
         (0, &["a4@4"]),
     ] {
-        let hub = Hub::builder().retain_bytes(bytes).build();
+        let hub = Hub::builder().retention(Retention::new().bytes(bytes)).build();
         publish_all(&hub, ["a1", "a2", "a3", "a4"]);
         assert_eq!(kept(&hub, "a"), expected, "{bytes} bytes");
     }
@@ -67,7 +67,7 @@ fn topic_keeps_bytes_up_to_its_limit_and_always_the_newest_event() {
 
 #[tokio::test(start_paused = true)]
 async fn topic_evicts_events_above_the_maximum_age() {
-    let hub = Hub::builder().retain_for(10 * MILLISECOND).build();
+    let hub = Hub::builder().retention(Retention::new().age(10 * MILLISECOND)).build();
     publish(&hub, "a", "a1");
     advance(MILLISECOND).await;
     publish(&hub, "a", "a2");
@@ -81,7 +81,7 @@ async fn topic_evicts_events_above_the_maximum_age() {
 /// Only publishing to other topics visits them.
 #[tokio::test(start_paused = true)]
 async fn idle_topics_are_removed_when_their_events_expire() {
-    let hub = Hub::builder().retain_for(10 * MILLISECOND).build();
+    let hub = Hub::builder().retention(Retention::new().age(10 * MILLISECOND)).build();
     let quiet: Vec<_> = (0..100).map(|n| format!("quiet {n}")).collect();
     for topic in &quiet {
         publish(&hub, topic, "x");
@@ -101,7 +101,7 @@ async fn idle_topics_are_removed_when_their_events_expire() {
 async fn expired_topics_are_removed_while_topics_are_added() {
     for (topics_at_once, pause, retained) in [(1, 15, 1000), (20, 1, 4000), (3, 40, 300)] {
         let age = retained / topics_at_once * pause;
-        let hub = Hub::builder().retain_for(age as u32 * MILLISECOND).build();
+        let hub = Hub::builder().retention(Retention::new().age(age as u32 * MILLISECOND)).build();
         let mut most = 0;
         for round in 0..5 * retained / topics_at_once {
             for n in 0..topics_at_once {
@@ -140,7 +140,7 @@ fn memory_limit_holds_with_many_empty_topics() {
 #[test]
 fn retention_of_overrides_the_limits_of_a_topic() {
     let hub = Hub::builder()
-        .retain_events(1)
+        .retention(Retention::new().events(1))
         .retention_of(|topic| topic.starts_with('b').then(|| Retention::new().events(2)))
         .build();
     publish_all(&hub, ["a1", "a2", "a3", "b4", "b5", "b6"]);
@@ -212,7 +212,8 @@ fn order_of_eviction_holds_for_topics_that_evict_by_number() {
     const TOPICS: usize = 50;
     let names: Vec<_> = (0..TOPICS).map(|n| format!("topic {n:02}")).collect();
     let memory = |events: usize| TOPICS * (560 + 8) + events * 150;
-    let hub = Hub::builder().retain_events(4).max_memory(memory(2 * TOPICS)).build();
+    let hub =
+        Hub::builder().retention(Retention::new().events(4)).max_memory(memory(2 * TOPICS)).build();
     for name in names.iter().cycle().take(20 * TOPICS) {
         publish(&hub, name, "x");
     }
@@ -234,7 +235,7 @@ fn frames_are_evicted_before_events() {
 
 #[test]
 fn large_event_is_shared_without_a_copy() {
-    let hub = Hub::builder().retain_bytes(64 << 20).build();
+    let hub = Hub::builder().retention(Retention::new().bytes(64 << 20)).build();
     publish_all(&hub, ["a1", "a2", "a3"]);
     publish(&hub, "a", &"x".repeat(8 << 20));
     publish_all(&hub, ["a5", "a6"]);

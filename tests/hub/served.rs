@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower_sse::{
     Event, EventBody, LastEventId, Message, SseLayer,
-    hub::{Hub, Subscription},
+    hub::{Hub, Retention, Subscription},
 };
 
 use crate::{support::client, *};
@@ -41,7 +41,7 @@ async fn read(reader: &mut EventReader<Incoming>, count: usize) -> (Vec<String>,
 
 #[tokio::test]
 async fn reconnected_client_resumes_after_its_last_event() {
-    let hub = Hub::builder().retain_events(3).build();
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
     let address = serve(&hub).await;
     publish_all(&hub, ["a1", "b2", "a3"]);
     let mut reader = open(address, "/a,b", None).await;
@@ -85,7 +85,7 @@ async fn client_of_a_restarted_server_receives_a_gap() {
 #[tokio::test]
 async fn stalled_client_delays_no_other_and_receives_a_gap() {
     const EVENTS: u64 = 400;
-    let hub = Hub::builder().retain_events(4).build();
+    let hub = Hub::builder().retention(Retention::new().events(4)).build();
     let address = serve(&hub).await;
     let mut stalled = open(address, "/a", None).await;
     let mut others = [open(address, "/a", None).await, open(address, "/a", None).await];

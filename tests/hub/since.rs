@@ -2,7 +2,7 @@
 
 use tower_sse::{
     Event, EventId, LastEventId,
-    hub::{GapPolicy, Hub, Subscribe},
+    hub::{GapPolicy, Hub, Retention, Subscribe},
     testing::MemoryBroker,
 };
 
@@ -14,7 +14,7 @@ fn backlog() -> Event {
 
 /// A hub with the events 1 to 3, the position 2 of a query, and its result as the greeting.
 fn queried() -> (Hub, impl Fn() -> Subscribe) {
-    let hub = Hub::builder().retain_events(3).build();
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
     publish_all(&hub, ["a1", "b2"]);
     let position = hub.position();
     publish_all(&hub, ["a3"]);
@@ -82,7 +82,8 @@ fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
 #[tokio::test]
 async fn client_that_falls_behind_gets_the_backlog_when_it_reconnects() {
     let broker = MemoryBroker::new();
-    let hub = Hub::builder().retain_events(2).connect(broker.clone()).await.unwrap();
+    let hub =
+        Hub::builder().retention(Retention::new().events(2)).connect(broker.clone()).await.unwrap();
     let subscribe = |last: Option<LastEventId>| {
         let subscribe = hub.subscribe(["a"]).gap_policy(GapPolicy::ReportAndEnd);
         Client::new(subscribe.since(hub.position()).greeting(backlog()).resume(last))
@@ -141,7 +142,7 @@ fn stream_can_start_at_a_position_without_a_backlog() {
 
 #[test]
 fn topic_that_is_new_to_a_client_starts_with_its_newest_value() {
-    let hub = Hub::builder().retain_latest().build();
+    let hub = Hub::builder().retention(Retention::latest()).build();
     publish_all(&hub, ["a1", "b2", "c3", "c4", "a5"]);
     let seen = id(&hub, 5);
     let quiet = hub.subscribe(["a", "b", "c"]).resume(seen.clone());

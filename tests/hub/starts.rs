@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tower_sse::{
     Event,
-    hub::{GapPolicy, Hub, Subscribe},
+    hub::{GapPolicy, Hub, Retention, Subscribe},
 };
 
 use crate::*;
@@ -46,7 +46,7 @@ fn malformed_id_is_greeted_after_the_gaps() {
 
 /// The oldest of `a` are lost, and older events of `b` are kept.
 pub(crate) fn hub_with_eviction_between() -> Hub {
-    let hub = Hub::builder().retain_events(2).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6"]);
     hub
 }

@@ -3,7 +3,7 @@
 use std::{task::Waker, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::hub::{GapPolicy, Hub};
+use tower_sse::hub::{GapPolicy, Hub, Retention};
 
 use crate::*;
 
@@ -26,7 +26,7 @@ fn new_hub_has_no_figures() {
 
 #[test]
 fn events_topics_and_memory_are_those_that_the_hub_keeps() {
-    let hub = Hub::builder().retain_events(2).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "a2", "b3", "a4", "a5"]);
     publish(&hub, "a longer name", "some text");
     let stats = hub.stats();
@@ -69,7 +69,7 @@ fn evicted_counts_events_of_removed_topics() {
 
 #[tokio::test(start_paused = true)]
 async fn evicted_counts_events_above_the_maximum_age() {
-    let hub = Hub::builder().retain_for(MINUTE).build();
+    let hub = Hub::builder().retention(Retention::new().age(MINUTE)).build();
     publish_all(&hub, ["a1", "a2", "b3"]);
     advance(MINUTE + Duration::from_millis(1)).await;
     publish(&hub, "c", "c4");
@@ -80,7 +80,7 @@ async fn evicted_counts_events_above_the_maximum_age() {
 
 #[test]
 fn gaps_count_once_for_each_that_is_sent() {
-    let hub = Hub::builder().retain_events(1).build();
+    let hub = Hub::builder().retention(Retention::new().events(1)).build();
     publish_all(&hub, ["a1", "a2", "b3", "b4"]);
     let subscribe = || hub.subscribe(["a", "b", "c"]);
     let mut client = Client::new(subscribe().resume(id(&hub, 0)));
@@ -144,7 +144,7 @@ async fn history_is_no_lag() {
 
 #[test]
 fn stats_display_as_metrics_of_prometheus() {
-    let hub = Hub::builder().retain_events(2).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "a2", "a3"]);
     let text = hub.stats().to_string();
     let expected = format!(

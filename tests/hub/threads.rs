@@ -9,7 +9,7 @@ use std::{
 
 use tower_sse::{
     Event, LastEventId,
-    hub::{Hub, PublishError, Subscription},
+    hub::{Hub, PublishError, Retention, Subscription},
 };
 
 use crate::*;
@@ -122,13 +122,17 @@ fn reconnecting_clients(hub: &Hub, count: usize, is_lossy: bool) {
 #[test]
 fn reconnecting_clients_miss_no_event_during_publishing() {
     let count = 6_000;
-    let hub = Hub::builder().retain_events(count).retain_bytes(usize::MAX).build();
+    let hub = Hub::builder().retention(Retention::new().events(count).bytes(usize::MAX)).build();
     reconnecting_clients(&hub, count, false);
 }
 
 #[test]
 fn reconnecting_clients_receive_a_gap_for_all_evicted_events() {
-    reconnecting_clients(&Hub::builder().retain_events(3).build(), 6_000, true);
+    reconnecting_clients(
+        &Hub::builder().retention(Retention::new().events(3)).build(),
+        6_000,
+        true,
+    );
     // Topics go and come back all the time.
     reconnecting_clients(&Hub::builder().max_memory(200).build(), 6_000, true);
 }
@@ -138,7 +142,7 @@ fn reconnecting_clients_receive_a_gap_for_all_evicted_events() {
 fn kept_and_newly_published_events_join_without_loss_or_duplicate() {
     const EVENTS: usize = 3_000;
     for (retained, recent) in [(1, 0), (EVENTS, 0), (EVENTS, 50)] {
-        let hub = Hub::builder().retain_events(retained).build();
+        let hub = Hub::builder().retention(Retention::new().events(retained)).build();
         thread::scope(|scope| {
             let clients = [&TOPICS[..], &["a", "b"]].map(|topics| {
                 let hub = &hub;
@@ -177,7 +181,8 @@ fn kept_and_newly_published_events_join_without_loss_or_duplicate() {
 #[test]
 fn stream_ends_after_the_events_published_before_close() {
     for round in 0..40 {
-        let hub = Hub::builder().retain_events(usize::MAX).retain_bytes(usize::MAX).build();
+        let hub =
+            Hub::builder().retention(Retention::new().events(usize::MAX).bytes(usize::MAX)).build();
         let start = Barrier::new(TOPICS.len() + 1);
         thread::scope(|scope| {
             let subscription = hub.subscribe(TOPICS).resume(None);

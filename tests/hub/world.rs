@@ -34,7 +34,10 @@ pub(crate) struct World {
 fn builder(limits: Limits) -> HubBuilder {
     let Limits { events, bytes, age, memory } = limits;
     let retention = Retention::new().events(events).bytes(bytes).age(Duration::from_millis(age));
-    Hub::builder().retain_events(1).retention_of(move |_| Some(retention)).max_memory(memory)
+    Hub::builder()
+        .retention(Retention::new().events(1))
+        .retention_of(move |_| Some(retention))
+        .max_memory(memory)
 }
 
 impl Process {

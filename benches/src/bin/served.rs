@@ -51,7 +51,10 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_http::compression::CompressionLayer;
-use tower_sse::{BoxError, Event, LastEventId, MaxAge, SseLayer, hub::Hub};
+use tower_sse::{
+    BoxError, Event, LastEventId, MaxAge, SseLayer,
+    hub::{Hub, Retention},
+};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
 
 #[path = "served/over_http2.rs"]
@@ -339,7 +342,7 @@ fn stalled_hub(subject: &str) {
 
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");
-        let hub = Hub::builder().retain_events(1024).build();
+        let hub = Hub::builder().retention(Retention::new().events(1024)).build();
         let (layer, served, serving) =
             (layer(subject, &CancellationToken::new()), subject.to_owned(), hub.clone());
         tokio::spawn(serve(listener, layer, move || subscribed(&serving, &served)));

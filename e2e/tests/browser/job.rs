@@ -12,7 +12,10 @@ use std::{
 use axum::middleware::map_response;
 use http::{Response, StatusCode};
 use tokio::net::TcpListener;
-use tower_sse::{Retry, SseLayer, hub::Hub};
+use tower_sse::{
+    Retry, SseLayer,
+    hub::{Hub, Retention},
+};
 
 use crate::*;
 
@@ -49,8 +52,10 @@ async fn serve_with(retained: Duration) -> (SocketAddr, Answers) {
         std::future::ready(response)
     };
     let layer = SseLayer::new().retry(Retry::fixed(Duration::from_millis(50)));
-    let jobs =
-        example::Jobs::new(Duration::from_millis(20), Hub::builder().retain_for(retained).build());
+    let jobs = example::Jobs::new(
+        Duration::from_millis(20),
+        Hub::builder().retention(Retention::new().age(retained)).build(),
+    );
     let app = example::app(jobs, layer).layer(map_response(count));
     let listener = TcpListener::bind(ANY).await.unwrap();
     let address = listener.local_addr().unwrap();

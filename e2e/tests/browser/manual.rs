@@ -19,7 +19,10 @@ use axum::{
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, RwLock};
-use tower_sse::{Event, LastEventId, Retry, SseLayer, hub::Hub};
+use tower_sse::{
+    Event, LastEventId, Retry, SseLayer,
+    hub::{Hub, Retention},
+};
 
 use crate::*;
 
@@ -55,7 +58,7 @@ struct App {
 impl App {
     fn new() -> Self {
         Self {
-            hub: Hub::builder().retain_events(1).build(),
+            hub: Hub::builder().retention(Retention::new().events(1)).build(),
             requests: Arc::default(),
             cut: Arc::default(),
             is_over: Arc::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tower_sse::hub::Hub;
+use tower_sse::hub::{Hub, Retention};
 
 use crate::*;
 
@@ -14,7 +14,7 @@ mod example;
 #[tokio::test]
 async fn page_shows_the_newest_prices_of_the_chosen_symbols() {
     let Some(tools) = Tools::find() else { return };
-    let hub = Hub::builder().retain_latest().build();
+    let hub = Hub::builder().retention(Retention::latest()).build();
     for symbol in example::symbols() {
         example::publish(&hub, &symbol, 1.0);
     }

@@ -23,7 +23,10 @@ use tokio::{
     time::interval,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tower_sse::{LastEventId, SseLayer, hub::Hub};
+use tower_sse::{
+    LastEventId, SseLayer,
+    hub::{Hub, Retention},
+};
 
 use crate::{
     support::{Directory, Gate, Gated},
@@ -201,7 +204,7 @@ impl Stall {
 
     /// Returns what the client receives after its stall before the first price that is the newest.
     async fn stale(self, certificate: &Certificate) -> String {
-        let hub = Hub::builder().retain_latest().build();
+        let hub = Hub::builder().retention(Retention::latest()).build();
         let address = self.serve(&hub, certificate).await;
         let change = |price: usize| {
             ticker::symbols().for_each(|symbol| ticker::publish(&hub, &symbol, price as f64));

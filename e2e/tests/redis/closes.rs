@@ -290,7 +290,8 @@ async fn process_that_was_cut_off_ends_its_streams_when_it_is_back() {
 #[tokio::test]
 async fn concurrent_closes_end_no_other_stream_in_a_hub_of_few_events() {
     let few = Retention::new().events(1).bytes(1).age(Duration::from_millis(1));
-    closes_at_once_end_no_other_stream(|| Hub::builder().retain_events(1)).await;
+    closes_at_once_end_no_other_stream(|| Hub::builder().retention(Retention::new().events(1)))
+        .await;
     closes_at_once_end_no_other_stream(|| Hub::builder().retention_of(move |_| Some(few))).await;
 }
 

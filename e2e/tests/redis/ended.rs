@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sse::{
     Event, EventId,
-    hub::{Hub, PublishError, Receipt},
+    hub::{Hub, PublishError, Receipt, Retention},
 };
 
 use crate::*;
@@ -100,7 +100,8 @@ async fn process_that_starts_later_knows_the_end() {
 async fn name_is_free_in_all_processes_by_the_time_of_the_log() {
     let Some(server) = Server::start().await else { return };
     let second = Duration::from_secs(1);
-    let connect = || Hub::builder().retain_for(second).connect(server.broker());
+    let connect =
+        || Hub::builder().retention(Retention::new().age(second)).connect(server.broker());
     let hubs: [Hub; 2] = [connect().await.unwrap(), connect().await.unwrap()];
     let end = hubs[0].end("a", "1").await.unwrap();
     until(|| hubs[1].position() == end.id()).await;

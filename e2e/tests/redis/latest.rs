@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tower_sse::{
     EventId, LastEventId,
-    hub::{Hub, Receipt},
+    hub::{Hub, Receipt, Retention},
     redis::Redis,
 };
 
@@ -14,7 +14,7 @@ const TOPICS: [&str; 2] = ["quiet", "busy"];
 
 async fn connect(server: &Server) -> Hub {
     let broker: Redis = server.broker().max_len(MAX_LEN);
-    Hub::builder().retain_latest().connect(broker).await.unwrap()
+    Hub::builder().retention(Retention::latest()).connect(broker).await.unwrap()
 }
 
 /// Publishes enough values of the busy topic that the stream is trimmed up to the first of them, and

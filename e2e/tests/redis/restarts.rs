@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use tower_sse::{LastEventId, hub::Hub};
+use tower_sse::{
+    LastEventId,
+    hub::{Hub, Retention},
+};
 
 use crate::*;
 
@@ -164,8 +167,11 @@ async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
     ] {
         let _: String = server.command(&format!("XADD tower-sse {}-0 {fields}", now - age)).await;
     }
-    let hub =
-        Hub::builder().retain_for(Duration::from_secs(3)).connect(server.broker()).await.unwrap();
+    let hub = Hub::builder()
+        .retention(Retention::new().age(Duration::from_secs(3)))
+        .connect(server.broker())
+        .await
+        .unwrap();
     let position = hub.position().to_string();
     let (epoch, _) = position.split_once('-').unwrap();
     let last = LastEventId::try_from(format!("{epoch}-{}", (now - 4_000) << 20)).unwrap();

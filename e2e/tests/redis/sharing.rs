@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use tower_sse::{Event, hub::Hub, redis::Redis};
+use tower_sse::{
+    Event,
+    hub::{Hub, Retention},
+    redis::Redis,
+};
 
 use crate::*;
 
@@ -34,7 +38,11 @@ async fn new_process_loads_the_history() {
     for n in 1..2_500 {
         _ = one.publish("a", n.to_string()).await.unwrap();
     }
-    let other = Hub::builder().retain_events(10_000).connect(server.broker()).await.unwrap();
+    let other = Hub::builder()
+        .retention(Retention::new().events(10_000))
+        .connect(server.broker())
+        .await
+        .unwrap();
     assert_eq!(other.stats().events(), 2_500);
     let mut client = Client::resume(&other, &["a"], Some(first.id().into()));
     assert_eq!(client.data(2_499).await, (1..2_500).map(|n| n.to_string()).collect::<Vec<_>>());

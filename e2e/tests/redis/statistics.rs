@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{pause, resume, sleep, timeout};
 use tower_sse::{
-    hub::{Hub, PublishError},
+    hub::{Hub, PublishError, Retention},
     runs::Runs,
 };
 
@@ -83,7 +83,11 @@ async fn stream_is_measured() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().max_len(20_000);
     let health = broker.health();
-    let hub = Hub::builder().retain_for(Duration::from_secs(60)).connect(broker).await.unwrap();
+    let hub = Hub::builder()
+        .retention(Retention::new().age(Duration::from_secs(60)))
+        .connect(broker)
+        .await
+        .unwrap();
     for _ in 0..10 {
         _ = hub.publish("a", "x".repeat(1_000)).await.unwrap();
     }

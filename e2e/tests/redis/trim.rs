@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tower_sse::{hub::Hub, redis::Redis};
+use tower_sse::{
+    hub::{Hub, Retention},
+    redis::Redis,
+};
 
 use crate::*;
 
@@ -14,7 +17,8 @@ async fn connect(broker: Redis) -> Process {
 }
 
 async fn connect_for(broker: Redis, age: Duration) -> Process {
-    Process::connect_with(Hub::builder().retain_for(age), broker.max_age(age)).await
+    Process::connect_with(Hub::builder().retention(Retention::new().age(age)), broker.max_age(age))
+        .await
 }
 
 /// Waits for so long by the server's clock.
@@ -120,7 +124,7 @@ async fn maximum_age_below_the_retention_of_the_hub_is_refused() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().max_age(Duration::from_secs(299));
     let error = Hub::connect(broker).await.unwrap_err();
-    assert!(format!("{error:?}").contains("`retain_for`"), "{error:?}");
+    assert!(format!("{error:?}").contains("retention"), "{error:?}");
     _ = Hub::connect(server.broker().max_age(Duration::from_secs(300))).await.unwrap();
 }
 

@@ -19,7 +19,7 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, Stats,
-    hub::Hub,
+    hub::{Hub, Retention},
     redis::{Redis, RedisHealth},
     runs::{Outcome, RunKey, Runs},
 };
@@ -41,7 +41,11 @@ impl Service {
     pub(crate) async fn connect(redis: &str, plan: Plan) -> Self {
         let redis = Redis::open(redis).unwrap();
         let health = redis.health();
-        let hub = Hub::builder().retain_for(plan.retention).connect(redis).await.unwrap();
+        let hub = Hub::builder()
+            .retention(Retention::new().age(plan.retention))
+            .connect(redis)
+            .await
+            .unwrap();
         // Runs whose clients have left go on until they are abandoned.
         let limits = Runs::builder().retain_bytes(256 << 10);
         let runs = limits.retain_for(plan.retention).abandon_after(plan.abandon_after).build();

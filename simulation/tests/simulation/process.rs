@@ -6,7 +6,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    hub::Hub,
+    hub::{Hub, Retention},
     redis::{Redis, RedisHealth},
 };
 use tower_sse_simulation::redis::Network;
@@ -57,7 +57,7 @@ async fn connect(
         let mut redis = Redis::open(format!("redis://process-{number}/")).unwrap();
         let mut builder = Hub::builder();
         if let Some(age) = max_age {
-            (redis, builder) = (redis.max_age(age), builder.retain_for(age));
+            (redis, builder) = (redis.max_age(age), builder.retention(Retention::new().age(age)));
         }
         let health: RedisHealth = redis.health();
         match builder.connect(redis).await {

@@ -15,7 +15,7 @@ const VISITS_BY_AGE: usize = 16;
 
 impl Topics {
     /// Evicts what [`max_memory`](crate::hub::HubBuilder::max_memory) and
-    /// [`retain_for`](crate::hub::HubBuilder::retain_for) document for a publish.
+    /// [`Retention::age`](crate::hub::Retention::age) document for a publish.
     #[inline]
     pub(crate) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
         if self.has_excess() {

@@ -30,7 +30,10 @@ use tokio_stream::{
     StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
-use tower_sse::{Event, SseLayer, hub::Hub};
+use tower_sse::{
+    Event, SseLayer,
+    hub::{Hub, Retention},
+};
 
 use crate::{event::Texts, subject::Subject};
 
@@ -43,7 +46,9 @@ pub fn serve(subject: Subject) {
     let published = match subject {
         Subject::Hub | Subject::HubOnly => {
             // The same count as axum's channel, and enough bytes for it: neither loses an event.
-            Published::Hub(Hub::builder().retain_events(KEPT).retain_bytes(8 << 20).build())
+            Published::Hub(
+                Hub::builder().retention(Retention::new().events(KEPT).bytes(8 << 20)).build(),
+            )
         }
         Subject::Axum | Subject::AxumKeepAlive => {
             Published::Channel { sender: broadcast::channel(KEPT).0, lost: Arc::default() }
