@@ -60,12 +60,6 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Returns the number of runs that are starting or running.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        self.process.lock().running()
-    }
-
     /// Returns statistics of all runs, for an endpoint such as `/metrics`.
     #[must_use]
     pub fn stats(&self) -> RunsStats {

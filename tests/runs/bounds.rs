@@ -235,7 +235,7 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
     second.leave().await;
     assert_eq!(outcome_after(&run, 61 * SECOND).await, Some(Outcome::Abandoned));
     assert!(rig.handler.is_dropped());
-    assert_eq!(rig.runs.running(), 0);
+    assert_eq!(rig.runs.stats().running(), 0);
 }
 
 /// Nor has it a maximum duration by default.

@@ -111,7 +111,7 @@ async fn response_that_cannot_be_recorded_frees_the_key() {
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["content-encoding"], content_encoding);
         assert!(rig.runs.get(&turn()).await.is_none());
-        assert_eq!(rig.runs.running(), 0);
+        assert_eq!(rig.runs.stats().running(), 0);
         assert_eq!(rig.runs.stats().memory(), 0);
     }
 }

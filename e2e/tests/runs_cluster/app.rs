@@ -54,7 +54,10 @@ impl Service {
             .layer(self.runs.layer(key_of_turn))
             .route("/chat/{name}", get(resume).post(ask).delete(stop))
             .layer(layer)
-            .route("/running", get(async |State(it): State<Self>| it.runs.running().to_string()))
+            .route(
+                "/running",
+                get(async |State(it): State<Self>| it.runs.stats().running().to_string()),
+            )
             .with_state(self)
     }
 

@@ -124,7 +124,7 @@ async fn claim_of_a_request_that_is_dropped_is_released() {
     sleep(Duration::from_millis(100)).await;
     assert!(other.start().await.is_some());
     assert_eq!(one.outcomes(), []);
-    assert_eq!(one.runs.running(), 0);
+    assert_eq!(one.runs.stats().running(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,12 +137,12 @@ async fn claim_that_succeeds_before_its_request_is_dropped_is_released() {
         sleep(Duration::from_millis(15)).await;
         assert!((&mut starting).now_or_never().is_none());
         sleep(Duration::from_millis(15)).await;
-        assert_eq!(one.runs.running(), 1, "the claim has succeeded");
+        assert_eq!(one.runs.stats().running(), 1, "the claim has succeeded");
     }
     sleep(Duration::from_millis(100)).await;
     assert!(other.start().await.is_some());
     assert_eq!(one.outcomes(), []);
-    assert_eq!(one.runs.running(), 0);
+    assert_eq!(one.runs.stats().running(), 0);
 }
 
 #[tokio::test(start_paused = true)]
