@@ -6,10 +6,9 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop;
 
 /// The number of bytes for which a body spends a unit besides the one for the frame. A task has 128
-/// units each time it runs. An [`EventBody`](crate::EventBody) and its layer both spend, so they send
-/// about 128 KiB at a time: a stream that was always ready delayed other tasks of its thread by less
-/// than 0.2 ms in 99 of 100 cases (`served hold` in `benches/`).
-const BYTES_PER_UNIT: usize = 2 * 1024;
+/// units each time it runs, so a body sends up to 128 KiB at a time. An
+/// [`EventBody`](crate::EventBody) and its layer both spend, so they send about 64 KiB.
+const BYTES_PER_UNIT: usize = 1024;
 /// The number of consecutive items without bytes after which a body pauses, even outside of tokio's
 /// budget. Within the budget, its 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;

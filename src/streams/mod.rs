@@ -160,12 +160,12 @@
 mod close_log;
 mod closing;
 mod error;
-mod followed;
+mod incoming;
 mod member;
 mod members;
 mod membership;
 mod open_streams;
-mod relay;
+mod outgoing;
 #[allow(clippy::module_inception)]
 mod streams;
 mod subjects;
@@ -173,6 +173,6 @@ mod subjects;
 pub use self::{error::CloseError, streams::Streams, subjects::Subjects};
 
 pub(crate) use self::{
-    closing::Closing, followed::Followed, member::Revocation, membership::Membership,
-    relay::Publishing,
+    closing::Closing, incoming::Followed, member::Revocation, membership::Membership,
+    outgoing::Publishing,
 };

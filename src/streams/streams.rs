@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::Request;
 
-use super::{CloseError, Closing, Subjects, open_streams::OpenStreams, relay::Relay};
+use super::{CloseError, Closing, Subjects, open_streams::OpenStreams, outgoing::Relay};
 
 /// The open streams of each subject. Clones are cheap and share the streams.
 ///

@@ -30,8 +30,8 @@ use crate::*;
 const KIB: usize = 1024;
 /// tokio's budget of a task for each of its turns.
 const UNITS_PER_TURN: usize = 128;
-/// A body spends 8 units per 8 KiB; the frame that spends the last unit may be a whole one.
-const BYTES_PER_TURN: usize = UNITS_PER_TURN / 8 * 8 * KIB + 16 * KIB;
+/// A body spends a unit per KiB; the frame that spends the last unit may be a whole one.
+const BYTES_PER_TURN: usize = UNITS_PER_TURN * KIB + 16 * KIB;
 /// Tasks that gave up their turn are woken in the order last come, first served. So two of them
 /// change places every time, and one has two turns between those of the other.
 const TURNS: usize = 2;

@@ -5,9 +5,11 @@
 //!   Its task forgets runs after `retain_for`.
 //! - `eviction.rs` decides what is kept: [`Process::make_room`] evicts runs that have ended, and what
 //!   is mirrored. A running run is never evicted.
+//! - `admission.rs` has the limits of a new run.
 //! - [`claim`] decides whether a request starts a run, and [`Producer`] is the right to record it.
 //! - [`Hooks`] are called for what other processes must know. Without a store, there are none.
 
+mod admission;
 mod cancel;
 mod claim;
 mod ended_runs;

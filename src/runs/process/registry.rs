@@ -9,11 +9,8 @@ use super::ended_runs::EndedRuns;
 use crate::{
     history::Epoch,
     runs::{
-        Outcome, RunKey, StartError,
-        counters::Counters,
-        epoch,
+        Outcome, RunKey,
         failure::Failure,
-        options::Options,
         record::{Deferred, LastEvent, Phase, Record, State},
     },
 };
@@ -21,19 +18,19 @@ use crate::{
 /// All runs, by key and by age. Lock order: this lock before a record's.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    by_key: HashMap<RunKey, Arc<Record>>,
+    pub(super) by_key: HashMap<RunKey, Arc<Record>>,
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
-    running_by_owner: HashMap<Arc<str>, usize>,
+    pub(super) running_by_owner: HashMap<Arc<str>, usize>,
     /// Runs that have ended and are kept.
     pub(super) kept: EndedRuns<Arc<Record>>,
     /// Runs that have ended, but not yet in the store. They are kept until then.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
-    is_connected: bool,
+    pub(super) is_connected: bool,
     /// Runs that were forgotten while clients were still reading them.
     pub(super) lingering: Vec<Weak<Record>>,
-    newest_epoch: Option<Epoch>,
+    pub(super) newest_epoch: Option<Epoch>,
     pub(crate) is_draining: bool,
     /// The number of runs that have ended and whose ends are being reported.
     pub(super) reporting: usize,
@@ -81,30 +78,6 @@ impl Registry {
         self.running.values().filter(is_of_owner).cloned().collect()
     }
 
-    /// Adds a run, unless a limit is reached. It counts as running, but requests do not find it
-    /// before it is [entered](Self::enter). A run that it will replace does not count, if it is
-    /// running here.
-    pub(crate) fn reserve(
-        &mut self,
-        key: &RunKey,
-        earlier: Option<Epoch>,
-        options: &Options,
-        counters: &Arc<Counters>,
-    ) -> Result<Arc<Record>, StartError> {
-        let is_replaced = earlier.is_some_and(|epoch| self.running.contains_key(&epoch));
-        self.check(key, usize::from(is_replaced), options)?;
-        let next = if self.is_connected { epoch::unique } else { epoch::after };
-        let epoch = next(self.newest_epoch);
-        self.newest_epoch = Some(epoch);
-        let record = Record::new(key.clone(), epoch, options, Arc::clone(counters));
-        let record = Arc::new(record);
-        if let Some(owner) = key.shared_owner() {
-            *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
-        }
-        self.running.insert(epoch, Arc::clone(&record));
-        Ok(record)
-    }
-
     /// Lets requests find a run by its key. An earlier run with the same key must have
     /// [ended](Self::end); it is forgotten.
     pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
@@ -120,30 +93,6 @@ impl Registry {
             record.lock().ended_at = Some(Instant::now());
             self.keep(record, deferred);
         }
-    }
-
-    /// Checks the limits for a new run, which takes the place of `replaced` running ones.
-    fn check(&self, key: &RunKey, replaced: usize, options: &Options) -> Result<(), StartError> {
-        if self.is_draining {
-            return Err(StartError::Draining);
-        }
-        let running = self.running.len() - replaced;
-        let memory = options.memory_of_running(running + 1).saturating_add(self.ending_memory());
-        if running >= options.limits.running || memory > options.max_memory {
-            return Err(StartError::Full);
-        }
-        let of_owner = key.shared_owner().and_then(|owner| self.running_by_owner.get(owner));
-        if of_owner.is_some_and(|count| count - replaced >= options.limits.running_per_owner) {
-            return Err(StartError::OwnerFull);
-        }
-        Ok(())
-    }
-
-    /// Returns the memory of the runs that have ended, but not in the store. They are never evicted,
-    /// unless another run has their key.
-    fn ending_memory(&self) -> usize {
-        let states = self.ending.values().map(|record| record.lock());
-        states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
     }
 
     /// Ends a run and keeps it. Returns whether it was still running.

@@ -5,7 +5,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Closing, Streams, open_streams::OpenStreams, relay::Relay};
+use super::{Closing, Streams, open_streams::OpenStreams, outgoing::Relay};
 
 /// The streams of this process, as the task that follows the closes of other processes knows them.
 ///
