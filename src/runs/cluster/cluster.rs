@@ -49,12 +49,12 @@ impl Cluster {
         options: Options,
     ) -> Result<Arc<Self>, S::Error> {
         let id = ProcessId::draw();
-        // The store is connected before the runs exist, and does not keep them alive.
-        let target: Arc<OnceLock<Weak<Self>>> = Arc::default();
-        let cluster = Arc::clone(&target);
+        // The store is connected before what receives exists.
+        let target: Arc<OnceLock<Receiver>> = Arc::default();
+        let receiver = Arc::clone(&target);
         let inbox = Inbox::new(move |incoming| {
-            if let Some(cluster) = cluster.get().and_then(Weak::upgrade) {
-                cluster.receive(incoming);
+            if let Some(receiver) = receiver.get() {
+                receiver.receive(incoming);
             }
         });
         let settings = Settings { process: id.clone(), retain_for: options.retain_for, inbox };
@@ -70,20 +70,11 @@ impl Cluster {
         spawn(forward(store.connection(), Arc::clone(&exports)));
         let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
         spawn(exporter::supervise(weak, of_task, Arc::clone(&store)));
+        let receiver =
+            Receiver { exports: Arc::clone(&exports), mirrors: Arc::downgrade(&mirrors) };
+        _ = target.set(receiver);
         let keys = KeyLocks::default();
-        let cluster = Arc::new(Self { process, store, id, timing, exports, mirrors, keys });
-        _ = target.set(Arc::downgrade(&cluster));
-        Ok(cluster)
-    }
-
-    /// Receives what other processes send.
-    fn receive(self: &Arc<Self>, incoming: Incoming) {
-        match incoming {
-            Incoming::Push(run, push) => self.mirrors.push(&run, &push),
-            Incoming::LostPushes => self.mirrors.load_all(),
-            Incoming::Hint(epoch) => self.exports.synchronize(epoch),
-            Incoming::HintToAll => self.exports.synchronize_all(),
-        }
+        Ok(Arc::new(Self { process, store, id, timing, exports, mirrors, keys }))
     }
 
     /// Waits until other processes can read all runs that have ended, or for a short time.
@@ -125,6 +116,26 @@ impl Cluster {
     async fn one(&self, command: Command) -> Result<Reply, StoreError> {
         let results = self.store.execute(None, vec![command]).await;
         results.into_iter().next().unwrap_or_else(|| Err(StoreError::Lost("no reply".into())))
+    }
+}
+
+/// Receives what other processes send. Runs that are still running need their hints after the last
+/// `Runs` was dropped.
+struct Receiver {
+    exports: Arc<Exports>,
+    /// Weak, because mirrors keep the store, which has this.
+    mirrors: Weak<Mirrors>,
+}
+
+impl Receiver {
+    fn receive(&self, incoming: Incoming) {
+        match (incoming, self.mirrors.upgrade()) {
+            (Incoming::Hint(epoch), _) => self.exports.synchronize(epoch),
+            (Incoming::HintToAll, _) => self.exports.synchronize_all(),
+            (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
+            (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
+            (Incoming::Push(..) | Incoming::LostPushes, None) => {}
+        }
     }
 }
 

@@ -182,3 +182,17 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     set_mark();
     assert!(exports.next_due().unwrap() <= Instant::now());
 }
+
+/// Running runs continue after the last clone of their `Runs` is dropped.
+#[tokio::test(start_paused = true)]
+async fn client_elsewhere_gets_events_at_once_after_the_owner_dropped_its_runs() {
+    let (one, other, source) = started(&["a"]).await;
+    let Process { runs, .. } = one;
+    drop(runs);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    send(&source, &["b"]);
+    let sent = Instant::now();
+    read(&mut live, 1).await;
+    assert!(sent.elapsed() < Duration::from_millis(100), "{:?}", sent.elapsed());
+}
