@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::{
@@ -21,7 +19,7 @@ use crate::{
 impl Cluster {
     /// Cancels the run with this key, after the event with these `lines` if there are any.
     pub(crate) async fn cancel(
-        self: &Arc<Self>,
+        &self,
         key: &RunKey,
         last: Option<&LastEventId>,
         lines: Option<Bytes>,
@@ -38,7 +36,7 @@ impl Cluster {
     }
 
     /// Cancels this run, after the event with these `lines` if there are any.
-    pub(crate) async fn cancel_run(self: &Arc<Self>, run: &RunId, lines: Option<Bytes>) -> bool {
+    pub(crate) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
         let own = self.exports.record(run);
         let is_exported = own.is_some() && lines.is_some();
         let event = lines.clone().map(LastEvent::New);

@@ -89,7 +89,7 @@ impl Cluster {
     /// Returns the record of a live run for a client without an id. Returns `None` if the caller
     /// has to look again.
     async fn live(
-        self: &Arc<Self>,
+        &self,
         run: &RunId,
         process: &ProcessId,
         liveness: Liveness,
@@ -147,7 +147,7 @@ impl Cluster {
 
     /// Returns the run with this key for a client that has seen the events up to `last`.
     pub(crate) async fn find(
-        self: &Arc<Self>,
+        &self,
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> Result<Option<Arc<Record>>, StartError> {
@@ -172,7 +172,7 @@ impl Cluster {
 
     /// Returns the record of a run: its own one here, or else a mirror.
     pub(crate) async fn open(
-        self: &Arc<Self>,
+        &self,
         run: &RunId,
         last: Option<&LastEventId>,
     ) -> Result<Arc<Record>, StartError> {
