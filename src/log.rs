@@ -13,3 +13,11 @@ macro_rules! warn {
         tracing::warn!($($message)+);
     }};
 }
+
+#[cfg(feature = "hub")]
+macro_rules! error {
+    ($($message:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        tracing::error!($($message)+);
+    }};
+}

@@ -22,8 +22,12 @@ impl Event {
         self.id.is_some()
     }
 
-    /// Returns the fields of an event that was checked for publication.
-    pub(crate) fn fields(&self) -> Fields<'_> {
+    /// Returns the fields that a [broker](crate::hub::broker) keeps (feature `hub`). An event that a
+    /// hub passes to its broker has data, and no id.
+    #[cfg(feature = "hub")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "hub")))]
+    #[must_use]
+    pub fn fields(&self) -> Fields<'_> {
         let rare = self.rare.as_deref();
         Fields {
             data: self.data.as_deref().unwrap_or_default(),
@@ -34,12 +38,20 @@ impl Event {
     }
 }
 
-/// The fields of an event that a broker stores. The id is the broker's own.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fields<'a> {
-    pub(crate) data: &'a str,
-    pub(crate) name: Option<&'a str>,
-    /// The reconnection time in milliseconds.
-    pub(crate) retry: Option<u64>,
-    pub(crate) comment: Option<&'a str>,
+/// The fields of an event that a broker keeps, from [`Event::fields`]. The id is the broker's own.
+///
+/// The event is made of them again by [`Event::data`], [`Event::try_event`], [`Event::retry`] and
+/// [`Event::comment`].
+#[cfg(feature = "hub")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fields<'a> {
+    /// The data, as the program gave it. Can be empty.
+    pub data: &'a str,
+    /// The name, if it has one.
+    pub name: Option<&'a str>,
+    /// The reconnection time in milliseconds, if it has one.
+    pub retry: Option<u64>,
+    /// The comment, if it has one.
+    pub comment: Option<&'a str>,
 }

@@ -36,7 +36,8 @@ pub use self::{
     name::{EventName, IntoEventName},
 };
 
-pub(crate) use self::fields::Fields;
+#[cfg(feature = "hub")]
+pub use self::fields::Fields;
 pub(crate) use self::interpreter::Decoded;
 pub(crate) use self::{
     encode::whole_milliseconds,

@@ -32,9 +32,9 @@ impl HubState {
         &self,
         name: &str,
         event: &Event,
-        is_last: bool,
+        ends_topic: bool,
     ) -> Result<Receipt, PublishError> {
-        self.append(name, event, is_last, None).map_err(|error| match error {
+        self.append(name, event, ends_topic, None).map_err(|error| match error {
             NotAppended::Ended => PublishError::Ended,
             // The next sequence number is never stale.
             NotAppended::Closed | NotAppended::Stale => PublishError::Closed,
@@ -47,7 +47,7 @@ impl HubState {
         &self,
         name: &str,
         event: &Event,
-        is_last: bool,
+        ends_topic: bool,
         arrival: Option<Arrival>,
     ) -> Result<Receipt, NotAppended> {
         if self.is_closed() {
@@ -69,7 +69,7 @@ impl HubState {
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, here, now, &mut drops);
-                topic.set_end(state, is_last.then(|| self.end(sequence, here, at)));
+                topic.set_end(state, ends_topic.then(|| self.end(sequence, here, at)));
                 (sequence, state.subscribers, topic.take_waiters(state))
             })
         });

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Broker, Hub, Retention,
-    broker::Feed,
+    Hub, Retention,
+    broker::{Broker, Feed},
     link::Link,
     state::HubState,
     topic::{RetentionOf, Topics},
@@ -138,7 +138,7 @@ impl HubBuilder {
         let shared = self.shared(Epoch::of_name(&broker.name()), Some(link));
         let publisher = broker.start(Feed::new(&shared, closed, max_age)).await?;
         if let Some(link) = &shared.link {
-            link.set_publisher(Box::new(publisher));
+            link.set_publisher(publisher);
         }
         Ok(Hub { shared })
     }

@@ -251,7 +251,7 @@
 //! # Many processes
 //!
 //! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
-//! receives a gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process
+//! receives a gap. [`Hub::connect`] takes a [broker], such as [Redis](crate::redis), and each process
 //! then has the same events with the same ids. A program that publishes with
 //! [`publish`](Hub::publish) changes only the line that creates the hub.
 //!
@@ -264,7 +264,7 @@
 //!   With [Redis](crate::redis), they contain the time of publication instead.
 
 mod append;
-mod broker;
+pub mod broker;
 mod builder;
 #[allow(clippy::module_inception)]
 mod hub;
@@ -280,8 +280,9 @@ mod streams;
 mod subscription;
 mod topic;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::state::HubState;
 pub use self::{
-    broker::Broker,
     builder::HubBuilder,
     hub::Hub,
     into_event::IntoEvent,
@@ -290,8 +291,4 @@ pub use self::{
     retention::Retention,
     stats::HubStats,
     subscription::{GapPolicy, MapMessages, Messages, Subscribe, Subscription, TopicNames},
-};
-pub(crate) use self::{
-    broker::Feed,
-    link::{Acknowledged, Arrival, Publisher, Publishing},
 };

@@ -1,4 +1,7 @@
-use super::{Acknowledged, Hub, IntoEvent, PublishError, Receipt};
+use super::{
+    Hub, IntoEvent, PublishError, Receipt,
+    link::{Acknowledged, Publication},
+};
 use crate::event::Event;
 
 /// Publishing.
@@ -110,7 +113,7 @@ impl Hub {
     }
 
     #[inline]
-    fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    fn send_now<E>(&self, topic: &str, event: E, ends_topic: bool) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
     {
@@ -119,16 +122,21 @@ impl Hub {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
         }
-        self.shared.publish(topic, &event, is_last)
+        self.shared.publish(topic, &event, ends_topic)
     }
 
-    async fn send<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    async fn send<E>(
+        &self,
+        topic: &str,
+        event: E,
+        ends_topic: bool,
+    ) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
     {
         let event = publishable(event)?;
         let Some(link) = &self.shared.link else {
-            return self.shared.publish(topic, &event, is_last);
+            return self.shared.publish(topic, &event, ends_topic);
         };
         if self.shared.is_closed() {
             return Err(PublishError::Closed);
@@ -136,10 +144,8 @@ impl Hub {
         if self.shared.has_ended(topic) {
             return Err(PublishError::Ended);
         }
-        // This future does not borrow the event.
-        let publishing = link.publish(topic, &event, is_last);
-        drop(event);
-        let Acknowledged { sequence, at } = publishing.await?;
+        let publication = Publication { topic: topic.to_owned(), event, ends_topic };
+        let Acknowledged { sequence, at } = link.publish(publication).await?;
         let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
         if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
             return Err(PublishError::Ended);

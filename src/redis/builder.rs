@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::oneshot;
+
 use super::{
     Credentials, Error, RedisHealth, Urls,
     connection::CONNECT_TIMEOUT,
@@ -13,8 +15,7 @@ use super::{
 };
 use crate::{
     BoxError,
-    hub::{Broker, Feed, Publisher},
-    sealed::Sealed,
+    hub::broker::{Broker, Feed},
 };
 
 /// The key of a hub's stream, unless the program sets one.
@@ -158,9 +159,8 @@ impl Redis {
     }
 }
 
-impl Sealed for Redis {}
-
 impl Broker for Redis {
+    type Publisher = RedisPublisher;
     type Error = Error;
 
     fn name(&self) -> String {
@@ -170,7 +170,7 @@ impl Broker for Redis {
 
     /// Connects and loads the history. Then a task follows the stream until the hub is closed or
     /// dropped.
-    async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
+    async fn start(self, feed: Feed) -> Result<RedisPublisher, Error> {
         let key = self.key_or_default().to_owned();
         let Self { servers, max_len, max_age, publish_deadline, pause, health, .. } = self;
         if max_age.is_some_and(|age| age < feed.max_age()) {
@@ -183,17 +183,17 @@ impl Broker for Redis {
         let reply_timeout = servers.timeout.max(publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
-        let reader = Reader::new(feed, Arc::clone(&gate), health.clone());
-        let mut follower = Follower { connector, reader, max_len, max_age, pause, renewal: None };
-        let loaded = match follower.load().await {
-            // The error of a cluster names the server that has the stream.
-            Err(error) if follower.connector.follow_redirect(&error) => follower.load().await,
-            result => result,
-        };
-        follower.spawn(loaded.inspect_err(|error| health.set_error(error))?);
+        let (loaded, loading) = oneshot::channel();
+        let (opens, shows) = (Arc::clone(&gate), health.clone());
+        feed.spawn(move |feed| {
+            let reader = Reader::new(feed, opens, shows);
+            let follower = Follower { connector, reader, max_len, max_age, pause, renewal: None };
+            follower.run(|result| _ = loaded.send(result))
+        });
+        let panicked = |_| Err(Error::new("connect a hub", "the task that reads has ended"));
+        loading.await.unwrap_or_else(panicked)?;
         let deadline = publish_deadline;
-        let publisher = RedisPublisher { key, max_len, deadline, gate, clock, health };
-        Ok(Arc::new(publisher))
+        Ok(RedisPublisher { key, max_len, deadline, gate, clock, health })
     }
 }
 

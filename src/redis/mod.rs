@@ -1,4 +1,4 @@
-//! A [`Broker`](crate::hub::Broker) that connects the hubs of several processes through Redis
+//! A [`Broker`](crate::hub::broker::Broker) that connects the hubs of several processes through Redis
 //! Streams (feature `redis`). It needs Redis 7 or Valkey.
 //!
 //! ```no_run

@@ -3,9 +3,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::connection::{Connection, Item, Published};
-use crate::{
-    event::Event,
-    hub::{Arrival, Feed, Hub},
+use crate::hub::{
+    Hub,
+    broker::{Feed, Publication},
 };
 
 /// The events of a [`MemoryBroker`](super::MemoryBroker), its connections, and its faults to come.
@@ -27,23 +27,16 @@ impl BrokerState {
     /// the state is unlocked.
     pub(super) fn append(
         &mut self,
-        topic: String,
-        event: Event,
-        is_last: bool,
+        publication: Publication,
         created: Instant,
     ) -> (Arc<Published>, Vec<Arc<Connection>>) {
         self.newest += 1;
-        let at = Instant::now();
-        if is_last {
-            self.ended.insert(topic.clone(), at);
+        let now = Instant::now();
+        if publication.ends_topic {
+            self.ended.insert(publication.topic.clone(), now);
         }
-        let arrival = Arrival {
-            sequence: self.newest,
-            age: Duration::ZERO,
-            at: at.duration_since(created),
-            is_last,
-        };
-        let published = Arc::new(Published { topic, event, arrival, at });
+        let (sequence, at) = (self.newest, now.duration_since(created));
+        let published = Arc::new(Published { publication, sequence, at, instant: now });
         self.history.push(Arc::clone(&published));
         let connections = self.open_connections();
         for connection in &connections {
@@ -72,13 +65,13 @@ impl BrokerState {
     }
 
     fn open_connections(&mut self) -> Vec<Arc<Connection>> {
-        self.connections.retain(|connection| !connection.feed.is_closed());
+        self.connections.retain(|connection| !connection.is_closed());
         self.connections.clone()
     }
 
     #[track_caller]
     pub(super) fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
-        match self.open_connections().into_iter().find(|connection| connection.feed.feeds(hub)) {
+        match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
             Some(connection) => connection,
             // A test that pauses another hub would prove nothing.
             None => panic!("hub is not connected to this broker, or is closed"),
@@ -88,10 +81,10 @@ impl BrokerState {
     /// Connects a hub, whose first items are the history up to this age.
     pub(super) fn connect(&mut self, feed: Feed) -> Arc<Connection> {
         let max_age = feed.max_age();
-        let is_old = |published: &Arc<Published>| published.at.elapsed() > max_age;
+        let is_old = |published: &Arc<Published>| published.instant.elapsed() > max_age;
         let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
         // A client that resumes before the history of the hub receives a gap.
-        let lost = old.last().map_or(self.lost, |published| published.arrival.sequence);
+        let lost = old.last().map_or(self.lost, |published| published.sequence);
         let loss = (lost > 0).then_some(Item::Loss(lost));
         let items = loss.into_iter().chain(recent.iter().cloned().map(Item::Event));
         let connection = Arc::new(Connection::new(feed, items.collect()));

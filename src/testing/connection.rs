@@ -1,24 +1,27 @@
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, TryLockError},
+    ptr,
+    sync::{Arc, Mutex, TryLockError, Weak},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::{
-    event::Event,
-    hub::{Arrival, Feed},
+    hub::{
+        Hub, HubState,
+        broker::{Arrival, Feed, Publication},
+    },
     lock::lock,
 };
 
 /// An event that a [`MemoryBroker`](super::MemoryBroker) has published.
 pub(super) struct Published {
-    pub(super) topic: String,
-    pub(super) event: Event,
-    /// What hubs know of it. The age is that at its publication, and the clock starts at the creation
-    /// of the broker.
-    pub(super) arrival: Arrival,
-    pub(super) at: Instant,
+    pub(super) publication: Publication,
+    pub(super) sequence: u64,
+    /// The time since the creation of the broker.
+    pub(super) at: Duration,
+    pub(super) instant: Instant,
 }
 
 /// What a broker gives to a hub.
@@ -30,11 +33,11 @@ pub(super) enum Item {
 
 /// The connection of one hub: the items on their way to it.
 pub(super) struct Connection {
-    pub(super) feed: Feed,
+    hub: Weak<HubState>,
     queue: Mutex<Queue>,
-    /// Locked while items are fed, so that they are fed one after another. The queue is not locked
-    /// then: feeding wakes tasks, which can run any code.
-    feeding: Mutex<()>,
+    /// Locked while items are fed. The queue is not locked then: feeding wakes tasks, which can run
+    /// any code.
+    feed: Mutex<Feed>,
 }
 
 struct Queue {
@@ -45,7 +48,17 @@ struct Queue {
 impl Connection {
     pub(super) fn new(feed: Feed, items: VecDeque<Item>) -> Self {
         let queue = Queue { items, is_paused: false };
-        Self { feed, queue: Mutex::new(queue), feeding: Mutex::default() }
+        Self { hub: feed.hub().clone(), queue: Mutex::new(queue), feed: Mutex::new(feed) }
+    }
+
+    /// Returns whether the hub is closed or dropped.
+    pub(super) fn is_closed(&self) -> bool {
+        self.hub.upgrade().is_none_or(|hub| hub.is_closed())
+    }
+
+    /// Returns whether this is the connection of `hub`.
+    pub(super) fn feeds(&self, hub: &Hub) -> bool {
+        ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.shared))
     }
 
     pub(super) fn push(&self, item: Item) {
@@ -63,10 +76,7 @@ impl Connection {
 
     /// Feeds all items, and returns once they are fed.
     pub(super) fn load(&self) {
-        {
-            let _feeding = lock(&self.feeding);
-            self.feed_items();
-        }
+        self.feed_items(&mut lock(&self.feed));
         self.deliver();
     }
 
@@ -75,25 +85,27 @@ impl Connection {
         // Check again: the other caller may have found the queue empty just before an item was
         // added.
         while self.has_next() {
-            let _feeding = match self.feeding.try_lock() {
-                Ok(feeding) => feeding,
-                Err(TryLockError::Poisoned(feeding)) => feeding.into_inner(),
+            let mut feed = match self.feed.try_lock() {
+                Ok(feed) => feed,
+                Err(TryLockError::Poisoned(feed)) => feed.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            self.feed_items();
+            self.feed_items(&mut feed);
         }
     }
 
-    fn feed_items(&self) {
+    fn feed_items(&self, feed: &mut Feed) {
         while let Some(item) = self.next() {
             // A closed hub accepts no events; its connection is removed when the next event is
             // published.
             _ = match item {
                 Item::Event(published) => {
-                    let Published { topic, event, arrival, at } = &*published;
-                    self.feed.event(Arrival { age: at.elapsed(), ..*arrival }, topic, event)
+                    let Published { publication, sequence, at, instant } = &*published;
+                    let Publication { topic, event, ends_topic } = publication;
+                    let arrival = Arrival::new(*sequence, *at, instant.elapsed());
+                    feed.event(arrival.ends_topic(*ends_topic), topic, event)
                 }
-                Item::Loss(sequence) => self.feed.report_loss(sequence),
+                Item::Loss(sequence) => feed.report_loss(sequence),
             };
         }
     }

@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use super::broker_state::BrokerState;
 use crate::{
     BoxError,
-    event::Event,
-    hub::{Acknowledged, Arrival, Broker, Feed, Hub, PublishError, Publisher, Publishing},
+    hub::{
+        Hub, PublishError,
+        broker::{Acknowledged, Broker, Feed, Publication, Publisher},
+    },
     lock::lock,
-    sealed::Sealed,
 };
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
@@ -117,9 +118,7 @@ impl MemoryBroker {
 
     fn publish(
         &self,
-        topic: String,
-        event: Event,
-        is_last: bool,
+        publication: Publication,
         retained: Duration,
     ) -> Result<Acknowledged, PublishError> {
         let (published, is_acknowledged, connections) = {
@@ -127,18 +126,17 @@ impl MemoryBroker {
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
             }
-            if state.has_ended(&topic, retained) {
+            if state.has_ended(&publication.topic, retained) {
                 return Err(PublishError::Ended);
             }
-            let (published, connections) = state.append(topic, event, is_last, self.created);
+            let (published, connections) = state.append(publication, self.created);
             let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
             (published, is_acknowledged, connections)
         };
         connections.iter().for_each(|connection| connection.deliver());
         if is_acknowledged {
             // The broker itself refuses events after the end of a topic.
-            let Arrival { sequence, at, .. } = published.arrival;
-            Ok(Acknowledged { sequence, at })
+            Ok(Acknowledged::new(published.sequence, published.at))
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
         }
@@ -152,16 +150,15 @@ const fn take_one(count: &mut usize) -> bool {
     is_above_zero
 }
 
-impl Sealed for MemoryBroker {}
-
 impl Broker for MemoryBroker {
+    type Publisher = MemoryPublisher;
     type Error = Infallible;
 
     fn name(&self) -> String {
         format!("memory:{}", self.number)
     }
 
-    async fn start(self, feed: Feed) -> Result<impl Publisher, Infallible> {
+    async fn start(self, feed: Feed) -> Result<MemoryPublisher, Infallible> {
         let retained = feed.max_age();
         let connection = lock(&self.state).connect(feed);
         connection.load();
@@ -176,17 +173,16 @@ impl Default for MemoryBroker {
 }
 
 /// The publisher of one hub.
-struct MemoryPublisher {
+#[derive(Debug)]
+pub struct MemoryPublisher {
     broker: MemoryBroker,
     /// The time for which the name of an ended topic is taken.
     retained: Duration,
 }
 
 impl Publisher for MemoryPublisher {
-    fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
-        let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
-        let retained = self.retained;
-        Box::pin(async move { broker.publish(topic, event, is_last, retained) })
+    async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
+        self.broker.publish(publication, self.retained)
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {

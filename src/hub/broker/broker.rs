@@ -1,26 +1,78 @@
-use super::feed::Feed;
-use crate::{BoxError, hub::link::Publisher, sealed::Sealed};
+use super::{Feed, Publisher};
+use crate::BoxError;
 
 /// An engine that carries the events of one hub between processes.
 ///
-/// [`Hub::connect`](crate::hub::Hub::connect) takes one. The trait is sealed. Its implementations are:
+/// [`Hub::connect`](crate::hub::Hub::connect) takes one. The [module](super) lists those that exist,
+/// and has an example of one.
 ///
-/// - [`Redis`](crate::redis::Redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey.
-/// - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
-///   tests.
-pub trait Broker: Sealed + Send + Sized + 'static {
+/// # What a broker must do
+///
+/// 1. **Number.** It gives each event one number, the same in all processes, and feeds every process
+///    in the order of the numbers. They may have holes. It never gives a number to a second event,
+///    not even after it has lost everything: begin at the clock, for example with the microseconds
+///    since 1970. A broker that cannot keep this reports the loss at a number above all old ones.
+/// 2. **Feed completely.** From the return of [`start`](Self::start) on, each event below the newest
+///    number that was fed is fed too, or is at or below a reported loss.
+/// 3. **Load before it is ready.** Before `start` returns, it feeds the events of the last
+///    [`Feed::max_age`]. If there are or were older ones, it first reports the number of the newest
+///    event that it does not feed as a [loss](Feed::report_loss). A client with an older id would
+///    otherwise miss events in silence.
+/// 4. **Report losses.** It feeds what it knows from before a loss, and then reports it. A loss that
+///    concerns every process must reach every process at the same place, so write it into the log. A
+///    loss that only one process has, such as entries that were trimmed before it has read them, is
+///    reported by that process alone. A broker that cannot notice a loss says so in its
+///    documentation.
+/// 5. **Feed again rather than not at all.** After a break, it continues at the last event that it
+///    has fed, or before. A hub ignores what it has.
+/// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that stays
+///    connected will be fed the event, or a loss. It returns within a time limit of its own.
+/// 7. **Send nothing before the first poll** of the future of `publish`. One that is dropped may or
+///    may not publish its event, and disturbs no other.
+/// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
+///    comment: line feeds, quotes, nothing. What it cannot keep it refuses, with a reason that names
+///    the limit.
+/// 9. **Use one clock** for the time of an event: that of the server, or that of the publisher, kept
+///    with the event. The name of an ended topic is free again by this clock. The age of an event is
+///    the difference to now, and at least zero.
+/// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
+///     [`name`](Self::name).
+/// 11. **Know the highest number** that it can have assigned. See [`Publisher::newest_possible`].
+///
+/// # What a broker may rely on
+///
+/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. They take about a
+///   microsecond, so yield to other tasks after some 100 events.
+/// - After [`Closed`](super::Closed), feeding has no effect.
+/// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
+///   too. A reader that [`Feed::spawn`] has started ends with it.
+///
+/// `tower_sse::testing::broker` (feature `testing`) has scenes that check a broker against this list.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Broker` of this version of tower-sse",
+    note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \
+            `cargo tree --duplicates --invert tower-sse`"
+)]
+pub trait Broker: Send + Sized + 'static {
+    /// The way from the hub to the broker.
+    type Publisher: Publisher;
+
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
-    /// Returns the name that all processes of one hub share and that no other hub has. Ids of
-    /// events begin with a hash of it.
-    #[doc(hidden)]
+    /// Returns the name that all processes of one hub share, and that no other hub has.
+    ///
+    /// Ids of events begin with a hash of it. It contains nothing that changes when the server moves,
+    /// and begins with the kind of the broker, as in `redis:news`: another log of the same name would
+    /// otherwise take foreign ids for its own.
     fn name(&self) -> String;
 
-    /// Connects, loads the history into `feed`, and from then on feeds each published event.
+    /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task that
+    /// [`Feed::spawn`] has started feeds each published event.
     ///
-    /// Feeding ends when this future is dropped before it is ready, or when the hub is [closed or
-    /// dropped](Feed::run_until_closed).
-    #[doc(hidden)]
-    fn start(self, feed: Feed) -> impl Future<Output = Result<impl Publisher, Self::Error>> + Send;
+    /// # Errors
+    ///
+    /// [`Hub::connect`](crate::hub::Hub::connect) returns the error.
+    fn start(self, feed: Feed)
+    -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
 }

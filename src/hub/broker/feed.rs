@@ -1,20 +1,22 @@
 use std::{
+    fmt,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
+use super::{Arrival, Closed};
 use crate::{
-    callback::catch_panic,
+    callback::{catch_panic, completes},
     event::Event,
-    hub::{Hub, append::NotAppended, link::Arrival, state::HubState},
+    hub::{append::NotAppended, state::HubState},
 };
 
-/// The connection over which a broker passes events to a hub.
+/// The way from a broker to its hub, for [`Broker::start`](super::Broker::start).
 ///
-/// Sequence numbers must rise, so the broker must not call these methods concurrently.
-#[derive(Clone, Debug)]
+/// There is one feed for each hub, and numbers rise from call to call. Feeding does not block.
+#[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
     hub: Weak<HubState>,
@@ -22,26 +24,26 @@ pub struct Feed {
     max_age: Duration,
 }
 
-/// The error for a feed whose hub is closed or dropped. Feeding has no effect from then on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
-
 impl Feed {
     pub(crate) fn new(hub: &Arc<HubState>, closed: CancellationToken, max_age: Duration) -> Self {
         Self { hub: Arc::downgrade(hub), closed, max_age }
     }
 
-    /// Appends an event, or drops it if its topic has ended. Returns `false` if the hub already had
-    /// this sequence number or a higher one.
+    /// Appends an event to its topic, or drops it if the topic has ended. Returns `false` if the hub
+    /// already had this number or a higher one, and so ignores the event.
     ///
-    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is not appended,
-    /// and its loss is reported.
-    pub fn event(&self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
+    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports the event as
+    /// lost.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the hub is closed or dropped.
+    pub fn event(&mut self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
         // `append` calls the program's `retention_of` and wakers. Their panics must not end the
         // broker's task. If the event was appended before the panic, the loss is stale.
         let received =
-            catch_panic(|| hub.append(topic, event, arrival.is_last, Some(arrival)).map(drop));
+            catch_panic(|| hub.append(topic, event, arrival.ends_topic, Some(arrival)).map(drop));
         let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
         if is_new && let Some(link) = &hub.link {
             link.set_lag(arrival.age);
@@ -49,32 +51,79 @@ impl Feed {
         Ok(is_new)
     }
 
-    /// Reports that each topic may have lost events up to this sequence number. Subscribers receive
-    /// the kept events from before the loss, then a gap for each topic. Returns `false` if the hub
-    /// has already reached this sequence number, and so missed nothing.
-    pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
+    /// Reports that each topic may have lost events up to this number. Subscribers receive the kept
+    /// events from before the loss, then a [gap](crate::hub::GapPolicy) for each topic. Returns `false`
+    /// if the hub has already reached this number, and so has missed nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the hub is closed or dropped.
+    pub fn report_loss(&mut self, sequence: u64) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
         accepted(hub.record_loss(sequence))
     }
 
-    /// Returns the age up to which the broker loads the history.
+    /// Returns the age up to which the broker loads the history: that of the hub's
+    /// [`retention`](crate::hub::HubBuilder::retention).
+    #[must_use]
     pub const fn max_age(&self) -> Duration {
         self.max_age
     }
 
     /// Returns whether the hub is closed or dropped.
+    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }
 
-    /// Returns whether this feed belongs to `hub`.
-    pub fn feeds(&self, hub: &Hub) -> bool {
-        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.shared))
+    /// Returns a future that is ready once the hub is closed or dropped.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.closed.clone().cancelled_owned()
     }
 
-    /// Runs a future, and drops it when the hub is closed or dropped.
-    pub async fn run_until_closed(&self, future: impl Future<Output = ()>) {
-        _ = self.closed.run_until_cancelled(future).await;
+    /// Spawns a task that feeds the hub, and drops it when the hub is closed or dropped.
+    ///
+    /// If the future of `reader` completes or panics while the hub is open, the hub would be silent
+    /// for ever. It is [closed](crate::hub::Hub::close) then, with an ERROR line (feature `tracing`).
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    pub fn spawn<F, Fut>(self, reader: F)
+    where
+        F: FnOnce(Self) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let (hub, closed) = (self.hub.clone(), self.closed.clone());
+        tokio::spawn(async move {
+            let reading = completes(async move { reader(self).await });
+            let ended = closed.run_until_cancelled(reading).await;
+            if let Some(_is_complete) = ended
+                && !closed.is_cancelled()
+                && let Some(hub) = hub.upgrade()
+            {
+                error!(
+                    panicked = !_is_complete,
+                    "the reader of a broker has ended, so its hub is closed"
+                );
+                hub.close();
+            }
+        });
+    }
+
+    /// Returns the hub, to find its feed again.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn hub(&self) -> &Weak<HubState> {
+        &self.hub
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("max_age", &self.max_age)
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
     }
 }
 

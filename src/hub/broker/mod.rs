@@ -1,17 +1,43 @@
-//! What connects a hub to other processes, which share its events. The hub's side is
-//! [`link`](super::link).
+//! Brokers, which connect the hubs of several processes.
 //!
-//! | | |
+//! | broker | where |
 //! |---|---|
-//! | `broker.rs` | what a broker does: it connects, and feeds the hub |
-//! | `feed.rs` | the way from the broker to the hub |
-//! | `tests.rs` | the tests of `feed.rs` |
+//! | [`Redis`](crate::redis) | feature `redis`: Redis Streams, for Redis 7 or Valkey |
+//! | [`MemoryBroker`](crate::testing::MemoryBroker) | feature `testing`: hubs of one process, for tests |
+//!
+//! To bring your own, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what they must
+//! do.
+//!
+//! # An example
+//!
+//! A log in a file on one host: each process appends lines to it, and reads those of all.
+//!
+//! ```
+#![doc = include_str!("../../../docs/file_broker.rs")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let file = std::env::temp_dir().join(format!("tower-sse-{}.log", std::process::id()));
+//! # let hub = tower_sse::hub::Hub::connect(FileBroker(file.clone())).await?;
+//! # hub.publish("news", "hello").await?;
+//! # std::fs::remove_file(file)?;
+//! # Ok(())
+//! # }
+//! ```
+
+// | `broker.rs` | what a broker does |
+// | `feed.rs`, `closed.rs` | the way from the broker to the hub |
+// | `tests.rs` | the tests of `feed.rs` |
+// The way back is in `hub/link/`.
 
 #[allow(clippy::module_inception)]
 mod broker;
+mod closed;
 mod feed;
 #[cfg(test)]
 mod tests;
 
-pub use self::broker::Broker;
-pub(crate) use self::feed::Feed;
+pub use self::{broker::Broker, closed::Closed, feed::Feed};
+pub use crate::{
+    event::Fields,
+    hub::link::{Acknowledged, Arrival, Publication, Publisher},
+};

@@ -1,21 +1,18 @@
 //! The tests of [`Feed`].
 
 use std::{
-    future::{pending, ready},
+    future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures_util::{FutureExt, StreamExt};
+use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::feed::{Closed, Feed};
+use super::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher};
 use crate::{
     event::Event,
-    hub::{
-        Broker, Hub, PublishError,
-        link::{Arrival, Publisher, Publishing},
-    },
-    sealed::Sealed,
+    hub::{Hub, PublishError},
 };
 
 /// A broker that hands out its feed, and refuses every event.
@@ -26,16 +23,15 @@ struct Engine {
     connected: Option<Result<(), &'static str>>,
 }
 
-impl Sealed for Engine {}
-
 impl Broker for Engine {
+    type Publisher = Self;
     type Error = &'static str;
 
     fn name(&self) -> String {
         "engine".to_owned()
     }
 
-    async fn start(self, feed: Feed) -> Result<impl Publisher, &'static str> {
+    async fn start(self, feed: Feed) -> Result<Self, &'static str> {
         *self.feed.lock().unwrap() = Some(feed);
         match self.connected {
             Some(connected) => connected.map(|()| self),
@@ -45,8 +41,8 @@ impl Broker for Engine {
 }
 
 impl Publisher for Engine {
-    fn publish(&self, _topic: &str, _event: &Event, _is_last: bool) -> Publishing {
-        Box::pin(ready(Err(PublishError::Refused("read only".into()))))
+    async fn publish(&self, _publication: Publication) -> Result<Acknowledged, PublishError> {
+        Err(PublishError::Refused("read only".into()))
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
@@ -56,7 +52,7 @@ impl Publisher for Engine {
 
 impl Engine {
     fn feed(&self) -> Feed {
-        self.feed.lock().unwrap().clone().unwrap()
+        self.feed.lock().unwrap().take().unwrap()
     }
 
     fn new(connected: Option<Result<(), &'static str>>) -> Self {
@@ -71,21 +67,21 @@ impl Engine {
 }
 
 const fn arrival(sequence: u64) -> Arrival {
-    Arrival { sequence, age: Duration::ZERO, at: Duration::ZERO, is_last: false }
+    Arrival::new(sequence, Duration::ZERO, Duration::ZERO)
 }
 
-fn event(feed: &Feed, sequence: u64) -> Result<bool, Closed> {
+fn event(feed: &mut Feed, sequence: u64) -> Result<bool, Closed> {
     feed.event(arrival(sequence), "a", &Event::from("x"))
 }
 
 fn assert_open(feed: &Feed) {
     assert!(!feed.is_closed());
-    assert_eq!(feed.run_until_closed(pending()).now_or_never(), None);
+    assert_eq!(feed.closed().now_or_never(), None);
 }
 
-fn assert_closed(feed: &Feed) {
+fn assert_closed(feed: &mut Feed) {
     assert!(feed.is_closed());
-    assert_eq!(feed.run_until_closed(pending()).now_or_never(), Some(()));
+    assert_eq!(feed.closed().now_or_never(), Some(()));
     assert_eq!(event(feed, 100), Err(Closed));
     assert_eq!(feed.report_loss(100), Err(Closed));
 }
@@ -104,22 +100,22 @@ fn received(hub: &Hub, topic: &str) -> String {
 
 #[test]
 fn feed_ends_when_the_hub_is_closed() {
-    let (hub, feed) = Engine::connected();
+    let (hub, mut feed) = Engine::connected();
     assert_open(&feed);
     hub.close();
-    assert_closed(&feed);
+    assert_closed(&mut feed);
 }
 
 #[test]
 fn feed_ends_with_the_last_clone_or_subscription_of_the_hub() {
-    let (hub, feed) = Engine::connected();
+    let (hub, mut feed) = Engine::connected();
     let subscription = hub.subscribe_to("a").resume(None);
     drop(hub.clone());
     drop(hub);
     assert_open(&feed);
-    assert_eq!(event(&feed, 1), Ok(true));
+    assert_eq!(event(&mut feed, 1), Ok(true));
     drop(subscription);
-    assert_closed(&feed);
+    assert_closed(&mut feed);
 }
 
 #[test]
@@ -127,34 +123,34 @@ fn feed_ends_when_connecting_is_cancelled_or_fails() {
     let engine = Engine::new(None);
     let mut connecting = Box::pin(Hub::connect(engine.clone()));
     assert!((&mut connecting).now_or_never().is_none());
-    let feed = engine.feed();
+    let mut feed = engine.feed();
     assert_open(&feed);
-    assert_eq!(event(&feed, 1), Ok(true));
+    assert_eq!(event(&mut feed, 1), Ok(true));
     drop(connecting);
-    assert_closed(&feed);
+    assert_closed(&mut feed);
 
     let engine = Engine::new(Some(Err("unreachable")));
     let failed = Hub::connect(engine.clone()).now_or_never().unwrap();
     assert_eq!(failed.unwrap_err(), "unreachable");
-    assert_closed(&engine.feed());
+    assert_closed(&mut engine.feed());
 }
 
 #[test]
 fn sequence_number_that_does_not_rise_is_ignored() {
-    let (hub, feed) = Engine::connected();
-    assert_eq!([7, 6].map(|sequence| event(&feed, sequence)), [Ok(true), Ok(false)]);
+    let (hub, mut feed) = Engine::connected();
+    assert_eq!([7, 6].map(|sequence| event(&mut feed, sequence)), [Ok(true), Ok(false)]);
     assert_eq!(feed.event(arrival(7), "b", &Event::from("x")), Ok(false));
     assert_eq!(hub.topics(), [Arc::from("a")], "a stale event creates no topic");
     assert_eq!([9, 9].map(|sequence| feed.report_loss(sequence)), [Ok(true), Ok(false)]);
-    assert_eq!([8, 10].map(|sequence| event(&feed, sequence)), [Ok(false), Ok(true)]);
+    assert_eq!([8, 10].map(|sequence| event(&mut feed, sequence)), [Ok(false), Ok(true)]);
     assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
 }
 
 /// A loss up to a received event is not a loss: the hub has received all events up to there.
 #[test]
 fn loss_up_to_a_received_event_is_ignored() {
-    let (hub, feed) = Engine::connected();
-    assert_eq!([5, 6].map(|sequence| event(&feed, sequence)), [Ok(true); 2]);
+    let (hub, mut feed) = Engine::connected();
+    assert_eq!([5, 6].map(|sequence| event(&mut feed, sequence)), [Ok(true); 2]);
     assert_eq!([5, 6].map(|sequence| feed.report_loss(sequence)), [Ok(false); 2]);
     let received = received(&hub, "a");
     assert!(!received.contains("gap"), "{received}");
@@ -164,16 +160,48 @@ fn loss_up_to_a_received_event_is_ignored() {
 /// A broker that only orders events can have one after the end of its topic.
 #[test]
 fn events_after_an_end_are_dropped_until_the_log_frees_the_name() {
-    let (hub, feed) = Engine::connected();
-    for (sequence, milliseconds, is_last, is_new, count) in [
+    let (hub, mut feed) = Engine::connected();
+    for (sequence, milliseconds, ends_topic, is_new, count) in [
         (1, 0, true, true, 1),
         (2, 299_999, false, true, 1),
         (2, 299_999, false, false, 1),
         (3, 300_000, false, true, 2),
     ] {
-        let arrival =
-            Arrival { at: Duration::from_millis(milliseconds), is_last, ..arrival(sequence) };
+        let arrival = Arrival::new(sequence, Duration::from_millis(milliseconds), Duration::ZERO)
+            .ends_topic(ends_topic);
         assert_eq!(feed.event(arrival, "a", &Event::from("x")), Ok(is_new), "{arrival:?}");
         assert_eq!(received(&hub, "a").matches("data: x").count(), count, "{arrival:?}");
     }
+}
+
+/// Returns a hub whose reader is this future, and a task that ends with that of the reader.
+fn with_reader(reader: impl Future<Output = ()> + Send + 'static) -> (Hub, JoinHandle<()>) {
+    let (hub, feed) = Engine::connected();
+    let (done, ended) = oneshot::channel::<()>();
+    feed.spawn(|feed| async move {
+        let _parts = (done, feed);
+        reader.await;
+    });
+    (hub, tokio::spawn(async { _ = ended.await }))
+}
+
+#[tokio::test]
+async fn reader_that_returns_or_panics_closes_its_hub() {
+    for reader in [async {}.boxed(), async { panic!("planned") }.boxed()] {
+        let (hub, _) = with_reader(reader);
+        let mut subscription = hub.subscribe_to("a").resume(None);
+        while subscription.next().await.is_some() {}
+        let error = hub.publish("a", "x").await.unwrap_err();
+        assert!(matches!(error, PublishError::Closed), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn reader_that_waits_ends_with_its_hub() {
+    let (hub, ended) = with_reader(pending());
+    hub.close();
+    ended.await.unwrap();
+    let (hub, ended) = with_reader(pending());
+    drop(hub);
+    ended.await.unwrap();
 }

@@ -1,5 +1,4 @@
 use std::{
-    future::ready,
     sync::{
         OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -9,13 +8,13 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::publisher::{Publisher, Publishing};
-use crate::{event::Event, hub::PublishError};
+use super::publisher::{Acknowledged, AnyPublisher, Publication, Publisher};
+use crate::hub::PublishError;
 
 /// A hub's side of the connection to its broker. Dropping it ends the broker's side.
 pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
-    publisher: OnceLock<Box<dyn Publisher>>,
+    publisher: OnceLock<Box<dyn AnyPublisher>>,
     /// Cancelled when the hub is closed or dropped.
     pub(crate) closed: CancellationToken,
     _closed_when_dropped: DropGuard,
@@ -37,16 +36,19 @@ impl Link {
         }
     }
 
-    pub(crate) fn set_publisher(&self, publisher: Box<dyn Publisher>) {
+    pub(crate) fn set_publisher(&self, publisher: impl Publisher) {
         // The hub connects once.
-        _ = self.publisher.set(publisher);
+        _ = self.publisher.set(Box::new(publisher));
     }
 
-    pub(crate) fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
+    pub(crate) async fn publish(
+        &self,
+        publication: Publication,
+    ) -> Result<Acknowledged, PublishError> {
         match self.publisher.get() {
-            Some(publisher) => publisher.publish(topic, event, is_last),
+            Some(publisher) => publisher.publish(publication).await,
             // Unreachable: the program receives the hub once the broker has connected.
-            None => Box::pin(ready(Err(PublishError::Closed))),
+            None => Err(PublishError::Closed),
         }
     }
 

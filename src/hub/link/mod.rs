@@ -13,8 +13,8 @@ mod link;
 mod losses;
 mod publisher;
 
-pub(crate) use self::{
+pub use self::{
     arrival::Arrival,
-    publisher::{Acknowledged, Publisher, Publishing},
+    publisher::{Acknowledged, Publication, Publisher},
 };
 pub(super) use self::{link::Link, losses::Losses};

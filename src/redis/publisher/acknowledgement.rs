@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     BoxError,
-    hub::{Acknowledged, PublishError},
+    hub::{PublishError, broker::Acknowledged},
     redis::{
         Error,
-        stream::{Added, Identity, Publication},
+        stream::{AddEvent, Added, Identity},
     },
 };
 
@@ -21,7 +21,7 @@ impl RedisPublisher {
     /// while an answer is awaited.
     pub(super) async fn acknowledged(
         &self,
-        event: &Publication,
+        event: &AddEvent,
         is_sent: &mut bool,
     ) -> Result<Acknowledged, PublishError> {
         loop {
@@ -65,7 +65,7 @@ impl RedisPublisher {
     ) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(in_flight.sent, event);
         match acknowledged {
-            Ok(()) => Ok(Acknowledged { sequence: event.id.sequence(), at: event.id.time() }),
+            Ok(()) => Ok(Acknowledged::new(event.id.sequence(), event.id.time())),
             Err(unproven) => {
                 if unproven == Unproven::RolledBack {
                     session.ended.cancel();

@@ -1,16 +1,19 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
 use super::gate::Gate;
 use crate::{
     BoxError,
-    event::{Event, whole_milliseconds},
-    hub::{Acknowledged, PublishError, Publisher, Publishing},
+    event::whole_milliseconds,
+    hub::{
+        PublishError,
+        broker::{Acknowledged, Publication, Publisher},
+    },
     redis::{
         Error, ErrorKind,
         health::RedisHealth,
-        stream::{Clock, Publication, StreamId},
+        stream::{AddEvent, Clock, StreamId},
     },
 };
 
@@ -19,7 +22,7 @@ use crate::{
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.
-pub(crate) struct RedisPublisher {
+pub struct RedisPublisher {
     pub(crate) key: String,
     pub(crate) max_len: usize,
     pub(crate) deadline: Duration,
@@ -28,11 +31,12 @@ pub(crate) struct RedisPublisher {
     pub(crate) health: RedisHealth,
 }
 
-impl Publisher for Arc<RedisPublisher> {
-    fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
-        let publisher = Self::clone(self);
-        let publication = Publication::new(&self.key, self.max_len, topic, event, is_last);
-        Box::pin(async move { publisher.acknowledge_in_time(&publication).await })
+impl Publisher for RedisPublisher {
+    async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
+        let Publication { topic, event, ends_topic, .. } = publication;
+        let added = AddEvent::new(&self.key, self.max_len, &topic, &event, ends_topic);
+        drop((topic, event));
+        self.acknowledge_in_time(&added).await
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
@@ -44,7 +48,7 @@ impl Publisher for Arc<RedisPublisher> {
 
 impl RedisPublisher {
     /// Publishes an event and waits for its acknowledgement, until the deadline.
-    async fn acknowledge_in_time(&self, event: &Publication) -> Result<Acknowledged, PublishError> {
+    async fn acknowledge_in_time(&self, event: &AddEvent) -> Result<Acknowledged, PublishError> {
         let mut is_sent = false;
         let measured = self.health.begin_publish();
         let result = match timeout(self.deadline, self.acknowledged(event, &mut is_sent)).await {
@@ -64,5 +68,11 @@ impl RedisPublisher {
             _ => (ErrorKind::Unreachable, "no connection to Redis".to_owned()),
         };
         Error::unavailable(kind, reason).into()
+    }
+}
+
+impl fmt::Debug for RedisPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisPublisher").field("key", &self.key).finish_non_exhaustive()
     }
 }

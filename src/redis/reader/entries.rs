@@ -4,7 +4,7 @@ use tokio::task::yield_now;
 
 use super::reader::Reader;
 use crate::{
-    hub::Arrival,
+    hub::broker::Arrival,
     redis::stream::{Clock, Entry, RawEntry, RedisStream, StreamId},
 };
 
@@ -57,13 +57,9 @@ impl Reader {
     /// and the task ends at its next `await`.
     fn feed_entry(&mut self, clock: &Clock, RawEntry { id, fields }: RawEntry) -> bool {
         match Entry::decode(fields) {
-            Entry::Event { topic, event, is_last } => {
-                let arrival = Arrival {
-                    sequence: id.sequence(),
-                    age: clock.age_of(id.milliseconds),
-                    at: id.time(),
-                    is_last,
-                };
+            Entry::Event { topic, event, ends_topic } => {
+                let age = clock.age_of(id.milliseconds);
+                let arrival = Arrival::new(id.sequence(), id.time(), age).ends_topic(ends_topic);
                 _ = self.feed.event(arrival, &topic, &event);
             }
             Entry::Gap => {

@@ -1,4 +1,4 @@
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use ::redis::RedisError;
 use tokio::time::{Instant, sleep};
@@ -31,12 +31,20 @@ pub(crate) struct Follower {
     pub(crate) renewal: Option<Renewal>,
 }
 
+impl Drop for Follower {
+    /// Shuts the gate when the hub is closed or dropped.
+    fn drop(&mut self) {
+        self.reader.gate.retire();
+        self.reader.health.set_following(false);
+    }
+}
+
 /// The reader's connection and the publishers' session.
 type Opened = (RedisStream, Session);
 
 impl Follower {
     /// Connects, and loads the history.
-    pub(crate) async fn load(&mut self) -> Result<Opened, Error> {
+    async fn load(&mut self) -> Result<Opened, Error> {
         let [mut reading, mut publishing] = self.connect().await?;
         self.reader.find_history(&mut reading).await?;
         while let Err(error) = self.reader.catch_up(&mut reading).await {
@@ -53,15 +61,25 @@ impl Follower {
         self.open(reading, publishing).await
     }
 
-    /// Starts a task that follows the stream until the hub is closed or dropped.
-    pub(crate) fn spawn(mut self, (reading, session): Opened) {
-        let feed = self.reader.feed.clone();
-        tokio::spawn(async move {
-            feed.run_until_closed(self.follow(reading, session)).await;
-            self.renewal = None;
-            self.reader.gate.retire();
-            self.reader.health.set_following(false);
-        });
+    /// Loads the history, calls `loaded`, and follows the stream until this future is dropped.
+    pub(crate) async fn run(mut self, loaded: impl FnOnce(Result<(), Error>)) {
+        let opened = match self.load().await {
+            // The error of a cluster names the server that has the stream.
+            Err(error) if self.connector.follow_redirect(&error) => self.load().await,
+            result => result,
+        };
+        match opened {
+            Ok((reading, session)) => {
+                loaded(Ok(()));
+                self.follow(reading, session).await;
+            }
+            Err(error) => {
+                self.reader.health.set_error(&error);
+                loaded(Err(error));
+                // The hub is dropped now, and this future with it.
+                pending::<()>().await;
+            }
+        }
     }
 
     async fn follow(&mut self, mut reading: RedisStream, mut session: Session) {

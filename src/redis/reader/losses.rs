@@ -98,7 +98,7 @@ impl Reader {
 
     /// Reports that entries may have been trimmed between the last entry and `first`, which is the
     /// first one that the stream still has.
-    fn pass_trimmed(&self, first: Option<&RawEntry>) {
+    fn pass_trimmed(&mut self, first: Option<&RawEntry>) {
         if let Some(first) = first {
             self.report_loss_before(first);
             self.gate.ledger().forgive_before(first.id);
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     /// Reports that events may have been lost between the last entry and `first`.
-    fn report_loss_before(&self, first: &RawEntry) {
+    fn report_loss_before(&mut self, first: &RawEntry) {
         // The loss is reported when this marker is fed, at the same position in all processes.
         let is_marker = Entry::decode(first.fields.clone()) == Entry::Gap;
         let up_to = first.id.sequence().saturating_sub(1);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::page_size::PageSize;
 use crate::{
     event::whole_milliseconds,
-    hub::Feed,
+    hub::broker::Feed,
     redis::{
         Error,
         health::RedisHealth,
@@ -69,7 +69,7 @@ impl Reader {
     }
 
     /// Reports that events with sequence numbers up to this one may have been lost.
-    pub(super) fn report_loss(&self, sequence: u64) {
+    pub(super) fn report_loss(&mut self, sequence: u64) {
         if self.feed.report_loss(sequence) == Ok(true) && self.is_loaded {
             self.health.count_loss();
         }

@@ -20,6 +20,7 @@ use crate::{
             store::{Connection, Overhead, Pending, RunStore, Settings, Store},
         },
     },
+    sealed::Sealed,
 };
 
 /// The memory of a claim besides its name, as measured with Redis 7.
@@ -36,6 +37,8 @@ struct RedisStore {
     /// Ends the task that keeps the connection.
     _guard: DropGuard,
 }
+
+impl Sealed for Redis {}
 
 impl RunStore for Redis {
     type Error = Error;

@@ -23,7 +23,7 @@ pub(crate) enum Entry {
         topic: String,
         event: Event,
         /// Whether it ends its topic.
-        is_last: bool,
+        ends_topic: bool,
     },
     /// A marker of a loss.
     Gap,
@@ -70,7 +70,7 @@ impl Entry {
         if let Some(comment) = comment {
             event = event.comment(comment);
         }
-        Some(Self::Event { topic: topic?, event, is_last: end.is_some() })
+        Some(Self::Event { topic: topic?, event, ends_topic: end.is_some() })
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use super::Entry;
     use crate::{
         event::Event,
-        redis::stream::{Publication, RawEntry, StreamId},
+        redis::stream::{AddEvent, RawEntry, StreamId},
     };
 
     /// Returns the entry that a command adds, whose fields follow `count` other arguments.
@@ -102,8 +102,8 @@ mod tests {
     }
 
     /// Returns the entry of an event.
-    fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {
-        let publication = Publication::new("key", 10_000, topic, event, is_last);
+    fn published(topic: &str, event: &Event, ends_topic: bool) -> RawEntry {
+        let publication = AddEvent::new("key", 10_000, topic, event, ends_topic);
         let entry = added(&publication.command, 7);
         assert_eq!(publication.fingerprint, entry.identity().fingerprint);
         entry
@@ -122,9 +122,9 @@ mod tests {
             Event::new().event("").data("…"),
             Event::new().retry(Duration::from_millis(7)).comment("a\nb").data("data: id: 1\n\n"),
         ];
-        for (event, is_last) in events.into_iter().zip([false, true].into_iter().cycle()) {
-            let decoded = Entry::decode(published("a topic\n", &event, is_last).fields);
-            assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event, is_last });
+        for (event, ends_topic) in events.into_iter().zip([false, true].into_iter().cycle()) {
+            let decoded = Entry::decode(published("a topic\n", &event, ends_topic).fields);
+            assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event, ends_topic });
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn unknown_fields_are_ignored() {
         let event = Event::from("x");
         let decoded = decode(&["topic", "a", "color", "red", "data", "x", "color", "blue"]);
-        assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event, is_last: false });
+        assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event, ends_topic: false });
     }
 
     #[test]

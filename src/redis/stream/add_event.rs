@@ -7,20 +7,20 @@ use super::{
 use crate::event::{Event, Fields};
 
 /// An event to publish.
-pub(crate) struct Publication {
+pub(crate) struct AddEvent {
     /// The command that adds it.
     pub(crate) command: Cmd,
     /// The fingerprint of the entry.
     pub(crate) fingerprint: u64,
 }
 
-impl Publication {
+impl AddEvent {
     pub(crate) fn new(
         key: &str,
         max_len: usize,
         topic: &str,
         event: &Event,
-        is_last: bool,
+        ends_topic: bool,
     ) -> Self {
         let mut command = ::redis::cmd("XADD");
         command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
@@ -32,7 +32,7 @@ impl Publication {
             (EVENT, name),
             (RETRY, retry.as_deref()),
             (COMMENT, comment),
-            (END, is_last.then_some("1")),
+            (END, ends_topic.then_some("1")),
         ];
         let parts = fields.into_iter().filter_map(|(name, value)| Some([name, value?])).flatten();
         parts.clone().for_each(|part| _ = command.arg(part));
