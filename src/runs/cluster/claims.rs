@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     cluster::Cluster,
@@ -63,8 +63,8 @@ impl Cluster {
         }))
     }
 
-    /// Sends the claim for a reserved record. If the request has left by the reply, the claim is given
-    /// back: a later request may have the key by then.
+    /// Sends the claim for a reserved record. If the request has left by the reply, or the process was
+    /// stopped for a lease, the claim is given back: another request may have the key by then.
     async fn confirm(
         &self,
         reserved: Producer,
@@ -75,11 +75,12 @@ impl Cluster {
         let run = RunId::new(record.key.clone(), record.epoch);
         let replaced = earlier.as_ref().map(|run| run.epoch);
         let mut sent = SentClaim { exports: &self.exports, run: Some(run.clone()) };
+        let began = Instant::now();
         let reply = self.look_up(Command::Claim { run, earlier }).await;
-        let has_left = request.is_closed();
+        let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
         match &reply {
             Err(StoreError::Lost(_)) => {}
-            Ok(LookReply::Claimed) if has_left => {
+            Ok(LookReply::Claimed) if is_late => {
                 // The claim has cancelled it.
                 replaced.into_iter().for_each(|earlier| self.exports.synchronize(earlier));
             }
@@ -87,7 +88,7 @@ impl Cluster {
         }
         drop(sent);
         match reply {
-            Ok(LookReply::Claimed) if !has_left => {
+            Ok(LookReply::Claimed) if !is_late => {
                 let mark = self.enter(record, replaced);
                 Ok(Some((reserved, mark)))
             }

@@ -145,6 +145,24 @@ async fn claim_that_succeeds_before_its_request_is_dropped_is_released() {
     assert_eq!(one.runs.stats().running(), 0);
 }
 
+/// A process that is stopped reads the reply when it continues. Another one has the key by then.
+#[tokio::test(start_paused = true)]
+async fn claim_whose_reply_is_read_after_its_lease_starts_nothing() {
+    let (one, other) = two().await;
+    one.store.faults().delay = Duration::from_millis(10);
+    let mut starting = Box::pin(one.start());
+    assert!((&mut starting).now_or_never().is_none());
+    sleep(Duration::from_millis(15)).await;
+    assert!((&mut starting).now_or_never().is_none());
+    one.store.faults().reply_delay = Duration::from_secs(30);
+    sleep(Duration::from_millis(15)).await;
+    one.store.faults().delay = Duration::ZERO;
+    one.store.faults().reply_delay = Duration::ZERO;
+    let _source = other.start().await.expect("the lease has expired");
+    assert!(soon(starting).await.is_none(), "it attaches to the other run");
+    assert_eq!(one.runs.stats().started() + other.runs.stats().started(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn claim_that_others_overtake_is_refused_after_sixteen_looks() {
     let one = alone(|builder| builder).await;
