@@ -23,7 +23,7 @@ use tower_sse::{BoxError, redis::Redis};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let hub = chat::limits().connect(Redis::open(redis_url())?).await?;
+    let hub = chat::limits().connect(Redis::open(&redis_url())?.broker("chat")).await?;
     chat::run(hub).await
 }
 

@@ -17,6 +17,7 @@
 //! Set `PORT` to use another port.
 
 mod hub_metrics;
+mod publish_metrics;
 mod redis_metrics;
 mod stream_metrics;
 
@@ -27,7 +28,7 @@ use axum::{
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
     serve::ListenerExt,
 };
 use prometheus_client::{
@@ -42,11 +43,14 @@ use tower_sse::{
     redis::{self, Redis, RedisHealth},
 };
 
-use self::{hub_metrics::HubMetrics, redis_metrics::RedisMetrics, stream_metrics::StreamMetrics};
+use self::{
+    hub_metrics::HubMetrics, publish_metrics::PublishMetrics, redis_metrics::RedisMetrics,
+    stream_metrics::StreamMetrics,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let (hub, health) = connect().await?;
+    let (hub, redis) = connect().await?;
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
         eprintln!("cannot listen on {address}: {error}");
@@ -59,24 +63,26 @@ async fn main() -> Result<(), BoxError> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    Ok(axum::serve(listener, app(hub, health, 10_000)).await?)
+    Ok(axum::serve(listener, app(hub, redis, 10_000)).await?)
 }
 
-/// Returns the hub, and the health of its connection if it has one.
-async fn connect() -> Result<(Hub, Option<RedisHealth>), redis::Error> {
+/// Returns the hub, and the state of its connection if it has one.
+async fn connect() -> Result<(Hub, Option<RedisMetrics>), redis::Error> {
     let Ok(url) = env::var("REDIS_URL") else { return Ok((Hub::new(), None)) };
-    let redis = Redis::open(url)?.key("metrics:news");
-    let health = redis.health();
-    Ok((Hub::connect(redis).await?, Some(health)))
+    let broker = Redis::open(&url)?.broker("metrics:news");
+    let metrics = RedisMetrics { health: broker.health(), stats: broker.stats() };
+    Ok((Hub::connect(broker).await?, Some(metrics)))
 }
 
 /// Returns the news, for at most `max_streams` readers at a time, and their metrics.
-fn app(hub: Hub, health: Option<RedisHealth>, max_streams: usize) -> Router {
+fn app(hub: Hub, redis: Option<RedisMetrics>, max_streams: usize) -> Router {
     let stats = Stats::new();
     let ages = Histogram::new(AGES);
     let mut registry = metrics(&stats, &ages, hub.clone());
-    if let Some(health) = health.clone() {
-        registry.register_collector(Box::new(RedisMetrics { health }));
+    let publishes = PublishMetrics::register(&mut registry);
+    let health = redis.as_ref().map(|redis| redis.health.clone());
+    if let Some(redis) = redis {
+        registry.register_collector(Box::new(redis));
     }
     let metrics = Arc::new(registry);
     let layer = SseLayer::new()
@@ -84,15 +90,19 @@ fn app(hub: Hub, health: Option<RedisHealth>, max_streams: usize) -> Router {
         .stats(&stats)
         .on_close(move |closed| ages.observe(closed.age().as_secs_f64()));
     Router::new()
-        .route("/news", get(listen).post(report))
-        .with_state(hub)
+        .route("/news", get(listen))
+        .with_state(hub.clone())
         .layer(layer)
+        .merge(Router::new().route("/news", post(report)).with_state((hub, publishes)))
         .merge(Router::new().route("/metrics", get(scrape)).with_state(metrics))
         .merge(Router::new().route("/ready", get(ready)).with_state(health))
 }
 
-async fn report(State(hub): State<Hub>, text: String) -> Result<StatusCode, (StatusCode, String)> {
-    match hub.publish("news", text).await {
+async fn report(
+    State((hub, publishes)): State<(Hub, PublishMetrics)>,
+    text: String,
+) -> Result<StatusCode, (StatusCode, String)> {
+    match publishes.observe(hub.publish("news", text)).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
     }
@@ -106,7 +116,7 @@ async fn listen(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoR
 /// processes have lost the same Redis, and streams here catch up by themselves.
 async fn ready(State(health): State<Option<RedisHealth>>) -> (StatusCode, String) {
     match health {
-        Some(health) if !health.is_following() => {
+        Some(health) if !health.is_ready() => {
             (StatusCode::SERVICE_UNAVAILABLE, health.last_error().unwrap_or_default())
         }
         _ => (StatusCode::OK, String::new()),

@@ -1,12 +1,9 @@
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-    registry::Unit,
+    collector::Collector, encoding::DescriptorEncoder, metrics::gauge::ConstGauge, registry::Unit,
 };
-use tower_sse::redis::{PublishStats, RedisHealth, StreamStats};
+use tower_sse::redis::{BrokerStats, RedisHealth, StreamStats};
 
 use super::hub_metrics::{encode_counter, encode_gauge};
 
@@ -14,13 +11,14 @@ use super::hub_metrics::{encode_counter, encode_gauge};
 #[derive(Debug)]
 pub(super) struct RedisMetrics {
     pub(super) health: RedisHealth,
+    pub(super) stats: BrokerStats,
 }
 
 impl Collector for RedisMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         encode_health(&self.health, &mut encoder)?;
-        encode_publishes(&self.health.publishes(), &mut encoder)?;
-        match self.health.stream() {
+        encode_losses(&self.stats, &mut encoder)?;
+        match self.stats.stream() {
             Some(stream) => encode_stream(&stream, &mut encoder),
             None => Ok(()),
         }
@@ -30,47 +28,26 @@ impl Collector for RedisMetrics {
 fn encode_health(health: &RedisHealth, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, value) in [
         (
-            "sse_redis_following",
+            "sse_redis_ready",
             "1 while the process follows the Redis stream, else 0.",
-            health.is_following(),
+            health.is_ready(),
         ),
         ("sse_redis_evicts", "1 if Redis can evict the stream, else 0.", health.evicts()),
     ] {
         encode_gauge(encoder, name, help, None, &ConstGauge::new(i64::from(value)))?;
     }
+    let help = "Times that a session was replaced.";
+    encode_counter(encoder, "sse_redis_reconnections", help, health.reconnections())
+}
+
+fn encode_losses(stats: &BrokerStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, count) in [
-        ("sse_redis_losses", "Times that events may have been lost.", health.losses()),
-        ("sse_redis_foreign_entries", "Entries that are no events.", health.foreign_entries()),
-        ("sse_redis_reconnections", "Times that a session was replaced.", health.reconnections()),
+        ("sse_redis_losses", "Times that events may have been lost.", stats.losses()),
+        ("sse_redis_foreign_entries", "Entries that are no events.", stats.foreign_entries()),
     ] {
         encode_counter(encoder, name, help, count)?;
     }
     Ok(())
-}
-
-fn encode_publishes(now: &PublishStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let (name, help) = ("sse_redis_publishes", "Events that were published, by outcome.");
-    let mut publishes = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (outcome, count) in [
-        ("acknowledged", now.acknowledged()),
-        ("refused", now.refused()),
-        ("unknown", now.unknown()),
-    ] {
-        let labels = [("outcome", outcome)];
-        ConstCounter::new(count).encode(publishes.encode_family(&labels)?)?;
-    }
-    let (name, help) = ("sse_redis_publish_latency", "Time until Redis acknowledges an event.");
-    let bound =
-        |upper: Duration| if upper == Duration::MAX { f64::INFINITY } else { upper.as_secs_f64() };
-    let buckets: Vec<_> = now.latencies().map(|(upper, count)| (bound(upper), count)).collect();
-    encoder
-        .encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?
-        .encode_histogram::<NoLabelSet>(
-            now.latency_sum().as_secs_f64(),
-            now.acknowledged(),
-            &buckets,
-            None,
-        )
 }
 
 fn encode_stream(now: &StreamStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -25,8 +25,9 @@ use tower_sse::{BoxError, hub::Hub, redis::Redis};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let runs = runs::settings().connect(Redis::open(redis_url())?.key("runs")).await?;
-    let hub = Hub::connect(Redis::open(redis_url())?.key("figures")).await?;
+    let redis = Redis::open(&redis_url())?;
+    let runs = runs::settings().connect(redis.runs("runs")).await?;
+    let hub = Hub::connect(redis.broker("figures")).await?;
     Ok(runs::run(runs, hub).await?)
 }
 

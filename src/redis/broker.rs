@@ -3,123 +3,32 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    Credentials, Error, RedisHealth, Urls,
-    connection::CONNECT_TIMEOUT,
+    BrokerStats, Error, Redis, RedisHealth,
     connector::Connector,
-    credentials::Provider,
     publisher::{Gate, RedisPublisher},
     reader::{Follower, Reader},
     servers::Servers,
     stream::Clock,
-    urls,
 };
-use crate::{
-    BoxError,
-    hub::broker::{Broker, Feed},
-};
+use crate::hub::broker::{Broker, Feed};
 
-/// The key of a hub's stream, unless the program sets one.
-const DEFAULT_KEY: &str = "tower-sse";
-
-/// A [`Broker`] over Redis Streams: hubs of several processes share the events of one stream.
-///
-/// ```no_run
-/// use tower_sse::{hub::Hub, redis::Redis};
-///
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.key("news")).await?;
-/// hub.publish("news", "hello").await?;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// See the [module](super) for requirements and guarantees.
+/// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the
+/// events of one stream.
 #[must_use = "pass it to `Hub::connect`"]
-pub struct Redis {
-    pub(super) servers: Servers,
-    /// `None`: the default.
-    pub(super) key: Option<String>,
+pub struct RedisBroker {
+    servers: Servers,
+    key: String,
     pub(super) max_len: usize,
     pub(super) max_age: Option<Duration>,
     pub(super) publish_deadline: Duration,
     pub(super) pause: Duration,
-    #[cfg(feature = "runs")]
-    pub(super) lease: Duration,
-    pub(super) health: RedisHealth,
+    health: RedisHealth,
+    stats: BrokerStats,
 }
 
 impl Redis {
-    /// Creates a broker for the Redis or Valkey server at `urls`: one URL, or a list with the URLs
-    /// of a primary and its replicas. [`Hub::connect`](crate::hub::Hub::connect) opens the
-    /// connection.
-    ///
-    /// - `redis://host:6379/0`: the port and the database can be left out
-    /// - `redis://user:password@host/`: the user can be left out
-    /// - `rediss://host/`: over TLS (feature `redis-tls`)
-    /// - `unix:///run/redis.sock`: over a Unix socket
-    ///
-    /// Of a list, the first server that responds as a primary is used. After each break, and when
-    /// the server has become a replica, all are tried again. List all servers that Sentinel or an
-    /// operator may promote:
-    ///
-    /// ```
-    /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open(["redis://redis-1.internal/", "redis://redis-2.internal/"])?;
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a URL is none of these, if there is no URL, or if the URLs name different
-    /// databases.
-    pub fn open(urls: impl Urls) -> Result<Self, Error> {
-        let clients = urls::parse(urls)?;
-        Ok(Self {
-            servers: Servers::new(clients, CONNECT_TIMEOUT),
-            key: None,
-            max_len: 100_000,
-            max_age: None,
-            publish_deadline: Duration::from_secs(2),
-            pause: Duration::ZERO,
-            #[cfg(feature = "runs")]
-            lease: Duration::from_secs(8),
-            health: RedisHealth::new(),
-        })
-    }
-
-    /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default they are those of the URL.
-    ///
-    /// The closure is called for each attempt to connect, and once more if Redis refuses its
-    /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
-    /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
-    /// attempt.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::{BoxError, redis::{Credentials, Redis}};
-    /// # async fn fetch_token() -> Result<String, BoxError> { Ok(String::new()) }
-    /// let redis = Redis::open("rediss://redis.internal/")?.credentials(|| async {
-    ///     let token = fetch_token().await?;
-    ///     Ok::<_, BoxError>(Credentials::new("app", token).expire_in(Duration::from_secs(900)))
-    /// });
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    pub fn credentials<F, Fut, E>(mut self, closure: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
-        E: Into<BoxError>,
-    {
-        self.servers.provider = Some(Provider(Arc::new(move || {
-            let asking = closure();
-            Box::pin(async move { asking.await.map_err(Into::into) })
-        })));
-        self
-    }
-
-    /// Sets the key of the stream. The default is `tower-sse`. All hubs with this key on this
-    /// server share their events and ids, so two programs that leave the default share their topics.
+    /// Returns a broker whose stream has this key. All hubs with this key on this server share their
+    /// events and ids.
     ///
     /// Ids depend only on the key, so that they stay valid when the stream moves to another server
     /// or database. Use different keys for unrelated hubs, even on different servers. With the same
@@ -128,28 +37,35 @@ impl Redis {
     ///
     /// ```
     /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.key("chat:events");
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("chat:events").max_len(200_000);
+    /// # drop(broker);
     /// # Ok::<_, tower_sse::redis::Error>(())
     /// ```
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
-        self
+    pub fn broker(&self, key: impl Into<String>) -> RedisBroker {
+        RedisBroker {
+            servers: self.servers.clone(),
+            key: key.into(),
+            max_len: 100_000,
+            max_age: None,
+            publish_deadline: Duration::from_secs(2),
+            pause: Duration::ZERO,
+            health: RedisHealth::new(),
+            stats: BrokerStats::new(),
+        }
     }
+}
 
-    fn key_or_default(&self) -> &str {
-        self.key.as_deref().unwrap_or(DEFAULT_KEY)
-    }
-
+impl RedisBroker {
     /// Returns a handle to the state of the connection. It stays valid after
     /// [`Hub::connect`](crate::hub::Hub::connect) has taken this value.
     ///
     /// ```no_run
     /// # use tower_sse::{hub::Hub, redis::Redis};
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let redis = Redis::open("redis://127.0.0.1/")?;
-    /// let health = redis.health();
-    /// let hub = Hub::connect(redis).await?;
-    /// assert!(health.is_following());
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news");
+    /// let health = broker.health();
+    /// let hub = Hub::connect(broker).await?;
+    /// assert!(health.is_ready());
     /// # Ok(())
     /// # }
     /// ```
@@ -157,54 +73,64 @@ impl Redis {
     pub fn health(&self) -> RedisHealth {
         self.health.clone()
     }
+
+    /// Returns a handle to the numbers of the stream, for metrics. It stays valid after
+    /// [`Hub::connect`](crate::hub::Hub::connect) has taken this value.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        self.stats.clone()
+    }
 }
 
-impl Broker for Redis {
+impl Broker for RedisBroker {
     type Publisher = RedisPublisher;
     type Error = Error;
 
     fn name(&self) -> String {
         // Only the key, so that ids stay valid when the stream moves to another server or database.
-        format!("redis:{}", self.key_or_default())
+        format!("redis:{}", self.key)
     }
 
     /// Connects and loads the history. Then a task follows the stream until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<RedisPublisher, Error> {
-        let key = self.key_or_default().to_owned();
-        let Self { servers, max_len, max_age, publish_deadline, pause, health, .. } = self;
+        const ACTION: &str = "connect a hub";
+        let Self { servers, key, max_len, max_age, publish_deadline, pause, health, stats } = self;
         if max_age.is_some_and(|age| age < feed.max_age()) {
-            return Err(Error::new(
-                "connect a hub",
-                "`max_age` is less than the age of the hub's retention",
-            ));
+            let reason = "`max_age` is less than the age of the hub's retention";
+            return Err(Error::new(ACTION, reason));
         }
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::default()));
         let reply_timeout = servers.timeout.max(publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
         let (loaded, loading) = oneshot::channel();
-        let (opens, shows) = (Arc::clone(&gate), health.clone());
+        let publisher = RedisPublisher {
+            key,
+            max_len,
+            deadline: publish_deadline,
+            gate: Arc::clone(&gate),
+            clock,
+            health: health.clone(),
+        };
         feed.spawn(move |feed| {
-            let reader = Reader::new(feed, opens, shows);
-            let follower = Follower { connector, reader, max_len, max_age, pause, renewal: None };
-            follower.run(|result| _ = loaded.send(result))
+            let reader = Reader::new(feed, gate, stats);
+            let renewal = None;
+            Follower { connector, reader, health, max_len, max_age, pause, renewal }
+                .run(|result| _ = loaded.send(result))
         });
-        let panicked = |_| Err(Error::new("connect a hub", "the task that reads has ended"));
+        let panicked = |_| Err(Error::new(ACTION, "the task that reads has ended"));
         loading.await.unwrap_or_else(panicked)?;
-        let deadline = publish_deadline;
-        Ok(RedisPublisher { key, max_len, deadline, gate, clock, health })
+        Ok(publisher)
     }
 }
 
-impl fmt::Debug for Redis {
+impl fmt::Debug for RedisBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL can contain a password.
-        f.debug_struct("Redis")
-            .field("key", &self.key_or_default())
+        f.debug_struct("RedisBroker")
+            .field("key", &self.key)
             .field("max_len", &self.max_len)
             .field("max_age", &self.max_age)
-            .field("timeout", &self.servers.timeout)
             .field("publish_deadline", &self.publish_deadline)
             .field("pause", &self.pause)
             .finish_non_exhaustive()

@@ -4,7 +4,7 @@ use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
 
 use super::{
     Error,
-    servers::{Connections, Servers, connection_name},
+    servers::{Connections, Servers},
     stream::{Clock, RedisStream},
 };
 
@@ -27,7 +27,7 @@ impl Connector {
         key: Arc<str>,
         clock: Arc<Clock>,
     ) -> Self {
-        let name = connection_name(&key);
+        let name = servers.connection_name(&key);
         Self { servers, reply_timeout, redirected: None, key, clock, name }
     }
 

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use super::{Redis, connection::CONNECT_TIMEOUT};
+use super::RedisBroker;
 
-/// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
+/// The minimum of [`RedisBroker::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
 /// must not be trimmed past it meanwhile.
 const MIN_MAX_LEN: usize = 10_000;
 
-impl Redis {
+impl RedisBroker {
     /// Trims the stream to about the newest `entries` entries, counted over all topics. The default
     /// is 100,000, roughly 30 MB if events have 256 bytes.
     ///
@@ -17,7 +17,7 @@ impl Redis {
     /// ```
     /// # use tower_sse::redis::Redis;
     /// // 500 events a second, kept for 5 minutes.
-    /// let redis = Redis::open("redis://127.0.0.1/")?.max_len(500 * 300);
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news").max_len(500 * 300);
     /// # Ok::<_, tower_sse::redis::Error>(())
     /// ```
     ///
@@ -42,7 +42,7 @@ impl Redis {
     /// ```
     /// # use std::time::Duration;
     /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.max_age(Duration::from_secs(3600));
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news").max_age(Duration::from_secs(3600));
     /// # Ok::<_, tower_sse::redis::Error>(())
     /// ```
     ///
@@ -58,37 +58,13 @@ impl Redis {
         self
     }
 
-    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. Then the connection is given up, and the process connects again.
-    ///
-    /// The delay before an attempt is random, and up to 2 seconds. Limits of runs are shorter than
-    /// their [lease](Self::lease), and fixed: 1 second for a connection, 2 seconds for an answer.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.timeout(Duration::from_secs(10));
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
-    /// that there is no event.
-    #[track_caller]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
-        self.servers.timeout = timeout;
-        self
-    }
-
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. A deadline above the [time limit of answers](Self::timeout) raises that.
+    /// default is 2 seconds. A deadline above the [time limit of answers](super::Redis::timeout) raises that.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.publish_deadline(Duration::from_millis(500));
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news").publish_deadline(Duration::from_millis(500));
     /// # Ok::<_, tower_sse::redis::Error>(())
     /// ```
     pub fn publish_deadline(mut self, deadline: Duration) -> Self {
@@ -104,7 +80,7 @@ impl Redis {
     /// ```
     /// # use std::time::Duration;
     /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.pause(Duration::from_millis(5));
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news").pause(Duration::from_millis(5));
     /// # Ok::<_, tower_sse::redis::Error>(())
     /// ```
     pub fn pause(mut self, pause: Duration) -> Self {

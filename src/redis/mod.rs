@@ -14,7 +14,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! // The only line that differs from a hub in one process, `Hub::new()`.
-//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.key("news")).await?;
+//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.broker("news")).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
 //!
@@ -74,8 +74,8 @@
 //!
 //! The text is UTF-8. Each of these fields may occur at most once, in any order. Other fields are
 //! ignored. The id must be the one that Redis assigns (`*`). The entry must not create the stream
-//! (`NOMKSTREAM`): processes detect a lost stream by its absence. Use the [key](Redis::key) of the
-//! hub, here `news`; the default is `tower-sse`. With redis-py:
+//! (`NOMKSTREAM`): processes detect a lost stream by its absence. Use the [key](Redis::broker) of the
+//! hub, here `news`. With redis-py:
 //!
 //! ```python
 //! import redis
@@ -93,7 +93,7 @@
 //! read such an entry or publish after it. Publishing is refused with an error that names the entry
 //! and the commands that remove it. When it is gone, all processes recover.
 //!
-//! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
+//! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss, which
 //! every process reports to its clients, a `skip` only advances the ids, and an `end` marks the last
 //! event of a topic. Each process remembers by itself which topics have ended, up to
@@ -118,7 +118,7 @@
 //!
 //! A Redis user with an access control list needs access to the key and to the commands that
 //! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, `CLIENT LIST` names
-//! each connection by its key, host and process. Users and passwords can [change](Redis::credentials) at run time.
+//! each connection by its key, host and process, or as [`Redis::client_name`] says. Users and passwords can [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!
@@ -126,23 +126,24 @@
 //! [Runs](crate::runs) need a server that is not a cluster.
 //!
 //! Without a cluster, but with replicas, the URL must lead to the primary, even after a fail-over:
-//! use a name or a proxy that follows it, or [list](Redis::open) the URLs of all servers. There is
+//! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. There is
 //! no Sentinel client.
 
 mod backoff;
-mod builder;
+mod broker;
 mod connection;
 mod connector;
 mod credentials;
 mod error;
 mod health;
-#[cfg(feature = "runs")]
-mod lease;
+mod keeper;
 mod limits;
 mod lineage;
 pub mod operating;
 mod publisher;
 mod reader;
+#[allow(clippy::module_inception)]
+mod redis;
 pub mod running;
 #[cfg(feature = "runs")]
 mod runs;
@@ -156,19 +157,20 @@ mod stream;
 mod tls;
 #[cfg(feature = "redis-tls")]
 mod tls_setting;
-mod urls;
 
+#[cfg(feature = "runs")]
+pub use self::runs::RedisRuns;
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
 #[cfg(feature = "redis-tls")]
 pub use self::tls::Tls;
 pub use self::{
-    builder::Redis,
+    broker::RedisBroker,
     credentials::Credentials,
     error::{Error, ErrorKind},
     health::RedisHealth,
-    stats::{PublishStats, StreamStats},
-    urls::Urls,
+    redis::Redis,
+    stats::{BrokerStats, StreamStats},
 };
 
 /// The private functions that the fuzz targets call.

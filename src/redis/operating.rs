@@ -7,12 +7,12 @@
 //! # async fn run() -> Result<(), tower_sse::redis::Error> {
 //! // 500 events a second over all topics, 20 a second in the busiest one. Clients can be away for
 //! // an hour.
-//! let redis = Redis::open("redis://redis.internal/")?.key("chat").max_len(500 * 3600);
-//! let health = redis.health();
+//! let broker = Redis::open("redis://redis.internal/")?.broker("chat").max_len(500 * 3600);
+//! let health = broker.health();
 //! let hub = Hub::builder()
 //!     .retention(Retention::new().age(Duration::from_secs(3600)).events(20 * 3600).bytes(32 << 20))
 //!     .max_memory(1 << 30)
-//!     .connect(redis)
+//!     .connect(broker)
 //!     .await?;
 //! # _ = (health, hub);
 //! # Ok(())
@@ -37,7 +37,7 @@
 //!   only later events, and no gap. If the clock is set forward by more than that, a client that
 //!   moves within the next two seconds can receive a gap and then events that it already has.
 //! - Hubs on two servers with the same key can accept each other's ids, and report no gap. Give
-//!   unrelated hubs different [keys](Redis::key).
+//!   unrelated hubs different [keys](Redis::broker).
 //!
 //! # Publish errors
 //!
@@ -48,7 +48,7 @@
 //!   published, may be published later, or may be lost. Publish again only if a duplicate is
 //!   harmless, or if clients recognise it by a key in the data.
 //!
-//! Both are returned within the [deadline](Redis::publish_deadline).
+//! Both are returned within the [deadline](RedisBroker::publish_deadline).
 //!
 //! # Sizes
 //!
@@ -57,7 +57,7 @@
 //! - [`Retention::bytes`] limits the bytes of each topic. Choose the busiest rate × age × size.
 //! - [`max_memory`](HubBuilder::max_memory) limits the memory of a process. Choose the total rate ×
 //!   age × (size + 200 bytes).
-//! - [`max_len`](Redis::max_len) limits the entries in Redis. Choose the total rate × age, or
+//! - [`max_len`](RedisBroker::max_len) limits the entries in Redis. Choose the total rate × age, or
 //!   more.
 //!
 //! What the rates are, and what else these settings limit:
@@ -77,7 +77,7 @@
 //!
 //! - It loads values up to the age of the hub's [`retention`](HubBuilder::retention), which is
 //!   any age for [`Retention::latest`].
-//! - [`max_len`](Redis::max_len) counts the entries of all topics, so busy topics can trim the only
+//! - [`max_len`](RedisBroker::max_len) counts the entries of all topics, so busy topics can trim the only
 //!   entry of a quiet one. The new process then has no value of the quiet topic until the next one is
 //!   published, and a first visit receives none. A client that reconnects with an id from before the
 //!   oldest entry receives a gap for each topic.
@@ -107,7 +107,7 @@
 //! # Availability
 //!
 //! - The host of the URL is resolved for each connection, so it should always lead to the primary:
-//!   use a virtual address, a proxy, or DNS that Sentinel updates. Or [list](Redis::open) the URLs of
+//!   use a virtual address, a proxy, or DNS that Sentinel updates. Or [list](Redis::open_any) the URLs of
 //!   all servers that can become the primary. There is no Sentinel client.
 //! - In a cluster the stream is one key in one slot. The URL can name any node.
 //! - Each hub has two connections in each process, which need
@@ -121,7 +121,7 @@
 //! # Runs
 //!
 //! [Runs](crate::runs) of several processes keep their events in Redis too, under keys that begin
-//! with the [key](Redis::key) of the program. They need one server, or a primary with replicas:
+//! with the [prefix](Redis::runs) of the program. They need one server, or a primary with replicas:
 //! a cluster is refused.
 //!
 //! - Each process has three connections for its runs, which need
@@ -136,7 +136,7 @@
 //!   for 20 seconds, or for a longer lease.
 //! - While Redis is out of memory, running answers continue for clients of the same process, and no
 //!   new one starts.
-//! - [`Redis::lease`] is the time after which the answers of a process that does not respond are
+//! - [`RedisRuns::lease`] is the time after which the answers of a process that does not respond are
 //!   declared lost.
 //!
 //! # Start
@@ -153,7 +153,7 @@
 //!     loop {
 //!         // An invalid URL stays invalid, so its error is returned.
 //!         let redis = Redis::open(url)?;
-//!         match Hub::connect(redis).await {
+//!         match Hub::connect(redis.broker("news")).await {
 //!             Ok(hub) => return Ok(hub),
 //!             Err(error) => eprintln!("{error:?}"),
 //!         }
@@ -199,7 +199,7 @@
 //!
 //! To scale further:
 //!
-//! 1. Set a [pause](Redis::pause) of a few milliseconds, so that Redis answers fewer, larger reads.
+//! 1. Set a [pause](RedisBroker::pause) of a few milliseconds, so that Redis answers fewer, larger reads.
 //! 2. Use several hubs, one for each area of the program, each with a key and a Redis of its own. A
 //!    page opens an event stream for each.
 //!
@@ -208,6 +208,9 @@
 
 // Names for the links above.
 #[allow(unused_imports)]
-use super::{ErrorKind, Redis, RedisHealth};
+#[cfg(feature = "runs")]
+use super::RedisRuns;
+#[allow(unused_imports)]
+use super::{ErrorKind, Redis, RedisBroker, RedisHealth};
 #[allow(unused_imports)]
 use crate::hub::{Hub, HubBuilder, PublishError, Retention};

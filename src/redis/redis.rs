@@ -1,93 +1,179 @@
+use std::{fmt, sync::Arc, time::Duration};
+
 use ::redis::{Client, IntoConnectionInfo, RedisResult};
 
-use self::sealed::Sealed;
-use super::Error;
+use super::{
+    Credentials, Error, connection::CONNECT_TIMEOUT, credentials::Provider, servers::Servers,
+};
+use crate::BoxError;
 
 const ACTION: &str = "parse the Redis URL";
 
-/// One URL, or a list of URLs, for [`Redis::open`](super::Redis::open).
+/// A Redis or Valkey server, or a primary and its replicas. A program names it once for its hubs and
+/// its runs.
 ///
-/// Implemented for `&str` and `String`, and for arrays, slices and vectors of texts.
-pub trait Urls: Sealed {
-    #[doc(hidden)]
-    fn into_urls(self) -> Vec<String>;
+/// ```no_run
+/// use tower_sse::{hub::Hub, redis::Redis};
+/// # #[cfg(feature = "runs")]
+/// use tower_sse::runs::Runs;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Redis::open("redis://127.0.0.1/")?;
+/// let hub = Hub::connect(redis.broker("news")).await?;
+/// # #[cfg(feature = "runs")]
+/// let runs = Runs::builder().connect(redis.runs("app")).await?;
+/// # drop(hub);
+/// # #[cfg(feature = "runs")]
+/// # drop(runs);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Nothing is connected before a hub or runs are. See the [module](super) for requirements and
+/// guarantees.
+#[derive(Clone)]
+#[must_use = "it connects nothing by itself"]
+pub struct Redis {
+    pub(super) servers: Servers,
 }
 
-/// A seal of its own: `&'static str` is sealed in the crate for another trait.
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! one {
-    ($($url:ty),*) => {$(
-        impl Sealed for $url {}
-
-        impl Urls for $url {
-            fn into_urls(self) -> Vec<String> {
-                vec![self.to_string()]
-            }
-        }
-    )*};
-}
-
-macro_rules! list {
-    ($($list:ty $(, $length:ident)?;)*) => {$(
-        impl<T: AsRef<str> $(, const $length: usize)?> Sealed for $list {}
-
-        impl<T: AsRef<str> $(, const $length: usize)?> Urls for $list {
-            fn into_urls(self) -> Vec<String> {
-                self.iter().map(|url| url.as_ref().to_owned()).collect()
-            }
-        }
-    )*};
-}
-
-one!(&str, String, &String);
-list!(&[T]; Vec<T>; &Vec<T>; [T; N], N; &[T; N], N;);
-
-/// Returns a client for each URL.
-pub(super) fn parse(urls: impl Urls) -> Result<Vec<Client>, Error> {
-    let clients = urls.into_urls().into_iter().map(open);
-    let clients: Vec<_> =
-        clients.collect::<Result<_, _>>().map_err(|error| Error::new(ACTION, error))?;
-    let mut databases =
-        clients.iter().map(|client| client.get_connection_info().redis_settings().db());
-    let Some(first) = databases.next() else {
-        return Err(Error::new(ACTION, "the list of URLs is empty"));
-    };
-    if databases.any(|database| database != first) {
-        return Err(Error::new(ACTION, "the URLs name different databases"));
+impl Redis {
+    /// Creates a value for the server at `url`:
+    ///
+    /// - `redis://host:6379/0`: the port and the database can be left out
+    /// - `redis://user:password@host/`: the user can be left out
+    /// - `rediss://host/`: over TLS (feature `redis-tls`)
+    /// - `unix:///run/redis.sock`: over a Unix socket
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `url` is none of these.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_any([url])
     }
-    Ok(clients)
+
+    /// Creates a value for a primary and its replicas.
+    ///
+    /// The first server that responds as a primary is used. After each break, and when the server has
+    /// become a replica, all are tried again. List all servers that Sentinel or an operator may
+    /// promote:
+    ///
+    /// ```
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open_any(["redis://redis-1.internal/", "redis://redis-2.internal/"])?;
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no URL, if one has not the form that [`open`](Self::open) takes,
+    /// or if the URLs name different databases.
+    pub fn open_any(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
+        let clients = urls.into_iter().map(|url| client(url.as_ref()));
+        let clients: Vec<_> =
+            clients.collect::<Result<_, _>>().map_err(|error| Error::new(ACTION, error))?;
+        let mut databases =
+            clients.iter().map(|client| client.get_connection_info().redis_settings().db());
+        let Some(first) = databases.next() else {
+            return Err(Error::new(ACTION, "the list of URLs is empty"));
+        };
+        if databases.any(|database| database != first) {
+            return Err(Error::new(ACTION, "the URLs name different databases"));
+        }
+        Ok(Self { servers: Servers::new(clients, CONNECT_TIMEOUT) })
+    }
+
+    /// Sets an async closure that returns the user and the password, for credentials that change at
+    /// run time. By default they are those of the URL.
+    ///
+    /// The closure is called for each attempt to connect, and once more if Redis refuses its
+    /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
+    /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
+    /// attempt.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::{BoxError, redis::{Credentials, Redis}};
+    /// # async fn fetch_token() -> Result<String, BoxError> { Ok(String::new()) }
+    /// let redis = Redis::open("rediss://redis.internal/")?.credentials(|| async {
+    ///     let token = fetch_token().await?;
+    ///     Ok::<_, BoxError>(Credentials::new("app", token).expire_in(Duration::from_secs(900)))
+    /// });
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    pub fn credentials<F, Fut, E>(mut self, closure: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.servers.provider = Some(Provider(Arc::new(move || {
+            let asking = closure();
+            Box::pin(async move { asking.await.map_err(Into::into) })
+        })));
+        self
+    }
+
+    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
+    /// is 3 seconds. Then the connection is given up, and the process connects again after a random
+    /// delay of up to 2 seconds.
+    ///
+    /// For runs, the limits are also at most an eighth and a quarter of their
+    /// [lease](super::RedisRuns::lease), but not less than 1 and 2 seconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.timeout(Duration::from_secs(10));
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
+    /// that there is no event.
+    #[track_caller]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
+        self.servers.timeout = timeout;
+        self
+    }
+
+    /// Sets the name of the connections in `CLIENT LIST`. By default, it consists of the key of the
+    /// hub or of the runs, the host, and the id of the process.
+    ///
+    /// ```
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.client_name("shop");
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.servers.client_name = Some(name.into());
+        self
+    }
 }
 
-fn open(url: String) -> RedisResult<Client> {
+fn client(url: &str) -> RedisResult<Client> {
     let info = url.into_connection_info()?;
     // Connections have a name. This command would be one more to permit, from Redis 7.2 on.
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     Client::open(info.set_redis_settings(settings))
 }
 
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL can contain a password.
+        f.debug_struct("Redis").field("timeout", &self.servers.timeout).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
-
-    #[test]
-    fn urls_are_one_text_or_a_list() {
-        let url = "redis://a/2";
-        let owned = url.to_owned();
-        for clients in [
-            parse(url),
-            parse(&owned),
-            parse(owned.clone()),
-            parse([url]),
-            parse([url].as_slice()),
-            parse(vec![&owned]),
-        ] {
-            assert_eq!(clients.unwrap().len(), 1);
-        }
-        assert_eq!(parse([url, "redis://b/2"]).unwrap().len(), 2);
-    }
+    use super::Redis;
 
     #[test]
     fn lists_of_unrelated_urls_are_refused() {
@@ -97,7 +183,7 @@ mod tests {
             (&["redis://a/", "http://b/"], "URL"),
         ];
         for (urls, reason) in refusals {
-            let error = format!("{:?}", parse(urls).unwrap_err());
+            let error = format!("{:?}", Redis::open_any(urls).unwrap_err());
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -6,14 +6,14 @@
 //!
 //! # Checklist
 //!
-//! 1. Redis 7 or Valkey. The [key](Redis::key) is set, and no unrelated program uses it.
+//! 1. Redis 7 or Valkey. No unrelated program uses the [key](Redis::broker) of the hub or the [prefix](Redis::runs) of the runs.
 //! 2. `maxmemory-policy noeviction`, and `maxmemory` at least twice the stream's memory. Any other
 //!    policy can delete runs, and one that begins with `allkeys` also the whole stream. The program
 //!    then logs a WARN when it connects, and [`RedisHealth::evicts`] returns `true`.
 //! 3. `appendonly yes`, with `appendfsync always` if a restart may lose nothing, or `everysec` if a
 //!    restart may lose a second. Clients receive a gap for what is lost.
 //! 4. With replicas: `min-replicas-to-write 1`, and `min-replicas-max-lag` below Sentinel's
-//!    `down-after-milliseconds`. The program [lists](Redis::open) the URLs of all servers, or uses a
+//!    `down-after-milliseconds`. The program [lists](Redis::open_any) the URLs of all servers, or uses a
 //!    name that follows the primary.
 //! 5. A user of its own, with the permissions below. Passwords that change come from
 //!    [`Redis::credentials`].
@@ -21,7 +21,7 @@
 //! 7. The alerts below.
 //!
 //! In each process, each hub has two connections and each `Runs` three. `CLIENT LIST` names them
-//! `key:host:process`.
+//! `key:host:process`, or as [`Redis::client_name`] says.
 //!
 //! # Permissions
 //!
@@ -32,9 +32,9 @@
 //! ```
 //!
 //! `client|setname` only names the connections. `memory|usage` is needed only for
-//! `sse_redis_stream_memory_bytes`, and `xtrim` only for [`Redis::max_age`].
+//! `sse_redis_stream_memory_bytes`, and `xtrim` only for [`RedisBroker::max_age`].
 //!
-//! [Runs](crate::runs) with the key `app`:
+//! [Runs](crate::runs) with the prefix `app`:
 //!
 //! ```text
 //! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe
@@ -45,34 +45,34 @@
 //!
 //! # Sizes and limits
 //!
-//! - [`max_len`](Redis::max_len), by default 100,000 entries: events per second of all topics ×
+//! - [`max_len`](RedisBroker::max_len), by default 100,000 entries: events per second of all topics ×
 //!   the age of the hub's retention, or more
-//! - [`max_age`](Redis::max_age), by default none: at least that age; gives memory back after
+//! - [`max_age`](RedisBroker::max_age), by default none: at least that age; gives memory back after
 //!   busy times
 //! - memory of the stream: about 300 bytes for each event of 256 bytes
 //! - memory of a run: about 5.3 kB, twice the length of its encoded key, and its events and 48 bytes
 //!   for each batch of them, times 1.3 at most. [`max_memory`](crate::runs::RunsBuilder::max_memory)
 //!   limits it for each process.
 //! - [`timeout`](Redis::timeout), by default 3 seconds: more over slow links
-//! - [`publish_deadline`](Redis::publish_deadline), by default 2 seconds: how long a request may
+//! - [`publish_deadline`](RedisBroker::publish_deadline), by default 2 seconds: how long a request may
 //!   wait to publish
 //! - delay before a reconnection: 25 to 50 ms at first, doubling up to 2 seconds, random. It cannot
 //!   be set.
 //!
 //! # Metrics
 //!
-//! The example `metrics` serves these from [`RedisHealth`] and [`HubStats`], and has a dashboard for
+//! The example `metrics` serves these from [`RedisHealth`], [`BrokerStats`] and [`HubStats`], and has a dashboard for
 //! Grafana in `examples/metrics/grafana.json`.
 //!
-//! - `sse_redis_following`: it is 0 without a connection, and while the process catches up. Look at
+//! - `sse_redis_ready`: it is 0 without a connection, and while the process catches up. Look at
 //!   [`last_error`](RedisHealth::last_error).
 //! - `sse_redis_reconnections_total`: it rises if Redis restarts, or a proxy closes idle
 //!   connections.
 //! - `sse_redis_losses_total`: Redis lost events, or may have, and clients received gaps. Check
 //!   persistence and replication.
-//! - `sse_redis_publishes_total`: by `outcome`. `refused`: not published; see its
+//! - `sse_publishes_total`: the example counts the outcomes of its calls of `publish`. `refused`: not published; see its
 //!   [kind](ErrorKind). `unknown`: possibly published.
-//! - `sse_redis_publish_latency_seconds`: the time to the acknowledgement. It is high with a slow
+//! - `sse_publish_latency_seconds`: the time that its calls take to the acknowledgement. It is high with a slow
 //!   disk (`appendfsync always`) or network, or a busy server.
 //! - `sse_redis_stream_entries`: entries of the stream. At `sse_redis_stream_max_entries`, the
 //!   oldest are trimmed.
@@ -91,10 +91,10 @@
 //! # Alerts
 //!
 //! ```text
-//! min_over_time(sse_redis_following[1m]) == 0
+//! min_over_time(sse_redis_ready[1m]) == 0
 //! increase(sse_redis_losses_total[10m]) > 0
-//! rate(sse_redis_publishes_total{outcome!="acknowledged"}[5m]) > 0
-//! histogram_quantile(0.99, rate(sse_redis_publish_latency_seconds_bucket[5m])) > 0.25
+//! rate(sse_publishes_total{outcome!="acknowledged"}[5m]) > 0
+//! histogram_quantile(0.99, rate(sse_publish_latency_seconds_bucket[5m])) > 0.25
 //! sse_hub_lag_seconds > 5
 //! sse_redis_evicts == 1
 //! sse_redis_stream_entries >= sse_redis_stream_max_entries
@@ -115,6 +115,6 @@
 
 // Names for the links above.
 #[allow(unused_imports)]
-use super::{Error, ErrorKind, Redis, RedisHealth};
+use super::{BrokerStats, Error, ErrorKind, Redis, RedisBroker, RedisHealth};
 #[allow(unused_imports)]
 use crate::hub::{HubStats, PublishError};

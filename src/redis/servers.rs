@@ -26,6 +26,8 @@ pub(super) struct Servers {
     pub(super) timeout: Duration,
     /// The name in the certificates of all servers, if it is not that of their URLs.
     pub(super) server_name: Option<String>,
+    /// The name of the connections in `CLIENT LIST`, if the program has set one.
+    pub(super) client_name: Option<String>,
 }
 
 /// Connections to one server.
@@ -54,13 +56,25 @@ struct Opened {
 
 impl Servers {
     pub(super) const fn new(clients: Vec<Client>, timeout: Duration) -> Self {
-        Self { clients, provider: None, timeout, server_name: None }
+        Self { clients, provider: None, timeout, server_name: None, client_name: None }
     }
 
     /// Returns the number of the database, which all URLs name.
     pub(super) fn database(&self) -> i64 {
         let client = self.clients.first();
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
+    }
+
+    /// Returns the name of connections in `CLIENT LIST`: by default the key, the host and the id of
+    /// the process.
+    pub(super) fn connection_name(&self, key: &str) -> String {
+        let name = self.client_name.clone().unwrap_or_else(|| {
+            let host = fs::read_to_string("/proc/sys/kernel/hostname");
+            let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
+            format!("{key}:{}:{}", host.trim(), process::id())
+        });
+        // Redis refuses a name with other characters.
+        name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
     }
 
     /// Opens a connection for each of these settings to the primary among the servers of these
@@ -184,14 +198,4 @@ async fn open(
     let info = ServerInfo::parse(info)?;
     info.require_primary()?;
     Ok(Opened { client, connection, info })
-}
-
-/// Returns the name of this process' connections in `CLIENT LIST`: the key, the host and the id of
-/// the process.
-pub(super) fn connection_name(key: &str) -> String {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| env::var("HOSTNAME"));
-    let host = host.unwrap_or_default();
-    let name = format!("{key}:{}:{}", host.trim(), process::id());
-    // Redis refuses a name with other characters.
-    name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
 }

@@ -1,17 +1,70 @@
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use crate::hub::PublishError;
+use crate::lock::lock;
 
-/// The upper bounds of the latencies, in microseconds.
-const BOUNDS: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000,
-];
+/// The numbers of a hub's stream in Redis, from [`RedisBroker::stats`](super::RedisBroker::stats).
+///
+/// Clones share the same numbers.
+#[derive(Clone, Debug)]
+pub struct BrokerStats {
+    state: Arc<State>,
+}
 
-/// The state of a hub's stream in Redis, from [`RedisHealth::stream`](super::RedisHealth::stream).
+#[derive(Debug, Default)]
+struct State {
+    losses: AtomicU64,
+    foreign_entries: AtomicU64,
+    stream: Mutex<Option<StreamStats>>,
+}
+
+impl BrokerStats {
+    pub(super) fn new() -> Self {
+        Self { state: Arc::default() }
+    }
+
+    /// Returns how many losses this process has detected since it loaded the history.
+    ///
+    /// One loss can affect any number of events. [`HubStats::gaps`](crate::hub::HubStats::gaps)
+    /// counts all gaps sent to clients, for losses and for evictions.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.state.losses.load(Relaxed)
+    }
+
+    /// Returns how many entries of the stream were skipped because they are not in the
+    /// [format](super#entries) of events.
+    #[must_use]
+    pub fn foreign_entries(&self) -> u64 {
+        self.state.foreign_entries.load(Relaxed)
+    }
+
+    /// Returns the state of the stream, or `None` before it is known. It is updated every two seconds
+    /// while the hub is [ready](super::RedisHealth::is_ready).
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamStats> {
+        *lock(&self.state.stream)
+    }
+
+    pub(super) fn set_stream(&self, stream: StreamStats) {
+        *lock(&self.state.stream) = Some(stream);
+    }
+
+    pub(super) fn count_loss(&self) {
+        self.state.losses.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_foreign_entry(&self) {
+        self.state.foreign_entries.fetch_add(1, Relaxed);
+    }
+}
+
+/// The state of a hub's stream in Redis, from [`BrokerStats::stream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamStats {
     pub(super) entries: u64,
@@ -28,7 +81,7 @@ impl StreamStats {
         self.entries
     }
 
-    /// Returns the limit of entries, [`max_len`](super::Redis::max_len).
+    /// Returns the limit of entries, [`max_len`](super::RedisBroker::max_len).
     #[must_use]
     pub const fn max_len(&self) -> u64 {
         self.max_len
@@ -56,122 +109,5 @@ impl StreamStats {
     #[must_use]
     pub const fn memory(&self) -> Option<u64> {
         self.memory
-    }
-}
-
-/// The outcomes of publishing over Redis, from
-/// [`RedisHealth::publishes`](super::RedisHealth::publishes).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishStats {
-    acknowledged: u64,
-    refused: u64,
-    unknown: u64,
-    latencies: [u64; BOUNDS.len() + 1],
-    latency_sum: Duration,
-}
-
-impl PublishStats {
-    /// Returns the number of events that Redis has acknowledged.
-    #[must_use]
-    pub const fn acknowledged(&self) -> u64 {
-        self.acknowledged
-    }
-
-    /// Returns the number of events that were certainly not published, as
-    /// [`PublishError::Refused`] reports.
-    #[must_use]
-    pub const fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    /// Returns the number of events that may have been published, as [`PublishError::Unknown`]
-    /// reports. Includes those whose publisher has stopped waiting.
-    #[must_use]
-    pub const fn unknown(&self) -> u64 {
-        self.unknown
-    }
-
-    /// Returns a histogram of the times from `publish` to the acknowledgement: the upper bound of
-    /// each bucket, from 0.1 ms to 2.5 seconds and then [`Duration::MAX`], and the number of events
-    /// in this bucket alone. A publish that waits for a connection includes that wait.
-    pub fn latencies(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        let bounds = BOUNDS.into_iter().map(Duration::from_micros);
-        bounds.chain([Duration::MAX]).zip(self.latencies.iter().copied())
-    }
-
-    /// Returns the sum of the times from `publish` to the acknowledgement.
-    #[must_use]
-    pub const fn latency_sum(&self) -> Duration {
-        self.latency_sum
-    }
-}
-
-/// The counters of [`PublishStats`].
-#[derive(Debug, Default)]
-pub(super) struct PublishCounters {
-    refused: AtomicU64,
-    unknown: AtomicU64,
-    latencies: [AtomicU64; BOUNDS.len() + 1],
-    /// In microseconds.
-    latency_sum: AtomicU64,
-}
-
-impl PublishCounters {
-    pub(super) fn count<T>(&self, result: &Result<T, PublishError>, latency: Duration) {
-        match result {
-            Ok(_) => {
-                let latency = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-                let bucket = BOUNDS.partition_point(|bound| *bound < latency);
-                if let Some(count) = self.latencies.get(bucket) {
-                    count.fetch_add(1, Relaxed);
-                }
-                self.latency_sum.fetch_add(latency, Relaxed);
-            }
-            Err(PublishError::Unknown(_)) => self.count_unknown(),
-            Err(_) => _ = self.refused.fetch_add(1, Relaxed),
-        }
-    }
-
-    pub(super) fn count_unknown(&self) {
-        self.unknown.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn snapshot(&self) -> PublishStats {
-        let latencies = self.latencies.each_ref().map(|count| count.load(Relaxed));
-        PublishStats {
-            acknowledged: latencies.iter().sum(),
-            refused: self.refused.load(Relaxed),
-            unknown: self.unknown.load(Relaxed),
-            latencies,
-            latency_sum: Duration::from_micros(self.latency_sum.load(Relaxed)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::PublishCounters;
-    use crate::hub::PublishError;
-
-    #[test]
-    fn acknowledged_events_are_counted_by_their_latency() {
-        let counters = PublishCounters::default();
-        for latency in [100, 101, 2_500_000, 2_500_001] {
-            counters.count(&Ok(1), Duration::from_micros(latency));
-        }
-        counters.count::<()>(&Err(PublishError::Refused("full".into())), Duration::from_secs(1));
-        counters.count::<()>(&Err(PublishError::Unknown("late".into())), Duration::from_secs(1));
-        counters.count_unknown();
-        let stats = counters.snapshot();
-        assert_eq!((stats.acknowledged(), stats.refused(), stats.unknown()), (4, 1, 2));
-        assert_eq!(stats.latency_sum(), Duration::from_micros(5_000_202));
-        let used: Vec<_> = stats.latencies().filter(|(_, count)| *count > 0).collect();
-        let bound = Duration::from_micros;
-        assert_eq!(
-            used,
-            [(bound(100), 1), (bound(250), 1), (bound(2_500_000), 1), (Duration::MAX, 1)]
-        );
     }
 }

@@ -176,7 +176,7 @@
 //!   their end.
 //! - If the owner dies, the bodies of clients of other processes fail after at most 13 seconds with
 //!   the default lease of 8 seconds, or 18 seconds at a process that connected recently.
-//!   [`Redis::lease`](crate::redis::Redis::lease) has the exact times. A repeated request then
+//!   [`RedisRuns::lease`](crate::redis::RedisRuns::lease) has the exact times. A repeated request then
 //!   starts the answer again, once.
 //! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
 //!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost

@@ -81,7 +81,7 @@ async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
         scraped.contains("\nsse_redis_stream_entries ")
     })
     .await;
-    assert!(scraped.contains("\nsse_redis_following 1\n"), "{scraped}");
+    assert!(scraped.contains("\nsse_redis_ready 1\n"), "{scraped}");
     assert_eq!(get("/ready").await.status(), StatusCode::OK);
 
     let served = metrics_in(&scraped);

@@ -1,6 +1,9 @@
 //! Passwords, users, the newer protocol, and clusters.
 
-use tower_sse::{hub::Hub, redis::Redis};
+use tower_sse::{
+    hub::Hub,
+    redis::{Redis, RedisBroker},
+};
 
 use crate::*;
 
@@ -10,12 +13,12 @@ async fn password_is_required() {
     let _: String = server.command("CONFIG SET requirepass secret").await;
     for (credentials, reason) in [("", "NOAUTH"), (":wrong@", "AuthenticationFailed")] {
         let url = format!("redis://{credentials}127.0.0.1:{}/", server.port());
-        let error = Hub::connect(patient(Redis::open(url).unwrap())).await.unwrap_err();
+        let error = Hub::connect(patient(Redis::open(&url).unwrap())).await.unwrap_err();
         assert!(format!("{error:?}").contains(reason), "{error:?}");
         assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
     }
     let url = format!("redis://:secret@127.0.0.1:{}/", server.port());
-    publishes_and_reads(patient(Redis::open(url).unwrap())).await;
+    publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
 }
 
 /// The commands that the documentation lists are enough.
@@ -28,7 +31,7 @@ async fn user_needs_few_rights() {
     let url = format!("redis://hub:secret@127.0.0.1:{}/", server.port());
     publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
     // Another key is none of its own.
-    let error = Hub::connect(patient(Redis::open(&url).unwrap()).key("other")).await.unwrap_err();
+    let error = Hub::connect(Redis::open(&url).unwrap().broker("other")).await.unwrap_err();
     assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }
 
@@ -36,7 +39,7 @@ async fn user_needs_few_rights() {
 async fn newer_protocol_and_another_database_work() {
     let Some(server) = Server::start().await else { return };
     let url = format!("redis://127.0.0.1:{}/3?protocol=resp3", server.port());
-    publishes_and_reads(patient(Redis::open(url).unwrap())).await;
+    publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
 }
 
 #[tokio::test]
@@ -64,9 +67,9 @@ async fn server_that_a_cluster_named_is_not_the_only_one() {
     process.reads_after_a_gap([1]).await;
 }
 
-async fn publishes_and_reads(broker: Redis) {
+async fn publishes_and_reads(broker: RedisBroker) {
     let mut process = Process::connect(broker).await;
     _ = process.publish(0..3).await;
     process.reads(0..3).await;
-    assert!(process.health.is_following(), "{:?}", process.health);
+    assert!(process.health.is_ready(), "{:?}", process.health);
 }

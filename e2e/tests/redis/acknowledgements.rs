@@ -38,7 +38,7 @@ impl Behind {
         _ = self.processes[0].publish([100]).await;
         for process in &mut self.processes {
             process.reads_around_a_gap(numbers.iter().copied(), [100]).await;
-            assert_eq!(process.health.losses(), 1);
+            assert_eq!(process.stats.losses(), 1);
         }
     }
 }
@@ -104,7 +104,7 @@ async fn event_that_a_demoted_server_forgets_is_a_gap() {
     proxy.release();
     process.reads([1, 3]).await;
     process.reports("read only").await;
-    assert!(!process.health.is_following());
+    assert!(!process.health.is_ready());
     proxy.switch_to(new.port());
     process.reads_gap().await;
     other.reads([3]).await;
@@ -112,7 +112,7 @@ async fn event_that_a_demoted_server_forgets_is_a_gap() {
     _ = process.publish([4]).await;
     for process in [&mut process, &mut other] {
         process.reads([4]).await;
-        assert_eq!(process.health.losses(), 1);
+        assert_eq!(process.stats.losses(), 1);
     }
 }
 
@@ -148,7 +148,7 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     proxies[0].switch_to(server.port());
     _ = process.publish(0..10).await;
     process.reads(0..10).await;
-    assert_eq!(process.health.losses(), 0);
+    assert_eq!(process.stats.losses(), 0);
 }
 
 /// Two processes that have read the event 0. The event 1 is acknowledged to the first one, and
@@ -188,7 +188,7 @@ impl Unread {
         _ = other.publish_and_read([2]).await;
         let _: u64 = self.server.command("XTRIM tower-sse MAXLEN = 1").await;
         self.proxies[0].lose();
-        until(|| behind.health.losses() == 1 && behind.health.is_following()).await;
+        until(|| behind.stats.losses() == 1 && behind.health.is_ready()).await;
         _ = behind.publish([3]).await;
     }
 
@@ -196,7 +196,7 @@ impl Unread {
         self.trim_past_the_first().await;
         for process in self.processes.iter_mut().rev() {
             process.reads_around_a_gap([2], [3]).await;
-            assert_eq!(process.health.losses(), 1);
+            assert_eq!(process.stats.losses(), 1);
         }
     }
 }
@@ -238,6 +238,6 @@ async fn acknowledged_event_that_is_trimmed_unread_is_a_gap_only_there() {
     let Unread { server, processes: [behind, other], .. } = &mut unread;
     behind.reads_after_a_gap([2, 3]).await;
     other.reads(1..4).await;
-    assert_eq!([behind.health.losses(), other.health.losses()], [1, 0]);
+    assert_eq!([behind.stats.losses(), other.stats.losses()], [1, 0]);
     assert_eq!(server.length().await, 2, "no marker for the other process");
 }

@@ -19,11 +19,11 @@ async fn documented_permissions_are_enough() {
     assert_eq!(server.command::<String>(documented()).await, "OK");
     let url = server.url().replace("//", "//app:password@");
     let connect = async || {
-        let redis = patient(Redis::open(&url).unwrap()).max_age(Duration::from_secs(3_600));
-        let health = redis.health();
-        (Hub::connect(redis).await.unwrap(), health)
+        let broker = patient(Redis::open(&url).unwrap()).max_age(Duration::from_secs(3_600));
+        let (health, stats) = (broker.health(), broker.stats());
+        (Hub::connect(broker).await.unwrap(), health, stats)
     };
-    let (hub, health) = connect().await;
+    let (hub, health, stats) = connect().await;
     let mut client = Client::connect(&hub, &["a"]);
     _ = hub.publish("a", "1").await.unwrap();
     assert_eq!(client.data(1).await, ["1"]);
@@ -40,11 +40,11 @@ async fn documented_permissions_are_enough() {
         stats.contains("cmdstat_time:")
     };
     until_async(asks_for_the_time).await;
-    let (other, _) = connect().await;
+    let (other, ..) = connect().await;
     assert_eq!(other.stats().events(), 2);
-    until(|| health.is_following()).await;
+    until(|| health.is_ready()).await;
     assert_eq!(health.last_error(), None);
-    assert!(health.stream().unwrap().memory().is_some());
+    assert!(stats.stream().unwrap().memory().is_some());
     let denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
     assert_eq!(denied, [], "an operator would see these");
 
@@ -52,6 +52,6 @@ async fn documented_permissions_are_enough() {
     let less = documented().replace("app", "less").replace(" +eval", "");
     assert_eq!(server.command::<String>(&less).await, "OK");
     let url = server.url().replace("//", "//less:password@");
-    let error = Hub::connect(Redis::open(url).unwrap()).await.unwrap_err();
+    let error = Hub::connect(Redis::open(&url).unwrap().broker(KEY)).await.unwrap_err();
     assert!(format!("{error:?}").contains("eval"), "{error:?}");
 }

@@ -30,7 +30,7 @@ async fn primary_is_used_wherever_it_is_in_the_list() {
         [primary.url(), replica.url(), nobody.clone()],
         [nobody.clone(), replica.url(), primary.url()],
     ] {
-        let mut process = Process::connect(patient(Redis::open(&urls).unwrap())).await;
+        let mut process = Process::connect(patient(Redis::open_any(&urls).unwrap())).await;
         _ = process.publish([0]).await;
         process.reads([0]).await;
         assert_eq!(connections(&primary, "tower-sse").await, 2);
@@ -45,7 +45,7 @@ async fn primary_is_used_wherever_it_is_in_the_list() {
 async fn socket_in_the_file_system_is_connected_to() {
     let Some(server) = Server::start_with(&["--unixsocket", "socket"]).await else { return };
     let url = format!("unix://{}", server.directory().join("socket").display());
-    let mut process = Process::connect(patient(Redis::open(url).unwrap())).await;
+    let mut process = Process::connect(patient(Redis::open(&url).unwrap())).await;
     _ = process.publish([0]).await;
     process.reads([0]).await;
 }
@@ -54,8 +54,8 @@ async fn socket_in_the_file_system_is_connected_to() {
 async fn processes_move_to_the_replica_that_an_operator_promotes() {
     let Some([old, new]) = primary_and_replica().await else { return };
     let urls = [old.url(), new.url()];
-    let mut process = Process::connect(patient(Redis::open(&urls).unwrap())).await;
-    let broker = patient(Redis::open(&urls).unwrap()).key("app");
+    let mut process = Process::connect(patient(Redis::open_any(&urls).unwrap())).await;
+    let broker = Redis::open_any(&urls).unwrap().timeout(PATIENCE).runs("app");
     let health = broker.health();
     let runs = Runs::connect(broker).await.unwrap();
     _ = process.publish_and_read([0]).await;
@@ -66,12 +66,12 @@ async fn processes_move_to_the_replica_that_an_operator_promotes() {
     let _: String = old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port())).await;
     _ = process.publish([1]).await;
     process.reads([0, 1]).await;
-    assert_eq!(process.health.losses(), 0);
+    assert_eq!(process.stats.losses(), 0);
     assert_eq!(connections(&new, "tower-sse").await, 2);
     assert_eq!(connections(&old, "tower-sse").await, 0);
     // Runs notice the change when they renew their leases.
     until_async(async || connections(&new, "app").await >= 2).await;
-    until(|| health.is_following()).await;
+    until(|| health.is_ready()).await;
     start_run(&runs, "after").await;
 }
 
@@ -80,7 +80,7 @@ async fn list_without_a_primary_is_an_error_that_names_each_address() {
     let Some([primary, replica]) = primary_and_replica().await else { return };
     let port = free_port();
     let urls = [format!("redis://:secret@127.0.0.1:{port}/"), replica.url()];
-    let error = Hub::connect(patient(Redis::open(&urls).unwrap())).await.unwrap_err();
+    let error = Hub::connect(patient(Redis::open_any(&urls).unwrap())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
     let text = format!("{error:?}");
     for part in

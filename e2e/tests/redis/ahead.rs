@@ -79,7 +79,7 @@ async fn event_after_a_rollback_is_above_those_unknown_to_its_publisher() {
     _ = ahead.publish([7]).await;
     for process in [&mut ahead, &mut behind] {
         process.reads_after_a_gap([7]).await;
-        assert_eq!(process.health.losses(), 1);
+        assert_eq!(process.stats.losses(), 1);
     }
 }
 
@@ -97,9 +97,9 @@ async fn ids_are_advanced_once_for_each_server() {
     }
     for restarts in 1..3 {
         server.kill();
-        until(|| processes.iter().all(|process| !process.health.is_following())).await;
+        until(|| processes.iter().all(|process| !process.health.is_ready())).await;
         server.restart().await;
-        until(|| processes.iter().all(|process| process.health.is_following())).await;
+        until(|| processes.iter().all(|process| process.health.is_ready())).await;
         processes.push(Process::connect(server.broker()).await);
         let entries: Vec<(String, Vec<String>)> = server.command("XRANGE tower-sse - +").await;
         // Processes that connect in the millisecond of the stream's first entry advance the ids too.
@@ -126,5 +126,5 @@ async fn publish_that_gets_a_known_id_is_unknown() {
     let next = process.publish([7]).await;
     assert_above(next, last);
     process.reads_around_a_gap([6], [7]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }

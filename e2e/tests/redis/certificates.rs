@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use tower_sse::{
     hub::Hub,
-    redis::{Redis, Tls},
+    redis::{Redis, RedisBroker, Tls},
     runs::Runs,
 };
 
@@ -45,8 +45,12 @@ impl Secure {
         tls.identity(self.file(&format!("{client}.crt")), self.file(&format!("{client}.key")))
     }
 
-    fn broker(&self, tls: Tls) -> Redis {
-        patient(Redis::open(&self.url).unwrap()).key("app").tls(tls).unwrap()
+    fn redis(&self, tls: Tls) -> Redis {
+        Redis::open(&self.url).unwrap().tls(tls).unwrap().timeout(PATIENCE)
+    }
+
+    fn broker(&self, tls: Tls) -> RedisBroker {
+        patient(self.redis(tls))
     }
 
     async fn refusal(&self, tls: Tls) -> String {
@@ -63,7 +67,7 @@ async fn authority_and_client_certificate_are_those_of_the_program() {
     let mut process = Process::connect(secure.broker(tls())).await;
     _ = process.publish([0]).await;
     process.reads([0]).await;
-    let runs = Runs::connect(secure.broker(tls())).await.unwrap();
+    let runs = Runs::connect(secure.redis(tls()).runs("app")).await.unwrap();
     start_run(&runs, "turn").await;
 
     // The client refuses the server.
@@ -121,7 +125,7 @@ fn files_in_another_format_are_refused() {
         let error = format!("{:?}", open().tls(tls).unwrap_err());
         assert!(error.contains(reason), "{error}");
     }
-    let plain = Redis::open(["rediss://localhost/", "redis://localhost/"]).unwrap();
+    let plain = Redis::open_any(["rediss://localhost/", "redis://localhost/"]).unwrap();
     let error = format!("{:?}", plain.tls(Tls::new()).unwrap_err());
     assert!(error.contains("rediss://"), "{error}");
 }

@@ -28,7 +28,7 @@ use tokio::{
 use tower_sse::{
     Event, SseLayer,
     hub::{Hub, HubBuilder, Retention},
-    redis::{Redis, RedisHealth},
+    redis::{RedisBroker, RedisHealth},
     streams::{CloseError, Streams, Subjects},
 };
 
@@ -61,15 +61,15 @@ impl Sessions {
 }
 
 impl Process {
-    async fn start(broker: Redis) -> Self {
+    async fn start(broker: RedisBroker) -> Self {
         Self::start_with(broker, Sessions::default()).await
     }
 
-    async fn start_with(broker: Redis, sessions: Sessions) -> Self {
+    async fn start_with(broker: RedisBroker, sessions: Sessions) -> Self {
         Self::connect(Hub::builder(), broker, sessions).await
     }
 
-    async fn connect(builder: HubBuilder, broker: Redis, sessions: Sessions) -> Self {
+    async fn connect(builder: HubBuilder, broker: RedisBroker, sessions: Sessions) -> Self {
         let health = broker.health();
         let hub = builder.connect(broker).await.unwrap();
         let streams = Streams::connect(&hub, "closes");
@@ -254,9 +254,9 @@ async fn wiped_redis_ends_all_streams_with_subjects() {
     let open = open_each(&processes, "user").await;
     close(&processes[0], "nobody").await;
     server.kill();
-    until(|| processes.iter().all(|process| !process.health.is_following())).await;
+    until(|| processes.iter().all(|process| !process.health.is_ready())).await;
     server.restart().await;
-    until(|| processes.iter().all(|process| process.health.is_following())).await;
+    until(|| processes.iter().all(|process| process.health.is_ready())).await;
     assert_ended(open, Instant::now()).await;
     until(|| processes.iter().all(|process| process.streams.count("everyone") == 0)).await;
     let open = open_each(&processes, "user").await;

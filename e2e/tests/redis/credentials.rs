@@ -53,9 +53,9 @@ impl Passwords {
         Credentials::new("app", last)
     }
 
-    fn broker(&self, server: &Server) -> Redis {
+    fn redis(&self, server: &Server) -> Redis {
         let passwords = self.clone();
-        server.broker().key("app").credentials(move || {
+        server.redis().credentials(move || {
             let credentials = passwords.next();
             async move {
                 tokio::task::yield_now().await;
@@ -84,7 +84,7 @@ async fn credentials_are_asked_for_at_each_connection() {
     let Some(server) = Server::start().await else { return };
     set_password(&server, "one").await;
     let passwords = Passwords::new(&["one"]);
-    let mut process = Process::connect(passwords.broker(&server)).await;
+    let mut process = Process::connect(patient(passwords.redis(&server))).await;
     assert_eq!(passwords.asked(), 1, "once for both connections");
     _ = process.publish_and_read([0]).await;
 
@@ -94,7 +94,7 @@ async fn credentials_are_asked_for_at_each_connection() {
     until(|| passwords.asked() == 2).await;
     _ = process.publish([1]).await;
     process.reads([0, 1]).await;
-    assert_eq!((passwords.asked(), process.health.losses()), (2, 0));
+    assert_eq!((passwords.asked(), process.stats.losses()), (2, 0));
 }
 
 #[tokio::test]
@@ -102,14 +102,14 @@ async fn runs_ask_for_credentials_too() {
     let Some(server) = Server::start().await else { return };
     set_password(&server, "one").await;
     let passwords = Passwords::new(&["one"]);
-    let broker = passwords.broker(&server);
-    let health = broker.health();
-    let runs = Runs::connect(broker).await.unwrap();
+    let store = passwords.redis(&server).runs("app");
+    let health = store.health();
+    let runs = Runs::connect(store).await.unwrap();
     start_run(&runs, "first").await;
     set_password(&server, "two").await;
     passwords.set("two");
     kill_connections(&server, OF_RUNS).await;
-    until(|| passwords.asked() == 2 && health.is_following()).await;
+    until(|| passwords.asked() == 2 && health.is_ready()).await;
     start_run(&runs, "second").await;
 }
 
@@ -131,14 +131,14 @@ async fn refused_credentials_are_asked_for_once_more() {
     let Some(server) = Server::start().await else { return };
     set_password(&server, "new").await;
     let passwords = Passwords::new(&["stale", "new"]);
-    _ = Hub::connect(passwords.broker(&server)).await.unwrap();
+    _ = Hub::connect(passwords.redis(&server).broker(KEY)).await.unwrap();
     assert_eq!(passwords.asked(), 2);
     let passwords = Passwords::new(&["stale", "new"]);
-    _ = Runs::connect(passwords.broker(&server)).await.unwrap();
+    _ = Runs::connect(passwords.redis(&server).runs("app")).await.unwrap();
     assert_eq!(passwords.asked(), 2);
 
     let passwords = Passwords::new(&["stale"]);
-    let error = Hub::connect(passwords.broker(&server)).await.unwrap_err();
+    let error = Hub::connect(passwords.redis(&server).broker(KEY)).await.unwrap_err();
     assert_eq!((error.kind(), passwords.asked()), (ErrorKind::NotPermitted, 2));
     assert!(!format!("{error:?}").contains("stale"), "{error:?}");
 }
@@ -152,9 +152,9 @@ async fn credentials_that_expire_are_renewed_over_the_same_connections() {
         assert_eq!(server.command::<String>(&command).await, "OK");
     }
     let may_renew = Arc::new(AtomicBool::new(false));
-    let broker = || {
+    let redis = || {
         let (asked, may_renew) = (AtomicUsize::new(0), Arc::clone(&may_renew));
-        server.broker().key("app").credentials(move || {
+        server.redis().credentials(move || {
             let number = asked.load(SeqCst);
             if number == 0 || may_renew.load(SeqCst) {
                 asked.store(number + 1, SeqCst);
@@ -170,8 +170,8 @@ async fn credentials_that_expire_are_renewed_over_the_same_connections() {
             }
         })
     };
-    let mut process = Process::connect(broker()).await;
-    let runs = Runs::connect(broker()).await.unwrap();
+    let mut process = Process::connect(patient(redis())).await;
+    let runs = Runs::connect(redis().runs("app")).await.unwrap();
     let connections = connections_of(&server, "first").await;
     assert_eq!(connections.len(), OF_A_HUB + OF_RUNS);
 
@@ -196,15 +196,15 @@ async fn connections_of(server: &Server, user: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn provider_that_fails_is_an_error_of_the_connection() {
     let Some(server) = Server::start().await else { return };
-    let failing = server.broker().credentials(|| async { Err("no identity") });
-    let error = Hub::connect(failing).await.unwrap_err();
+    let failing = server.redis().credentials(|| async { Err("no identity") });
+    let error = Hub::connect(failing.broker(KEY)).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to get the credentials for Redis");
     assert!(format!("{error:?}").contains("no identity"), "{error:?}");
-    let broker = server.broker().timeout(Duration::from_secs(3));
-    let hanging = broker.credentials(|| async {
+    let redis = server.redis().timeout(Duration::from_secs(3));
+    let hanging = redis.credentials(|| async {
         std::future::pending::<()>().await;
         Ok::<_, io::Error>(Credentials::new("app", ""))
     });
-    let error = Hub::connect(hanging).await.unwrap_err();
+    let error = Hub::connect(hanging.broker(KEY)).await.unwrap_err();
     assert!(format!("{error:?}").contains("took too long"), "{error:?}");
 }

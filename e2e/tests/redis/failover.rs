@@ -39,7 +39,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     behind.reads(1..5).await;
     for process in [&mut ahead, &mut behind] {
         process.reads_after_a_gap([12, 13]).await;
-        assert_eq!(process.health.losses(), 1);
+        assert_eq!(process.stats.losses(), 1);
     }
 }
 
@@ -53,9 +53,9 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     _ = process.publish_and_read(0..5).await;
     server.has_waiting_reader().await;
     let _: String = server.command(&format!("REPLICAOF 127.0.0.1 {}", other.port())).await;
-    until(|| !process.health.is_following()).await;
+    until(|| !process.health.is_ready()).await;
     proxy.switch_to(other.port());
     _ = process.publish([5]).await;
     process.reads_around_a_gap(0..5, [5]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }

@@ -30,7 +30,7 @@ async fn deleted_key_is_noticed_without_a_publisher() {
     let _: u64 = server.command("DEL tower-sse").await;
     process.reads([0]).await;
     process.reads_gap().await;
-    assert!(process.health.is_following());
+    assert!(process.health.is_ready());
 }
 
 /// The process that adds the marker may not know a lost event of the same millisecond. A client
@@ -70,7 +70,7 @@ async fn replaced_entry_before_an_empty_history_is_a_loss() {
     let _: String = server.command("XADD tower-sse 5-1 skip one").await;
     let process = Process::connect(server.broker()).await;
     take_over(&server, "5-1 skip other", false).await;
-    until(|| process.health.losses() == 1).await;
+    until(|| process.stats.losses() == 1).await;
 }
 
 /// A server that takes over can assign an id again if its clock is behind. The id that the process
@@ -86,7 +86,7 @@ async fn other_entry_with_the_last_id_is_a_gap() {
         process.reads_gap().await;
         _ = process.publish([3]).await;
         process.reads([3]).await;
-        assert_eq!(process.health.losses(), 1, "{kills_connections}");
+        assert_eq!(process.stats.losses(), 1, "{kills_connections}");
     }
 }
 
@@ -103,7 +103,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     proxy.release();
     for process in [&process, &refused] {
         process.reports("wrongtype").await;
-        assert!(!process.health.is_following());
+        assert!(!process.health.is_ready());
     }
     let reason = refused.refusal().await;
     assert!(reason.to_string().contains("WRONGTYPE"), "{reason}");
@@ -114,7 +114,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let _: u64 = server.command("DEL tower-sse").await;
     _ = process.publish([1]).await;
     process.reads_after_a_gap([1]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }
 
 /// More entries are left than one reply contains.
@@ -163,7 +163,7 @@ async fn acknowledged_entry_that_never_comes_is_a_gap() {
     process.reads_gap().await;
     _ = process.publish([3]).await;
     process.reads([3]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }
 
 /// As documented: nothing in the stream shows that the entry was there.
@@ -197,8 +197,8 @@ async fn foreign_entries_are_skipped_and_counted() {
     }
     let _: String = server.command("XADD tower-sse * color red topic a data 1").await;
     process.reads([0, 1]).await;
-    assert_eq!(process.health.foreign_entries(), 6);
-    assert_eq!(process.health.losses(), 0);
+    assert_eq!(process.stats.foreign_entries(), 6);
+    assert_eq!(process.stats.losses(), 0);
 }
 
 /// While its clock is behind the newest id, Redis increments the counter within one millisecond.

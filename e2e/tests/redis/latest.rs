@@ -4,7 +4,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tower_sse::{
     EventId, LastEventId,
     hub::{Hub, Receipt, Retention},
-    redis::Redis,
+    redis::RedisBroker,
 };
 
 use crate::*;
@@ -13,7 +13,7 @@ const MAX_LEN: usize = 10_000;
 const TOPICS: [&str; 2] = ["quiet", "busy"];
 
 async fn connect(server: &Server) -> Hub {
-    let broker: Redis = server.broker().max_len(MAX_LEN);
+    let broker: RedisBroker = server.broker().max_len(MAX_LEN);
     Hub::builder().retention(Retention::latest()).connect(broker).await.unwrap()
 }
 

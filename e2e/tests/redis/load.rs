@@ -10,7 +10,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     hub::{Hub, PublishError},
-    redis::Redis,
+    redis::{Redis, RedisBroker},
 };
 
 use crate::*;
@@ -72,7 +72,7 @@ async fn load(commands: &[&str], restarts: bool) -> Option<Verdict> {
 /// Redis lost something. With a URL, it restarts the second process again and again.
 pub(crate) async fn load_until(
     disturb: impl Future<Output = Vec<Loss>>,
-    [ahead, behind]: [Redis; 2],
+    [ahead, behind]: [RedisBroker; 2],
     restarts: Option<String>,
 ) -> Verdict {
     let ahead = Hub::connect(ahead).await.unwrap();
@@ -110,7 +110,7 @@ pub(crate) async fn load_until(
 async fn restart_again_and_again(hubs: Hubs, url: String) {
     loop {
         sleep(Duration::from_millis(70)).await;
-        let broker = Redis::open(&url).unwrap();
+        let broker = Redis::open(&url).unwrap().broker(KEY);
         if let Ok(hub) = Hub::connect(broker).await {
             std::mem::replace(&mut hubs.lock().unwrap()[1], hub).close();
         }

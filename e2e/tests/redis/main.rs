@@ -47,7 +47,7 @@ use {
     proxy::Proxy,
     record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
     sentinel::{Name, Sentinel},
-    server::{Data, Server, connect, patient, program},
+    server::{Data, KEY, Server, connect, patient, program},
     support::{
         EventReader, PATIENCE, client::get, connect_h1, find, free_port, listen, serve_axum, skip,
         until, until_async,

@@ -73,11 +73,11 @@ async fn refusal_without_a_connection_has_the_kind_of_the_last_failure() {
     let _: String = server.command("ACL SETUSER app on >secret ~* &* +@all").await;
     let proxy = Proxy::start(server.port()).await;
     let url = proxy.url().replace("//", "//app:secret@");
-    let broker = patient(Redis::open(url).unwrap()).publish_deadline(SHORT_DEADLINE);
+    let broker = patient(Redis::open(&url).unwrap()).publish_deadline(SHORT_DEADLINE);
     let Process { hub, health, .. } = Process::connect(broker).await;
 
     proxy.switch_to(free_port());
-    until(|| !health.is_following()).await;
+    until(|| !health.is_ready()).await;
     let error = hub.publish("a", "x").await.unwrap_err();
     assert_eq!(kind_of(&error), ErrorKind::Unreachable);
 
@@ -117,8 +117,9 @@ async fn server_that_loads_its_data_is_an_error_of_its_own() {
 async fn event_without_an_answer_is_unknown_and_may_still_be_published_once() {
     let Some(server) = Server::start().await else { return };
     const DEADLINE: Duration = Duration::from_millis(500);
-    let broker = server.broker().timeout(Duration::from_secs(10)).publish_deadline(DEADLINE);
-    let Process { hub, health, mut client } = Process::connect(broker).await;
+    let broker =
+        server.redis().timeout(Duration::from_secs(10)).broker(KEY).publish_deadline(DEADLINE);
+    let Process { hub, health, stats, mut client } = Process::connect(broker).await;
     let other = Hub::connect(server.broker()).await.unwrap();
     server.stop();
     // From now on, only time limits end a wait.
@@ -128,22 +129,23 @@ async fn event_without_an_answer_is_unknown_and_may_still_be_published_once() {
     assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
     assert_eq!(started.elapsed().as_millis() / 10, DEADLINE.as_millis() / 10);
     // The reader notices as well, after which nothing is sent any more.
-    until(|| !health.is_following()).await;
+    until(|| !health.is_ready()).await;
     let error = hub.publish("a", "not sent").await.unwrap_err();
     assert!(matches!(error, PublishError::Refused(_)), "{error:?}");
     resume();
     server.resume();
-    until(|| health.is_following()).await;
+    until(|| health.is_ready()).await;
     _ = publish(&other, "a", "after").await;
     assert_eq!(client.data(2).await, ["sent", "after"]);
-    assert_eq!(health.losses(), 0);
+    assert_eq!(stats.losses(), 0);
 }
 
 /// The reply takes longer than the default limit of 3 seconds, by the paused clock.
 #[tokio::test]
 async fn deadline_above_the_limit_of_replies_is_kept() {
     let Some(server) = Server::start().await else { return };
-    let broker = Redis::open(server.url()).unwrap().publish_deadline(Duration::from_secs(60));
+    let broker =
+        Redis::open(&server.url()).unwrap().broker(KEY).publish_deadline(Duration::from_secs(60));
     let health = broker.health();
     let hub = Hub::connect(broker).await.unwrap();
     server.stop();
@@ -162,12 +164,12 @@ async fn deadline_above_the_limit_of_replies_is_kept() {
 async fn connecting_takes_no_longer_than_the_timeout() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());
-    for (seconds, broker) in [
+    for (seconds, redis) in [
         (3, Redis::open(&url).unwrap()),
         (7, Redis::open(&url).unwrap().timeout(Duration::from_secs(7))),
     ] {
         let started = Instant::now();
-        let error = Hub::connect(broker).await.unwrap_err();
+        let error = Hub::connect(redis.broker(KEY)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:?}");
         assert_eq!(started.elapsed().as_secs(), seconds);
     }
@@ -182,10 +184,10 @@ fn timeout_that_ends_each_wait_for_events_is_refused() {
 #[tokio::test]
 async fn first_publish_after_a_restart_succeeds() {
     let Some(mut server) = Server::start_durable().await else { return };
-    let Process { hub, health, mut client } = Process::connect(server.broker()).await;
+    let Process { hub, health, stats, mut client } = Process::connect(server.broker()).await;
     _ = hub.publish("a", "before").await.unwrap();
     server.kill();
-    until(|| !health.is_following()).await;
+    until(|| !health.is_ready()).await;
     let publishing = tokio::spawn({
         let hub = hub.clone();
         async move { hub.publish("a", "after").await }
@@ -193,5 +195,5 @@ async fn first_publish_after_a_restart_succeeds() {
     server.restart().await;
     _ = publishing.await.unwrap().unwrap();
     assert_eq!(client.data(2).await, ["before", "after"]);
-    assert_eq!(health.losses(), 0);
+    assert_eq!(stats.losses(), 0);
 }

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep};
 use tower_sse::{
     BoxError,
     hub::{Hub, HubBuilder, PublishError, Receipt},
-    redis::{Redis, RedisHealth},
+    redis::{BrokerStats, RedisBroker, RedisHealth},
 };
 
 use crate::*;
@@ -17,6 +17,7 @@ pub(crate) const SHORT_DEADLINE: Duration = Duration::from_millis(300);
 pub(crate) struct Process {
     pub(crate) hub: Hub,
     pub(crate) health: RedisHealth,
+    pub(crate) stats: BrokerStats,
     pub(crate) client: Client,
 }
 
@@ -28,15 +29,15 @@ impl Process {
         Some((server, process))
     }
 
-    pub(crate) async fn connect(broker: Redis) -> Self {
+    pub(crate) async fn connect(broker: RedisBroker) -> Self {
         Self::connect_with(Hub::builder(), broker).await
     }
 
-    pub(crate) async fn connect_with(builder: HubBuilder, broker: Redis) -> Self {
-        let health = broker.health();
+    pub(crate) async fn connect_with(builder: HubBuilder, broker: RedisBroker) -> Self {
+        let (health, stats) = (broker.health(), broker.stats());
         let hub = builder.connect(broker).await.unwrap();
         let client = Client::connect(&hub, &["a"]);
-        Self { hub, health, client }
+        Self { hub, health, stats, client }
     }
 
     /// Publishes events to topic `a`, each until it is acknowledged, and returns the last receipt.
@@ -164,7 +165,7 @@ impl Pair {
     }
 
     pub(crate) async fn are_following(&self) {
-        until(|| self.ahead.health.is_following() && self.behind.health.is_following()).await;
+        until(|| self.ahead.health.is_ready() && self.behind.health.is_ready()).await;
     }
 
     /// Kills the server, whose connections the proxy loses, and starts it again.
@@ -178,12 +179,12 @@ impl Pair {
     pub(crate) async fn reads_after_one_gap<const N: usize>(&mut self, numbers: [usize; N]) {
         for process in [&mut self.ahead, &mut self.behind] {
             process.reads_after_a_gap(numbers).await;
-            assert_eq!(process.health.losses(), 1);
+            assert_eq!(process.stats.losses(), 1);
         }
     }
 
     pub(crate) fn losses(&self) -> [u64; 2] {
-        [self.ahead.health.losses(), self.behind.health.losses()]
+        [self.ahead.stats.losses(), self.behind.stats.losses()]
     }
 }
 

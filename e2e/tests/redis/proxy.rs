@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::redis::Redis;
+use tower_sse::redis::{Redis, RedisBroker};
 
 use crate::{listen, patient};
 
@@ -81,9 +81,13 @@ impl Proxy {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
+    pub(crate) fn redis(&self) -> Redis {
+        Redis::open(&self.url()).unwrap()
+    }
+
     /// Returns a broker of the server behind the proxy.
-    pub(crate) fn broker(&self) -> Redis {
-        patient(Redis::open(self.url()).unwrap())
+    pub(crate) fn broker(&self) -> RedisBroker {
+        patient(self.redis())
     }
 
     pub(crate) const fn port(&self) -> u16 {

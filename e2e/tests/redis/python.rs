@@ -47,13 +47,13 @@ async fn documented_publisher_reaches_clients() {
     publish(&python, &packages, &server);
     assert_eq!(server.command::<u32>("EXISTS news").await, 0);
 
-    let broker = server.broker().key("news");
-    let health = broker.health();
+    let broker = server.redis().broker("news");
+    let stats = broker.stats();
     let hub = Hub::connect(broker).await.unwrap();
     let mut client = Client::connect(&hub, &["news"]);
     publish(&python, &packages, &server);
     let message = client.next().await;
     assert_eq!((&*message.event, &*message.data), ("message", "hello"));
     assert_eq!(&*message.last_event_id, hub.position().as_str());
-    assert_eq!((health.losses(), health.foreign_entries()), (0, 0));
+    assert_eq!((stats.losses(), stats.foreign_entries()), (0, 0));
 }

@@ -56,7 +56,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
     let first = server.newest().await;
 
     let _: String = server.command(&format!("XADD tower-sse {id} topic a data x")).await;
-    let are_following = || process.health.is_following() || refused.health.is_following();
+    let are_following = || process.health.is_ready() || refused.health.is_ready();
     let refuses = async {
         loop {
             let error = process.hub.publish("a", "refused").await.unwrap_err();
@@ -86,8 +86,8 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
         _ = process.publish([1]).await;
     }
     process.reads([1]).await;
-    assert_eq!(process.health.losses(), u64::from(deletes_stream), "{about}");
-    assert!(process.health.is_following(), "{about}");
+    assert_eq!(process.stats.losses(), u64::from(deletes_stream), "{about}");
+    assert!(process.health.is_ready(), "{about}");
 }
 
 /// The publisher notices the entry before the reader.
@@ -101,11 +101,11 @@ async fn publish_that_would_get_an_id_out_of_range_is_refused() {
         let PublishError::Refused(reason) = error else { panic!("{about}: {error:?}") };
         let reason = format!("{reason:?}");
         assert!(reason.contains("`DEL tower-sse`"), "{about}: {reason}");
-        assert!(process.health.is_following(), "{about}");
+        assert!(process.health.is_ready(), "{about}");
 
         let _: u64 = server.command("DEL tower-sse").await;
         proxy.release();
-        until(|| process.health.losses() == 1).await;
+        until(|| process.stats.losses() == 1).await;
         _ = process.publish([1]).await;
         process.reads_after_a_gap([1]).await;
     }

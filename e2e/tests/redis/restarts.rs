@@ -71,7 +71,7 @@ async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
     server.restart().await;
     _ = process.publish([10]).await;
     process.reads_around_a_gap(1..6, [10]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }
 
 /// Unless publishers wait for the reader, clients receive an event that is published after the
@@ -91,7 +91,7 @@ async fn rollback_is_found_after_another_restart() {
     server.restart().await;
     _ = process.publish([11]).await;
     process.reads_after_a_gap([10, 11]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }
 
 /// The marker is lost too, before any process has read it.
@@ -113,7 +113,7 @@ async fn marker_that_is_lost_is_written_again() {
     server.restart().await;
     _ = process.publish([10]).await;
     process.reads_after_a_gap([10]).await;
-    assert_eq!(process.health.losses(), 1);
+    assert_eq!(process.stats.losses(), 1);
 }
 
 /// A process that knows an earlier marker, which was also lost, must report the new loss at the
@@ -146,11 +146,11 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     _ = one.publish([4]).await;
     proxies[1].switch_to(server.port());
     for process in [&mut one, &mut other] {
-        until(|| process.health.is_following()).await;
+        until(|| process.health.is_ready()).await;
     }
     one.reads_around_a_gap([0, 1], [4]).await;
     other.reads_after_a_gap([4]).await;
-    assert_eq!([one.health.losses(), other.health.losses()], [1, 2]);
+    assert_eq!([one.stats.losses(), other.stats.losses()], [1, 2]);
 }
 
 /// The history before the loaded entries may have contained the event whose loss the marker

@@ -16,7 +16,7 @@ use redis::{
     AsyncConnectionConfig, Client, FromRedisValue, RedisResult, aio::MultiplexedConnection,
 };
 use tokio::time::{Instant, sleep};
-use tower_sse::redis::Redis;
+use tower_sse::redis::{Redis, RedisBroker};
 
 use crate::{
     PATIENCE,
@@ -158,9 +158,13 @@ impl Server {
         self.port
     }
 
+    pub(crate) fn redis(&self) -> Redis {
+        Redis::open(&self.url()).unwrap().timeout(PATIENCE)
+    }
+
     /// Returns a broker of this server.
-    pub(crate) fn broker(&self) -> Redis {
-        patient(Redis::open(self.url()).unwrap())
+    pub(crate) fn broker(&self) -> RedisBroker {
+        patient(self.redis())
     }
 
     /// Sends a command, as an operator does.
@@ -227,9 +231,12 @@ impl Drop for Server {
     }
 }
 
+/// The key of the stream, unless a test needs another.
+pub(crate) const KEY: &str = "tower-sse";
+
 /// Lets a hub wait for Redis for as long as tests wait. A test of a time limit sets that itself.
-pub(crate) fn patient(redis: Redis) -> Redis {
-    redis.timeout(PATIENCE).publish_deadline(PATIENCE)
+pub(crate) fn patient(redis: Redis) -> RedisBroker {
+    redis.timeout(PATIENCE).broker(KEY).publish_deadline(PATIENCE)
 }
 
 /// Opens a connection that waits for as long as tests wait. By default it would be half a second

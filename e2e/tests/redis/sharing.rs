@@ -51,8 +51,8 @@ async fn new_process_loads_the_history() {
 #[tokio::test]
 async fn keys_are_separate_hubs() {
     let Some(server) = Server::start().await else { return };
-    let one = Hub::connect(server.broker().key("one")).await.unwrap();
-    let other = Hub::connect(server.broker().key("other")).await.unwrap();
+    let one = Hub::connect(server.redis().broker("one")).await.unwrap();
+    let other = Hub::connect(server.redis().broker("other")).await.unwrap();
     let receipt = one.publish("a", "x").await.unwrap();
     let mut client = Client::resume(&other, &["a"], Some(receipt.id().into()));
     // An id of another hub.
@@ -74,11 +74,11 @@ async fn reader_ends_with_its_hub() {
 
 #[tokio::test]
 async fn unreachable_server_is_an_error() {
-    let broker = Redis::open(format!("redis://127.0.0.1:{}/", free_port())).unwrap();
+    let broker = Redis::open(&format!("redis://127.0.0.1:{}/", free_port())).unwrap().broker(KEY);
     let health = broker.health();
     let error = Hub::connect(broker).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to connect to Redis");
-    assert!(!health.is_following());
+    assert!(!health.is_ready());
     assert!(health.last_error().unwrap().contains("refused"), "{health:?}");
 }
 

@@ -13,12 +13,14 @@ use crate::*;
 #[tokio::test]
 async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {
     const DEADLINE: Duration = Duration::from_secs(2);
-    let limits = |broker: Redis| broker.timeout(Duration::from_secs(10)).publish_deadline(DEADLINE);
+    let limits = |redis: Redis| {
+        redis.timeout(Duration::from_secs(10)).broker(KEY).publish_deadline(DEADLINE)
+    };
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
     let publisher = Process::connect(server.broker()).await;
-    let ahead = Process::connect(limits(server.broker())).await;
-    let behind = Process::connect(limits(proxy.broker())).await;
+    let ahead = Process::connect(limits(server.redis())).await;
+    let behind = Process::connect(limits(proxy.redis())).await;
     let mut pair = Pair { server, proxy, ahead, behind };
     let first = publisher.publish([0]).await;
     pair.ahead.reads([0]).await;
@@ -82,7 +84,7 @@ async fn loads_large_events_after(small_events: usize) {
     proxy.limit(4 * 1024);
     let deadline = Instant::now() + PATIENCE;
     let behind = loop {
-        match Hub::connect(Redis::open(proxy.url()).unwrap()).await {
+        match Hub::connect(Redis::open(&proxy.url()).unwrap().broker(KEY)).await {
             Ok(behind) => break behind,
             Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
         }
@@ -141,7 +143,7 @@ async fn program_that_tries_again_connects_to_a_late_server() {
     let url = server.url();
     let connecting = async {
         loop {
-            match Hub::connect(Redis::open(&url).unwrap()).await {
+            match Hub::connect(Redis::open(&url).unwrap().broker(KEY)).await {
                 Ok(hub) => return hub,
                 Err(_) => sleep(Duration::from_millis(5)).await,
             }

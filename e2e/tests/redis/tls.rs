@@ -55,7 +55,7 @@ async fn connect() {
             _ = process.publish([0, 1]).await;
             process.reads([0, 1]).await;
             println!("published and read");
-            let redis = Redis::open(&url).unwrap().key("app");
+            let redis = Redis::open(&url).unwrap().runs("app");
             start_run(&Runs::connect(redis).await.unwrap(), "turn").await;
             println!("started a run");
         }

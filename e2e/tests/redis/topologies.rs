@@ -66,7 +66,7 @@ async fn sentinel(dies: bool, found: Found) {
         Found::InList => {
             let urls = [server.url(), replica.url()];
             let reversed = [replica.url(), server.url()];
-            [urls, reversed].map(|urls| patient(Redis::open(urls).unwrap()))
+            [urls, reversed].map(|urls| patient(Redis::open_any(urls).unwrap()))
         }
     };
     let _name = Name::follow(Arc::clone(&sentinel), proxies.into(), server.port());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sse::{
     hub::{Hub, Retention},
-    redis::Redis,
+    redis::RedisBroker,
 };
 
 use crate::*;
@@ -12,11 +12,11 @@ use crate::*;
 /// Long enough that clients on a busy machine read events before they are too old.
 const AGE: Duration = Duration::from_secs(2);
 
-async fn connect(broker: Redis) -> Process {
+async fn connect(broker: RedisBroker) -> Process {
     connect_for(broker, AGE).await
 }
 
-async fn connect_for(broker: Redis, age: Duration) -> Process {
+async fn connect_for(broker: RedisBroker, age: Duration) -> Process {
     Process::connect_with(Hub::builder().retention(Retention::new().age(age)), broker.max_age(age))
         .await
 }
@@ -63,7 +63,7 @@ async fn old_entries_are_trimmed_without_a_gap() {
     }
     is_trimmed(&server).await;
     let new = connect(server.broker()).await;
-    assert!(processes.iter().chain([&new]).all(|process| process.health.losses() == 0));
+    assert!(processes.iter().chain([&new]).all(|process| process.stats.losses() == 0));
     let entries: String =
         format!("{:?}", server.command::<redis::Value>("XRANGE tower-sse - +").await);
     assert!(entries.contains("topic") && !entries.contains("gap"), "{entries}");
@@ -88,7 +88,7 @@ async fn unread_first_entry_after_a_silence_is_no_gap() {
     proxy.lose();
     ahead.reads([1]).await;
     behind.reads([1]).await;
-    assert_eq!([ahead.health.losses(), behind.health.losses()], [0, 0]);
+    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 0]);
 }
 
 /// The process that is cut off may have missed any of the trimmed entries.
@@ -106,7 +106,7 @@ async fn entry_that_is_trimmed_before_a_process_reads_it_is_a_gap() {
     ahead.reads([1, 2]).await;
     is_trimmed(&server).await;
     proxy.lose();
-    until(|| behind.health.is_following() && behind.health.losses() > 0).await;
+    until(|| behind.health.is_ready() && behind.stats.losses() > 0).await;
     _ = ahead.publish([3]).await;
     ahead.reads([3]).await;
     behind.reads_gap().await;
@@ -116,7 +116,7 @@ async fn entry_that_is_trimmed_before_a_process_reads_it_is_a_gap() {
     {
         assert!(["a", "2"].contains(&&*data), "{data}");
     }
-    assert_eq!([ahead.health.losses(), behind.health.losses()], [0, 1]);
+    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
 }
 
 #[tokio::test]
@@ -137,10 +137,10 @@ async fn missing_permission_to_trim_is_reported() {
     process.reports("survey").await;
     _ = process.publish([0]).await;
     process.reads([0]).await;
-    assert!(process.health.is_following());
+    assert!(process.health.is_ready());
     // Without trimming, it needs no permission.
-    let Process { health, .. } = &Process::connect(server.broker()).await;
-    until(|| health.stream().is_some()).await;
-    let stream = health.stream().unwrap();
+    let Process { health, stats, .. } = &Process::connect(server.broker()).await;
+    until(|| stats.stream().is_some()).await;
+    let stream = stats.stream().unwrap();
     assert_eq!((stream.memory(), health.last_error()), (None, None));
 }

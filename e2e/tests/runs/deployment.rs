@@ -28,7 +28,7 @@ impl Deployment {
         if let Some(redis) = Server::start().await {
             let mut services = Vec::<Service>::new();
             for _ in 0..PROCESSES {
-                let runs = Runs::connect(redis.broker().key("runs")).await.unwrap();
+                let runs = Runs::connect(redis.redis().runs("runs")).await.unwrap();
                 let calls = services.first().map(Service::counter).unwrap_or_default();
                 services.push(Service::with(runs, calls, pace, GRACE));
             }

@@ -104,7 +104,7 @@ type Call = Result<stream::Iter<IntoIter<Event>>, &'static str>;
 async fn call_that_fails_before_its_first_event_frees_the_key_everywhere() {
     let Some(redis) = Server::start().await else { return };
     let connect = async || {
-        let redis = Redis::open(redis.url()).unwrap().key("app").lease(LEASE);
+        let redis = Redis::open(&redis.url()).unwrap().runs("app").lease(LEASE);
         Runs::connect(redis).await.unwrap()
     };
     let (one, other) = (connect().await, connect().await);

@@ -96,7 +96,7 @@ async fn clients_of_2500_runs_are_told_in_time() {
     let (to_dead, wire) = (Wire::start(redis.port()).await, Wire::start(redis.port()).await);
     let connect = async |url: &str| {
         let limits = Runs::builder().max_running_per_owner(10_000).retain_bytes(64 << 10);
-        limits.connect(Redis::open(url).unwrap().key("app").lease(LEASE)).await.unwrap()
+        limits.connect(Redis::open(url).unwrap().runs("app").lease(LEASE)).await.unwrap()
     };
     let (dead, other) = (connect(&to_dead.url()).await, connect(&wire.url()).await);
     let healthy = connect(&redis.url()).await;

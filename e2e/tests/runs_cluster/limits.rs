@@ -13,7 +13,7 @@ use crate::{server::Server, support::until_async};
 const MEBIBYTE: usize = 1 << 20;
 
 async fn connect(server: &Server, options: RunsBuilder) -> Runs {
-    options.connect(server.broker().key("app")).await.unwrap()
+    options.connect(server.redis().runs("app")).await.unwrap()
 }
 
 /// Starts runs of one event each, one after the other.
@@ -53,7 +53,7 @@ async fn runs_start_whatever_the_times_are() {
     let Some(server) = Server::start().await else { return };
     let retained = connect(&server, Runs::builder().retain_for(Duration::MAX)).await;
     start_all(&retained, [RunKey::shared("retained").unwrap()]).await;
-    let redis = server.broker().key("app").lease(Duration::MAX);
+    let redis = server.redis().runs("app").lease(Duration::MAX);
     let leased = Runs::builder().retain_for(Duration::MAX).connect(redis).await.unwrap();
     start_all(&leased, [RunKey::shared("leased").unwrap()]).await;
 }

@@ -36,7 +36,7 @@ impl Pair {
         let wire = Wire::start(redis.port()).await;
         let connect = async |url: &str| {
             let limits = Runs::builder().max_running_per_owner(10_000).retain_bytes(8 << 20);
-            limits.connect(Redis::open(url).unwrap().key("app").lease(LEASE)).await.unwrap()
+            limits.connect(Redis::open(url).unwrap().runs("app").lease(LEASE)).await.unwrap()
         };
         let (owner, reader) = (connect(&redis.url()).await, connect(&wire.url()).await);
         Some(Self { redis, wire, owner, reader })

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, Stats,
     hub::{Hub, Retention},
-    redis::{Redis, RedisHealth},
+    redis::{BrokerStats, Redis},
     runs::{Outcome, RunKey, Runs},
 };
 
@@ -30,7 +30,7 @@ use crate::{figures, plan::Plan, *};
 pub(crate) struct Service {
     plan: Arc<Plan>,
     hub: Hub,
-    health: RedisHealth,
+    losses: BrokerStats,
     runs: Runs,
     stats: Stats,
     reports: Arc<Mutex<(u64, BTreeMap<String, u64>)>>,
@@ -39,11 +39,11 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn connect(redis: &str, plan: Plan) -> Self {
-        let redis = Redis::open(redis).unwrap();
-        let health = redis.health();
+        let broker = Redis::open(redis).unwrap().broker("tower-sse");
+        let losses = broker.stats();
         let hub = Hub::builder()
             .retention(Retention::new().age(plan.retention))
-            .connect(redis)
+            .connect(broker)
             .await
             .unwrap();
         // Runs whose clients have left go on until they are abandoned.
@@ -52,7 +52,7 @@ impl Service {
         Self {
             plan: Arc::new(plan),
             hub,
-            health,
+            losses,
             runs,
             stats: Stats::new(),
             reports: Arc::default(),
@@ -109,7 +109,7 @@ impl Service {
             events: hub.events() as u64,
             subscribers: hub.subscribers() as u64,
             gaps: hub.gaps(),
-            losses: self.health.losses(),
+            losses: self.losses.losses(),
             running: runs.running() as u64,
             kept: runs.kept() as u64,
             attached: runs.attached() as u64,

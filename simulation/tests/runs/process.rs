@@ -107,8 +107,8 @@ impl Process {
 
     async fn connect(self, world: World, settings: Settings) {
         loop {
-            let redis = Redis::open(format!("redis://process-{}/", self.number)).unwrap();
-            let redis = redis.key("app").lease(settings.lease);
+            let redis = Redis::open(&format!("redis://process-{}/", self.number)).unwrap();
+            let redis = redis.runs("app").lease(settings.lease);
             *self.health.lock().unwrap() = Some(redis.health());
             let (reporting, gate) = (world.clone(), self.gate.clone());
             let mut builder = Runs::builder();

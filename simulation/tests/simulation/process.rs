@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     hub::{Hub, Retention},
-    redis::{Redis, RedisHealth},
+    redis::{BrokerStats, Redis, RedisHealth},
 };
 use tower_sse_simulation::redis::Network;
 
@@ -54,17 +54,18 @@ async fn connect(
     slot: Arc<Mutex<Option<Hub>>>,
 ) {
     loop {
-        let mut redis = Redis::open(format!("redis://process-{number}/")).unwrap();
+        let redis = Redis::open(&format!("redis://process-{number}/")).unwrap();
+        let mut broker = redis.broker("tower-sse");
         let mut builder = Hub::builder();
         if let Some(age) = max_age {
-            (redis, builder) = (redis.max_age(age), builder.retention(Retention::new().age(age)));
+            (broker, builder) = (broker.max_age(age), builder.retention(Retention::new().age(age)));
         }
-        let health: RedisHealth = redis.health();
-        match builder.connect(redis).await {
+        let (health, stats) = (broker.health(), broker.stats());
+        match builder.connect(broker).await {
             Ok(hub) => {
                 network.log(|| format!("hub {number}: connected at {}", hub.position()));
                 *slot.lock().unwrap() = Some(hub);
-                return follow(network, number, health).await;
+                return follow(network, number, health, stats).await;
             }
             Err(error) => {
                 network.log(|| format!("hub {number}: {error:?}"));
@@ -75,13 +76,13 @@ async fn connect(
 }
 
 /// Logs the state of the connection when it changes, for readers of the log.
-async fn follow(network: Network, number: usize, health: RedisHealth) {
+async fn follow(network: Network, number: usize, health: RedisHealth, stats: BrokerStats) {
     if !network.is_logging() {
         return;
     }
     let mut last = (true, None, 0);
     loop {
-        let current = (health.is_following(), health.last_error(), health.losses());
+        let current = (health.is_ready(), health.last_error(), stats.losses());
         if current != last {
             network.log(|| format!("hub {number}: {health:?}"));
             last = current;

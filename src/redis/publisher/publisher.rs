@@ -50,19 +50,16 @@ impl RedisPublisher {
     /// Publishes an event and waits for its acknowledgement, until the deadline.
     async fn acknowledge_in_time(&self, event: &AddEvent) -> Result<Acknowledged, PublishError> {
         let mut is_sent = false;
-        let measured = self.health.begin_publish();
-        let result = match timeout(self.deadline, self.acknowledged(event, &mut is_sent)).await {
+        match timeout(self.deadline, self.acknowledged(event, &mut is_sent)).await {
             Ok(result) => result,
             Err(_) if is_sent => Err(PublishError::Unknown("no reply before the deadline".into())),
             Err(_) => Err(PublishError::Refused(self.not_connected())),
-        };
-        measured.end(&result);
-        result
+        }
     }
 
     pub(super) fn not_connected(&self) -> BoxError {
         let (kind, reason) = match self.health.last_failure() {
-            Some((kind, error)) if !self.health.is_following() => {
+            Some((kind, error)) if !self.health.is_ready() => {
                 (kind, format!("the Redis stream is unavailable: {error}"))
             }
             _ => (ErrorKind::Unreachable, "no connection to Redis".to_owned()),

@@ -68,7 +68,7 @@ impl Reader {
             }
             Entry::Skip { server } if !server.is_empty() => self.advanced_server = server,
             Entry::Skip { .. } => {}
-            Entry::Foreign => self.health.count_foreign_entry(),
+            Entry::Foreign => self.stats.count_foreign_entry(),
         }
         false
     }

@@ -5,11 +5,12 @@ use tokio::time::{Instant, sleep};
 
 use super::reader::Reader;
 use crate::redis::{
-    Error,
+    Error, RedisHealth,
     backoff::{self, Backoff},
     connector::Connector,
     credentials::Renewal,
     health::display_with_sources,
+    keeper::{Sessions, keep},
     publisher::Session,
     server_info::Eviction,
     servers::Connections,
@@ -22,6 +23,7 @@ use crate::redis::{
 pub(crate) struct Follower {
     pub(crate) connector: Connector,
     pub(crate) reader: Reader,
+    pub(crate) health: RedisHealth,
     pub(crate) max_len: usize,
     /// The age after which entries are removed.
     pub(crate) max_age: Option<Duration>,
@@ -31,11 +33,25 @@ pub(crate) struct Follower {
     pub(crate) renewal: Option<Renewal>,
 }
 
+impl Sessions for Follower {
+    type Session = Opened;
+
+    async fn broken(&mut self, (reading, session): &mut Opened) -> Error {
+        let error = self.follow_session(reading, session).await;
+        self.end_session(&error);
+        error
+    }
+
+    async fn open(&mut self) -> Result<Opened, Error> {
+        self.reconnect().await.inspect_err(|error| self.end_session(error))
+    }
+}
+
 impl Drop for Follower {
     /// Shuts the gate when the hub is closed or dropped.
     fn drop(&mut self) {
         self.reader.gate.retire();
-        self.reader.health.set_following(false);
+        self.health.set_ready(false);
     }
 }
 
@@ -58,7 +74,7 @@ impl Follower {
             [reading, publishing] = self.connect().await?;
         }
         self.reader.is_loaded = true;
-        self.open(reading, publishing).await
+        self.resume(reading, publishing).await
     }
 
     /// Loads the history, calls `loaded`, and follows the stream until this future is dropped.
@@ -69,41 +85,17 @@ impl Follower {
             result => result,
         };
         match opened {
-            Ok((reading, session)) => {
+            Ok(opened) => {
                 loaded(Ok(()));
-                self.follow(reading, session).await;
+                let (health, backoff) = (self.health.clone(), Backoff::up_to(backoff::MAX));
+                keep(&mut self, opened, &health, backoff).await;
             }
             Err(error) => {
-                self.reader.health.set_error(&error);
+                self.health.set_error(&error);
                 loaded(Err(error));
                 // The hub is dropped now, and this future with it.
                 pending::<()>().await;
             }
-        }
-    }
-
-    async fn follow(&mut self, mut reading: RedisStream, mut session: Session) {
-        let mut backoff = Backoff::up_to(backoff::MAX);
-        loop {
-            let opened = Instant::now();
-            let error = self.follow_session(&mut reading, session).await;
-            self.end_session(&error);
-            warn!(error = %display_with_sources(&error), "connection to Redis lost");
-            backoff.end_session(opened.elapsed());
-            (reading, session) = loop {
-                sleep(backoff.next()).await;
-                match self.reconnect().await {
-                    Ok(opened) => break opened,
-                    Err(error) => {
-                        self.end_session(&error);
-                        debug!(
-                            error = %display_with_sources(&error),
-                            "failed to reconnect to Redis"
-                        );
-                    }
-                }
-            };
-            self.reader.health.count_reconnection();
         }
     }
 
@@ -112,8 +104,7 @@ impl Follower {
         self.reader.gate.shut();
         self.renewal = None;
         self.reader.page_size.halve();
-        self.reader.health.set_following(false);
-        self.reader.health.set_error(error);
+        self.health.set_ready(false);
         self.connector.follow_redirect(error);
     }
 
@@ -121,21 +112,19 @@ impl Follower {
     async fn reconnect(&mut self) -> Result<Opened, Error> {
         let [mut reading, publishing] = self.connect().await?;
         self.reader.catch_up(&mut reading).await?;
-        self.open(reading, publishing).await
+        self.resume(reading, publishing).await
     }
 
     /// Opens the connections of a session, and warns about the server's settings.
     async fn connect(&mut self) -> Result<[RedisStream; 2], Error> {
         let Connections { connections, info, renewal } = self.connector.connect().await?;
         self.renewal = renewal;
-        if self.reader.health.set_evicting(info.eviction == Eviction::All) {
-            warn!("Redis evicts keys when its memory is full, which loses events: use noeviction");
-        }
+        self.health.set_evicting(info.eviction == Eviction::All);
         Ok(connections)
     }
 
     /// Marks losses, advances the ids, and opens the gate to publishers.
-    async fn open(
+    async fn resume(
         &mut self,
         mut reading: RedisStream,
         publishing: RedisStream,
@@ -150,13 +139,13 @@ impl Follower {
     fn open_gate(&mut self, publishing: RedisStream) -> Session {
         self.reader.lineage = Some(Arc::clone(&publishing.lineage));
         let session = self.reader.gate.open(publishing);
-        self.reader.health.set_following(true);
+        self.health.set_ready(true);
         debug!(last = %self.reader.last.id, "following the Redis stream");
         session
     }
 
     /// Follows the stream until one of the connections breaks.
-    async fn follow_session(&mut self, reading: &mut RedisStream, mut session: Session) -> Error {
+    async fn follow_session(&mut self, reading: &mut RedisStream, session: &mut Session) -> Error {
         let ended = session.ended.clone();
         let until_break = self.read_until_break(reading, &mut session.stream);
         match ended.run_until_cancelled(until_break).await {
@@ -190,21 +179,21 @@ impl Follower {
 
     /// Trims the stream by time, and records its state.
     async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
-        let known = self.reader.health.stream();
+        let known = self.reader.stats.stream();
         // If the memory was not reported, the user may not ask for it.
         let asks_memory = known.is_none_or(|stats| stats.memory.is_some());
         let surveyed = match stream.survey(self.max_age, asks_memory).await {
             Ok(surveyed) => surveyed,
             // The server accepts no writes at present, or the user may not trim.
             Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
-                self.reader.health.set_error(&error);
+                self.health.set_error(&error);
                 debug!(error = %display_with_sources(&error), "failed to survey the Redis stream");
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         if let Some((entries, oldest, memory)) = surveyed {
-            self.reader.health.set_stream(StreamStats {
+            self.reader.stats.set_stream(StreamStats {
                 entries,
                 max_len: self.max_len as u64,
                 oldest_age: stream.clock.age_of(oldest.milliseconds),

@@ -5,8 +5,7 @@ use crate::{
     event::whole_milliseconds,
     hub::broker::Feed,
     redis::{
-        Error,
-        health::RedisHealth,
+        BrokerStats, Error,
         lineage::Lineage,
         publisher::Gate,
         stream::{Identity, RedisStream, StreamId},
@@ -21,7 +20,7 @@ use crate::{
 pub(crate) struct Reader {
     pub(crate) feed: Feed,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) health: RedisHealth,
+    pub(crate) stats: BrokerStats,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     pub(super) last: Identity,
     pub(crate) page_size: PageSize,
@@ -37,11 +36,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, health: RedisHealth) -> Self {
+    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, stats: BrokerStats) -> Self {
         Self {
             feed,
             gate,
-            health,
+            stats,
             last: Identity::default(),
             page_size: PageSize::new(),
             is_loaded: false,
@@ -71,7 +70,7 @@ impl Reader {
     /// Reports that events with sequence numbers up to this one may have been lost.
     pub(super) fn report_loss(&mut self, sequence: u64) {
         if self.feed.report_loss(sequence) == Ok(true) && self.is_loaded {
-            self.health.count_loss();
+            self.stats.count_loss();
         }
     }
 }

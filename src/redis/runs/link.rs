@@ -2,12 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     endpoint::Endpoint,
     keys::Keys,
+    redis_runs::RedisRuns,
     scope::Scope,
     session::{Session, with_pushes},
     subscriptions::Subscriptions,
@@ -15,8 +16,10 @@ use super::{
 use crate::{
     history::sync::{Mutex, lock},
     redis::{
-        Error, Redis, RedisHealth, backoff::Backoff, health::display_with_sources,
-        server_info::Eviction, servers::connection_name,
+        Error, RedisHealth,
+        backoff::Backoff,
+        keeper::{Sessions, keep},
+        server_info::Eviction,
     },
     runs::cluster::{
         seam::{
@@ -37,19 +40,16 @@ pub(super) struct Link {
 
 impl Link {
     /// Opens the first session.
-    pub(super) async fn open(redis: Redis, settings: Settings) -> Result<Self, Error> {
+    pub(super) async fn open(runs: RedisRuns, settings: Settings) -> Result<Self, Error> {
         let Settings { process, retain_for, inbox } = settings;
-        let Redis { key: Some(prefix), mut servers, lease, health, .. } = redis else {
-            let reason = "no key is set: runs of programs with the same key are shared";
-            return Err(Error::new("connect runs to Redis", reason));
-        };
+        let RedisRuns { mut servers, prefix, lease, health } = runs;
         for client in &mut servers.clients {
             *client = with_pushes(client)?;
         }
         let keys = Keys::new(&prefix, servers.database());
         let subscriptions = Arc::new(Subscriptions::new(&keys, &process, inbox));
         let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
-        let name = connection_name(&prefix);
+        let name = servers.connection_name(&prefix);
         let link = Self {
             endpoint: Endpoint { servers, name, scope, subscriptions },
             health,
@@ -77,44 +77,33 @@ impl Link {
 
     /// Keeps a session until this future is dropped.
     pub(super) async fn keep(&self) {
+        let Some(session) = lock(&self.session).clone() else { return };
         // The time of an owner's grace period, in which it must be back, has four attempts.
-        let mut backoff = Backoff::up_to(self.interval() * 3 / 8);
-        loop {
-            let Some(session) = lock(&self.session).clone() else { return };
-            let error = self.watch(&session).await;
-            session.ended.cancel();
-            self.set(None, Connection::Down);
-            self.health.set_error(&error);
-            warn!(error = %display_with_sources(&error), "connection to Redis for runs lost");
-            backoff.end_session(session.opened.elapsed());
-            let mut number = session.number;
-            loop {
-                sleep(backoff.next()).await;
-                number += 1;
-                let Err(error) = self.connect(number, Some(&session)).await else { break };
-                self.health.set_error(&error);
-                debug!(error = %display_with_sources(&error), "failed to reconnect to Redis");
-            }
-            self.health.count_reconnection();
-            // Messages of the time without a session are lost.
-            self.endpoint.subscriptions.lose_pushes();
-        }
+        let backoff = Backoff::up_to(self.interval() * 3 / 8);
+        let mut sessions =
+            Kept { link: self, number: session.number, newest: Arc::clone(&session) };
+        keep(&mut sessions, session, &self.health, backoff).await;
     }
 
     /// Opens a session, subscribes to all channels, and makes it the current one.
-    async fn connect(&self, number: u64, previous: Option<&Session>) -> Result<(), Error> {
+    async fn connect(
+        &self,
+        number: u64,
+        previous: Option<&Session>,
+    ) -> Result<Arc<Session>, Error> {
         let session = Session::open(&self.endpoint, number, previous).await?;
         let changing = self.endpoint.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
         self.report_policy(session.info.eviction);
-        self.set(Some(Arc::new(session)), Connection::Up(number));
+        let session = Arc::new(session);
+        self.set(Some(Arc::clone(&session)), Connection::Up(number));
         drop(changing);
-        Ok(())
+        Ok(session)
     }
 
     fn set(&self, session: Option<Arc<Session>>, state: Connection) {
-        self.health.set_following(session.is_some());
+        self.health.set_ready(session.is_some());
         *lock(&self.session) = session;
         self.state.send_replace(state);
     }
@@ -140,8 +129,33 @@ impl Link {
     }
 
     fn report_policy(&self, eviction: Eviction) {
-        if self.health.set_evicting(eviction != Eviction::None) {
-            warn!("Redis evicts keys when its memory is full, which ends runs: use noeviction");
-        }
+        self.health.set_evicting(eviction != Eviction::None);
+    }
+}
+
+/// The sessions of a link.
+struct Kept<'a> {
+    link: &'a Link,
+    /// The number of the newest session, or of the newest attempt to open one.
+    number: u64,
+    newest: Arc<Session>,
+}
+
+impl Sessions for Kept<'_> {
+    type Session = Arc<Session>;
+
+    async fn broken(&mut self, session: &mut Arc<Session>) -> Error {
+        let error = self.link.watch(session).await;
+        session.ended.cancel();
+        self.link.set(None, Connection::Down);
+        error
+    }
+
+    async fn open(&mut self) -> Result<Arc<Session>, Error> {
+        self.number += 1;
+        self.newest = self.link.connect(self.number, Some(&self.newest)).await?;
+        // Messages of the time without a session are lost.
+        self.link.endpoint.subscriptions.lose_pushes();
+        Ok(Arc::clone(&self.newest))
     }
 }

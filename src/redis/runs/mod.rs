@@ -76,6 +76,7 @@ mod loads;
 mod messages;
 mod page;
 mod pipeline;
+mod redis_runs;
 mod scope;
 mod script;
 mod session;
@@ -84,3 +85,5 @@ mod subscriptions;
 // With sockets of Unix.
 #[cfg(all(test, unix))]
 mod tests;
+
+pub use self::redis_runs::RedisRuns;

@@ -23,9 +23,9 @@ use super::{
     script::{Hashes, TEXTS},
 };
 
-/// The time limit for connecting, including authentication and the choice of the database.
+/// The time that connecting may always take, including authentication and the choice of the database.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The time limit for a reply.
+/// The time that a reply may always take.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of channels in one command.
 const CHANNELS: usize = 512;
@@ -187,9 +187,10 @@ fn config(endpoint: &Endpoint, ended: &CancellationToken) -> AsyncConnectionConf
         }
         Ok::<_, std::convert::Infallible>(())
     };
+    let (limit, lease) = (endpoint.servers.timeout, endpoint.scope.lease);
     AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(REPLY_TIMEOUT))
+        .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
+        .set_response_timeout(Some(limit.min(REPLY_TIMEOUT.max(lease / 4))))
         .set_push_sender(receive)
 }
 

@@ -8,9 +8,10 @@ use super::{
     failure::{Class, Failure, check},
     link::Link,
     page::parse_page,
+    redis_runs::RedisRuns,
 };
 use crate::{
-    redis::{Error, Redis},
+    redis::Error,
     runs::{
         RunKey,
         cluster::seam::{
@@ -38,9 +39,9 @@ struct RedisStore {
     _guard: DropGuard,
 }
 
-impl Sealed for Redis {}
+impl Sealed for RedisRuns {}
 
-impl RunStore for Redis {
+impl RunStore for RedisRuns {
     type Error = Error;
 
     async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Error> {

@@ -2,7 +2,10 @@ use std::{fs, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
 use redis::aio::MultiplexedConnection;
-use tower_sse::{hub::Hub, redis::Redis};
+use tower_sse::{
+    hub::Hub,
+    redis::{Redis, RedisBroker},
+};
 
 /// The server that is measured.
 pub(crate) struct Server {
@@ -15,8 +18,11 @@ impl Server {
         Hub::connect(self.broker()).await.expect("a server")
     }
 
-    pub(crate) fn broker(&self) -> Redis {
-        Redis::open(&self.url).expect("a URL").publish_deadline(Duration::from_secs(20))
+    pub(crate) fn broker(&self) -> RedisBroker {
+        Redis::open(&self.url)
+            .expect("a URL")
+            .broker("tower-sse")
+            .publish_deadline(Duration::from_secs(20))
     }
 
     pub(crate) async fn connection(&self) -> MultiplexedConnection {

@@ -16,7 +16,7 @@ use tokio::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{
     SseLayer,
-    redis::Redis,
+    redis::{Redis, RedisRuns},
     runs::{RunKey, Runs},
 };
 use tower_sse_benches::payload;
@@ -86,11 +86,11 @@ impl Server {
         Self(server.spawn().expect("redis-server"))
     }
 
-    async fn redis(&self) -> Redis {
+    async fn redis(&self) -> RedisRuns {
         while TcpStream::connect(("127.0.0.1", PORT)).await.is_err() {
             sleep(Duration::from_millis(10)).await;
         }
-        Redis::open(format!("redis://127.0.0.1:{PORT}/")).expect("a URL").key("app")
+        Redis::open(&format!("redis://127.0.0.1:{PORT}/")).expect("a URL").runs("app")
     }
 }
 

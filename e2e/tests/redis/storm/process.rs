@@ -21,7 +21,7 @@ pub(super) async fn start(redis: &str) -> Process {
 #[ignore = "is a process of the storm"]
 async fn serve() {
     let Some(redis) = Process::task() else { return };
-    let hub = Hub::connect(patient(Redis::open(redis).unwrap())).await.unwrap();
+    let hub = Hub::connect(patient(Redis::open(&redis).unwrap())).await.unwrap();
     let app = Router::new()
         .route("/events/{topics}", get(events))
         .route("/publish/{topic}", post(publish))

@@ -12,7 +12,7 @@ fn documented() -> &'static str {
 }
 
 async fn connect(server: &Server, user: &str, name: &str) -> Result<Process, crate::redis::Error> {
-    let redis = server.redis_as(user, "password").key("app").lease(LEASE);
+    let redis = server.redis_as(user, "password").runs("app").lease(LEASE);
     Process::connect_with(redis, name).await
 }
 

@@ -3,13 +3,6 @@
 use super::{relay::Relay, swap::Swap, *};
 
 #[tokio::test]
-async fn program_without_a_key_is_refused() {
-    let Some(server) = Server::start().await else { return };
-    let error = Process::connect_with(server.redis(), "p").await.err().unwrap();
-    assert!(format!("{error:?}").contains("no key is set"), "{error:?}");
-}
-
-#[tokio::test]
 async fn broken_connections_are_replaced() {
     let Some((server, p, name)) = begun().await else { return };
     let mut number = p.number();
@@ -17,7 +10,7 @@ async fn broken_connections_are_replaced() {
         _ = server.command::<u32>(&format!("CLIENT KILL TYPE {kind} SKIPME yes")).await;
         number = p.reconnected_after(number).await;
         p.in_step(sync(&name)).await;
-        assert!(p.health.is_following());
+        assert!(p.health.is_ready());
     }
 }
 
@@ -70,7 +63,7 @@ async fn process_that_starts_after_a_flush_knows_that_others_have_runs() {
 async fn connection_that_timed_out_is_closed_by_its_successor() {
     let Some(server) = Server::start().await else { return };
     let relay = Relay::start(&server);
-    let p = Process::connect_with(relay.redis().key("app").lease(LEASE), "p").await.unwrap();
+    let p = Process::connect_with(relay.redis().runs("app").lease(LEASE), "p").await.unwrap();
     let name = run("name", "k1");
     p.begin(&name).await;
     let number = p.number();
@@ -90,7 +83,7 @@ async fn session_ends_if_another_server_is_behind_any_of_its_connections() {
     let Some(other) = Server::start().await else { return };
     for connection in 0..3 {
         let swap = Swap::start(&server, &other, &format!("swap{connection}"));
-        let redis = swap.redis().key("app").lease(LEASE);
+        let redis = swap.redis().runs("app").lease(LEASE);
         let p = Process::connect_with(redis, "p").await.unwrap();
         let number = p.number();
         swap.swap(connection);

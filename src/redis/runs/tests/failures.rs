@@ -26,7 +26,7 @@ async fn replica_is_unavailable_until_it_is_the_primary_again() {
     _ = timeout(PATIENCE, down).await.expect("a break in time").unwrap();
     let error = p.try_execute(look(&name)).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-    assert!(!p.health.is_following());
+    assert!(!p.health.is_ready());
     let _: String = server.command("REPLICAOF NO ONE").await;
     _ = p.reconnected_after(1).await;
 }

@@ -13,7 +13,7 @@ const EVENTS: usize = 100;
 
 async fn connect(server: &Server, max_memory: usize) -> Runs {
     let limits = Runs::builder().retain_bytes(1_100_000).max_memory(max_memory);
-    limits.connect(server.redis().key("app").lease(LEASE)).await.unwrap()
+    limits.connect(server.redis().runs("app").lease(LEASE)).await.unwrap()
 }
 
 /// Asks again until there is an answer. On a busy machine, a process may have to connect again.

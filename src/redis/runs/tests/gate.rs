@@ -48,7 +48,7 @@ impl Gate {
     }
 
     pub(super) fn redis(&self) -> Redis {
-        Redis::open(format!("unix://{}", self.path.display())).unwrap()
+        Redis::open(&format!("unix://{}", self.path.display())).unwrap()
     }
 
     /// Holds back what contains `text` from now on.

@@ -34,7 +34,7 @@ fn key() -> RunKey {
 
 async fn connect(redis: Redis) -> Runs {
     let builder = Runs::builder().retain_bytes(100_000);
-    builder.connect(redis.key("app").lease(LEASE)).await.unwrap()
+    builder.connect(redis.runs("app").lease(LEASE)).await.unwrap()
 }
 
 /// Sends a request through the layers of a process. Its service answers one call, with `source`.

@@ -12,7 +12,7 @@ use tokio::{
 use super::server::Server;
 use crate::{
     history::Epoch,
-    redis::{Redis, RedisHealth},
+    redis::{RedisHealth, RedisRuns},
     runs::{
         Outcome, RunKey,
         cluster::seam::{
@@ -69,11 +69,11 @@ pub(super) async fn begun() -> Option<(Server, Process, RunId)> {
 
 impl Process {
     pub(super) async fn connect(server: &Server, name: &str) -> Self {
-        Self::connect_with(server.redis().key("app").lease(LEASE), name).await.unwrap()
+        Self::connect_with(server.redis().runs("app").lease(LEASE), name).await.unwrap()
     }
 
     pub(super) async fn connect_with(
-        redis: Redis,
+        redis: RedisRuns,
         name: &str,
     ) -> Result<Self, crate::redis::Error> {
         let (sender, inbox) = mpsc::unbounded_channel();

@@ -40,6 +40,6 @@ impl Relay {
     }
 
     pub(super) fn redis(&self) -> Redis {
-        Redis::open(format!("unix://{}", self.path.display())).unwrap()
+        Redis::open(&format!("unix://{}", self.path.display())).unwrap()
     }
 }

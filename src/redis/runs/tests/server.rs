@@ -79,11 +79,11 @@ impl Server {
     }
 
     pub(super) fn redis(&self) -> Redis {
-        Redis::open(self.url()).unwrap()
+        Redis::open(&self.url()).unwrap()
     }
 
     pub(super) fn redis_as(&self, user: &str, password: &str) -> Redis {
-        Redis::open(format!("{}?user={user}&pass={password}", self.url())).unwrap()
+        Redis::open(&format!("{}?user={user}&pass={password}", self.url())).unwrap()
     }
 
     /// Sends a command, as an operator does.

@@ -48,6 +48,6 @@ impl Swap {
     }
 
     pub(super) fn redis(&self) -> Redis {
-        Redis::open(format!("unix://{}", self.path.display())).unwrap()
+        Redis::open(&format!("unix://{}", self.path.display())).unwrap()
     }
 }

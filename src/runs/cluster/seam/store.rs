@@ -12,7 +12,7 @@ use crate::{BoxError, runs::RunKey, sealed::Sealed};
 
 /// A store through which several processes share their runs.
 ///
-/// The trait is sealed. Its implementation is [`Redis`](crate::redis::Redis) (feature `redis`).
+/// The trait is sealed. Its implementation is [`RedisRuns`](crate::redis::RedisRuns) (feature `redis`).
 pub trait RunStore: Sealed + Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
