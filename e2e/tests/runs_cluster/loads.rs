@@ -19,8 +19,9 @@ use crate::{
 
 /// The size of an event. Each is a batch.
 const EVENT: usize = 64_000;
-/// How long the start of a run may take meanwhile. It waits for two round trips.
-const START: Duration = Duration::from_secs(1);
+/// How long half of the starts of runs may take meanwhile, which wait for two round trips. Behind the
+/// pages that are under way, each takes twice as long.
+const START: Duration = Duration::from_millis(200);
 
 /// Two processes that share their runs. The second one reaches Redis over a wire.
 struct Pair {
@@ -110,12 +111,14 @@ async fn all_arrive(runs: usize, events: usize, rate: u64) -> Option<f64> {
         answers = timeout(3 * PATIENCE, reading) => answers.expect("all answers in time"),
         () = pair.keep_starting(&mut starts) => unreachable!(),
     };
-    let (took, slowest) = (began.elapsed(), starts.iter().max().unwrap());
+    let took = began.elapsed();
+    starts.sort_unstable();
+    let usual = starts[starts.len() / 2];
     let passed = pair.wire.passed() - passed;
     let refusals: usize = answers.iter().map(|(_, refusals)| refusals).sum();
     println!(
         "{bytes} bytes, {link:?} of the link: {took:?}, {passed} bytes, {refusals} refusals, \
-         {} connections, {} starts within {slowest:?}",
+         {} connections, half of {} starts within {usual:?}",
         pair.wire.connections() - connections,
         starts.len(),
     );
@@ -123,7 +126,7 @@ async fn all_arrive(runs: usize, events: usize, rate: u64) -> Option<f64> {
     assert_eq!(pair.wire.connections(), connections, "no connection broke");
     assert_eq!(refusals, 0);
     assert!(passed < bytes as u64 * 5 / 4, "{passed} bytes");
-    assert!(*slowest < START, "{starts:?}");
+    assert!(usual < START, "{starts:?}");
     Some(took.as_secs_f64() / link.as_secs_f64())
 }
 
