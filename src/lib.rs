@@ -218,13 +218,14 @@
 //! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
 //! | `runs` | [`runs`] |
 //! | `testing` | [`testing`]; with `hub`, also a broker in memory |
-//! | `tracing` | DEBUG and WARN lines |
+//! | `tracing` | DEBUG, WARN and ERROR lines |
 //!
 //! - `axum` depends on axum-core only. With this feature, closures such as
 //!   [`on_error`](SseLayer::on_error) receive [your own
 //!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
 //! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
-//!   lost connection to Redis, and mistakes in the program, such as a missing layer.
+//!   lost connection to Redis, and mistakes in the program, such as a missing layer. At ERROR it logs
+//!   that a [broker](hub::broker) has stopped, so that its hub is closed.
 //!
 //! # Stability
 //!
