@@ -221,6 +221,8 @@
 
 mod body_bytes;
 #[cfg(feature = "hub")]
+pub mod broker;
+#[cfg(feature = "hub")]
 mod broker_state;
 mod client;
 #[cfg(feature = "hub")]

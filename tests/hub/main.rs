@@ -2,6 +2,7 @@
 #![cfg(all(feature = "hub", feature = "testing"))]
 
 mod behind;
+mod brokers;
 mod client;
 mod closes;
 mod ended;

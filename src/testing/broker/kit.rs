@@ -1,0 +1,90 @@
+use std::{future::poll_fn, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{Problem, World, scenes};
+use crate::callback::without_panic;
+
+/// How long a scene may take.
+const SCENE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The name of a scene, and whether it passed.
+type Outcome = (&'static str, Result<(), Problem>);
+
+/// Plays all scenes, each in a world of its own, and prints a line for each.
+///
+/// Needs a tokio runtime with timers, of any flavor. The scenes are played one after another.
+///
+/// # Panics
+///
+/// Panics after the last scene if any has failed, with the names and problems of those that failed. A
+/// skipped scene has not failed.
+pub async fn check<W: World>(world: impl AsyncFn() -> W) {
+    let outcomes = outcomes(world).await;
+    let mut failed = Vec::new();
+    for (scene, outcome) in &outcomes {
+        match outcome {
+            Ok(()) => println!("ok      {scene}"),
+            Err(problem) if problem.is_skipped() => println!("skipped {scene}: {problem}"),
+            Err(problem) => {
+                println!("FAILED  {scene}: {problem}");
+                failed.push(format!("{scene}: {problem}"));
+            }
+        }
+    }
+    // How a test fails.
+    assert!(
+        failed.is_empty(),
+        "{} of {} scenes failed:\n{}",
+        failed.len(),
+        outcomes.len(),
+        failed.join("\n"),
+    );
+}
+
+/// Plays all scenes, each in a world of its own, and returns the name of each with its outcome.
+///
+/// The error of a skipped scene says so by [`Problem::is_skipped`]. [`check`] is for tests.
+pub async fn outcomes<W: World>(world: impl AsyncFn() -> W) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    macro_rules! play {
+        ($($room:ident: $($scene:ident)+;)+) => {
+            $($({
+                let scene = async { scenes::$room::$scene(&world().await).await };
+                outcomes.push((stringify!($scene), bounded(scene).await));
+            })+)+
+        };
+    }
+    play! {
+        content: every_field_arrives names_and_data_cannot_inject large_events_arrive
+            a_thousand_topics_arrive;
+        order: all_processes_see_one_order a_publisher_keeps_its_order many_publish_at_once
+            receipts_are_ids;
+        history: a_late_process_loads_the_history history_is_as_old_as_asked
+            trimmed_events_are_told_to_a_new_process;
+        ids: a_client_moves_between_processes clients_ahead_wait forged_ids_are_told;
+        ends: ends_are_the_same_everywhere ended_names_become_free an_end_is_read_after_a_break;
+        losses: a_lost_log_is_told_to_all numbers_are_not_used_again_after_a_loss
+            a_loss_while_a_hub_loads_is_told a_rolled_back_log_is_told_to_all
+            an_overtaken_log_is_told_to_all;
+        breaks: a_break_loses_nothing a_publish_during_a_break_ends
+            any_order_of_steps_loses_nothing;
+        closing: closing_one_hub_leaves_the_others dropping_a_hub_ends_its_tasks
+            a_hub_dropped_while_it_connects_leaves_nothing dropped_publishes_do_no_harm;
+    }
+    let scene =
+        async { scenes::ids::worlds_do_not_see_each_other(&world().await, &world().await).await };
+    outcomes.push(("worlds_do_not_see_each_other", bounded(scene).await));
+    outcomes
+}
+
+/// Plays a scene within its time limit. A panic is a problem too.
+async fn bounded(scene: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
+    let mut scene = Box::pin(scene);
+    let caught = poll_fn(|cx| match without_panic(|| scene.as_mut().poll(cx)) {
+        Some(poll) => poll,
+        None => Err(Problem::new("the broker or the world panicked")).into(),
+    });
+    let late = |_| Err(Problem::new(format_args!("the scene took longer than {SCENE_LIMIT:?}")));
+    timeout(SCENE_LIMIT, caught).await.unwrap_or_else(late)
+}

@@ -1,0 +1,104 @@
+//! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and `hub`).
+//!
+//! Implement [`World`] for a log that is empty, and [`check`] plays the scenes in it. They cover the
+//! list on the page of [`Broker`](crate::hub::broker::Broker), by hubs and their clients alone:
+//!
+//! ```
+//! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
+//!
+//! struct Memory(MemoryBroker);
+//!
+//! impl World for Memory {
+//!     type Broker = MemoryBroker;
+//!
+//!     fn broker(&self) -> MemoryBroker {
+//!         self.0.clone()
+//!     }
+//!
+//!     fn lose(&self) -> Option<Fault<'_>> {
+//!         Some(Box::pin(async { self.0.lose_history() }))
+//!     }
+//! }
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn broker_keeps_its_promises() {
+//!     broker::check(async || Memory(MemoryBroker::new())).await;
+//! }
+//! # fn main() {
+//! #     broker_keeps_its_promises();
+//! # }
+//! ```
+//!
+//! `check` prints a line for each scene, with the reason if it has failed, and panics after the last
+//! one. [`outcomes`] returns the same as values.
+//!
+//! # The scenes
+//!
+//! | scene | finds a broker that |
+//! |---|---|
+//! | `every_field_arrives` | drops the name, retry or comment, or changes the ends of lines |
+//! | `names_and_data_cannot_inject` | confuses its own syntax with text of the program |
+//! | `large_events_arrive` | cuts events of up to 1 MiB. It may refuse those above 64 KiB |
+//! | `a_thousand_topics_arrive` | forgets topics |
+//! | `all_processes_see_one_order` | numbers or orders events in each process |
+//! | `a_publisher_keeps_its_order` | lets a batch overtake another one |
+//! | `many_publish_at_once`, `receipts_are_ids` | acknowledges an event with the number of another one |
+//! | `a_late_process_loads_the_history` | is ready before it has loaded |
+//! | `history_is_as_old_as_asked` | does not report what it leaves out |
+//! | `trimmed_events_are_told_to_a_new_process` (`trim`) | does not report what was removed |
+//! | `a_client_moves_between_processes`, `clients_ahead_wait` | has ids of a single process |
+//! | `forged_ids_are_told` | accepts every number |
+//! | `worlds_do_not_see_each_other` | mixes logs, or has one name for all of them |
+//! | `ends_are_the_same_everywhere` | forgets the end of a topic, also in the history |
+//! | `ended_names_become_free` | has a clock for each process, or frees no name |
+//! | `an_end_is_read_after_a_break` (`cut`) | misses an end |
+//! | `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`, `an_overtaken_log_is_told_to_all` (`roll_back`) | loses events in silence |
+//! | `a_loss_while_a_hub_loads_is_told` (`lose`) | does not look for losses while it loads |
+//! | `numbers_are_not_used_again_after_a_loss` (`lose`) | counts from the start again |
+//! | `a_break_loses_nothing` (`cut`) | does not continue where it was |
+//! | `a_publish_during_a_break_ends` (`cut`) | has no time limit, or says that an event is refused which is published |
+//! | `any_order_of_steps_loses_nothing` | loses events between publishing, moves, breaks, and new processes |
+//! | `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`, `a_hub_dropped_while_it_connects_leaves_nothing` | leaks, or closes too much |
+//! | `dropped_publishes_do_no_harm` | sends before the first poll, or twice |
+//!
+//! A scene with a fault in brackets is skipped if the world cannot cause it.
+//!
+//! - A minor release may add scenes, and so find faults in a broker that passed before.
+//! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second because they are
+//!   about the age of events.
+//! - A scene connects up to a few dozen processes, and 2,000 events are published at once.
+//! - Each scene makes its own world and drops it. Names that are never used again, for example with a
+//!   counter and the process's id, let worlds share a server.
+//! - If the broker works without sockets, pause tokio's clock (`start_paused`): the test then takes
+//!   no time.
+//!
+//! # What the scenes cannot find
+//!
+//! - An acknowledgement that a server gives and then loses, before any process has read the event.
+//! - Processes on several machines whose clocks differ.
+//! - Anything that is slow, but comes within 10 seconds.
+
+// | `world.rs` | what a test of a broker brings |
+// | `kit.rs`, `problem.rs` | playing the scenes, and their outcomes |
+// | `scenes/` | the scenes |
+// | `process.rs`, `client.rs`, `due.rs`, `wire.rs` | what scenes are made of |
+// | `wait.rs` | bounded waits |
+
+mod client;
+mod due;
+mod kit;
+mod problem;
+mod process;
+mod scenes;
+mod wait;
+mod wire;
+mod world;
+
+pub use self::{
+    kit::{check, outcomes},
+    problem::Problem,
+    world::{Fault, World},
+};

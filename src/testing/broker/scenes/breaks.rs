@@ -1,0 +1,117 @@
+use fastrand::Rng;
+
+use super::super::{
+    Problem, World, client::is_gap, due::Due, problem::ensure, process::Process, wait::both,
+};
+use crate::{connection::LastEventId, hub::PublishError};
+
+/// A reader that comes back continues where it was.
+pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut clients =
+        [&a, &b].map(|process| (process.client(["news"], start.clone()), Due::default()));
+    for round in 0..5 {
+        let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
+        let publishing = async {
+            let mut published = Vec::new();
+            for index in 0..20 {
+                let data = format!("{round} {index}");
+                let publisher = if index % 2 == 0 { &a } else { &b };
+                let acknowledged = publisher.publish_repeatedly("news", &data).await?;
+                published.push((data, acknowledged));
+            }
+            Ok(published)
+        };
+        let (published, ()) = both(publishing, cut).await;
+        for (data, acknowledged) in published? {
+            clients.iter_mut().for_each(|(_, due)| due.push(data.clone(), &acknowledged));
+        }
+        for (client, due) in &mut clients {
+            due.read(client, due.len()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A publish has a result soon, and the result is true.
+pub(in super::super) async fn a_publish_during_a_break_ends<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut client = b.client(["news"], start);
+    for round in 0..3 {
+        let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
+        let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
+        let cutting = async {
+            tokio::task::yield_now().await;
+            cut.await;
+        };
+        let (results, ()) = both(a.publish_at_once(events), cutting).await;
+        let last = format!("last {round}");
+        a.publish_repeatedly("news", &last).await?;
+        client.read_until(&last).await?;
+        for (data, result) in results? {
+            let count = client.received().iter().filter(|message| message.data == data).count();
+            match result {
+                Ok(_) => ensure!(count == 1, "{data:?} was acknowledged, and came {count} times"),
+                Err(PublishError::Refused(_)) => {
+                    ensure!(count == 0, "{data:?} was refused, and came {count} times");
+                }
+                Err(PublishError::Unknown(_)) => {
+                    ensure!(count <= 1, "{data:?} was published once, and came {count} times");
+                }
+                Err(error) => return Err(Problem::caused_by(data, &error)),
+            }
+        }
+    }
+    ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
+    Ok(())
+}
+
+/// Whatever processes and their clients do, a client receives the list of what was published.
+pub(in super::super) async fn any_order_of_steps_loses_nothing<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    for seed in 0..4 {
+        let played = play_steps(world, seed).await;
+        played.map_err(|problem| Problem::caused_by(format_args!("seed {seed}"), &problem))?;
+    }
+    Ok(())
+}
+
+/// Plays random steps: to publish, to receive, to move the client, to cut, and to connect and drop
+/// processes.
+async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
+    const TOPICS: [&str; 3] = ["news", "weather", "sport"];
+    let mut random = Rng::with_seed(seed);
+    let (a, b, start) = Process::pair(world).await?;
+    let mut processes = vec![a, b];
+    let mut last = LastEventId::from(start);
+    let mut client = processes[0].client(TOPICS, last.clone());
+    let mut due = Due::default();
+    for step in 0..100 {
+        let index = random.usize(..processes.len());
+        match random.u8(..20) {
+            0..10 => {
+                let data = format!("{seed} {step}");
+                let topic = TOPICS[random.usize(..TOPICS.len())];
+                let published = processes[index].publish_repeatedly(topic, &data).await?;
+                due.push(data, &published);
+            }
+            10..15 => due.read(&mut client, random.usize(..=due.len())).await?,
+            15..17 => {
+                last = client.last_event_id().unwrap_or(last);
+                client = processes[index].client(TOPICS, last.clone());
+            }
+            17 => processes.push(Process::connect(world, "new").await?),
+            // The client's stream keeps its hub.
+            18 if processes.len() > 1 => drop(processes.swap_remove(index)),
+            _ => {
+                if let Some(cut) = world.cut() {
+                    cut.await;
+                }
+            }
+        }
+    }
+    due.read(&mut client, due.len()).await
+}

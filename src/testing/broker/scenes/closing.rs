@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep},
+};
+
+use super::super::{
+    Problem, World,
+    client::is_gap,
+    problem::ensure,
+    process::Process,
+    wait::{PATIENCE, poll_and_drop},
+};
+use crate::hub::{Hub, PublishError};
+
+pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut of_closed = a.client(["news"], start.clone());
+    let mut of_open = b.client(["news"], start.clone());
+    b.publish("news", "before").await?;
+    of_closed.reads(["before"]).await?;
+    a.hub.close();
+    of_closed.ends().await?;
+    let published = a.try_publish("news", "closed").await?;
+    ensure!(
+        matches!(published, Err(PublishError::Closed)),
+        "publishing through a closed hub returned {published:?}",
+    );
+    b.publish("news", "after").await?;
+    of_open.reads(["before", "after"]).await?;
+    let new = Process::connect(world, "new").await?;
+    new.publish("news", "new").await?;
+    of_open.reads(["new"]).await?;
+    new.client(["news"], start).reads(["before", "after", "new"]).await
+}
+
+/// A program that makes a hub for each of its tests or tenants would otherwise fill its memory.
+pub(in super::super) async fn dropping_a_hub_ends_its_tasks<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const HUBS: usize = 10;
+    let (a, _b, start) = Process::pair(world).await?;
+    let before = tasks();
+    for index in 0..HUBS {
+        let process = Process::connect(world, "dropped").await?;
+        process.publish("news", index.to_string()).await?;
+        if index % 2 == 0 {
+            process.hub.close();
+        }
+    }
+    end_of_tasks(before, HUBS).await?;
+    a.client(["news"], start).reads((0..HUBS).map(|index| index.to_string())).await
+}
+
+/// A program can stop waiting for a broker at any time.
+pub(in super::super) async fn a_hub_dropped_while_it_connects_leaves_nothing<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const HUBS: usize = 20;
+    let (a, b, start) = Process::pair(world).await?;
+    for index in 0..20 {
+        a.publish("news", index.to_string()).await?;
+    }
+    let before = tasks();
+    for polls in 0..HUBS {
+        drop(poll_and_drop(Hub::connect(world.broker()), polls).await);
+    }
+    end_of_tasks(before, HUBS).await?;
+    b.publish("news", "after").await?;
+    let late = Process::connect(world, "late").await?;
+    for process in [a, b, late] {
+        let events = (0..20).map(|index| index.to_string()).chain(["after".to_owned()]);
+        process.client(["news"], start.clone()).reads(events).await?;
+    }
+    Ok(())
+}
+
+/// Servers drop the handlers of clients that leave, with the futures in them.
+pub(in super::super) async fn dropped_publishes_do_no_harm<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut client = b.client(["news"], start);
+    let mut expected = Vec::new();
+    let mut dropped = Vec::new();
+    for round in 0..10 {
+        for polls in 0..6 {
+            let data = format!("{round} after {polls} polls");
+            match poll_and_drop(a.hub.publish("news", data.clone()), polls).await {
+                Some(Ok(_)) => expected.push(data),
+                Some(Err(error)) => return Err(Problem::caused_by(data, &error)),
+                None => dropped.push((polls, data)),
+            }
+            let kept = format!("{round} kept {polls}");
+            a.publish("news", kept.clone()).await?;
+            expected.push(kept);
+        }
+    }
+    a.publish("news", "last").await?;
+    expected.push("last".to_owned());
+    client.read_until("last").await?;
+    let received = client.received();
+    ensure!(!received.iter().any(is_gap), "received a gap, and nothing was lost");
+    let mut data: Vec<_> = received.iter().map(|message| &message.data).collect();
+    for (polls, dropped) in &dropped {
+        let count = data.iter().filter(|data| **data == dropped).count();
+        ensure!(count <= usize::from(*polls > 0), "{dropped:?} was published {count} times");
+        data.retain(|data| *data != dropped);
+    }
+    ensure!(data.iter().eq(&expected.iter().collect::<Vec<_>>()), "received {data:?}");
+    Ok(())
+}
+
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+/// Waits until dropped hubs have left fewer tasks than one for each of them. A broker may start some
+/// that all its hubs share.
+async fn end_of_tasks(before: usize, hubs: usize) -> Result<(), Problem> {
+    let deadline = Instant::now() + PATIENCE;
+    while tasks() >= before + hubs {
+        let left = tasks() - before;
+        ensure!(Instant::now() < deadline, "{left} tasks are left of {hubs} dropped hubs");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

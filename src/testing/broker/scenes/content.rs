@@ -1,0 +1,143 @@
+use std::time::Duration;
+
+use super::super::{
+    Problem, World,
+    problem::ensure,
+    process::Process,
+    wire::{lines_of, lines_without_broker},
+};
+use crate::{
+    event::Event,
+    hub::{Hub, PublishError, Retention},
+};
+
+/// Brokers may refuse larger events.
+const LARGE: usize = 64 << 10;
+
+/// A broker that stores an event by its own fields forgets one, or changes the ends of lines.
+pub(in super::super) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Problem> {
+    let events = [
+        Event::new().data("plain"),
+        Event::new().data(""),
+        Event::new().data(" leading and trailing \t"),
+        Event::new().data("one\ntwo\r\nthree\rfour\n"),
+        Event::new().data("\n\n"),
+        Event::new().data("Größe 漢字 🦀 \u{feff}"),
+        Event::new().data("named").event("tick"),
+        Event::new().data("named as clients name it").event("message"),
+        Event::new().data("retry").retry(Duration::from_millis(1500)),
+        Event::new().data("retry at once").retry(Duration::ZERO),
+        Event::new().data("comment").comment("one\ntwo: 2"),
+        Event::new().data("empty comment").comment(""),
+        Event::new().data("all").event("a b").retry(Duration::from_secs(3)).comment("c"),
+    ];
+    let (a, b, start) = Process::pair(world).await?;
+    for event in &events {
+        a.publish("news", event.clone()).await?;
+    }
+    let late = Process::connect(world, "late").await?;
+    let expected = lines_without_broker("news", &events).await?;
+    for (name, process) in [("a", a), ("b", b), ("late", late)] {
+        let subscription = process.hub.subscribe_to("news").resume(start.clone());
+        let received = lines_of(subscription, events.len()).await?;
+        for (index, expected) in expected.iter().enumerate() {
+            let received = received.get(index).map_or("", String::as_str);
+            ensure!(received == expected, "process {name}: {received:?} instead of {expected:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Text of a program reaches the queries, keys and formats of a broker.
+pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const TEXTS: [&str; 15] = [
+        "",
+        " ",
+        "a b",
+        "line\nfeed",
+        "\r\n$3\r\nDEL\r\n",
+        "quote\"quote'quote`",
+        "'; DROP TABLE events; --",
+        "back\\slash\\n",
+        "\u{0}",
+        "a\u{0}b",
+        "*",
+        "{a}.b:c/d?e=f&g",
+        "%s%n$1",
+        "id: 1\n\ndata: forged",
+        "漢字🦀",
+    ];
+    let (a, b, start) = Process::pair(world).await?;
+    let mut accepted = Vec::new();
+    for text in TEXTS {
+        match a.try_publish(text, text).await? {
+            Ok(_) => accepted.push(text),
+            Err(PublishError::Refused(_)) => {}
+            Err(error) => {
+                return Err(Problem::caused_by(format_args!("publishing {text:?}"), &error));
+            }
+        }
+    }
+    let late = Process::connect(world, "late").await?;
+    // As clients decode it.
+    let decoded = |text: &&str| text.replace("\r\n", "\n");
+    for process in [a, b, late] {
+        // All topics in one stream, and each one alone.
+        process.client(TEXTS, start.clone()).reads(accepted.iter().map(decoded)).await?;
+        for text in &accepted {
+            process.client([text], start.clone()).reads([decoded(text)]).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Problem> {
+    let ample = || Hub::builder().retention(Retention::new().bytes(16 << 20));
+    let a = Process::connect_with(ample(), world, "a").await?;
+    let b = Process::connect_with(ample(), world, "b").await?;
+    let start = a.publish("news", "start").await?.id();
+    let mut expected = Vec::new();
+    for size in [1 << 10, LARGE - 1, LARGE, 4 * LARGE, 16 * LARGE] {
+        let data: String = format!("{size} ").chars().cycle().take(size).collect();
+        match a.try_publish("news", data.clone()).await? {
+            Ok(_) => expected.push(data),
+            Err(PublishError::Refused(_)) if size > LARGE => {}
+            Err(error) => {
+                return Err(Problem::caused_by(format_args!("publishing {size} bytes"), &error));
+            }
+        }
+    }
+    a.publish("news", "small").await?;
+    expected.push("small".to_owned());
+    let late = Process::connect_with(ample(), world, "late").await?;
+    for process in [a, b, late] {
+        process.client(["news"], start.clone()).reads(&expected).await?;
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn a_thousand_topics_arrive<W: World>(world: &W) -> Result<(), Problem> {
+    let topics: Vec<_> = (0..1000).map(|topic| format!("topic:{topic}")).collect();
+    let (a, b, start) = Process::pair(world).await?;
+    let events = topics.iter().map(|topic| (topic.clone(), topic.clone()));
+    for (topic, result) in a.publish_at_once(events).await? {
+        result.map_err(|error| Problem::caused_by(topic, &error))?;
+    }
+    let late = Process::connect(world, "late").await?;
+    let mut orders = Vec::new();
+    for process in [a, b, late] {
+        let mut client = process.client(&topics, start.clone());
+        let mut order = Vec::new();
+        for _ in &topics {
+            order.push(client.message("an event of each topic").await?.data);
+        }
+        orders.push(order);
+    }
+    ensure!(orders.iter().all(|order| *order == orders[0]), "processes have different orders");
+    orders[0].sort_unstable();
+    orders[0].dedup();
+    ensure!(orders[0].len() == topics.len(), "{} of 1,000 topics arrived", orders[0].len());
+    Ok(())
+}

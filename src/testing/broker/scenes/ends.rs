@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::{
+    Problem, World,
+    problem::ensure,
+    process::Process,
+    wait::{PATIENCE, both},
+};
+use crate::hub::{Hub, PublishError, Retention};
+
+/// The end of a topic is a part of its last event, in the history too.
+pub(in super::super) async fn ends_are_the_same_everywhere<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut clients = [a.client(["job"], start.clone()), b.client(["job"], start.clone())];
+    let mut of_two = b.client(["job", "news"], start.clone());
+    a.publish("job", "50%").await?;
+    let end = b.end("job", "done").await?.id();
+    for client in &mut clients {
+        client.reads(["50%", "done"]).await?;
+        client.ends().await?;
+    }
+    let late = Process::connect(world, "late").await?;
+    for (name, process) in [("a", &a), ("b", &b), ("late", &late)] {
+        let mut client = process.client(["job"], start.clone());
+        client.reads(["50%", "done"]).await?;
+        client.ends().await?;
+        let has_ended = process.hub.subscribe_to("job").resume(end.clone()).has_ended();
+        ensure!(
+            has_ended,
+            "process {name}: the topic has not ended for a client that has all of it"
+        );
+        let published = process.try_publish("job", "too late").await?;
+        ensure!(
+            matches!(published, Err(PublishError::Ended)),
+            "process {name}: publishing to an ended topic returned {published:?}",
+        );
+    }
+    late.publish("news", "other").await?;
+    of_two.reads(["50%", "done", "other"]).await?;
+    Ok(())
+}
+
+/// All processes free the name by one clock, so that none drops what another one publishes.
+pub(in super::super) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), Problem> {
+    const AGE: Duration = Duration::from_millis(500);
+    // The age of the hub's retention frees names. The events themselves are kept for longer.
+    let builder = || {
+        Hub::builder().retention(Retention::new().age(AGE)).retention_of(|_| Some(Retention::new()))
+    };
+    let a = Process::connect_with(builder(), world, "a").await?;
+    let b = Process::connect_with(builder(), world, "b").await?;
+    let end = a.end("job", "done").await?.id();
+    b.reaches(&end).await?;
+    let ended = Instant::now();
+    let anew = loop {
+        match b.try_publish("job", "anew").await? {
+            Ok(receipt) => break receipt.id(),
+            Err(PublishError::Ended) if ended.elapsed() < PATIENCE => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => return Err(Problem::caused_by("the name of an ended topic", &error)),
+        }
+    };
+    for process in [&a, &b] {
+        process.reaches(&anew).await?;
+        process.client(["job"], end.clone()).reads(["anew"]).await?;
+    }
+    Ok(())
+}
+
+/// A break must not swallow the end, after which a stream would wait for ever.
+pub(in super::super) async fn an_end_is_read_after_a_break<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    for round in 0..5 {
+        let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
+        let job = format!("job {round}");
+        let mut client = b.client([&job], start.clone());
+        let (ended, ()) = both(a.end_repeatedly(&job, "done"), cut).await;
+        let ended = ended?;
+        client.reads(["done"]).await?;
+        // A second end is after the first one, which has ended the topic.
+        client.ends().await?;
+        a.reaches(&ended.receipt.id()).await?;
+        let published = a.try_publish(&job, "too late").await?;
+        ensure!(
+            matches!(published, Err(PublishError::Ended)),
+            "publishing to an ended topic returned {published:?}",
+        );
+    }
+    Ok(())
+}

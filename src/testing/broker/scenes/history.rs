@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::{
+    Problem, World,
+    client::{Client, is_gap},
+    problem::ensure,
+    process::{Process, number},
+};
+use crate::hub::{Hub, Retention};
+
+/// A hub is not ready before it has what was acknowledged before it connected.
+pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const TOPICS: [&str; 3] = ["news", "weather", "sport"];
+    let (a, b, start) = Process::pair(world).await?;
+    let mut expected: Vec<String> = Vec::new();
+    let mut last = start.clone();
+    for round in 0..5 {
+        for (index, topic) in TOPICS.iter().cycle().take(20).enumerate() {
+            let publisher = if index % 2 == 0 { &a } else { &b };
+            let data = format!("{topic} {round} {index}");
+            last = publisher.publish(topic, data.clone()).await?.id();
+            expected.push(data);
+        }
+        let late = Process::connect(world, "late").await?;
+        let position = late.hub.position();
+        ensure!(
+            number(&position)? >= number(&last)?,
+            "a hub that has connected is at {position}, and {last} was acknowledged before",
+        );
+        late.client(TOPICS, start.clone()).reads(&expected).await?;
+        let recent: Vec<_> = expected.iter().skip(expected.len() - 10).collect();
+        let first_visit = late.hub.subscribe(TOPICS).recent(10).resume(None);
+        Client::new("late", first_visit).reads(recent).await?;
+    }
+    Ok(())
+}
+
+/// A client with an id from before the history receives a gap.
+pub(in super::super) async fn history_is_as_old_as_asked<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const AGE: Duration = Duration::from_secs(1);
+    let (a, b, start) = Process::pair(world).await?;
+    let old = a.publish("news", "old").await?.id();
+    b.client(["news"], start.clone()).reads(["old"]).await?;
+    sleep(AGE + Duration::from_millis(200)).await;
+    let published = Instant::now();
+    a.publish("news", "new").await?;
+    let short = Hub::builder().retention(Retention::new().age(AGE));
+    let late = Process::connect_with(short, world, "late").await?;
+    let mut from_start = late.client(["news"], start);
+    let mut from_old = late.client(["news"], old);
+    let is_still_new = published.elapsed() < AGE / 2;
+    a.publish("news", "newest").await?;
+    from_start.reads_gap().await?;
+    from_start.read_until("newest").await?;
+    ensure!(
+        from_start.received().iter().all(|message| message.data != "old"),
+        "an event was loaded that is older than the hub keeps events",
+    );
+    if is_still_new {
+        from_old.reads(["new", "newest"]).await?;
+    }
+    Ok(())
+}
+
+/// Only processes that have read the removed events can send them.
+pub(in super::super) async fn trimmed_events_are_told_to_a_new_process<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const KEPT: usize = 5;
+    let trim = world.trim(KEPT).ok_or_else(|| Problem::skipped("trim"))?;
+    let (a, b, start) = Process::pair(world).await?;
+    let events: Vec<_> = (0..20).map(|event| event.to_string()).collect();
+    let mut last = start.clone();
+    for data in &events {
+        last = a.publish("news", data.clone()).await?.id();
+    }
+    let mut connected = b.client(["news"], start.clone());
+    connected.reads(&events).await?;
+    trim.await;
+    let new = Process::connect(world, "new").await?;
+    let mut from_start = new.client(["news"], start);
+    let mut from_last = new.client(["news"], last);
+    a.publish("news", "after").await?;
+    from_start.reads_gap().await?;
+    from_start.read_until("after").await?;
+    let kept = from_start.received().iter().filter(|message| !is_gap(message)).count();
+    ensure!(kept <= KEPT + 1, "a new process has more than {KEPT} events of the trimmed log");
+    from_last.reads(["after"]).await?;
+    connected.read_until("after").await?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+use std::collections::HashMap;
+
+use super::super::{
+    Problem, World,
+    client::{Client, is_gap},
+    problem::ensure,
+    process::{Process, number},
+    wait::both,
+};
+use crate::event::{EventId, Message};
+
+/// The topic of the scenes.
+const TOPIC: &str = "news";
+
+/// The number and the data of an event that was acknowledged.
+type Acknowledged = (u64, String);
+
+/// Every client has to load its state anew, also if its process noticed nothing.
+pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
+    let (a, b, start) = Process::pair(world).await?;
+    let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
+    let mut acknowledged = publish(&a, "before", 5).await?;
+    for client in &mut clients {
+        client.read_until("before 4").await?;
+    }
+    lose.await;
+    acknowledged.extend(publish(&a, "after", 1).await?);
+    all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
+}
+
+/// An id would otherwise be valid for two events, and a client would miss the later one.
+pub(in super::super) async fn numbers_are_not_used_again_after_a_loss<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let mut newest = 0;
+    for round in 0..3 {
+        let process = Process::connect(world, "a").await?;
+        let numbers: Vec<_> = publish(&process, "event", 10).await?;
+        let first = numbers.iter().map(|(number, _)| *number).min().unwrap_or_default();
+        ensure!(first > newest, "after loss {round}, {first} follows {newest}");
+        newest = numbers.iter().map(|(number, _)| *number).max().unwrap_or_default();
+        // Once while a process is connected, and then while there is none.
+        if round == 1 {
+            drop(process);
+            world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
+        } else {
+            world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
+            drop(process);
+        }
+    }
+    Ok(())
+}
+
+/// The loss comes before, between or after the pages that a hub loads.
+pub(in super::super) async fn a_loss_while_a_hub_loads_is_told<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, _) = Process::pair(world).await?;
+    for turns in [0, 1, 3, 10, 30] {
+        let start = a.publish_repeatedly(TOPIC, "start").await?.receipt.id();
+        let mut acknowledged = publish(&a, "before", 20).await?;
+        let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
+        let loss = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            lose.await;
+        };
+        let (late, ()) = both(Process::connect(world, "late"), loss).await;
+        let late = late?;
+        acknowledged.extend(publish(&a, "after", 1).await?);
+        let clients = [late.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
+        all_are_told(world, [&a, &b], clients, &start, &acknowledged).await?;
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn a_rolled_back_log_is_told_to_all<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    roll_back(world, 3, 1).await
+}
+
+/// As many events follow the rollback as it removed, so that only the identity of events shows it.
+pub(in super::super) async fn an_overtaken_log_is_told_to_all<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    roll_back(world, 5, 30).await
+}
+
+/// Rolls the log back over `lost` acknowledged events, and publishes `after` events at once.
+async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(), Problem> {
+    let (copy, put_back) = world.roll_back().ok_or_else(|| Problem::skipped("roll_back"))?;
+    let (a, b, start) = Process::pair(world).await?;
+    let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
+    let mut acknowledged = publish(&a, "kept", 3).await?;
+    copy.await;
+    acknowledged.extend(publish(&b, "lost", lost).await?);
+    let last = format!("lost {}", lost - 1);
+    for client in &mut clients {
+        client.read_until(&last).await?;
+    }
+    put_back.await;
+    let events = (0..after).map(|event| (TOPIC.to_owned(), format!("at once {event}")));
+    for (data, result) in a.publish_at_once(events).await? {
+        if let Ok(receipt) = result {
+            acknowledged.push((number(receipt.id())?, data));
+        }
+    }
+    acknowledged.extend(publish(&a, "after", 1).await?);
+    all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
+}
+
+/// Publishes events, each until it is acknowledged.
+async fn publish(
+    process: &Process,
+    name: &str,
+    count: usize,
+) -> Result<Vec<Acknowledged>, Problem> {
+    let mut acknowledged = Vec::new();
+    for index in 0..count {
+        let data = format!("{name} {index}");
+        let published = process.publish_repeatedly(TOPIC, &data).await?;
+        acknowledged.push((number(published.receipt.id())?, data));
+    }
+    Ok(acknowledged)
+}
+
+/// Checks that these clients receive a gap, as do clients that return with the id `start`, and that
+/// the log then goes on. `acknowledged` has what each client receives or is told to have missed.
+async fn all_are_told<W: World>(
+    world: &W,
+    [a, b]: [&Process; 2],
+    clients: [Client; 2],
+    start: &EventId,
+    acknowledged: &[Acknowledged],
+) -> Result<(), Problem> {
+    let mut clients = Vec::from(clients);
+    for client in &mut clients {
+        client.read_until_gap().await?;
+    }
+    let new = Process::connect(world, "new").await?;
+    for process in [&new, a, b] {
+        let mut client = process.client([TOPIC], start.clone());
+        client.read_until_gap().await?;
+        clients.push(client);
+    }
+    a.publish_repeatedly(TOPIC, "last").await?;
+    for client in &mut clients {
+        client.read_until("last").await?;
+        is_covered(client.received(), acknowledged)?;
+    }
+    Ok(())
+}
+
+/// Checks that each acknowledged event was received, or lies below a gap. Newer events can come
+/// before that gap.
+fn is_covered(received: &[Message], acknowledged: &[Acknowledged]) -> Result<(), Problem> {
+    let mut gaps_up_to = 0;
+    let mut events = HashMap::new();
+    for message in received {
+        let number = number(&message.last_event_id)?;
+        if is_gap(message) {
+            gaps_up_to = number;
+        } else {
+            let other = events.insert(number, &message.data);
+            ensure!(other.is_none(), "{number} is the number of two received events");
+        }
+    }
+    for (number, data) in acknowledged {
+        match events.get(number) {
+            Some(received) => ensure!(
+                *received == data,
+                "{number} is the number of {received:?}, and was acknowledged for {data:?}",
+            ),
+            None => ensure!(
+                *number <= gaps_up_to,
+                "{data:?} was acknowledged with the number {number}, and is missing without a gap",
+            ),
+        }
+    }
+    Ok(())
+}

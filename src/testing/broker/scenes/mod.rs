@@ -1,0 +1,10 @@
+//! The scenes of the kit, by what they are about. Each returns the first problem that it finds.
+
+pub(super) mod breaks;
+pub(super) mod closing;
+pub(super) mod content;
+pub(super) mod ends;
+pub(super) mod history;
+pub(super) mod ids;
+pub(super) mod losses;
+pub(super) mod order;

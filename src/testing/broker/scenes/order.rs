@@ -1,0 +1,147 @@
+use std::collections::HashMap;
+
+use super::super::{
+    Problem, World,
+    problem::ensure,
+    process::{Process, number},
+    wait::both,
+};
+use crate::{
+    event::Message,
+    hub::{Hub, PublishError, Receipt, Retention},
+};
+
+/// Brokers that number or order the events in each process differ when all processes publish.
+pub(in super::super) async fn all_processes_see_one_order<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const EACH: usize = 100;
+    let (a, b, start) = Process::pair(world).await?;
+    let (first, second) =
+        both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
+    for (data, result) in first?.into_iter().chain(second?) {
+        result.map_err(|error| Problem::caused_by(data, &error))?;
+    }
+    let (late, later) =
+        (Process::connect(world, "late").await?, Process::connect(world, "later").await?);
+    let mut orders: Vec<Vec<(String, String)>> = Vec::new();
+    for process in [a, b, late, later] {
+        let mut client = process.client(["news"], start.clone());
+        let mut order = Vec::new();
+        for _ in 0..2 * EACH {
+            let Message { data, last_event_id, .. } = client.message("an event").await?;
+            order.push((data, last_event_id.to_string()));
+        }
+        if let Some(first) = orders.first() {
+            let differs = first.iter().zip(&order).position(|(one, other)| one != other);
+            ensure!(differs.is_none(), "event {differs:?} differs between processes");
+        }
+        rises(order.iter().map(|(_, id)| id.as_str()))?;
+        orders.push(order);
+    }
+    Ok(())
+}
+
+/// A broker that collects events in batches must not let one batch overtake another.
+pub(in super::super) async fn a_publisher_keeps_its_order<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut ids = vec![start.to_string()];
+    let mut expected = Vec::new();
+    for index in 0..100 {
+        // Runs of each process, and changes between them.
+        let publisher = if index / 7 % 2 == 0 { &a } else { &b };
+        let data = index.to_string();
+        ids.push(publisher.publish("news", data.clone()).await?.id().to_string());
+        expected.push(data);
+    }
+    rises(ids.iter().map(String::as_str))?;
+    let late = Process::connect(world, "late").await?;
+    for process in [a, b, late] {
+        process.client(["news"], start.clone()).reads(&expected).await?;
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Problem> {
+    const EACH: usize = 1000;
+    let ample = || Hub::builder().retention(Retention::new().events(4 * EACH));
+    let a = Process::connect_with(ample(), world, "a").await?;
+    let b = Process::connect_with(ample(), world, "b").await?;
+    let start = a.publish("start", "start").await?.id();
+    let (first, second) =
+        both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
+    let acknowledged = receipts(first?.into_iter().chain(second?))?;
+    for process in [a, b] {
+        let mut client = process.client(["news"], start.clone());
+        let mut missing = acknowledged.clone();
+        while !missing.is_empty() {
+            let message = client.message("an acknowledged event").await?;
+            let id = missing.remove(&message.data);
+            is_same(&message, id.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// The id in a receipt is where a client goes on that has received the event.
+pub(in super::super) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
+    const EACH: usize = 25;
+    let (a, b, start) = Process::pair(world).await?;
+    let (first, second) =
+        both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
+    let results: Vec<_> = first?.into_iter().chain(second?).collect();
+    let by_data: HashMap<_, _> = results
+        .iter()
+        .filter_map(|(data, result)| Some((data, result.as_ref().ok()?.id())))
+        .collect();
+    let mut client = a.client(["news"], start);
+    let mut order = Vec::new();
+    for _ in 0..2 * EACH {
+        let message = client.message("an acknowledged event").await?;
+        let id = by_data.get(&message.data).map(|id| id.as_str());
+        is_same(&message, id)?;
+        order.push(message.data);
+    }
+    for (index, data) in order.iter().enumerate() {
+        let Some(id) = by_data.get(data) else { continue };
+        for process in [&a, &b] {
+            process.client(["news"], id.clone()).reads(&order[index + 1..]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns pairs of a topic and data.
+fn events(name: &'static str, count: usize) -> impl Iterator<Item = (String, String)> {
+    (0..count).map(move |index| ("news".to_owned(), format!("{name} {index}")))
+}
+
+/// Returns the ids of events by their data. All have to be acknowledged.
+fn receipts(
+    results: impl Iterator<Item = (String, Result<Receipt, PublishError>)>,
+) -> Result<HashMap<String, String>, Problem> {
+    let id = |(data, result): (String, Result<Receipt, PublishError>)| match result {
+        Ok(receipt) => Ok((data, receipt.id().to_string())),
+        Err(error) => Err(Problem::caused_by(data, &error)),
+    };
+    results.map(id).collect()
+}
+
+fn is_same(message: &Message, receipt: Option<&str>) -> Result<(), Problem> {
+    let Message { data, last_event_id, .. } = message;
+    ensure!(
+        receipt == Some(last_event_id),
+        "{data:?} has the id {last_event_id}, and its receipt {receipt:?}",
+    );
+    Ok(())
+}
+
+/// Checks that each id has a higher number than the one before it.
+fn rises<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
+    let numbers = ids.map(number).collect::<Result<Vec<_>, _>>()?;
+    let falls = numbers.windows(2).find(|pair| pair[0] >= pair[1]);
+    ensure!(falls.is_none(), "the numbers of successive events are {falls:?}");
+    Ok(())
+}

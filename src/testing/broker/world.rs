@@ -1,0 +1,61 @@
+use std::pin::Pin;
+
+use crate::hub::broker::Broker;
+
+/// A fault of a [`World`], which happens while the future is polled.
+pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// An empty log with a name of its own, and the faults that a test can cause in it.
+///
+/// Each scene makes its own world. Two worlds may share a server, such as with one key or one table
+/// for each. A fault returns `None`, the default, if it cannot happen or if the broker's
+/// documentation says that it goes unnoticed; its scenes are skipped then.
+///
+/// ```
+/// use tower_sse::testing::{MemoryBroker, broker::{Fault, World}};
+///
+/// struct Memory(MemoryBroker);
+///
+/// impl World for Memory {
+///     type Broker = MemoryBroker;
+///
+///     fn broker(&self) -> MemoryBroker {
+///         self.0.clone()
+///     }
+///
+///     fn lose(&self) -> Option<Fault<'_>> {
+///         Some(Box::pin(async { self.0.lose_history() }))
+///     }
+/// }
+/// # _ = Memory(MemoryBroker::new());
+/// ```
+pub trait World: Send + Sync {
+    /// The broker under test.
+    type Broker: Broker;
+
+    /// Returns the broker of one more process, over the log of this world.
+    fn broker(&self) -> Self::Broker;
+
+    /// Removes the oldest events, so that the log has `keep` events, as a limit of its length does.
+    fn trim(&self, keep: usize) -> Option<Fault<'_>> {
+        _ = keep;
+        None
+    }
+
+    /// Loses the whole log while processes are connected, like a server that restarts without its
+    /// data.
+    fn lose(&self) -> Option<Fault<'_>> {
+        None
+    }
+
+    /// Returns a future that copies the log, and one that puts the copy in the place of the log, as
+    /// restoring a backup does. The scenes await the first one first.
+    fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        None
+    }
+
+    /// Breaks all connections to the server, which accepts new ones at once.
+    fn cut(&self) -> Option<Fault<'_>> {
+        None
+    }
+}

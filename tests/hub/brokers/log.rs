@@ -1,0 +1,132 @@
+//! A log in memory, as a server has it, and its entries as text.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
+use tower_sse::{
+    Event,
+    hub::broker::{Arrival, Closed, Feed, Publication},
+};
+
+/// The topic of an event, whether it ends the topic, its data, name, retry and comment.
+type Fields = (String, bool, String, Option<String>, Option<u64>, Option<String>);
+
+/// The place of the name in the text.
+pub(super) const NAME: usize = 3;
+
+/// The number of an entry, its time and age by the clock of the log, and its text. `None` marks the
+/// loss of all events up to it.
+pub(super) type Entry = (u64, Duration, Duration, Option<String>);
+
+pub(super) struct Log {
+    pub(super) name: String,
+    created: Instant,
+    state: Mutex<State>,
+    copied: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    entries: Vec<(u64, Duration, Option<String>)>,
+    newest: u64,
+    /// The number of the newest entry that was removed without a mark.
+    trimmed: u64,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        static CREATED: AtomicUsize = AtomicUsize::new(0);
+        Self {
+            name: format!("log:{}", CREATED.fetch_add(1, Relaxed)),
+            created: Instant::now(),
+            state: Mutex::default(),
+            copied: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    pub(super) fn append(&self, text: Option<String>) -> (u64, Duration) {
+        let at = self.created.elapsed();
+        let mut state = self.state.lock().unwrap();
+        state.newest += 1;
+        let number = state.newest;
+        state.entries.push((number, at, text));
+        drop(state);
+        self.changed.send_replace(());
+        (number, at)
+    }
+
+    /// Returns the entries after this number.
+    pub(super) fn read(&self, after: u64) -> Vec<Entry> {
+        let (now, state) = (self.created.elapsed(), self.state.lock().unwrap());
+        let trimmed = (state.trimmed > after).then_some((state.trimmed, now, Duration::ZERO, None));
+        let first = state.entries.partition_point(|(number, ..)| *number <= after);
+        let entries = state.entries[first..].iter().cloned();
+        let with_age = entries.map(|(number, at, text)| (number, at, now.saturating_sub(at), text));
+        trimmed.into_iter().chain(with_age).collect()
+    }
+
+    pub(super) fn newest(&self) -> u64 {
+        self.state.lock().unwrap().newest
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn trim(&self, keep: usize) {
+        let mut state = self.state.lock().unwrap();
+        let removed = state.entries.len().saturating_sub(keep);
+        let newest_removed = state.entries.drain(..removed).next_back();
+        state.trimmed = newest_removed.map_or(state.trimmed, |(number, ..)| number);
+    }
+
+    pub(super) fn copy(&self) {
+        let state = self.state.lock().unwrap().clone();
+        *self.copied.lock().unwrap() = state;
+    }
+
+    /// Puts the copy in the place of the log, and marks the loss of what came after it.
+    pub(super) fn put_back(&self) {
+        {
+            let copy = self.copied.lock().unwrap().clone();
+            let mut state = self.state.lock().unwrap();
+            *state = State { newest: state.newest, ..copy };
+        }
+        self.append(None);
+    }
+
+    pub(super) fn lose(&self) {
+        self.state.lock().unwrap().entries.clear();
+        self.append(None);
+    }
+}
+
+pub(super) fn encode(Publication { topic, event, ends_topic, .. }: &Publication) -> Value {
+    let event = event.fields();
+    json!([topic, ends_topic, event.data, event.name, event.retry, event.comment])
+}
+
+pub(super) fn feed_entry(feed: &mut Feed, entry: Entry) -> Result<bool, Closed> {
+    let (number, at, age, Some(text)) = entry else { return feed.report_loss(entry.0) };
+    let (topic, ends, data, name, retry, comment): Fields = serde_json::from_str(&text).unwrap();
+    let mut event = Event::new().data(data);
+    if let Some(name) = name {
+        event = event.try_event(name).unwrap();
+    }
+    if let Some(retry) = retry {
+        event = event.retry(Duration::from_millis(retry));
+    }
+    if let Some(comment) = comment {
+        event = event.comment(comment);
+    }
+    feed.event(Arrival::new(number, at, age).ends_topic(ends), &topic, &event)
+}

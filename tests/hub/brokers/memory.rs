@@ -1,0 +1,39 @@
+//! `MemoryBroker` passes the kit.
+
+use tower_sse::testing::{
+    MemoryBroker,
+    broker::{Fault, World, check},
+};
+
+struct Memory(MemoryBroker);
+
+impl World for Memory {
+    type Broker = MemoryBroker;
+
+    fn broker(&self) -> MemoryBroker {
+        self.0.clone()
+    }
+
+    fn lose(&self) -> Option<Fault<'_>> {
+        Some(Box::pin(async { self.0.lose_history() }))
+    }
+}
+
+async fn world() -> Memory {
+    Memory(MemoryBroker::new())
+}
+
+#[tokio::test]
+async fn memory_broker_passes_the_kit() {
+    check(world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_broker_passes_the_kit_under_a_paused_clock() {
+    check(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_broker_passes_the_kit_on_several_threads() {
+    check(world).await;
+}

@@ -1,0 +1,11 @@
+//! The conformance kit of brokers, over brokers that are right and brokers that are wrong on purpose.
+
+mod file;
+// It is public in the documentation.
+#[allow(unreachable_pub)]
+#[path = "../../../docs/file_broker.rs"]
+mod file_broker;
+mod local;
+mod log;
+mod memory;
+mod wrong;
