@@ -8,4 +8,5 @@ mod file_broker;
 mod local;
 mod log;
 mod memory;
+mod tcp;
 mod wrong;
