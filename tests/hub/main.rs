@@ -33,6 +33,9 @@ mod visitor;
 mod wakes;
 mod world;
 
+#[cfg(feature = "tracing")]
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -15,6 +15,7 @@ mod credentials;
 mod ended;
 mod failover;
 mod keys;
+mod kit;
 mod latest;
 mod load;
 mod outcomes;

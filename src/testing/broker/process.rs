@@ -27,6 +27,9 @@ pub(super) struct Process {
     pub(super) hub: Hub,
 }
 
+/// The hub's result of publishing an event.
+pub(super) type Published = Result<Receipt, PublishError>;
+
 /// An event that was published until it was acknowledged.
 pub(super) struct Acknowledged {
     pub(super) receipt: Receipt,
@@ -85,18 +88,22 @@ impl Process {
         &self,
         topic: &str,
         event: impl Into<Event>,
-    ) -> Result<Result<Receipt, PublishError>, Problem> {
+    ) -> Result<Published, Problem> {
         let what = format!("process {}: the result of publishing", self.name);
         soon(what, self.hub.publish(topic, event.into())).await
     }
 
-    /// Publishes the last event of a topic.
+    /// Ends a topic, which has to be acknowledged at the first attempt.
     pub(super) async fn end(&self, topic: &str, event: &str) -> Result<Receipt, Problem> {
-        let what = format!("process {}: the result of ending a topic", self.name);
-        self.acknowledged(soon(what, self.hub.end(topic, event)).await?)
+        self.acknowledged(self.try_end(topic, event).await?)
     }
 
-    fn acknowledged(&self, result: Result<Receipt, PublishError>) -> Result<Receipt, Problem> {
+    async fn try_end(&self, topic: &str, event: &str) -> Result<Published, Problem> {
+        let what = format!("process {}: the result of ending a topic", self.name);
+        soon(what, self.hub.end(topic, event)).await
+    }
+
+    fn acknowledged(&self, result: Published) -> Result<Receipt, Problem> {
         let what = format_args!("process {}: publishing failed", self.name);
         result.map_err(|error| Problem::caused_by(what, &error))
     }
@@ -107,33 +114,37 @@ impl Process {
         topic: &str,
         event: &str,
     ) -> Result<Acknowledged, Problem> {
-        self.repeat(async || self.try_publish(topic, event).await).await
+        let attempt = async || self.try_publish(topic, event).await;
+        let (result, is_repeated) = self.repeat(attempt).await?;
+        Ok(Acknowledged { receipt: self.acknowledged(result)?, is_repeated })
     }
 
-    /// Ends a topic again and again until that is acknowledged. A second end has no effect.
-    pub(super) async fn end_repeatedly(
-        &self,
-        topic: &str,
-        event: &str,
-    ) -> Result<Acknowledged, Problem> {
-        self.repeat(async || soon("the result of ending a topic", self.hub.end(topic, event)).await)
-            .await
+    /// Ends a topic again and again until it has ended.
+    pub(super) async fn end_repeatedly(&self, topic: &str, event: &str) -> Result<(), Problem> {
+        let attempt = async || self.try_end(topic, event).await;
+        match self.repeat(attempt).await? {
+            // The process has received the end, whose attempt had no result.
+            (Err(PublishError::Ended), true) => Ok(()),
+            (result, _) => self.acknowledged(result).map(drop),
+        }
     }
 
+    /// Repeats an attempt without a result. Returns the result, and whether an earlier attempt may
+    /// have published the event.
     async fn repeat(
         &self,
-        mut attempt: impl AsyncFnMut() -> Result<Result<Receipt, PublishError>, Problem>,
-    ) -> Result<Acknowledged, Problem> {
+        mut attempt: impl AsyncFnMut() -> Result<Published, Problem>,
+    ) -> Result<(Published, bool), Problem> {
         let deadline = Instant::now() + PATIENCE;
         let mut is_repeated = false;
         loop {
             let result = attempt().await?;
-            let has_failed =
-                matches!(result, Err(PublishError::Refused(_) | PublishError::Unknown(_)));
+            let is_unknown = matches!(result, Err(PublishError::Unknown(_)));
+            let has_failed = is_unknown || matches!(result, Err(PublishError::Refused(_)));
             if !has_failed || Instant::now() >= deadline {
-                return Ok(Acknowledged { receipt: self.acknowledged(result)?, is_repeated });
+                return Ok((result, is_repeated));
             }
-            is_repeated |= matches!(result, Err(PublishError::Unknown(_)));
+            is_repeated |= is_unknown;
             sleep(PAUSE).await;
         }
     }
@@ -143,7 +154,7 @@ impl Process {
     pub(super) async fn publish_at_once(
         &self,
         events: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Vec<(String, Result<Receipt, PublishError>)>, Problem> {
+    ) -> Result<Vec<(String, Published)>, Problem> {
         let mut publishing = self.spawn_publishes(events);
         let mut results = Vec::new();
         let what = format!("process {}: the result of publishing", self.name);
@@ -159,7 +170,7 @@ impl Process {
     fn spawn_publishes(
         &self,
         events: impl IntoIterator<Item = (String, String)>,
-    ) -> JoinSet<(usize, String, Result<Receipt, PublishError>)> {
+    ) -> JoinSet<(usize, String, Published)> {
         let mut publishing = JoinSet::new();
         for (index, (topic, data)) in events.into_iter().enumerate() {
             let hub = self.hub.clone();

@@ -8,5 +8,6 @@ mod file_broker;
 mod local;
 mod log;
 mod memory;
+mod readers;
 mod tcp;
 mod wrong;

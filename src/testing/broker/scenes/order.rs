@@ -3,12 +3,12 @@ use std::collections::HashMap;
 use super::super::{
     Problem, World,
     problem::ensure,
-    process::{Process, number},
+    process::{Process, Published, number},
     wait::both,
 };
 use crate::{
     event::Message,
-    hub::{Hub, PublishError, Receipt, Retention},
+    hub::{Hub, Retention},
 };
 
 /// Brokers that number or order the events in each process differ when all processes publish.
@@ -120,9 +120,9 @@ fn events(name: &'static str, count: usize) -> impl Iterator<Item = (String, Str
 
 /// Returns the ids of events by their data. All have to be acknowledged.
 fn receipts(
-    results: impl Iterator<Item = (String, Result<Receipt, PublishError>)>,
+    results: impl Iterator<Item = (String, Published)>,
 ) -> Result<HashMap<String, String>, Problem> {
-    let id = |(data, result): (String, Result<Receipt, PublishError>)| match result {
+    let id = |(data, result): (String, Published)| match result {
         Ok(receipt) => Ok((data, receipt.id().to_string())),
         Err(error) => Err(Problem::caused_by(data, &error)),
     };

@@ -1,0 +1,80 @@
+//! The conformance kit of brokers, against a real server.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use tower_sse::{
+    redis::Redis,
+    testing::broker::{Fault, World, check},
+};
+
+use crate::*;
+
+/// A stream under a key of its own.
+struct Stream<'s> {
+    server: &'s Server,
+    key: String,
+    copy: Mutex<Vec<u8>>,
+}
+
+impl<'s> Stream<'s> {
+    fn new(server: &'s Server) -> Self {
+        static CREATED: AtomicUsize = AtomicUsize::new(0);
+        let key = format!("kit:{}", CREATED.fetch_add(1, Relaxed));
+        Self { server, key, copy: Mutex::default() }
+    }
+
+    async fn copy(&self) {
+        let mut connection = self.server.try_connect().await.unwrap();
+        let dump = redis::cmd("DUMP").arg(&self.key).query_async(&mut connection).await;
+        *self.copy.lock().unwrap() = dump.unwrap();
+    }
+
+    async fn put_back(&self) {
+        let mut connection = self.server.try_connect().await.unwrap();
+        let mut restore = redis::cmd("RESTORE");
+        restore.arg(&self.key).arg(0).arg(&*self.copy.lock().unwrap()).arg("REPLACE");
+        restore.query_async::<()>(&mut connection).await.unwrap();
+    }
+}
+
+impl World for Stream<'_> {
+    type Broker = Redis;
+
+    fn broker(&self) -> Redis {
+        Redis::open(self.server.url()).unwrap().key(&self.key)
+    }
+
+    fn trim(&self, keep: usize) -> Option<Fault<'_>> {
+        let command = format!("XTRIM {} MAXLEN {keep}", self.key);
+        Some(Box::pin(async move { _ = self.server.command::<usize>(&command).await }))
+    }
+
+    fn lose(&self) -> Option<Fault<'_>> {
+        let command = format!("DEL {}", self.key);
+        Some(Box::pin(async move { _ = self.server.command::<usize>(&command).await }))
+    }
+
+    fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        Some((Box::pin(self.copy()), Box::pin(self.put_back())))
+    }
+
+    fn cut(&self) -> Option<Fault<'_>> {
+        let command = "CLIENT KILL TYPE normal";
+        Some(Box::pin(async move { _ = self.server.command::<usize>(command).await }))
+    }
+}
+
+#[tokio::test]
+async fn redis_passes_the_kit() {
+    let Some(server) = Server::start().await else { return };
+    check(async || Stream::new(&server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_passes_the_kit_on_several_threads() {
+    let Some(server) = Server::start().await else { return };
+    check(async || Stream::new(&server)).await;
+}
