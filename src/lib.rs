@@ -217,7 +217,7 @@
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
 //! | `runs` | [`runs`] |
-//! | `testing` | [`testing`]; with `hub`, also a broker in memory |
+//! | `testing` | [`testing`]; with `hub`, also a broker in memory, and scenes that check brokers |
 //! | `tracing` | DEBUG, WARN and ERROR lines |
 //!
 //! - `axum` depends on axum-core only. With this feature, closures such as

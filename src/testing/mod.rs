@@ -191,6 +191,8 @@
 //! # }
 //! ```
 //!
+//! [`broker`] has scenes that check a broker of your own.
+//!
 //! # Other requests and answers
 //!
 //! [`try_get`](TestClient::try_get) returns a response that is not an event stream.

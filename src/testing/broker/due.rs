@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use super::{
     Problem,
@@ -10,10 +10,10 @@ use super::{
 /// The events that a client is due to receive, in this order and without a gap.
 #[derive(Default)]
 pub(super) struct Due {
-    events: Vec<String>,
-    received: usize,
+    events: VecDeque<String>,
     /// The events that can be in the log twice.
     repeated: HashSet<String>,
+    received: HashSet<String>,
 }
 
 impl Due {
@@ -22,28 +22,30 @@ impl Due {
         if acknowledged.is_repeated {
             self.repeated.insert(data.clone());
         }
-        self.events.push(data);
+        self.events.push_back(data);
     }
 
     /// Returns the number of events that are not received yet.
-    pub(super) const fn len(&self) -> usize {
-        self.events.len() - self.received
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
     }
 
     /// Reads the next `count` events.
     pub(super) async fn read(&mut self, client: &mut Client, count: usize) -> Result<(), Problem> {
-        let end = self.events.len().min(self.received + count);
-        while let Some(expected) = self.events[..end].get(self.received) {
+        let rest = self.events.len().saturating_sub(count);
+        while self.events.len() > rest
+            && let Some(expected) = self.events.front()
+        {
             let message = client.message(&format!("{expected:?}")).await?;
             ensure!(!is_gap(&message), "received a gap before {expected:?}, which was not lost");
             let data = message.data;
             if data == *expected {
-                self.received += 1;
+                self.events.pop_front();
+                self.received.insert(data);
                 continue;
             }
             // A copy of an event whose first attempt had no result.
-            let is_copy =
-                self.repeated.contains(&data) && self.events[..self.received].contains(&data);
+            let is_copy = self.repeated.contains(&data) && self.received.contains(&data);
             ensure!(is_copy, "received {data:?} instead of {expected:?}");
         }
         Ok(())

@@ -31,20 +31,19 @@ pub(super) enum Flaw {
     ForgottenEnds,
 }
 
-pub(super) struct Local {
+struct Local {
     log: Log,
     flaw: Option<Flaw>,
     processes: AtomicUsize,
 }
 
-impl Local {
-    pub(super) fn new(flaw: Option<Flaw>) -> LocalWorld {
-        let processes = AtomicUsize::new(0);
-        LocalWorld(Arc::new(Self { log: Log::new(), flaw, processes }))
+pub(super) struct LocalWorld(Arc<Local>);
+
+impl LocalWorld {
+    pub(super) fn new(flaw: Option<Flaw>) -> Self {
+        Self(Arc::new(Local { log: Log::new(), flaw, processes: AtomicUsize::new(0) }))
     }
 }
-
-pub(super) struct LocalWorld(Arc<Local>);
 
 impl World for LocalWorld {
     type Broker = Process;

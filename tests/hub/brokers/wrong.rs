@@ -2,11 +2,11 @@
 
 use tower_sse::testing::broker::{check, outcomes};
 
-use super::local::{Flaw, Local};
+use super::local::{Flaw, LocalWorld};
 
 /// Returns the names of the scenes that fail for a broker with this flaw.
 async fn failed(flaw: Option<Flaw>) -> Vec<&'static str> {
-    let outcomes = outcomes(async || Local::new(flaw)).await;
+    let outcomes = outcomes(async || LocalWorld::new(flaw)).await;
     let failed = outcomes.into_iter().filter_map(|(scene, outcome)| match outcome {
         Err(problem) if !problem.is_skipped() => Some(scene),
         _ => None,
@@ -58,5 +58,5 @@ async fn forgotten_ends_are_found() {
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "ends_are_the_same_everywhere: ")]
 async fn failing_scenes_are_in_the_panic() {
-    check(async || Local::new(Some(Flaw::ForgottenEnds))).await;
+    check(async || LocalWorld::new(Some(Flaw::ForgottenEnds))).await;
 }

@@ -85,27 +85,29 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
     const TOPICS: [&str; 3] = ["news", "weather", "sport"];
     let mut random = Rng::with_seed(seed);
     let (a, b, start) = Process::pair(world).await?;
-    let mut processes = vec![a, b];
     let mut last = LastEventId::from(start);
-    let mut client = processes[0].client(TOPICS, last.clone());
+    let mut client = a.client(TOPICS, last.clone());
+    let mut processes = vec![a, b];
     let mut due = Due::default();
     for step in 0..100 {
-        let index = random.usize(..processes.len());
+        let Some(process) = random.choice(&processes) else { break };
         match random.u8(..20) {
             0..10 => {
                 let data = format!("{seed} {step}");
-                let topic = TOPICS[random.usize(..TOPICS.len())];
-                let published = processes[index].publish_repeatedly(topic, &data).await?;
+                let topic = random.choice(TOPICS).unwrap_or_default();
+                let published = process.publish_repeatedly(topic, &data).await?;
                 due.push(data, &published);
             }
             10..15 => due.read(&mut client, random.usize(..=due.len())).await?,
             15..17 => {
                 last = client.last_event_id().unwrap_or(last);
-                client = processes[index].client(TOPICS, last.clone());
+                client = process.client(TOPICS, last.clone());
             }
             17 => processes.push(Process::connect(world, "new").await?),
             // The client's stream keeps its hub.
-            18 if processes.len() > 1 => drop(processes.swap_remove(index)),
+            18 if processes.len() > 1 => {
+                drop(processes.swap_remove(random.usize(..processes.len())));
+            }
             _ => {
                 if let Some(cut) = world.cut() {
                     cut.await;

@@ -9,17 +9,17 @@ use crate::connection::LastEventId;
 pub(in super::super) async fn a_client_moves_between_processes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    const TOPICS: [&str; 3] = ["news", "weather", "sport"];
+    const TOPICS: [&str; 4] = ["news", "weather", "sport", "arts"];
     let (a, b, start) = Process::pair(world).await?;
     let c = Process::connect(world, "c").await?;
     let processes = [&a, &b, &c];
+    let mut publishers = processes.iter().cycle().zip(TOPICS.iter().cycle());
     let mut last = LastEventId::from(start);
     let mut due: Vec<String> = Vec::new();
     for (round, process) in processes.iter().cycle().take(40).enumerate() {
-        for index in 0..round % 4 {
+        for (index, (publisher, topic)) in publishers.by_ref().take(round % 4).enumerate() {
             let data = format!("{round} {index}");
-            let publisher = processes[(round + index + 1) % processes.len()];
-            publisher.publish(TOPICS[(round + index) % TOPICS.len()], data.clone()).await?;
+            publisher.publish(topic, data.clone()).await?;
             due.push(data);
         }
         // Some rounds leave a part to the next process.

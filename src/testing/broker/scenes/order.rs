@@ -7,7 +7,7 @@ use super::super::{
     wait::both,
 };
 use crate::{
-    event::Message,
+    event::{EventId, Message},
     hub::{Hub, Retention},
 };
 
@@ -100,14 +100,16 @@ pub(in super::super) async fn receipts_are_ids<W: World>(world: &W) -> Result<()
     let mut order = Vec::new();
     for _ in 0..2 * EACH {
         let message = client.message("an acknowledged event").await?;
-        let id = by_data.get(&message.data).map(|id| id.as_str());
+        let id = by_data.get(&message.data).map(EventId::as_str);
         is_same(&message, id)?;
         order.push(message.data);
     }
-    for (index, data) in order.iter().enumerate() {
+    let mut rest = order.as_slice();
+    while let Some((data, later)) = rest.split_first() {
+        rest = later;
         let Some(id) = by_data.get(data) else { continue };
         for process in [&a, &b] {
-            process.client(["news"], id.clone()).reads(&order[index + 1..]).await?;
+            process.client(["news"], id.clone()).reads(later).await?;
         }
     }
     Ok(())
@@ -141,7 +143,7 @@ fn is_same(message: &Message, receipt: Option<&str>) -> Result<(), Problem> {
 /// Checks that each id has a higher number than the one before it.
 fn rises<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
     let numbers = ids.map(number).collect::<Result<Vec<_>, _>>()?;
-    let falls = numbers.windows(2).find(|pair| pair[0] >= pair[1]);
+    let falls = numbers.iter().zip(numbers.iter().skip(1)).find(|(one, next)| one >= next);
     ensure!(falls.is_none(), "the numbers of successive events are {falls:?}");
     Ok(())
 }
