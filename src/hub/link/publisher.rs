@@ -2,7 +2,7 @@ use std::{pin::Pin, time::Duration};
 
 use crate::{event::Event, hub::PublishError};
 
-/// The way from a hub to its broker, as [`Broker::start`](super::Broker::start) returns it.
+/// The way from a hub to its broker, as [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program at the same time. The hub
 /// has checked the event: it has data, it has no id, and its topic has not ended in this process.

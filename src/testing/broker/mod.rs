@@ -59,7 +59,7 @@
 //! | `a_loss_while_a_hub_loads_is_told` (`lose`) | does not look for losses while it loads |
 //! | `numbers_are_not_used_again_after_a_loss` (`lose`) | counts from the start again |
 //! | `a_break_loses_nothing` (`cut`) | does not continue where it was |
-//! | `a_publish_during_a_break_ends` (`cut`) | has no time limit, or says that an event is refused which is published |
+//! | `a_publish_during_a_break_ends` (`cut`) | has no time limit, or publishes an event twice |
 //! | `any_order_of_steps_loses_nothing` | loses events between publishing, moves, breaks, and new processes |
 //! | `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`, `a_hub_dropped_while_it_connects_leaves_nothing` | leaks, or closes too much |
 //! | `dropped_publishes_do_no_harm` | sends before the first poll, or twice |
@@ -78,6 +78,8 @@
 //! # What the scenes cannot find
 //!
 //! - An acknowledgement that a server gives and then loses, before any process has read the event.
+//! - An event that is published after it was refused, unless a break falls between the server's two
+//!   steps.
 //! - Processes on several machines whose clocks differ.
 //! - Anything that is slow, but comes within 10 seconds.
 

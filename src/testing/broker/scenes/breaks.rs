@@ -39,11 +39,14 @@ pub(in super::super) async fn a_publish_during_a_break_ends<W: World>(
 ) -> Result<(), Problem> {
     let (a, b, start) = Process::pair(world).await?;
     let mut client = b.client(["news"], start);
-    for round in 0..3 {
+    for round in 0..6 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
         let cutting = async {
-            tokio::task::yield_now().await;
+            // Before the events are sent, while they are, and while the results come.
+            for _ in 0..8 * round {
+                tokio::task::yield_now().await;
+            }
             cut.await;
         };
         let (results, ()) = both(a.publish_at_once(events), cutting).await;

@@ -44,9 +44,18 @@ pub(in super::super) async fn dropping_a_hub_ends_its_tasks<W: World>(
     const HUBS: usize = 10;
     let (a, _b, start) = Process::pair(world).await?;
     let before = tasks();
+    let mut processes = Vec::new();
+    let mut last = start.clone();
     for index in 0..HUBS {
         let process = Process::connect(world, "dropped").await?;
-        process.publish("news", index.to_string()).await?;
+        last = process.publish("news", index.to_string()).await?.id();
+        processes.push(process);
+    }
+    for process in &processes {
+        process.reaches(&last).await?;
+    }
+    // Nothing follows that would wake their tasks.
+    for (index, process) in processes.into_iter().enumerate() {
         if index % 2 == 0 {
             process.hub.close();
         }
