@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use tower_sse::{
-    redis::Redis,
+    redis::{Redis, RedisBroker},
     testing::broker::{Fault, World, check},
 };
 
@@ -41,10 +41,10 @@ impl<'s> Stream<'s> {
 }
 
 impl World for Stream<'_> {
-    type Broker = Redis;
+    type Broker = RedisBroker;
 
-    fn broker(&self) -> Redis {
-        Redis::open(self.server.url()).unwrap().key(&self.key)
+    fn broker(&self) -> RedisBroker {
+        Redis::open(&self.server.url()).unwrap().broker(&*self.key)
     }
 
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {

@@ -26,7 +26,8 @@ use crate::BoxError;
 /// 5. **Feed again rather than not at all.** After a break, it continues at the last event that it
 ///    has fed, or before. A hub ignores what it has.
 /// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that stays
-///    connected will be fed the event, or a loss. It returns within a time limit of its own.
+///    connected will be fed the event, or a loss. Whatever it returns, it has published the event at
+///    most once. It returns within a time limit of its own.
 /// 7. **Send nothing before the first poll** of the future of `publish`. One that is dropped may or
 ///    may not publish its event, and disturbs no other.
 /// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
