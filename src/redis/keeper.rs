@@ -2,7 +2,8 @@ use std::convert::Infallible;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Error, RedisHealth, backoff::Backoff, health::display_with_sources};
+use super::{Error, RedisHealth, health::display_with_sources};
+use crate::hub::broker::support::Backoff;
 
 /// The connections of a hub or of runs to one server, which are replaced together.
 pub(super) trait Sessions {
@@ -29,7 +30,7 @@ pub(super) async fn keep<S: Sessions>(
         warn!(error = %display_with_sources(&error), "connection to Redis lost");
         backoff.end_session(opened.elapsed());
         session = loop {
-            sleep(backoff.next()).await;
+            sleep(backoff.next_delay()).await;
             match sessions.open().await {
                 Ok(session) => break session,
                 Err(error) => {

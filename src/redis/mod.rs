@@ -129,7 +129,6 @@
 //! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. There is
 //! no Sentinel client.
 
-mod backoff;
 mod broker;
 mod connection;
 mod connector;

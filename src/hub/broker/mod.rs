@@ -1,9 +1,7 @@
 //! Brokers, which connect the hubs of several processes.
 //!
-//! | broker | where |
-//! |---|---|
-//! | [`Redis`](crate::redis) | feature `redis`: Redis Streams, for Redis 7 or Valkey |
-//! | [`MemoryBroker`](crate::testing::MemoryBroker) | feature `testing`: hubs of one process, for tests |
+//! - [`Redis::broker`](crate::redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for tests
 //!
 //! To bring your own, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what they must
 //! do.
@@ -26,6 +24,7 @@
 
 // | `broker.rs` | what a broker does |
 // | `feed.rs`, `closed.rs` | the way from the broker to the hub |
+// | `support/` | the proof that acknowledged events reach the hub, hidden |
 // | `tests.rs` | the tests of `feed.rs` |
 // The way back is in `hub/link/`.
 
@@ -33,6 +32,8 @@
 mod broker;
 mod closed;
 mod feed;
+#[doc(hidden)]
+pub mod support;
 #[cfg(test)]
 mod tests;
 

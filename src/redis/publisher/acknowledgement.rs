@@ -2,17 +2,19 @@
 
 use ::redis::{Cmd, RedisError, Value};
 
-use super::{
-    gate::{InFlight, Session},
-    ledger::Unproven,
-    publisher::RedisPublisher,
-};
+use super::{Session, publisher::RedisPublisher};
 use crate::{
     BoxError,
-    hub::{PublishError, broker::Acknowledged},
+    hub::{
+        PublishError,
+        broker::{
+            Acknowledged,
+            support::{InFlight, Unproven},
+        },
+    },
     redis::{
         Error,
-        stream::{AddEvent, Added, Identity},
+        stream::{AddEvent, Added, Identity, RedisStream, StreamId},
     },
 };
 
@@ -49,21 +51,21 @@ impl RedisPublisher {
 
     /// Sends a command that adds an entry, and awaits the reply.
     async fn send(&self, session: &mut Session, command: &Cmd) -> Result<Added, PublishError> {
-        let reply = session.stream.connection.send_packed_command(command).await;
+        let reply = session.connection.connection.send_packed_command(command).await;
         match reply.and_then(Value::extract_error) {
             // If the id is out of range, no process can read the event.
-            Ok(reply) => session.stream.parse_added(reply).map_err(refused),
+            Ok(reply) => session.connection.parse_added(reply).map_err(refused),
             Err(error) => Err(failed(session, error)),
         }
     }
 
     fn acknowledge(
         &self,
-        in_flight: &InFlight<'_>,
+        in_flight: &InFlight<'_, RedisStream>,
         session: &Session,
         event: Identity,
     ) -> Result<Acknowledged, PublishError> {
-        let acknowledged = self.gate.ledger().acknowledge(in_flight.sent, event);
+        let acknowledged = self.gate.ledger().acknowledge(in_flight.sent, event.of_sequence());
         match acknowledged {
             Ok(()) => Ok(Acknowledged::new(event.id.sequence(), event.id.time())),
             Err(unproven) => {
@@ -77,8 +79,8 @@ impl RedisPublisher {
 
     /// Creates the stream again with a marker, so that every process reports the loss.
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
-        let known = self.gate.ledger().newest_known;
-        session.stream.mark(None, known).await.map(drop).map_err(refused)
+        let known = StreamId::of_sequence(self.gate.ledger().newest_known);
+        session.connection.mark(None, known).await.map(drop).map_err(refused)
     }
 }
 
@@ -91,7 +93,7 @@ fn failed(session: &Session, error: RedisError) -> PublishError {
     if !is_refused || is_read_only || error.redirect_node().is_some() {
         session.ended.cancel();
     }
-    let error = session.stream.error("publish an event to Redis", error);
+    let error = session.connection.error("publish an event to Redis", error);
     if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
 }
 

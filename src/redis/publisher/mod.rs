@@ -2,20 +2,18 @@
 //!
 //! - [`RedisPublisher`] publishes events before their deadline.
 //! - `acknowledgement.rs` sends an event and awaits its acknowledgement.
-//! - [`Gate`] stops publishers until the reader has caught up.
-//! - `Ledger` compares what Redis has acknowledged with what the reader meets. `Recent` has the
-//!   entries that were read while events are in flight.
+//! - [`Gate`] stops publishers until the reader has caught up. Its ledger compares what Redis has
+//!   acknowledged with what the reader meets.
 
 mod acknowledgement;
-mod gate;
-mod ledger;
 #[allow(clippy::module_inception)]
 mod publisher;
-mod recent;
-#[cfg(test)]
-mod tests;
 
-pub(super) use self::{
-    gate::{Gate, Session},
-    publisher::RedisPublisher,
-};
+use super::stream::RedisStream;
+use crate::hub::broker::support;
+
+pub(super) use self::publisher::RedisPublisher;
+
+/// The gate of a hub's publishers, over the connection that they share.
+pub(super) type Gate = support::Gate<RedisStream>;
+pub(super) type Session = support::Session<RedisStream>;

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::gate::Gate;
+use super::Gate;
 use crate::{
     BoxError,
     event::whole_milliseconds,

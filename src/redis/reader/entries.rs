@@ -5,7 +5,7 @@ use tokio::task::yield_now;
 use super::reader::Reader;
 use crate::{
     hub::broker::Arrival,
-    redis::stream::{Clock, Entry, RawEntry, RedisStream, StreamId},
+    redis::stream::{Clock, Entry, Identity, RawEntry, RedisStream, StreamId},
 };
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
@@ -32,12 +32,12 @@ impl Reader {
             if self.feed_entry(&stream.clock, entry) {
                 marker = id;
             }
-            tracked.extend(identity.filter(|_| tracks));
+            tracked.extend(identity.filter(|_| tracks).map(Identity::of_sequence));
             if is_compared && let Some(identity) = identity {
                 self.last = identity;
                 let mut ledger = self.gate.ledger();
-                ledger.pass(&tracked, id);
-                ledger.cover(marker);
+                ledger.pass(&tracked, id.sequence());
+                ledger.cover(marker.sequence());
                 drop(ledger);
                 tracked.clear();
             }

@@ -4,18 +4,20 @@ use ::redis::RedisError;
 use tokio::time::{Instant, sleep};
 
 use super::reader::Reader;
-use crate::redis::{
-    Error, RedisHealth,
-    backoff::{self, Backoff},
-    connector::Connector,
-    credentials::Renewal,
-    health::display_with_sources,
-    keeper::{Sessions, keep},
-    publisher::Session,
-    server_info::Eviction,
-    servers::Connections,
-    stats::StreamStats,
-    stream::{BLOCK_TIMEOUT, RedisStream},
+use crate::{
+    hub::broker::support::Backoff,
+    redis::{
+        Error, RedisHealth,
+        connector::Connector,
+        credentials::Renewal,
+        health::display_with_sources,
+        keeper::{Sessions, keep},
+        publisher::Session,
+        server_info::Eviction,
+        servers::Connections,
+        stats::StreamStats,
+        stream::{BLOCK_TIMEOUT, RedisStream},
+    },
 };
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
@@ -87,7 +89,7 @@ impl Follower {
         match opened {
             Ok(opened) => {
                 loaded(Ok(()));
-                let (health, backoff) = (self.health.clone(), Backoff::up_to(backoff::MAX));
+                let (health, backoff) = (self.health.clone(), Backoff::up_to(Duration::MAX));
                 keep(&mut self, opened, &health, backoff).await;
             }
             Err(error) => {
@@ -147,7 +149,7 @@ impl Follower {
     /// Follows the stream until one of the connections breaks.
     async fn follow_session(&mut self, reading: &mut RedisStream, session: &mut Session) -> Error {
         let ended = session.ended.clone();
-        let until_break = self.read_until_break(reading, &mut session.stream);
+        let until_break = self.read_until_break(reading, &mut session.connection);
         match ended.run_until_cancelled(until_break).await {
             Some(Err(error)) => error,
             None => Error::new("publish to Redis", "the connection for publishing is unusable"),

@@ -41,7 +41,7 @@ impl Reader {
                     self.pass_trimmed(first);
                 }
                 (RangeStart::First, _) => {
-                    self.gate.ledger().lose(self.last.id);
+                    self.gate.ledger().lose(self.last.id.sequence());
                     from = RangeStart::After(self.last.id);
                     continue;
                 }
@@ -66,9 +66,9 @@ impl Reader {
     pub(crate) async fn mark_losses(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         // The marker can be lost as well.
         while self.gate.ledger().has_lost() {
-            let newest = self.gate.ledger().newest_known;
+            let newest = StreamId::of_sequence(self.gate.ledger().newest_known);
             if let Some(marker) = stream.mark(Some(self.last.id), newest).await? {
-                self.gate.ledger().await_marker(marker);
+                self.gate.ledger().await_marker(marker.of_sequence());
             }
             self.catch_up(stream).await?;
         }
@@ -101,10 +101,10 @@ impl Reader {
     fn pass_trimmed(&mut self, first: Option<&RawEntry>) {
         if let Some(first) = first {
             self.report_loss_before(first);
-            self.gate.ledger().forgive_before(first.id);
+            self.gate.ledger().forgive_before(first.id.sequence());
         } else if self.last.id > StreamId::ZERO {
             // The whole stream is gone.
-            self.gate.ledger().lose(self.last.id);
+            self.gate.ledger().lose(self.last.id.sequence());
         }
     }
 

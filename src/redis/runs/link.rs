@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     history::sync::{Mutex, lock},
+    hub::broker::support::Backoff,
     redis::{
         Error, RedisHealth,
-        backoff::Backoff,
         keeper::{Sessions, keep},
         server_info::Eviction,
     },

@@ -1,4 +1,5 @@
 use super::stream_id::StreamId;
+use crate::hub::broker::support;
 
 /// An entry's id and a fingerprint of its fields.
 ///
@@ -8,6 +9,13 @@ use super::stream_id::StreamId;
 pub(crate) struct Identity {
     pub(crate) id: StreamId,
     pub(crate) fingerprint: u64,
+}
+
+impl Identity {
+    /// Returns the identity of the event in the hub.
+    pub(crate) const fn of_sequence(self) -> support::Identity {
+        support::Identity { number: self.id.sequence(), fingerprint: self.fingerprint }
+    }
 }
 
 /// The fractional part of the golden ratio, which has no pattern in its bits.

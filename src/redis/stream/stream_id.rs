@@ -49,14 +49,15 @@ impl StreamId {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
 
+    /// Returns the id with this sequence number.
+    pub(crate) const fn of_sequence(sequence: u64) -> Self {
+        let counter = sequence & ((1 << COUNTER_BITS) - 1);
+        Self { milliseconds: sequence >> COUNTER_BITS, counter }
+    }
+
     /// Returns the time at which the entry was added, by the clock of the server.
     pub(crate) const fn time(self) -> Duration {
         Duration::from_millis(self.milliseconds)
-    }
-
-    /// Returns the lowest higher id.
-    pub(crate) const fn next(self) -> Self {
-        Self { counter: self.counter.saturating_add(1), ..self }
     }
 
     /// Returns an id that is above all those of processes that know more than this one: a process
@@ -102,6 +103,7 @@ mod tests {
         let sequences = ids.map(StreamId::sequence);
         assert!(sequences.is_sorted_by(|one, other| one < other), "{sequences:?}");
         assert_eq!(sequences[5], (1_716_200_000_000 << 20) + 7);
+        assert_eq!(sequences.map(StreamId::of_sequence), ids);
     }
 
     #[test]

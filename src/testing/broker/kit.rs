@@ -70,7 +70,7 @@ pub async fn outcomes<W: World>(world: impl AsyncFn() -> W) -> Vec<Outcome> {
         breaks: a_break_loses_nothing a_publish_during_a_break_ends
             any_order_of_steps_loses_nothing;
         closing: closing_one_hub_leaves_the_others dropping_a_hub_ends_its_tasks
-            a_hub_dropped_while_it_connects_leaves_nothing dropped_publishes_do_no_harm;
+            a_dropped_connect_leaves_nothing dropped_publishes_do_no_harm;
     }
     let scene =
         async { scenes::ids::worlds_do_not_see_each_other(&world().await, &world().await).await };

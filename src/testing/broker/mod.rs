@@ -37,32 +37,36 @@
 //!
 //! # The scenes
 //!
-//! | scene | finds a broker that |
-//! |---|---|
-//! | `every_field_arrives` | drops the name, retry or comment, or changes the ends of lines |
-//! | `names_and_data_cannot_inject` | confuses its own syntax with text of the program |
-//! | `large_events_arrive` | cuts events of up to 1 MiB. It may refuse those above 64 KiB |
-//! | `a_thousand_topics_arrive` | forgets topics |
-//! | `all_processes_see_one_order` | numbers or orders events in each process |
-//! | `a_publisher_keeps_its_order` | lets a batch overtake another one |
-//! | `many_publish_at_once`, `receipts_are_ids` | acknowledges an event with the number of another one |
-//! | `a_late_process_loads_the_history` | is ready before it has loaded |
-//! | `history_is_as_old_as_asked` | does not report what it leaves out |
-//! | `trimmed_events_are_told_to_a_new_process` (`trim`) | does not report what was removed |
-//! | `a_client_moves_between_processes`, `clients_ahead_wait` | has ids of a single process |
-//! | `forged_ids_are_told` | accepts every number |
-//! | `worlds_do_not_see_each_other` | mixes logs, or has one name for all of them |
-//! | `ends_are_the_same_everywhere` | forgets the end of a topic, also in the history |
-//! | `ended_names_become_free` | has a clock for each process, or frees no name |
-//! | `an_end_is_read_after_a_break` (`cut`) | misses an end |
-//! | `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`, `an_overtaken_log_is_told_to_all` (`roll_back`) | loses events in silence |
-//! | `a_loss_while_a_hub_loads_is_told` (`lose`) | does not look for losses while it loads |
-//! | `numbers_are_not_used_again_after_a_loss` (`lose`) | counts from the start again |
-//! | `a_break_loses_nothing` (`cut`) | does not continue where it was |
-//! | `a_publish_during_a_break_ends` (`cut`) | has no time limit, or publishes an event twice |
-//! | `any_order_of_steps_loses_nothing` | loses events between publishing, moves, breaks, and new processes |
-//! | `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`, `a_hub_dropped_while_it_connects_leaves_nothing` | leaks, or closes too much |
-//! | `dropped_publishes_do_no_harm` | sends before the first poll, or twice |
+//! Each scene fails for a broker that
+//!
+//! - `every_field_arrives`: drops the name, retry or comment, or changes the ends of lines
+//! - `names_and_data_cannot_inject`: confuses its own syntax with text of the program
+//! - `large_events_arrive`: cuts events of up to 1 MiB. It may refuse those above 64 KiB.
+//! - `a_thousand_topics_arrive`: forgets topics
+//! - `all_processes_see_one_order`: numbers or orders events in each process
+//! - `a_publisher_keeps_its_order`: lets a batch overtake another one
+//! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of
+//!   another one
+//! - `a_late_process_loads_the_history`: is ready before it has loaded
+//! - `history_is_as_old_as_asked`: does not report what it leaves out
+//! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report what was removed
+//! - `a_client_moves_between_processes`, `clients_ahead_wait`: has ids of a single process
+//! - `forged_ids_are_told`: accepts every number
+//! - `worlds_do_not_see_each_other`: mixes logs, or has one name for all of them
+//! - `ends_are_the_same_everywhere`: forgets the end of a topic, also in the history
+//! - `ended_names_become_free`: has a clock for each process, or frees no name
+//! - `an_end_is_read_after_a_break` (`cut`): misses an end
+//! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
+//!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events in silence
+//! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
+//! - `numbers_are_not_used_again_after_a_loss` (`lose`): counts from the start again
+//! - `a_break_loses_nothing` (`cut`): does not continue where it was
+//! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
+//! - `any_order_of_steps_loses_nothing`: loses events between publishing, moves, breaks, and
+//!   new processes
+//! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
+//!   `a_dropped_connect_leaves_nothing`: leaks, or closes too much
+//! - `dropped_publishes_do_no_harm`: sends before the first poll, or twice
 //!
 //! A scene with a fault in brackets is skipped if the world cannot cause it.
 //!

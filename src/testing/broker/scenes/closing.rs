@@ -65,7 +65,7 @@ pub(in super::super) async fn dropping_a_hub_ends_its_tasks<W: World>(
 }
 
 /// A program can stop waiting for a broker at any time.
-pub(in super::super) async fn a_hub_dropped_while_it_connects_leaves_nothing<W: World>(
+pub(in super::super) async fn a_dropped_connect_leaves_nothing<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const HUBS: usize = 20;

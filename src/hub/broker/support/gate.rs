@@ -4,45 +4,54 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Sent};
-use crate::{lock::lock, redis::stream::RedisStream};
+use crate::lock::lock;
 
-/// The gate between publishers and Redis. It is open while the reader follows the stream.
+/// The gate between publishers and the server. It is open while the reader follows the log.
 ///
 /// After a break it stays shut until the reader has caught up and has marked the losses that it
 /// found.
-#[derive(Default)]
-pub(crate) struct Gate {
-    session: watch::Sender<Option<Session>>,
+#[derive(Debug)]
+pub struct Gate<C> {
+    session: watch::Sender<Option<Session<C>>>,
     ledger: Mutex<Ledger>,
 }
 
 /// The publishers' connection, from the opening of the gate to a break.
-#[derive(Clone)]
-pub(crate) struct Session {
+#[derive(Clone, Debug)]
+pub struct Session<C> {
     number: u64,
-    pub(crate) stream: RedisStream,
+    /// The connection of the publishers.
+    pub connection: C,
     /// Cancelled when either connection breaks.
-    pub(crate) ended: CancellationToken,
+    pub ended: CancellationToken,
 }
 
 /// An event whose acknowledgement is awaited. While it exists, the gate records the entries that
 /// the reader reads.
-pub(crate) struct InFlight<'a> {
-    gate: &'a Gate,
-    pub(super) sent: Sent,
+#[derive(Debug)]
+pub struct InFlight<'a, C> {
+    gate: &'a Gate<C>,
+    /// What was known when it was sent.
+    pub sent: Sent,
 }
 
-impl Gate {
+impl<C> Default for Gate<C> {
+    fn default() -> Self {
+        Self { session: watch::Sender::new(None), ledger: Mutex::default() }
+    }
+}
+
+impl<C: Clone> Gate<C> {
     /// Opens the gate to publishers, over a new connection.
-    pub(crate) fn open(&self, stream: RedisStream) -> Session {
+    pub fn open(&self, connection: C) -> Session<C> {
         let number = self.ledger().begin_session();
-        let session = Session { number, stream, ended: CancellationToken::new() };
+        let session = Session { number, connection, ended: CancellationToken::new() };
         self.session.send_replace(Some(session.clone()));
         session
     }
 
     /// Ends the session.
-    pub(crate) fn shut(&self) {
+    pub fn shut(&self) {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
@@ -52,15 +61,15 @@ impl Gate {
 
     /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
     /// acknowledged.
-    pub(crate) fn retire(&self) {
+    pub fn retire(&self) {
         self.session.send_replace(None);
     }
 
     /// Waits until the gate is open, and returns its session.
-    pub(crate) async fn session(&self) -> Option<Session> {
+    pub async fn session(&self) -> Option<Session<C>> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.
-        let is_usable = |session: &Option<Session>| {
+        let is_usable = |session: &Option<Session<C>>| {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
         let mut session = self.session.subscribe();
@@ -69,16 +78,19 @@ impl Gate {
     }
 
     /// Starts to record what is read, before an event is sent.
-    pub(crate) fn begin(&self, session: &Session) -> InFlight<'_> {
+    pub fn begin(&self, session: &Session<C>) -> InFlight<'_, C> {
         InFlight { gate: self, sent: self.ledger().begin(session.number) }
     }
+}
 
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+impl<C> Gate<C> {
+    /// Returns the ledger, locked.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl<C> Drop for InFlight<'_, C> {
     fn drop(&mut self) {
         self.gate.ledger().end(self.sent);
     }

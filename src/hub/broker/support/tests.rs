@@ -1,14 +1,13 @@
 //! The tests of [`Ledger`].
 
-use super::ledger::{Ledger, Unproven};
-use crate::redis::stream::{Identity, StreamId};
+use super::{Identity, Ledger, Unproven};
 
-const fn entry(milliseconds: u64) -> Identity {
-    Identity { id: StreamId::at(milliseconds), fingerprint: milliseconds }
+const fn entry(number: u64) -> Identity {
+    Identity { number, fingerprint: number }
 }
 
-const fn other(milliseconds: u64) -> Identity {
-    Identity { fingerprint: 0, ..entry(milliseconds) }
+const fn other(number: u64) -> Identity {
+    Identity { fingerprint: 0, ..entry(number) }
 }
 
 /// Sends events, all of which are acknowledged.
@@ -23,7 +22,7 @@ fn acknowledged(events: &[Identity]) -> Ledger {
 }
 
 fn pass(ledger: &mut Ledger, entries: &[Identity]) {
-    ledger.pass(entries, entries.last().unwrap().id);
+    ledger.pass(entries, entries.last().unwrap().number);
 }
 
 #[test]
@@ -82,20 +81,20 @@ fn acknowledgement_after_the_read_is_compared_too() {
 fn marker_covers_what_was_lost_before_it_until_it_is_lost_itself() {
     let mut ledger = acknowledged(&[entry(1), entry(2)]);
     pass(&mut ledger, &[entry(3)]);
-    ledger.cover(StreamId::at(1));
+    ledger.cover(1);
     assert!(ledger.has_lost());
     ledger.await_marker(entry(4));
     assert!(!ledger.has_lost());
     pass(&mut ledger, &[entry(5)]);
     assert!(ledger.has_lost());
-    ledger.cover(StreamId::at(6));
+    ledger.cover(6);
     assert!(!ledger.has_lost());
 }
 
 #[test]
 fn trimmed_entries_are_forgiven() {
     let mut ledger = acknowledged(&[entry(1), entry(2), entry(3)]);
-    ledger.forgive_before(entry(3).id);
+    ledger.forgive_before(3);
     pass(&mut ledger, &[entry(3)]);
     assert!(!ledger.has_lost());
 }

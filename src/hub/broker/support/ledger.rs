@@ -1,30 +1,29 @@
 use std::collections::VecDeque;
 
-use super::recent::Recent;
-use crate::redis::stream::{Identity, StreamId};
+use super::{Identity, recent::Recent};
 
-/// The events that Redis has acknowledged to this process, compared with the entries that the reader
-/// meets. The reader must meet every acknowledged event.
+/// The events that the server has acknowledged to this process, compared with the entries that the
+/// reader meets. The reader must meet every acknowledged event.
 ///
-/// An event is met by its id and a fingerprint of its fields. Neither a newer id nor the same id
-/// proves that it is still there: after Redis has returned to an older state, it continues from
-/// that state, and can assign ids again.
+/// An event is met by its number and a fingerprint of its content. Neither a newer number nor the same
+/// one proves that it is still there: after the server has returned to an older state, it continues
+/// from that state, and can assign numbers again.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     /// The number of the session whose acknowledgements count.
     session: u64,
     /// The newest entry that was read or acknowledged.
-    pub(crate) newest_known: StreamId,
+    pub newest_known: u64,
     /// The last entry that was read.
-    last_read: StreamId,
+    last_read: u64,
     /// The acknowledged entries that the reader has not reached, in ascending order.
     pending: VecDeque<Pending>,
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest entry that was read or acknowledged, that the stream no longer has, and whose loss
+    /// The newest entry that was read or acknowledged, that the log no longer has, and whose loss
     /// no marker covers.
-    lost: Option<StreamId>,
+    lost: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -36,28 +35,30 @@ struct Pending {
 
 /// What was known when an event was sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent {
+pub struct Sent {
     session: u64,
-    newest_known: StreamId,
+    newest_known: u64,
 }
 
 /// The reason an acknowledged event may not reach any client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unproven {
+pub enum Unproven {
     /// The connection broke before the acknowledgement arrived.
     Late,
-    /// The id is not above those that were known when the event was sent.
+    /// The number is not above those that were known when the event was sent.
     RolledBack,
-    /// The reader has passed the id without meeting the event.
+    /// The reader has passed the number without meeting the event.
     Missing,
 }
 
 impl Unproven {
-    pub(crate) const fn reason(self) -> &'static str {
+    /// Returns the reason for [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Late => "connection lost while the event was published",
-            Self::RolledBack => "Redis has returned to an older state",
-            Self::Missing => "the event is no longer in the Redis stream",
+            Self::RolledBack => "the log has returned to an older state",
+            Self::Missing => "the event is no longer in the log",
         }
     }
 }
@@ -65,35 +66,37 @@ impl Unproven {
 impl Ledger {
     /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
     /// count.
-    pub(crate) fn begin_session(&mut self) -> u64 {
+    pub fn begin_session(&mut self) -> u64 {
         self.session += 1;
         self.session
     }
 
     /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
     /// has arrived or is no longer awaited.
-    pub(crate) fn begin(&mut self, session: u64) -> Sent {
+    #[must_use]
+    pub fn begin(&mut self, session: u64) -> Sent {
         self.recent.begin(self.newest_known);
         Sent { session, newest_known: self.newest_known }
     }
 
-    pub(crate) fn end(&mut self, sent: Sent) {
+    /// Records that a reply has arrived, or is no longer awaited.
+    pub fn end(&mut self, sent: Sent) {
         self.recent.end(sent.newest_known);
     }
 
     /// Records the acknowledgement of an event, or returns why the event may be lost.
-    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
+    pub fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
         if sent.session != self.session {
             return Err(Unproven::Late);
         }
-        if event.id <= sent.newest_known {
+        if event.number <= sent.newest_known {
             return Err(Unproven::RolledBack);
         }
-        if event.id > self.last_read {
+        if event.number > self.last_read {
             self.await_entry(event);
             return Ok(());
         }
-        match self.recent.find(event.id) {
+        match self.recent.find(event.number) {
             Some(entry) if event == *entry => Ok(()),
             _ => Err(Unproven::Missing),
         }
@@ -101,89 +104,91 @@ impl Ledger {
 
     /// Records the acknowledgement of a marker. It covers the loss of all entries before it, and
     /// its own loss is another one.
-    pub(crate) fn await_marker(&mut self, marker: Identity) {
-        self.cover(marker.id);
+    pub fn await_marker(&mut self, marker: Identity) {
+        self.cover(marker.number);
         self.await_entry(marker);
     }
 
     /// Adds an entry that the reader has to meet.
     fn await_entry(&mut self, entry: Identity) {
-        self.newest_known = self.newest_known.max(entry.id);
-        let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
+        self.newest_known = self.newest_known.max(entry.number);
+        let index = self.pending.partition_point(|pending| pending.entry.number < entry.number);
         self.pending.insert(index, Pending { entry, reads: self.reads });
     }
 
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
     /// event that is sent later is not in this page.
-    pub(crate) fn needs_entries(&self) -> bool {
+    #[must_use]
+    pub fn needs_entries(&self) -> bool {
         !self.pending.is_empty() || self.recent.is_recording()
     }
 
-    /// Records that the reader has passed all ids up to `last`, and has met these entries.
-    pub(crate) fn pass(&mut self, entries: &[Identity], last: StreamId) {
+    /// Records that the reader has passed all numbers up to `last`, and has met these entries.
+    pub fn pass(&mut self, entries: &[Identity], last: u64) {
         for entry in entries {
-            self.lose_before(entry.id);
+            self.lose_before(entry.number);
             match self.pending.front() {
-                Some(pending) if pending.entry.id == entry.id => {
+                Some(pending) if pending.entry.number == entry.number => {
                     let is_met = pending.entry == *entry;
                     self.pending.pop_front();
                     if !is_met {
-                        self.lose(entry.id);
+                        self.lose(entry.number);
                     }
                 }
                 _ => self.recent.add(*entry),
             }
         }
-        self.lose_before(last.next());
+        self.lose_before(last.saturating_add(1));
         self.last_read = last;
         self.newest_known = self.newest_known.max(last);
     }
 
     /// Returns the number of a read that is about to be sent.
-    pub(crate) fn begin_read(&mut self) -> u64 {
+    pub fn begin_read(&mut self) -> u64 {
         self.reads += 1;
         self.reads
     }
 
-    /// Records that a read has reached the end of the stream. Entries that were acknowledged before
+    /// Records that a read has reached the end of the log. Entries that were acknowledged before
     /// it was sent, and that the reader has not met, are lost.
-    pub(crate) fn finish_read(&mut self, read: u64) {
+    pub fn finish_read(&mut self, read: u64) {
         let is_lost = |pending: &Pending| pending.reads < read;
         if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
-            self.lose(lost.entry.id);
+            self.lose(lost.entry.number);
             self.pending.retain(|pending| !is_lost(pending));
         }
     }
 
     /// Forgets the acknowledged entries before `first`, which were trimmed before they were read.
-    pub(crate) fn forgive_before(&mut self, first: StreamId) {
-        self.pending.retain(|pending| pending.entry.id >= first);
+    pub fn forgive_before(&mut self, first: u64) {
+        self.pending.retain(|pending| pending.entry.number >= first);
     }
 
     /// Records that clients receive a gap at the position of a marker.
-    pub(crate) fn cover(&mut self, marker: StreamId) {
+    pub fn cover(&mut self, marker: u64) {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
     /// Returns whether an entry was lost and no marker covers it.
-    pub(crate) const fn has_lost(&self) -> bool {
+    #[must_use]
+    pub const fn has_lost(&self) -> bool {
         self.lost.is_some()
     }
 
-    /// Handles the acknowledged entries before `id`, which the reader has passed without meeting
+    /// Handles the acknowledged entries before `number`, which the reader has passed without meeting
     /// them.
-    fn lose_before(&mut self, id: StreamId) {
+    fn lose_before(&mut self, number: u64) {
         while let Some(pending) = self.pending.front()
-            && pending.entry.id < id
+            && pending.entry.number < number
         {
-            let lost = pending.entry.id;
+            let lost = pending.entry.number;
             self.pending.pop_front();
             self.lose(lost);
         }
     }
 
     /// Records that an entry is lost.
-    pub(crate) fn lose(&mut self, id: StreamId) {
-        self.lost = self.lost.max(Some(id));
+    pub fn lose(&mut self, number: u64) {
+        self.lost = self.lost.max(Some(number));
     }
 }

@@ -1,0 +1,25 @@
+//! What brokers share whose server can lose or roll back events that it has acknowledged: the proof
+//! that each acknowledged event reaches the hub. Exempt from semantic versioning.
+//!
+//! | | |
+//! |---|---|
+//! | `identity.rs` | the number of an entry and a fingerprint of its content |
+//! | `gate.rs` | stops publishers until the reader has caught up |
+//! | `ledger.rs` | compares what was acknowledged with what the reader meets |
+//! | `recent.rs` | the entries that were read while events are in flight |
+//! | `backoff.rs` | the delays before attempts to reconnect |
+
+mod backoff;
+mod gate;
+mod identity;
+mod ledger;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    backoff::Backoff,
+    gate::{Gate, InFlight, Session},
+    identity::Identity,
+    ledger::{Ledger, Sent, Unproven},
+};
