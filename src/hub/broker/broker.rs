@@ -48,7 +48,8 @@ use crate::BoxError;
 /// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
 ///   too. A reader that [`Feed::spawn`] has started ends with it.
 ///
-/// `tower_sse::testing::broker` (feature `testing`) has scenes that check a broker against this list.
+/// [`testing::broker`](crate::testing::broker) (feature `testing`) has scenes that check a broker
+/// against this list.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Broker` of this version of tower-sse",
     note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \

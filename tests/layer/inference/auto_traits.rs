@@ -188,6 +188,7 @@ fn test_client_and_its_streams_are_send() {
 #[test]
 fn broker_has_all_auto_traits() {
     assert_traits!("Send Sync Unpin Clone": tower_sse::testing::MemoryBroker);
+    assert_traits!("Send Sync Unpin": tower_sse::testing::broker::Problem);
 }
 
 #[cfg(feature = "runs")]
@@ -204,4 +205,25 @@ fn runs_have_all_auto_traits_and_attachments_all_but_clone() {
     assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, AnswerBody, RunBody<Plain>);
     assert_traits!("Send Sync Unpin": RunLayer<Plain>, RunService<Cloning, Plain>);
     assert_traits!("Send Unpin": RunFuture<Plain, Plain, Plain>);
+}
+
+/// Two tasks cannot feed a hub at the same time.
+#[cfg(feature = "hub")]
+#[test]
+fn feed_cannot_be_cloned() {
+    use tower_sse::hub::broker::{Acknowledged, Arrival, Closed, Feed, Fields, Publication};
+    assert_traits!("Send Sync Unpin": Feed);
+    assert_traits!("Send Sync Unpin Clone": Acknowledged, Arrival, Closed, Fields<'static>, Publication);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn redis_server_can_be_cloned_and_its_products_cannot() {
+    use tower_sse::redis::{
+        BrokerStats, Credentials, Redis, RedisBroker, RedisHealth, StreamStats,
+    };
+    assert_traits!("Send Sync Unpin Clone": BrokerStats, Credentials, Redis, RedisHealth, StreamStats);
+    assert_traits!("Send Sync Unpin": RedisBroker);
+    #[cfg(feature = "runs")]
+    assert_traits!("Send Sync Unpin": tower_sse::redis::RedisRuns);
 }
