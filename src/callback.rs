@@ -26,12 +26,12 @@ pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(callback)).map_err(mem::forget).ok()
 }
 
-/// Runs a future. Returns `false` if it panics.
-pub(crate) async fn completes(future: impl Future<Output = ()>) -> bool {
+/// Runs a future, and returns its output, or `None` if it panics.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match without_panic(|| future.as_mut().poll(cx)) {
-        Some(poll) => poll.map(|()| true),
-        None => Poll::Ready(false),
+        Some(poll) => poll.map(Some),
+        None => Poll::Ready(None),
     })
     .await
 }

@@ -1,10 +1,4 @@
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use ::redis::{Client, Value, cmd};
 use tokio::{
@@ -13,7 +7,7 @@ use tokio::{
 };
 
 use super::{Error, ErrorKind, connection::MultiplexedConnection, health::display_with_sources};
-use crate::{BoxError, callback::without_panic};
+use crate::{BoxError, callback::caught};
 
 const ACTION: &str = "get the credentials for Redis";
 /// The minimum time between two questions for credentials during a session.
@@ -81,12 +75,8 @@ pub(super) struct Provider(pub(super) Arc<dyn Fn() -> Asking + Send + Sync>);
 impl Provider {
     /// Asks the program for credentials, for at most this time.
     pub(super) async fn ask(&self, limit: Duration) -> Result<Credentials, Error> {
-        let mut asking = pin!(async { (self.0)().await });
         // A panic would end the task that keeps the connection.
-        let asked = poll_fn(|context| match without_panic(|| asking.as_mut().poll(context)) {
-            Some(poll) => poll.map(Some),
-            None => None.into(),
-        });
+        let asked = caught(async { (self.0)().await });
         let reason = match timeout(limit, asked).await {
             Ok(Some(Ok(credentials))) => return Ok(credentials),
             Ok(Some(Err(error))) => display_with_sources(&*error),

@@ -42,8 +42,8 @@ use crate::BoxError;
 ///
 /// # What a broker may rely on
 ///
-/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. They take about a
-///   microsecond, so yield to other tasks after some 100 events.
+/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. They take a few
+///   microseconds, so yield to other tasks after some 100 events.
 /// - After [`Closed`](super::Closed), feeding has no effect.
 /// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
 ///   too. A reader that [`Feed::spawn`] has started ends with it.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Arrival, Closed};
 use crate::{
-    callback::{catch_panic, completes},
+    callback::{catch_panic, caught},
     event::Event,
     hub::{append::NotAppended, state::HubState},
 };
@@ -96,14 +96,14 @@ impl Feed {
     {
         let (hub, closed) = (self.hub.clone(), self.closed.clone());
         tokio::spawn(async move {
-            let reading = completes(async move { reader(self).await });
+            let reading = caught(async move { reader(self).await });
             let ended = closed.run_until_cancelled(reading).await;
-            if let Some(_is_complete) = ended
+            if let Some(_output) = ended
                 && !closed.is_cancelled()
                 && let Some(hub) = hub.upgrade()
             {
                 error!(
-                    panicked = !_is_complete,
+                    panicked = _output.is_none(),
                     "the reader of a broker has ended, so its hub is closed"
                 );
                 hub.close();

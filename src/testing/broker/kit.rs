@@ -1,9 +1,9 @@
-use std::{future::poll_fn, time::Duration};
+use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::{Problem, World, scenes};
-use crate::callback::without_panic;
+use crate::callback::caught;
 
 /// How long a scene may take.
 const SCENE_LIMIT: Duration = Duration::from_secs(60);
@@ -80,11 +80,9 @@ pub async fn outcomes<W: World>(world: impl AsyncFn() -> W) -> Vec<Outcome> {
 
 /// Plays a scene within its time limit. A panic is a problem too.
 async fn bounded(scene: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
-    let mut scene = Box::pin(scene);
-    let caught = poll_fn(|cx| match without_panic(|| scene.as_mut().poll(cx)) {
-        Some(poll) => poll,
-        None => Err(Problem::new("the broker or the world panicked")).into(),
-    });
-    let late = |_| Err(Problem::new(format_args!("the scene took longer than {SCENE_LIMIT:?}")));
-    timeout(SCENE_LIMIT, caught).await.unwrap_or_else(late)
+    let panicked = || Err(Problem::new("the broker or the world panicked"));
+    match timeout(SCENE_LIMIT, caught(Box::pin(scene))).await {
+        Ok(played) => played.unwrap_or_else(panicked),
+        Err(_) => Err(Problem::new(format_args!("the scene took longer than {SCENE_LIMIT:?}"))),
+    }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{mirror::Mirror, mirrors::Mirrors};
 use crate::{
-    callback::completes,
+    callback::caught,
     runs::{
         Outcome,
         cluster::seam::{command::Batch, reply::StoreError},
@@ -35,7 +35,7 @@ impl Load {
             return;
         }
         // A load that was asked for during one that panics begins all the same.
-        while !completes(self.load_while_asked(&mirrors)).await {
+        while caught(self.load_while_asked(&mirrors)).await.is_none() {
             self.mirror.set_loaded(false);
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{check, load::Load, mirror::Mirror, mirrors::Mirrors};
 use crate::{
-    callback::completes,
+    callback::caught,
     runs::{cluster::seam::reply::Liveness, record::Phase},
 };
 
@@ -16,7 +16,7 @@ const MAX_COMMANDS: usize = 512;
 
 /// Checks the mirrors at this interval, until the process' [`Runs`](crate::runs::Runs) is dropped.
 pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
-    while !completes(run(&mirrors, interval)).await {}
+    while caught(run(&mirrors, interval)).await.is_none() {}
 }
 
 async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{export::Effect, exports::Exports, pace::Pace};
 use crate::{
-    callback::completes,
+    callback::caught,
     runs::{
         Outcome,
         cluster::{
@@ -27,7 +27,7 @@ pub(crate) async fn supervise(
     exports: Arc<Exports>,
     store: Arc<dyn Store>,
 ) {
-    while !completes(run(&process, &exports, &*store)).await {
+    while caught(run(&process, &exports, &*store)).await.is_none() {
         sleep(RETRY_DELAY).await;
     }
 }
