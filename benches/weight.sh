@@ -22,6 +22,8 @@ make_app() {
         printf 'axum = "0.8"\ntokio = { version = "1", features = ["full"] }\ntokio-stream = "0.1"\n'
         [ -z "$features" ] || printf 'tower-sse = { path = "%s", default-features = false, features = [%s] }\n' \
             "$repository" "$features"
+        [ "$name" != 'and Redis' ] ||
+            printf 'tower-sse-redis = { path = "%s/crates/tower-sse-redis", features = ["runs"] }\n' "$repository"
     } >"$directory/$name/Cargo.toml"
     if [ -z "$features" ]; then
         cat >"$directory/$name/src/main.rs" <<'END'

@@ -5,7 +5,7 @@
 //! curl -N http://127.0.0.1:3000/countdown
 //!
 //! hyper without a framework, HTTP/1 and HTTP/2 on one port. The two event routes and the `404` have
-//! different bodies, so each is boxed. The first stream is a clock whose IDs are its ticks, so a
+//! different bodies, so each is boxed. The first stream is a clock whose ids are its ticks, so a
 //! client that reconnects receives at once what it has missed. The second ends.
 //!
 //! Set `PORT` to use another port.
@@ -113,13 +113,13 @@ async fn answer<B>(request: Request<B>) -> Result<Response<BoxBody>, Infallible>
     })
 }
 
-/// Returns the ticks after the last event ID.
+/// Returns the ticks after the last event id.
 fn ticks(last: Option<&LastEventId>) -> impl Stream<Item = Event> + Send + use<> {
     let now = START.elapsed().as_millis() / PERIOD.as_millis();
     let now = u32::try_from(now).unwrap_or(u32::MAX);
     let first = last
         .and_then(|last| last.parse::<u32>().ok())
-        // An ID in the future is from before a restart: such a client starts over.
+        // An id in the future is from before a restart: such a client starts over.
         .filter(|last| *last <= now)
         .map_or(now, |last| last.saturating_add(1));
     stream::unfold(first, |tick| async move {

@@ -80,7 +80,7 @@ struct Watch {
     service: String,
 }
 
-/// Answers with the call `Watch` as events. They need no IDs: the first one is always the current
+/// Answers with the call `Watch` as events. They need no ids: the first one is always the current
 /// status, so there is nothing to resume.
 async fn watch(
     State(health): State<Arc<HealthService>>,

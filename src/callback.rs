@@ -27,7 +27,7 @@ pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Runs a future, and returns its output, or `None` if it panics.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+pub async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match without_panic(|| future.as_mut().poll(cx)) {
         Some(poll) => poll.map(Some),

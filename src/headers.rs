@@ -78,6 +78,13 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes the headers of an event stream that are wrong once it is changed.
+pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
+    for name in &NOT_OF_A_STREAM {
+        headers.remove(name);
+    }
+}
+
 /// Turns the headers of an event stream into those of a response without a body.
 pub(crate) fn make_empty(headers: &mut HeaderMap) {
     let of_a_stream = [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING];

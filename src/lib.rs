@@ -78,9 +78,11 @@
 //! ```
 //!
 //! - [`hub`]: one event for many clients, with resumption
-//! - [`redis`]: the same hub in many processes
+//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis) or
+//!   [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): the same hub in many processes
 //! - [`streams`]: close the streams of a user or session, as at a log-out
 //! - [`runs`]: answers that outlive their connection, such as those of language models
+//! - [`filter`]: read, change or drop single events of another server's stream, or stop it at one
 //! - [`testing`]: test your handlers
 //!
 //! # Options
@@ -100,17 +102,19 @@
 //!   session
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
 //!   nothing ends streams; a graceful shutdown waits for them
-//! - [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal): unlimited
+//! - [`max_streams`](SseLayer::max_streams): unlimited
+//! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client)
+//! - [`limit_refusal`](SseLayer::limit_refusal): [`too_many_requests`](Refusal::too_many_requests), for
+//!   streams above the [limit of a subject](streams#limits-for-each-subject)
+//! - [`timings`](SseLayer::timings), [`label`](SseLayer::label): off
 //! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): none;
 //!   with feature `tracing`, each close is a DEBUG line
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
 //! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
-//! Requests and responses can have options for their own stream: [`StreamOptions`].
-//! With two layers around one response, the options of the inner layer apply to the stream. The
-//! outer layer can still refuse the stream by its shutdown or `require_accept`, close it by its
-//! subjects, and signal its [`Disconnect`]; its `max_streams` does not count it. Its shutdown also
-//! ends the stream if the inner layer has none.
+//! Requests and responses can have options for their own stream: [`StreamOptions`]. Use one layer for
+//! a route. If two are around it, the inner one counts, [with a few
+//! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
 //!
@@ -134,7 +138,8 @@
 //!
 //! [`Event`] is an event that a server sends, and [`Message`] is one that a client received.
 //! [`Json`] serialises a value when its event is sent. [`Encoded`] encodes an event once for many
-//! streams. [`MessageStream`] and [`Decoder`] read the format, for clients, proxies and tests.
+//! streams. [`MessageStream`] and [`Decoder`] read the format, for clients, proxies and tests;
+//! [`EventSplitter`] reads it without changing a byte.
 //!
 //! Untrusted text cannot forge a field: data may contain line breaks, and [`EventName`] and
 //! [`EventId`] are validated when they are created.
@@ -155,24 +160,19 @@
 //! stream does not end by itself. Give the layer the token that shuts down the server:
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use tokio_util::sync::CancellationToken;
-//! use tower_sse::{Drain, SseLayer};
+//! use tower_sse::SseLayer;
 //!
 //! let shutdown = CancellationToken::new();
 //! # let layer: SseLayer =
-//! SseLayer::new()
-//!     .shutdown(shutdown.clone())
-//!     .drain(Drain::spread_over(Duration::from_secs(20)));
+//! SseLayer::new().shutdown(shutdown.clone());
 //! ```
 //!
-//! Streams then end between events where possible. Those of `EventSource`s and other `GET` requests
-//! end so that such clients reconnect. Any other answer, such as that to a `POST`, has 30 seconds
-//! by default to finish. After that its body fails, so that a partial answer does not look
-//! complete. New streams are [refused](Refusal) so that their clients try again later. The page on
-//! [shutdown](guide::shutdown) has the complete recipes, with a deadline for clients that do
-//! not read.
+//! By default, streams of `GET` requests end at once, between events where possible, so that their
+//! clients reconnect. The answer to a `POST` has some time to finish. After that its body fails, so
+//! that a partial answer does not look complete. New streams are [refused](Refusal), so that their
+//! clients try again later. [`Drain`] has the times and the other ways. The page on
+//! [shutdown](guide::shutdown) has the complete recipes, with a deadline for clients that do not read.
 //!
 //! # In production
 //!
@@ -189,43 +189,56 @@
 //!
 //! # Examples
 //!
-//! | Example | Shows |
-//! |---|---|
-//! | [`quickstart`] | a first hub |
-//! | [`notifications`] | messages for one client |
-//! | [`chat`], [`chat_cluster`] | rooms, in one process and over Redis |
-//! | [`dashboard`] | live charts |
-//! | [`job`] | the progress of a job |
-//! | [`notes`] | state from a database, then live |
-//! | [`ticker`] | prices, of which only the newest counts |
-//! | [`metrics`] | Prometheus, with several processes |
-//! | [`llm_tokens`] | LLM tokens with `[DONE]` |
-//! | [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), [`runs_cluster`] | answers that survive a reload, in one process and over Redis |
-//! | [`existing_axum`], [`tonic_web`], [`hyper_raw`] | axum's `Sse`, tonic, bare hyper |
-//! | [`proxy`] | an upstream that streams |
-//! | [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`] | shutdown with a deadline |
-//! | `mcp`, a package of its own in the repository | an MCP server whose shutdown answers every call in flight |
+//! - a first hub: [`quickstart`]
+//! - notifications for logged-in users, and a log-out: [`notifications`](guide::notifications)
+//! - rooms: [`chat`]
+//! - live charts: [`dashboard`]
+//! - the progress of a job: [`job`]
+//! - state from a database, then live: [`notes`]
+//! - prices, of which only the newest counts: [`ticker`]
+//! - Prometheus, with several processes: [`metrics`]
+//! - LLM tokens with `[DONE]`: [`llm_tokens`]
+//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), whose network can be
+//!   cut
+//! - an MCP server whose shutdown answers the calls in progress: [`mcp`](guide::mcp)
+//! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
+//! - an upstream that streams: [`proxy`]
+//! - an upstream whose events are counted, redacted and billed: [`gateway`]
+//! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`]
+//!
+//! The repository has `chat_cluster`, `notifications_cluster` and `runs_cluster` as well: the same on
+//! several processes.
 //!
 //! # Features
 //!
-//! No feature is on by default. `full` enables all but `redis-tls` and `testing`.
+//! No feature is on by default. `full` enables all but `testing`.
 //!
-//! | Feature | Adds |
-//! |---|---|
-//! | `axum` | [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors, [`StreamOptions`] as a response part |
-//! | `hub` | [`hub`] |
-//! | `json` | [`Json`] and [`Event::json_data`] |
-//! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
-//! | `runs` | [`runs`] |
-//! | `testing` | [`testing`]; with `hub`, also a broker in memory, and scenes that check brokers |
-//! | `tracing` | DEBUG, WARN and ERROR lines |
-//!
-//! - `axum` depends on axum-core only. With this feature, closures such as
-//!   [`on_error`](SseLayer::on_error) receive [your own
+//! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors,
+//!   [`StreamOptions`] as a response part. It depends on axum-core only. Closures such as
+//!   [`on_error`](SseLayer::on_error) then receive [your own
 //!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
-//! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
-//!   lost connection to Redis, and mistakes in the program, such as a missing layer. At ERROR it logs
-//!   that a [broker](hub::broker) has stopped, so that its hub is closed.
+//! - `hub`: [`hub`]
+//! - `json`: [`Json`] and [`Event::json_data`]
+//! - `runs`: [`runs`]
+//! - `testing`: [`testing`]; with `hub`, also a broker in memory, and scenes that check brokers
+//! - `tracing`: log lines. It logs each close at DEBUG, in the span of its request; mistakes in the
+//!   program, such as a missing layer, at WARN; and at ERROR that a [broker](hub::broker) has stopped, so
+//!   that its hub is closed. [Log lines](guide::observing#logs-and-traces) shows how to see them.
+//!
+//! # Compatibility
+//!
+//! - **axum.** Feature `axum` is for axum 0.8, and will be for 0.9 in a new minor version of this crate.
+//!   Without the feature, the layer works with any axum that uses `http` 1, such as 0.7. The id is then
+//!   an extension of the request, `Extension<LastEventId>`, and a response needs axum's body:
+//!   `.response().map(axum::body::Body::new)`.
+//! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither.
+//! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate and of
+//!   `tower-sse-redis`, but none with a browser or a proxy.
+//! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and
+//!   [differ](guide::clients#exceptions) in a few points. Browsers on Android and iOS were not tried.
+//! - **Two versions at once**, as during a deployment, [can share a
+//!   Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
 //!
 //! # Stability
 //!
@@ -234,18 +247,16 @@
 //!
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notes`]: https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs
-//! [`notifications`]: https://docs.rs/crate/tower-sse/latest/source/examples/notifications.rs
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
 //! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
-//! [`chat_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat_cluster/main.rs
-//! [`runs_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/runs_cluster/main.rs
-//! [`metrics`]: https://docs.rs/crate/tower-sse/latest/source/examples/metrics/main.rs
+//! [`metrics`]: https://docs.rs/crate/tower-sse-redis/latest/source/examples/metrics/main.rs
 //! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
 //! [`existing_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/existing_axum.rs
 //! [`tonic_web`]: https://docs.rs/crate/tower-sse/latest/source/examples/tonic_web.rs
 //! [`hyper_raw`]: https://docs.rs/crate/tower-sse/latest/source/examples/hyper_raw.rs
+//! [`gateway`]: https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs
 //! [`proxy`]: https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs
 //! [`graceful_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_axum.rs
 //! [`graceful_hyper`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_hyper.rs
@@ -262,7 +273,10 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 // Without a feature, the items that only its module uses are unused.
-#![cfg_attr(not(all(feature = "full", feature = "testing")), allow(dead_code, unused_imports))]
+#![cfg_attr(
+    not(all(feature = "full", feature = "testing")),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 
 #[macro_use]
 mod log;
@@ -275,6 +289,7 @@ mod connection;
 mod coop;
 mod error;
 mod event;
+pub mod filter;
 pub mod guide;
 mod headers;
 #[cfg(any(feature = "hub", feature = "runs"))]
@@ -285,8 +300,6 @@ mod layer;
 mod lock;
 mod options;
 mod prometheus;
-#[cfg(feature = "redis")]
-pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
 mod sealed;
@@ -301,15 +314,15 @@ pub mod testing;
 
 pub use crate::{
     body::{EventBody, MessageStream, SseBody},
-    connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, LastEventId},
+    connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, Label, LastEventId},
     error::BoxError,
     event::{
-        Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, IntoEventId,
-        IntoEventName, InvalidField, Message,
+        Decoder, Encode, Encoded, Event, EventId, EventName, EventRef, EventSplitter,
+        EventTooLarge, IntoEventId, IntoEventName, InvalidField, Message, Piece,
     },
     layer::{AnyStream, IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
-    stats::{Stats, StatsSnapshot},
+    stats::{LabelStats, Stats, StatsSnapshot},
 };
 
 #[cfg(feature = "axum")]

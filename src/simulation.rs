@@ -40,7 +40,8 @@ fn host() -> Option<Rc<dyn Host>> {
     HOST.with_borrow(Clone::clone)
 }
 
-pub(crate) fn adopt(task: impl Future<Output = ()> + Send + 'static) -> Task {
+/// Wraps a task of the process that runs at present.
+pub fn adopt(task: impl Future<Output = ()> + Send + 'static) -> Task {
     let task: Task = Box::pin(task);
     match host() {
         Some(host) => host.adopt(task),

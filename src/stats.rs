@@ -1,7 +1,7 @@
 use std::{
     array, fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
@@ -10,8 +10,9 @@ use std::{
 };
 
 use crate::{
-    connection::{CloseReason, CloseReport},
-    prometheus::{counter, gauge, labelled_counter},
+    connection::{CloseReason, CloseReport, Label},
+    lock::lock,
+    prometheus::{Escaped, counter, gauge, labelled_counter, labelled_gauge},
 };
 
 /// Counters of event streams, for a `/metrics` route or a health check.
@@ -66,7 +67,22 @@ struct Counters {
     frames: AtomicU64,
     bytes: AtomicU64,
     heartbeats: AtomicU64,
+    /// In the order in which they were first seen, and at most [`MAX_LABELS`] and [`OTHER`].
+    labels: Mutex<Vec<LabelCounts>>,
 }
+
+/// The streams with one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LabelCounts {
+    label: Label,
+    opened: u64,
+    closed: u64,
+}
+
+/// The maximum number of labels that are counted.
+const MAX_LABELS: usize = 100;
+/// The label of all streams with further labels.
+const OTHER: Label = Label::from_static("other");
 
 impl Stats {
     /// Creates counters that are all zero.
@@ -93,11 +109,31 @@ impl Stats {
             frames: load(&counters.frames),
             bytes: load(&counters.bytes),
             heartbeats: load(&counters.heartbeats),
+            labels: lock(&counters.labels).clone(),
         }
     }
 
-    pub(crate) fn opened(&self) {
+    pub(crate) fn opened(&self, label: Option<&Label>) {
         self.counters.opened.fetch_add(1, Relaxed);
+        if let Some(label) = label {
+            self.count_labelled(label, |counts| counts.opened += 1);
+        }
+    }
+
+    /// Counts a stream with a label, or as one of the others if there are too many labels.
+    fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut LabelCounts)) {
+        let mut labels = lock(&self.counters.labels);
+        let is_known = |label: &Label| labels.iter().position(|counts| counts.label == *label);
+        let known =
+            is_known(label).or_else(|| (labels.len() >= MAX_LABELS).then(|| is_known(&OTHER))?);
+        if let Some(counts) = known.and_then(|at| labels.get_mut(at)) {
+            count(counts);
+            return;
+        }
+        let label = if labels.len() < MAX_LABELS { label.clone() } else { OTHER };
+        let mut counts = LabelCounts { label, opened: 0, closed: 0 };
+        count(&mut counts);
+        labels.push(counts);
     }
 
     pub(crate) fn refused(&self) {
@@ -113,6 +149,9 @@ impl Stats {
     pub(crate) fn closed(&self, report: &CloseReport) {
         if let Some(counter) = self.counters.closed.get(report.reason as usize) {
             counter.fetch_add(1, Release);
+        }
+        if let Some(label) = &report.label {
+            self.count_labelled(label, |counts| counts.closed += 1);
         }
     }
 }
@@ -130,6 +169,7 @@ pub struct StatsSnapshot {
     frames: u64,
     bytes: u64,
     heartbeats: u64,
+    labels: Vec<LabelCounts>,
 }
 
 impl StatsSnapshot {
@@ -157,13 +197,23 @@ impl StatsSnapshot {
         CloseReason::ALL.into_iter().zip(self.closed)
     }
 
-    /// Returns the number of streams that were refused: at the
-    /// [limit](crate::SseLayer::max_streams), after the [shutdown](crate::SseLayer::shutdown) began,
-    /// or by the program inside the layer, with [`Refusal::answer`](crate::Refusal::answer). They do
-    /// not count as opened.
+    /// Returns the number of streams that were [refused](crate::Refusal#what-is-refused): at a
+    /// limit, after the [shutdown](crate::SseLayer::shutdown) began, or by the program inside the
+    /// layer, with [`Refusal::answer`](crate::Refusal::answer).
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Returns the number of open streams with each [label](crate::SseLayer::label), and how many
+    /// were opened, in the order in which the labels were first seen. The first 100 labels are
+    /// counted. Streams with any other label count as `other`.
+    #[must_use]
+    pub fn by_label(&self) -> impl ExactSizeIterator<Item = (&str, LabelStats)> {
+        self.labels.iter().map(|counts| {
+            let LabelCounts { label, opened, closed } = counts;
+            (label.as_str(), LabelStats { open: opened.saturating_sub(*closed), opened: *opened })
+        })
     }
 
     /// Returns the number of data frames that were passed to the server.
@@ -195,7 +245,17 @@ impl fmt::Display for StatsSnapshot {
         counter(f, "sse_streams_refused_total", "Streams that were refused.", self.refused)?;
         counter(f, "sse_frames_total", "Frames of data that were sent.", self.frames)?;
         counter(f, "sse_bytes_total", "Bytes that were sent.", self.bytes)?;
-        counter(f, "sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats)
+        counter(f, "sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats)?;
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = ("sse_label_streams_open", "Streams that are open, by label.");
+        let open = self.by_label().map(|(label, counts)| (Escaped(label), counts.open));
+        labelled_gauge(f, name, help, "label", open)?;
+        let (name, help) =
+            ("sse_label_streams_opened_total", "Streams that were opened, by label.");
+        let opened = self.by_label().map(|(label, counts)| (Escaped(label), counts.opened));
+        labelled_counter(f, name, help, "label", opened)
     }
 }
 
@@ -208,8 +268,19 @@ impl fmt::Debug for StatsSnapshot {
             .field("frames", &self.frames)
             .field("bytes", &self.bytes)
             .field("heartbeats", &self.heartbeats)
+            .field("labels", &self.labels)
             .finish()
     }
+}
+
+/// The streams with one [label](crate::SseLayer::label).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LabelStats {
+    /// The number of streams that are open.
+    pub open: u64,
+    /// The number of streams that were opened.
+    pub opened: u64,
 }
 
 /// Displays each reason with its number.

@@ -1,28 +1,112 @@
-use std::hint::black_box;
+use std::{convert::Infallible, hint::black_box, iter, pin::Pin};
 
-use tower_sse::{Decoder, Encoded, Event};
+use bytes::Bytes;
+use eventsource_stream::Eventsource;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use sse_stream::SseStream;
+use sseer::event_stream::EventStream;
+use tower_sse::{Decoder, Encoded, Event, MessageStream};
 
 use crate::{Case, OURS, payload::line};
 
 /// The number of events that are decoded at a time.
 const EVENTS: u64 = 64;
 
-/// Returns the cases in which a client decodes events with a name, an id and 64 bytes of data.
+/// Returns the cases in which a client decodes events of 64 bytes of data, with a name and an id, or
+/// alone: from bytes, and from the chunks of a body, which peers read as well.
 pub fn cases() -> Vec<Case> {
-    vec![
+    let mut cases = vec![
         Case::new("decode whole events", OURS, decoded(usize::MAX)),
         Case::new("decode pieces of 50 B", OURS, decoded(50)),
-    ]
+    ];
+    for (work, wire) in
+        [("decode a stream of data", data()), ("decode a stream of names and ids", full())]
+    {
+        let bodies = |wire: Bytes| move |times| chunks(&wire, times);
+        let frames = |wire: Bytes| move |times| chunks(&wire, times).map(|it| it.map(Frame::data));
+        cases.extend([
+            Case::new(work, OURS, {
+                let body = frames(wire.clone());
+                read(
+                    move |times| MessageStream::new(StreamBody::new(body(times))),
+                    |message| message.as_ref().map_or(0, |message| message.data.len()),
+                )
+            }),
+            Case::new(work, "eventsource-stream", {
+                let body = bodies(wire.clone());
+                read(
+                    move |times| body(times).eventsource(),
+                    |event| event.as_ref().map_or(0, |event| event.data.len()),
+                )
+            }),
+            Case::new(work, "sse-stream", {
+                let body = bodies(wire.clone());
+                read(
+                    move |times| SseStream::from_bytes_stream(body(times)),
+                    |event| {
+                        let data = event.as_ref().ok().and_then(|event| event.data.as_ref());
+                        data.map_or(0, String::len)
+                    },
+                )
+            }),
+            Case::new(work, "sseer", {
+                let body = bodies(wire);
+                read(
+                    move |times| EventStream::new(body(times)),
+                    |event| event.as_ref().map_or(0, |event| event.data.len()),
+                )
+            }),
+        ]);
+    }
+    cases
+}
+
+fn data() -> Bytes {
+    let events = (0..EVENTS).map(|_| Event::new().data(line(64)));
+    events.collect::<Encoded>().into()
+}
+
+fn full() -> Bytes {
+    let events = (0..EVENTS).map(|id| Event::new().event("tick").id(id).data(line(64)));
+    events.collect::<Encoded>().into()
+}
+
+/// Returns a stream of `times` events, in chunks of 64.
+fn chunks(wire: &Bytes, times: u64) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+    let chunks = usize::try_from(times / EVENTS).expect("few events");
+    stream::iter(iter::repeat_n(wire.clone(), chunks)).map(Ok)
+}
+
+/// Returns what reads all items of a stream, and adds up what `data_len` says of each.
+fn read<S: Stream>(
+    open: impl Fn(u64) -> S,
+    data_len: impl Fn(&S::Item) -> usize,
+) -> impl FnMut(u64) -> u64 {
+    move |times| {
+        let mut items = Box::pin(open(times));
+        let sum = async {
+            let mut bytes = 0;
+            while let Some(item) = Pin::new(&mut items).next().await {
+                bytes += data_len(&item) as u64;
+                black_box(item);
+            }
+            bytes
+        };
+        let bytes = sum.now_or_never().expect("all chunks are there");
+        assert_eq!(bytes, times / EVENTS * EVENTS * 64);
+        bytes
+    }
 }
 
 fn decoded(piece_len: usize) -> impl FnMut(u64) -> u64 {
-    let events = (0..EVENTS).map(|id| Event::new().event("tick").id(id).data(line(64)));
-    let wire: Encoded = events.collect();
+    let wire = full();
     move |times| {
         let mut decoder = Decoder::new();
         let mut bytes = 0;
         for _ in 0..times / EVENTS {
-            for mut piece in wire.as_bytes().chunks(piece_len) {
+            for mut piece in wire.chunks(piece_len) {
                 while let Some(message) = decoder.decode(&mut piece).expect("small events") {
                     bytes += message.data.len() as u64;
                     black_box(message);

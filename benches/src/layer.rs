@@ -9,7 +9,7 @@ use http::{
 use http_body::Body;
 use http_body_util::Full;
 use tower::{Layer, Service, service_fn};
-use tower_sse::SseLayer;
+use tower_sse::{SseLayer, Stats};
 
 use crate::{
     Case, OURS,
@@ -21,21 +21,34 @@ pub const BARE: &str = "no event stream bare";
 pub const AXUM: &str = "no event stream in axum";
 /// Both works.
 pub const WORKS: [&str; 2] = [BARE, AXUM];
+/// A stream of one event, from the call to the end of the body.
+const STREAM: &str = "event stream of one event";
 pub const NO_LAYER: &str = "no layer";
 pub const NO_OP: &str = "no-op layer";
 
-/// Returns the cases of responses that are not event streams: from the call to the end of the body.
+/// Returns the cases of whole responses, from the call to the end of the body: of those that are not
+/// event streams, and of event streams.
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new(BARE, NO_LAYER, requests(service_fn(answer))),
         Case::new(BARE, NO_OP, requests(NoopLayer.layer(service_fn(answer)))),
         Case::new(BARE, OURS, requests(SseLayer::new().layer(service_fn(answer)))),
+        Case::new(BARE, "with timings", requests(timed().layer(service_fn(answer)))),
+        Case::new(BARE, "with timings, a label and statistics", {
+            requests(observed().layer(service_fn(answer)))
+        }),
+        Case::new(STREAM, OURS, requests(SseLayer::new().layer(service_fn(stream)))),
+        Case::new(STREAM, "with timings", requests(timed().layer(service_fn(stream)))),
+        Case::new(STREAM, "with timings, a label and statistics", {
+            requests(observed().layer(service_fn(stream)))
+        }),
         Case::new(AXUM, NO_LAYER, requests(served(router()))),
         Case::new(AXUM, NO_OP, requests(served(router().layer(NoopLayer)))),
         Case::new(AXUM, OURS, requests(served(router().layer(SseLayer::new())))),
     ]
 }
 
+const EVENT: Bytes = Bytes::from_static(b"data: hello\n\n");
 const GREETING: Bytes = Bytes::from_static(b"{\"hello\":\"world\"}");
 
 /// A service whose response is no event stream.
@@ -44,6 +57,22 @@ pub async fn answer(request: Request<AxumBody>) -> Result<Response<Full<Bytes>>,
     let mut response = Response::new(Full::new(GREETING));
     *response.headers_mut() = request.headers;
     Ok(response)
+}
+
+/// A service whose response is an event stream.
+async fn stream(request: Request<AxumBody>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = answer(request).await?;
+    *response.body_mut() = Full::new(EVENT);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(response)
+}
+
+fn timed() -> SseLayer {
+    SseLayer::new().timings(true)
+}
+
+fn observed() -> SseLayer {
+    timed().label(|_| "route").stats(&Stats::new())
 }
 
 fn router() -> Router {

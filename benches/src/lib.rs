@@ -14,6 +14,8 @@ pub mod layer;
 pub mod noop;
 pub mod payload;
 pub mod peers;
+#[cfg(unix)]
+pub mod sockets;
 pub mod stream;
 
 /// The crate itself, as a [`Case::subject`].

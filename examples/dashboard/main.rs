@@ -3,9 +3,9 @@
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
 //! Live charts of this host from one event stream. A button on the page cuts the stream. The
-//! browser reconnects with the ID of the last event that it has received, and the stream resumes
-//! after that event. Two more buttons shut down a server with a few hundred simulated clients, and
-//! show how they reconnect.
+//! browser reconnects with the id of the last event that it has received, and the stream resumes
+//! after that event. Two more buttons shut down a server with 200 simulated clients, and show how they
+//! reconnect.
 
 mod clients;
 mod drill;

@@ -37,8 +37,7 @@ pub fn boundary(data: &[u8]) {
 /// Sends each piece after an interval of silence, and returns the bytes that a client receives.
 async fn through_layer(pieces: &[&[u8]], is_event: bool) -> Vec<u8> {
     let heartbeat = Heartbeat::every(INTERVAL);
-    let heartbeat =
-        if is_event { heartbeat.event("beat", "x") } else { heartbeat };
+    let heartbeat = if is_event { heartbeat.event("beat", "x") } else { heartbeat };
     let frames: Vec<_> = pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
     let source = stream::unfold(frames.into_iter(), |mut frames| async {
         tokio::time::sleep(2 * INTERVAL).await;

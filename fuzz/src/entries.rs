@@ -20,7 +20,7 @@ pub fn entries(data: &[u8]) {
             [name, value]
         })
         .collect();
-    let Some((topic, event)) = tower_sse::redis::fuzzing::event_of_entry(fields.clone()) else {
+    let Some((topic, event)) = tower_sse_redis::fuzzing::event_of_entry(fields.clone()) else {
         return;
     };
     let value = |name: &str| {

@@ -7,6 +7,7 @@ mod boundary;
 mod decoder;
 mod encoder;
 mod entries;
+mod filter;
 mod headers;
 mod last_event_id;
 mod recorder;
@@ -15,17 +16,21 @@ mod recorder;
 #[allow(dead_code)]
 #[path = "../../tests/support/naive.rs"]
 mod naive;
+// The oracle of filters, which builds on it.
+#[allow(dead_code)]
+#[path = "../../tests/support/naive_filter.rs"]
+mod naive_filter;
 
 pub use self::{
-    boundary::boundary, decoder::decoder, encoder::encoder, entries::entries, headers::headers,
-    last_event_id::last_event_id, recorder::recorder,
+    boundary::boundary, decoder::decoder, encoder::encoder, entries::entries, filter::filter,
+    headers::headers, last_event_id::last_event_id, recorder::recorder,
 };
 
 /// A fuzz target: it panics if the crate breaks a promise.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("encoder", encoder),
     ("decoder", decoder),
     ("boundary", boundary),
@@ -33,6 +38,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("last_event_id", last_event_id),
     ("headers", headers),
     ("entries", entries),
+    ("filter", filter),
 ];
 
 /// Splits `bytes` at lengths that the first bytes give: a count, then that many lengths.

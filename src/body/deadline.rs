@@ -170,7 +170,9 @@ impl Deadline {
     /// Makes the stream end at the next point between events.
     #[cold]
     fn begin_revocation(&mut self, cx: &mut Context<'_>, revocation: Revocation) {
-        self.membership = None;
+        if let Some(membership) = &self.membership {
+            membership.set_ending();
+        }
         self.end_when = None;
         self.is_for_all = revocation == Revocation::All;
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);

@@ -17,8 +17,8 @@ use super::release::Release;
 /// what it has not written yet, including the response head.
 ///
 /// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
-/// writes them, and may run late when many streams are cut at once. Dropping an empty frame would
-/// signal the same, but peers count the empty frames of a connection as an attack.
+/// writes them, and may run late when many streams are cut at once. An empty frame that the server
+/// drops would serve too, but peers take many empty frames on a connection for an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),

@@ -1,7 +1,11 @@
-/// Implements `Body` for a type whose field `kind` has a field `body` in each variant.
+/// Implements `Body` for a type whose field `kind` has a field `body` in each variant. The
+/// type has the parameter `B`, a body, and maybe another one before it.
 macro_rules! forward_to_kinds {
     ($type:ident: $($variant:ident),+) => {
-        impl<B> http_body::Body for $type<B>
+        $crate::body::forward_to_kinds!($type<B>: $($variant),+);
+    };
+    ($type:ident<B $(, $filter:ident: $bound:ident)?>: $($variant:ident),+) => {
+        impl<$($filter: $bound,)? B> http_body::Body for $type<$($filter,)? B>
         where
             B: http_body::Body<Data = bytes::Bytes, Error: Into<$crate::BoxError>>,
         {

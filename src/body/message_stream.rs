@@ -123,8 +123,8 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Starts after the last event id with which the body was requested. It is that of the messages
-    /// until the body sends another one, and [`last_event_id`](Self::last_event_id) returns it.
+    /// Sets the last event id with which the body was requested. Messages have this id until the
+    /// body sends another one, and [`last_event_id`](Self::last_event_id) returns it.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -168,7 +168,7 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Returns the last reconnection time that the body sent.
-    pub const fn retry(&self) -> Option<Duration> {
+    pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }
 }

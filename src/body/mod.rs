@@ -19,6 +19,7 @@ mod last_frames;
 mod line_kind;
 mod managed_body;
 mod message_stream;
+mod observation;
 mod release;
 mod shutdown;
 mod silence;
@@ -29,7 +30,10 @@ mod without_layer;
 pub(crate) use self::forward::forward_to_kinds;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
-pub(crate) use self::{event_stream::StreamState, shutdown::Shutdown, stream_record::StreamRecord};
+pub(crate) use self::{
+    event_stream::StreamState, observation::Observation, shutdown::Shutdown,
+    stream_record::StreamRecord,
+};
 
 use self::{
     boundary::Boundary, deadline::Deadline, flush_wait::FlushWait, idle_timer::IdleTimer,

@@ -2,6 +2,7 @@ use std::{mem, sync::Arc, thread};
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
+use super::Observation;
 use crate::{
     callback::catch_panic,
     connection::{CloseReason, CloseReport, DisconnectGuard},
@@ -45,6 +46,7 @@ struct OpenStream {
     on_close: Option<Arc<OnClose>>,
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
+    observation: Option<Box<Observation>>,
     /// The request's span, in which the close is logged.
     #[cfg(feature = "tracing")]
     span: tracing::Span,
@@ -58,11 +60,13 @@ impl StreamRecord {
         on_close: Option<Arc<OnClose>>,
         disconnect: Option<DisconnectGuard>,
         permit: Option<OwnedSemaphorePermit>,
+        observation: Option<Box<Observation>>,
     ) -> Self {
-        stats.opened();
+        stats.opened(observation.as_ref().and_then(|observed| observed.label.as_ref()));
         for callback in on_open {
             _ = catch_panic(|| callback());
         }
+        let awaits_event = observation.as_ref().is_some_and(|observed| observed.awaits_event());
         let stream = OpenStream {
             opened_at: Instant::now(),
             in_stats: Counts::default(),
@@ -70,26 +74,53 @@ impl StreamRecord {
             on_close,
             disconnect,
             permit,
+            observation,
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
         };
         Self {
             counts: Counts::default(),
             reason: CloseReason::Disconnected,
-            stats_due: false,
+            stats_due: awaits_event,
             stream: Some(stream),
         }
     }
 
-    /// Counts a data frame of `bytes` bytes.
-    pub(super) fn count_frame(&mut self, bytes: usize) {
+    /// Counts a data frame.
+    pub(super) fn count_frame(&mut self, data: &[u8]) {
         let before = self.counts.bytes;
         self.counts.frames += 1;
-        self.counts.bytes += bytes as u64;
+        self.counts.bytes += data.len() as u64;
         // All streams share the counters, so writing to them for each event would slow all down.
         let has_reached_step = self.counts.bytes / STATS_STEP > before / STATS_STEP;
         if mem::take(&mut self.stats_due) || has_reached_step {
             self.update_stats();
+            self.await_event(|observation| observation.note_data(data));
+        }
+    }
+
+    /// Notes that what follows is no event of the source.
+    #[cold]
+    pub(super) fn stop_awaiting_event(&mut self) {
+        self.await_event(Observation::stop_awaiting);
+    }
+
+    /// Calls `note` if the first event is awaited.
+    fn await_event(&mut self, note: impl FnOnce(&mut Observation)) {
+        let stream = self.stream.as_mut();
+        if let Some(observation) = stream.and_then(|stream| stream.observation.as_mut())
+            && observation.awaits_event()
+        {
+            note(observation);
+            self.stats_due |= observation.awaits_event();
+        }
+    }
+
+    /// Notes that the response head of a stream is known that was open before.
+    pub(crate) fn note_head(&mut self) {
+        let stream = self.stream.as_mut();
+        if let Some(observation) = stream.and_then(|stream| stream.observation.as_mut()) {
+            observation.note_head();
         }
     }
 
@@ -135,7 +166,19 @@ impl OpenStream {
         drop(self.permit.take());
         let Counts { frames, bytes, heartbeats } = counts;
         let age = self.opened_at.elapsed();
-        let report = CloseReport { reason, age, frames, bytes, heartbeats };
+        let observation = self.observation.take().map(|observation| *observation);
+        let Observation { label, time_to_head, time_to_first_event, .. } =
+            observation.unwrap_or_default();
+        let report = CloseReport {
+            reason,
+            age,
+            frames,
+            bytes,
+            heartbeats,
+            label,
+            time_to_head,
+            time_to_first_event,
+        };
         self.stats.closed(&report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();

@@ -1,5 +1,7 @@
 use std::{fmt, mem, thread, time::Duration};
 
+use super::Label;
+
 /// The reason a stream closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -100,6 +102,9 @@ pub struct CloseReport {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     pub(crate) heartbeats: u64,
+    pub(crate) label: Option<Label>,
+    pub(crate) time_to_head: Option<Duration>,
+    pub(crate) time_to_first_event: Option<Duration>,
 }
 
 impl CloseReport {
@@ -133,6 +138,27 @@ impl CloseReport {
     #[must_use]
     pub const fn heartbeats(&self) -> u64 {
         self.heartbeats
+    }
+
+    /// Returns the label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_ref().map(Label::as_str)
+    }
+
+    /// Returns the time from the request to the response head, with
+    /// [`SseLayer::timings`](crate::SseLayer::timings). `None` if the client disconnected before.
+    #[must_use]
+    pub const fn time_to_head(&self) -> Option<Duration> {
+        self.time_to_head
+    }
+
+    /// Returns the time from the request to the first byte of an event of the source, as it was passed
+    /// to the server, with [`SseLayer::timings`](crate::SseLayer::timings). `None` if there was no event:
+    /// comments, reconnection times and the layer's own lines and events do not count.
+    #[must_use]
+    pub const fn time_to_first_event(&self) -> Option<Duration> {
+        self.time_to_first_event
     }
 }
 

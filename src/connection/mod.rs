@@ -6,11 +6,13 @@ mod client;
 mod close;
 mod disconnect;
 mod header_scan;
+mod label;
 mod last_event_id;
 
 pub use self::{
     close::{CloseReason, CloseReport},
     disconnect::Disconnect,
+    label::Label,
     last_event_id::{LAST_EVENT_ID, LastEventId},
 };
 

@@ -1,11 +1,11 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Buf;
 
 use super::{
-    Message,
-    interpreter::{Decoded, Interpreter},
-    line_reader::LineReader,
+    EventRef, EventSplitter, EventTooLarge, Message, Piece,
+    event_ref::reconnection_time,
+    line::{Line, is_reconnection_time, without_line_end},
 };
 
 /// A decoder of event streams for clients, proxies and tests, as specified by the
@@ -38,55 +38,37 @@ use super::{
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so an upstream whose
-/// event never ends cannot exhaust memory. The decoder can use three times that size, because a
-/// byte that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
+/// event never ends cannot exhaust memory. A message can have three times that size, because a byte
+/// that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    max_event_size: usize,
-    lines: LineReader,
-    interpreter: Interpreter,
+    splitter: EventSplitter,
+    client: ClientState,
 }
 
-/// The error of a [`Decoder`] that received an event larger than [`Decoder::max_event_size`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventTooLarge {
-    max_event_size: usize,
+/// What a client remembers between two events.
+#[derive(Clone, Debug, Default)]
+struct ClientState {
+    last_event_id: Arc<str>,
+    /// The stream has set or cleared the last event id.
+    has_id: bool,
+    retry: Option<Duration>,
+    retry_since_message: Option<Duration>,
 }
-
-impl EventTooLarge {
-    /// Returns the limit, in bytes.
-    #[must_use]
-    pub const fn max_event_size(&self) -> usize {
-        self.max_event_size
-    }
-}
-
-impl fmt::Display for EventTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event is larger than {} bytes", self.max_event_size)
-    }
-}
-
-impl Error for EventTooLarge {}
 
 impl Decoder {
     /// Creates a decoder for a new stream, with events of up to 1 MiB.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            max_event_size: 1 << 20,
-            lines: LineReader::default(),
-            interpreter: Interpreter::default(),
-        }
+        Self { splitter: EventSplitter::new(), client: ClientState::default() }
     }
 
-    /// Limits the size of an event to `bytes`, counted on the wire without line ends. The default
-    /// is 1 MiB.
+    /// Limits the size of an event to `bytes`, counted on the wire with line ends and with comments
+    /// between its lines, as [`EventSplitter::max_event_size`] does. The default is 1 MiB.
     ///
-    /// The number of comments is not limited. While a comment line is incomplete, it counts toward
-    /// the size of the event that it interrupts.
+    /// Comments between events are not limited.
     ///
     /// # Panics
     ///
@@ -94,8 +76,7 @@ impl Decoder {
     #[must_use]
     #[track_caller]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
-        assert!(bytes > 0, "the maximum size of an event cannot be zero");
-        self.max_event_size = bytes;
+        self.splitter = self.splitter.max_event_size(bytes);
         self
     }
 
@@ -110,63 +91,117 @@ impl Decoder {
         loop {
             let chunk = input.chunk();
             let mut rest = chunk;
-            let message = match self.decode_line(&mut rest)? {
-                Some(Decoded::Message(message)) => Some(message),
-                _ => None,
-            };
+            let decoded = self.decode_chunk(&mut rest);
             let consumed = chunk.len() - rest.len();
             input.advance(consumed);
-            if message.is_some() || !input.has_remaining() {
-                return Ok(message);
+            if !matches!(decoded, Ok(None)) || !input.has_remaining() {
+                return decoded;
             }
         }
     }
 
-    /// Decodes the next line of `input`. Consumes all of `input` and returns `None` if no line ends
-    /// in it.
+    fn decode_chunk(&mut self, chunk: &mut &[u8]) -> Result<Option<Message>, EventTooLarge> {
+        if let Some(error) = self.splitter.abandon_oversized() {
+            return Err(error);
+        }
+        while let Some(piece) = self.splitter.next(chunk)? {
+            if let Some(message) = self.client.read_piece(piece) {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Decodes the next piece of `input`, and returns it with its message. Consumes all of `input`
+    /// and returns `None` if no piece ends in it.
     #[inline]
-    pub(crate) fn decode_line<'a, 'b: 'a>(
+    pub(crate) fn decode_piece<'a, 'b: 'a>(
         &'a mut self,
         input: &mut &'b [u8],
-    ) -> Result<Option<Decoded<'a>>, EventTooLarge> {
-        let room = self.max_event_size.checked_sub(self.interpreter.event_size);
-        if let Some(room) = room
-            && let Ok(line) = self.lines.next(input, room)
-        {
-            return Ok(line.map(|line| self.interpreter.interpret(line)));
+    ) -> Result<Option<(Piece<'a>, Option<Message>)>, EventTooLarge> {
+        if let Some(error) = self.splitter.abandon_oversized() {
+            return Err(error);
         }
-        self.interpreter.fail();
-        Err(EventTooLarge { max_event_size: self.max_event_size })
+        let Some(piece) = self.splitter.next(input)? else { return Ok(None) };
+        Ok(Some((piece, self.client.read_piece(piece))))
     }
 
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
     /// empty string if it would send none.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
-        &self.interpreter.last_event_id
+        &self.client.last_event_id
     }
 
     /// Returns the last reconnection time that the stream sent.
     #[must_use]
-    pub const fn retry(&self) -> Option<Duration> {
-        self.interpreter.retry
+    pub fn retry(&self) -> Option<Duration> {
+        self.splitter.incomplete_retry().or(self.client.retry)
     }
 }
 
 impl Decoder {
     /// Sets the last event id that the client had before the stream.
     pub(crate) fn start_after(&mut self, id: &str) {
-        self.interpreter.last_event_id = id.into();
+        self.client.last_event_id = id.into();
     }
 
     /// Returns whether the stream has set or cleared the last event id.
     pub(crate) const fn has_id(&self) -> bool {
-        self.interpreter.has_id
+        self.client.has_id
     }
 
-    /// Returns the beginning of the incomplete line.
-    pub(crate) fn incomplete_line(&self) -> &[u8] {
-        self.lines.incomplete()
+    /// Returns the bytes that have been received of an incomplete event or line.
+    pub(crate) fn incomplete(&self) -> &[u8] {
+        self.splitter.incomplete()
+    }
+}
+
+impl ClientState {
+    #[inline]
+    fn read_piece(&mut self, piece: Piece<'_>) -> Option<Message> {
+        match piece {
+            Piece::Event(event) => return self.read(event),
+            Piece::Between(lines) => self.read_between(lines),
+            Piece::Comment(_) | Piece::Oversized(_) => {}
+        }
+        None
+    }
+
+    /// Reads a complete event, as specified by the HTML standard.
+    #[inline]
+    fn read(&mut self, event: EventRef<'_>) -> Option<Message> {
+        if let Some(id) = event.id() {
+            self.has_id = true;
+            if *self.last_event_id != *id {
+                self.last_event_id = Arc::from(&*id);
+            }
+        }
+        if let Some(retry) = event.retry() {
+            self.set_retry(retry);
+        }
+        event.has_data().then(|| Message {
+            event: event.owned_name(),
+            data: event.data().into_owned(),
+            last_event_id: Arc::clone(&self.last_event_id),
+            retry: self.retry_since_message.take(),
+            clears_id: self.has_id && self.last_event_id.is_empty(),
+        })
+    }
+
+    /// Reads lines between events.
+    #[cold]
+    fn read_between(&mut self, lines: &[u8]) {
+        if let Line::Field { name: b"retry", value } = Line::parse(without_line_end(lines))
+            && is_reconnection_time(value)
+        {
+            self.set_retry(reconnection_time(value));
+        }
+    }
+
+    fn set_retry(&mut self, reconnection_time: Duration) {
+        self.retry = Some(reconnection_time);
+        self.retry_since_message = Some(reconnection_time);
     }
 }
 

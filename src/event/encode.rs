@@ -237,6 +237,7 @@ impl<'frame> Lines<'frame> {
 }
 
 /// Returns the whole milliseconds of `duration`, at most `u64::MAX`.
-pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
+#[must_use]
+pub fn whole_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,3 +1,5 @@
+use std::{borrow::Cow, str};
+
 /// The bytes that may precede the first line of a stream.
 pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
@@ -29,4 +31,18 @@ impl<'a> Line<'a> {
 /// Returns whether clients accept the value of a `retry` field, which must consist of digits.
 pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
+}
+
+/// Returns the bytes as text, with U+FFFD in place of what is not UTF-8.
+///
+/// Line ends are ASCII, so decoding the whole stream would give the same characters.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // `from_utf8_lossy` alone reads byte by byte.
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// Returns the line without its line end, if it has one.
+pub(crate) fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -1,6 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use super::{Event, EventId, EventName, field::is_one_line};
+use super::{Event, EventId, EventName, event_ref::NO_NAME, field::is_one_line};
 
 /// An event as a client dispatches it.
 ///
@@ -51,7 +51,7 @@ use super::{Event, EventId, EventName, field::is_one_line};
 #[non_exhaustive]
 pub struct Message {
     /// The event's name; `message` if it has none.
-    pub event: String,
+    pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
     /// The last id that the stream sent, with this event or before it. Empty if there was none, or
@@ -70,7 +70,7 @@ impl Message {
     #[must_use]
     pub fn new(data: impl Into<String>) -> Self {
         Self {
-            event: "message".to_owned(),
+            event: Cow::Borrowed(NO_NAME),
             data: data.into(),
             last_event_id: Arc::default(),
             retry: None,
@@ -81,7 +81,7 @@ impl Message {
     /// Sets the event's name.
     #[must_use]
     pub fn event(mut self, name: impl Into<String>) -> Self {
-        self.event = name.into();
+        self.event = Cow::Owned(name.into());
         self
     }
 
@@ -142,11 +142,13 @@ impl From<Message> for Event {
 }
 
 /// Returns the name for the `event` field, or `None` if the event needs no such field.
-fn name(name: String) -> Option<EventName> {
-    if matches!(&*name, "" | "message") {
+fn name(name: Cow<'static, str>) -> Option<EventName> {
+    if matches!(&*name, "" | NO_NAME) {
         return None;
     }
-    let one_line =
-        if is_one_line(&name) { name } else { name.replace(['\n', '\r', '\0'], "\u{fffd}") };
+    let one_line = match name {
+        name if is_one_line(&name) => name.into_owned(),
+        name => name.replace(['\n', '\r', '\0'], "\u{fffd}"),
+    };
     EventName::try_from(one_line).ok()
 }

@@ -10,11 +10,12 @@ mod encode;
 mod encoded;
 #[allow(clippy::module_inception)]
 mod event;
+mod event_ref;
 mod field;
+mod field_spans;
 mod fields;
 mod frame_buf;
 mod id;
-mod interpreter;
 #[cfg(feature = "json")]
 mod json;
 mod line;
@@ -22,28 +23,32 @@ mod line_reader;
 mod lines;
 mod message;
 mod name;
+mod splitter;
+mod too_large;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub use self::{
-    decode::{Decoder, EventTooLarge},
+    decode::Decoder,
     encode::Encode,
     encoded::Encoded,
     event::Event,
+    event_ref::EventRef,
     field::InvalidField,
     id::{EventId, IntoEventId},
     message::Message,
     name::{EventName, IntoEventName},
+    splitter::{EventSplitter, Piece},
+    too_large::EventTooLarge,
 };
 
+pub use self::encode::whole_milliseconds;
 #[cfg(feature = "hub")]
 pub use self::fields::Fields;
-pub(crate) use self::interpreter::Decoded;
 pub(crate) use self::{
-    encode::whole_milliseconds,
     field::{check_one_line, one_line_text},
     frame_buf::FrameBuf,
-    line::BYTE_ORDER_MARK,
+    line::{BYTE_ORDER_MARK, text, without_line_end},
     line_reader::first_block_has_retry,
 };
 pub(crate) use self::{

@@ -12,7 +12,7 @@ pub(crate) use crate::simulation::now;
 /// It consists of the creation time in milliseconds and random bits: 40 if processes share what it
 /// names, otherwise 20. For a hub with a broker, it is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Epoch {
+pub struct Epoch {
     /// The upper 64 bits. They are zero, except in epochs with 40 random bits.
     high: u64,
     low: u64,
@@ -45,7 +45,9 @@ impl Epoch {
         Self { high: 0, low }
     }
 
-    pub(crate) fn now() -> Self {
+    /// Returns an epoch of this moment, with 20 random bits.
+    #[must_use]
+    pub fn now() -> Self {
         Self::of((milliseconds() << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
     }
 
@@ -58,7 +60,8 @@ impl Epoch {
     }
 
     /// Parses the text of an epoch in its canonical form.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let canonical = matches!(text.len(), 1..=MAX_DIGITS | UNIQUE_DIGITS)
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
             && !text.starts_with('0');

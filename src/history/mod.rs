@@ -22,10 +22,11 @@ mod slab;
 pub(crate) mod sync;
 mod waiters;
 
+pub use self::epoch::Epoch;
 pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,
-    epoch::{Epoch, milliseconds, now},
+    epoch::{milliseconds, now},
     log::{ENTRY_OVERHEAD, Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
     position::Position,

@@ -12,8 +12,8 @@ use super::{
 use crate::history::Epoch;
 
 impl Hub {
-    /// Returns a hub with the default limits. Each topic keeps at most 1,024 events, 1 MiB of
-    /// events, and 5 minutes of events. All topics together use at most 64 MiB of memory.
+    /// Returns a hub with the default limits: those of [`Retention::new`] for each topic, and
+    /// [`max_memory`](HubBuilder::max_memory) for all together.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -28,7 +28,7 @@ impl Hub {
     /// subscribers in all processes that are connected to the same broker.
     ///
     /// The limits are those of [`new`](Self::new); use [`builder`](Self::builder) for others. The
-    /// future is ready once the hub has loaded the events of the last 5 minutes from the broker.
+    /// future is ready once the hub has loaded the broker's events up to the age of its retention.
     ///
     /// # Errors
     ///

@@ -44,6 +44,29 @@
 //!
 //! [`publish_now`](Hub::publish_now) is for synchronous code, in a hub without a broker.
 //!
+//! # JSON
+//!
+//! With feature `json`, a value that implements `Serialize` becomes the data of an event:
+//!
+//! ```
+//! # #[cfg(feature = "json")] {
+//! use serde::Serialize;
+//! use tower_sse::{Event, Json, hub::{Hub, PublishError}};
+//!
+//! #[derive(Serialize)]
+//! struct Order { id: u64, status: &'static str }
+//!
+//! async fn publish(hub: &Hub, order: &Order) -> Result<(), PublishError> {
+//!     hub.publish("orders", Json::new(order)).await?;
+//!     hub.publish("orders", Event::new().event("order").json(order)).await?; // with a name
+//!     Ok(())
+//! }
+//! # drop(publish(&Hub::new(), &Order { id: 1, status: "paid" }));
+//! # }
+//! ```
+//!
+//! The value is serialised once, when it is published. The page reads it by `JSON.parse(event.data)`.
+//!
 //! # Order and resumption
 //!
 //! The hub assigns ids in the order of publication, across all its topics. One `Last-Event-ID` is
@@ -56,6 +79,11 @@
 //!
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
 //! events, send it a [greeting](Subscribe::greeting).
+//!
+//! The delivery is therefore *at most once, and a loss is reported*: a client receives each event once
+//! or not at all, and a gap for what it misses. Publishing is at most once too. A program that publishes
+//! again after [`PublishError::Unknown`], which only a hub with a broker returns, publishes *at least
+//! once*: let clients recognise duplicates by a key in the data.
 //!
 //! # In a page
 //!
@@ -181,14 +209,14 @@
 //!   complete program with a page.
 //!
 //! The buffers of sockets can hold replaced values for a client that does not read; see
-//! [memory](#memory). With Redis, see [operating](crate::redis::operating#only-the-newest-value) for how long values
+//! [memory](#memory). With Redis, see [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value) for how long values
 //! are kept.
 //!
 //! # State in a database
 //!
 //! Take the [position](Hub::position) first, then query, and start the stream
-//! [since](Subscribe::since) the position. This stream begins with the notes that the client does not
-//! have, and goes on with those that are published:
+//! [since](Subscribe::since) the position. On a first visit, the stream begins with all notes. A
+//! client that reconnects gets those that it missed. Then both get those that are published:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -215,14 +243,17 @@
 //! - Let a handler call `tokio::spawn(add(…)).await`. A server drops the handler of a client that
 //!   leaves, and a row could then be committed and never published.
 //! - The stream misses nothing. A note that was committed between the position and the query comes
-//!   twice, also to a client that is cut off after the backlog and reconnects: the page ignores a row
-//!   that it has.
+//!   twice: in the backlog and as an event. A client that is cut off after the backlog, and
+//!   reconnects, receives that event too. Let the page ignore a row that it has.
 //! - A client that reconnects receives what it missed. If some of it was evicted, it receives a gap,
 //!   and then the backlog again. So does a client that falls behind while it is connected:
 //!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
 //! - Every connection queries the database, also those of clients that need no backlog.
 //! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
 //!   clients see the row at their next backlog.
+//! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only the
+//!   rows that it does not have opens a new `EventSource` with the number of its newest row in the
+//!   query, and the greeting has the rows after that.
 //! - To render the state into the page instead, render the position with it. The page resumes from
 //!   it, with the help of [`last_event_id_query`](crate::SseLayer::last_event_id_query).
 //! - The example
@@ -231,7 +262,8 @@
 //! # One client's view
 //!
 //! [`Subscription::map_messages`] changes or drops single events for one client, such as for its
-//! permissions or its language. The client keeps the hub's ids, gaps and end.
+//! permissions or its language. The client keeps the hub's ids, gaps and end. It decodes and encodes
+//! each event for each client, so prefer topics where a few of them are enough.
 //!
 //! # Memory
 //!
@@ -248,20 +280,34 @@
 //! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets)
 //! limits the kernel's part.
 //!
+//! # Large events and binary data
+//!
+//! A hub in one process has no limit for an event but its memory: one that is larger than
+//! [`max_memory`](HubBuilder::max_memory) is not kept, and its subscribers receive a gap. Brokers have
+//! limits of their own: those of [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits)
+//! and of [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
+//! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) by default.
+//!
+//! Events are text. Encode binary data as base64, which makes it a third larger. Publish what is large
+//! as an address that the page fetches.
+//!
 //! # Many processes
 //!
 //! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
-//! receives a gap. [`Hub::connect`] takes a [broker], such as [Redis](crate::redis), and each process
-//! then has the same events with the same ids. A program that publishes with
-//! [`publish`](Hub::publish) changes only the line that creates the hub.
+//! receives a gap. [`Hub::connect`] takes a [broker], such as
+//! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
+//! same ids. A program that publishes with [`publish`](Hub::publish) changes only the line that
+//! creates the hub. Give the hubs of all processes the same [retention](HubBuilder::retention) and
+//! [memory](HubBuilder::max_memory). Where these differ, a client of several topics can miss events
+//! without a gap: it has fallen behind, and moves to a process that has kept more.
 //!
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
-//!   them.
+//!   them. The page [authentication](crate::guide::authentication) makes topics from a logged-in user.
 //! - Subscribing creates topics, so a client that chooses names can create any number of them.
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
-//!   With [Redis](crate::redis), they contain the time of publication instead.
+//!   With Redis, they contain the time of publication instead.
 
 mod append;
 pub mod broker;

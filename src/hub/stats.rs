@@ -58,7 +58,8 @@ impl HubStats {
     /// first event that is not part of the loaded history.
     ///
     /// While this process catches up, this shows how far it is behind. It does not grow while the
-    /// connection is down; see [`RedisHealth`](crate::redis::RedisHealth).
+    /// connection is down; see the health of the broker, such as
+    /// [`RedisHealth`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisHealth.html).
     #[must_use]
     pub const fn lag(&self) -> Option<Duration> {
         self.lag

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use super::{Hub, Messages, PublishError};
 use crate::{
     event::{Event, Message},
-    streams::{CloseError, Closing, Followed, Publishing, Streams},
+    streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder},
 };
 
 /// Streams of many processes.
@@ -43,6 +43,19 @@ impl Streams {
     /// Panics if it is called outside of a tokio runtime.
     #[must_use]
     pub fn connect(hub: &Hub, topic: impl Into<String>) -> Self {
+        Self::builder().connect(hub, topic)
+    }
+}
+
+impl StreamsBuilder {
+    /// Creates a set of streams in this process whose closes reach other processes, as
+    /// [`Streams::connect`] does. The limits are those of this process.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is called outside of a tokio runtime.
+    #[must_use]
+    pub fn connect(self, hub: &Hub, topic: impl Into<String>) -> Streams {
         let topic = topic.into();
         // Before the streams exist, so that no request can arrive before it.
         let closes = hub.subscribe_to(&topic).keep_all().resume(None).messages();
@@ -51,7 +64,7 @@ impl Streams {
         let relay = move |closing: Closing<&str>| -> Publishing {
             Box::pin(publish(hub.clone(), topic.clone(), encode(&own_origin, closing)))
         };
-        let (streams, followed) = Followed::relayed_by(Arc::new(relay));
+        let (streams, followed) = Followed::relayed_by(Arc::new(relay), self);
         tokio::spawn(async move {
             followed.while_they_exist(follow(&followed, &origin, closes)).await;
         });

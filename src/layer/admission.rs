@@ -13,6 +13,7 @@ use crate::{
     headers,
     options::{ResolvedOptions, StreamOptions},
     signals::{Handled, NothingMore},
+    streams::Membership,
 };
 
 /// The decision on a response: it becomes a stream of this layer (for `HEAD`, only the headers of
@@ -45,8 +46,14 @@ impl InFlight {
         if self.request.is_head {
             return self.complete_head(response);
         }
-        match self.open_stream(&options, may_be_refused) {
-            Ok(record) => self.start_stream(response, options, record),
+        let joined = match self.subjects.take() {
+            Some(subjects) => subjects.open(may_be_refused).map_err(|_| NotOpened::Limited),
+            None => Ok(None),
+        };
+        let opened =
+            joined.and_then(|member| Ok((member, self.open_stream(&options, may_be_refused)?)));
+        match opened {
+            Ok((membership, record)) => self.start_stream(response, options, membership, record),
             Err(not_opened) => self.refuse(response, not_opened),
         }
     }
@@ -69,6 +76,7 @@ impl InFlight {
         &mut self,
         mut response: Response<B>,
         options: Arc<ResolvedOptions>,
+        membership: Option<Membership>,
         record: StreamRecord,
     ) -> Response<SseBody<B>> {
         let has_content_coding = headers::has_content_coding(response.headers());
@@ -76,7 +84,6 @@ impl InFlight {
         let shutdown = Shutdown::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
-        let membership = self.subjects.take().and_then(|subjects| subjects.open());
         response.map(|source| {
             let state =
                 StreamState::new(has_content_coding, options, shutdown, client, membership, record);
@@ -112,7 +119,10 @@ impl InFlight {
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
         let guard = match self.tracked.take() {
-            Some(Tracked::Stream(record)) => return Ok(record),
+            Some(Tracked::Stream(mut record)) => {
+                record.note_head();
+                return Ok(record);
+            }
             Some(Tracked::Disconnect(guard)) => Some(guard),
             None => None,
         };
@@ -124,7 +134,11 @@ impl InFlight {
                 return Err(not_opened);
             }
         };
-        Ok(self.config.open(options, permit, guard))
+        let mut observation = self.observation.take();
+        if let Some(observation) = &mut observation {
+            observation.note_head();
+        }
+        Ok(self.config.open(options, permit, guard, observation))
     }
 
     fn refuse<B, C>(&mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {

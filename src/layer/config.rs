@@ -1,17 +1,21 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
-use http::Request;
+use http::{Request, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Refusal;
 use crate::{
-    body::StreamRecord,
-    connection::{DisconnectGuard, LastEventId},
+    body::{Observation, StreamRecord},
+    callback::catch_panic,
+    connection::{DisconnectGuard, Label, LastEventId},
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
-    streams::{Streams, Subjects},
+    streams::{Streams, Unopened},
 };
+
+/// Returns the label of the stream that answers a request.
+pub(super) type LabelOf = dyn Fn(&Parts) -> Label + Send + Sync;
 
 /// The options of a layer, which its services and their streams share.
 #[derive(Clone, Default)]
@@ -21,9 +25,15 @@ pub(crate) struct Config {
     /// One permit for each stream that may be open.
     pub(super) permits: Option<Arc<Semaphore>>,
     pub(super) refusal: Refusal,
+    /// The refusal of a stream whose subject has no place left, unless it is the default.
+    pub(super) limit_refusal: Option<Refusal>,
     pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
     pub(super) track_disconnects: bool,
+    pub(super) timings: bool,
+    pub(super) label: Option<Arc<LabelOf>>,
+    /// Whether every response is tracked, for one of the options above or for `streams`.
+    pub(super) tracks_all: bool,
     pub(super) streams: Option<Streams>,
     pub(super) stats: Stats,
     pub(super) on_open: Vec<Arc<OnOpen>>,
@@ -40,11 +50,21 @@ impl Config {
     }
 
     /// Returns the subjects of the stream that answers a request.
-    pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Subjects> {
-        match &self.streams {
+    pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Unopened> {
+        let subjects = match &self.streams {
             Some(streams) => Some(streams.subjects_of(request)),
             None => request.extensions().get().cloned(),
+        };
+        subjects.map(Unopened::new)
+    }
+
+    /// Begins to observe the answer to a request, if the layer does.
+    pub(super) fn observe<B>(&self, request: &mut Request<B>) -> Option<Box<Observation>> {
+        if !self.timings && self.label.is_none() {
+            return None;
         }
+        let label = self.label.as_ref().and_then(|label| label_of(&**label, request));
+        Some(Box::new(Observation::new(label, self.timings)))
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -57,10 +77,35 @@ impl Config {
         options: &ResolvedOptions,
         permit: Option<OwnedSemaphorePermit>,
         disconnect: Option<DisconnectGuard>,
+        observation: Option<Box<Observation>>,
     ) -> StreamRecord {
-        let stats = self.stats.clone();
-        StreamRecord::open(stats, &self.on_open, options.on_close(), disconnect, permit)
+        let (stats, on_close) = (self.stats.clone(), options.on_close());
+        StreamRecord::open(stats, &self.on_open, on_close, disconnect, permit, observation)
     }
+
+    /// Sets `tracks_all`, after a change of what it depends on.
+    pub(super) fn update_tracking(&mut self) {
+        self.tracks_all = self.track_disconnects
+            || self.timings
+            || self.label.is_some()
+            || self.streams.is_some();
+    }
+}
+
+/// Returns the label of the stream that answers a request. `None` if the program's closure panics.
+fn label_of<B>(label: &LabelOf, request: &mut Request<B>) -> Option<Label> {
+    // The closure does not depend on the body's type, so it borrows the parts alone.
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.version = request.version();
+    mem::swap(&mut parts.uri, request.uri_mut());
+    mem::swap(&mut parts.headers, request.headers_mut());
+    mem::swap(&mut parts.extensions, request.extensions_mut());
+    let label = catch_panic(|| label(&parts));
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = parts.headers;
+    *request.extensions_mut() = parts.extensions;
+    label
 }
 
 impl fmt::Debug for Config {
@@ -70,9 +115,11 @@ impl fmt::Debug for Config {
             .field("shutdown", &self.shutdown)
             .field("permits", &self.permits.as_ref().map(|permits| permits.available_permits()))
             .field("refusal", &self.refusal)
+            .field("limit_refusal", &self.limit_refusal)
             .field("require_accept", &self.require_accept)
             .field("last_event_id_query", &self.last_event_id_query)
             .field("track_disconnects", &self.track_disconnects)
+            .field("timings", &self.timings)
             .field("streams", &self.streams)
             .field("stats", &self.stats)
             .finish_non_exhaustive()

@@ -95,7 +95,7 @@ where
 /// Returns whether a response can be an event stream, or a refusal that is to be counted.
 #[inline]
 fn may_concern_layer<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::SERVICE_UNAVAILABLE
+    matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
         || headers::is_event_stream(response.status(), response.headers())
 }
 

@@ -4,10 +4,10 @@ use http::Request;
 
 use super::{Config, NotOpened, RequestInfo};
 use crate::{
-    body::StreamRecord,
+    body::{Observation, StreamRecord},
     connection::{CloseReason, Disconnect, DisconnectGuard},
     options::{ResolvedOptions, StreamOptions},
-    streams::Subjects,
+    streams::Unopened,
 };
 
 /// A response before its stream opens, or before it passes through.
@@ -17,9 +17,11 @@ pub(super) struct InFlight {
     /// The tracked response, until its stream opens or it ends.
     pub(super) tracked: Option<Tracked>,
     /// The subjects of its stream, if it opens one.
-    pub(super) subjects: Option<Subjects>,
+    pub(super) subjects: Option<Unopened>,
     /// The options in the request, for its stream.
     pub(super) options: Option<StreamOptions>,
+    /// What is observed of its stream, until that opens.
+    pub(super) observation: Option<Box<Observation>>,
 }
 
 /// A tracked response. Each variant holds what its end is reported to.
@@ -34,7 +36,7 @@ pub(super) enum Tracked {
 impl InFlight {
     pub(super) fn new(config: &Arc<Config>, request: RequestInfo) -> Self {
         let config = Arc::clone(config);
-        Self { config, request, tracked: None, subjects: None, options: None }
+        Self { config, request, tracked: None, subjects: None, options: None, observation: None }
     }
 
     /// Starts tracking the response to a request, unless an outer layer tracks it, and takes the
@@ -49,10 +51,12 @@ impl InFlight {
         let options = request.extensions().get().cloned();
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
         let tracked = guard.map(Tracked::Disconnect);
-        if tracked.is_none() && subjects.is_none() && options.is_none() {
+        let observation = config.observe(request);
+        let is_untracked = tracked.is_none() && observation.is_none();
+        if is_untracked && subjects.is_none() && options.is_none() {
             return None;
         }
-        Some(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
+        Some(Box::new(Self { tracked, subjects, options, observation, ..Self::new(config, info) }))
     }
 
     /// Opens or refuses the stream that the service will return.
@@ -69,7 +73,8 @@ impl InFlight {
             guard.map(Tracked::Disconnect)
         } else {
             let options = ResolvedOptions::of_stream(&config.options, options.clone(), None);
-            Some(Tracked::Stream(config.open(&options, permit, guard)))
+            let observation = config.observe(request);
+            Some(Tracked::Stream(config.open(&options, permit, guard, observation)))
         };
         Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
     }

@@ -102,6 +102,7 @@ use self::{
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
 /// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
+/// - [`limit_refusal`](Self::limit_refusal) sets the answer to clients above the limit of a subject.
 /// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
 ///   stream.
 ///
@@ -109,6 +110,8 @@ use self::{
 ///
 /// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
 /// - [`stats`](Self::stats) counts streams.
+/// - [`timings`](Self::timings) notes the times to the head and to the first event.
+/// - [`label`](Self::label) gives streams a label, such as that of their route.
 /// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
 ///
 /// [`options`](Self::options) sets several options of streams at once. A request and a response can
@@ -144,12 +147,9 @@ use self::{
 ///
 /// # One layer, one kind of service
 ///
-/// The marker `M` is the kind of response that the inner services return; see
-/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first service that a layer
-/// wraps. A layer that wraps none needs a type annotation.
-///
-/// As a type, for example of a struct field, `SseLayer` means `SseLayer<marker::Http>`. It is for
-/// services that return an [`http::Response`] of a body, such as an axum `Router`.
+/// You need the [marker] `M` only to name the type, as in a struct field: `SseLayer` for services
+/// that return a response, such as an axum `Router`, and `SseLayer<marker::Events>` for those that
+/// return a stream. Elsewhere the compiler infers it from the service that the layer wraps.
 ///
 /// # Runtime
 ///
@@ -165,8 +165,8 @@ pub struct SseLayer<M = marker::Http> {
 }
 
 impl<M> SseLayer<M> {
-    /// Creates a layer with the default options: it sets the headers, and sends a heartbeat after
-    /// 15 seconds of silence.
+    /// Creates a layer with the default options: it sets the headers, and sends a
+    /// [heartbeat](Self::heartbeat) while a stream is idle.
     ///
     /// The heartbeats of a layer's streams are aligned to one time grid, so that many of them share
     /// one wake-up of the runtime.

@@ -1,6 +1,6 @@
 use http::{HeaderValue, Response, StatusCode, header::VARY};
 
-use super::{Config, RequestInfo};
+use super::{Config, Refusal, RequestInfo};
 use crate::{body::SseBody, headers, signals::OnRefusal};
 
 /// The reason a stream is not opened.
@@ -9,6 +9,8 @@ pub(super) enum NotOpened {
     NotAcceptable,
     /// The server is shutting down, or the limit of open streams is reached.
     Unavailable,
+    /// One of the stream's subjects has no place left.
+    Limited,
 }
 
 impl NotOpened {
@@ -36,6 +38,13 @@ impl NotOpened {
                 config.stats.refused();
                 debug!("an event stream was refused");
                 config.refusal.refuse(response, request.client, SseBody::whole)
+            }
+            Self::Limited => {
+                config.stats.refused();
+                debug!("an event stream was refused at the limit of a subject");
+                let refusal =
+                    config.limit_refusal.clone().unwrap_or_else(Refusal::too_many_requests);
+                refusal.refuse(response, request.client, SseBody::whole)
             }
         }
     }

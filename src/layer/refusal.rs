@@ -8,20 +8,24 @@ use http::{
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
-/// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
+/// down](crate::SseLayer::shutdown), or the limit of [all](crate::SseLayer::max_streams) streams or
+/// of those of a [subject](crate::streams#limits-for-each-subject) is reached.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes them](crate::guide::clients#how-clients-reconnect). The reconnection time
-/// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
+/// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds, or from 30
+/// to 60 at the limit of a subject.
 ///
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
 /// - The decision is made once the response head is known, after the handler has run. The stream is
 ///   dropped unpolled; other headers, such as those of CORS, stay.
-/// - For a service that returns a bare stream, the decision is made before the service is called.
-///   If the service reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that
-///   permit stays reserved for its next request.
+/// - For a service that returns a bare stream, the decision is made before the service is called,
+///   except at the limit of a subject, which is checked when the service has answered. Such a
+///   stream has opened by then, and closes as [`Ended`](crate::CloseReason::Ended). If the service
+///   reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that permit stays
+///   reserved for its next request.
 /// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
 ///   arrived before it began.
 ///
@@ -39,6 +43,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 #[must_use]
 pub struct Refusal {
     answer: Answer,
+    /// That of an answer which is no stream.
+    status: StatusCode,
     retry: Option<Retry>,
 }
 
@@ -51,7 +57,8 @@ enum Answer {
 
 impl Refusal {
     const fn new(answer: Answer) -> Self {
-        Self { answer, retry: Some(Retry::later()) }
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { answer, status, retry: Some(Retry::later()) }
     }
 
     /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
@@ -75,8 +82,20 @@ impl Refusal {
         Self::new(Answer::Unavailable)
     }
 
+    /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
+    /// `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60 seconds: the client
+    /// has other streams open, and is refused until one of them ends.
+    ///
+    /// It is the default of [`limit_refusal`](crate::SseLayer::limit_refusal).
+    pub const fn too_many_requests() -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { answer: Answer::PerClient, status, retry: Some(Retry::much_later()) }
+    }
+
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
-    /// client from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
+    /// client from 2 to 10 seconds, or from 30 to 60 with
+    /// [`too_many_requests`](Self::too_many_requests). [`without_retry`](Self::without_retry) turns
+    /// it off.
     ///
     /// It is sent in whole milliseconds in a `retry` line, and in seconds, rounded up, in
     /// `Retry-After` (RFC 9110, section 10.2.3).
@@ -140,7 +159,7 @@ impl Refusal {
             headers::make_event_stream(response.headers_mut());
             return response;
         }
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        *response.status_mut() = self.status;
         headers::make_empty(response.headers_mut());
         if let Some(time) = self.retry.map(Retry::draw) {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);

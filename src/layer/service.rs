@@ -70,10 +70,7 @@ where
                     return ResponseFuture::not_opened(reason, config, info);
                 }
             }
-        } else if self.config.track_disconnects
-            || self.config.streams.is_some()
-            || concerns_stream(request.extensions())
-        {
+        } else if self.config.tracks_all || concerns_stream(request.extensions()) {
             InFlight::track(&self.config, &mut request, info)
         } else {
             None

@@ -13,7 +13,9 @@ use crate::event::{Encoded, Event, IntoEventName};
 ///
 /// - A heartbeat is at most a sixteenth of the interval late. Deadlines are rounded up to a common
 ///   time grid, so that thousands of idle streams share few wake-ups of the runtime.
-/// - While the source is mid-line, heartbeats are skipped. A stream with a content coding has none.
+/// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is an
+///   [event](Self::event) cannot. While the source is mid-line, heartbeats are skipped.
+/// - A stream with a content coding has none.
 /// - The comment has no empty line after it, because several clients take such a block for an empty
 ///   event.
 ///
@@ -45,9 +47,9 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
-    /// Choose an interval shorter than the shortest idle timeout between client and server. Usual
-    /// ones are 60 seconds for nginx and AWS load balancers, 100 for Cloudflare, and 45 for some
-    /// polyfills of `EventSource`.
+    /// Choose an interval shorter than the shortest idle timeout between client and server: those of
+    /// [proxies](crate::guide::proxies#idle-timeouts), and 45 seconds for some polyfills of
+    /// `EventSource`.
     ///
     /// # Panics
     ///

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{BoxError, callback::catch_panic, connection::Client, signals::source_error};
 
-/// The options of one stream, merged from those of its layer and its response.
+/// The options of one stream, merged from those of its layer, its request and its response.
 #[derive(Clone)]
 pub(crate) struct ResolvedOptions {
     options: StreamOptions,
@@ -102,7 +102,7 @@ impl ResolvedOptions {
 
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
     ///
-    /// If the farewell has a `retry` line of its own, that one is sent alone, because some clients
+    /// If the farewell has a `retry` line of its own, no other one is added, because some clients
     /// reject two such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.options.farewell.clone().flatten().unwrap_or_default();

@@ -67,6 +67,11 @@ impl Retry {
         Self { milliseconds: (2_000, 10_000) }
     }
 
+    /// The time until a client that has too many streams tries again.
+    pub(crate) const fn much_later() -> Self {
+        Self { milliseconds: (30_000, 60_000) }
+    }
+
     /// Draws the time for one connection.
     pub(crate) fn draw(self) -> Duration {
         let (min, max) = self.milliseconds;

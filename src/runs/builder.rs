@@ -157,10 +157,12 @@ impl RunsBuilder {
 
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
-    /// After that, the key is free. Clients that are still reading can read the rest, unless
-    /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten before
-    /// its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More than ten
-    /// years count as ten years.
+    /// After that, the key is free. With a [store](super::RunStore), each run is kept there for at
+    /// least a minute and at least four leases: until then, the key is taken, and a completed run
+    /// is answered from the store. Clients that are still reading can read the rest, unless
+    /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten
+    /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
+    /// than ten years count as ten years.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age.min(MAX_TIME);
         self

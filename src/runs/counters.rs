@@ -13,13 +13,14 @@ use crate::{
     runs::{Outcome, RunEnd},
 };
 
-/// The counters that all runs of a [`Runs`](crate::runs::Runs) share. Their lock and atomics are the
-/// standard library's even under loom, because the models do not depend on their order.
+/// The counters that all runs of a [`Runs`](crate::runs::Runs) share. Even under loom, the lock and
+/// the atomics are those of the standard library, because the models do not depend on the order of
+/// accesses to them.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) memory: Arc<MemoryCounter>,
     pub(crate) attached: AtomicUsize,
-    /// The numbers that only rise. The others are 0.
+    /// The statistics that only rise. All other fields of this value are 0.
     totals: Mutex<RunsStats>,
 }
 
@@ -43,7 +44,7 @@ pub struct RunsStats {
 }
 
 impl Counters {
-    /// Locks the numbers that only rise. No other lock is taken meanwhile.
+    /// Locks the statistics that only rise. A caller takes no other lock while it holds this one.
     pub(crate) fn totals(&self) -> MutexGuard<'_, RunsStats> {
         lock(&self.totals)
     }
@@ -78,13 +79,14 @@ impl RunsStats {
         /// Returns the number of calls that were made, including those whose answer was not an event
         /// stream. A request that leaves before its call is made does not count.
         started: u64,
-        /// Returns the number of calls that were refused at a limit or during a shutdown.
+        /// Returns the number of calls that were refused: at a limit, while the store could not be
+        /// reached, or during a shutdown.
         refused: u64,
         /// Returns the number of clients whose next event was evicted before they had read it.
         lagged: u64,
         /// Returns the number of copies of other processes' runs that clients or handles use at
         /// this process. A run has another copy if a client resumes before the first event of the
-        /// first one. The number is 0 without a [store](crate::runs::RunStore).
+        /// first copy. The number is 0 without a [store](crate::runs::RunStore).
         mirrors: usize,
         /// Returns the number of runs whose export to the store is overdue. It rises while the store
         /// cannot be reached.
@@ -104,6 +106,12 @@ impl RunsStats {
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {
         self.ended.get(outcome as usize).copied().unwrap_or_default()
+    }
+
+    /// Returns the number of runs that ended with each outcome, including outcomes with none.
+    #[must_use]
+    pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
+        Outcome::ALL.into_iter().zip(self.ended)
     }
 }
 
@@ -127,8 +135,7 @@ impl fmt::Display for RunsStats {
         counter(f, "sse_runs_declared_dead_total", help, self.declared_dead)?;
         counter(f, "sse_runs_events_total", "Events of runs that have ended.", self.events)?;
         counter(f, "sse_runs_bytes_total", "Bytes of runs that have ended.", self.bytes)?;
-        let ended = Outcome::ALL.into_iter().map(|outcome| (outcome, self.ended(outcome)));
         let (name, help) = ("sse_runs_ended_total", "Runs that have ended, by outcome.");
-        labelled_counter(f, name, help, "outcome", ended)
+        labelled_counter(f, name, help, "outcome", self.ended_by_outcome())
     }
 }

@@ -18,9 +18,9 @@ pub enum StartError {
     /// The request has a last event id, but no run has its key. A new run would be a different
     /// answer.
     NotFound,
-    /// The runs are [connected](super::Runs) to a store that cannot be reached or has lost its data
-    /// less than a lease ago, or the run belongs to a later version of the protocol. A run that is
-    /// started then could be started twice.
+    /// The store of the [connected](super::Runs) runs cannot be reached or lost its data less than
+    /// a lease ago, or another version of the protocol wrote the run's claim. A run that is started
+    /// now could be started twice.
     Unavailable,
 }
 

@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{BoxError, signals::RecordedError};
 
-/// The maximum length of an error's text. It can contain what a client or an upstream has sent.
+/// The maximum length of an error's text, which can contain data that a client or an upstream has
+/// sent.
 const MAX_TEXT: usize = 1024;
 
 /// Why a run has failed or was interrupted: a text and, in the process of the run, the error of its

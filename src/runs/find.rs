@@ -43,7 +43,7 @@ impl Runs {
     /// is not running in this process. [`answer`](Self::answer) then returns a refusal instead.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
-        // How it ended is known after the last page.
+        // If another process owns the run, its outcome is known once the last page is loaded.
         if !self.is_loaded(&record).await {
             return None;
         }

@@ -33,8 +33,9 @@
 //! run and never starts one.
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
-//! bytes of an upstream. The [recipes](crate::guide::recipes) show what client libraries need, and
-//! when a [hub](crate::hub) is the better choice.
+//! bytes of an upstream. The page on [clients](crate::guide::runs_clients) shows what client
+//! libraries need, and the [recipes](crate::guide::recipes) when a [hub](crate::hub) is the better
+//! choice.
 //!
 //! # Keys
 //!
@@ -58,10 +59,8 @@
 //! # Clients
 //!
 //! - Through the layer, a client without a last event id gets all events of a run that is running
-//!   or has completed. If the run ended in any other way, the request calls the service again, and
-//!   the new run replaces the old one. Clients with an id of the old run get its remaining events
-//!   until the service is called again. After that they get `404`, even before the service has
-//!   answered.
+//!   or has completed. After a failure or a stop, the same request starts a new run. From then on, ids
+//!   of the old run get `404`.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
@@ -151,10 +150,9 @@
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
-//! requests at once. To keep them open, put
-//! [`StreamOptions::drain`](crate::StreamOptions::drain) into the handler's response. Its value is
-//! [`Drain::after`](crate::Drain::after) with the grace period plus a few seconds. Every client then
-//! gets its whole answer, or its body fails. [A recipe](crate::guide::runs_shutdown) has the code.
+//! requests at once. To keep them open, answer with
+//! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`. Every client then gets its
+//! whole answer, or its body fails. [A recipe](crate::guide::runs_shutdown) has the code.
 //!
 //! Without a store, runs are kept in the memory of one process. After a restart, all keys are
 //! unknown: a client with an id gets `404`, and the service is not called again.
@@ -171,13 +169,12 @@
 //!   first attachment to another process's run takes several. Put the layer inside of layers that
 //!   authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported at once, or as soon as
-//!   the previous export is acknowledged. Events that come faster are exported together, at most every
-//!   4 milliseconds, which costs the store less. Other runs are exported about once a second, and at
-//!   their end.
-//! - If the owner dies, the bodies of clients of other processes fail after at most 13 seconds with
-//!   the default lease of 8 seconds, or 18 seconds at a process that connected recently.
-//!   [`RedisRuns::lease`](crate::redis::RedisRuns::lease) has the exact times. A repeated request then
-//!   starts the answer again, once.
+//!   the previous export is acknowledged. Events that come faster are exported together, with up to
+//!   4 milliseconds between exports, which costs the store less. Other runs are exported about once
+//!   a second, and at their end.
+//! - If the owner dies, the bodies of clients of other processes fail within the times that
+//!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
+//!   documents. A repeated request then starts the answer again, once.
 //! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
 //!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost
 //!   reply of the store, an end is reported twice, with the same [`RunEnd::id`].
@@ -185,18 +182,16 @@
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::running_of`],
-//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. `max_memory` also limits the
-//!   memory that a process's runs need in the store. Above it, those that ended first are deleted from
-//!   the store.
+//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. `max_memory` also limits what the
+//!   runs of a process take in the store. Beyond it, the oldest ended runs are deleted there.
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
-//! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
-//!   for closures such as `on_error`. Set those on the layer.
+//! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without
+//!   closures, `max_age` and `end_when`. Set closures on the layer.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease afterwards, an owner may
-//! still restore a run that the store does not have. Until then, processes without that run refuse
-//! requests for its key, also those that would start it: [`Runs::start`] and [`Runs::replace`] return
-//! [`StartError::Unavailable`].
+//! If the store loses its data, the owners restore their runs. For one lease afterwards, a key that no
+//! process has restored is refused, because its owner may still do so: [`Runs::start`] and
+//! [`Runs::replace`] return [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached:
 //!
@@ -250,6 +245,8 @@ mod run;
 mod runs;
 mod source;
 mod spawn;
+#[doc(hidden)]
+pub mod store;
 mod until;
 
 pub use self::{

@@ -11,12 +11,17 @@ use crate::{connection::CloseReason, history::Epoch};
 pub enum Outcome {
     /// The source ended. Every attached client gets a clean end.
     Completed,
-    /// The source failed or panicked, or one of its events was larger than
-    /// [`retain_bytes`](super::RunsBuilder::retain_bytes). The body of every attached client fails.
+    /// The body of every attached client fails, because one of these has happened:
+    ///
+    /// - The source failed or panicked.
+    /// - One of its events was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes).
+    /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
+    /// - An [`SseLayer`](crate::SseLayer) inside of the layer of runs ended the stream early.
     Failed,
-    /// The program cancelled or replaced the run. Inside [`SseLayer`](crate::SseLayer), every
-    /// attached client gets a clean end without the [terminator](crate::SseLayer::terminator); an
-    /// [`Attachment`](super::Attachment) itself fails.
+    /// The program cancelled or replaced the run, or an outer layer
+    /// [refused](super::Run::answer) the answer to its only client. Inside
+    /// [`SseLayer`](crate::SseLayer), every attached client gets a clean end without the
+    /// [terminator](crate::SseLayer::terminator); an [`Attachment`](super::Attachment) itself fails.
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
@@ -27,7 +32,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of the variants, which is the order of their counters.
-    pub(crate) const ALL: [Self; 5] =
+    #[doc(hidden)]
+    pub const ALL: [Self; 5] =
         [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
 
     /// Returns the name of the variant in lower case, for logs and as the label of a metric.
@@ -97,11 +103,14 @@ impl RunEnd {
     getters! {
         /// Returns how the run ended.
         outcome: Outcome,
-        /// Returns the number of recorded events, including those that have been evicted.
+        /// Returns the number of recorded events, including those that have been evicted. If the
+        /// process of the run died, it is the number that the store has.
         events: u64,
-        /// Returns the total size of these events in bytes on the wire, including their ids.
+        /// Returns the total size of these events in bytes on the wire, including their ids. If the
+        /// process of the run died, it is 0, because the store does not know it.
         bytes: u64,
-        /// Returns the time from the start of the call to the end of the run.
+        /// Returns the time from the start of the call to the end of the run. If the process of the
+        /// run died, the run ends when another process notices.
         age: Duration,
     }
 }

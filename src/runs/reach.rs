@@ -1,4 +1,5 @@
-//! Requests reach a run of this process, or through the cluster one of any process.
+//! Finding, claiming and cancelling runs: those of this process or, through the cluster, of any
+//! process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::connection::LastEventId;
 
-// What the cluster does is boxed, so that requests without a store keep their size.
+// The futures of the cluster are boxed, so that the futures of requests without a store stay small.
 impl Runs {
     /// Returns the run that a request is about, or claims the key for a new run.
     pub(crate) async fn claim(
@@ -71,8 +72,8 @@ impl Runs {
         }
     }
 
-    /// Returns a record of the run of `record` for a client that has seen the events up to `last`.
-    /// A mirror of another client may lack the event after it.
+    /// Returns a record from which a client that has seen the events up to `last` can read the run
+    /// of `record`. `record` may be a mirror for other clients, and lack the event after `last`.
     pub(super) async fn serve(
         &self,
         record: &Arc<Record>,
@@ -87,7 +88,8 @@ impl Runs {
         }
     }
 
-    /// Does the same for a client that waits for the store as long as one that is attached.
+    /// Does the same as [`serve`](Self::serve), but waits for the store as long as an attached
+    /// client does.
     pub(super) async fn serve_attached(
         &self,
         record: &Arc<Record>,
@@ -104,7 +106,8 @@ impl Runs {
         }
     }
 
-    /// Returns a record of the run of `record` whose clients are told that the contact is lost.
+    /// Returns another record of the run, which reports to its clients that the contact to the
+    /// run's process is lost.
     pub(super) fn lost(&self, record: &Record) -> Arc<Record> {
         let (key, counters) = (record.key.clone(), Arc::clone(&self.process.counters));
         let lost = Record::mirror(key, record.epoch, 0, &self.process.options, counters);
@@ -123,7 +126,7 @@ impl Runs {
         }
     }
 
-    /// Waits until other processes can read all runs that have ended, or for a short time.
+    /// Waits, for a limited time, until other processes can read all runs that have ended.
     pub(super) async fn exported(&self) {
         if let Some(cluster) = &self.cluster {
             cluster.exported().await;

@@ -34,8 +34,8 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns the time since the run was started, or since this process first saw a run of
-    /// another one.
+    /// Returns the time since the run was started. For a run of another process, it is the time since
+    /// this process first saw it.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.record.started_at.elapsed()
@@ -95,9 +95,8 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`, or no events without one.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten. If the run of another process stays
-    /// out of reach for two leases, or this process has no memory for it, returns an attachment that
-    /// fails.
+    /// event after it was evicted, or if the run is forgotten. Returns an attachment that fails if this
+    /// process has no memory for the run of another one, or cannot reach it for two leases.
     ///
     /// # Cancel safety
     ///
@@ -151,7 +150,8 @@ impl Run {
     }
 }
 
-/// Returns a callback for an outer layer, which calls it if it refuses the starter's stream.
+/// Returns a callback that an outer layer calls if it refuses the stream of the client that started
+/// the run.
 pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefusal {
     let (process, record) = (Arc::clone(process), Arc::clone(record));
     OnRefusal::new(move || _ = process.end_unattended(&record, Outcome::Cancelled))

@@ -28,10 +28,10 @@ use super::{RunsStats, cluster::Cluster, process::Process};
 ///   events of any run that has ended and is kept.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
-/// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be reached,
-///   a request that would start a run gets the refusal
+/// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be
+///   reached, a request that would start a run gets the refusal
 ///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
-///   `replace` still takes the place of a running run.
+///   `replace` still takes the place of a run that is running at this process.
 ///
 /// If the run has ended and has no events for the client, or ends while the client waits for the
 /// call to answer (a replaced run counts as [`Cancelled`]):

@@ -14,8 +14,8 @@ pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
     /// own shutdown here.
     Stream(Option<Inherited>),
-    /// The response is a refusal, which can look like an event stream. One of the program is not
-    /// counted before it reaches a layer.
+    /// The response is a refusal, which can look like an event stream. A refusal by the program is
+    /// counted by the first layer that it reaches, and has `is_counted: false` until then.
     Refused { is_counted: bool },
 }
 

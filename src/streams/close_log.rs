@@ -26,7 +26,7 @@ pub(super) type Ticket = u64;
 /// A hash collision ends one more stream, whose client reconnects.
 pub(super) type Close = Option<Closing<u64>>;
 
-/// The number of closes in the log. A stream whose ticket is older is closed.
+/// The number of closes in the log. A stream is closed if its request came before all of them.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {

@@ -5,7 +5,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Closing, Streams, open_streams::OpenStreams, outgoing::Relay};
+use super::{Closing, Streams, StreamsBuilder, open_streams::OpenStreams, outgoing::Relay};
 
 /// The streams of this process, as the task that follows the closes of other processes knows them.
 ///
@@ -17,9 +17,10 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// Creates streams whose closes are also published by `relay`.
-    pub(crate) fn relayed_by(relay: Arc<Relay>) -> (Streams, Self) {
+    pub(crate) fn relayed_by(relay: Arc<Relay>, builder: StreamsBuilder) -> (Streams, Self) {
         let ended = CancellationToken::new();
-        let open_streams = Arc::new(OpenStreams::followed(ended.clone().drop_guard()));
+        let follower = ended.clone().drop_guard();
+        let open_streams = Arc::new(OpenStreams::new(builder.limits(), Some(follower)));
         let followed = Self { open_streams: Arc::downgrade(&open_streams), ended };
         (Streams { open_streams, relay: Some(relay) }, followed)
     }

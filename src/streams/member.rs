@@ -3,7 +3,7 @@ use std::{
         Arc, Mutex,
         atomic::{
             AtomicU8,
-            Ordering::{AcqRel, Acquire},
+            Ordering::{AcqRel, Acquire, Release},
         },
     },
     task::Waker,
@@ -15,7 +15,7 @@ use crate::{callback::without_panic, lock::lock};
 #[derive(Debug)]
 pub(super) struct Member {
     subjects: Box<[Arc<str>]>,
-    /// [`OPEN`], or a [`Revocation`].
+    /// [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
     /// The task that polls the body.
     waker: Mutex<Option<Waker>>,
@@ -31,6 +31,8 @@ pub(crate) enum Revocation {
 }
 
 const OPEN: u8 = 0;
+/// The body has seen that the stream was closed.
+const ENDING: u8 = 3;
 
 impl Member {
     pub(super) fn new(subjects: Box<[Arc<str>]>) -> Self {
@@ -59,11 +61,16 @@ impl Member {
         true
     }
 
-    /// Returns whether the stream was closed, and how.
+    /// Notes that the body has seen that the stream was closed.
+    pub(super) fn set_ending(&self) {
+        self.state.store(ENDING, Release);
+    }
+
+    /// Returns whether the stream was closed, and how, unless the body has seen it.
     #[inline]
     pub(super) fn revocation(&self) -> Option<Revocation> {
         match self.state.load(Acquire) {
-            OPEN => None,
+            OPEN | ENDING => None,
             state if state == Revocation::All as u8 => Some(Revocation::All),
             _ => Some(Revocation::Subject),
         }

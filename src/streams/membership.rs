@@ -2,6 +2,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     close_log::Ticket,
+    limits::Place,
     member::{Member, Revocation},
     open_streams::OpenStreams,
 };
@@ -11,6 +12,8 @@ use super::{
 pub(crate) struct Membership {
     open_streams: Arc<OpenStreams>,
     member: Arc<Member>,
+    /// Free again once the stream has left its lists.
+    _places: Box<[Place]>,
 }
 
 impl Membership {
@@ -20,15 +23,23 @@ impl Membership {
         open_streams: &Arc<OpenStreams>,
         ticket: Ticket,
         subjects: &[Arc<str>],
+        places: Vec<Place>,
     ) -> Self {
         let member = open_streams.member(subjects);
         // Before it is in a list, which it leaves when it is dropped.
-        let membership = Self { open_streams: Arc::clone(open_streams), member };
+        let membership =
+            Self { open_streams: Arc::clone(open_streams), member, _places: places.into() };
         open_streams.open(ticket, &membership.member);
         membership
     }
 
-    /// Returns whether the stream was closed, and how.
+    /// Notes that the body has seen that the stream was closed, and is about to end. The stream keeps
+    /// its places until it has ended.
+    pub(crate) fn set_ending(&self) {
+        self.member.set_ending();
+    }
+
+    /// Returns whether the stream was closed, and how, unless the body has seen it.
     #[inline]
     pub(crate) fn revocation(&self) -> Option<Revocation> {
         self.member.revocation()
@@ -74,7 +85,8 @@ mod tests {
     #[test]
     fn close_after_the_waker_is_registered_is_seen_by_the_same_poll() {
         let open_streams = Arc::<OpenStreams>::default();
-        let membership = Membership::open(&open_streams, open_streams.ticket(), &["a".into()]);
+        let membership =
+            Membership::open(&open_streams, open_streams.ticket(), &["a".into()], Vec::new());
         let earlier = Waker::from(Arc::new(ClosesOnDrop(Arc::clone(&open_streams))));
         assert!(!membership.poll_revoked(&earlier));
         drop(earlier);

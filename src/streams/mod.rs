@@ -51,7 +51,8 @@
 //! # Log out
 //!
 //! First write the log-out, then close. Both belong on a task, because axum drops a handler whose
-//! client disconnects:
+//! client disconnects. The error reaches the handler, which answers `503`, so that the client repeats
+//! the request:
 //!
 //! ```
 //! # use std::io;
@@ -63,24 +64,33 @@
 //! #     async fn delete_others(&self, _: u64, _: &str) -> io::Result<()> { Ok(()) }
 //! # }
 //!
-//! async fn log_out(sessions: Sessions, streams: Streams, session: String) {
+//! async fn log_out(sessions: Sessions, streams: Streams, session: String) -> io::Result<()> {
 //!     let task = tokio::spawn(async move {
 //!         sessions.delete(&session).await?;
-//!         streams.close(format!("session:{session}")).await.map_err(io::Error::other)
+//!         streams.close(format!("session:{session}")).await.map_err(io::Error::other)?;
+//!         Ok(())
 //!     });
-//!     _ = task.await;
+//!     task.await?
 //! }
 //!
-//! async fn log_out_other_devices(sessions: Sessions, streams: Streams, user: u64, session: String) {
+//! async fn log_out_other_devices(
+//!     sessions: Sessions,
+//!     streams: Streams,
+//!     user: u64,
+//!     session: String,
+//! ) -> io::Result<()> {
 //!     let task = tokio::spawn(async move {
 //!         sessions.delete_others(user, &session).await?;
 //!         let (user, session) = (format!("user:{user}"), format!("session:{session}"));
-//!         streams.close_except(user, session).await.map_err(io::Error::other)
+//!         streams.close_except(user, session).await.map_err(io::Error::other)?;
+//!         Ok(())
 //!     });
-//!     _ = task.await;
+//!     task.await?
 //! }
 //! ```
 //!
+//! - A close of `Streams` from `Streams::new` or `build` cannot fail. With a broker, the close can
+//!   fail after the session was deleted: let a repeated log-out of a deleted session close again.
 //! - The check of a request must see the write of an earlier log-out. It must not read a cache or a
 //!   replica that lags behind, because the client would be let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
@@ -89,34 +99,69 @@
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends between events, or half a second later if its source stays mid-event. No
-//! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
-//! [`on_error`](crate::SseLayer::on_error) is not called. The reason is
+//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a reconnection
+//! time. No [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent,
+//! and [`on_error`](crate::SseLayer::on_error) is not called. The reason is
 //! [`CloseReason::Revoked`](crate::CloseReason::Revoked).
 //!
-//! - The stream of an `EventSource`, or of any other `GET` client except `fetch`, ends cleanly. An
-//!   `EventSource` reconnects, and the program's check decides. Answer `401` or `204` to stop it.
-//! - The body of a `fetch` client or a call fails, so that half an answer does not look complete.
-//! - The layer cannot end the stream of a client that does not read. That stream no longer counts, and
-//!   its close is reported when the connection closes.
+//! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except `fetch`,
+//!   ends cleanly. An `EventSource` reconnects, and the program's check decides. Answer `401` or `204` to
+//!   stop it.
+//! - **The body fails** for a `fetch` client and for a call, so that half an answer does not look
+//!   complete. It fails for every client if the source stays mid-event or the stream has a content
+//!   coding.
+//! - **A client that does not read** keeps its stream, which the layer cannot end. It no longer
+//!   counts in [`Streams::count`], but keeps its places in the limits until the connection closes.
+//!   Its close is reported then.
 //!
 //! # Many processes
 //!
 //! With [`Streams::connect`], which needs feature `hub`, a close reaches the streams of all
-//! processes that share a [broker](crate::redis).
+//! processes that share a [broker](crate::hub::broker).
 //!
-//! - `close` first closes the streams of its own process, and then returns when the broker has
-//!   acknowledged. With Redis this takes up to two seconds while Redis is away, and the log-out
-//!   waits for it.
+//! - `close` first closes the streams of its own process, and then waits for the broker's
+//!   acknowledgement, up to the deadline for publishing.
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
 //! - A process that was cut off from the broker receives the closes that it missed when it returns.
-//!   If one of them is older than 5 minutes, or than the age of its hub's retention if that is more, it
-//!   closes all its streams that have a subject. If Redis is away for longer than the program accepts, call [`Streams::close_all`] in each
+//!   If some of them are no longer kept, it closes all its streams that have a subject. The topic
+//!   keeps the closes of 5 minutes, 1,024 of them and 1 MiB, or more if its retention says so; a
+//!   broker can keep less, as with a low `max_len` of Redis.
+//! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
 //! - If closes are lost, as when Redis restarts without its data, each process closes all its
 //!   streams that have a subject. The clients return at random times.
 //! - `count` and `subjects` are those of one process; the page [presence](crate::guide::presence)
 //!   sums them.
+//!
+//! # Limits for each subject
+//!
+//! [`StreamsBuilder::limit`] limits how many streams a user, tenant or address has open at the same
+//! time:
+//!
+//! ```
+//! use tower_sse::{SseLayer, streams::Streams};
+//!
+//! let streams = Streams::builder().limit("user:", 5).limit("tenant:", 1_000).build();
+//! # let layer: SseLayer =
+//! SseLayer::new().streams(&streams);
+//! ```
+//!
+//! A limit is for each subject that begins with its prefix, `user:42` as well as `user:43`. The
+//! program names the subjects, even for addresses, such as `ip:192.0.2.7`: the crate never reads an
+//! address or `X-Forwarded-For`.
+//!
+//! - A stream takes a place for each of its subjects when it opens: all of them, or none.
+//! - It keeps its places until it has ended, also after [`Streams::close`]: a client that does not read
+//!   could otherwise open any number of streams.
+//! - A stream whose subject has no place left is refused:
+//!   [`limit_refusal`](crate::SseLayer::limit_refusal) sets the answer. As with
+//!   [`max_streams`](crate::SseLayer::max_streams), a stream with a status other than 200 is never refused.
+//! - [`Subjects::try_add`] takes a place before the handler does its work.
+//! - The newest stream is refused, and not the oldest one closed: six tabs with five places would close
+//!   each other for ever.
+//! - The limits are those of one process. Behind a load balancer with `n` processes, a user can have up
+//!   to `n` times as many streams. The page [presence](crate::guide::presence) sums the counts of all.
+//! - [`Streams::stats`] returns how many streams were refused for each prefix.
 //!
 //! # More recipes
 //!
@@ -145,34 +190,43 @@
 //!
 //! - The inner layer closes its stream by the request's subjects, even if only the outer layer has
 //!   [`streams`](crate::SseLayer::streams).
-//! - Use one [`Streams`] for all layers around a handler. An inner layer with another one replaces
-//!   the subjects of the outer one, and logs a WARN line (feature `tracing`).
-//! - Each client of a [run](crate::runs) has the subjects of its own request. Closing one stream ends
-//!   neither the run nor the streams of its other clients. Add subjects in middleware outside of
-//!   [`RunLayer`](crate::runs::RunLayer), because the handler is called only for the first client.
+//! - Give all layers of a handler the same [`Streams`]. An inner layer with another one replaces the
+//!   subjects, and logs a WARN line (feature `tracing`).
+//! - With [runs](crate::runs), add subjects in middleware outside of
+//!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. A close then ends
+//!   one client's stream, not the run.
 //!
 //! # Cost
 //!
-//! A request costs three allocations if `streams` is set. A stream with one subject costs up to 250
-//! bytes. The newest 65,536 closes are remembered, in 24 bytes each. A stream is closed when it opens
-//! if more closes have followed its request.
+//! A request costs three allocations if `streams` is set, or five if it had no extension before. A
+//! stream with one subject costs up to 250 bytes. The newest 65,536 closes are remembered, in 24
+//! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
+//! closed at once.
 
+mod builder;
 mod close_log;
 mod closing;
 mod error;
+mod full;
 mod incoming;
+mod limits;
 mod member;
 mod members;
 mod membership;
 mod open_streams;
 mod outgoing;
+mod stats;
 #[allow(clippy::module_inception)]
 mod streams;
 mod subjects;
+mod table;
 
-pub use self::{error::CloseError, streams::Streams, subjects::Subjects};
+pub use self::{
+    builder::StreamsBuilder, error::CloseError, full::Full, stats::StreamsStats, streams::Streams,
+    subjects::Subjects,
+};
 
 pub(crate) use self::{
     closing::Closing, incoming::Followed, member::Revocation, membership::Membership,
-    outgoing::Publishing,
+    outgoing::Publishing, subjects::Unopened,
 };

@@ -10,8 +10,10 @@ use tokio_util::sync::DropGuard;
 use super::{
     Closing,
     close_log::{CloseLog, Ticket},
+    limits::Limits,
     member::{Member, Revocation},
     members::Members,
+    table::shrink_if_sparse,
 };
 use crate::lock::lock;
 
@@ -21,6 +23,7 @@ pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
+    pub(super) limits: Arc<Limits>,
     /// Stops the task that follows the closes of other processes.
     _follower: Option<DropGuard>,
 }
@@ -30,8 +33,8 @@ const SHARDS: usize = 16;
 type Shard = HashMap<Arc<str>, Members>;
 
 impl OpenStreams {
-    pub(super) fn followed(follower: DropGuard) -> Self {
-        Self { _follower: Some(follower), ..Self::default() }
+    pub(super) fn new(limits: Limits, follower: Option<DropGuard>) -> Self {
+        Self { limits: Arc::new(limits), _follower: follower, ..Self::default() }
     }
 
     pub(super) fn ticket(&self) -> Ticket {
@@ -170,15 +173,8 @@ impl OpenStreams {
 
 fn remove_list(shard: &mut Shard, subject: &str) -> Option<Members> {
     let members = shard.remove(subject);
-    if is_sparse(shard.len(), shard.capacity()) {
-        shard.shrink_to(2 * shard.len());
-    }
+    shrink_if_sparse(shard);
     members
-}
-
-/// Returns whether a table should shrink, as after a storm of clients.
-const fn is_sparse(len: usize, capacity: usize) -> bool {
-    capacity > 64 && capacity / 8 > len
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@ use std::{fmt, sync::Arc};
 
 use http::Request;
 
-use super::{CloseError, Closing, Subjects, open_streams::OpenStreams, outgoing::Relay};
+use super::{
+    CloseError, Closing, StreamsStats, Subjects, open_streams::OpenStreams, outgoing::Relay,
+};
 
 /// The open streams of each subject. Clones are cheap and share the streams.
 ///
@@ -43,7 +45,7 @@ impl Streams {
     /// Streams whose requests arrived before the call are closed too, when they open. Streams of
     /// later requests are not.
     ///
-    /// In a cluster, the streams of this process are closed first. The future is ready when the
+    /// With several processes, the streams of this one are closed first. The future is ready when the
     /// broker has acknowledged the close.
     ///
     /// # Errors
@@ -114,6 +116,14 @@ impl Streams {
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
         self.open_streams.subjects()
+    }
+
+    /// Returns how many streams were refused at the [limits](super::StreamsBuilder::limit) of their subjects.
+    #[must_use]
+    pub fn stats(&self) -> StreamsStats {
+        let mut refused: Vec<_> = self.open_streams.limits.refused().collect();
+        refused.sort();
+        StreamsStats { refused }
     }
 
     async fn close_by(&self, closing: Closing<&str>) -> Result<usize, CloseError> {

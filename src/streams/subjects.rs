@@ -1,9 +1,11 @@
 use std::{
-    fmt,
+    fmt, mem, slice,
     sync::{Arc, Mutex},
 };
 
-use super::{close_log::Ticket, membership::Membership, open_streams::OpenStreams};
+use super::{
+    Full, close_log::Ticket, limits::Place, membership::Membership, open_streams::OpenStreams,
+};
 use crate::{lock::lock, signals::is_recorded};
 
 /// The subjects of the stream that answers a request.
@@ -28,8 +30,14 @@ struct OfRequest {
 #[derive(Default)]
 struct Names {
     added: Vec<Arc<str>>,
+    /// What [`Subjects::try_add`] has reserved.
+    places: Vec<Place>,
     is_open: bool,
 }
+
+/// The subjects of a response that can become a stream. If it does not, the places that were reserved
+/// for it are free once this is dropped, although the program may keep its [`Subjects`].
+pub(crate) struct Unopened(Subjects);
 
 impl Subjects {
     pub(super) fn new(open_streams: Arc<OpenStreams>) -> Self {
@@ -59,24 +67,102 @@ impl Subjects {
         }
     }
 
-    /// Opens the stream, if there are subjects. A stream that is recorded for several clients has
-    /// none.
-    pub(crate) fn open(&self) -> Option<Membership> {
-        if is_recorded() {
-            return None;
-        }
+    /// Adds a subject to the stream that answers this request, and reserves its place among the
+    /// streams of that subject: the handler need not do its work for a stream that would be refused.
+    ///
+    /// ```
+    /// use http::{Response, request::Parts};
+    /// use tower_sse::{Refusal, SseBody, streams::Subjects};
+    ///
+    /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<SseBody<String>>> {
+    ///     subjects
+    ///         .try_add(format!("user:{user}"))
+    ///         .map_err(|_full| Refusal::too_many_requests().answer(parts))
+    /// }
+    /// ```
+    ///
+    /// The place is free again if the response is no event stream, if the request fails, is dropped or
+    /// panics, and when the stream has ended. A subject without a [limit](super::StreamsBuilder::limit)
+    /// is [added](Self::add).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the subject has no place left. It is not added then.
+    pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
+        let subject = subject.into();
+        let limits = &self.request.open_streams.limits;
         let mut names = lock(&self.request.names);
+        if !names.is_open && !names.has_place(&subject) {
+            match limits.take(slice::from_ref(&subject)) {
+                Ok(places) => names.places.extend(places),
+                Err(full) => {
+                    limits.count_refusal(&full);
+                    return Err(full);
+                }
+            }
+        }
+        drop(names);
+        self.add(subject);
+        Ok(())
+    }
+
+    /// Opens the stream. Returns `None` if it has no subjects, as a stream that is recorded for
+    /// several clients. Returns [`Full`] if a subject has no place left and `may_be_refused` is
+    /// set.
+    fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+        if is_recorded() {
+            return Ok(None);
+        }
+        let OfRequest { open_streams, ticket, names } = &*self.request;
+        let mut names = lock(names);
         names.is_open = true;
         if names.added.is_empty() {
-            return None;
+            return Ok(None);
         }
         let added = names.added.clone();
+        let mut places = mem::take(&mut names.places);
         drop(names);
-        Some(Membership::open(&self.request.open_streams, self.request.ticket, &added))
+        if !open_streams.limits.is_empty() {
+            let has_place = |name: &Arc<str>| places.iter().any(|place| place.is_of(name));
+            let others: Vec<_> = added.iter().filter(|name| !has_place(name)).cloned().collect();
+            match open_streams.limits.take(&others) {
+                Ok(taken) => places.extend(taken),
+                Err(full) if may_be_refused => {
+                    open_streams.limits.count_refusal(&full);
+                    return Err(full);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
     }
 
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
         Arc::ptr_eq(&self.request.open_streams, open_streams)
+    }
+}
+
+impl Names {
+    fn has_place(&self, subject: &str) -> bool {
+        self.places.iter().any(|place| place.is_of(subject))
+    }
+}
+
+impl Unopened {
+    pub(crate) const fn new(subjects: Subjects) -> Self {
+        Self(subjects)
+    }
+
+    /// Opens the stream. See [`Subjects::open`].
+    pub(crate) fn open(self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+        self.0.open(may_be_refused)
+    }
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        let places = mem::take(&mut lock(&self.0.request.names).places);
+        drop(places);
     }
 }
 

@@ -174,7 +174,7 @@ where
         };
         let content_type = head.headers.get(header::CONTENT_TYPE);
         let (status, beginning) = (head.status, body.beginning().await);
-        // A panic is how the test of a wrong answer fails.
+        // A wrong answer fails the test by a panic.
         panic!(
             "GET {uri}: an `EventSource` gives up after status {status}, content type \
              {content_type:?}, at {caller}\n{beginning}",

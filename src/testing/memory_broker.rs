@@ -45,8 +45,8 @@ use crate::{
 ///
 /// - When `publish` returns, the event has reached all hubs except [paused](Self::pause) ones and
 ///   those that another thread is feeding.
-/// - The history that a hub loads goes back as far as the hub's
-///   the age of the hub's [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until
+/// - The history that a hub loads goes back as far as the age of the hub's
+///   [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until
 ///   [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {

@@ -198,15 +198,13 @@
 //! [`try_get`](TestClient::try_get) returns a response that is not an event stream.
 //! `app.oneshot(request).await?` returns the response to any request.
 //!
-//! | to test | |
-//! |---|---|
-//! | a `POST`, or any other request | [`TestStream::new`], with that response |
-//! | a refusal, a `401`, a `204` | [`TestClient::try_get`], or `try_resume` with an id |
-//! | the headers of a stream | that response |
-//! | a source that fails | [`TestStream::error`] |
-//! | a service with another request body | [`request_body`](TestClient::request_body) |
-//! | a handler that needs a cookie | [`TestClient::header`] |
-//! | two clients | a second `get`; streams are independent |
+//! - A `POST`, or any other request: [`TestStream::new`], with its response.
+//! - A refusal, a `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
+//! - The headers of a stream: the response, before [`TestStream::new`] takes it.
+//! - A source that fails: [`TestStream::error`].
+//! - A service with another request body: [`request_body`](TestClient::request_body).
+//! - A handler that needs a cookie: [`TestClient::header`].
+//! - Two clients: a second `get`; streams are independent.
 //!
 //! # What needs a real socket
 //!
@@ -232,6 +230,9 @@ mod connection;
 mod exchange;
 #[cfg(feature = "hub")]
 mod memory_broker;
+#[cfg(feature = "runs")]
+#[doc(hidden)]
+pub mod memory_store;
 mod reader;
 mod received;
 mod stream;
@@ -240,4 +241,7 @@ mod wait;
 
 #[cfg(feature = "hub")]
 pub use self::memory_broker::MemoryBroker;
+#[cfg(feature = "runs")]
+#[doc(hidden)]
+pub use self::memory_store::MemoryStore;
 pub use self::{client::TestClient, stream::TestStream};

@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use super::{body_bytes::BodyBytes, received::Received};
 use crate::{
     BoxError,
-    event::{Decoded, Decoder, Message},
+    event::{Decoder, Line, Message, Piece, text, without_line_end},
 };
 
 /// A reader of the messages and comments of a body. It decodes no further than it has to, so that
@@ -15,13 +15,15 @@ pub(super) struct Reader {
     body: BodyBytes,
     /// The part of the last frame that is not decoded.
     data: Bytes,
+    /// The parts of a comment that is not complete.
+    comment: Vec<u8>,
     pub(super) decoder: Decoder,
     /// Messages that the test has not taken.
     pub(super) messages: VecDeque<Message>,
     /// Comments that the test has not taken.
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
-    /// Empty frames and empty lines since the last message or comment.
+    /// Empty frames, empty lines and events without data since the last message or comment.
     empties: usize,
     received: Received,
 }
@@ -40,9 +42,10 @@ pub(super) enum End {
 /// The number of messages and comments that may wait to be taken. A stream that is always ready
 /// would otherwise fill the memory, and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
-/// The number of consecutive empty frames and empty lines. A stream that is always ready would
-/// otherwise never reach a time limit either. Other lines count towards the size of an event, which
-/// the decoder limits.
+/// The length of a comment.
+const MAX_COMMENT: usize = 1 << 20;
+/// The number of consecutive empty frames, empty lines and events without data. A stream that is
+/// always ready would otherwise never reach a time limit either.
 const MAX_EMPTIES: usize = 100_000;
 
 impl Reader {
@@ -50,6 +53,7 @@ impl Reader {
         Self {
             body,
             data: Bytes::new(),
+            comment: Vec::new(),
             decoder: Decoder::new(),
             messages: VecDeque::new(),
             comments: VecDeque::new(),
@@ -76,7 +80,7 @@ impl Reader {
             if self.data.is_empty() {
                 self.read_data().await;
             } else {
-                self.decode_line();
+                self.decode_piece();
             }
             if self.empties > MAX_EMPTIES {
                 self.end = Some(End::TooEmpty);
@@ -99,23 +103,39 @@ impl Reader {
         }
     }
 
-    /// Decodes up to the end of a line, or all data if no line ends in it.
-    fn decode_line(&mut self) {
+    /// Decodes up to the end of an event or of what stands between events, or all data if nothing
+    /// ends in it.
+    fn decode_piece(&mut self) {
         let mut rest = &self.data[..];
-        match self.decoder.decode_line(&mut rest) {
-            Ok(Some(Decoded::Message(message))) => {
-                self.empties = 0;
-                self.received.message(&message);
-                self.messages.push_back(message);
+        match self.decoder.decode_piece(&mut rest) {
+            Ok(Some((Piece::Event(event), message))) => {
+                self.empties += 1;
+                for (_, comment) in event.fields().filter(|(name, _)| name.is_empty()) {
+                    push_comment(comment, &mut self.comments, &mut self.received);
+                    self.empties = 0;
+                }
+                if let Some(message) = message {
+                    self.empties = 0;
+                    self.received.message(&message);
+                    self.messages.push_back(message);
+                }
             }
-            Ok(Some(Decoded::Comment(text))) => {
-                let text = String::from_utf8_lossy(text);
-                self.empties = 0;
-                self.received.comment(&text);
-                self.comments.push_back(text.into_owned());
+            Ok(Some((Piece::Comment(part), _))) => {
+                self.comment.extend_from_slice(part);
+                let line = without_line_end(&self.comment);
+                if line.len() > MAX_COMMENT {
+                    self.end = Some(End::TooMuch);
+                } else if line.len() < self.comment.len()
+                    && let Line::Comment(comment) = Line::parse(line)
+                {
+                    push_comment(comment, &mut self.comments, &mut self.received);
+                    self.empties = 0;
+                    self.comment.clear();
+                }
             }
-            Ok(Some(Decoded::Empty)) => self.empties += 1,
-            Ok(Some(Decoded::Field) | None) => {}
+            Ok(Some(_)) => self.empties += 1,
+            // The size of an incomplete event is limited.
+            Ok(None) => {}
             Err(error) => self.end = Some(End::Failed(error.into())),
         }
         let consumed = self.data.len() - rest.len();
@@ -123,13 +143,19 @@ impl Reader {
     }
 }
 
+fn push_comment(comment: &[u8], comments: &mut VecDeque<String>, received: &mut Received) {
+    let comment = text(comment);
+    received.comment(&comment);
+    comments.push_back(comment.into_owned());
+}
+
 impl fmt::Display for Reader {
     /// Lists what has been received, for the text of a panic.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.received)?;
-        let incomplete = self.decoder.incomplete_line();
+        let incomplete = [&self.comment, self.decoder.incomplete()].concat();
         if !incomplete.is_empty() {
-            write!(f, "\nand an incomplete line: {:?}", String::from_utf8_lossy(incomplete))?;
+            write!(f, "\nand an incomplete event or line: {:?}", text(&incomplete))?;
         }
         Ok(())
     }

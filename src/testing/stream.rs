@@ -233,7 +233,7 @@ impl TestStream {
 
     /// Returns the last reconnection time that the stream sent.
     #[must_use]
-    pub const fn retry(&self) -> Option<Duration> {
+    pub fn retry(&self) -> Option<Duration> {
         self.reader.decoder.retry()
     }
 }

@@ -119,19 +119,29 @@ fn endless_event_is_an_error_at_the_limit() {
 }
 
 #[test]
-fn endless_line_is_an_error_at_the_limit() {
-    let fails = |stream: &[u8]| Decoder::new().max_event_size(8).decode(&mut &stream[..]).is_err();
+fn limit_counts_line_ends_and_comments_within_events() {
+    let fails = |stream: &[u8]| Decoder::new().max_event_size(9).decode(&mut &stream[..]).is_err();
     assert!(!fails(b"data: 78\n"));
-    assert!(fails(b"data: 789"));
+    assert!(!fails(b"data: 78\n\n"));
+    assert!(!fails(b"data: 78\r\r\n"));
+    assert!(fails(b"data: 7890"));
     assert!(fails(b"data: 789\n\n"));
+    assert!(fails(b"data: 78\r\n\r\n"));
     assert!(fails(b"data\nid: 7"));
-    assert!(fails(b": 3456789"));
-    assert!(!fails(b": 345678\n: 345678\n: 345678\ndata: 78\n"));
+    assert!(fails(b"data\n:\n:\n:"));
+    assert!(fails(b"retry: 890"));
+}
+
+#[test]
+fn comments_between_events_have_no_limit() {
+    let mut decoder = Decoder::new().max_event_size(9);
+    let mut input = (&b": 3456789012345678\n: 3456789"[..]).chain(&b"01234\ndata: 78\n\n"[..]);
+    assert_eq!(decoder.decode(&mut input).unwrap().unwrap().data, "78");
 }
 
 #[test]
 fn limit_applies_to_each_event() -> Result<(), EventTooLarge> {
-    let mut decoder = Decoder::new().max_event_size(8);
+    let mut decoder = Decoder::new().max_event_size(9);
     for _ in 0..100 {
         assert_eq!(decoder.decode(&mut &b"data: 78\n\n"[..])?.unwrap().data, "78");
     }

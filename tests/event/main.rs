@@ -6,6 +6,7 @@ mod event_body;
 mod message_stream;
 mod producers;
 mod roundtrip;
+mod splitter;
 mod wire;
 
 #[path = "../support/cuts.rs"]

@@ -73,7 +73,7 @@ async fn events_above_the_maximum_age_are_not_loaded_and_reported_as_lost() {
     let short = connect_with(Hub::builder().retention(Retention::new().age(MINUTE)), &broker);
     assert_eq!(short.stats().events(), 2);
     let topics = ["a", "b", "c"];
-    let lost = ["gap a@1", "gap b@1", "gap c@2"];
+    let lost = ["gap a@0", "gap b@0", "gap c@2"];
     assert_eq!(read(&short, &topics, id(&short, 0)), [&lost[..], &["a3@3", "b4@4"]].concat());
     assert_eq!(read(&short, &topics, id(&short, 2)), ["a3@3", "b4@4"]);
 }

@@ -138,7 +138,7 @@ fn hub_that_connects_after_a_loss_tells_it() {
     let late = connect(&broker);
     assert_eq!(late.position(), early.position());
     for (seen, expected) in [
-        (0, &["gap a@1", "gap new@2", "a3@3"][..]),
+        (0, &["gap a@0", "gap new@2", "a3@3"][..]),
         (1, &["gap a@1", "gap new@2", "a3@3"]),
         (2, &["a3@3"]),
     ] {

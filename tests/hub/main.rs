@@ -11,6 +11,7 @@ mod fed_history;
 mod fed_threads;
 mod ids;
 mod loss;
+mod loss_elsewhere;
 mod loss_starts;
 mod many;
 mod mapped;

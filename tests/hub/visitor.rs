@@ -25,7 +25,7 @@ pub(crate) struct Visitor {
     /// The number of gaps that were reported of the loss that is being reported.
     loss_gaps: usize,
     /// The sequence number of that loss, once it is known.
-    loss: Option<u64>,
+    before_loss: Option<u64>,
     /// The client brought a foreign id, and has received no id of this hub yet.
     is_foreign: bool,
     /// After a malformed id, all gaps are reported first, at this position.
@@ -66,7 +66,7 @@ impl Visitor {
         self.greeting_due = (ours.is_none() && !is_foreign).then_some(first_visit);
         self.newest = 0;
         self.loss_seen = ours.unwrap_or(naive.newest);
-        (self.loss_gaps, self.loss) = (0, None);
+        (self.loss_gaps, self.before_loss) = (0, None);
         self.is_foreign = is_foreign;
         self.ids.clear();
     }
@@ -210,15 +210,23 @@ impl Visitor {
             assert_eq!(&*message.last_event_id, "1-0");
             return;
         }
-        let loss = sequence(&message.last_event_id) + u64::from(!is_last);
-        assert!(*self.loss.get_or_insert(loss) == loss && naive.losses.contains(&loss));
+        let number = sequence(&message.last_event_id);
+        if !is_last {
+            // What the client has received, which a process that has lost less continues after.
+            let received = self.served.iter().max().copied().unwrap_or_default();
+            assert!(
+                number == received || (received >= due && (due - 1..received).contains(&number))
+            );
+            assert_eq!(*self.before_loss.get_or_insert(number), number);
+            return;
+        }
+        let loss = number;
+        assert!(naive.losses.contains(&loss));
         // Losses with nothing between them can be reported as one.
         assert!(!self.is_unread(due..loss, naive), "an event is between");
-        if is_last {
-            (self.loss_seen, self.newest, self.loss_gaps, self.loss) = (loss, loss, 0, None);
-            self.is_foreign = false;
-            self.served.iter_mut().for_each(|served| *served = loss.max(*served));
-            self.gap_due.fill(false);
-        }
+        (self.loss_seen, self.newest, self.loss_gaps, self.before_loss) = (loss, loss, 0, None);
+        self.is_foreign = false;
+        self.served.iter_mut().for_each(|served| *served = loss.max(*served));
+        self.gap_due.fill(false);
     }
 }

@@ -5,6 +5,7 @@ mod accept;
 mod allocations;
 mod bounds;
 mod composition;
+mod defaults;
 mod ends;
 mod errors;
 mod foreign;
@@ -29,6 +30,8 @@ mod without_body;
 
 #[path = "../support/cuts.rs"]
 mod cuts;
+#[path = "../support/documented.rs"]
+mod documented;
 #[path = "../support/log.rs"]
 mod log;
 #[path = "../support/mod.rs"]

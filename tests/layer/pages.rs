@@ -1,30 +1,9 @@
 //! What the pages and the examples show, which people copy.
 
-use std::{fs, path::Path};
+use crate::documented;
 
-/// Returns the path and the text of each file of the documentation and the examples, without the
-/// marks of comments and the space at the start of lines.
 fn pages() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let paths = ["src", "docs/guide", "examples", "README.md"];
-    let mut paths = paths.map(|path| root.join(path)).to_vec();
-    let mut pages = Vec::new();
-    while let Some(path) = paths.pop() {
-        if path.ends_with("tests") {
-            continue;
-        }
-        if path.is_dir() {
-            paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if let Ok(text) = fs::read_to_string(&path) {
-            let lines = text.lines().map(|line| {
-                let line = line.trim_start();
-                let text = line.strip_prefix("//!").or_else(|| line.strip_prefix("///"));
-                text.unwrap_or(line).trim_start()
-            });
-            let path = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            pages.push((path, lines.collect::<Vec<_>>().join("\n")));
-        }
-    }
+    let pages = documented::pages(&["src", "docs/guide", "examples", "README.md"]);
     assert!(pages.len() > 250, "{} files", pages.len());
     pages
 }
@@ -76,5 +55,5 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
             assert!(is_drill || text.contains("guide::shutdown"), "{path} shows no end");
         }
     }
-    assert_eq!(programs, 8, "three hosts, chat, runs, MCP, two pages");
+    assert_eq!(programs, 9, "three hosts, chat, runs, MCP, three pages");
 }

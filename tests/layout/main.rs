@@ -1,11 +1,17 @@
-//! The directions in which the files of `src` import each other, as CONTRIBUTING lists them.
+//! The directions in which the files of each crate import each other, as CONTRIBUTING lists them, and
+//! the versions of the crates and the length of the front pages.
 
+mod pages;
 mod paths;
 mod rooms;
+mod versions;
 
 use std::{collections::BTreeSet, fs};
 
 use crate::rooms::{Arrow, Tree};
+
+/// The sources of the crates.
+const CRATES: [&str; 3] = ["src", "crates/tower-sse-postgres/src", "crates/tower-sse-redis/src"];
 
 /// Rows of a table in CONTRIBUTING: those after the line that begins with `header`.
 fn rows(header: &str) -> Vec<Vec<String>> {
@@ -24,23 +30,31 @@ fn exceptions() -> BTreeSet<(String, String)> {
     rows("| two files").into_iter().map(pair).collect()
 }
 
-fn arrows() -> Vec<Arrow> {
+fn arrows(tree: &Tree) -> Vec<Arrow> {
     let exceptions = exceptions();
     let is_excepted = |arrow: &Arrow| {
         let (from, to) = (arrow.from.clone(), arrow.to.clone());
         exceptions.contains(&(from.clone(), to.clone())) || exceptions.contains(&(to, from))
     };
-    Tree::read("src").arrows().into_iter().filter(|arrow| !is_excepted(arrow)).collect()
+    tree.arrows().into_iter().filter(|arrow| !is_excepted(arrow)).collect()
 }
 
 #[test]
 fn rooms_import_only_rooms_before_them_in_their_row() {
-    let (tree, arrows) = (Tree::read("src"), arrows());
+    let crates = CRATES.map(|root| {
+        let tree = Tree::read(root);
+        let arrows = arrows(&tree);
+        (root, tree, arrows)
+    });
     let orders = rows("| folder");
-    assert!(orders.len() > 3, "the table is missing");
+    for root in CRATES {
+        assert!(orders.iter().any(|order| order[0] == root), "no row for {root}");
+    }
     let mut wrong = Vec::new();
     for order in orders {
         let (folder, rooms) = order.split_first().expect("a folder");
+        let (_, tree, arrows) =
+            crates.iter().find(|(root, ..)| folder.starts_with(root)).expect("a folder of a crate");
         for (room, is_folder) in tree.children(folder) {
             assert!(!is_folder || rooms.contains(&room), "{folder}/{room} is in no row");
         }
@@ -60,6 +74,7 @@ fn rooms_import_only_rooms_before_them_in_their_row() {
 
 #[test]
 fn no_files_or_folders_import_each_other_in_a_circle() {
-    let circles = rooms::circles(&arrows());
+    let circles: Vec<_> =
+        CRATES.iter().flat_map(|root| rooms::circles(&arrows(&Tree::read(root)))).collect();
     assert!(circles.is_empty(), "circles:\n{}", circles.join("\n"));
 }

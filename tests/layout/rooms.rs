@@ -52,8 +52,7 @@ impl Tree {
             let is_module = !matches!(name.as_str(), "mod" | "lib");
             let inner: Vec<_> =
                 module.iter().cloned().chain(is_module.then(|| name.clone())).collect();
-            // `memory_store` is a store of tests.
-            if matches!(name.as_str(), "tests" | "memory_store") {
+            if name == "tests" {
                 continue;
             }
             if path.is_dir() {
@@ -130,9 +129,9 @@ impl Tree {
         path: &[String],
     ) -> Option<Vec<String>> {
         for len in (1..=path.len()).rev() {
-            if let Some(target) =
-                imports.get(&path[..len]).filter(|target| target[..] != path[..len])
-            {
+            // A module and its function can have one name: the path then names the module.
+            let is_elsewhere = |target: &&Vec<String>| !target.starts_with(&path[..len]);
+            if let Some(target) = imports.get(&path[..len]).filter(is_elsewhere) {
                 return self.resolve(imports, &[target, &path[len..]].concat());
             }
             if self.modules.contains_key(&path[..len]) {

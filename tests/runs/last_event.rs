@@ -56,7 +56,7 @@ async fn client_that_resumes_with_an_older_id_receives_it() {
     assert_eq!(resumed.read().await, ["12 tokens"]);
     assert_eq!(resumed.end, Some(End::Clean));
     let run = rig.runs.get(&turn()).await.unwrap();
-    assert_eq!(run.messages().unwrap().last().unwrap().event.as_str(), "usage");
+    assert_eq!(run.messages().unwrap().last().unwrap().event, "usage");
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,8 @@ async fn figures_are_zero_before_the_first_run_and_count_all_later() {
     assert_eq!(now, [2, 3, 2, 0, 0]);
     assert_eq!(counters[..6], [5, 2, 0, 0, 0, 6]);
     assert_eq!(stats.ended(Outcome::Completed), 3);
+    let ended = stats.ended_by_outcome().filter(|(_, runs)| *runs > 0);
+    assert_eq!(ended.collect::<Vec<_>>(), [(Outcome::Completed, 3)]);
     assert!(stats.memory() > 0 && stats.bytes() > 6);
     let text = stats.to_string();
     for line in [

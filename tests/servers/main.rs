@@ -8,6 +8,7 @@ mod fairness;
 mod faults;
 mod framing;
 mod host;
+mod limits;
 mod local;
 mod one_connection;
 mod overtaken;

@@ -136,8 +136,9 @@ impl ExitPath {
         // Start with the whole coop budget of tokio.
         yield_now().await;
         let shutdown = CancellationToken::new();
-        let streams = Streams::new();
-        let layer = self.set_up(layer.clone().shutdown(shutdown.clone()), &streams);
+        // One place: no exit path may lose it.
+        let streams = Streams::builder().limit("a", 1).build();
+        let layer = self.set_up(layer.clone().shutdown(shutdown.clone()).streams(&streams));
         let disconnect = Arc::new(Mutex::new(None));
         let mut events = Some(events);
         let service = service_fn(|request: Request<()>| {
@@ -176,10 +177,12 @@ impl ExitPath {
             }
         }
         drop(service);
+        assert_eq!(streams.subjects(), []);
+        streams.subjects_of(&mut Request::new(())).try_add("a").expect("the place is free again");
         disconnect.lock().unwrap().take()
     }
 
-    fn set_up<M>(self, layer: SseLayer<M>, streams: &Streams) -> SseLayer<M> {
+    fn set_up<M>(self, layer: SseLayer<M>) -> SseLayer<M> {
         let drain = || Drain::at_once().retry(Retry::fixed(Duration::from_millis(2500)));
         match self {
             SourceEndsBeforeTheTerminator => layer.terminator(Event::from("end")),
@@ -187,7 +190,6 @@ impl ExitPath {
             Drained | DrainedByFailing => layer.drain(drain()).farewell(Event::from("bye")),
             Expired | ExpiredByFailing => layer.max_age(MaxAge::new(AGE)),
             ExpiredAtTheFirstPoll => layer.max_age(MaxAge::new(Duration::ZERO)),
-            Revoked | RevokedByFailing | RevokedUnread => layer.streams(streams),
             NotAcceptable => layer.require_accept(true),
             _ => layer,
         }
@@ -205,9 +207,7 @@ impl ExitPath {
             }
             _ => Request::new(()),
         };
-        if self.end() == CloseReason::Revoked {
-            streams.subjects_of(&mut request).add("a");
-        }
+        streams.subjects_of(&mut request).try_add("a").expect("a free place");
         request
     }
 

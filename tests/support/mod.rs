@@ -1,7 +1,7 @@
 //! The rig of the tests: everything that several of them use. Each file has one noun.
 //!
 //! `cuts.rs` and `log.rs` are modules of some tests of the crate only, because `e2e` does not depend
-//! on the crates that they need.
+//! on the crates that they need. So is `documented.rs`, which reads the pages of one package.
 
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
@@ -28,6 +28,8 @@ pub mod gate;
 pub mod kind;
 /// The oracle of the property tests.
 pub mod naive;
+/// The oracle of filters.
+pub mod naive_filter;
 /// How long a test waits.
 pub mod patience;
 /// A client that leaves in every possible way.

@@ -42,6 +42,10 @@ impl Chromium {
         soon(self.page.goto(url)).await.unwrap();
     }
 
+    pub(crate) async fn reload(&self) {
+        soon(self.page.refresh()).await.unwrap();
+    }
+
     /// Returns the value of a JavaScript expression once it is truthy.
     pub(crate) async fn until(&self, expression: &str) -> Value {
         self.answer(&format!(

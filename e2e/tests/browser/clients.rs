@@ -41,7 +41,11 @@ pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
 impl Chromium {
     /// Opens the page with these clients listening to `/events`.
     pub(crate) async fn listen(&self, address: SocketAddr, clients: &[&str]) {
-        self.open(&format!("http://{address}/")).await;
+        self.listen_at(&format!("http://{address}/"), clients).await;
+    }
+
+    pub(crate) async fn listen_at(&self, url: &str, clients: &[&str]) {
+        self.open(url).await;
         for client in clients {
             let listen = match *client {
                 EVENT_SOURCE => "listenByEventSource",

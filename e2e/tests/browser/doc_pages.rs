@@ -37,14 +37,14 @@ const BROKEN: &str = "
     arguments[arguments.length - 1](broken);";
 
 #[tokio::test]
-#[ignore = "first: cargo doc --no-deps --all-features --package tower-sse"]
+#[ignore = "first: cargo doc --no-deps --all-features, for each crate"]
 async fn pages_fit_a_desktop_and_a_phone() {
     let Some(tools) = Tools::find() else { return };
     let pages = pages();
     let mut misfits = Vec::new();
     for (name, arguments, options) in [
         ("1280", vec!["--window-size=1280,1600", "--hide-scrollbars"], json!({})),
-        ("400", vec!["--hide-scrollbars"], phone(400)),
+        ("360", vec!["--hide-scrollbars"], phone(360)),
     ] {
         let browser = Chromium::start_with(&tools, &arguments, &options).await;
         for page in &pages {
@@ -69,10 +69,12 @@ async fn pages_fit_a_desktop_and_a_phone() {
 /// Returns the manual pages, which are those of modules, and all other pages with a table.
 fn pages() -> Vec<PathBuf> {
     let test = env::current_exe().unwrap();
-    let root = test.ancestors().nth(3).unwrap().join("doc/tower_sse");
-    assert!(root.exists(), "first run: cargo doc --no-deps --all-features --package tower-sse");
+    let roots = ["doc/tower_sse", "doc/tower_sse_redis", "doc/tower_sse_postgres"];
+    let mut directories = roots.map(|root| test.ancestors().nth(3).unwrap().join(root)).to_vec();
+    for root in &directories {
+        assert!(root.exists(), "no {}: run `cargo doc` first", root.display());
+    }
     let mut pages = Vec::new();
-    let mut directories = vec![root];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();

@@ -1,8 +1,9 @@
-//! Tests with independent clients: headless Chromium, directly and through nginx, and packages for
-//! Node.
+//! Tests with independent clients: headless Chromium, directly and through proxies, and packages
+//! for Node.
 
 mod browser;
 mod calls;
+mod certificate;
 mod chat;
 mod chromium;
 mod clients;
@@ -10,13 +11,17 @@ mod compressed;
 mod control;
 mod dashboard;
 mod doc_pages;
-mod documented_nginx;
+mod documented_proxies;
+mod documented_shutdown;
 mod job;
 mod limit;
 mod manual;
 mod nginx;
 mod node;
+mod notifications;
+mod proxy;
 mod runs;
+mod runs_quickstart;
 mod screenshots;
 mod service;
 mod shutdown;
@@ -31,15 +36,18 @@ mod example;
 mod support;
 
 use {
+    certificate::Certificate,
     chromium::Chromium,
     clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page},
     dashboard::INTERVAL,
     nginx::Nginx,
+    proxy::{Kind, Proxy},
     screenshots::{directory, phone},
     service::{ANY, Log, Server, layer},
     support::client::{get, post},
     support::{
-        Directory, EventReader, PATIENCE, Protocol, client, listen, serve_axum, soon, until,
+        Connection, Directory, EventReader, PATIENCE, Protocol, client, find, listen, serve_axum,
+        soon, until, until_async,
     },
-    tools::{Tools, find_nginx, find_node, find_package},
+    tools::{Tools, find_envoy, find_nginx, find_node, find_package},
 };

@@ -78,7 +78,7 @@ fn serve(address: SocketAddr, upstream: &str, settings: &str) -> String {
 
 /// Returns a configuration with these upstreams and servers. There is one process, so that killing
 /// it is enough, and its files stay in its directory.
-fn configure(servers: &str) -> String {
+pub(crate) fn configure(servers: &str) -> String {
     format!(
         "daemon off;
         master_process off;

@@ -40,7 +40,7 @@ impl Log {
         *self.0.borrow()
     }
 
-    /// Returns `/events`: exactly the events after the client's last event ID, with the server's
+    /// Returns `/events`: exactly the events after the client's last event id, with the server's
     /// name as data.
     pub(crate) fn routes(&self, server: &'static str) -> Router {
         let log = self.clone();

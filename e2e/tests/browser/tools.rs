@@ -27,6 +27,12 @@ pub(crate) fn find_node() -> Option<PathBuf> {
     find(&["node", "nodejs"])
 }
 
+/// Returns the Envoy that `.ci/run` installs from PyPI, or another one.
+pub(crate) fn find_envoy() -> Option<PathBuf> {
+    let wheel = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/envoy/envoy/_bin/envoy");
+    if Path::new(wheel).is_file() { Some(wheel.into()) } else { find(&["envoy"]) }
+}
+
 /// Returns the directory of an npm package.
 pub(crate) fn find_package(name: &str) -> Option<PathBuf> {
     // Where `.ci/run` installs them.

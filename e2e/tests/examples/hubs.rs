@@ -29,19 +29,6 @@ async fn chat_sends_a_message_to_its_room() {
 }
 
 #[tokio::test]
-async fn notification_reaches_a_client_by_its_id() {
-    let example = Example::start("notifications");
-    let mut alice = open(example.address, "/connect/alice", "").await;
-    assert_eq!(alice.next().await.unwrap().event, "connected");
-    let answer = post(example.address, "/notify/alice", "your parcel").await;
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((&answer["connected"], &answer["streams"]), (&json!(true), &json!(1)));
-    let notification = alice.next().await.unwrap();
-    assert_eq!((&*notification.event, &*notification.data), ("notification", "your parcel"));
-    assert_eq!(answer["id"], *notification.last_event_id);
-}
-
-#[tokio::test]
 async fn notes_begin_with_a_backlog_and_go_on() {
     let example = Example::start("notes");
     post(example.address, "/notes", "milk").await;

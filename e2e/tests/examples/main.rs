@@ -3,10 +3,15 @@
 
 #[cfg(unix)]
 mod cluster;
+mod gateway;
 #[cfg(unix)]
 mod graceful;
 mod hosts;
 mod hubs;
+#[cfg(unix)]
+mod metrics;
+mod notifications;
+mod pages;
 mod process;
 mod proxy;
 mod runs;

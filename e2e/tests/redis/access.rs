@@ -1,9 +1,7 @@
 //! Passwords, users, the newer protocol, and clusters.
 
-use tower_sse::{
-    hub::Hub,
-    redis::{Redis, RedisBroker},
-};
+use tower_sse::hub::Hub;
+use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::*;
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tower_sse::{hub::Hub, redis::Redis};
+use tower_sse::hub::Hub;
+use tower_sse_redis::Redis;
 
 use crate::*;
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
-    let page = include_str!("../../../src/redis/running.rs");
+    let page = include_str!("../../../crates/tower-sse-redis/docs/running.md");
     let line = page.lines().find(|line| line.contains("ACL SETUSER"));
     line.expect("a command").trim_start_matches("//! ")
 }

@@ -1,10 +1,7 @@
 //! Lists of URLs, of which processes use the primary.
 
-use tower_sse::{
-    hub::Hub,
-    redis::{ErrorKind, Redis},
-    runs::Runs,
-};
+use tower_sse::{hub::Hub, runs::Runs};
+use tower_sse_redis::{ErrorKind, Redis};
 
 use crate::*;
 

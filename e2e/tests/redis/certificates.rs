@@ -2,11 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
-use tower_sse::{
-    hub::Hub,
-    redis::{Redis, RedisBroker, Tls},
-    runs::Runs,
-};
+use tower_sse::{hub::Hub, runs::Runs};
+use tower_sse_redis::{Redis, RedisBroker, Tls};
 
 use crate::*;
 

@@ -28,9 +28,9 @@ use tokio::{
 use tower_sse::{
     Event, SseLayer,
     hub::{Hub, HubBuilder, Retention},
-    redis::{RedisBroker, RedisHealth},
     streams::{CloseError, Streams, Subjects},
 };
+use tower_sse_redis::{RedisBroker, RedisHealth};
 
 use crate::*;
 

@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep};
 use tower_sse::{
     Event,
     hub::Hub,
-    redis::{Credentials, ErrorKind, Redis},
     runs::{RunKey, Runs, StartError},
 };
+use tower_sse_redis::{Credentials, ErrorKind, Redis};
 
 use crate::*;
 

@@ -5,10 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use tower_sse::{
-    redis::{Redis, RedisBroker},
-    testing::broker::{Fault, World, check},
-};
+use tower_sse::testing::broker::{Fault, World, check};
+use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::*;
 

@@ -4,8 +4,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tower_sse::{
     EventId, LastEventId,
     hub::{Hub, Receipt, Retention},
-    redis::RedisBroker,
 };
+use tower_sse_redis::RedisBroker;
 
 use crate::*;
 

@@ -8,10 +8,8 @@ use std::{
 
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    hub::{Hub, PublishError},
-    redis::{Redis, RedisBroker},
-};
+use tower_sse::hub::{Hub, PublishError};
+use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::*;
 
@@ -134,7 +132,7 @@ fn publish_until(
             match hub.publish(TOPICS[topic], data(topic, number)).await {
                 Ok(receipt) => {
                     let sequence = sequence(receipt.id().as_str());
-                    acknowledged.push(Acknowledged { topic, number, sequence });
+                    acknowledged.push(Acknowledged::now(topic, number, sequence));
                 }
                 Err(PublishError::Refused(_) | PublishError::Unknown(_) | PublishError::Closed) => {
                 }

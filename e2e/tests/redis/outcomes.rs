@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, pause, resume, timeout};
-use tower_sse::{
-    hub::{Hub, PublishError},
-    redis::{Error, ErrorKind, Redis},
-};
+use tower_sse::hub::{Hub, PublishError};
+use tower_sse_redis::{Error, ErrorKind, Redis};
 
 use crate::*;
 

@@ -4,8 +4,8 @@ use tokio::time::{Instant, sleep};
 use tower_sse::{
     BoxError,
     hub::{Hub, HubBuilder, PublishError, Receipt},
-    redis::{BrokerStats, RedisBroker, RedisHealth},
 };
+use tower_sse_redis::{BrokerStats, RedisBroker, RedisHealth};
 
 use crate::*;
 

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::redis::{Redis, RedisBroker};
+use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::{listen, patient};
 

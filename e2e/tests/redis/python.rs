@@ -11,7 +11,7 @@ use crate::*;
 
 /// Returns the code block of the module's documentation.
 fn documented() -> String {
-    let source = include_str!("../../../src/redis/mod.rs");
+    let source = include_str!("../../../crates/tower-sse-redis/src/lib.rs");
     let (_, code) = source.split_once("//! ```python\n").expect("a publisher in Python");
     let (code, _) = code.split_once("//! ```\n").expect("its end");
     code.lines().map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n").collect()

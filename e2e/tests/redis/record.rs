@@ -18,6 +18,15 @@ pub(crate) struct Acknowledged {
     /// The data of the event, which no other event has.
     pub(crate) number: u64,
     pub(crate) sequence: u64,
+    /// The time, in the form of a sequence number. The ids of events can be ahead of it.
+    acknowledged_at: u64,
+}
+
+impl Acknowledged {
+    /// Records an event that has just been acknowledged.
+    pub(crate) fn now(topic: usize, number: u64, sequence: u64) -> Self {
+        Self { topic, number, sequence, acknowledged_at: now() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +59,6 @@ pub(crate) struct Received {
 impl Received {
     /// Parses a message that a client has just received.
     pub(crate) fn now(message: &Message) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let received_at = u64::try_from(since.as_millis()).unwrap() << 20;
         let sequence = sequence(&message.last_event_id);
         let (topic, kind) = match message.data.split_once(' ') {
             Some((topic, number)) => (topic, Kind::Event { number: number.parse().unwrap() }),
@@ -59,13 +66,19 @@ impl Received {
         };
         assert_eq!(message.event == "gap", kind == Kind::Gap, "{message:?}");
         let topic = topic.parse().unwrap();
-        Self { topic, sequence, kind, received_at, is_repeated: false }
+        Self { topic, sequence, kind, received_at: now(), is_repeated: false }
     }
 
     /// Returns whether this is the last event of its topic.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self.kind, Kind::Event { number } if number >= FIRST_END)
     }
+}
+
+/// Returns the time, in the form of a sequence number.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap() << 20
 }
 
 /// Returns the data of an event.
@@ -82,12 +95,36 @@ impl Journal {
     /// Records that the client reconnects with the id of its last message.
     pub(crate) fn reconnect(&mut self) {
         let Some(last) = self.messages.last().copied() else { return };
-        for received in self.messages.iter_mut().rev() {
-            if received.kind != Kind::Gap || received.sequence != last.sequence {
-                break;
-            }
+        let is_same = |it: &Received| it.kind == Kind::Gap && it.sequence == last.sequence;
+        let others = self.messages.iter().rposition(|it| !is_same(it));
+        let before = others.map(|index| self.messages[index]);
+        // The last gap of a loss has another id than those before it.
+        if self.topics.len() == 1 || before.is_some_and(|it| it.kind == Kind::Gap) {
+            return;
+        }
+        for received in self.messages.iter_mut().rev().take_while(|it| is_same(it)) {
             received.is_repeated = true;
         }
+    }
+
+    /// Gives all gaps of a loss the id of the last one, which alone has the position of the loss. The
+    /// others have the id of what the client has received.
+    fn with_ids_of_losses(&self) -> Self {
+        let mut messages = self.messages.clone();
+        let mut last = None;
+        let mut topics = HashSet::new();
+        for received in messages.iter_mut().rev() {
+            let is_gap = received.kind == Kind::Gap && !received.is_repeated;
+            if !is_gap || topics.contains(&received.topic) {
+                topics.clear();
+                last = None;
+            }
+            if is_gap {
+                topics.insert(received.topic);
+                received.sequence = *last.get_or_insert(received.sequence);
+            }
+        }
+        Self { topics: self.topics.clone(), start: self.start, messages }
     }
 }
 
@@ -172,6 +209,7 @@ pub(crate) fn check(
     }
     for (client, journal) in journals.iter().enumerate() {
         check_order(client, journal, &by_number, &mut verdict);
+        let journal = &journal.with_ids_of_losses();
         check_gaps(client, journal, losses, &mut verdict);
         for topic in &journal.topics {
             let events = by_topic.get(topic).map_or(&[][..], Vec::as_slice);
@@ -281,14 +319,16 @@ fn is_reported<'a>(
     losses: &[Loss],
 ) -> bool {
     let Some(next) = messages.next() else { return false };
-    let is_behind = |loss: &Loss| event.sequence < loss.ended && loss.began <= next.received_at;
+    let published_at = event.sequence.min(event.acknowledged_at);
+    let is_behind = |loss: &Loss| published_at < loss.ended && loss.began <= next.received_at;
     next.kind == Kind::Gap
         || losses.iter().any(is_behind) && messages.any(|message| message.kind == Kind::Gap)
 }
 
 #[test]
 fn check_finds_each_fault() {
-    let event = |number| Acknowledged { topic: 0, number, sequence: number };
+    let event =
+        |number| Acknowledged { topic: 0, number, sequence: number, acknowledged_at: number };
     let received = |sequence, kind| Received {
         topic: 0,
         sequence,
@@ -300,12 +340,13 @@ fn check_finds_each_fault() {
     let gap = |sequence| received(sequence, Kind::Gap);
     let losses = [12, 20].map(|began| Loss { began, ended: began + 1 });
     let acknowledged = [event(11), event(12), event(13)];
-    let checked = |messages: &[Received]| {
+    let checked_with = |acknowledged: &[Acknowledged], messages: &[Received]| {
         let journal = Journal { topics: vec![0], start: 10, messages: messages.to_vec() };
-        let verdict = check(&acknowledged, &[journal], &losses);
+        let verdict = check(acknowledged, &[journal], &losses);
         let Verdict { untold, doubled, out_of_order, superfluous, mistaken, .. } = verdict;
         [untold, doubled, out_of_order, superfluous, mistaken]
     };
+    let checked = |messages: &[Received]| checked_with(&acknowledged, messages);
     assert_eq!(checked(&[got(11), got(12), got(13)]), [0; 5]);
     assert_eq!(checked(&[got(11), gap(12), got(13)]), [0; 5]);
     assert_eq!(checked(&[got(11), got(13)]), [1, 0, 0, 0, 0]);
@@ -322,9 +363,21 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[got(11), got(12), other_id])[4], 1);
     // A process that knows nothing of the loss can be the first to publish after it.
     assert_eq!(checked(&[got(11), got(13), gap(20)]), [0; 5]);
+    // The ids are ahead of the clock, and a newer event precedes the gap.
+    let [lost, newer] =
+        [(30, 20), (31, 22)].map(|(id, at)| Acknowledged { acknowledged_at: at, ..event(id) });
+    let newer_first = [Received { received_at: 22, ..got(31) }, gap(32)];
+    assert_eq!(checked_with(&[lost, newer], &newer_first)[0], 0);
+    let late = Acknowledged { acknowledged_at: 21, ..lost };
+    assert_eq!(checked_with(&[late, newer], &newer_first)[0], 1);
     // Redis had not lost anything yet.
     let early = Received { received_at: 11, ..got(13) };
     assert_eq!(checked(&[got(11), early, gap(20)]), [1, 0, 0, 0, 0]);
+    // Only the last gap of a loss has its id.
+    let elsewhere = Received { topic: 1, ..gap(12) };
+    let other = Received { received_at: 12, ..gap(11) };
+    assert_eq!(checked(&[got(11), other, elsewhere, got(13)]), [0; 5]);
+    assert_eq!(checked(&[got(11), other, got(13)])[0], 1);
     // The client reconnected while it was receiving the gaps.
     let repeated = Received { is_repeated: true, ..gap(12) };
     assert_eq!(checked(&[got(11), repeated, gap(12), got(13)]), [0; 5]);

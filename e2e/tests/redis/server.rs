@@ -16,7 +16,7 @@ use redis::{
     AsyncConnectionConfig, Client, FromRedisValue, RedisResult, aio::MultiplexedConnection,
 };
 use tokio::time::{Instant, sleep};
-use tower_sse::redis::{Redis, RedisBroker};
+use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::{
     PATIENCE,

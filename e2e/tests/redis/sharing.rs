@@ -5,8 +5,8 @@ use std::time::Duration;
 use tower_sse::{
     Event,
     hub::{Hub, Retention},
-    redis::Redis,
 };
+use tower_sse_redis::Redis;
 
 use crate::*;
 

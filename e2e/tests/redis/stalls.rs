@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, pause, resume, sleep};
-use tower_sse::{
-    hub::{Hub, PublishError},
-    redis::Redis,
-};
+use tower_sse::hub::{Hub, PublishError};
+use tower_sse_redis::Redis;
 
 use crate::*;
 

@@ -3,7 +3,8 @@
 
 use std::{env, path::Path, process::Output};
 
-use tower_sse::{hub::Hub, redis::Redis, runs::Runs};
+use tower_sse::{hub::Hub, runs::Runs};
+use tower_sse_redis::Redis;
 
 use crate::*;
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
-use tower_sse::redis::Redis;
+use tower_sse_redis::Redis;
 
 use crate::*;
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tower_sse::{
-    hub::{Hub, Retention},
-    redis::RedisBroker,
-};
+use tower_sse::hub::{Hub, Retention};
+use tower_sse_redis::RedisBroker;
 
 use crate::*;
 

@@ -11,12 +11,12 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::Stream;
-use http::{Request, StatusCode, request::Parts};
+use http::{Request, StatusCode};
 use serde::Deserialize;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Event, Heartbeat, LastEventId, SseLayer,
+    Event, Heartbeat, SseLayer,
     runs::{InvalidKey, RunKey, Runs},
 };
 
@@ -52,7 +52,6 @@ impl Service {
         Router::new()
             .route("/turn/{name}", post(turn))
             .layer(self.runs.layer(key_of_turn))
-            .route("/chat/{name}", get(resume).post(ask).delete(stop))
             .layer(layer)
             .route(
                 "/running",
@@ -88,52 +87,10 @@ fn key_of_turn(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
     Some(RunKey::new("ann", request.uri().path()))
 }
 
-fn key_of_chat(name: &str) -> RunKey {
-    RunKey::new("ann", format!("chat {name}")).unwrap()
-}
-
 async fn turn(
     State(service): State<Service>,
     Path(name): Path<String>,
     Query(answer): Query<Answer>,
 ) -> Response {
     service.answer(&name, answer)
-}
-
-async fn ask(
-    State(service): State<Service>,
-    Path(name): Path<String>,
-    Query(answer): Query<Answer>,
-    parts: Parts,
-) -> Response {
-    let start = || {
-        _ = service.answer(&name, answer);
-        numbers(answer)
-    };
-    match service.runs.replace(&key_of_chat(&name), &parts, start).await {
-        Ok(run) => run.answer(&parts).await.into_response(),
-        Err(error) => error.answer(&parts).into_response(),
-    }
-}
-
-async fn resume(
-    State(service): State<Service>,
-    Path(name): Path<String>,
-    parts: Parts,
-) -> Response {
-    match service.runs.answer(&key_of_chat(&name), &parts).await {
-        Some(answer) => answer.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-async fn stop(
-    State(service): State<Service>,
-    Path(name): Path<String>,
-    last: Option<LastEventId>,
-) -> StatusCode {
-    match service.runs.cancel(&key_of_chat(&name), last).await {
-        true => StatusCode::NO_CONTENT,
-        false => StatusCode::NOT_FOUND,
-    }
 }

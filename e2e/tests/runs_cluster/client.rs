@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -46,11 +46,6 @@ pub(crate) struct Client {
 pub(crate) struct Progress(Arc<AtomicUsize>);
 
 impl Progress {
-    /// Waits until a stream has begun.
-    pub(crate) async fn is_open(&self) {
-        until(|| self.0.load(SeqCst) > 0).await;
-    }
-
     /// Waits until an event has arrived.
     pub(crate) async fn has_an_event(&self) {
         until(|| self.0.load(SeqCst) > 1).await;
@@ -79,20 +74,16 @@ pub(crate) enum Closed {
 }
 
 impl Client {
-    pub(crate) fn new(path: impl Into<String>) -> Self {
+    /// Returns a client of a turn, which any process starts.
+    pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
         Self {
-            path: path.into(),
+            path: format!("/turn/{name}?events={events}&gap={gap}"),
             numbers: Vec::new(),
             times: Vec::new(),
             last: None,
             connections: 0,
             progress: Progress::default(),
         }
-    }
-
-    /// Returns a client of a turn, which any process starts.
-    pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
-        Self::new(format!("/turn/{name}?events={events}&gap={gap}"))
     }
 
     /// Starts a turn at the first process, of which it reads some events.
@@ -104,12 +95,8 @@ impl Client {
 
     /// Posts once, and reads until the end, or for up to `bytes` bytes.
     pub(crate) async fn post(&mut self, to: SocketAddr, bytes: usize) -> Closed {
-        self.connect(Method::POST, to, bytes).await
-    }
-
-    pub(crate) async fn connect(&mut self, method: Method, to: SocketAddr, bytes: usize) -> Closed {
         self.connections += 1;
-        let Some((body, _connection)) = self.open(method, to).await else {
+        let Some((body, _connection)) = self.open(to).await else {
             return Closed::Unreachable;
         };
         match body {
@@ -120,14 +107,12 @@ impl Client {
 
     async fn open(
         &mut self,
-        method: Method,
         to: SocketAddr,
     ) -> Option<(Result<Incoming, StatusCode>, AbortOnDrop)> {
         let stream = TcpStream::connect(to).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = AbortOnDrop(tokio::spawn(async move { _ = connection.await }));
-        let mut request =
-            Request::builder().method(method).uri(&self.path).header("host", "localhost");
+        let mut request = Request::post("/").uri(&self.path).header("host", "localhost");
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);
         }
@@ -214,16 +199,6 @@ pub(crate) async fn reads_whole(name: &str, events: u64, from: &[SocketAddr]) {
     let mut client = Client::of_turn(name, events, 5);
     client.read_all(from, usize::MAX, 0).await;
     client.assert_whole(events);
-}
-
-/// Sends a request, and returns the status.
-pub(crate) async fn send(method: Method, to: SocketAddr, path: &str) -> Option<StatusCode> {
-    let mut client = Client::new(path);
-    match client.connect(method, to, 1).await {
-        Closed::Status(status) => Some(status),
-        Closed::Unreachable => None,
-        _ => Some(StatusCode::OK),
-    }
 }
 
 /// Closes a connection at once when it is dropped.

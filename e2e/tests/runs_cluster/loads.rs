@@ -8,9 +8,9 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep, timeout};
 use tower_sse::{
     Event,
-    redis::Redis,
     runs::{RunKey, Runs},
 };
+use tower_sse_redis::Redis;
 
 use crate::{
     support::{until, until_async},

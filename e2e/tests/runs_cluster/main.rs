@@ -7,7 +7,6 @@
 
 mod app;
 mod attacks;
-mod claims;
 mod client;
 mod cluster;
 mod cost;
@@ -18,7 +17,6 @@ mod disturbances;
 mod eternal_keys;
 mod limits;
 mod loads;
-mod partitions;
 mod process;
 mod redis_faults;
 #[path = "../redis/server.rs"]
@@ -26,10 +24,10 @@ mod redis_faults;
 mod server;
 #[path = "../runs/sigterm.rs"]
 mod sigterm;
-mod stops;
 mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+#[allow(dead_code)]
 mod wire;
 mod yardstick;
 
@@ -37,7 +35,7 @@ use support::PATIENCE;
 
 use {
     app::{DONE, Service},
-    client::{Client, Closed, Progress, reads_whole, send},
+    client::{Client, Closed, Progress, reads_whole},
     cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
     eternal_keys::assert_no_eternal_keys,
     server::{Data, Server},

@@ -11,7 +11,8 @@ use nix::{
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{redis::Redis, runs::Runs};
+use tower_sse::runs::Runs;
+use tower_sse_redis::Redis;
 
 use crate::*;
 

@@ -74,14 +74,6 @@ async fn no_run_is_taken_for_missing_after(fault: impl AsyncFnOnce(&mut Cluster)
 }
 
 #[tokio::test]
-async fn no_run_is_taken_for_missing_after_a_flush() {
-    no_run_is_taken_for_missing_after(async |cluster| {
-        let _: String = cluster.redis.command("FLUSHALL").await;
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
     no_run_is_taken_for_missing_after(async |cluster| {
         cluster.redis.kill();
@@ -107,15 +99,6 @@ async fn run_starts_a_lease_after_a_flush() {
 }
 
 #[tokio::test]
-async fn killed_and_empty() {
-    nothing_is_lost_while(Cluster::start(), async |cluster| {
-        cluster.redis.kill();
-        cluster.redis.restart().await;
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn killed_and_back_with_an_older_state() {
     let Some(redis) = Server::start_durable().await else { return };
     nothing_is_lost_while(Cluster::start_on(redis, LEASE), async |cluster| {
@@ -138,61 +121,12 @@ async fn stalled_for_as_long_as_a_lease() {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs-cluster"]
-async fn away_for_longer_than_two_leases() {
-    let Some(redis) = Server::start_durable().await else { return };
-    nothing_is_lost_while(Cluster::start_on(redis, LEASE), async |cluster| {
-        cluster.redis.kill();
-        sleep(Duration::from_secs(8)).await;
-        cluster.redis.restart_with(Data::All).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn flushed() {
-    nothing_is_lost_while(Cluster::start(), async |cluster| {
-        let _: String = cluster.redis.command("FLUSHALL").await;
-    })
-    .await;
-}
-
-/// Deletes the keys that match.
-async fn delete(cluster: &Cluster, are_streams: bool) {
-    let keys: Vec<String> = cluster.redis.command("KEYS app:run:*").await;
-    for key in keys.iter().filter(|key| key.ends_with('}') != are_streams) {
-        _ = cluster.redis.command::<u32>(&format!("DEL {key}")).await;
-    }
-}
-
-#[tokio::test]
-async fn streams_deleted() {
-    nothing_is_lost_while(Cluster::start(), async |cluster| delete(cluster, true).await).await;
-}
-
-#[tokio::test]
-async fn claims_deleted() {
-    nothing_is_lost_while(Cluster::start(), async |cluster| delete(cluster, false).await).await;
-}
-
-#[tokio::test]
 async fn connections_closed_again_and_again() {
     nothing_is_lost_while(Cluster::start(), async |cluster| {
         for kind in ["pubsub", "normal"].into_iter().cycle().take(10) {
             let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
             _ = cluster.redis.command::<u32>(&kill).await;
             sleep(Duration::from_millis(200)).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn scripts_flushed() {
-    nothing_is_lost_while(Cluster::start(), async |cluster| {
-        for _ in 0..5 {
-            let _: String = cluster.redis.command("SCRIPT FLUSH").await;
-            sleep(Duration::from_millis(300)).await;
         }
     })
     .await;

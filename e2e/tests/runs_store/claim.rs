@@ -1,158 +1,106 @@
-//! Looking who has a key, and claiming it.
+//! Looking which run has a key, and claiming it.
+
+use tower_sse::runs::store::EndMode;
 
 use crate::*;
 
-#[tokio::test]
-async fn key_that_nobody_has_is_free_and_can_be_claimed_once() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.look().await, "free");
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert_eq!(store.look().await, "live a1 p starting 0");
-    assert_eq!(store.claim("a2", "q").await, "live a1 p starting 0");
+scenes!(Scene:
+    key_without_a_run_is_free_and_can_be_claimed_once,
+    claim_whose_reply_was_lost_can_be_repeated,
+    completed_run_keeps_its_key_and_any_other_end_frees_it,
+    late_owner_is_dead_after_the_grace_period,
+    renewed_lease_forgets_earlier_looks,
+    missing_run_may_be_restored_for_a_lease_after_a_loss,
+    ended_run_has_no_successor_while_claims_are_restored,
+);
+
+async fn key_without_a_run_is_free_and_can_be_claimed_once(scene: Scene<impl World>) {
+    assert_eq!(scene.look().await, "free");
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.look().await, "live a1 of p");
+    assert_eq!(scene.claim("a2", "q").await, "live a1 of p");
 }
 
-#[tokio::test]
-async fn claim_whose_reply_was_lost_can_be_repeated() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert_eq!(store.claim("a1", "q").await, "live a1 p starting 0", "another process");
+async fn claim_whose_reply_was_lost_can_be_repeated(scene: Scene<impl World>) {
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.claim("a1", "q").await, "live a1 of p", "another process");
 }
 
-#[tokio::test]
-async fn completed_run_keeps_its_key_and_any_other_end_frees_it() {
-    let Some(mut store) = Store::begun().await else { return };
-    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
-    assert_eq!(store.look().await, "ended a1 p completed");
-    assert_eq!(store.claim("a2", "q").await, "ended a1 p completed");
+async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.look().await, "completed a1");
+    assert_eq!(scene.claim("a2", "q").await, "completed a1");
 
-    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
-    for (mode, outcome) in [("cancel", "cancelled"), ("lost", "interrupted")] {
-        store.begin("b1", "p").await;
-        assert_eq!(store.end("b1", "p", mode).await, format!("ended {outcome}"));
-        assert_eq!(store.look().await, format!("ended b1 p {outcome}"));
-        assert_eq!(store.claim("b2", "q").await, "new");
-        assert_eq!(store.end("b2", "q", "void").await, "ended void");
-        assert_eq!(store.end("b1", "p", "forget").await, "ended forgotten");
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
+    for (mode, outcome) in
+        [(EndMode::Cancel { lines: None }, "cancelled"), (EndMode::Lost, "interrupted")]
+    {
+        scene.begin("b1").await;
+        assert_eq!(scene.end("b1", "p", mode).await, format!("ended {outcome} 0"));
+        assert_eq!(scene.look().await, format!("{outcome} b1"));
+        assert_eq!(scene.claim("b2", "q").await, "claimed");
+        assert_eq!(scene.end("b2", "q", EndMode::Void).await, "freed");
+        assert_eq!(scene.look().await, "free", "a void run");
+        assert_eq!(scene.end("b1", "p", EndMode::Forget).await, "freed");
     }
 }
 
-#[tokio::test]
-async fn voided_claim_is_free() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert_eq!(store.end("a1", "p", "void").await, "ended void");
-    assert_eq!(store.look().await, "free");
-    assert_eq!(store.claim("a2", "q").await, "new");
+async fn late_owner_is_dead_after_the_grace_period(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.expire().await;
+    assert_eq!(scene.look().await, "late 1500 a1 of p");
+    assert!(scene.claim("a2", "q").await.starts_with("late "));
+    assert!(scene.check("a1").await.starts_with("running late "));
+    scene.die().await;
+    assert_eq!(scene.claim("a2", "q").await, "dead a1 of p", "it must be ended first");
+    assert_eq!(scene.check("a1").await, "running dead 0 head");
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.claim("a2", "q").await, "claimed");
+    scene.expire().await;
+    assert_eq!(scene.look().await, "late 1500 a2 of q", "no look at the earlier one counts");
 }
 
-/// Whatever follows the claim, it does not stay for ever.
-#[tokio::test]
-async fn claim_is_kept_for_its_time() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert!(store.ttl().await > 290_000);
-    assert_eq!(store.replace("a1", "a2", "q").await, "new");
-    assert!(store.ttl().await > 290_000);
+/// The owner that comes back is not late any more.
+async fn renewed_lease_forgets_earlier_looks(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.expire().await;
+    assert_eq!(scene.look().await, "late 1500 a1 of p");
+    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "ok 0 1");
+    assert_eq!(scene.look().await, "live a1 of p");
+    scene.expire().await;
+    assert_eq!(scene.look().await, "late 1500 a1 of p");
+    // Looks that are far apart do not count: the owner may have had no chance between them.
+    scene.expire().await;
+    assert_eq!(scene.look().await, "late 1500 a1 of p");
 }
 
-/// A script that failed after it has written would leave a key for ever.
-#[tokio::test]
-async fn no_time_is_too_long_for_a_script() {
-    let Some(mut store) = Store::start().await else { return };
-    store.ttl = u64::MAX;
-    store.begin("a1", "p").await;
-    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
-    store.lose_stream("a1").await;
-    assert_eq!(store.check("a1", 0, false).await, "interrupted 0 ");
-    assert_eq!(store.replace("a1", "a2", "q").await, "new");
-    assert_eq!(store.replace("a2", "a3", "q").await, "new");
-    assert_eq!(store.end("a3", "q", "void").await, "ended void");
-}
-
-#[tokio::test]
-async fn late_owner_is_dead_after_the_grace_period() {
-    let Some(mut store) = Store::begun().await else { return };
-    store.expire_lease(10_000).await;
-    assert_eq!(store.look().await, "late a1 p running 1500");
-    store.seen_late(2_000, 1_000).await;
-    let reply = store.claim("a2", "q").await;
-    assert!(reply.starts_with("late a1 p running "), "{reply}");
-    store.seen_late(3_000, 1_000).await;
-    assert_eq!(store.look().await, "dead a1 p running 0");
-    assert_eq!(store.claim("a2", "q").await, "dead a1 p running 0", "it must be ended first");
-}
-
-/// A claim that is new again has no traces of the run before.
-#[tokio::test]
-async fn new_claim_replaces_all_fields() {
-    let Some(mut store) = Store::begun().await else { return };
-    store.die().await;
-    assert_eq!(store.end("a1", "q", "bury").await, "ended interrupted");
-    assert_eq!(store.claim("a2", "q").await, "new");
-    for field in ["x", "y", "b", "h"] {
-        assert_eq!(store.get(field).await, "nil", "{field}");
-    }
-}
-
-/// The process that finds out also reports it to all owners, which restore their claims.
-#[tokio::test]
-async fn missing_run_may_be_restored_for_a_lease_after_a_flush() {
-    let Some(mut store) = Store::begun().await else { return };
-    let mut hints = store.subscribe(EVERYONE).await;
-    _ = store.command(&["FLUSHALL"]).await;
-    assert_eq!(store.look().await, "restoring");
-    assert_eq!(hints.next().await, "");
-    assert_eq!(store.claim("a2", "q").await, "restoring");
-    hints.is_empty(&mut store).await;
-    store.set_restored(1_000).await;
-    assert_eq!(store.look().await, "restoring");
-    assert_eq!(store.sync("a1", "p", RESTORE).await, "ok 0 1 0");
-    assert_eq!(store.look().await, "live a1 p running 0");
-    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
-    assert_eq!(store.look().await, "ended a1 p completed restoring");
-    store.set_restored(-1).await;
-    assert_eq!(store.look().await, "ended a1 p completed");
-    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
-    assert_eq!(store.claim("a2", "q").await, "new");
+async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.world.lose_data().await;
+    assert_eq!(scene.look().await, "restoring");
+    assert_eq!(scene.claim("a2", "q").await, "restoring");
+    scene.world.pass(LEASE / 2).await;
+    assert_eq!(scene.look().await, "restoring");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.look().await, "live a1 of p");
+    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.look().await, "completed a1 or restoring");
+    scene.end_restoration().await;
+    assert_eq!(scene.look().await, "completed a1");
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
+    assert_eq!(scene.claim("a2", "q").await, "claimed");
 }
 
 /// A run that ended may have a successor, of which an older state does not know.
-#[tokio::test]
-async fn run_that_ended_is_not_followed_by_another_while_claims_are_restored() {
-    let Some(mut store) = Store::begun().await else { return };
-    assert_eq!(store.end("a1", "p", "cancel").await, "ended cancelled");
-    assert_eq!(store.join("s2", "s1").await, "joined");
-    assert_eq!(store.look().await, "ended a1 p cancelled restoring");
-    assert_eq!(store.claim("a3", "q").await, "restoring");
-    store.set_restored(-1).await;
-    assert_eq!(store.claim("a3", "q").await, "new");
-}
-
-#[tokio::test]
-async fn only_a_process_that_knew_the_data_says_that_they_are_lost() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.look().await, "free", "a new server");
-    assert_eq!(store.join("s2", "").await, "joined");
-    assert_eq!(store.look().await, "free", "another process starts");
-    assert_eq!(store.join("s2", "s1").await, "joined");
-    assert_eq!(store.look().await, "restoring", "the server was restarted");
-    store.set_restored(-1).await;
-    assert_eq!(store.join("s2", "s1").await, "joined");
-    assert_eq!(store.look().await, "free", "the last process returns, after another has said so");
-
-    _ = store.command(&["FLUSHALL"]).await;
-    let hints = store.subscribe(EVERYONE).await;
-    assert_eq!(store.join("s2", "").await, "joined");
-    assert_eq!(store.look().await, "restoring", "a process starts while others are connected");
-    drop(hints);
-}
-
-#[tokio::test]
-async fn clock_that_is_set_back_does_not_prolong_the_restoration() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.join("s2", "s1").await, "joined");
-    store.set_restored(LEASE as i64 + 60_000).await;
-    assert_eq!(store.look().await, "free");
-    assert_eq!(store.command(&["HGET", DATA, "d"]).await, LEASE.to_string());
+async fn ended_run_has_no_successor_while_claims_are_restored(mut scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
+    scene.world.copy().await;
+    scene.world.put_back().await;
+    assert_eq!(scene.look().await, "cancelled a1 or restoring");
+    assert_eq!(scene.claim("a3", "q").await, "restoring");
+    scene.end_restoration().await;
+    assert_eq!(scene.claim("a3", "q").await, "claimed");
 }

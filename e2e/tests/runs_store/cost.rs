@@ -1,6 +1,6 @@
 //! The time that Redis spends in scripts.
 
-use crate::*;
+use crate::{commands::*, reply::text, *};
 
 /// The number of renewals over which the time is averaged.
 const CALLS: usize = 200;
@@ -12,20 +12,16 @@ const MAX_RATIO: f64 = 5.0;
 /// Each script looks at the last entry. Behind a large batch, it finds an empty one.
 #[tokio::test]
 async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
-    let Some(mut store) = Store::start().await else { return };
-    let mut event = 0;
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
     let mut behind_small = None;
-    store.begin("a1", "p").await;
-    for size in [100, 4 << 10, 64 << 10, 1 << 20, 8 << 20] {
-        event += 1;
-        _ = store.append_bytes("a1", event, event, &"x".repeat(size)).await.unwrap();
-        if size > 4 << 10 {
-            store.add_marker("a1", event).await;
-        }
+    for (event, size) in (1..).zip([100, 4 << 10, 64 << 10, 1 << 20, 8 << 20]) {
+        let batch = append(&run("a1"), event, event, "x".repeat(size));
+        assert!(text(scene.p.try_execute(batch).await).starts_with("appended"));
         // Another process can take the processor in the middle of a call, so the best counts.
         let mut best = f64::MAX;
         for _ in 0..5 {
-            best = best.min(microseconds_of_a_renewal(&mut store, event).await);
+            best = best.min(microseconds_of_a_renewal(&scene, event).await);
         }
         println!("renewal behind {size} bytes: {best:.1} us");
         let behind_small = *behind_small.get_or_insert(best);
@@ -37,12 +33,13 @@ async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
 }
 
 /// Sends the renewals in one pipeline, as the exporter does.
-async fn microseconds_of_a_renewal(store: &mut Store, newest: u64) -> f64 {
-    let _: String = store.server.command("CONFIG RESETSTAT").await;
-    for reply in store.sync_often("a1", "p", HEAD, CALLS).await {
+async fn microseconds_of_a_renewal(scene: &Scene<Redis>, newest: u64) -> f64 {
+    let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
+    for reply in scene.p.store.execute(None, vec![sync(&run("a1")); CALLS]).await {
+        let reply = text(reply);
         assert!(reply.starts_with(&format!("ok {newest} ")), "{reply}");
     }
-    let stats: String = store.server.command("INFO commandstats").await;
+    let stats: String = scene.world.server.command("INFO commandstats").await;
     let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
     let total = line.split_once("usec=").unwrap().1.split(',').next().unwrap();
     total.parse::<f64>().unwrap() / CALLS as f64

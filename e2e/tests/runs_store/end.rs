@@ -1,188 +1,188 @@
 //! Each way in which a run ends.
 
-use crate::{store::KEY, *};
+use tower_sse::runs::{Outcome, store::EndMode};
 
-#[tokio::test]
-async fn owner_ends_its_run_only_if_redis_has_exactly_all_events() {
-    let Some(mut store) = Store::begun().await else { return };
-    _ = store.append("a1", 1, 2).await.unwrap();
-    assert_eq!(store.complete("a1", "p", 3).await, "behind 2");
-    assert_eq!(store.complete("a1", "p", 1).await, "behind 2");
-    let end = async |store: &mut Store, entries| {
-        store.end_with("a1", "p", "own", "completed", 2, Some(entries)).await
-    };
-    assert_eq!(end(&mut store, 3).await, "behind 0", "an entry is missing");
-    assert_eq!(end(&mut store, 2).await, "ended completed");
-    assert_eq!(store.ids("a1").await, ["0-1", "2-0", END_ID]);
-    assert_eq!(end(&mut store, 2).await, "ended completed", "the reply was lost");
-    assert_eq!(store.ended_at, 2);
-    assert_eq!(store.end("a1", "q", "cancel").await, "over completed");
+use crate::{
+    commands::{completed, completed_with},
+    reply::batch,
+    *,
+};
+
+scenes!(Scene:
+    owner_ends_its_run_only_if_the_store_has_exactly_all_events,
+    owner_without_all_events_ends_its_run_as_interrupted,
+    only_a_call_without_an_answer_can_be_voided,
+    any_process_can_cancel_and_the_owner_is_told,
+    last_event_of_another_process_is_pushed_loaded_and_found,
+    last_event_is_added_only_to_a_run_that_is_running,
+    only_a_dead_owner_is_buried,
+    unknown_claim_is_released_only_by_its_process,
+    forgotten_run_leaves_nothing,
+    run_whose_key_has_another_run_is_forgotten_alone,
+    run_without_a_claim_is_gone,
+    end_has_the_head_however_the_run_ends,
+);
+
+async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    assert_eq!(scene.complete("a1", 3).await, "behind");
+    assert_eq!(scene.complete("a1", 1).await, "behind");
+    let end = async |entries| scene.end("a1", "p", completed_with(2, Some(entries))).await;
+    assert_eq!(end(3).await, "behind", "an entry is missing");
+    assert_eq!(end(2).await, "ended completed 2");
+    assert_eq!(end(2).await, "ended completed 2", "the reply was lost");
+    assert_eq!(scene.stream("a1").await, ["head", "1 2", "completed 2"]);
+    assert_eq!(scene.cancel("a1", "q").await, "over completed");
 }
 
-#[tokio::test]
-async fn owner_without_all_events_ends_its_run_as_interrupted() {
-    let Some(mut store) = Store::begun().await else { return };
-    _ = store.append("a1", 1, 2).await.unwrap();
-    let reply = store.end_with("a1", "p", "lost", "completed", 9, None).await;
-    assert_eq!(reply, "ended interrupted", "never completed");
-    assert_eq!(store.ended_at, 2);
-    assert_eq!(store.look().await, "ended a1 p interrupted");
+/// Otherwise, an owner that no longer has its last events would be behind for ever.
+async fn owner_without_all_events_ends_its_run_as_interrupted(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    assert_eq!(scene.complete("a1", 5).await, "behind");
+    assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 2");
+    assert_eq!(scene.look().await, "interrupted a1");
+    assert_eq!(scene.check("a1").await, "interrupted 2 head");
 }
 
-#[tokio::test]
-async fn only_a_call_without_an_answer_can_be_voided() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.claim("a1", "p").await, "new");
-    let mut pushes = store.subscribe(&channel("a1")).await;
-    assert_eq!(store.end("a1", "p", "void").await, "ended void");
-    assert_eq!(store.end("a1", "p", "void").await, "ended void", "the reply was lost");
-    assert_eq!(pushes.next().await, "v");
-    store.begin("a2", "p").await;
-    assert_eq!(store.end("a2", "p", "void").await, "running");
+async fn only_a_call_without_an_answer_can_be_voided(scene: Scene<impl World>) {
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    scene.subscribe("q", "a1").await;
+    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
+    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed", "the reply was lost");
+    assert_eq!(scene.received("q").await, "void");
+    assert_eq!(scene.check("a1").await, "void");
+    scene.begin("a2").await;
+    assert_eq!(scene.end("a2", "p", EndMode::Void).await, "running");
 }
 
-/// Of a call without an answer, Redis keeps the claim until late commands have arrived.
-#[tokio::test]
-async fn void_claim_is_kept_for_two_leases() {
-    for mode in ["void", "orphan"] {
-        let Some(mut store) = Store::start().await else { return };
-        assert_eq!(store.claim("a1", "p").await, "new");
-        assert_eq!(store.end("a1", "p", mode).await, "ended void");
-        let kept = store.ttl().await;
-        assert!((LEASE..=2 * LEASE).contains(&kept), "{mode}: {kept}");
-        assert_eq!(store.keys_of_runs().await, 1, "{mode}");
-    }
-}
-
-/// The time begins with the end, which can be all that the stream has.
-#[tokio::test]
-async fn keys_are_kept_from_the_end_on() {
-    for (mode, has_begun) in [
-        ("own", true),
-        ("lost", true),
-        ("lost", false),
-        ("cancel", true),
-        ("cancel", false),
-        ("bury", true),
-        ("bury", false),
-    ] {
-        let Some(mut store) = Store::start().await else { return };
-        let stream = crate::store::stream("a1");
-        assert_eq!(store.claim("a1", "p").await, "new");
-        if has_begun {
-            assert_eq!(store.sync("a1", "p", HEAD).await, "ok 0 1 0");
-        }
-        store.die().await;
-        for key in [KEY, &stream] {
-            _ = store.command(&["PEXPIRE", key, "100000"]).await;
-        }
-        let outcome = if mode == "own" { "completed" } else { "interrupted" };
-        let ended = store.end_with("a1", "p", mode, outcome, 0, None).await;
-        assert!(ended.starts_with("ended "), "{mode}: {ended}");
-        for key in [KEY, &stream] {
-            let kept = store.ttl_of(key).await;
-            assert!(kept > 290_000, "{key} after {mode}, begun: {has_begun}: {kept}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn any_process_can_cancel_and_the_owner_is_told() {
-    let Some(mut store) = Store::begun().await else { return };
-    _ = store.append("a1", 1, 2).await.unwrap();
-    let mut hints = store.subscribe("app:run:ctl@0:p").await;
-    let mut pushes = store.subscribe(&channel("a1")).await;
-    assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
-    assert_eq!((hints.next().await, pushes.next().await), ("a1".into(), "e2 cancelled ".into()));
-    assert_eq!(store.sync("a1", "p", HEAD).await, "over cancelled");
-    assert_eq!(store.complete("a1", "p", 2).await, "over cancelled");
+async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    scene.subscribe("q", "a1").await;
+    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 2");
+    assert_eq!(scene.received("p").await, "hint a1");
+    assert_eq!(scene.received("q").await, "end cancelled 2");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "over cancelled");
+    assert_eq!(scene.complete("a1", 2).await, "over cancelled");
 }
 
 /// The owner may have given clients the events 3 and 4 and not exported them, so the number is far
 /// above theirs.
-#[tokio::test]
-async fn last_event_of_another_process_is_pushed_and_found_by_the_owner() {
-    let Some(mut store) = Store::begun().await else { return };
-    _ = store.append("a1", 1, 2).await.unwrap();
-    let mut pushes = store.subscribe(&channel("a1")).await;
-    store.lines = "event: usage\ndata: 100%\n";
+async fn last_event_of_another_process_is_pushed_loaded_and_found(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    scene.subscribe("q", "a1").await;
     for _ in 0..2 {
         // The second time, the reply was lost.
-        assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
-        assert_eq!(store.ended_at, 1_000_000_003);
+        let mode = EndMode::Cancel { lines: Some("event: usage\ndata: 100%\n".into()) };
+        assert_eq!(scene.end("a1", "q", mode).await, "ended cancelled 1000000003");
     }
-    let event = "event: usage\ndata: 100%\nid: a1-1000000003\n\n";
-    assert_eq!(pushes.next().await, format!("d3 1000000003 {event}"));
-    assert_eq!(pushes.next().await, "e1000000003 cancelled ");
-    pushes.is_empty(&mut store).await;
-    assert_eq!(store.ids("a1").await, ["0-1", "2-0", "1000000003-0", END_ID]);
-    let over = format!("over cancelled 3 1000000003 {event}");
-    assert_eq!(store.sync("a1", "p", HEAD).await, over);
-    assert_eq!(store.sync("a1", "p", RESTORE).await, over);
-    assert_eq!(store.check("a1", 0, false).await, "cancelled 1000000003 ");
-}
-
-#[tokio::test]
-async fn last_event_is_added_only_to_a_run_that_is_running() {
-    let Some(mut store) = Store::start().await else { return };
-    store.lines = "data: 12\n";
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
-    assert_eq!(store.ids("a1").await, [END_ID]);
-    assert_eq!(store.claim("a2", "p").await, "new");
-    assert_eq!(store.sync("a2", "p", HEAD).await, "ok 0 1 0");
-    assert_eq!(store.complete("a2", "p", 0).await, "ended completed");
-    assert_eq!(store.end("a2", "q", "cancel").await, "over completed");
-    assert_eq!(store.ids("a2").await, ["0-1", END_ID]);
-}
-
-#[tokio::test]
-async fn only_a_dead_owner_is_buried() {
-    let Some(mut store) = Store::begun().await else { return };
-    assert_eq!(store.end("a1", "q", "bury").await, "live running 0");
-    store.expire_lease(10_000).await;
-    assert_eq!(store.end("a1", "q", "bury").await, "late running 1500");
-    store.seen_late(3_000, 1_000).await;
-    assert_eq!(store.end("a1", "q", "bury").await, "ended interrupted");
-    assert_eq!(store.sync("a1", "p", HEAD).await, "over interrupted");
-}
-
-#[tokio::test]
-async fn unknown_claim_is_released_only_by_its_process() {
-    let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.claim("a1", "p").await, "new");
-    assert_eq!(store.end("a1", "q", "orphan").await, "other");
-    assert_eq!(store.end("a1", "p", "orphan").await, "ended void", "it was never called");
-    assert_eq!(store.claim("a2", "q").await, "new");
-    assert_eq!(store.end("a1", "p", "orphan").await, "other", "another run has the key");
-    assert_eq!(store.sync("a2", "q", HEAD).await, "ok 0 1 0");
-    assert_eq!(store.end("a2", "q", "orphan").await, "ended interrupted");
-}
-
-#[tokio::test]
-async fn forgotten_run_leaves_nothing() {
-    let Some(mut store) = Store::begun().await else { return };
-    assert_eq!(store.end("a1", "p", "forget").await, "running");
-    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
-    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
-    assert_eq!(store.keys_of_runs().await, 0);
-    assert_eq!(store.look().await, "free");
-}
-
-#[tokio::test]
-async fn run_whose_key_has_another_run_is_forgotten_alone() {
-    let Some(mut store) = Store::begun().await else { return };
-    assert_eq!(store.replace("a1", "a2", "q").await, "new");
-    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
-    assert_eq!(store.look().await, "live a2 q starting 0");
-    assert_eq!(store.keys_of_runs().await, 1);
-}
-
-#[tokio::test]
-async fn run_without_a_claim_is_gone() {
-    let Some(mut store) = Store::start().await else { return };
-    for mode in ["own", "lost", "void", "orphan", "cancel", "bury"] {
-        assert_eq!(store.end("a1", "p", mode).await, "gone", "{mode}");
+    let event = "3 1000000003 event: usage\ndata: 100%\nid: a1-1000000003\n\n";
+    assert_eq!(scene.received("q").await, event);
+    assert_eq!(scene.received("q").await, "end cancelled 1000000003");
+    scene.has_received_all("q").await;
+    assert_eq!(scene.sync("a1", "p", HEAD).await, format!("over cancelled {event}"));
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, format!("over cancelled {event}"));
+    assert_eq!(scene.check("a1").await, "cancelled 1000000003 head");
+    for seen in [2, 4, 1_000_000_002] {
+        let page = scene.q.store.load(&run("a1"), seen).await.unwrap();
+        assert_eq!(page.batches.iter().map(batch).collect::<Vec<_>>(), [event], "{seen}");
+        assert_eq!(page.end.unwrap().newest, 1_000_000_003);
     }
-    assert_eq!(store.keys_of_runs().await, 0);
+}
+
+async fn last_event_is_added_only_to_a_run_that_is_running(scene: Scene<impl World>) {
+    let cancel = || EndMode::Cancel { lines: Some("data: 12\n".into()) };
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.end("a1", "q", cancel()).await, "ended cancelled 0");
+    assert_eq!(scene.stream("a1").await, ["cancelled 0"]);
+    scene.begin("a2").await;
+    assert_eq!(scene.complete("a2", 0).await, "ended completed 0");
+    assert_eq!(scene.end("a2", "q", cancel()).await, "over completed");
+    assert_eq!(scene.stream("a2").await, ["head", "completed 0"]);
+}
+
+/// The process that buried the run reports its end, also if the reply to its first attempt was lost.
+async fn only_a_dead_owner_is_buried(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "live");
+    scene.expire().await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "late 1500");
+    scene.die().await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.end("a1", "r", EndMode::Bury).await, "over interrupted");
+    assert_eq!(scene.complete("a1", 0).await, "over interrupted");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "over interrupted");
+}
+
+async fn unknown_claim_is_released_only_by_its_process(scene: Scene<impl World>) {
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.end("a1", "q", EndMode::Release).await, "other");
+    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "freed", "it was never called");
+    assert_eq!(scene.claim("a2", "q").await, "claimed");
+    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "other", "another run has the key");
+    assert_eq!(scene.sync("a2", "q", HEAD).await, "ok 0 1");
+    assert_eq!(scene.end("a2", "q", EndMode::Release).await, "ended interrupted 0");
+}
+
+async fn forgotten_run_leaves_nothing(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "running");
+    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
+    assert!(scene.stream("a1").await.is_empty());
+    assert_eq!(scene.look().await, "free");
+}
+
+async fn run_whose_key_has_another_run_is_forgotten_alone(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
+    assert!(scene.stream("a1").await.is_empty());
+    assert_eq!(scene.look().await, "live a2 of q");
+}
+
+async fn run_without_a_claim_is_gone(scene: Scene<impl World>) {
+    let modes = [completed(0), EndMode::Lost, EndMode::Void, EndMode::Release, EndMode::Bury];
+    for mode in modes {
+        assert_eq!(scene.end("a1", "p", mode.clone()).await, "gone", "{mode:?}");
+    }
+    assert_eq!(scene.cancel("a1", "q").await, "gone");
+    assert!(scene.stream("a1").await.is_empty());
+}
+
+/// The owner may have trimmed the first one, and another run may have the key.
+async fn end_has_the_head_however_the_run_ends(scene: Scene<impl World>) {
+    let head = async |epoch, seen| {
+        let end = scene.q.store.load(&run(epoch), seen).await.unwrap().end.unwrap();
+        (end.outcome, end.error.map(|it| it.to_string()), end.head.map(|it| it.len()))
+    };
+    let failed = EndMode::Own {
+        outcome: Outcome::Failed,
+        error: Some("no more tokens".into()),
+        newest: 2,
+        entries: None,
+    };
+    let message = Some("no more tokens".to_owned());
+    for (epoch, mode, expected) in [
+        ("a1", Some(failed), (Outcome::Failed, message, Some(4))),
+        ("b1", Some(EndMode::Lost), (Outcome::Interrupted, None, Some(4))),
+        ("c1", None, (Outcome::Cancelled, None, Some(4))),
+    ] {
+        scene.begin(epoch).await;
+        scene.append(epoch, 1, 1).await;
+        scene.append(epoch, 2, 2).await;
+        assert_eq!(scene.trim(epoch, 2).await, "trimmed 2");
+        match mode {
+            Some(mode) => assert!(scene.end(epoch, "p", mode).await.starts_with("ended ")),
+            None => assert_eq!(scene.replace(epoch, "d1", "q").await, "claimed"),
+        }
+        assert_eq!(head(epoch, 2).await, expected, "{epoch}");
+    }
+    // It ended before its call had answered.
+    assert_eq!(scene.cancel("d1", "p").await, "ended cancelled 0");
+    assert_eq!(head("d1", 0).await, (Outcome::Cancelled, None, None));
 }

@@ -1,38 +1,46 @@
-//! After an end, Redis refuses every event of the run.
+//! After an end, the store refuses every event of the run.
 
-use crate::*;
+use tower_sse::runs::store::EndMode;
 
-/// Ends a run in each way, and returns how its owner goes on.
-#[tokio::test]
-async fn nothing_is_appended_after_any_end() {
-    for mode in ["own", "lost", "cancel", "bury", "orphan", "replace"] {
-        let Some(mut store) = Store::begun().await else { return };
-        _ = store.append("a1", 1, 1).await.unwrap();
+use crate::{
+    commands::{CANCEL, completed},
+    *,
+};
+
+scenes!(Scene: nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
+
+async fn nothing_is_appended_after_any_end(scene: Scene<impl World>) {
+    let modes = [completed(1), EndMode::Lost, CANCEL, EndMode::Bury, EndMode::Release].map(Some);
+    for (at, mode) in modes.into_iter().chain([None]).enumerate() {
+        let epoch = format!("a{at}");
+        scene.begin(&epoch).await;
+        scene.append(&epoch, 1, 1).await;
+        let case = format!("{mode:?}");
         match mode {
-            "own" => assert_eq!(store.complete("a1", "p", 1).await, "ended completed"),
-            "replace" => assert_eq!(store.replace("a1", "a2", "q").await, "new"),
-            _ => {
-                if mode == "bury" {
-                    store.die().await;
+            None => assert_eq!(scene.replace(&epoch, "b1", "q").await, "claimed"),
+            Some(mode) => {
+                if matches!(mode, EndMode::Bury) {
+                    scene.die().await;
                 }
-                let reply = store.end("a1", "p", mode).await;
-                assert!(reply.starts_with("ended "), "{mode}: {reply}");
+                let reply = scene.end(&epoch, "p", mode).await;
+                assert!(reply.starts_with("ended "), "{case}: {reply}");
             }
         }
         for last in [2, 1_000, u64::MAX] {
-            let error = store.append("a1", 2, last).await.unwrap_err();
-            assert!(error.to_string().contains("equal or smaller"), "{mode}: {error}");
+            assert_eq!(scene.append(&epoch, 2, last).await, "refused", "{case}");
         }
-        let reply = store.sync("a1", "p", RESTORE).await;
-        assert!(reply.starts_with("over "), "{mode}: {reply}");
-        assert_eq!(store.ids("a1").await, ["0-1", "1-0", END_ID], "{mode}");
+        let reply = scene.sync(&epoch, "p", RESTORE).await;
+        assert!(reply.starts_with("over "), "{case}: {reply}");
+        let stream = scene.stream(&epoch).await;
+        assert_eq!(stream[..2], ["head", "1 1"], "{case}");
+        assert_eq!(stream.len(), 3, "{case}: {stream:?}");
+        assert_eq!(scene.end(&epoch, "p", EndMode::Forget).await, "freed", "{case}");
     }
 }
 
-#[tokio::test]
-async fn batch_that_was_sent_twice_is_refused() {
-    let Some(mut store) = Store::begun().await else { return };
-    _ = store.append("a1", 1, 5).await.unwrap();
-    assert!(store.append("a1", 1, 5).await.is_err());
-    assert!(store.append("a1", 1, 4).await.is_err());
+async fn batch_that_was_sent_twice_is_refused(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.append("a1", 1, 5).await, "appended 1");
+    assert_eq!(scene.append("a1", 1, 5).await, "refused");
+    assert_eq!(scene.append("a1", 1, 4).await, "refused");
 }

@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, Stats,
     hub::{Hub, Retention},
-    redis::{BrokerStats, Redis},
     runs::{Outcome, RunKey, Runs},
 };
+use tower_sse_redis::{BrokerStats, Redis};
 
 use crate::{figures, plan::Plan, *};
 

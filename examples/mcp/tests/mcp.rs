@@ -2,7 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt, ErrorData, RoleClient, RoleServer, ServerHandler,
     model::{
@@ -12,23 +18,29 @@ use rmcp::{
     },
     service::{RequestContext, RunningService, ServiceError},
     transport::{
-        StreamableHttpClientTransport, streamable_http_server::StreamableHttpServerConfig,
+        StreamableHttpClientTransport, StreamableHttpServerConfig, StreamableHttpService,
+        streamable_http_server::session::local::LocalSessionManager,
     },
 };
 use tokio::{
-    net::TcpListener,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
     time::{self, Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::{MaxAge, SseLayer};
+use tower_sse::{
+    Drain, MaxAge, SseLayer, StreamOptions,
+    filter::{self, FilterLayer, Verdict},
+    streams::{Streams, Subjects},
+};
 
 #[path = "../src/main.rs"]
 #[allow(dead_code)]
 mod example;
 
-use example::{Kitchen, end_subscriptions_at_once, mcp, mcp_with, serve};
+use example::{mcp, serve};
 
 /// A client has at most 16 calls without a response head at a time.
 const CALLS: usize = 12;
@@ -134,7 +146,7 @@ async fn shutdown_answers_every_call_in_flight() {
     ] {
         let (gate, shutdown) = (Gate::new(reports), CancellationToken::new());
         let layer = SseLayer::new().shutdown(shutdown.clone());
-        let app = end_subscriptions_at_once(mcp(gate.clone())).layer(layer);
+        let app = mcp(gate.clone()).layer(layer);
         let server = Server::start(app, &shutdown).await;
         let client = server.connect(lifecycle).await;
         let calls = call(&client, &gate).await;
@@ -151,7 +163,10 @@ async fn shutdown_answers_every_call_in_flight() {
 async fn rmcps_own_token_loses_every_call_in_flight() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
     let config = StreamableHttpServerConfig::default().with_cancellation_token(shutdown.clone());
-    let app = mcp_with(gate.clone(), config).layer(SseLayer::new());
+    let sessions = Arc::<LocalSessionManager>::default();
+    let handler = gate.clone();
+    let service = StreamableHttpService::new(move || Ok(handler.clone()), sessions, config);
+    let app = Router::new().nest_service("/mcp", service).layer(SseLayer::new());
     let server = Server::start(app, &shutdown).await;
     let client = server.connect(without_sessions()).await;
     let calls = call(&client, &gate).await;
@@ -175,11 +190,39 @@ async fn maximum_age_loses_calls_that_take_longer() {
     assert!(!answers.iter().any(is_done), "{answers:?}");
 }
 
+/// A server with subscriptions.
+#[derive(Clone)]
+struct Subscribed;
+
+impl ServerHandler for Subscribed {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools();
+        ServerConfig::new(capabilities.enable_tool_list_changed().build())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+}
+
+async fn end_subscriptions_at_once(request: Request, next: Next) -> Response {
+    let method = request.headers().get("mcp-method");
+    let subscribes = method.is_some_and(|method| method == "subscriptions/listen");
+    let mut response = next.run(request).await;
+    if subscribes {
+        StreamOptions::new().drain(Drain::at_once()).merge_into(&mut response);
+    }
+    response
+}
+
 /// Shuts down a server with a subscription, and returns how long that takes.
 async fn shut_down_while_subscribed(example: fn(Router) -> Router, paused: bool) -> Duration {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone());
-    let server = Server::start(example(mcp(Kitchen)).layer(layer), &shutdown).await;
+    let server = Server::start(example(mcp(Subscribed)).layer(layer), &shutdown).await;
     let client = server.connect(without_sessions()).await;
     let filter = SubscriptionFilter::builder().tools_list_changed().build();
     let mut subscription = soon(client.listen(filter)).await.unwrap();
@@ -196,7 +239,8 @@ async fn shut_down_while_subscribed(example: fn(Router) -> Router, paused: bool)
 
 #[tokio::test]
 async fn subscription_ends_as_soon_as_the_shutdown_begins() {
-    let took = soon(shut_down_while_subscribed(end_subscriptions_at_once, false)).await;
+    let with_option = |mcp: Router| mcp.layer(middleware::from_fn(end_subscriptions_at_once));
+    let took = soon(shut_down_while_subscribed(with_option, false)).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
@@ -207,15 +251,120 @@ async fn subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() {
     assert!(took >= Duration::from_secs(30), "{took:?}");
 }
 
+/// Returns the status of a request with these headers, which a browser would send.
+async fn status(server: &Server, headers: &str) -> u16 {
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let length = call.len();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        accept: application/json, text/event-stream\r\ncontent-length: {length}\r\n{headers}\r\n{call}"
+    );
+    let mut connection = TcpStream::connect(server.address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    soon(connection.read_exact(&mut answer)).await.unwrap();
+    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn page_of_another_origin_reaches_no_tool() {
+    let server = Server::start(mcp(Subscribed), &CancellationToken::new()).await;
+    let own = format!("host: {}\r\n", server.address);
+    let foreign = format!("{own}origin: https://example.com\r\n");
+    assert_eq!(status(&server, &foreign).await, 403);
+    assert_eq!(status(&server, "host: example.com\r\n").await, 403, "DNS rebinding");
+    // rmcp misses the session.
+    assert_eq!(status(&server, &own).await, 400);
+}
+
+/// The tokens of one user.
+#[derive(Clone, Default)]
+struct Tokens {
+    revoked: CancellationToken,
+}
+
+impl Tokens {
+    fn user_of(&self, _: &HeaderMap) -> Option<u64> {
+        (!self.revoked.is_cancelled()).then_some(42)
+    }
+}
+
+async fn check(
+    State(tokens): State<Tokens>,
+    subjects: Subjects,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(user) = tokens.user_of(request.headers()) else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    subjects.add(format!("user:{user}"));
+    next.run(request).await
+}
+
+#[tokio::test]
+async fn log_out_ends_the_calls_of_a_user_and_refuses_new_ones() {
+    for (lifecycle, has_session) in
+        [(ClientLifecycleMode::Initialize, true), (without_sessions(), false)]
+    {
+        let (gate, streams, tokens) = (Gate::new(true), Streams::new(), Tokens::default());
+        let check = middleware::from_fn_with_state(tokens.clone(), check);
+        let layer = SseLayer::new().streams(&streams);
+        let app = mcp(gate.clone()).layer(check).layer(layer);
+        let server = Server::start(app, &CancellationToken::new()).await;
+        let client = server.connect(lifecycle).await;
+        let calls = call(&client, &gate).await;
+        soon(async {
+            while streams.count("user:42") < CALLS {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        tokens.revoked.cancel();
+        assert!(streams.close("user:42").await.unwrap() >= CALLS);
+        assert_eq!(streams.count("user:42"), 0);
+        gate.opened.add_permits(CALLS);
+        // A client with a session tries to resume its calls, in vain.
+        if !has_session {
+            let answers = soon(calls.join_all()).await;
+            assert!(!answers.iter().any(is_done), "{answers:?}");
+        }
+        assert_eq!(status(&server, &format!("host: {}\r\n", server.address)).await, 401);
+    }
+}
+
+const PAGE: &str = include_str!("../../../docs/guide/mcp.md");
+
 #[test]
-fn port_in_use_is_reported_with_its_address() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tower-sse-mcp"))
-        .env("PORT", address.port().to_string())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.starts_with(&format!("cannot listen on {address}: ")), "{stderr}");
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+fn page_shows_the_middleware_that_is_tested() {
+    for name in ["end_subscriptions_at_once", "check"] {
+        let (_, from) = include_str!("mcp.rs").split_once(&format!("async fn {name}(")).unwrap();
+        let (code, _) = from.split_once("\n}\n").unwrap();
+        assert!(PAGE.contains(&format!("\nasync fn {name}({code}\n}}\n```")), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn clients_read_what_a_filter_has_changed() {
+    for lifecycle in [ClientLifecycleMode::Initialize, without_sessions()] {
+        let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
+        let filters = FilterLayer::new(|_: &Request| {
+            Some(filter::from_fn(|event| {
+                let data = event.data();
+                Verdict::replace(event.with_data(data.replace(r#""done""#, r#""redacted""#)))
+            }))
+        });
+        let app = mcp(gate.clone()).layer(filters).layer(SseLayer::new());
+        let server = Server::start(app, &shutdown).await;
+        let client = server.connect(lifecycle).await;
+        let mut calls = call(&client, &gate).await;
+        gate.opened.add_permits(CALLS);
+        while let Some(answer) = soon(calls.join_next()).await {
+            let answer = answer.unwrap().unwrap();
+            let texts: Vec<_> = answer.content.iter().filter_map(|it| it.as_text()).collect();
+            assert_eq!((texts.len(), &*texts[0].text), (1, "redacted"));
+        }
+        drop(client);
+        server.served.abort();
+    }
 }

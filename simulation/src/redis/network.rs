@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::redis::{Transport, set_dialer};
+use tower_sse_redis::{Transport, set_dialer};
 
 use super::{
     KEY,

@@ -5,10 +5,8 @@ use std::{
 
 use fastrand::Rng;
 use tokio::time::sleep;
-use tower_sse::{
-    redis::{Redis, RedisHealth},
-    runs::{RunEnd, Runs},
-};
+use tower_sse::runs::{RunEnd, Runs};
+use tower_sse_redis::{Redis, RedisHealth};
 
 use crate::{
     gate::Gate,

@@ -113,13 +113,30 @@ fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
     knowers
 }
 
+/// Returns the newest sequence number that the gap at `index` covers, or `None` if it covers all.
+///
+/// Of the gaps of several topics, only the last has the id of what is lost. The others have the id
+/// of what the client has received, so a client that is cut off between them has no more than that.
+fn covers(messages: &[Received], index: usize) -> Option<u64> {
+    let gap = messages[index];
+    let same_gaps = messages[index + 1..]
+        .iter()
+        .take_while(|it| it.kind == Kind::Gap && !it.is_first && it.topic != gap.topic);
+    let mut ends = same_gaps.map(|it| it.sequence);
+    ends.find(|end| *end > gap.sequence).unwrap_or(gap.sequence)
+}
+
 /// Returns whether every process that sent this gap has stopped, and the stream has no marker of it.
 fn is_forgotten_gap(history: &History, gap: u64) -> bool {
-    // All gaps of an item but the last have the id before its position.
+    // Of a client that was cut off between the gaps of evicted events, it is the id before them.
     let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
-    let messages = history.journals.iter().flat_map(|journal| &journal.messages);
+    let gaps = history.journals.iter().flat_map(|journal| {
+        let messages = journal.messages.iter().enumerate();
+        let gaps = messages.filter(|(_, message)| message.kind == Kind::Gap);
+        gaps.map(|(index, gap)| (gap, covers(&journal.messages, index)))
+    });
     let mut senders =
-        messages.filter(|it| it.kind == Kind::Gap && it.sequence.is_some_and(is_same));
+        gaps.filter(|(_, covers)| covers.is_some_and(is_same)).map(|(sender, _)| sender);
     let entries = history.kept.iter().flat_map(Stream::entries);
     let mut markers = entries.filter(|(_, fields)| fields[0] == b"gap");
     senders.all(|sender| history.lives[sender.life].stopped)
@@ -206,21 +223,20 @@ fn check_complete(
         if !is_concerned || received.contains(&Kind::Event(number)) {
             continue;
         }
-        let reports = |message: &Received| {
+        let reports = |(index, message): (usize, &Received)| {
             message.kind == Kind::Gap
                 && message.topic == event.topic
                 && message.at >= event.began_at
-                // All gaps of an item but the last have the id before its position.
-                && message.sequence.is_none_or(|gap| gap + 1 >= sequence)
+                && covers(&journal.messages, index).is_none_or(|end| end >= sequence)
         };
         // A client whose last event or gap was lost and forgotten is at a position that the stream
         // reaches again.
         let was_misled = || {
-            let mut ahead = journal.messages.iter().filter(|it| it.sequence >= Some(sequence));
-            ahead.any(|message| match (message.kind, message.sequence) {
-                (Kind::Event(other), _) => is_forgotten(other),
-                (Kind::Gap, Some(gap)) => is_forgotten_gap(history, gap),
-                (Kind::Gap, None) => false,
+            journal.messages.iter().enumerate().any(|(index, message)| match message.kind {
+                _ if message.sequence < Some(sequence) => false,
+                Kind::Event(other) => is_forgotten(other),
+                Kind::Gap => covers(&journal.messages, index)
+                    .is_some_and(|gap| is_forgotten_gap(history, gap)),
             })
         };
         // It had an id of the other copy, which is not below the event's.
@@ -228,7 +244,7 @@ fn check_complete(
             let mut before = journal.messages.iter().take_while(|message| message.at <= at);
             before.any(|message| message.sequence >= Some(sequence))
         };
-        if journal.messages.iter().any(reports) {
+        if journal.messages.iter().enumerate().any(reports) {
             verdict.count("reported", 1);
         } else if history.overtaken.get(&number).is_some_and(|at| was_ahead(*at)) {
             verdict.count("overtaken", 1);

@@ -5,10 +5,8 @@ use std::{
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    hub::{Hub, Retention},
-    redis::{BrokerStats, Redis, RedisHealth},
-};
+use tower_sse::hub::{Hub, Retention};
+use tower_sse_redis::{BrokerStats, Redis, RedisHealth};
 use tower_sse_simulation::redis::Network;
 
 /// A process with a hub.

@@ -95,7 +95,7 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(ending);
     }
 
-    /// Returns the last bytes of a failure that has no others: a comment line, or nothing mid-line.
+    /// Returns a comment line for a failure that sends nothing else, and no bytes mid-line.
     fn last_line(&mut self) -> Bytes {
         let this = self.state();
         if !this.boundary.at_line_start() {
@@ -141,6 +141,7 @@ impl<B> EventStream<'_, B> {
         if let Some(reason) = ending.reason() {
             state.record.reason = reason;
         }
+        state.record.stop_awaiting_event();
         // Set the phase first: dropping the source may panic.
         *state.phase = Phase::Ending(ending);
         *state.deadline = None;

@@ -138,7 +138,7 @@ where
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
-            this.record.count_frame(data.len());
+            this.record.count_frame(data);
         }
         if let Phase::Ending(ending) = this.phase {
             if let Some(reason) = ending.reason() {

@@ -11,15 +11,19 @@ use crate::BoxError;
 /// 1. **Number.** It gives each event one number, the same in all processes, and feeds every process
 ///    in the order of the numbers. They may have holes. It never gives a number to a second event,
 ///    not even after it has lost everything: begin at the clock, for example with the microseconds
-///    since 1970. A broker that cannot keep this reports the loss at a number above all old ones.
+///    since 1970. If the log can return without its newest events, so that their numbers would be
+///    given again, the broker first reports a loss at a number above all that it has ever given.
 /// 2. **Feed completely.** From the return of [`start`](Self::start) on, each event below the newest
 ///    number that was fed is fed too, or is at or below a reported loss.
 /// 3. **Load before it is ready.** Before `start` returns, it feeds the events of the last
 ///    [`Feed::max_age`]. If there are or were older ones, it first reports the number of the newest
 ///    event that it does not feed as a [loss](Feed::report_loss). A client with an older id would
-///    otherwise miss events in silence.
+///    otherwise miss events in silence. It may feed older events too. A server that cannot tell a new
+///    log from a lost one begins each log with a mark of a loss: a client's first visit has no gap.
 /// 4. **Report losses.** It feeds what it knows from before a loss, and then reports it. A loss that
-///    concerns every process must reach every process at the same place, so write it into the log. A
+///    concerns every process must reach every process at the same place, so write it into the log: when
+///    the server starts with an older state, or when a process returns with a number that the log does
+///    not have. A
 ///    loss that only one process has, such as entries that were trimmed before it has read them, is
 ///    reported by that process alone. A broker that cannot notice a loss says so in its
 ///    documentation.
@@ -43,7 +47,7 @@ use crate::BoxError;
 /// # What a broker may rely on
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. They take a few
-///   microseconds, so yield to other tasks after some 100 events.
+///   microseconds, so yield to other tasks after some 100 events, such as with tokio's `consume_budget`.
 /// - After [`Closed`](super::Closed), feeding has no effect.
 /// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
 ///   too. A reader that [`Feed::spawn`] has started ends with it.

@@ -30,7 +30,7 @@ impl Feed {
     }
 
     /// Appends an event to its topic, or drops it if the topic has ended. Returns `false` if the hub
-    /// already had this number or a higher one, and so ignores the event.
+    /// already had this number or a higher one, as an event or as a loss, and so ignores the event.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports the event as
     /// lost.
@@ -81,7 +81,8 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub, and drops it when the hub is closed or dropped.
+    /// Spawns a task that feeds the hub, and drops it when the hub is closed or dropped. Publishing must
+    /// not wait for that task without a time limit.
     ///
     /// If the future of `reader` completes or panics while the hub is open, the hub would be silent
     /// for ever. It is [closed](crate::hub::Hub::close) then, with an ERROR line (feature `tracing`).

@@ -1,14 +1,18 @@
 //! Brokers, which connect the hubs of several processes.
 //!
-//! - [`Redis::broker`](crate::redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey
-//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for tests
+//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
+//! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL, where programs publish
+//!   in their own transactions
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
+//!   tests
 //!
 //! To bring your own, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what they must
 //! do.
 //!
 //! # An example
 //!
-//! A log in a file on one host: each process appends lines to it, and reads those of all.
+//! A log in a file on one host: each process appends lines to it, and reads those of all. It uses
+//! `serde_json`.
 //!
 //! ```
 #![doc = include_str!("../../../docs/file_broker.rs")]

@@ -20,7 +20,7 @@ pub(crate) struct Link {
     _closed_when_dropped: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// The age of the newest event at its reception, in microseconds. 0 until an event after the
+    /// How old the newest event was when it was received, in microseconds. 0 until an event after the
     /// history is received.
     lag: AtomicU64,
 }

@@ -7,7 +7,8 @@ use crate::{event::Event, hub::PublishError};
 /// The hub calls [`publish`](Self::publish) from all tasks of the program at the same time. The hub
 /// has checked the event: it has data, it has no id, and its topic has not ended in this process.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, and returns once the broker has acknowledged it.
+    /// Publishes an event, and returns once the broker has acknowledged it. Events that are published at
+    /// the same time may be numbered in any order.
     ///
     /// # Errors
     ///
@@ -30,7 +31,8 @@ pub trait Publisher: Send + Sync + 'static {
     ///
     /// A client whose id is above it has made it up, or has it from a log that is lost, and receives
     /// a gap. Too low a number costs clients that come from a faster process a gap; too high a one
-    /// lets clients of a lost log wait without a word. The default is 2²⁰ above `committed`.
+    /// lets clients of a lost log wait without a word. The default is 2²⁰ above `committed`. A broker
+    /// that numbers by a clock returns the number of that clock now, with an allowance for its error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -59,7 +61,8 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number, which was published `at`
-    /// this time of the clock that all processes share.
+    /// this time of the clock that all processes share. The hub compares it with the time at which the
+    /// name of an [ended](crate::hub::Hub::end) topic is free again.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }

@@ -52,6 +52,11 @@ impl TopicCursor {
         self.seek(self.seen.max(loss), false);
     }
 
+    /// Returns the newest sequence number that was sent, or reported as a gap.
+    pub(super) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
     pub(crate) const fn topic(&self) -> &Arc<Topic> {
         &self.topic
     }

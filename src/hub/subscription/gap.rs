@@ -36,7 +36,8 @@ impl Subscription {
         Some(encode_gaps(&topics, before, self.position_after_gaps(sequence)))
     }
 
-    /// Returns the position from which a client continues that has received all gaps up to `sequence`.
+    /// Returns the position from which a client that has received all gaps up to `sequence`
+    /// continues.
     fn position_after_gaps(&self, sequence: u64) -> Position {
         if self.gap_policy == GapPolicy::ReportAndEnd && self.begins_anew {
             return UnknownId::Malformed.position();
@@ -80,20 +81,22 @@ impl Subscription {
         queue.as_mut()?.pop_at(sequence, cursors)
     }
 
-    /// Begins to report a loss that the broker reported. The caller has read all events before the
-    /// loss. No remaining event or gap is below `end`.
+    /// Starts to send the gaps of a loss that the broker has reported. The caller has read all
+    /// events before the loss. No remaining event or gap is below `end`.
     pub(super) fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
+        let received = self.cursors.iter().map(TopicCursor::seen).max().unwrap_or_default();
         self.loss_seen = loss;
         for cursor in self.cursors.iter_mut() {
             cursor.pass_loss(loss);
         }
         let unknown_id = self.unknown_id.take();
         if self.gap_policy != GapPolicy::Ignore {
-            let before = self.hub.position(loss.saturating_sub(1));
+            // A client that reconnects before the last gap must receive all gaps again. From a
+            // process that has lost less, it must receive the events after what it has received.
+            let before = self.hub.position(received.min(loss.saturating_sub(1)));
             self.preamble = Some(Box::new(Preamble {
-                // A client that reconnects before the last gap must receive all gaps again.
                 before: unknown_id.map_or(before, UnknownId::position),
                 last: self.position_after_gaps(loss),
                 next_gap: 0,

@@ -15,11 +15,11 @@ pub(crate) struct MergeQueue {
     /// The sequence number of a cursor's next item, and the index of the cursor. The number is
     /// lower than the item's if events have been evicted since.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Cursors that are not in the heap have nothing to read up to this sequence number. `None`
-    /// before the first scan.
+    /// The sequence number up to which all cursors were scanned: those that are not in the heap have
+    /// nothing to read up to it. `None` before the first scan.
     complete_to: Option<u64>,
-    /// The unfinished scan: the sequence number up to which it adds cursors, and the index of the
-    /// next cursor.
+    /// The scan that the last poll has not finished: the sequence number up to which it scans, and the
+    /// index of the next cursor.
     scan: Option<(u64, usize)>,
 }
 

@@ -59,19 +59,19 @@ impl<M> SseLayer<M> {
     /// [terminator](Self::terminator).
     ///
     /// The closure receives [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program), without those in which its host
-    /// has wrapped it, so it can call `error.downcast_ref::<MyError>()`. So it does around
-    /// [runs](crate::runs) of the same process, but for a run of another process it receives a
-    /// [`RunError`](crate::runs::RunError), which has the error's text only.
+    /// program](crate::guide::errors#the-error-of-the-program), and can call
+    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) of another process, it receives a
+    /// [`RunError`](crate::runs::RunError), which has only the text.
     ///
     /// Without a closure, an error of the source fails the body, so that clients notice it and
-    /// reconnect. With one, the body still fails in these cases:
+    /// reconnect. With one, the client still receives no event of it in these cases:
     ///
-    /// - The source failed mid-event, or the stream has a content coding. The closure is not
-    ///   called, because no event can be written.
-    /// - The error is a [cancellation](Self::cancellation_if). The closure is not called.
+    /// - The source failed mid-event, or the stream has a content coding: the closure is not called,
+    ///   because no event can be written, and the body fails.
+    /// - The error is a [cancellation](Self::cancellation_if): the closure is not called, and the
+    ///   stream ends as that method describes.
     /// - The closure panicked, or returned an event with neither data nor a name, which no client
-    ///   would dispatch.
+    ///   would dispatch: the body fails.
     ///
     /// The events before the error are sent first, and the body fails [a little
     /// later](crate::guide::errors#timing). A client that reads slowly may still lose the last
@@ -98,8 +98,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats an error of the source as a cancellation if the closure returns `true` for it. A
-    /// cancellation means that the program itself ended the source.
+    /// Treats errors of the source for which the closure returns `true` as cancellations: the program
+    /// itself ended the source.
     ///
     /// By default, only the [`JoinError`](tokio::task::JoinError) of a cancelled task is a
     /// cancellation. A cancellation differs from a failure:
@@ -107,16 +107,17 @@ impl<M> SseLayer<M> {
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
     /// - Between events, the stream of an `EventSource` ends cleanly. Every other body fails, because
-    ///   the client would mistake a partial answer for the complete one.
+    ///   the client would mistake a partial answer for the complete one. Mid-event, and with a content
+    ///   coding, every body fails.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
     /// is then missing. A client that disconnects causes no error of the source. The page
     /// [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
     ///
     /// The closure is called with [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program) and, while it returns `false`,
-    /// with each of its causes ([`source`](Error::source), or what an `io::Error` wraps), outermost
-    /// first. A panic in the closure counts as `false`.
+    /// program](crate::guide::errors#the-error-of-the-program), and then with each of its causes
+    /// ([`source`](Error::source), or what an `io::Error` wraps) until it returns `true`. A panic in it
+    /// counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -152,7 +153,9 @@ impl<M> SseLayer<M> {
     #[doc(alias = "log_out")]
     #[must_use]
     pub fn streams(mut self, streams: &Streams) -> Self {
-        self.config_mut().streams = Some(streams.clone());
+        let config = self.config_mut();
+        config.streams = Some(streams.clone());
+        config.update_tracking();
         self
     }
 

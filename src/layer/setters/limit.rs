@@ -15,8 +15,8 @@ impl<M> SseLayer<M> {
     ///   a bare stream. It holds the permit until it has closed, on every exit path.
     /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
     ///   free.
-    /// - A [client that does not read](crate::guide::proxies#http2-clients-that-grant-no-window)
-    ///   keeps its permits: up to 200 with one connection over HTTP/2.
+    /// - A client can hold a permit for each stream of an HTTP/2 connection that it never reads:
+    ///   see [clients that grant no window](crate::guide::proxies#http2-clients-that-grant-no-window).
     ///
     /// # Panics
     ///
@@ -49,6 +49,26 @@ impl<M> SseLayer<M> {
     #[must_use]
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.config_mut().refusal = refusal;
+        self
+    }
+
+    /// Sets the answer to clients whose streams are refused because one of their subjects has no
+    /// place left, at a [limit](crate::streams::StreamsBuilder::limit) of
+    /// [`streams`](Self::streams). The default is [`Refusal::too_many_requests`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Refusal, SseLayer, streams::Streams};
+    ///
+    /// let streams = Streams::builder().limit("user:", 5).build();
+    /// # let layer: SseLayer =
+    /// SseLayer::new()
+    ///     .streams(&streams)
+    ///     .limit_refusal(Refusal::too_many_requests().retry(Duration::from_secs(300)));
+    /// ```
+    #[must_use]
+    pub fn limit_refusal(mut self, refusal: Refusal) -> Self {
+        self.config_mut().limit_refusal = Some(refusal);
         self
     }
 

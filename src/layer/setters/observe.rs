@@ -1,15 +1,21 @@
 use std::sync::Arc;
 
+use http::request::Parts;
+
 use super::SseLayer;
-use crate::{connection::CloseReport, options::StreamOptions, stats::Stats};
+use crate::{
+    connection::{CloseReport, Label},
+    options::StreamOptions,
+    stats::Stats,
+};
 
 /// Options that report what streams do.
 impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens.
     ///
     /// A stream opens when its response head is known or, with a service that returns a bare
-    /// stream, when the service is called. Refused streams and the answers to `HEAD` requests do
-    /// not open.
+    /// stream, when the service is called. [Refused](crate::Refusal#what-is-refused) streams and
+    /// the answers to `HEAD` requests do not open.
     ///
     /// The closure runs in the server's task, so it must not block. A panic in it is caught and
     /// logged.
@@ -87,7 +93,67 @@ impl<M> SseLayer<M> {
     /// ```
     #[must_use]
     pub fn track_disconnects(mut self, tracked: bool) -> Self {
-        self.config_mut().track_disconnects = tracked;
+        let config = self.config_mut();
+        config.track_disconnects = tracked;
+        config.update_tracking();
+        self
+    }
+
+    /// Measures the times from the request to the [head](CloseReport::time_to_head) and to the
+    /// [first event](CloseReport::time_to_first_event) of each stream, for its [`CloseReport`].
+    ///
+    /// Off by default, because it reads the clock when a request arrives, and allocates twice for
+    /// each.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().timings(true).on_close(|report| {
+    ///     println!("first event after {:?}", report.time_to_first_event());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn timings(mut self, noted: bool) -> Self {
+        let config = self.config_mut();
+        config.timings = noted;
+        config.update_tracking();
+        self
+    }
+
+    /// Gives each stream a label, such as the path of its route: `/events` and `/chat` are then
+    /// counted separately. By default streams have no label.
+    ///
+    /// The label is in the [`CloseReport`], and [`Stats`] count the streams of each one. The closure is
+    /// called when a request arrives, so it must be cheap and must not block. If it panics, the panic is
+    /// caught and logged, and the stream has no label.
+    ///
+    /// With axum, the route is known inside of `Router::layer` (the type is [`Label`]):
+    ///
+    /// ```
+    /// use axum::extract::MatchedPath;
+    /// use http::request::Parts;
+    /// use tower_sse::{Label, SseLayer};
+    ///
+    /// fn route(parts: &Parts) -> Label {
+    ///     parts.extensions.get().map_or("other".into(), |path: &MatchedPath| path.as_str().to_owned().into())
+    /// }
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().label(route);
+    /// ```
+    ///
+    /// A label must have few values, and nothing that clients choose: `Stats` count the first 100, and
+    /// all further ones as `other`.
+    #[must_use]
+    pub fn label<F, L>(mut self, label: F) -> Self
+    where
+        F: Fn(&Parts) -> L + Send + Sync + 'static,
+        L: Into<Label>,
+    {
+        let config = self.config_mut();
+        config.label = Some(Arc::new(move |parts: &Parts| label(parts).into()));
+        config.update_tracking();
         self
     }
 }

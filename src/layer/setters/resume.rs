@@ -27,21 +27,20 @@ impl<M> SseLayer<M> {
     /// [`Duration`](std::time::Duration) is the same time for every client.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
-    /// by default 2 to 10 seconds, even if this one is shorter. To reconnect as soon as after any
-    /// other end, turn that one off with [`Drain::without_retry`](crate::Drain::without_retry).
+    /// even if this one is shorter. To reconnect as soon as after any other end, turn that one off
+    /// with [`Drain::without_retry`](crate::Drain::without_retry).
     ///
-    /// Some clients, such as rmcp's, fail if a block has two `retry` lines:
+    /// The line has no empty line after it, so it belongs to the same block as the first event. Two
+    /// kinds of sources do not suit this option:
     ///
-    /// - If the first event is ready at once and has a `retry` line, as that of MCP servers does,
-    ///   the layer sends none of its own.
-    /// - If the first event comes later and has a `retry` line, the client receives both lines in
-    ///   one block. The same happens if the stream is drained before its first event. Do not set
-    ///   this option for clients that fail on two lines.
+    /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
+    ///   once, its block has two such lines, and rmcp's client fails. If it is ready, the layer sends
+    ///   no line of its own.
+    /// - Sources that send comments followed by an empty line, such as axum's `Sse` with `KeepAlive`.
+    ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
+    ///   empty event for it.
     ///
-    /// The line has no empty line after it, so it belongs to the same block as the first event.
-    /// Some sources, such as axum's `Sse` with `KeepAlive`, send comments followed by an empty
-    /// line. Before the first event, that empty line ends a block that has only the `retry` line,
-    /// and httpx-sse returns an empty event for it. Turn off such comments of the source.
+    /// A stream that is drained before its first event also has two lines: this one and the drain's.
     ///
     /// ```
     /// use std::time::Duration;

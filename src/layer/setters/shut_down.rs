@@ -10,10 +10,9 @@ use crate::{
 impl<M> SseLayer<M> {
     /// Sets the token that ends open streams when it is cancelled.
     ///
-    /// After it is cancelled, new streams are [refused](Self::refusal), except for the answers to
-    /// calls (requests by any method except `GET`) that arrived earlier. The token also ends
-    /// streams of inner layers that have no shutdown of their own; of several outer layers, the
-    /// innermost one with a shutdown counts. [`drain`](Self::drain) sets how streams end.
+    /// From then on, new streams are [refused](Self::refusal). A `POST`, or any other request except
+    /// a `GET`, that arrived before is still answered. [`drain`](Self::drain) sets how streams end.
+    /// The page [placement](crate::guide::placement#two-layers) has the rules for several layers.
     ///
     /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
     /// therefore never finishes, because it waits for every body.
@@ -59,8 +58,8 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - Calls get it too, before their bodies fail. Where clients parse each event, as those of
-    ///   language models do, turn it off with
+    /// - Calls get it too, before their bodies fail. Where the client would take it for a part of
+    ///   the answer, as clients of language models do, turn it off with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from it.
     /// - An event with a name but without data is sent with empty data, because otherwise no client

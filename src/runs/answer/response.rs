@@ -68,14 +68,14 @@ fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Resp
     match (outcome, requester.client) {
         // The client can start the call on another process.
         (Outcome::Interrupted, client) if is_first_visit => refusal(client),
-        // After an empty 200, it would reconnect forever.
+        // After an empty 200, an `EventSource` would reconnect forever.
         (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
         // Clients of other kinds do not expect 204, and some retry it forever.
         (Outcome::Completed, _) => events(reader),
         // The client has read all that there was before the cancellation.
         (Outcome::Cancelled, _) if !is_first_visit => events(reader),
-        // An empty 200 would mean that nothing is missing. After a 503, clients would start the
-        // answer again that the user has cancelled.
+        // An empty 200 would mean that the client misses nothing. After a 503, the client would
+        // start again the answer that the user has cancelled.
         _ => not_found(),
     }
 }
@@ -90,8 +90,8 @@ fn events(reader: Reader) -> Response<AnswerBody> {
     response
 }
 
-/// Returns the response to an id that cannot be resumed. It is the same for every reason, so it
-/// does not reveal whether a run exists.
+/// Returns the response to an id that cannot be resumed. The response is the same for every reason,
+/// so it does not reveal whether a run exists.
 pub(crate) fn not_found() -> Response<AnswerBody> {
     status(StatusCode::NOT_FOUND)
 }
@@ -112,8 +112,8 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
 fn status(status: StatusCode) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::empty());
     *response.status_mut() = status;
-    // A cache may store `404` and `204` without it (RFC 9110, section 15.1), and would then answer
-    // for the next run.
+    // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
+    // answer requests for the next run with them.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -46,7 +46,7 @@ where
     };
     // The call outlives the connection, so it gets a `Disconnect` of its own.
     let guard = DisconnectGuard::insert(request.extensions_mut());
-    // They are for the stream of this client, not for what is recorded.
+    // The options of the request are for the stream of this client, not for the recorded stream.
     request.extensions_mut().remove::<StreamOptions>();
     let record = Arc::clone(&producer.record);
     let (starter, answer) = oneshot::channel();
@@ -87,15 +87,15 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester) -> Action {
                 Ok(reader) if producer.record.phase() == Phase::Starting => {
                     return Action::Start(producer, reader);
                 }
-                // Another thread has replaced it already.
+                // Another thread has already replaced the run.
                 _ => continue,
             },
         };
-        // If it has ended since the claim, its key is free.
+        // A run that has ended since the claim does not answer this request: claim the key again.
         if last.is_none() && !record.phase().is_usable() {
             continue;
         }
-        // There is no answer if the call did not return an event stream. Then the key is free.
+        // `answer` returns `None` if the call did not return an event stream. The key is then free.
         if let Some(answer) = answer::answer(&record, requester).await {
             return Action::Answer(answer);
         }

@@ -55,8 +55,8 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A run would have to be started while a limit of running runs is reached, or during a
-    ///   shutdown.
+    /// - A run would have to be started while a limit of running runs is reached, while the memory
+    ///   has no room, during a shutdown, or while the store cannot be reached.
     ///
     /// # Panics
     ///
@@ -99,9 +99,10 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, unless the run with this key is running: the new run
-    ///   takes its place.
+    /// - A limit of running runs is reached, or the memory has no room. If the run with this key is
+    ///   running at this process, the new run takes its place instead.
     /// - The server is shutting down. The existing run continues.
+    /// - The store cannot be reached, or lost its data less than a lease ago.
     ///
     /// # Panics
     ///

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Runs whose source must wait before it can stream, and may not get that far.
+/// Starting runs whose source must wait before it can stream, and may fail before it can.
 impl Runs {
     /// Returns the run with this key, or starts one, as [`start`](Self::start) does. `call` returns
     /// a future with the stream to record, or with what the handler answers instead, such as the
@@ -49,12 +49,12 @@ impl Runs {
     /// ```
     ///
     /// - The future runs on the task of the run, so it goes on if this client leaves. Its `Err` is
-    ///   returned to the caller that started the run, and dropped if that has left.
+    ///   returned to the caller that started the run, and dropped if that caller has left.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then try
     ///   to start it themselves.
-    /// - Until the future is ready, the run is starting. It can be cancelled, replaced and abandoned
-    ///   like any other. It is then returned, and [`Run::answer`] answers according to the
-    ///   [table](Self#answers).
+    /// - Until the future is ready, the run is starting. It can be cancelled, replaced and
+    ///   abandoned like any other. The method then returns the run, and [`Run::answer`] answers
+    ///   according to the [table](Self#answers).
     ///
     /// # Errors
     ///
@@ -86,8 +86,8 @@ impl Runs {
         })
     }
 
-    /// Starts a run in place of the one with this key, as [`replace`](Self::replace) does, with a
-    /// source as that of [`start_with`](Self::start_with).
+    /// Starts a run in place of the one with this key, as [`replace`](Self::replace) does. The
+    /// source is like that of [`start_with`](Self::start_with).
     ///
     /// The run that had the key is cancelled before the call, so it does not come back if the call
     /// fails.
@@ -131,7 +131,8 @@ impl Runs {
         R: Send + 'static,
     {
         let record = Arc::clone(&producer.record);
-        // A client that waits is attached, so the run is not abandoned meanwhile.
+        // This reader attaches the waiting client, so that the run is not abandoned during the
+        // wait.
         let reader = record.attach(None);
         let call = producer.within_call(call);
         let call = async { call.await.map(response) };
@@ -143,7 +144,7 @@ impl Runs {
         match answer {
             Ok(Answer::Other(Err(other), _)) => Err(other),
             Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
-            // Without an answer, the run ended before.
+            // If there is no answer, the run ended before the call answered.
             Ok(Answer::Stream(_) | Answer::Other(Ok(_), _)) | Err(_) => {
                 Ok(Run::new(self.clone(), record, true))
             }

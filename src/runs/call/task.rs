@@ -43,7 +43,8 @@ pin_project! {
         abandonment: Option<Pin<Box<Sleep>>>,
         disconnect: Option<DisconnectGuard>,
         span: Span,
-        // Last: if the task is dropped, its source is dropped before the producer reports that.
+        // The last field, so that dropping the task drops the source before the producer reports
+        // the end.
         producer: Producer,
     }
 }
@@ -100,7 +101,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Polls the call or the recorder; called within the span of the request.
+    /// Polls the call or the recorder. The caller has entered the span of the request.
     fn poll_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.producer.is_over(cx) && self.as_mut().poll_abandonment(cx).is_pending() {
             ready!(self.as_mut().poll_stage(cx));

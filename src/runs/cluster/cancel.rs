@@ -42,14 +42,14 @@ impl Cluster {
         let event = lines.clone().map(LastEvent::New);
         let ended_here = own.is_some_and(|own| self.process.cancel_record(&own, event.as_ref()));
         if is_exported {
-            // The events before the last one are exported with it, so that its id is the same at
-            // every process.
+            // The owner exports the earlier events together with the last one, so that the last one
+            // has the same id at every process.
             self.wait_until(|| self.exports.has_ended(run.epoch)).await;
             if ended_here {
                 return true;
             }
         }
-        // When it returns, a request at any process finds the run ended.
+        // Once this method has returned, a request at any process finds that the run has ended.
         let reply = self.end(run, EndMode::Cancel { lines }).await;
         ended_here || matches!(reply, Ok(EndReply::Ended { .. }))
     }

@@ -51,7 +51,8 @@ impl Cluster {
         let reserved = Producer::new(Arc::clone(process), record);
         let cluster = Arc::clone(self);
         let (sender, receiver) = oneshot::channel();
-        // The request sets the mark, because a producer without one releases its claim when dropped.
+        // The request sets the producer's mark below. If the request is gone, the producer is
+        // dropped without a mark, and releases its claim.
         spawn(async move {
             let confirmed = cluster.confirm(reserved, earlier, &sender).await;
             _ = sender.send(confirmed);
@@ -63,8 +64,9 @@ impl Cluster {
         }))
     }
 
-    /// Sends the claim for a reserved record. If the request has left by the reply, or the process was
-    /// stopped for a lease, the claim is given back: another request may have the key by then.
+    /// Sends the claim for a reserved record. If the request has left before the reply, or the
+    /// reply took longer than a lease because the process was paused, the claim is given back:
+    /// another request may have the key by then.
     async fn confirm(
         &self,
         reserved: Producer,
@@ -81,7 +83,7 @@ impl Cluster {
         match &reply {
             Err(StoreError::Lost(_)) => {}
             Ok(LookReply::Claimed) if is_late => {
-                // The claim has cancelled it.
+                // The claim has cancelled the earlier run.
                 replaced.into_iter().for_each(|earlier| self.exports.synchronize(earlier));
             }
             _ => sent.run = None,
@@ -102,7 +104,7 @@ impl Cluster {
         let mark = self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
         self.process.with_registry(|registry, deferred| {
             if let Some(other) = registry.get(&record.key).cloned() {
-                // The store has lost the claim of a run that this one does not replace.
+                // If the new run does not replace `other`, the store has lost the claim of `other`.
                 let is_replaced = replaced == Some(other.epoch);
                 let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
                 registry.end(&other, outcome, None, deferred);
@@ -118,11 +120,11 @@ impl Cluster {
 /// The result of a claim, for the request.
 type Confirmed = Result<Option<(Producer, Mark)>, StartError>;
 
-/// A claim that was sent. If it is dropped before it is settled, it is released, because the store
-/// may have executed it.
+/// A claim that was sent. If this value is dropped before the claim is settled, the claim is
+/// released, because the store may have executed it.
 struct SentClaim<'a> {
     exports: &'a Exports,
-    /// `None` once it is settled.
+    /// `None` once the claim is settled.
     run: Option<RunId>,
 }
 

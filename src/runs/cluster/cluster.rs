@@ -36,7 +36,7 @@ pub(crate) struct Cluster {
     pub(crate) timing: Timing,
     /// The runs of this process, as the store has them.
     pub(crate) exports: Arc<Exports>,
-    /// The runs of other processes, while a client reads them here.
+    /// Copies of runs of other processes, while a client reads them at this process.
     pub(crate) mirrors: Arc<Mirrors>,
     /// Serializes the claims of each key.
     pub(crate) keys: KeyLocks,
@@ -49,7 +49,7 @@ impl Cluster {
         options: Options,
     ) -> Result<Arc<Self>, S::Error> {
         let id = ProcessId::draw();
-        // The store is connected before what receives exists.
+        // The store connects before the receiver of its messages exists.
         let target: Arc<OnceLock<Receiver>> = Arc::default();
         let receiver = Arc::clone(&target);
         let inbox = Inbox::new(move |incoming| {
@@ -77,7 +77,7 @@ impl Cluster {
         Ok(Arc::new(Self { process, store, id, timing, exports, mirrors, keys }))
     }
 
-    /// Waits until other processes can read all runs that have ended, or for a short time.
+    /// Waits until other processes can read all runs that have ended, for at most [`EXPORT_WAIT`].
     pub(crate) async fn exported(&self) {
         self.wait_until(|| self.process.is_exported()).await;
     }
@@ -87,8 +87,8 @@ impl Cluster {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
     }
 
-    /// Waits until `is_true`, which depends on the store's replies to the exporter, or for a short
-    /// time. Returns whether it is.
+    /// Waits until `is_true` returns `true`, for at most [`EXPORT_WAIT`]. Returns whether it did.
+    /// Only replies of the store to the exporter may change the result of `is_true`.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
         let replied = until(&self.exports.replied, || is_true().then_some(()));
         timeout(EXPORT_WAIT, replied).await.is_ok()
@@ -119,11 +119,11 @@ impl Cluster {
     }
 }
 
-/// Receives what other processes send. Runs that are still running need their hints after the last
-/// `Runs` was dropped.
+/// The receiver of pushes and hints. It keeps the exports, because running runs need their hints
+/// even after the last `Runs` was dropped.
 struct Receiver {
     exports: Arc<Exports>,
-    /// Weak, because mirrors keep the store, which has this.
+    /// Weak, because the mirrors refer to the store, and the store refers to this receiver.
     mirrors: Weak<Mirrors>,
 }
 
@@ -139,7 +139,7 @@ impl Receiver {
     }
 }
 
-/// What the runs of this process do to the cluster.
+/// The hooks by which this process reports changes of its runs to the exporter, and evicts mirrors.
 struct ClusterHooks {
     exports: Arc<Exports>,
     mirrors: Arc<MirrorMap>,
@@ -161,7 +161,7 @@ impl Hooks for ClusterHooks {
 
 impl Drop for ClusterHooks {
     fn drop(&mut self) {
-        // The exporter waits for runs, and must see that there will be none.
+        // Wakes the exporter, which waits for runs, so that it ends with the process.
         self.exports.wake();
     }
 }

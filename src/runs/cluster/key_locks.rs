@@ -34,7 +34,7 @@ impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
         self.guard = None;
         let mut map = lock(&self.locks.locks);
-        // Only the map refers to it, so nothing waits for it.
+        // If only the map refers to the lock, no request waits for it.
         if map.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             map.remove(&self.key);
         }

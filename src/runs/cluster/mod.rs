@@ -1,10 +1,11 @@
 //! Runs of several processes, through a store that they share.
 //!
-//! A run belongs to the process that called the service, its owner. Its claim in the store says who
-//! has the key, and its stream has its events.
+//! A run belongs to the process that called the service, its owner. In the store, a claim says
+//! which run has a key, and each run has a stream with its events.
 //!
 //! - [`seam`] is the interface to the store.
-//! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of those of others.
+//! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
+//!   processes.
 //! - `requests.rs` finds and claims runs of all processes for requests, and `cancel.rs` cancels them.
 //!   `claims.rs` sends the claim of a new run.
 
@@ -14,12 +15,12 @@ mod claims;
 mod cluster;
 mod elsewhere;
 mod key_locks;
-#[cfg(test)]
-mod memory_store;
 mod owner;
 mod requests;
+// Public in the hidden module `runs::store` only.
+#[allow(missing_docs)]
 pub(crate) mod seam;
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 pub(crate) mod timing;
 

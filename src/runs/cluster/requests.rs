@@ -20,14 +20,14 @@ use crate::{
     },
 };
 
-/// The highest sequence number of an id. A store keeps numbers up to it exactly.
+/// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// How often a request looks for the run with its key before it is refused. It looks again if another
-/// process was faster.
+/// The number of times that a request looks for the run with its key before it is refused. A
+/// request looks again if another process was faster.
 const MAX_LOOKS: usize = 16;
 
-/// What requests do to runs of all processes.
+/// Finding and claiming runs of all processes for requests.
 impl Cluster {
     /// Returns the run with this key, or claims the key for a new run.
     pub(crate) async fn claim(
@@ -68,7 +68,8 @@ impl Cluster {
                     let record = self.open(&run, None).await?;
                     let is_own =
                         self.process.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
-                    // The claim was forged: looking again would find the same for ever.
+                    // The claim was forged, because this process's own run was interrupted. Each
+                    // further look would find the same claim.
                     if is_own && record.phase() == Phase::Ended(Outcome::Interrupted) {
                         return Err(StartError::Unavailable);
                     }
@@ -95,29 +96,31 @@ impl Cluster {
         liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == self.id {
-            // What its request has left, or what gave no stream, is given back: it never was a run.
+            // A claim whose request has left, or whose call returned no event stream, is given
+            // back: there never was a run.
             let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
-                    // It must not be declared dead while it is here.
+                    // No process may declare the run dead while it is running here.
                     if liveness != Liveness::Alive {
                         self.exports.synchronize(run.epoch);
                     }
                     return Ok(Some(record));
                 }
                 Some(record) if record.is_forgotten() => {
-                    // It cannot be completed again.
+                    // This process has forgotten the run, so nothing can restore it.
                     let lost = self.end(run, EndMode::Lost).await;
                     lost.map_err(|_| StartError::Unavailable)?;
                 }
                 Some(_) => {
                     if self.exports.has_ended(run.epoch) {
-                        // The store has lost the end that it had.
+                        // The store had the end of the run, and has lost it.
                         self.exports.synchronize(run.epoch);
                     }
                     self.wait_until(|| self.exports.has_ended(run.epoch)).await;
                 }
-                // Or the reply to its claim was lost.
+                // The request has left, the call returned no event stream, or the reply to the
+                // claim was lost.
                 None => {
                     let released = self.end(run, EndMode::Release).await;
                     released.map_err(|_| StartError::Unavailable)?;
@@ -140,7 +143,8 @@ impl Cluster {
         Some(record)
     }
 
-    /// Returns the live run of this process, which a client gets even if the store cannot be reached.
+    /// Returns the live run with this key at this process. Clients get it even if the store cannot
+    /// be reached.
     pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.process.peek(key).filter(|record| record.phase().is_live())
     }
@@ -164,13 +168,13 @@ impl Cluster {
             Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
         };
         match self.open(&run, last).await {
-            // The id may be of a later run.
+            // The id may be one of a later run, whose claim its owner may still restore.
             Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
             found => found.map(Some),
         }
     }
 
-    /// Returns the record of a run: its own one here, or else a mirror.
+    /// Returns the record of a run: the original if this process owns the run, otherwise a mirror.
     pub(crate) async fn open(
         &self,
         run: &RunId,

@@ -2,19 +2,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The minimum interval of exports of a run that no client of another process watches. No
-/// client needs its events before it is watched or ends. It is followed by the wait for the next
-/// [`UNWATCHED_TICK`], so it is a second on average.
+/// The minimum interval of exports of a run that no client of another process watches. No client
+/// needs the events before the run is watched or ends. After this interval, the run waits for the
+/// next [`UNWATCHED_TICK`], so exports are a second apart on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
-/// The time between the moments at which runs without watchers are exported. All those that are due
-/// share a pipeline.
+/// The time between the moments at which runs without watchers are exported. All of these runs that
+/// are due share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
-/// How much earlier than due a lease is renewed, if others are renewed or runs without watchers are
-/// exported.
+/// The time by which a lease is renewed earlier than due, if a pipeline renews other leases or
+/// exports runs without watchers.
 pub(crate) const EARLY: Duration = Duration::from_millis(250);
 /// The delay after a command that failed although the connection is up.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
-/// The time for which a run that has ended can be exported again, should the store lose its end.
+/// The time for which a run that has ended can be exported again if the store loses the run's end.
 pub(crate) const ENDED_EXPORT: Duration = Duration::from_secs(10);
 /// The maximum time for which a shutdown waits for exports, and a claim for an end.
 pub(crate) const EXPORT_WAIT: Duration = Duration::from_secs(2);
@@ -25,9 +25,11 @@ pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 /// it.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// Returns the time for which the store keeps a run. The owner of a live run starts it again when an
-/// eighth has passed, at a look, of which there are at least two in three leases.
-pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
+/// Returns the time for which the store keeps a run. If an eighth of this time has passed when the
+/// owner of a live run looks at the stream, the time starts again. The owner looks at the stream at
+/// least twice in three leases.
+#[must_use]
+pub fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
     retain_for.max(lease * 4).max(MIN_KEPT_FOR)
 }
 

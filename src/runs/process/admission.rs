@@ -8,9 +8,9 @@ use crate::{
 
 /// Which runs may start, by the limits of their number and memory.
 impl Registry {
-    /// Adds a run, unless a limit is reached. It counts as running, but requests do not find it
-    /// before it is [entered](Self::enter). A run that it will replace does not count, if it is
-    /// running here.
+    /// Adds a run, unless a limit is reached. The run counts as running, but requests do not find
+    /// it before it is [entered](Self::enter). A run of this process that the new run will replace
+    /// does not count towards the limits.
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
@@ -49,8 +49,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns the memory of the runs that have ended, but not in the store. They are never evicted,
-    /// unless another run has their key.
+    /// Returns the memory of the runs that have ended, but whose ends the store does not have yet.
+    /// They are never evicted, unless another run has their key.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()

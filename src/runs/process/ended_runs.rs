@@ -10,7 +10,8 @@ use crate::history::Epoch;
 /// The end of a run, and its epoch, which no other run of the process has.
 type At = (Instant, Epoch);
 
-/// Runs that have ended, in the order of their ends, with a limit on the memory of each owner's.
+/// Runs that have ended, in the order of their ends, with a limit on the memory of each owner's
+/// runs.
 ///
 /// Without a limit, no owner is remembered. Runs without an owner are not limited.
 #[derive(Debug)]
@@ -63,7 +64,8 @@ impl<R> EndedRuns<R> {
         self.runs.first_key_value().map(|(at, run)| (*at, run))
     }
 
-    /// Removes the run of an owner that ended first, if its runs exceed the limit and it has another.
+    /// Removes the run of an owner that ended first, if the owner has several runs and they exceed
+    /// the limit.
     pub(crate) fn remove_excess(&mut self, owner: Option<&Arc<str>>) -> Option<R> {
         let (runs, total) = self.owners.get(owner?)?;
         let is_over = runs.len() > 1 && self.max_per_owner.is_some_and(|max| *total > max);

@@ -63,8 +63,8 @@ impl Registry {
         }
     }
 
-    /// Forgets the run that ended first, with all its events. A run that clients read is evicted
-    /// only if `is_read` is set, after one that is forgotten already. Returns whether there is one.
+    /// Evicts the run that ended first, with all its events. With `is_read`, also evicts runs that
+    /// clients read, those that are forgotten already first. Returns whether it evicted one.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {

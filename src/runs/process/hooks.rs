@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{history::Epoch, runs::record::Record};
 
-/// What a process calls because other processes reach its runs, and it theirs.
+/// The callbacks of a process whose runs other processes can reach through a store.
 pub(crate) trait Hooks: Send + Sync {
     /// Called for an event of a run whose [`Mark`](super::Mark) was not set.
     fn has_events(&self, epoch: Epoch);
@@ -10,7 +10,7 @@ pub(crate) trait Hooks: Send + Sync {
     /// Called when the phases of runs have changed.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
-    /// Evicts what can be loaded again, if there is anything, because memory is full. Returns
-    /// whether there was.
+    /// Evicts events of a mirror, which can be loaded again, because memory is full. Returns
+    /// whether there were any.
     fn evict(&self) -> bool;
 }

@@ -3,11 +3,12 @@
 //! - [`Process`] is what all clones of a [`Runs`](crate::runs::Runs) share. It locks the
 //!   [`Registry`](registry::Registry), and does deferred work after it has released all locks.
 //!   Its task forgets runs after `retain_for`.
-//! - `eviction.rs` decides what is kept: [`Process::make_room`] evicts runs that have ended, and what
-//!   is mirrored. A running run is never evicted.
+//! - `eviction.rs` decides what is kept: [`Process::make_room`] evicts runs that have ended, and
+//!   mirrored events. A running run is never evicted.
 //! - `admission.rs` has the limits of a new run.
 //! - [`claim`] decides whether a request starts a run, and [`Producer`] is the right to record it.
-//! - [`Hooks`] are called for what other processes must know. Without a store, there are none.
+//! - [`Hooks`] are called for changes that other processes must know. Without a store, there are no
+//!   hooks.
 
 mod admission;
 mod cancel;

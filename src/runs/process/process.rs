@@ -70,7 +70,7 @@ impl Process {
         }
         let ends = deferred.wake();
         if needs_sweeper {
-            // Without a runtime, later calls forget the runs.
+            // If this thread has no runtime, later calls forget the runs that are due.
             let runtime = Handle::try_current().ok();
             let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
             self.lock().sweeper = sweeper;
@@ -93,7 +93,7 @@ impl Process {
     fn report(&self, ends: &[RunEnd]) {
         for end in ends {
             self.counters.count_end(end);
-            // A subscriber is code of the program too.
+            // A tracing subscriber is code of the program too, and can panic.
             _ = catch_panic(|| {
                 debug!(
                     outcome = end.outcome().as_str(),
@@ -116,7 +116,7 @@ impl Process {
         })
     }
 
-    /// Returns the run of this process with this key, without forgetting those that are due.
+    /// Returns the run of this process with this key, without forgetting runs that are due.
     pub(crate) fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
@@ -139,7 +139,8 @@ impl Process {
         outcome: Outcome,
         failure: Option<Failure>,
     ) -> bool {
-        // A clone is kept until the locks are released, should the run have ended already.
+        // If the run has already ended, `failure` is dropped under the locks. This clone ensures
+        // that its contents are dropped after the locks are released.
         let held = failure.clone();
         let has_ended = self
             .with_registry(|registry, deferred| registry.end(record, outcome, failure, deferred));

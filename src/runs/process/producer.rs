@@ -16,11 +16,12 @@ use crate::{
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. If its claim has not reached its request by then, it never was a run.
+/// the run is interrupted. If the request has not received the claim by then, the key is freed, and
+/// no run is reported.
 pub(crate) struct Producer {
     pub(crate) process: Arc<Process>,
     pub(crate) record: Arc<Record>,
-    /// Set once the request has its claim in the store.
+    /// Set once the request has received its claim in the store. Without a store, always `None`.
     mark: Option<Mark>,
 }
 

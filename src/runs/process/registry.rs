@@ -24,7 +24,8 @@ pub(crate) struct Registry {
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
     /// Runs that have ended and are kept.
     pub(super) kept: EndedRuns<Arc<Record>>,
-    /// Runs that have ended, but not yet in the store. They are kept until then.
+    /// Runs that have ended, but whose ends the store does not have yet. They are kept until it
+    /// has.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
     pub(super) is_connected: bool,
@@ -39,7 +40,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Creates it with the maximum memory of an owner's runs that have ended.
+    /// Creates an empty registry. `max_memory_per_owner` limits the memory of an owner's runs that
+    /// have ended.
     pub(crate) fn new(is_connected: bool, max_memory_per_owner: Option<usize>) -> Self {
         Self {
             by_key: HashMap::new(),

@@ -7,12 +7,12 @@ const MAX_SIZE: u64 = 1024;
 /// The memory of a run's next events. Small events share chunks, so that most of them do not
 /// allocate.
 ///
-/// - A chunk takes at most a quarter of the bytes that the run has recorded, so short runs waste no
-///   memory.
+/// - A chunk takes at most a quarter of the bytes that the run has recorded, so that short runs
+///   waste little memory.
 /// - An event that is larger than a quarter of a chunk has an allocation of its own.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    // Boxed, because many runs are short.
+    // Boxed, so that the many runs that are too short for a chunk take only a pointer for it.
     buffer: Option<Box<BytesMut>>,
 }
 

@@ -8,8 +8,8 @@ use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The capacity up to which it is kept while the source is idle. It is small, so that idle runs take
-/// little memory, but large enough that small events do not allocate a buffer each.
+/// The capacity up to which an empty buffer is kept while the source is idle. It is small, so that
+/// idle runs take little memory, but large enough that small events do not allocate a buffer each.
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// A parser that cuts the bytes of an event stream into events, regardless of frame boundaries, and
@@ -119,7 +119,7 @@ impl Cutter {
         }
         let (lines, _) = bytes.split_at_checked(plain).unwrap_or_default();
         let event = self.chunk.event(len, recorded, write(lines, retry, id));
-        // With the empty line at its end.
+        // Skip the empty line too.
         bytes.advance(bytes.len().min(plain + 1));
         event
     }
@@ -183,8 +183,8 @@ impl Block {
                 return;
             }
             Line::Field { name: b"data" | b"event", .. } => self.is_event = true,
-            // At the start of a client's stream, the mark would be stripped, and the rest would be
-            // a field.
+            // If a client's stream began with this line, the client would strip the mark, and read
+            // the rest as a field.
             Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => return,
             Line::Field { .. } => {}
         }

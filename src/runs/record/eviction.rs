@@ -14,7 +14,8 @@ impl Record {
         let mut drops = DeferredDrops::default();
         let mut state = self.lock();
         let memory = state.log.events_memory();
-        // Without a client, a request may wait for the events.
+        // If no client is attached, a request may still wait for the events, so they count as
+        // unread.
         let read = state.readers.slowest().unwrap_or(0);
         state.log.evict_frames(&mut drops);
         state.log.evict_up_to(read, usize::MAX, &mut drops);

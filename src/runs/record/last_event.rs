@@ -14,9 +14,9 @@ use crate::{
 /// The maximum length of an id: an epoch in base 36, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 13 + 1 + 20;
 
-/// How many sequence numbers a process leaves to the owner of a run before the last event that it adds
-/// to it, as in `lua/end.lua`.
-pub(crate) const GAP: u64 = 1_000_000_000;
+/// The number of sequence numbers that a process leaves to the owner of a run when it adds the
+/// run's last event, as in `lua/end.lua`.
+pub(super) const GAP: u64 = 1_000_000_000;
 
 /// The event after which a cancelled run ends.
 #[derive(Clone, Debug)]

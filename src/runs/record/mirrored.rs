@@ -24,7 +24,8 @@ pub(crate) enum Mirrored {
     Malformed,
 }
 
-/// A record of a run of another process has no task. It changes as that process reports.
+/// Records of runs of other processes. Such a record has no task: it changes when pushes and pages
+/// of the run's stream arrive.
 impl Record {
     /// Treats the events up to `sequence` as evicted, because the store no longer has them or no
     /// client asked for them.
@@ -78,7 +79,8 @@ impl Record {
             let sequence = if lines.ends_with(&self.id_line(next)) {
                 next
             } else if last - next > GAP / 2 && lines.ends_with(&self.id_line(last)) {
-                // The owner has used at most a part of the gap.
+                // Another process has added this event. Of the numbers in the gap before it, the
+                // owner has used less than half.
                 last
             } else {
                 return Mirrored::Malformed;
@@ -121,7 +123,8 @@ impl Record {
     pub(crate) fn void_mirror(self: &Arc<Self>) {
         self.change(|state, deferred| match state.phase {
             Phase::Starting => state.void(deferred),
-            // It has events, so its clients would take it for complete.
+            // The record has events. If it became void, its clients would take them for the
+            // complete answer.
             _ => self.lose(state, deferred),
         });
     }
@@ -159,7 +162,7 @@ impl Record {
     pub(crate) fn has_reached(&self, position: u64) -> bool {
         let state = self.lock();
         match state.phase {
-            // Only the beginning has an id.
+            // A starting run has assigned no id but that of the beginning.
             Phase::Starting => position == 0,
             Phase::Running => state.newest >= position,
             Phase::Void | Phase::Ended(_) => true,
@@ -175,7 +178,7 @@ impl Record {
     pub(crate) fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let state = self.lock();
         let (first, last, bytes) = state.log.copy_after(seen, max)?;
-        // Numbers that no event has belong to the event behind them.
+        // Sequence numbers that no event has belong to the batch of the event after them.
         let first = if state.log.evicted_after(seen).is_none() { seen + 1 } else { first };
         Some((first, last, bytes))
     }

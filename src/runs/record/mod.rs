@@ -22,8 +22,6 @@ mod readers;
 mod record;
 mod state;
 
-#[cfg(test)]
-pub(crate) use self::last_event::GAP;
 pub(crate) use self::{
     cutter::Cutter,
     deferred::Deferred,

@@ -55,7 +55,7 @@ impl Record {
             ResumeFrom::Seen(sequence) => sequence,
             ResumeFrom::Unknown(_) => return Err(NoEvents::NotFound),
         };
-        // While it is starting, the run has not assigned any ids.
+        // A starting run has not assigned any ids.
         if state.phase == Phase::Starting && last.is_some() {
             return Err(NoEvents::NotFound);
         }
@@ -65,7 +65,7 @@ impl Record {
         }
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
-        // The source may wait for a client that has read as much as this one.
+        // The source may be waiting until some client has read as much as this one.
         let task = if state.is_full { state.task.take() } else { None };
         drop(state);
         task.into_iter().for_each(wake);
@@ -86,7 +86,8 @@ impl Reader {
             match state.phase {
                 Phase::Starting => None,
                 Phase::Void => Some(Err(NoEvents::NoRun)),
-                // A complete answer was paid for, so its client must not start another.
+                // A complete answer was paid for, so a client that waits for it must not start
+                // another one.
                 _ if state.is_forgotten && !is_complete => Some(Err(NoEvents::NoRun)),
                 Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
                 Phase::Running | Phase::Ended(_) => Some(Ok(())),

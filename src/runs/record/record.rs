@@ -136,7 +136,7 @@ impl Record {
         self.lock().phase
     }
 
-    /// Waits until the run has ended. Returns `None` if it is none.
+    /// Waits until the run has ended. Returns `None` if the call did not return an event stream.
     pub(crate) async fn until_ended(&self) -> Option<Outcome> {
         let ended = || Some(self.phase()).filter(|phase| !phase.is_live());
         until(&self.changed, ended).await.outcome()

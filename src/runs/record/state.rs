@@ -55,7 +55,8 @@ impl Phase {
         matches!(self, Self::Starting | Self::Running)
     }
 
-    /// Returns how the run ended, or `None` if it has not ended or is none.
+    /// Returns how the run ended. Returns `None` if it has not ended, or if its call did not return
+    /// an event stream.
     pub(crate) const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
@@ -70,7 +71,7 @@ impl Phase {
 }
 
 impl State {
-    /// Ends the run. The registry calls it, with its own lock held.
+    /// Ends the run. For a run of this process, the registry calls this while its own lock is held.
     pub(crate) fn end(
         &mut self,
         record: &Record,

@@ -11,7 +11,7 @@ const SCENE_LIMIT: Duration = Duration::from_secs(60);
 /// The name of a scene, and whether it passed.
 type Outcome = (&'static str, Result<(), Problem>);
 
-/// Plays all scenes, each in a world of its own, and prints a line for each.
+/// Plays all scenes, each in a world of its own, and prints a line for each as soon as it is over.
 ///
 /// Needs a tokio runtime with timers, of any flavor. The scenes are played one after another.
 ///
@@ -20,9 +20,9 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// Panics after the last scene if any has failed, with the names and problems of those that failed. A
 /// skipped scene has not failed.
 pub async fn check<W: World>(world: impl AsyncFn() -> W) {
-    let outcomes = outcomes(world).await;
-    let mut failed = Vec::new();
-    for (scene, outcome) in &outcomes {
+    let (mut played, mut failed) = (0, Vec::new());
+    play_all(world, |(scene, outcome)| {
+        played += 1;
         match outcome {
             Ok(()) => println!("ok      {scene}"),
             Err(problem) if problem.is_skipped() => println!("skipped {scene}: {problem}"),
@@ -31,13 +31,13 @@ pub async fn check<W: World>(world: impl AsyncFn() -> W) {
                 failed.push(format!("{scene}: {problem}"));
             }
         }
-    }
+    })
+    .await;
     // How a test fails.
     assert!(
         failed.is_empty(),
-        "{} of {} scenes failed:\n{}",
+        "{} of {played} scenes failed:\n{}",
         failed.len(),
-        outcomes.len(),
         failed.join("\n"),
     );
 }
@@ -47,11 +47,16 @@ pub async fn check<W: World>(world: impl AsyncFn() -> W) {
 /// The error of a skipped scene says so by [`Problem::is_skipped`]. [`check`] is for tests.
 pub async fn outcomes<W: World>(world: impl AsyncFn() -> W) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
+    play_all(world, |outcome| outcomes.push(outcome)).await;
+    outcomes
+}
+
+async fn play_all<W: World>(world: impl AsyncFn() -> W, mut report: impl FnMut(Outcome)) {
     macro_rules! play {
         ($($room:ident: $($scene:ident)+;)+) => {
             $($({
                 let scene = async { scenes::$room::$scene(&world().await).await };
-                outcomes.push((stringify!($scene), bounded(scene).await));
+                report((stringify!($scene), bounded(scene).await));
             })+)+
         };
     }
@@ -74,8 +79,7 @@ pub async fn outcomes<W: World>(world: impl AsyncFn() -> W) -> Vec<Outcome> {
     }
     let scene =
         async { scenes::ids::worlds_do_not_see_each_other(&world().await, &world().await).await };
-    outcomes.push(("worlds_do_not_see_each_other", bounded(scene).await));
-    outcomes
+    report(("worlds_do_not_see_each_other", bounded(scene).await));
 }
 
 /// Plays a scene within its time limit. A panic is a problem too.

@@ -33,7 +33,7 @@
 //! ```
 //!
 //! `check` prints a line for each scene, with the reason if it has failed, and panics after the last
-//! one. [`outcomes`] returns the same as values.
+//! one. Run the test with `--nocapture` to see the lines. [`outcomes`] returns the same as values.
 //!
 //! # The scenes
 //!
@@ -84,7 +84,12 @@
 //! - An acknowledgement that a server gives and then loses, before any process has read the event.
 //! - An event that is published after it was refused, unless a break falls between the server's two
 //!   steps.
-//! - Processes on several machines whose clocks differ.
+//! - Processes on several machines whose clocks differ, or a process that takes the time at which it
+//!   reads an event for that of the event.
+//! - A process that was connected, and does not report entries that were trimmed before it has read
+//!   them: `trim` is used for new processes.
+//! - A thread, or a task of a `start` that was dropped, which goes on.
+//! - The order of events that are published at the same time.
 //! - Anything that is slow, but comes within 10 seconds.
 
 // | `world.rs` | what a test of a broker brings |

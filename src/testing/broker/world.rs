@@ -37,24 +37,29 @@ pub trait World: Send + Sync {
     fn broker(&self) -> Self::Broker;
 
     /// Removes the oldest events, so that the log has `keep` events, as a limit of its length does.
+    /// Marks that the broker has written itself do not count.
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
         _ = keep;
         None
     }
 
     /// Loses the whole log while processes are connected, like a server that restarts without its
-    /// data.
+    /// data. The connections may break or stay.
     fn lose(&self) -> Option<Fault<'_>> {
         None
     }
 
     /// Returns a future that copies the log, and one that puts the copy in the place of the log, as
-    /// restoring a backup does. The scenes await the first one first.
+    /// restoring a backup does. The scenes await the first one first. A `Mutex<Option<Copy>>` in the
+    /// world is a place for the copy.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
 
     /// Breaks all connections to the server, which accepts new ones at once.
+    ///
+    /// A break that first withholds the server's answers for some milliseconds finds more: events that
+    /// are in the log and were never acknowledged, which a broker must neither publish again nor refuse.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }

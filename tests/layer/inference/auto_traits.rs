@@ -11,9 +11,9 @@ use std::{
 
 use tower_sse::{
     CloseReason, CloseReport, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId,
-    EventName, EventTooLarge, Heartbeat, InvalidField, LastEventId, MaxAge, Message, MessageStream,
-    Refusal, ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot,
-    StreamOptions, marker,
+    EventName, EventTooLarge, Heartbeat, InvalidField, Label, LabelStats, LastEventId, MaxAge,
+    Message, MessageStream, Refusal, ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats,
+    StatsSnapshot, StreamOptions, marker, streams,
 };
 
 /// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
@@ -137,9 +137,37 @@ fn values_have_all_auto_traits() {
         "Send Sync Unpin Clone":
         Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
-        CloseReport, CloseReason, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
+        CloseReport, CloseReason, Label, LabelStats, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
         marker::Http, marker::Events, marker::EventResponse,
+        streams::Full, streams::Streams, streams::StreamsBuilder, streams::StreamsStats, streams::Subjects,
     );
+}
+
+#[test]
+fn filters_have_the_auto_traits_of_their_parts() {
+    use tower_sse::{
+        EventRef, EventSplitter,
+        filter::{
+            self, FilterBody, FilterEnd, FilterLayer, FilterPipe, Outcome, SourceEnd, Verdict,
+        },
+    };
+    type OfFn<T> = filter::FromFn<PhantomData<T>>;
+    assert_traits!("Send Sync Unpin Clone": EventSplitter, EventRef<'static>, FilterEnd, Outcome, SourceEnd<'static>);
+    assert_traits!("Send Sync Unpin": Verdict);
+    assert_traits!("Send Sync Unpin Clone": OfFn<u8>, FilterLayer<Cloning>);
+    assert_traits!("Send Unpin Clone": OfFn<Sending>);
+    assert_traits!("Send Sync Unpin": FilterPipe<Never>, FilterBody<Never, Plain>);
+    assert_traits!("Send Unpin": FilterBody<Never, Sending>);
+    assert_traits!("Send Sync": FilterBody<Never, Pinned>);
+}
+
+/// A filter without a closure, whose type can be written.
+struct Never;
+
+impl tower_sse::filter::EventFilter for Never {
+    fn event(&mut self, _: tower_sse::EventRef<'_>) -> tower_sse::filter::Verdict {
+        tower_sse::filter::Verdict::Pass
+    }
 }
 
 #[cfg(feature = "axum")]
@@ -214,16 +242,4 @@ fn feed_cannot_be_cloned() {
     use tower_sse::hub::broker::{Acknowledged, Arrival, Closed, Feed, Fields, Publication};
     assert_traits!("Send Sync Unpin": Feed);
     assert_traits!("Send Sync Unpin Clone": Acknowledged, Arrival, Closed, Fields<'static>, Publication);
-}
-
-#[cfg(feature = "redis")]
-#[test]
-fn redis_server_can_be_cloned_and_its_products_cannot() {
-    use tower_sse::redis::{
-        BrokerStats, Credentials, Redis, RedisBroker, RedisHealth, StreamStats,
-    };
-    assert_traits!("Send Sync Unpin Clone": BrokerStats, Credentials, Redis, RedisHealth, StreamStats);
-    assert_traits!("Send Sync Unpin": RedisBroker);
-    #[cfg(feature = "runs")]
-    assert_traits!("Send Sync Unpin": tower_sse::redis::RedisRuns);
 }

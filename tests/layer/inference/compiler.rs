@@ -47,6 +47,9 @@ static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
         (true, "use tower_sse::Event;"),
         (cfg!(feature = "axum"), "use tower_sse::MissingDisconnect;"),
         (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
+        (cfg!(feature = "json"), "fn f() { _ = tower_sse::Event::new().json(&1); }"),
+        (cfg!(feature = "runs"), "use tower_sse::runs::Runs;"),
+        (cfg!(feature = "testing"), "use tower_sse::testing::TestClient;"),
     ];
     let other_features = |compiler: &Compiler| {
         let printed = imports.iter().map(|(is_on, import)| (is_on, compiler.compile(import)));

@@ -8,9 +8,11 @@ mod exits;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;
+mod labels;
 #[cfg(feature = "tracing")]
 mod span;
 mod stats;
 mod threads;
+mod timings;
 
 pub(crate) use disconnect::respond;

@@ -6,6 +6,8 @@ mod ends;
 mod except;
 #[cfg(feature = "axum")]
 mod extractor;
+mod limit_races;
+mod limits;
 mod races;
 pub(crate) mod rig;
 mod scope;

@@ -1,5 +1,7 @@
-use nix::time::{ClockId, clock_gettime};
-use tower_sse_benches::payload;
+use tower_sse_benches::{
+    payload,
+    sockets::clock::{monotonic_ns, parse_digits},
+};
 
 /// The last byte of an event's data, which nothing else that goes over the wire contains.
 pub const MARKER: u8 = b'~';
@@ -30,13 +32,7 @@ pub fn number(text: &str) -> Option<u64> {
 /// earlier bytes.
 pub fn published_ns(bytes: &[u8], marker: usize) -> Option<u64> {
     let digits = bytes.get(marker.checked_sub(DIGITS)?..marker)?;
-    Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
-}
-
-/// Reads the clock that all processes of the machine share.
-pub fn monotonic_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock that Linux has");
-    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+    Some(parse_digits(digits))
 }
 
 #[cfg(test)]

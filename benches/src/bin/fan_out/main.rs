@@ -11,22 +11,26 @@
 
 use std::{env, path::Path, process::ExitCode};
 
+use tower_sse_benches::sockets::{
+    process,
+    record::{Columns, Measured},
+};
+
 use crate::{
     regime::Regime,
     row::{Case, Row},
     subject::Subject,
 };
 
-mod client;
 mod event;
 mod page;
-mod process;
 mod regime;
 mod rounds;
 mod row;
 mod server;
 mod stalled;
 mod subject;
+mod subscribers;
 mod witness;
 
 fn main() -> ExitCode {
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
             process::raise_open_files().expect("a limit that can be raised");
             let rounds = rounds.parse().expect("a number of rounds");
             let record = rounds::run(rounds);
-            page::write(Path::new(out), &record, notes);
+            record.write(Path::new(out), &page::page(&record, notes));
             ExitCode::SUCCESS
         }
         [subject, regime, subscribers] => {

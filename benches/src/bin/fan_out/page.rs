@@ -1,8 +1,9 @@
-use std::{fmt::Write as _, fs, path::Path};
+use std::fmt::Write as _;
+
+use tower_sse_benches::sockets::record::{Columns, Record, extremes};
 
 use crate::{
     regime::Regime,
-    rounds::Record,
     row::{Case, Row},
     subject::Subject,
 };
@@ -51,30 +52,8 @@ fn targets() -> Vec<Target> {
     targets
 }
 
-/// Writes `OUT.csv` with every run, and `OUT.md` with medians.
-pub fn write(out: &Path, record: &Record, notes: &[&str]) {
-    for (extension, text) in [("csv", csv(record)), ("md", page(record, notes))] {
-        let path = out.with_extension(extension);
-        fs::write(&path, text).expect("a file written");
-        println!("{}", path.display());
-    }
-}
-
-fn csv(record: &Record) -> String {
-    let mut text = format!("round,{},{},void\n", Case::COLUMNS, Row::COLUMNS);
-    for (case, rows) in &record.cases {
-        for (round, row) in (1..).zip(rows) {
-            let figures = match row {
-                Ok(row) => format!("{},", row.csv()),
-                Err(void) => format!("{}{void}", ",".repeat(Row::COLUMNS.split(',').count())),
-            };
-            _ = writeln!(text, "{round},{},{figures}", case.csv());
-        }
-    }
-    text
-}
-
-fn page(record: &Record, notes: &[&str]) -> String {
+/// Writes the medians and ratios of a record.
+pub fn page(record: &Record<Case>, notes: &[&str]) -> String {
     let mut text = String::from("# Fan-out, measured beside the peers\n\n");
     for note in notes {
         _ = writeln!(text, "- {note}");
@@ -87,7 +66,7 @@ fn page(record: &Record, notes: &[&str]) -> String {
         let medians = Option::zip(record.median(one, figure), record.median(other, figure));
         let ratio = medians.map(|(one, other)| other / one);
         let missed = Option::zip(ratio, target).is_some_and(|(ratio, target)| ratio < target);
-        let rounds = rounds(record, one, other, figure);
+        let rounds = extremes(&record.ratios(other, one, figure));
         _ = writeln!(
             text,
             "| {what} | {} | {} | {} | {}{} | {} |",
@@ -128,25 +107,15 @@ fn page(record: &Record, notes: &[&str]) -> String {
     text
 }
 
-/// Returns the smallest and the largest ratio of two runs of the same round.
-fn rounds(record: &Record, one: Case, other: Case, figure: Figure) -> Option<[f64; 2]> {
-    let all = |case| {
-        let (_, rows) = record.cases.iter().find(|(known, _)| *known == case)?;
-        Some(rows.iter().map(move |row| figure(row.as_ref().ok()?)))
-    };
-    let pairs = all(one)?.zip(all(other)?);
-    let ratios: Vec<_> = pairs.filter_map(|(one, other)| Some(other? / one?)).collect();
-    let least = ratios.iter().copied().reduce(f64::min)?;
-    Some([least, ratios.into_iter().fold(least, f64::max)])
+impl Columns for Case {
+    const COLUMNS: &'static str = "subject,regime,subscribers";
+
+    fn csv(&self) -> String {
+        format!("{},{},{}", self.subject.name(), self.regime.name(), self.subscribers)
+    }
 }
 
 impl Case {
-    pub const COLUMNS: &'static str = "subject,regime,subscribers";
-
-    pub fn csv(self) -> String {
-        format!("{},{},{}", self.subject.name(), self.regime.name(), self.subscribers)
-    }
-
     fn label(self) -> String {
         format!("{} {} {}", self.subject.name(), self.regime.name(), self.subscribers)
     }

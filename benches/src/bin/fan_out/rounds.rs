@@ -1,36 +1,13 @@
-use crate::{
-    regime::Regime,
-    row::{Case, Row},
-    subject::Subject,
-};
+use tower_sse_benches::sockets::record::Record;
+
+use crate::{regime::Regime, row::Case, subject::Subject};
 
 /// The number of rounds for cases that are an order of magnitude slower.
 const FEW: usize = 3;
 
-/// The results of all rounds.
-pub struct Record {
-    pub cases: Vec<(Case, Vec<Result<Row, String>>)>,
-}
-
-/// Runs all cases `rounds` times, interleaved, so that other load on the machine affects all cases
-/// alike.
-pub fn run(rounds: usize) -> Record {
-    let mut record = Record { cases: cases().into_iter().map(|case| (case, vec![])).collect() };
-    println!("round,{},{}", Case::COLUMNS, Row::COLUMNS);
-    for round in 1..=rounds {
-        for (case, rows) in &mut record.cases {
-            if round > FEW && case.subject.is_foreign() {
-                continue;
-            }
-            let row = case.measure().map_err(|error| error.to_string().replace(',', ";"));
-            match &row {
-                Ok(row) => println!("{round},{},{}", case.csv(), row.csv()),
-                Err(void) => println!("{round},{},void: {void}", case.csv()),
-            }
-            rows.push(row);
-        }
-    }
-    record
+/// Runs all cases `rounds` times.
+pub fn run(rounds: usize) -> Record<Case> {
+    Record::run(cases(), rounds, |round, case| round > FEW && case.subject.is_foreign())
 }
 
 /// Returns the cases; those that are compared are adjacent.
@@ -54,22 +31,4 @@ fn cases() -> Vec<Case> {
         }
     }
     cases
-}
-
-impl Record {
-    /// Returns the valid rows of a case, in the order of their rounds.
-    pub fn rows(&self, case: Case) -> impl Iterator<Item = &Row> {
-        let rows = self.cases.iter().filter(move |(other, _)| *other == case);
-        rows.flat_map(|(_, rows)| rows.iter().flatten())
-    }
-
-    /// Returns the median of a figure, if any row has it.
-    pub fn median(&self, case: Case, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
-        median(self.rows(case).filter_map(figure).collect())
-    }
-}
-
-pub fn median(mut figures: Vec<f64>) -> Option<f64> {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied()
 }

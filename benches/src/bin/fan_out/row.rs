@@ -4,13 +4,15 @@ use std::{
     time::Instant,
 };
 
-use crate::{
-    client::{Client, read_head, request},
+use tower_sse_benches::sockets::{
+    client::Client,
     process::Server,
-    regime::Regime,
-    stalled::Stalled,
-    subject::Subject,
-    witness,
+    record::{Columns, Measured},
+    request::{read_head, request},
+};
+
+use crate::{
+    regime::Regime, stalled::Stalled, subject::Subject, subscribers::Subscribers, witness,
 };
 
 /// A server together with its subscribers.
@@ -41,22 +43,21 @@ pub struct Row {
     pub missed: Option<u64>,
 }
 
-impl Case {
+impl Measured for Case {
+    type Row = Row;
+
     /// Runs the case, with the server in a process of its own.
     ///
-    /// # Errors
-    ///
-    /// Returns the reason why the run is invalid.
-    pub fn measure(self) -> io::Result<Row> {
+    fn measure(self) -> io::Result<Row> {
         let plan = self.regime.plan(self.subject, self.subscribers);
-        let server = Server::start(self.subject)?;
-        let mut client = Client::open(server.address, self.subscribers)?;
+        let server = Server::start(self.subject.command()?)?;
+        let mut client = Client::open(server.address, self.subscribers, Subscribers::default())?;
         let stalled = match self.regime {
             Regime::Stalled => Some(Stalled::open(server.address)?),
             _ => None,
         };
         if self.regime.has_delays() {
-            client.measure_delays();
+            client.receiver.measure_delays();
         }
         let control = TcpStream::connect(server.address)?;
         let before = server.cpu_time()?;
@@ -70,7 +71,7 @@ impl Case {
         let after = server.cpu_time()?;
         let resident_kib = server.resident_kib()?;
         read_head(&mut control)?;
-        witness::check(&client.witnessed, plan.events)?;
+        witness::check(&client.receiver.witnessed, plan.events)?;
         let missed = stalled.map(|stalled| stalled.missed(plan.events)).transpose()?;
         let missed = match missed {
             Some((0, _)) => {
@@ -88,7 +89,7 @@ impl Case {
             return Err(io::Error::other(format!("too fast for it: {reads:.3} reads a delivery")));
         }
         let per_delivery = |after: u64, before: u64| (after - before) as f64 / 1e3 / delivered;
-        let delays = client.delays().filter(|delays| !delays.is_empty()).map(|delays| {
+        let delays = client.receiver.delays().filter(|delays| !delays.is_empty()).map(|delays| {
             let at = |part: f64| delays[((delays.len() - 1) as f64 * part) as usize] as f64 / 1e3;
             [at(0.5), at(0.99), at(1.0)]
         });
@@ -113,10 +114,10 @@ fn lost(address: SocketAddr) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-impl Row {
-    pub const COLUMNS: &'static str = "events,cpu_us,user_us,deliveries_per_s,reads,bytes,delay_p50_us,delay_p99_us,delay_longest_us,resident_kib,missed";
+impl Columns for Row {
+    const COLUMNS: &'static str = "events,cpu_us,user_us,deliveries_per_s,reads,bytes,delay_p50_us,delay_p99_us,delay_longest_us,resident_kib,missed";
 
-    pub fn csv(&self) -> String {
+    fn csv(&self) -> String {
         let Self { events, cpu, user, deliveries_per_s, reads, bytes, resident_kib, .. } = self;
         let [p50, p99, longest] = match self.delays {
             Some(delays) => delays.map(|delay| format!("{delay:.1}")),

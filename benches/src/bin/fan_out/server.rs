@@ -1,12 +1,9 @@
 use std::{
     convert::Infallible,
-    io::{self, Read, Write},
-    process,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -15,12 +12,10 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Sse, sse},
     routing::get,
-    serve::ListenerExt,
 };
 use futures_core::Stream;
 use serde::Deserialize;
 use tokio::{
-    net::TcpListener,
     runtime,
     sync::{broadcast, mpsc, oneshot},
     task::yield_now,
@@ -34,6 +29,7 @@ use tower_sse::{
     Event, SseLayer,
     hub::{Hub, Retention},
 };
+use tower_sse_benches::sockets::{listen::listen, process::end_with_parent};
 
 use crate::{event::Texts, subject::Subject};
 
@@ -69,13 +65,10 @@ pub fn serve(subject: Subject) {
     let app = app.route("/publish", get(publish)).route("/lost", get(lost));
     let (orders, mut ordered) = mpsc::channel(1);
     let app = app.with_state(Served { published: published.clone(), orders });
-    leave_with_parent();
+    end_with_parent();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        println!("listening on {}", listener.local_addr().expect("an address"));
-        io::stdout().flush().expect("a reader of standard output");
-        let listener = listener.tap_io(|io| io.set_nodelay(true).expect("a socket option"));
+        let listener = listen().await;
         let serving = tokio::spawn(async { axum::serve(listener, app).await });
         // Not a task: a task would get its turn after all others, so that no event would ever be
         // behind.
@@ -84,14 +77,6 @@ pub fn serve(subject: Subject) {
             _ = done.send(());
         }
         serving.await.expect("no panic").expect("connections");
-    });
-}
-
-/// Ends the server together with the benchmark.
-fn leave_with_parent() {
-    thread::spawn(|| {
-        _ = io::stdin().read_to_end(&mut Vec::new());
-        process::exit(0);
     });
 }
 

@@ -6,10 +6,9 @@ use std::{
 use memchr::{memchr_iter, memmem};
 use socket2::{Domain, Socket, Type};
 
-use crate::{
-    client::{read_head, request},
-    event::MARKER,
-};
+use tower_sse_benches::sockets::request::{read_head, request};
+
+use crate::event::MARKER;
 
 /// A subscriber that does not read until the others have all events.
 pub struct Stalled {

@@ -2,10 +2,8 @@ use std::{fs, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
 use redis::aio::MultiplexedConnection;
-use tower_sse::{
-    hub::Hub,
-    redis::{Redis, RedisBroker},
-};
+use tower_sse::hub::Hub;
+use tower_sse_redis::{Redis, RedisBroker};
 
 /// The server that is measured.
 pub(crate) struct Server {

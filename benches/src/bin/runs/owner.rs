@@ -16,10 +16,10 @@ use tokio::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{
     SseLayer,
-    redis::{Redis, RedisRuns},
     runs::{RunKey, Runs},
 };
 use tower_sse_benches::payload;
+use tower_sse_redis::{Redis, RedisRuns};
 
 use crate::paced;
 

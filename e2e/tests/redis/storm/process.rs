@@ -7,8 +7,8 @@ use axum::{
 use tower_sse::{
     Event, LastEventId, SseLayer,
     hub::{Hub, PublishError},
-    redis::Redis,
 };
+use tower_sse_redis::Redis;
 
 use crate::{listen, patient, support::Process};
 

@@ -56,7 +56,7 @@ pub(super) async fn publish_until(
                 let sequence = sequence(id);
                 // It waits for each, so they are in this order.
                 assert!(acknowledged.last().is_none_or(|last| last.sequence < sequence));
-                acknowledged.push(Acknowledged { topic, number, sequence });
+                acknowledged.push(Acknowledged::now(topic, number, sequence));
                 outcomes.acknowledged += 1;
                 count.fetch_add(1, SeqCst);
             }
@@ -79,7 +79,7 @@ pub(super) async fn publish_ends(address: SocketAddr) -> Vec<Acknowledged> {
                 id => break sequence(id),
             }
         };
-        acknowledged.push(Acknowledged { topic, number, sequence: id });
+        acknowledged.push(Acknowledged::now(topic, number, id));
     }
     acknowledged
 }

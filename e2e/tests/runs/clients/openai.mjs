@@ -1,4 +1,4 @@
-// openai.mjs <url>
+// openai.mjs <url> [<retries>]
 
 import OpenAI from 'openai';
 import { fail, report } from './report.mjs';
@@ -6,7 +6,7 @@ import { fail, report } from './report.mjs';
 const client = new OpenAI({
     baseURL: process.argv[2],
     apiKey: 'none',
-    maxRetries: 0,
+    maxRetries: Number(process.argv[3] ?? 0),
     defaultHeaders: { 'x-run-id': 'completion' },
 });
 

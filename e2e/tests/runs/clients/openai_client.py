@@ -1,4 +1,4 @@
-"""openai_client.py <url>"""
+"""openai_client.py <url> [<retries>]"""
 
 import sys
 
@@ -9,7 +9,7 @@ from report import fail, report
 client = OpenAI(
     base_url=sys.argv[1],
     api_key="none",
-    max_retries=0,
+    max_retries=int(sys.argv[2]) if len(sys.argv) > 2 else 0,
     default_headers={"x-run-id": "completion"},
 )
 try:

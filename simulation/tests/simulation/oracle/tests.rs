@@ -49,6 +49,13 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[one, Received { at: 4, ..gap(13) }], false), "event 1");
     assert_eq!(checked(&[two], false), "event 0");
     assert_eq!(checked(&[one, Received { topic: 1, ..gap(13) }], false), "event 1");
+    // Only the last gap of several topics has the id of what is lost.
+    let elsewhere = Received { topic: 1, ..gap(13) };
+    assert_eq!(checked(&[one, gap(11), elsewhere], false), "");
+    assert_eq!(checked(&[one, gap(11)], false), "event 1");
+    let after_a_cut = Received { is_first: true, ..elsewhere };
+    assert_eq!(checked(&[one, gap(11), after_a_cut], false), "event 1");
+    assert_eq!(checked(&[gap(10), gap(11), elsewhere], false), "");
     // The client had an id of another copy, which was ahead when event 1 was added.
     let ahead = Received { topic: 1, at: 4, ..gap(13) };
     assert_eq!(checked_in(losing(&[(1, 7)]), &[one, ahead], false), "");

@@ -102,8 +102,8 @@ impl Ledger {
         }
     }
 
-    /// Records the acknowledgement of a marker. It covers the loss of all entries before it, and
-    /// its own loss is another one.
+    /// Records the acknowledgement of a marker. It covers all losses before it. If the marker is
+    /// lost, that is a new loss.
     pub fn await_marker(&mut self, marker: Identity) {
         self.cover(marker.number);
         self.await_entry(marker);
@@ -173,6 +173,12 @@ impl Ledger {
     #[must_use]
     pub const fn has_lost(&self) -> bool {
         self.lost.is_some()
+    }
+
+    /// Returns the newest lost entry that no marker covers.
+    #[must_use]
+    pub const fn lost(&self) -> Option<u64> {
+        self.lost
     }
 
     /// Handles the acknowledged entries before `number`, which the reader has passed without meeting

@@ -11,8 +11,8 @@ use crate::runs::{
 
 /// Clients that have seen more events of a run than this process has of it.
 impl Mirrors {
-    /// Returns the record of a mirror, or of its end, for a client that has seen the events up to
-    /// `after`, once the mirror has come as far.
+    /// Waits until a mirror has the event `after`, which its client has seen, or its run has ended.
+    /// Returns the mirror's record, or a record of the run's end if that event was not exported.
     pub(super) async fn until_reached(
         self: &Arc<Self>,
         mirror: &Arc<Mirror>,
@@ -49,8 +49,8 @@ impl Mirrors {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
             };
-            // The owner may have assigned the id before it has exported the event. It exports at once
-            // what is watched.
+            // The owner may have assigned the id before it has exported the event. It exports a run
+            // that is watched at once.
             let watched = async {
                 if self.watch(mirror).await.needs_load {
                     Load::start(self, mirror);
@@ -62,8 +62,8 @@ impl Mirrors {
         reached.map_err(|_| StartError::Unavailable)
     }
 
-    /// Returns a record of a run that has ended, for a client that has seen more than was exported,
-    /// up to the event `after`.
+    /// Returns a record of the end of a run, for a client that has seen the events up to `after`,
+    /// more than the owner exported.
     fn end_of(&self, record: &Record, after: u64) -> Arc<Record> {
         let (key, counters) = (record.key.clone(), Arc::clone(&self.process.counters));
         let (phase, _, error) = record.progress();

@@ -18,11 +18,11 @@ use crate::runs::{
 /// The result of a check of one mirror.
 #[derive(Default)]
 pub(super) struct Checked {
-    /// Whether the owner is alive, for a run that is live.
+    /// The liveness of the owner, if the run is live.
     pub(super) liveness: Liveness,
     /// Whether the run has ended.
     pub(super) has_ended: bool,
-    /// Whether the store may have what the mirror does not have.
+    /// Whether the store may have events, a head or an end that the mirror lacks.
     pub(super) needs_load: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn apply(mirror: &Mirror, result: Result<Reply, StoreError>) -> Check
     checked
 }
 
-/// Begins a record, if that is still to be done.
+/// Begins a record, unless it has begun, and sets its options if the reply has the head.
 fn begin(mirror: &Mirror, record: &Record, newest: u64, head: Option<Bytes>) {
     mirror.start_below(record, newest);
     if let Some(head) = head {

@@ -20,7 +20,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Starts a load, unless one is under way, which then starts again.
+    /// Starts a load. If a load is under way, that load starts again instead.
     pub(super) fn start(mirrors: &Arc<Mirrors>, mirror: &Arc<Mirror>) {
         if mirror.request_load() {
             let mirror = Arc::clone(mirror);
@@ -29,31 +29,34 @@ impl Load {
         }
     }
 
-    /// Loads the run until nothing asks for a load any more.
+    /// Loads the run until no further load is requested.
     async fn run(mut self, mirrors: Arc<Mirrors>) {
         if !self.mirror.is_loaded() && !self.watch(&mirrors).await {
             return;
         }
-        // A load that was asked for during one that panics begins all the same.
+        // A load that was requested during another one begins even if that one panics.
         while caught(self.load_while_asked(&mirrors)).await.is_none() {
             self.mirror.set_loaded(false);
         }
     }
 
     async fn load_while_asked(&mut self, mirrors: &Arc<Mirrors>) {
-        // The end is in the store before the claim says that the run has ended.
+        // If the claim says that the run has ended, the stream already has the end, so that the
+        // next load finds it.
         while let Some(has_ended) = self.begin() {
             let result = self.load_all(mirrors).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
-                    // Its call gave no stream, and another run has got its key since.
+                    // The run's call returned no event stream, and another run has taken the key
+                    // since.
                     if record.phase() == Phase::Starting && record.newest() == 0 {
                         record.void_mirror();
                     } else {
                         record.end_mirror(Outcome::Interrupted, None);
                     }
                 }
-                // Nothing can be read any more, even if the claim says that the run goes on.
+                // The stream cannot be read any more, even if the claim says that the run
+                // continues.
                 (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
                 _ => {}
             }
@@ -62,9 +65,9 @@ impl Load {
         }
     }
 
-    /// Subscribes, then checks, before the first load: what is pushed after it cannot be missed.
-    /// Returns whether the store has the run. If not, the store has lost its claim since it was
-    /// found, and its owner may restore it.
+    /// Subscribes to the run and then checks it, before the first load, so that no later push is
+    /// missed. Returns whether the store has the run. If not, the store has lost the run's claim
+    /// since a request found it, and the owner may restore the claim.
     async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
         if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
             return false;
@@ -83,12 +86,12 @@ impl Load {
         begun
     }
 
-    /// Loads all pages, until nothing needs them any more.
+    /// Loads pages until the last one is loaded, the run has ended, or nothing uses the mirror.
     async fn load_all(&self, mirrors: &Arc<Mirrors>) -> Result<(), StoreError> {
         let mirror = &self.mirror;
         loop {
-            // Loads take turns, in their order. A turn lasts until the page is here, because it
-            // occupies the link also if no client waits for it any more.
+            // Loads take turns, in the order in which they ask. A turn lasts until the page has
+            // arrived, because the page occupies the link even if no client waits for it any more.
             let _turn = mirrors.pages.acquire().await;
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A copy of a run of another process, while a client or a handle uses it here.
+/// A copy of a run of another process, while a client or a handle of this process uses it.
 pub(crate) struct Mirror {
     pub(crate) run: RunId,
     /// Weak: readers and handles keep it alive.
@@ -37,13 +37,14 @@ pub(crate) struct Mirror {
 }
 
 struct State {
-    /// The event behind which the record begins, until the store has told how far the run has come.
+    /// The event after which the record begins. `None` once the store has reported the newest
+    /// event.
     start: Option<u64>,
     /// The newest event that the store is known to have.
     stored: u64,
     /// The time of the last reply or push.
     contact: Instant,
-    /// Since when the store has not had the run.
+    /// The time since which the store has not had the run.
     gone_since: Option<Instant>,
     /// Whether the run has ended according to its claim.
     has_ended: bool,
@@ -55,7 +56,7 @@ enum Loading {
     No,
     /// A task is loading the run.
     Yes,
-    /// The same, and a load was asked for since it began.
+    /// A task is loading the run, and another load was requested since that one began.
     Again,
 }
 
@@ -98,8 +99,8 @@ impl Mirror {
         is_served.then_some(record)
     }
 
-    /// Begins the record, unless it has begun. It does not begin behind `newest`, the newest event
-    /// in the store, so that it serves clients with any higher id.
+    /// Begins the record, unless it has begun. The record begins after `newest`, the newest event
+    /// in the store, or earlier, so that it serves clients with any higher id.
     pub(super) fn start_below(&self, record: &Record, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);
@@ -113,7 +114,7 @@ impl Mirror {
         lock(&self.state).stored >= sequence
     }
 
-    /// Returns whether the store has told how far the run has come.
+    /// Returns whether the store has reported the newest event of the run.
     pub(super) fn has_started(&self) -> bool {
         lock(&self.state).start.is_none()
     }
@@ -122,7 +123,7 @@ impl Mirror {
         self.record.upgrade()
     }
 
-    /// Returns whether something uses the mirror, and it has not lost its run.
+    /// Returns whether a client or a handle uses the mirror, and the mirror has not lost its run.
     pub(super) fn is_used(&self) -> bool {
         self.record().is_some_and(|record| !record.lock().is_lost)
     }
@@ -157,8 +158,7 @@ impl Mirror {
         lock(&self.state).has_ended = true;
     }
 
-    /// Waits for the first page, after which clients can read what is loaded. Returns whether there
-    /// is one.
+    /// Waits until clients can read the first page. Returns whether it could be loaded.
     pub(super) async fn readable(&self) -> bool {
         *self.readable.wait().await
     }
@@ -183,7 +183,7 @@ impl Mirror {
         _ = self.loaded.set(is_loaded);
     }
 
-    /// Asks for a load. Returns whether the caller must start it.
+    /// Requests a load. Returns whether the caller must start it.
     pub(super) fn request_load(&self) -> bool {
         let loading = &mut lock(&self.state).loading;
         std::mem::replace(loading, Loading::Again) == Loading::No
@@ -209,7 +209,8 @@ impl Mirror {
                 }
             }
             Push::Newest(newest) => newest > record.newest(),
-            // A load finds the head too, without which no client is served.
+            // If the record is starting, load it: the load finds the head too, without which no
+            // client is served.
             Push::End(end) => record.phase() == Phase::Starting || !apply_end(&record, end),
             Push::Void => {
                 record.void_mirror();
@@ -218,8 +219,9 @@ impl Mirror {
         }
     }
 
-    /// Begins a load if one was asked for since the last one began. Returns whether the run had ended
-    /// by then. Otherwise, no load is under way any more.
+    /// Begins a load if one was requested since the last one began, and returns whether the run has
+    /// ended according to its claim. Otherwise, records that no load is under way, and returns
+    /// `None`.
     pub(super) fn begin_load(&self) -> Option<bool> {
         let mut state = lock(&self.state);
         let is_asked_for = state.loading == Loading::Again;
@@ -245,7 +247,7 @@ impl Mirror {
             if last <= record.newest() {
                 continue;
             }
-            // The stream does not have the events before it either.
+            // The stream also lacks the events before this batch.
             record.skip_to(first.saturating_sub(1));
             if record.append_batch(first, last, &bytes) == Mirrored::Malformed {
                 record.lose_mirror();
@@ -260,11 +262,11 @@ impl Mirror {
     }
 }
 
-/// Ends a record if it has all events. Returns whether it has.
+/// Ends a record if it has all events. Returns whether it has all of them.
 fn apply_end(record: &Arc<Record>, end: StoredEnd) -> bool {
     let newest = record.newest();
     if newest > end.newest && end.outcome == Outcome::Completed {
-        // Its owner did not write this: a run is complete only with all its events.
+        // The owner did not write this end: it completes a run only with all its events.
         record.lose_mirror();
     } else if newest >= end.newest {
         record.end_mirror(end.outcome, end.error);

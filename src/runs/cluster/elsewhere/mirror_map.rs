@@ -24,7 +24,7 @@ impl MirrorMap {
         lock(&self.by_run)
     }
 
-    /// Returns the mirror that has a record.
+    /// Returns the mirror of a run to which this record belongs.
     pub(super) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         let is_its =
             |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
@@ -58,7 +58,8 @@ impl MirrorMap {
     pub(super) fn prune(&self, store: &dyn Store) {
         self.lock().retain(|run, mirrors| {
             mirrors.retain(|mirror| mirror.is_used());
-            // Under the lock, so that a mirror that is added later subscribes after it.
+            // Unsubscribes while the map is locked, so that a mirror that is added later subscribes
+            // afterwards.
             if mirrors.is_empty() {
                 store.unsubscribe(run);
             }

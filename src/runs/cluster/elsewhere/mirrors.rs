@@ -12,11 +12,11 @@ use crate::runs::{
     record::Record,
 };
 
-/// The maximum number of pages that are loaded at the same time. Together, they have about a
-/// megabyte, which a slow link passes before it is the turn of anything else.
+/// The maximum number of pages that are loaded at the same time. Together, these pages have about a
+/// megabyte. On a slow link, all later replies wait until the pages have arrived.
 const MAX_PAGES: usize = 16;
 
-/// The runs of other processes, while a client reads them here.
+/// Copies of runs of other processes, while a client reads them at this process.
 ///
 /// The first mirror of a run begins at the id of its client, but not above the newest event in the
 /// store. It serves all clients with higher ids. A client that needs earlier events gets another mirror,
@@ -25,7 +25,7 @@ pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
     pub(super) store: Arc<dyn Store>,
     pub(super) timing: Timing,
-    /// The turns of loads.
+    /// The permits of loads: each load holds one while it loads a page.
     pub(super) pages: Semaphore,
     pub(crate) map: Arc<MirrorMap>,
 }
@@ -40,7 +40,7 @@ impl Mirrors {
         Self { process, store, timing, pages: Semaphore::new(MAX_PAGES), map }
     }
 
-    /// Returns the mirror that has a record.
+    /// Returns the mirror of a run to which this record belongs.
     pub(crate) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         self.map.of(run, record)
     }

@@ -9,12 +9,13 @@ use crate::runs::{
     record::Record,
 };
 
-/// The maximum number of requests that wait for events of a run that this process does not have yet.
+/// The maximum number of requests, for each run, that wait for events that this process does not
+/// have yet.
 const MAX_WAITERS: usize = 16;
 
 impl Mirrors {
-    /// Returns the record of a run for a client that has seen the events up to `after`, once it has
-    /// that event and the first page of those behind it.
+    /// Returns the record of a run for a client that has seen the events up to `after`, once the
+    /// record has that event and the first page of later ones.
     pub(crate) async fn open(
         self: &Arc<Self>,
         run: &RunId,

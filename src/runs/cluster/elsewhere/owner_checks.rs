@@ -21,7 +21,7 @@ pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
 
 async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {
     let mut next = Instant::now() + interval;
-    // The runs whose owners are late, and when to look at each again: as soon as it can be dead.
+    // The runs whose owners are late, each with the time at which to check it again.
     let mut late: Vec<(Instant, Arc<Mirror>)> = Vec::new();
     loop {
         let first = late.iter().map(|(at, _)| *at).min();
@@ -40,8 +40,8 @@ async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {
     }
 }
 
-/// Checks mirrors, and ends the runs whose owners are dead. Returns those whose owners are late, and
-/// when to look at each again.
+/// Checks mirrors, and ends the runs whose owners are dead. Returns the mirrors whose owners are
+/// late, each with the time at which to check it again.
 async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant, Arc<Mirror>)> {
     let (mut late, mut dead) = (Vec::new(), Vec::new());
     for due in due.chunks(MAX_COMMANDS) {
@@ -62,7 +62,8 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
                 Liveness::Late(wait) => late.push((Instant::now() + wait, Arc::clone(&mirror))),
                 Liveness::Dead => dead.push(Arc::clone(&mirror)),
             }
-            // At once: after a long round, the last contact is old although the owner is healthy.
+            // Tested before the next chunk is checked: after a long round, the last contact would
+            // be old although the owner is healthy.
             if mirror.is_out_of_reach(mirrors.timing)
                 && let Some(record) = mirror.record()
             {

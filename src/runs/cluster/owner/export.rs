@@ -28,11 +28,12 @@ const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
 
-/// One run of this process, as the store has it.
+/// The state of one run's export: what the store has of the run, and when it needs its next
+/// command.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
     pub(super) mark: Mark,
-    /// The time of its next command.
+    /// The time of the run's next command.
     pub(super) due: Instant,
     pub(super) lease: Lease,
     /// The connection over which the state below was acknowledged, or 0.
@@ -54,7 +55,7 @@ pub(crate) struct Export {
     overhead: Overhead,
     /// The length of the head, which is in the claim, and at the stream's beginning and end.
     head_len: usize,
-    /// The bytes that count for this run among those of runs that have not ended in the store.
+    /// The bytes of this run that the queue's `live_bytes` includes.
     pub(super) counted: usize,
     /// The number of failures in a row.
     pub(super) failures: u8,
@@ -138,12 +139,12 @@ impl Export {
         self.watched_until > now
     }
 
-    /// Returns whether such a client watched it before the connection broke.
+    /// Returns whether a client of another process watched the run before the connection broke.
     pub(super) fn was_watched(&self) -> bool {
         self.watched_until > self.lease.renew_at
     }
 
-    /// Returns when events that are new now are exported.
+    /// Returns the time at which to export events that are recorded at `now`.
     pub(crate) fn export_at(&self, now: Instant) -> Instant {
         if self.is_watched(now) {
             now
@@ -157,7 +158,7 @@ impl Export {
         self.ended_at.is_some()
     }
 
-    /// Returns until when the run can be exported again, should the store lose its end.
+    /// Returns the time until which the run can be exported again if the store loses the run's end.
     pub(super) fn kept_until(&self) -> Option<Instant> {
         self.ended_at.map(|at| if self.is_void() { at } else { at + ENDED_EXPORT })
     }
@@ -183,7 +184,8 @@ impl Export {
         self.is_done() && self.sync.is_in_step()
     }
 
-    /// Returns whether the run is a live one in the store, as far as its owner was told.
+    /// Returns whether the run is live in the store, according to the replies that its owner has
+    /// received.
     pub(crate) const fn is_in_step(&self) -> bool {
         !self.is_done() && self.sync.is_in_step()
     }
@@ -194,7 +196,7 @@ impl Export {
     }
 
     /// Adds the next commands of the run. If that panics, gives the run up, so that the exporter
-    /// goes on with the others.
+    /// continues with the other runs.
     pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         if !self.is_broken {
             let planned = without_panic(|| self.plan_next(plan, connection, now));
@@ -254,7 +256,7 @@ impl Export {
                 let entries = Some(self.entries);
                 plan.end(self.run(), EndMode::Own { outcome, error, newest, entries });
             } else if self.record.next_batch(self.exported, 1).is_none() {
-                // It was forgotten before the rest was exported.
+                // The process forgot the run before it had exported all events.
                 plan.end(self.run(), EndMode::Lost);
             }
         }

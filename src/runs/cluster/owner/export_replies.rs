@@ -21,9 +21,10 @@ const DISPLACED: &str = "the store has given its key to another run";
 const REFUSED: &str = "the store refuses the run";
 const BROKEN: &str = "the export of the run panicked";
 
-/// What the replies to its commands change.
+/// How the replies to a run's commands change its export.
 impl Export {
-    /// Applies one reply. After one that failed, those that follow it mean nothing.
+    /// Applies one reply. Ignores the replies after one that failed, because they say nothing
+    /// reliable.
     pub(crate) fn apply(
         &mut self,
         target: &Target,
@@ -85,11 +86,12 @@ impl Export {
                 self.exported = newest;
                 self.entries = entries;
                 self.sync.answered();
-                // The store may have lost the newest ones, or all before it restored the run.
+                // The store may have lost the newest batches, or, before it restored the run, all
+                // batches.
                 self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
                 self.lease.looked();
-                // The store has lost the end that it had.
+                // If the store had the end of the run, it has lost the end.
                 self.ended_at = None;
                 self.set_watched(now, watched);
             }
@@ -109,7 +111,7 @@ impl Export {
         match reply {
             RenewReply::Renewed { watched } => {
                 self.lease.renewed(now, beat);
-                // Its first client elsewhere needs what was not pushed.
+                // The run's first client at another process needs the events that were not pushed.
                 if !watched.is_zero() && !self.is_watched(now) {
                     self.sync.need();
                 }
@@ -175,7 +177,7 @@ impl Export {
         (self.failures >= MAX_FAILURES).then_some(Effect::Lost(REFUSED))
     }
 
-    /// Lets the run be, because the store has its end or will never have it.
+    /// Stops the export of the run, because the store has the run's end or will never have it.
     pub(super) fn settle(&mut self, now: Instant) {
         self.ended_at = Some(now);
         self.sync.answered();

@@ -37,7 +37,7 @@ async fn run(process: &Weak<Process>, exports: &Exports, store: &dyn Store) {
     let mut latest = 0;
     let mut pace = Pace::new();
     loop {
-        // Kept while runs are to be exported.
+        // The loop keeps the process alive while there are runs to export.
         let Some(process) = process.upgrade() else { return };
         let up = match *connection.borrow() {
             Connection::Up(number) => Some(number),
@@ -48,7 +48,7 @@ async fn run(process: &Weak<Process>, exports: &Exports, store: &dyn Store) {
             exports.reconnect();
         }
         if up.is_some() && exports.next_due().is_some_and(|due| due <= Instant::now()) {
-            // What becomes due meanwhile joins the pipeline.
+            // Commands that become due during this wait join the pipeline.
             pace.wait().await;
         }
         if up.is_some() && export(&process, exports, store, latest, &mut pace).await {
@@ -64,7 +64,7 @@ async fn run(process: &Weak<Process>, exports: &Exports, store: &dyn Store) {
     }
 }
 
-/// Sends what is due. Returns `false` if nothing is.
+/// Sends the commands that are due. Returns `false` if there are none.
 async fn export(
     process: &Arc<Process>,
     exports: &Exports,
@@ -87,7 +87,8 @@ async fn export(
                     |Batch { first, last, bytes }| LastEvent::Stored { first, last, bytes };
                 process.cancel_record(&record, event.map(stored).as_ref());
             }
-            // Only the owner completes a run, so any other outcome is that of an interruption.
+            // Only the owner completes a run. Any outcome besides `Cancelled` therefore means that
+            // another process has interrupted the run.
             Effect::Over(..) => process.fence(&record),
             Effect::Lost(error) => {
                 process.end(&record, Outcome::Interrupted, Some(error.into()));

@@ -151,7 +151,7 @@ impl Exports {
         self.changed.notified().await;
     }
 
-    /// Makes all runs due, because the connection is new. Those that are watched come first.
+    /// Makes all runs due, because the connection is new. Runs that are watched become due first.
     pub(crate) fn reconnect(&self) {
         let now = Instant::now();
         let earlier = now.checked_sub(EARLY).unwrap_or(now);
@@ -173,7 +173,8 @@ impl Exports {
         self.lock().plan(connection, options)
     }
 
-    /// Applies the replies to a plan. Returns the runs to which the exporter does something.
+    /// Applies the replies to a plan. Returns the runs that the exporter has to change, each with
+    /// the effect.
     pub(crate) fn apply(
         &self,
         targets: Vec<Target>,

@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum delay after one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// The idle time that counts towards later delays, so that a few commands delay nothing. It also makes
-/// up for timers, which fire up to a millisecond late.
+/// The maximum idle time that is deducted from later delays, so that a few commands cause no delay.
+/// The deduction also makes up for timers, which fire up to a millisecond late.
 const MAX_SAVED: Duration = Duration::from_millis(1);
 
 /// Decides when pipelines begin: a few events go out at once, and thousands a second share pipelines.
@@ -46,15 +46,15 @@ mod tests {
 
     use super::Pace;
 
-    /// Returns the time between pipelines, each of which has the commands that have become due since
-    /// the one before: `commands` in each millisecond.
+    /// Returns the mean time between pipelines while `commands` commands become due in each
+    /// millisecond. Each pipeline has the commands that have become due since the previous one.
     async fn interval(commands: u32) -> Duration {
         const PIPELINES: u32 = 100;
         let mut pace = Pace::new();
         let start = Instant::now();
         let mut before = start;
         for _ in 0..PIPELINES {
-            // Events come with the ticks of the timer.
+            // Commands become due at the ticks of the timer.
             advance(Duration::from_millis(1)).await;
             pace.wait().await;
             let passed = (Instant::now() - before).as_millis() as u32;

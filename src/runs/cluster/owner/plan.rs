@@ -6,7 +6,7 @@ use crate::{
     },
 };
 
-/// The maximum number of commands in a pipeline.
+/// The number of commands at which a pipeline is full. The commands of the last run may exceed it.
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
@@ -17,8 +17,9 @@ const MAX_EARLY: usize = 256;
 /// The commands of one pipeline, and what their replies belong to.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// In the order in which they are sent: renewals before data, so that data delays no lease.
-    /// The store can execute several at once only if they follow each other.
+    /// The commands in the order in which they are sent: renewals, `first`, `rest`. Renewals come
+    /// before data, so that data delays no lease. They follow each other, because only then can the
+    /// store execute several at once.
     renewals: Vec<(Target, Command)>,
     first: Vec<(Target, Command)>,
     rest: Vec<(Target, Command)>,
@@ -50,8 +51,9 @@ impl Plan {
         self.first.len() + self.rest.len()
     }
 
-    /// Returns whether renewals that are almost due may join. Pipelines with pushes are too
-    /// frequent: each would have one.
+    /// Returns whether renewals that are almost due may join. A pipeline with pushes takes them
+    /// only if it already has a renewal. Such pipelines are frequent, and each would otherwise
+    /// carry a renewal.
     pub(super) const fn takes_early_renewals(&self) -> bool {
         let has_room = 0 < self.len() && self.len() < MAX_EARLY;
         has_room && (!self.pushes || !self.renewals.is_empty())

@@ -33,7 +33,7 @@ use crate::{
 pub(super) struct Queue {
     pub(super) exports: HashMap<Epoch, Export>,
     pub(super) due: BTreeSet<(Instant, Epoch)>,
-    /// Claims whose reply was lost, and until when they may still be executed.
+    /// Claims whose reply was lost. The store may still execute them.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
     ended: StoredRuns,
     /// The memory in the store of runs that have not ended there.
@@ -92,8 +92,8 @@ impl Queue {
         is_first
     }
 
-    /// Takes the commands that are due. Runs of a plan are due again after a beat, unless replies
-    /// arrive.
+    /// Takes the commands that are due. If no replies arrive, the runs of the plan are due again
+    /// after a beat.
     pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
@@ -119,7 +119,7 @@ impl Queue {
                 continue;
             }
             export.plan(&mut plan, connection, now);
-            // Until the replies arrive.
+            // This time applies until the replies arrive.
             export.due = now + self.timing.beat;
             self.due.insert((export.due, epoch));
         }
@@ -129,7 +129,8 @@ impl Queue {
         plan
     }
 
-    /// Adds the renewals that are almost due, because one call for all costs less than one for each.
+    /// Adds the renewals that are almost due, because one call for all these runs costs less than
+    /// one call for each.
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
         for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
@@ -145,7 +146,8 @@ impl Queue {
         }
     }
 
-    /// Applies the replies to a plan. Returns the runs to which the exporter does something.
+    /// Applies the replies to a plan. Returns the runs that the exporter has to change, each with
+    /// the effect.
     pub(super) fn apply(
         &mut self,
         targets: Vec<Target>,
@@ -177,13 +179,13 @@ impl Queue {
                 && !export.is_done()
             {
                 export.settle(now);
-                // As `lua/end.lua` decides.
+                // The store keeps the run for the time that `lua/end.lua` sets.
                 let kept_for = if export.is_void() { self.timing.lease * 2 } else { self.kept_for };
                 self.ended.add(export.run(), export.memory(), now + kept_for);
                 effects.push((Arc::clone(&export.record), effect));
             }
             count(&mut self.live_bytes, export);
-            // The store has lost the end that it had.
+            // If the store had the end of the run, it has lost the end.
             if let Some(deleted_at) = deleted_at.filter(|_| !export.is_done()) {
                 self.ended.remove((deleted_at, epoch));
             }
@@ -192,7 +194,8 @@ impl Queue {
         seen.dedup();
         for epoch in seen {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
-            // The mark of an event that was in the plan can come after it, and would hide the next one.
+            // The run's task can set the mark for an event after the plan has taken that event. The
+            // mark would then hide the next event.
             export.mark.clear();
             let due = export.next_due(connection, now);
             export.set_due(&mut self.due, due);
@@ -203,7 +206,7 @@ impl Queue {
     fn released(&mut self, run: &RunId, result: &Result<Reply, StoreError>, now: Instant) {
         let Some(claim) = self.lost_claims.get_mut(run) else { return };
         let is_settled = match result {
-            // The claim may still be executed after this command.
+            // The store may still execute the claim after this command.
             Ok(Reply::End(EndReply::Gone | EndReply::Other)) => now >= claim.lost_at + LATE_CLAIM,
             Ok(_) => true,
             Err(_) => false,
@@ -216,7 +219,8 @@ impl Queue {
     }
 }
 
-/// Counts what a run needs in the store now, unless it has ended there.
+/// Updates the part of `live_bytes` that is for this run, which is zero once the run has ended in
+/// the store.
 fn count(live_bytes: &mut usize, export: &mut Export) {
     let memory = if export.is_done() { 0 } else { export.memory() };
     *live_bytes = *live_bytes - mem::replace(&mut export.counted, memory) + memory;

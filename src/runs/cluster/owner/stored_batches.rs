@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-/// The batches of a run in the store, as far as its owner was told.
+/// The batches of a run in the store, according to the replies that its owner has received.
 #[derive(Default)]
 pub(super) struct StoredBatches {
     /// The last event and the size of each batch, the oldest first.
@@ -41,8 +41,9 @@ impl StoredBatches {
         }
     }
 
-    /// Returns the sequence number of the oldest event to keep, if there are more than `limit` bytes.
-    /// The newest two batches stay, because a stream without entries has no newest event.
+    /// Returns the sequence number of the oldest event to keep, if the batches have more than
+    /// `limit` bytes. The newest two batches stay, because a stream without entries has no newest
+    /// event.
     pub(super) fn trim_from(&self, limit: usize) -> Option<u64> {
         let mut excess = self.bytes.checked_sub(limit)?;
         let mut trimmed = None;

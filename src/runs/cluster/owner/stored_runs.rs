@@ -15,7 +15,7 @@ pub(super) struct StoredRuns {
 }
 
 impl StoredRuns {
-    /// Creates it with the maximum size of an owner's runs.
+    /// Creates an empty value. `max_per_owner` is the maximum size of an owner's runs.
     pub(super) fn new(max_per_owner: Option<usize>) -> Self {
         let runs =
             EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| run.key.shared_owner());
@@ -42,8 +42,9 @@ impl StoredRuns {
         }
     }
 
-    /// Removes a run that exceeds the limit of its owner, or the oldest run if all runs in the
-    /// store, of which `live` bytes belong to running ones, have more than `limit` bytes.
+    /// Removes a run that exceeds the limit of its owner. If there is none, removes the run that
+    /// the store would delete first if all runs in the store, including `live` bytes of running
+    /// ones, have more than `limit` bytes.
     pub(super) fn evict(&mut self, live: usize, limit: usize) -> Option<RunId> {
         if let Some(run) = self.excess.pop() {
             return Some(run);

@@ -2,23 +2,25 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SyncState {
     InStep,
-    /// The next plan has a `Sync`, or the last one had. Its reply settles the state.
+    /// The next plan has a `Sync`, or the last plan had one. The reply to that `Sync` settles the
+    /// state.
     Due(Sync),
-    /// The same, but it was asked for since the last plan: a reply to an earlier one is out of date.
+    /// A `Sync` was requested since the last plan, so the next plan has one. A reply to an earlier
+    /// `Sync` is out of date.
     Asked(Sync),
 }
 
 /// What a `Sync` does to a run whose keys the store has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sync {
-    /// It reports that.
+    /// The `Sync` reports the loss.
     Compares,
-    /// It creates them again.
+    /// The `Sync` creates the keys again.
     Restores,
 }
 
 impl SyncState {
-    /// Asks for a `Sync` after the last plan, because of something else than its replies.
+    /// Requests a `Sync` for another reason than a reply to the last plan.
     pub(super) const fn ask(&mut self) {
         *self = Self::Asked(self.pending());
     }

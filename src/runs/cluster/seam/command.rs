@@ -12,8 +12,8 @@ use crate::{
 /// [`Reply`](super::reply::Reply) that answers it.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Looks which run has a key, and changes nothing except the sightings of a late owner.
-    /// Answered by [`Reply::Look`](super::reply::Reply::Look).
+    /// Returns which run has a key. Changes nothing, except that it records when a late owner was
+    /// seen. Answered by [`Reply::Look`](super::reply::Reply::Look).
     Look(RunKey),
     /// Claims a key for a run of this process, in the phase `starting`, with a new lease. A repeated
     /// claim of the same run is answered by `Claimed` again.
@@ -23,9 +23,9 @@ pub enum Command {
         /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step, and
         /// its owner gets a hint.
         ///
-        /// With `None`, the key is claimed if no run has it, or the run that has it is void or has
-        /// ended otherwise than [`Completed`](Outcome::Completed). Otherwise, answers as `Look`
-        /// does.
+        /// With `None`, the key is claimed if no run has it. It is also claimed in place of a run
+        /// that is void, or that has ended with an outcome other than
+        /// [`Completed`](Outcome::Completed). Any other run is returned, as by `Look`.
         earlier: Option<RunId>,
     },
     /// Renews the lease of a run of this process, begins its stream, and returns what the store
@@ -54,11 +54,11 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct Sync {
     pub run: RunId,
-    /// The number of entries in the stream, according to the replies over this connection. `None`
-    /// if no `Sync` was answered over it yet.
+    /// The number of entries that the stream has, as the replies over this connection say. `None`
+    /// before the first reply to a `Sync`.
     pub entries: Option<u64>,
-    /// Whether to create a missing claim again, with an empty stream. Without a missing claim, it
-    /// empties the stream. A run that has an end in its stream is not restored.
+    /// Whether to restore the run: to empty its stream, and to create its claim again if that is
+    /// missing. A run that has an end in its stream is not restored.
     pub restores: bool,
     /// Whether the owner pushes its batches. If not, and a client watches the run meanwhile, the
     /// number of the newest event is pushed.
@@ -72,7 +72,8 @@ pub struct Sync {
 #[derive(Clone, Debug)]
 pub struct Renew {
     pub run: RunId,
-    /// The number of entries that the stream must have. `None` if it is not looked at.
+    /// The number of entries that the stream must have. `None` if the store need not look at the
+    /// stream.
     pub entries: Option<u64>,
 }
 
@@ -143,9 +144,9 @@ pub enum EndMode {
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, and the key is free.
     Void,
-    /// The reply to a claim of this process was lost, and the process does not have such a run.
-    /// Ended only if the claim is of this process: like [`Void`](Self::Void) if the run has not
-    /// begun, otherwise with the outcome [`Interrupted`](Outcome::Interrupted).
+    /// The reply to a claim of this process was lost, and the process has no run for it. A run that
+    /// this process has claimed ends: like [`Void`](Self::Void) if it has not begun, otherwise with
+    /// the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
     Release,
     /// The run has ended and its owner needs the memory. Its claim and its stream are deleted, but
     /// not those of a live run.
@@ -159,6 +160,6 @@ pub struct Check {
     /// Whether a client of this process is attached. The owner is then told that the run is
     /// watched until 3/4 of a lease from now.
     pub is_watched: bool,
-    /// Whether the reply has the head.
+    /// Whether the reply contains the head.
     pub wants_head: bool,
 }

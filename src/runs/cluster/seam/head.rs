@@ -3,7 +3,8 @@ use bytes::Bytes;
 use super::stream_options;
 use crate::options::StreamOptions;
 
-/// Encodes the options of a handler that apply to every client's stream, as far as they can travel.
+/// Encodes the options of a handler that apply to every client's stream, as far as they can be
+/// encoded.
 pub(crate) fn encode(options: Option<&StreamOptions>) -> Bytes {
     options.map_or_else(|| Bytes::from_static(b"-"), stream_options::encode)
 }

@@ -13,25 +13,27 @@ pub struct Inbox {
 
 /// What a store passes to an [`Inbox`].
 #[derive(Debug)]
-pub(crate) enum Incoming {
+pub enum Incoming {
     /// A push of a run that is subscribed. Pushes of one run are passed in their order.
     Push(RunId, Push),
-    /// Pushes of all runs may be missing, because the connection broke or its buffer was full. The
-    /// runs are then loaded. After a break, it is passed once all are subscribed again.
+    /// Pushes of all runs may be missing, because the connection broke or its buffer was full, so
+    /// all runs are loaded. After a break, the store passes this once all runs are subscribed
+    /// again.
     LostPushes,
-    /// Something has happened to a run of this process: it was ended, or is watched. The run is
-    /// then synchronized, so a forged hint costs a command.
+    /// Another process has ended a run of this process, or watches it. This process then
+    /// synchronizes the run, so a forged hint costs only a command.
     Hint(Epoch),
     /// The store has lost its data. All runs of this process are synchronized.
     HintToAll,
 }
 
 impl Inbox {
-    pub(crate) fn new(receive: impl Fn(Incoming) + Send + Sync + 'static) -> Self {
+    #[must_use]
+    pub fn new(receive: impl Fn(Incoming) + Send + Sync + 'static) -> Self {
         Self { receive: Arc::new(receive) }
     }
 
-    pub(crate) fn receive(&self, incoming: Incoming) {
+    pub fn receive(&self, incoming: Incoming) {
         (self.receive)(incoming);
     }
 }

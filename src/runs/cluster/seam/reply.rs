@@ -26,18 +26,18 @@ pub enum Reply {
 /// The reply to a `Look` or `Claim`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookReply {
-    /// No run has the key, or a void one. Only to `Look`.
+    /// No run has the key, or a void one. Sent only to `Look`.
     Free,
     /// No live or completed run has the key, but the store has lost data: for a lease, an owner may
     /// restore the claim of a running run.
     Restoring,
-    /// The key now belongs to the run. Only to `Claim`.
+    /// The key now belongs to the run. Sent only to `Claim`.
     Claimed,
-    /// The key no longer belongs to the run to replace: look again. Only to `Claim`.
+    /// The key no longer belongs to the run to replace: look again. Sent only to `Claim`.
     Changed,
     /// A run that is starting or running has the key.
     Live { run: RunId, process: ProcessId, liveness: Liveness },
-    /// A run that has ended has the key. To `Claim` only if it has completed.
+    /// A run that has ended has the key. Sent to `Claim` only if the run has completed.
     Ended {
         run: RunId,
         outcome: Outcome,
@@ -158,7 +158,8 @@ pub enum CheckReply {
 pub struct Page {
     /// The head, if the page begins with it.
     pub head: Option<Bytes>,
-    /// The batches, in order. The first one may begin at or below the event that was asked after.
+    /// The batches, in order. The first one may begin at or below the event after which the load
+    /// was to begin.
     pub batches: Vec<Batch>,
     /// The end, if the page reaches it.
     pub end: Option<StoredEnd>,
@@ -180,7 +181,7 @@ pub struct StoredEnd {
 /// A change of a run's stream, which the store passes to the
 /// [`Inbox`](super::inbox::Inbox).
 #[derive(Clone, Debug)]
-pub(crate) enum Push {
+pub enum Push {
     Head(Bytes),
     Batch(Batch),
     /// The stream has events up to this number. Those before it may not have been pushed.

@@ -8,20 +8,27 @@ use super::{
     reply::{Page, Reply, StoreError},
     run_id::{ProcessId, RunId},
 };
-use crate::{BoxError, runs::RunKey, sealed::Sealed};
+use crate::{BoxError, runs::RunKey};
 
 /// A store through which several processes share their runs.
 ///
-/// The trait is sealed. Its implementation is [`RedisRuns`](crate::redis::RedisRuns) (feature `redis`).
-pub trait RunStore: Sealed + Send + Sized + 'static {
+/// Its implementation is `RedisRuns` of the crate
+/// [`tower-sse-redis`](https://docs.rs/tower-sse-redis). The types of its method are exempt from
+/// semantic versioning, so other crates cannot implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `RunStore` of this version of tower-sse",
+    note = "if it is `RedisRuns`, two versions of tower-sse are in the program: run \
+            `cargo tree --duplicates --invert tower-sse`"
+)]
+pub trait RunStore: Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
-    /// Connects, and passes pushes and hints to the inbox of `settings` from then on.
+    /// Connects. Once connected, passes pushes and hints to the inbox of `settings`.
     ///
-    /// It is ready once commands can be sent and pushes are received: a subscription that follows
-    /// misses no push. Afterwards, the store reconnects by itself, at intervals of at most 3/32 of
-    /// the lease, until the [`Store`] is dropped.
+    /// The future is ready once commands can be sent and pushes are received: a subscription that
+    /// follows misses no push. Afterwards, the store reconnects by itself, at intervals of at most
+    /// 3/32 of the lease, until the [`Store`] is dropped.
     #[doc(hidden)]
     fn connect(
         self,
@@ -42,7 +49,7 @@ pub struct Settings {
 }
 
 /// A future of the store. Dropping it does not recall what was sent.
-pub(crate) type Pending<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+pub type Pending<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The connection to a store.
 ///
@@ -52,7 +59,7 @@ pub(crate) type Pending<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 /// - A command that concerns a run whose claim was written by another version of the protocol
 ///   changes nothing and fails with [`StoreError::Version`].
 pub trait Store: Send + Sync + 'static {
-    /// Returns the time after whose end without a renewal a run's owner counts as late.
+    /// Returns the lease: an owner that does not renew it in this time counts as late.
     fn lease(&self) -> Duration;
 
     /// Returns the memory that the store needs for a run with this key.
@@ -63,8 +70,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Executes commands in one round trip, and returns one result for each, in their order.
     ///
-    /// With a `connection`, it is sent over this one or not at all: if another one is in use,
-    /// every result is [`StoreError::Unavailable`].
+    /// With a `connection`, the commands are sent only over this connection: if the store uses
+    /// another one by now, every result is [`StoreError::Unavailable`].
     ///
     /// A missing reply fails with [`StoreError::Lost`] after the store's reply timeout. The store
     /// then replaces the connection.
@@ -74,12 +81,13 @@ pub trait Store: Send + Sync + 'static {
         commands: Vec<Command>,
     ) -> Pending<Vec<Result<Reply, StoreError>>>;
 
-    /// Loads a part of a run's events above `after`. The store decides how much a page has. It has
-    /// no time limit but fails if the connection breaks.
+    /// Loads a part of a run's events above `after`. The store decides how much a page has. The
+    /// future has no time limit, but fails if the connection breaks.
     fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>>;
 
-    /// Starts passing the pushes of a run to the inbox. When it is ready, every later push is
-    /// passed, or reported [as lost](super::inbox::Incoming::LostPushes). The store subscribes again after a break.
+    /// Starts passing the pushes of a run to the inbox. Once the future is ready, every later push
+    /// is passed, or reported [as lost](super::inbox::Incoming::LostPushes). The store subscribes
+    /// again after a break.
     fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>>;
 
     /// Stops passing the pushes of a run.

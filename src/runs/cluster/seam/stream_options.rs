@@ -13,7 +13,7 @@ const VERSION: u8 = b'1';
 const MAX_PADDING: usize = 1 << 16;
 
 /// Encodes the options that another process can apply to its clients of the same run. Closures
-/// cannot be encoded, and options of the first client's stream alone are not.
+/// cannot be encoded. Options that apply only to the first client's stream are left out.
 pub(super) fn encode(options: &StreamOptions) -> Bytes {
     let mut out = vec![VERSION];
     field(&mut out, b'h', options.heartbeat.as_ref(), |value, out| {

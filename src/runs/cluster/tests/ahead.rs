@@ -3,8 +3,8 @@ use http::header::{ACCEPT, CACHE_CONTROL};
 
 use super::*;
 
-/// Two processes, a run of the first one with two events, and the id of the second event, which the
-/// other process does not have yet.
+/// Creates two processes, and starts a run of the first one with two events. Also returns the id of
+/// the second event, which the other process does not have yet.
 async fn ahead() -> (Process, Process, Source, LastEventId) {
     let (one, other, source) = started(&["a", "b"]).await;
     let run = one.get().await.unwrap();
@@ -13,7 +13,7 @@ async fn ahead() -> (Process, Process, Source, LastEventId) {
     (one, other, source, last)
 }
 
-/// The client has everything that there was.
+/// The client has seen all events of the run that is cancelled.
 #[tokio::test(start_paused = true)]
 async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
     for waits in [false, true] {
@@ -48,7 +48,7 @@ async fn handle_attaches_a_client_ahead_of_the_export() {
     assert_whole(live, &["c"]).await;
 }
 
-/// Its client reconnects, and is not told that there is no such run.
+/// The client of the handle reconnects, and must not be told that there is no such run.
 #[tokio::test(start_paused = true)]
 async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     let (_one, other, _source, last) = ahead().await;
@@ -96,8 +96,8 @@ async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     soon(process.runs.answer(&key(), &parts)).await.expect("an answer").status()
 }
 
-/// Whatever comes first: the last events, the end, the hint that a client waits, or the reply to a
-/// check.
+/// This holds whichever comes first: the last events, the end, the hint that a client waits, or the
+/// reply to a check.
 #[tokio::test(start_paused = true)]
 async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     for (loses_hints, loses_pushes) in [(false, false), (true, false), (false, true), (true, true)]
@@ -132,7 +132,7 @@ async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     }
 }
 
-/// A client that is not ahead reads the same run at the process, or only a handle refers to it.
+/// A client that is not ahead reads the mirror, or only a handle refers to the mirror.
 #[tokio::test(start_paused = true)]
 async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
     for is_read in [false, true] {
@@ -140,7 +140,7 @@ async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
         sleep(Duration::from_secs(5)).await;
         let run = other.get().await.unwrap();
         let live = if is_read { run.attach(None).await } else { None };
-        // The watch of the first check has passed.
+        // By then, the owner no longer counts the run as watched because of the first check.
         sleep(LEASE).await;
         one.store.faults().reply_delay = Duration::from_millis(50);
         send(&source, &["b"]);

@@ -1,29 +1,5 @@
 use super::*;
-use crate::runs::cluster::{
-    memory_store::State,
-    seam::{
-        command::{Batch, Command, EndMode},
-        reply::Push,
-    },
-};
-
-/// A void that deleted the claim would let the first run's owner take it for lost.
-#[tokio::test(start_paused = true)]
-async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
-    let (one, other, source) = started(&["a"]).await;
-    let first = one.get().await.unwrap();
-    one.store.go_away();
-    assert!(other.cancel().await);
-    let second = RunId::new(key(), crate::runs::epoch::after(Some(first.record.epoch)));
-    let claim = Command::Claim { run: second.clone(), earlier: None };
-    other.cluster().look_up(claim).await.unwrap();
-    other.cluster().end(&second, EndMode::Void).await.unwrap();
-    one.store.come_back();
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(one.store.server().claims[&key()].state, State::Void);
-    assert_eq!(first.outcome(), Some(Outcome::Cancelled));
-    assert!(source.is_closed());
-}
+use crate::runs::cluster::seam::{command::Batch, reply::Push};
 
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
@@ -91,38 +67,4 @@ async fn batch_that_lacks_an_event_fails_the_client() {
     let (data, error) = read_all(live).await;
     assert_eq!(data, ["b"]);
     assert!(error.is_some());
-}
-
-#[tokio::test(start_paused = true)]
-async fn store_forgets_ended_runs_that_take_too_much_memory() {
-    let one = alone(|builder| builder.max_memory(100_000)).await;
-    let large = "x".repeat(10_000);
-    for turn in 0..30 {
-        let source = one.start_as(&key_of(turn)).await;
-        send(&source, &[&large]);
-        let run = one.get_as(&key_of(turn)).await.unwrap();
-        drop(source);
-        soon(run.ended()).await;
-        sleep(Duration::from_secs(2)).await;
-    }
-    let kept = one.store.server().streams.len();
-    assert!((5..=11).contains(&kept), "{kept}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
-    let (one, other, source) = started(&["a"]).await;
-    one.store.faults().delay = Duration::from_millis(200);
-    drop(source);
-    soon(one.runs.drain(Duration::from_secs(10))).await;
-    one.store.go_away();
-    assert_whole(other.attach().await, &["a"]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn clients_learn_of_a_short_shutdown_before_the_lease_is_over() {
-    let (one, other, _source) = started(&["a"]).await;
-    let live = other.attach().await;
-    soon(one.runs.drain(Duration::from_secs(1))).await;
-    assert_fails(live, &["a"], Some(Outcome::Interrupted)).await;
 }

@@ -1,4 +1,4 @@
-//! Processes whose memory is full: who gives way, and what never does.
+//! Processes whose memory is full: what is evicted, and what never is.
 
 use super::*;
 use crate::runs::Attachment;
@@ -6,12 +6,12 @@ use crate::runs::Attachment;
 const MAX_MEMORY: usize = 400_000;
 const RETAINED: usize = 90_000;
 
-/// Two processes that have room for four running runs each.
+/// Creates two processes that have room for four running runs each.
 async fn small() -> (Process, Process) {
     two_with(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await
 }
 
-/// Texts whose events take 80 kB.
+/// Returns texts whose events take 80 kB.
 fn texts() -> Vec<String> {
     (0..80).map(|at| format!("{at}{}", "x".repeat(850))).collect()
 }
@@ -26,8 +26,8 @@ async fn start_large(one: &Process, turn: usize) -> Source {
     source
 }
 
-/// Asserts that a client receives all events, even if its mirror gives way. It comes back with its
-/// id then.
+/// Asserts that a client receives all events, even if its mirror gives way. The client then
+/// reconnects with its last id.
 async fn assert_receives_all(process: &Process, turn: usize, client: Attachment) {
     let (mut data, mut error) = read_all(client).await;
     if error.is_some() {
@@ -41,7 +41,7 @@ async fn assert_receives_all(process: &Process, turn: usize, client: Attachment)
     assert!(error.is_none() && data == texts(), "{error:?} after {} events of {turn}", data.len());
 }
 
-/// Eight of them would take 640 kB.
+/// Without evictions, eight copies of the other process's runs would take 640 kB.
 #[tokio::test(start_paused = true)]
 async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let (one, other) = small().await;
@@ -51,7 +51,7 @@ async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     }
     let own = other.start_as(&key_of(10)).await;
     let mut prompt = other.attach_as(&key_of(10)).await;
-    // A client that has left the beginning of its own run unread, which has ended.
+    // This client has not read the beginning of a run of its own process, which has ended.
     drop(start_large(&other, 11).await);
     let slow = other.attach_as(&key_of(11)).await;
     for round in 0..3 {
@@ -73,7 +73,8 @@ async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     }
 }
 
-/// The run ends in the moment in which the mirror gives way: nobody takes a part for the whole.
+/// The run ends at the moment at which the mirror gives way. No client may take a part of the
+/// events for all of them.
 #[tokio::test(start_paused = true)]
 async fn mirror_that_gives_way_while_its_run_ends_ends_no_client_early() {
     let (one, other) = small().await;
@@ -117,7 +118,7 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
     drop(remote);
 }
 
-/// The store is away, so no run starts that would need their room.
+/// While the store is away, no run starts that would need the room of the ended runs.
 #[tokio::test(start_paused = true)]
 async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
     let (one, other) = small().await;
@@ -144,7 +145,7 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
     }
 }
 
-/// Its end is not in the store yet when the next run asks for room.
+/// When the next run asks for room, the store does not have the end of the previous run yet.
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {
     let one = alone(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await;
@@ -170,7 +171,7 @@ async fn run_is_replaced_although_memory_is_full() {
     for turn in 0..4 {
         sources.push(start_large(&one, turn).await);
     }
-    // Clients here and elsewhere have read nothing of the run that is replaced.
+    // Clients of both processes have read nothing of the run that is replaced.
     let (_here, _there) = (one.attach_as(&key_of(0)).await, other.attach_as(&key_of(0)).await);
     let (source, stream) = source();
     soon(one.runs.replace(&key_of(0), None, || stream)).await.unwrap();

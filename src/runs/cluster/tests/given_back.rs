@@ -4,7 +4,8 @@ use futures_util::FutureExt;
 
 use super::*;
 
-/// Polls a request until its claim is under way, and executed or `claimed`, and drops it then.
+/// Drops a request while its claim is under way or, with `claimed`, after the store has answered
+/// the claim.
 async fn leave_during_the_claim(one: &Process, claimed: bool) {
     one.store.faults().delay = Duration::from_millis(10);
     let mut starting = Box::pin(one.start());
@@ -29,7 +30,7 @@ async fn only_calls_that_are_made_count_as_started() {
     assert_eq!(one.runs.stats().started(), 1);
 }
 
-/// The next request of the process meets the claim before the process has given it back.
+/// The next request of the process finds the claim before the process has given it back.
 #[tokio::test(start_paused = true)]
 async fn call_that_was_never_made_is_never_interrupted() {
     let (one, other) = two().await;
@@ -43,7 +44,7 @@ async fn call_that_was_never_made_is_never_interrupted() {
     sleep(Duration::from_millis(30)).await;
     let elsewhere = other.get().await.expect("a call that has not answered");
     let waiting = tokio::spawn(async move { elsewhere.ended().await });
-    // The exporter waits for a reply when the claim is to be given back.
+    // The exporter is waiting for a reply when the process has to give the claim back.
     one.store.faults().delay = Duration::ZERO;
     one.store.faults().reply_delay = Duration::from_millis(100);
     send(&busy, &["a"]);
@@ -62,7 +63,7 @@ async fn call_that_was_never_made_is_never_interrupted() {
     assert_eq!((one.runs.stats().started(), other.runs.stats().started()), (2, 0));
 }
 
-/// Its reply comes after the next request has its own claim.
+/// The reply to the abandoned claim arrives after the next request has its own claim.
 #[tokio::test(start_paused = true)]
 async fn late_reply_to_an_abandoned_claim_ends_no_other_run() {
     let (one, other) = two().await;

@@ -2,7 +2,7 @@ use super::*;
 use crate::runs::Run;
 
 const USAGE: &str = "12 tokens";
-/// The number that follows three events in the store, if the owner does not assign it.
+/// The sequence number of a last event that another process adds after one event in the store.
 const FAR: u64 = 1_000_000_002;
 
 async fn cancel(process: &Process) -> bool {
@@ -16,7 +16,8 @@ async fn assert_resumes(process: &Process, run: &Run, seen: u64, expected: &[&st
     assert_fails(attachment, expected, Some(Outcome::Cancelled)).await;
 }
 
-/// Two processes, and a run whose second event is not exported. A client of its process has read it.
+/// Creates two processes, and starts a run whose second event is not exported. A client of the
+/// owner has read that event.
 async fn ahead() -> (Process, Process, Source, Run, crate::runs::Attachment) {
     let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_secs(3)).await;
@@ -41,28 +42,8 @@ async fn owner_exports_all_events_before_it() {
     assert!(!cancel(&one).await && !cancel(&other).await);
 }
 
-#[tokio::test(start_paused = true)]
-async fn watchers_at_every_process_receive_it() {
-    for is_owner in [true, false] {
-        let (one, other, source, watcher) = watched(&["a"]).await;
-        let live = one.attach().await;
-        send(&source, &["b"]);
-        sleep(Duration::from_millis(50)).await;
-        assert!(cancel(if is_owner { &one } else { &other }).await);
-        assert_fails(watcher, &["b", USAGE], Some(Outcome::Cancelled)).await;
-        assert_fails(live, &["a", "b", USAGE], Some(Outcome::Cancelled)).await;
-        sleep(Duration::from_millis(50)).await;
-        assert!(source.is_closed());
-        let run = one.get().await.unwrap();
-        let number = if is_owner { 3 } else { FAR + 1 };
-        for process in [&one, &other] {
-            assert_resumes(process, &run, 2, &[USAGE]).await;
-            assert_resumes(process, &run, number, &[]).await;
-        }
-    }
-}
-
-/// Clients that have seen what was not exported get it too, and no id stands for two events.
+/// Clients that have seen events that were not exported get the last event too, and no id stands
+/// for two events.
 #[tokio::test(start_paused = true)]
 async fn event_of_another_process_follows_what_the_owner_has_not_exported() {
     let (one, other, _source, run, live) = ahead().await;

@@ -5,7 +5,7 @@ use super::*;
 /// The time of each call of the store.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// Asks until the answer is no refusal.
+/// Sends requests until the answer is not a refusal.
 async fn ask(process: &Process, last: Option<&LastEventId>, case: &str) {
     let asking = async {
         loop {
@@ -19,7 +19,7 @@ async fn ask(process: &Process, last: Option<&LastEventId>, case: &str) {
     assert_eq!(soon(asking).await, Some(StatusCode::OK), "{case}");
 }
 
-/// What the store has after it was restored.
+/// What the store has for the key after its older state was restored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rest {
     Nothing,
@@ -27,7 +27,8 @@ enum Rest {
     EarlierRun,
 }
 
-/// The owner comes back a second after the loss.
+/// Loses the claim `moment` milliseconds after a request was sent. The owner reconnects a second
+/// after the loss.
 async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
     let case = format!("{rest:?}, ends: {ends}, {seen:?}, {moment} ms");
     let (one, other) = two().await;
@@ -62,7 +63,7 @@ async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
     assert_whole(other.attach().await, &["a", "b"]).await;
 }
 
-/// Its owner restores it.
+/// The owner of the run restores the claim.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     for rest in [Rest::Nothing, Rest::EarlierRun] {
@@ -85,8 +86,8 @@ async fn first_visit_during_a_loss_gets_the_run_too() {
     }
 }
 
-/// A mirror that hears of another run in its key's claim would tell its clients that theirs is
-/// interrupted.
+/// If a check reported that the claim has another run, the mirror would tell its clients that their
+/// run was interrupted.
 #[tokio::test(start_paused = true)]
 async fn client_reads_on_while_the_store_has_an_earlier_run() {
     let (one, other) = two().await;
@@ -99,7 +100,7 @@ async fn client_reads_on_while_the_store_has_an_earlier_run() {
     read(&mut live, 1).await;
     one.store.go_away();
     one.store.restore(&older);
-    // Longer than the interval of the checks.
+    // Waits for longer than the interval of the checks.
     sleep(LEASE / 2).await;
     one.store.come_back();
     send(&source, &["b"]);

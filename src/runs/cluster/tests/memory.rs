@@ -1,9 +1,9 @@
-//! What is evicted first, here and in the store.
+//! What is evicted first, in the process and in the store.
 
 use super::*;
 use crate::runs::RunsBuilder;
 
-/// Neither in this process nor in the store.
+/// This holds for the memory of the process and for that of the store.
 #[tokio::test(start_paused = true)]
 async fn one_owner_does_not_evict_the_runs_of_others() {
     let (one, other) = two_with(|builder| builder.max_memory_per_owner(60_000)).await;
@@ -31,7 +31,7 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
     }
 }
 
-/// The store deletes it by itself, but not this one.
+/// A real store deletes an expired run by itself, but the store of this test does not.
 #[tokio::test(start_paused = true)]
 async fn run_counts_for_as_long_as_the_store_keeps_it() {
     const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ async fn run_counts_for_as_long_as_the_store_keeps_it() {
     }
 }
 
-/// Its owner exports it again each time.
+/// The owner exports the run again after each loss.
 #[tokio::test(start_paused = true)]
 async fn run_that_the_store_loses_after_its_end_counts_once() {
     for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {

@@ -16,8 +16,8 @@ fn options() -> StreamOptions {
     StreamOptions::new().terminator("[DONE]").retry(Duration::from_secs(7))
 }
 
-/// Two processes, and a run of the first one with the handler's options and four events, of which
-/// the store has the newest two if the others are trimmed.
+/// Creates two processes, and starts a run of the first one with the handler's options and four
+/// events. With `is_trimmed`, the store has only the newest two events.
 async fn recorded(is_trimmed: bool) -> (Process, Process, Source, Run) {
     let retained = if is_trimmed { 2_500 } else { 1 << 20 };
     let (one, other) = two_with(|builder| builder.retain_bytes(retained)).await;
@@ -28,7 +28,7 @@ async fn recorded(is_trimmed: bool) -> (Process, Process, Source, Run) {
         send(&source, &["x".repeat(1_000).as_str()]);
         sleep(Duration::from_secs(2)).await;
     }
-    // Until the next renewal.
+    // Waits for the next renewal.
     sleep(LEASE).await;
     let stream = RunId::new(key(), run.record.epoch);
     let stored = one.store.server().streams[&stream].batches.len();
@@ -46,7 +46,7 @@ fn assert_has_options(answer: &Response<AnswerBody>, case: &str) {
 enum End {
     Completed,
     Cancelled,
-    /// By another run with the key.
+    /// Another run with the key has replaced the run.
     Replaced,
 }
 
@@ -95,7 +95,7 @@ async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
             (true, Some(4)),
         ] {
             for moment in [None, Some(50), Some(150), Some(250), Some(350), Some(450)] {
-                // Its ids are unknown then.
+                // The ids of the replaced run are unknown then.
                 if end == End::Replaced && moment.is_none_or(|moment| moment < 100) {
                     continue;
                 }

@@ -68,7 +68,7 @@ async fn run_whose_plan_panics_is_given_up_and_the_others_go_on() {
     assert!(one.start().await.is_some(), "its key is free");
 }
 
-/// The store is away when it is given up.
+/// The store is away when the exporter gives the run up.
 #[tokio::test(start_paused = true)]
 async fn run_whose_plan_panics_is_given_up_once_the_store_returns() {
     let (one, _other, _broken, watching) = watched(&["a"]).await;
@@ -95,7 +95,7 @@ async fn exporter_pauses_after_each_panic() {
     assert_whole(other.attach().await, &["a", "b"]).await;
 }
 
-/// Otherwise, it would count as running for ever.
+/// If the run were not removed, it would count as running for ever.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_panics_never_was() {
     let one = alone(|builder| builder.max_running_per_owner(1)).await;
@@ -104,7 +104,7 @@ async fn run_whose_claim_panics_never_was() {
     let key = key();
     let mut starting = Box::pin(one.runs.start(&key, None, || stream));
     assert!((&mut starting).now_or_never().is_none());
-    // The look is answered, the claim is not.
+    // By then, the store has answered the look, but not the claim.
     sleep(Duration::from_millis(15)).await;
     assert!((&mut starting).now_or_never().is_none());
     one.store.faults().panics = 1;

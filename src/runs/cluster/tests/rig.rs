@@ -16,8 +16,9 @@ use crate::{
     event::Event,
     runs::{
         AnswerBody, Attachment, Outcome, Run, RunEnd, RunKey, Runs, RunsBuilder, StartError,
-        cluster::{Cluster, memory_store::MemoryStore},
+        cluster::Cluster,
     },
+    testing::MemoryStore,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
@@ -87,7 +88,7 @@ impl Process {
         soon(self.runs.get(key)).await
     }
 
-    /// Answers a request to the run with the key, which any process has.
+    /// Answers a request to the run with the key, whichever process owns the run.
     pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<AnswerBody> {
         soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
     }
@@ -115,12 +116,12 @@ impl Process {
     }
 }
 
-/// A process without others.
+/// Creates a process that is alone at its store.
 pub(super) async fn alone(options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> Process {
     Process::with(MemoryStore::new(LEASE), options).await
 }
 
-/// Two processes, and a run of the first one with these events.
+/// Creates two processes, and starts a run of the first one with these events.
 pub(super) async fn started(texts: &[&str]) -> (Process, Process, Source) {
     started_with(texts, |builder| builder).await
 }
@@ -135,7 +136,8 @@ pub(super) async fn started_with(
     (one, other, source)
 }
 
-/// The same, and a client at the other process that has read the events.
+/// Does the same as [`started`], and attaches a client at the other process, which reads the
+/// events.
 pub(super) async fn watched(texts: &[&str]) -> (Process, Process, Source, Attachment) {
     watched_with(texts, |builder| builder).await
 }
@@ -150,7 +152,7 @@ pub(super) async fn watched_with(
     (one, other, source, live)
 }
 
-/// Two processes with the same store.
+/// Creates two processes with the same store.
 pub(super) async fn two() -> (Process, Process) {
     two_with(|builder| builder).await
 }

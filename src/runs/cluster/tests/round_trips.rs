@@ -33,7 +33,8 @@ async fn request_for_a_run_waits_for_one_round_trip() {
     assert_eq!(after["look"], before["look"] + 1);
     assert_eq!(after["sync"], before["sync"], "the lease is renewed when it is due");
 
-    // It also subscribes, checks the owner and loads the run, twice if the owner pushes meanwhile.
+    // The first request at the other process also subscribes, checks the owner and loads the run.
+    // It loads the run twice if the owner pushes meanwhile.
     let first = post(&other).await;
     assert!((4..=5).contains(&first), "the first one elsewhere: {first}");
     let mut live = other.attach().await;

@@ -6,7 +6,7 @@ use crate::runs::{
     record::Phase,
 };
 
-/// Its hint is lost, so its owner hears of the stop only by the next request.
+/// The hint to the owner is lost, so the owner learns of the stop only at the next request.
 #[tokio::test(start_paused = true)]
 async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
     for is_replaced in [false, true] {
@@ -30,7 +30,7 @@ async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
     }
 }
 
-/// The run would go on until the next renewal of its lease.
+/// If the hint were ignored, the run would continue until the next renewal of its lease.
 #[tokio::test(start_paused = true)]
 async fn stop_during_a_renewal_ends_the_run_at_once() {
     let (one, other, source) = started(&["a"]).await;
@@ -45,14 +45,14 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
 }
 
-/// It has no event whose export would find out that the store does not have its head.
+/// The run has no event whose export would reveal that the store lacks the run's head.
 #[tokio::test(start_paused = true)]
 async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
     let (one, other) = two().await;
     let claim = one.runs.claim(&key(), None, Purpose::Attach).await;
     let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
     one.store.faults().reply_delay = Duration::from_millis(100);
-    // Its owner is told that it is watched.
+    // The owner is told that the run is watched.
     let run = other.get().await.expect("a run");
     sleep(Duration::from_millis(50)).await;
     assert!(producer.begin(None));
@@ -60,7 +60,7 @@ async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
     assert_eq!(run.record.phase(), Phase::Running);
 }
 
-/// The store tells its clients that another run has the key.
+/// The store tells the clients of the call that another run has the key.
 #[tokio::test(start_paused = true)]
 async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let (one, other) = two().await;
@@ -70,7 +70,7 @@ async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let key = key();
     let mut starting = Box::pin(other.runs.start(&key, None, || source().1));
     assert!((&mut starting).now_or_never().is_none());
-    // It has found the call, and has not subscribed to it yet.
+    // By then, the request has found the call, but has not subscribed to it yet.
     sleep(Duration::from_millis(15)).await;
     assert!((&mut starting).now_or_never().is_none());
     producer.void();

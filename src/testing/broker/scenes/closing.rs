@@ -127,8 +127,8 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Waits until dropped hubs have left fewer tasks than one for each of them. A broker may start some
-/// that all its hubs share.
+/// Waits until fewer tasks are left than hubs were dropped. A broker may keep some tasks that all
+/// its hubs share.
 async fn end_of_tasks(before: usize, hubs: usize) -> Result<(), Problem> {
     let deadline = Instant::now() + PATIENCE;
     while tasks() >= before + hubs {

@@ -15,7 +15,7 @@ const TOPIC: &str = "news";
 /// The number and the data of an event that was acknowledged.
 type Acknowledged = (u64, String);
 
-/// Every client has to load its state anew, also if its process noticed nothing.
+/// Every client has to load its state again, even if its process noticed nothing.
 pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -42,7 +42,7 @@ pub(in super::super) async fn numbers_are_not_used_again_after_a_loss<W: World>(
         let first = numbers.iter().map(|(number, _)| *number).min().unwrap_or_default();
         ensure!(first > newest, "after loss {round}, {first} follows {newest}");
         newest = numbers.iter().map(|(number, _)| *number).max().unwrap_or_default();
-        // Once while a process is connected, and then while there is none.
+        // In round 1 no process is connected during the loss; in the other rounds one is.
         if round == 1 {
             drop(process);
             world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
@@ -84,7 +84,7 @@ pub(in super::super) async fn a_rolled_back_log_is_told_to_all<W: World>(
     roll_back(world, 3, 1).await
 }
 
-/// As many events follow the rollback as it removed, so that only the identity of events shows it.
+/// More events follow the rollback than it removed, so that only the identity of events shows it.
 pub(in super::super) async fn an_overtaken_log_is_told_to_all<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -114,7 +114,7 @@ async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(),
     all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
 }
 
-/// Publishes events, each until it is acknowledged.
+/// Publishes events one after another, and repeats each until it is acknowledged.
 async fn publish(
     process: &Process,
     name: &str,
@@ -129,8 +129,9 @@ async fn publish(
     Ok(acknowledged)
 }
 
-/// Checks that these clients receive a gap, as do clients that return with the id `start`, and that
-/// the log then goes on. `acknowledged` has what each client receives or is told to have missed.
+/// Checks that these clients receive a gap, and so do clients that return with the id `start`. Also
+/// checks that later events arrive. Each client must receive each event in `acknowledged`, or a gap
+/// that covers it.
 async fn all_are_told<W: World>(
     world: &W,
     [a, b]: [&Process; 2],

@@ -1,0 +1,256 @@
+-- The schema of tower-sse-postgres, version 1, for PostgreSQL 14 or later.
+--
+-- Apply it once, in a migration. The crate checks `tower_sse.version()`, and changes nothing else.
+-- Programs insert into `inbox`. Hubs move the committed rows into `log`, which numbers them.
+
+create schema tower_sse;
+
+-- The streams. A program can only publish to a stream that has a row here. A hub adds its own.
+create table tower_sse.stream (
+    name text primary key,
+    -- The server that has numbered the log of the stream. The row is locked while it is numbered.
+    cluster text not null default ''
+);
+
+-- The events of all streams, in the order that all hubs read.
+create table tower_sse.log (
+    stream text not null,
+    seq bigint not null,
+    -- Identifies the row together with its number, which another row can have after a rollback.
+    nonce bigint not null default (random() * 9007199254740992)::bigint,
+    at timestamptz not null,
+    -- 0: an event. 1: the last event of its topic. 2: a loss of earlier rows. 3: a leap of the
+    -- numbers, whose `data` is the number before it.
+    kind smallint not null default 0,
+    topic text not null default '',
+    data text not null default '' check (octet_length(data) <= 1048576),
+    event text,
+    retry bigint,
+    comment text,
+    primary key (stream, seq)
+);
+
+-- The events that wait for a number. Rows of other transactions appear when they commit.
+create table tower_sse.inbox (
+    id bigint generated always as identity primary key,
+    stream text not null default 'tower_sse',
+    topic text not null check (octet_length(topic) <= 1024),
+    data text not null check (octet_length(data) <= 1048576),
+    event text check (octet_length(event) <= 256 and event !~ '[\n\r]'),
+    retry bigint check (retry >= 0),
+    comment text check (octet_length(comment) <= 4096),
+    ends boolean not null default false,
+    xid xid8 not null default pg_current_xact_id(),
+    at timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+create index on tower_sse.inbox (stream, xid, id);
+
+create function tower_sse.version() returns int immutable language sql as 'select 1';
+
+-- Returns what changes when the data of another server, or of another time, take the place of these:
+-- a restored backup, a promoted standby. Replace it where a service forbids these functions.
+create function tower_sse.cluster() returns text stable language sql as $$
+    select s.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+    from pg_control_system() s
+$$;
+
+create function tower_sse.channel(stream text) returns text immutable language sql
+    as $$ select 'tower_sse_' || md5(stream) $$;
+
+-- A trigger instead of a foreign key: its check would lock the row of the stream in each
+-- transaction that publishes, and each set of transactions that hold a lock consumes a multixact.
+create function tower_sse.require_stream() returns trigger language plpgsql as $$
+begin
+    if not exists (select from tower_sse.stream s where s.name = new.stream) then
+        raise foreign_key_violation using
+            message = format('stream "%s" does not exist', new.stream),
+            hint = 'Add a row to the table "stream", or start a hub of this stream.';
+    end if;
+    return new;
+end $$;
+
+create trigger require_stream before insert on tower_sse.inbox
+    for each row execute function tower_sse.require_stream();
+
+-- Publishes an event when the transaction commits. `wake` notifies the hubs, which otherwise find the
+-- event within a tenth of a second: transactions that notify commit one after another.
+create function tower_sse.publish(
+    topic text, data text, event text default null, stream text default 'tower_sse',
+    ends boolean default false, wake boolean default false,
+    retry bigint default null, comment text default null
+) returns void language plpgsql as $$
+begin
+    insert into tower_sse.inbox (stream, topic, data, event, ends, retry, comment)
+        values (stream, topic, data, event, ends, retry, comment);
+    if wake then perform pg_notify(tower_sse.channel(stream), ''); end if;
+end $$;
+
+-- Numbers the committed rows of the inbox, and then these events of a hub. `before` is the number
+-- before the first of these.
+--
+-- `covered`: all rows of earlier transactions are numbered. `known`: the newest number that the hub has
+-- read or been given. `lost`: the newest one that it misses, which a row of kind 2 must follow. `opens`:
+-- whether the connection is new.
+create function tower_sse.append(
+    stream text, inout covered bigint, known bigint, lost bigint, opens boolean,
+    topics text[], contents text[], events text[], retries bigint[], comments text[], ends boolean[],
+    nonces bigint[], wake boolean, out before bigint, out at timestamptz, out more boolean
+) language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+    most constant int := 5000; most_bytes constant int := 16777216;
+    here constant text := tower_sse.cluster();
+    owner text; newest bigint; clock bigint; horizon bigint; found int; moved int; loses boolean;
+begin
+    -- Each statement must see what was committed before the lock was granted.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise invalid_transaction_state using
+            message = 'a hub needs the isolation level "read committed"',
+            hint = 'Run: alter role ... set default_transaction_isolation = ''read committed''.';
+    end if;
+    -- What a hub reads must be on disk, also if the role does not wait for its commits.
+    if current_setting('synchronous_commit') = 'off' then
+        perform set_config('synchronous_commit', 'local', true);
+    end if;
+    if not exists (select from tower_sse.stream where name = append.stream) then
+        insert into tower_sse.stream (name) values (append.stream) on conflict do nothing;
+    end if;
+    select cluster into owner from tower_sse.stream where name = append.stream for no key update;
+    select seq into newest from tower_sse.log l
+        where l.stream = append.stream order by l.stream desc, l.seq desc limit 1;
+    at := clock_timestamp();
+    clock := extract(epoch from append.at) * 1000000;
+    loses := newest is null or newest < known or owner is distinct from here
+        or lost is not null and not exists (
+            select from tower_sse.log l
+            where l.stream = append.stream and l.seq > append.lost and l.kind = 2
+        );
+    before := newest;
+    if loses then
+        update tower_sse.stream set cluster = here where name = append.stream and cluster <> here;
+        before := greatest(newest + 1, known + 1, lost + 1, clock);
+        insert into tower_sse.log (stream, seq, at, kind) values (append.stream, before, append.at, 2);
+    elsif opens and clock > newest + 1 then
+        before := clock;
+        insert into tower_sse.log (stream, seq, at, kind, data)
+            values (append.stream, append.before, append.at, 3, newest::text);
+    end if;
+    -- The rows of all transactions before this one are committed, and found below, or never will be.
+    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    covered := case when covered <= horizon then covered else 0 end;
+    with waiting as materialized (
+        select i.id, sum(octet_length(i.data)) over (order by i.xid, i.id) - octet_length(i.data) as bytes
+        from (
+            select * from tower_sse.inbox i
+            where i.stream = append.stream and i.xid >= append.covered::text::xid8
+            order by i.stream, i.xid, i.id limit most
+        ) i
+    ), taken as (
+        delete from tower_sse.inbox
+        where id = any (array(select id from waiting where bytes < most_bytes)) returning *
+    ), added as (
+        insert into tower_sse.log (stream, seq, at, kind, topic, data, event, retry, comment)
+        select append.stream, append.before + row_number() over (order by t.id), append.at,
+            t.ends::int, t.topic, t.data, t.event, t.retry, t.comment
+        from taken t
+        returning 1
+    )
+    select count(*), (select count(*) from waiting) into moved, found from added;
+    before := before + moved;
+    insert into tower_sse.log (stream, seq, nonce, at, kind, topic, data, event, retry, comment)
+        select append.stream, append.before + e.n, e.nonce, append.at,
+            e.ends::int, e.topic, e.data, e.event, e.retry, e.comment
+        from unnest(topics, contents, append.events, retries, comments, append.ends, nonces)
+            with ordinality e (topic, data, event, retry, comment, ends, nonce, n);
+    more := found = most or found > moved;
+    covered := case when more then 0 else horizon end;
+    if wake and (before is distinct from newest or cardinality(topics) > 0) then
+        perform pg_notify(tower_sse.channel(append.stream), 'log');
+    end if;
+end $$;
+
+-- Returns rows of the log from the number `last` on, without the contents of that row: at most `rows`,
+-- and none after more than `bytes` of data.
+create function tower_sse.read(stream text, last bigint, rows int, bytes bigint) returns table (
+    seq bigint, nonce bigint, at timestamptz, kind smallint, topic text, data text,
+    event text, retry bigint, comment text
+) stable language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+    -- In PL/pgSQL, because it keeps the plan of this statement for the session.
+    return query select p.seq, p.nonce, p.at, p.kind, p.topic,
+        case when p.seq > last then p.data else '' end, p.event, p.retry, p.comment
+    from (
+        select l.*, sum(octet_length(l.data)) filter (where l.seq > last)
+            over (order by l.seq rows between unbounded preceding and 1 preceding) as before
+        from (
+            select * from tower_sse.log l
+            where l.stream = read.stream and l.seq >= last order by l.stream, l.seq limit rows
+        ) l
+    ) p
+    where coalesce(p.before, 0) < bytes
+    order by p.seq;
+end $$;
+
+-- Returns whether rows wait in the inbox, the newest row of the log, and the time.
+create function tower_sse.poll(
+    stream text, covered bigint,
+    out waits boolean, out newest bigint, out nonce bigint, out now timestamptz
+) stable language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+    covered := case when covered <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        then covered else 0 end;
+    waits := exists (select from tower_sse.inbox i
+        where i.stream = poll.stream and i.xid >= poll.covered::text::xid8);
+    select l.seq, l.nonce into newest, nonce from tower_sse.log l
+        where l.stream = poll.stream order by l.stream desc, l.seq desc limit 1;
+    now := clock_timestamp();
+end $$;
+
+-- Returns the newest row that is older than `age` in seconds, if any.
+create function tower_sse.before(stream text, age float8, out seq bigint, out nonce bigint)
+stable language sql set enable_seqscan = off set enable_bitmapscan = off as $$
+    select l.seq, l.nonce from tower_sse.log l
+    where l.stream = before.stream and l.at < clock_timestamp() - make_interval(secs => age)
+    order by l.stream desc, l.seq desc limit 1
+$$;
+
+-- Removes rows from the number `first` on that are older than `age` in seconds, or that `rows` newer
+-- ones follow, but at most `most`, and never the newest. Returns the first number that may be left.
+create function tower_sse.trim(
+    stream text, inout first bigint, age float8, rows bigint, most int,
+    out oldest timestamptz, out removed bigint
+) language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+    expired constant timestamptz := coalesce(clock_timestamp() - make_interval(secs => age), '-infinity');
+    kept bigint; stop bigint := first; candidate record;
+begin
+    select seq into kept from tower_sse.log l where l.stream = trim.stream and rows is not null
+        order by l.stream desc, l.seq desc offset rows - 1 limit 1;
+    for candidate in
+        select l.seq, l.at from tower_sse.log l
+        where l.stream = trim.stream and l.seq >= first order by l.stream, l.seq limit most + 1
+    loop
+        stop := candidate.seq;
+        oldest := candidate.at;
+        exit when candidate.at >= expired and candidate.seq >= coalesce(kept, 0);
+    end loop;
+    -- The last one of them is kept, so that the newest row always is.
+    delete from tower_sse.log l where l.stream = trim.stream and l.seq >= trim.first and l.seq < stop;
+    get diagnostics removed = row_count;
+    first := stop;
+end $$;
+
+-- Returns how many rows of all streams wait in the inbox, counted up to `most`, since when the oldest
+-- waits, and how many bytes the log takes.
+create function tower_sse.survey(most int, out waiting bigint, out since timestamptz, out bytes bigint)
+stable language sql as $$
+    select (select count(*) from (select from tower_sse.inbox limit most) i),
+        (select at from tower_sse.inbox order by id limit 1),
+        coalesce(pg_total_relation_size((select tableoid from tower_sse.log limit 1)), 0)
+$$;
+
+revoke all on all functions in schema tower_sse from public;

@@ -1,0 +1,71 @@
+use std::time::SystemTime;
+
+use tokio_postgres::{Error, Row};
+use tower_sse::{Event, hub::broker::support::Identity};
+
+/// A row of the log.
+pub(crate) struct LogRow {
+    pub(crate) identity: Identity,
+    pub(crate) at: SystemTime,
+    pub(crate) kind: Kind,
+    /// The octets of the data, by which the server limits a page.
+    pub(crate) bytes: usize,
+}
+
+/// The content of a row.
+pub(crate) enum Kind {
+    Event {
+        topic: String,
+        event: Event,
+        ends_topic: bool,
+    },
+    /// Rows before this one are lost.
+    Loss,
+    /// The numbers continue at this row, and the row before it has this number.
+    Leap(Option<u64>),
+    /// Not written by the functions of the schema.
+    Foreign,
+}
+
+impl LogRow {
+    pub(super) fn decode(row: &Row) -> Result<Self, Error> {
+        let data: &str = row.try_get("data")?;
+        let kind = match row.try_get::<_, i16>("kind")? {
+            kind @ (0 | 1) => decode_event(row, data, kind == 1)?,
+            2 => Kind::Loss,
+            3 => Kind::Leap(data.parse().ok()),
+            _ => Kind::Foreign,
+        };
+        let identity = Identity {
+            number: number(row.try_get("seq")?),
+            fingerprint: number(row.try_get("nonce")?),
+        };
+        Ok(Self { identity, at: row.try_get("at")?, kind, bytes: data.len() })
+    }
+
+    pub(crate) const fn number(&self) -> u64 {
+        self.identity.number
+    }
+}
+
+fn decode_event(row: &Row, data: &str, ends_topic: bool) -> Result<Kind, Error> {
+    let mut event = Event::new().data(data);
+    if let Some(name) = row.try_get::<_, Option<String>>("event")? {
+        event = match event.try_event(name) {
+            Ok(event) => event,
+            Err(_) => return Ok(Kind::Foreign),
+        };
+    }
+    if let Some(retry) = row.try_get("retry")? {
+        event = event.retry(std::time::Duration::from_millis(number(retry)));
+    }
+    if let Some(comment) = row.try_get::<_, Option<&str>>("comment")? {
+        event = event.comment(comment);
+    }
+    Ok(Kind::Event { topic: row.try_get("topic")?, event, ends_topic })
+}
+
+/// Converts a number of the server, which has no unsigned ones.
+pub(crate) fn number(number: i64) -> u64 {
+    number.try_into().unwrap_or_default()
+}

@@ -1,0 +1,100 @@
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
+use tokio_postgres::{
+    Config,
+    config::{LoadBalanceHosts, TargetSessionAttrs},
+};
+use tower_sse::BoxError;
+
+use crate::{Error, ErrorKind, PostgresHealth, clock::Clock};
+
+/// The time limit for one address to accept a connection, unless the connection string sets
+/// another.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(3);
+
+/// What all connections of a hub have in common.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) encryption: Encryption,
+    pub(crate) provider: Option<Box<Provider>>,
+    pub(crate) schema: String,
+    pub(crate) stream: String,
+    /// Whether the hub listens for notifications, and sends them.
+    pub(crate) listens: bool,
+    pub(crate) wakes: Wakes,
+    pub(crate) health: PostgresHealth,
+    pub(crate) clock: Clock,
+    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered. It is
+    /// valid while the session lasts.
+    pub(crate) covered: AtomicI64,
+}
+
+/// What wakes the reader.
+#[derive(Clone, Default)]
+pub(crate) struct Wakes {
+    /// The inbox may have rows.
+    pub(crate) inbox: Arc<Notify>,
+    /// The log has new rows.
+    pub(crate) log: Arc<Notify>,
+}
+
+impl Wakes {
+    /// Returns what a notification of the server wakes the reader for.
+    pub(super) fn of(&self, payload: &str) -> &Notify {
+        if payload == "log" { &self.log } else { &self.inbox }
+    }
+}
+
+/// Whether connections use TLS.
+#[derive(Clone)]
+pub(crate) enum Encryption {
+    None,
+    #[cfg(feature = "tls")]
+    Tls(tokio_postgres_rustls::MakeRustlsConnect),
+}
+
+/// The program's closure, which returns a password.
+pub(crate) type Provider =
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>> + Send + Sync;
+
+impl Settings {
+    /// Sets the options that every hub needs, and those that the address leaves out.
+    pub(crate) fn with_defaults(mut self) -> Self {
+        // Require a server that accepts writes, because a standby cannot serve a hub. Try the
+        // addresses in random order, because the first one may not respond.
+        self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        self.config.load_balance_hosts(LoadBalanceHosts::Random);
+        if self.config.get_connect_timeout().is_none() {
+            self.config.connect_timeout(ADDRESS_LIMIT);
+        }
+        if self.config.get_application_name().is_none() {
+            self.config.application_name(format!("tower-sse {}", self.stream));
+        }
+        self
+    }
+
+    /// Asks the program for a password, for at most this time.
+    pub(super) async fn ask(&self, provider: &Provider, limit: Duration) -> Result<String, Error> {
+        // The closure runs on a task of its own, because a panic would end the task that keeps the
+        // connections.
+        let mut task = JoinSet::new();
+        task.spawn(provider());
+        let reason: BoxError = match timeout(limit, task.join_next()).await {
+            Ok(Some(Ok(Ok(password)))) => return Ok(password),
+            Ok(Some(Ok(Err(error)))) => error,
+            Ok(_) => "the closure that returns it panicked".into(),
+            Err(_) => "the closure that returns it took too long".into(),
+        };
+        Err(Error::with_kind("get the password for PostgreSQL", ErrorKind::NotPermitted, reason))
+    }
+}
+
+/// Quotes an identifier.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,166 @@
+use std::{error, fmt, io, sync::Arc};
+
+use tokio_postgres::error::SqlState;
+use tower_sse::BoxError;
+
+/// An error from the broker: an invalid connection string, a failed connection, or a failed
+/// statement.
+///
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The source of
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
+///
+/// ```
+/// use tower_sse::hub::PublishError;
+/// use tower_sse_postgres::{Error, ErrorKind};
+///
+/// fn is_full(error: &PublishError) -> bool {
+///     let PublishError::Refused(reason) = error else { return false };
+///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfResources)
+/// }
+/// # assert!(!is_full(&PublishError::Closed));
+/// ```
+///
+/// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
+/// change in any release.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    text: String,
+    /// Shared, because one error can refuse many events.
+    source: Arc<dyn error::Error + Send + Sync>,
+}
+
+/// The kind of an [`Error`], by what an operator can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server has no disk space, memory or connection left, or another limit is reached.
+    OutOfResources,
+    /// The server accepts no writes: it is a standby, or its transactions are read-only by default.
+    ReadOnly,
+    /// The user or the password is wrong or has expired, or the user lacks a permission.
+    NotPermitted,
+    /// There is no connection, or it broke, or the server did not answer in time.
+    Unreachable,
+    /// The [schema](crate::SCHEMA) is missing, or has another version than the crate.
+    NotInstalled,
+    /// Any other error, such as an invalid connection string.
+    Other,
+}
+
+impl ErrorKind {
+    /// Returns the name of the kind in snake case, for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "out_of_resources",
+            Self::ReadOnly => "read_only",
+            Self::NotPermitted => "not_permitted",
+            Self::Unreachable => "unreachable",
+            Self::NotInstalled => "not_installed",
+            Self::Other => "other",
+        }
+    }
+
+    /// Returns the kind of an error of the client library.
+    fn of_client(error: &tokio_postgres::Error) -> Self {
+        let Some(state) = error.code() else {
+            let io = error::Error::source(error).and_then(|source| source.downcast_ref());
+            return match io.map(io::Error::kind) {
+                // This is how the client library reports a standby.
+                Some(io::ErrorKind::PermissionDenied) => Self::ReadOnly,
+                Some(_) => Self::Unreachable,
+                None if error.is_closed() => Self::Unreachable,
+                None => Self::Other,
+            };
+        };
+        match state.code().get(..2) {
+            _ if *state == SqlState::READ_ONLY_SQL_TRANSACTION => Self::ReadOnly,
+            _ if *state == SqlState::INSUFFICIENT_PRIVILEGE => Self::NotPermitted,
+            _ if ends_session(state) => Self::Unreachable,
+            Some("28") => Self::NotPermitted,
+            Some("53") => Self::OutOfResources,
+            Some("08") => Self::Unreachable,
+            Some("3F") => Self::NotInstalled,
+            _ if [SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_TABLE].contains(state) => {
+                Self::NotInstalled
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Returns whether the server shuts down, or is no longer the primary.
+fn ends_session(state: &SqlState) -> bool {
+    [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+    ]
+    .contains(state)
+}
+
+impl Error {
+    /// Creates the error of an action, such as `connect to …`, with its source.
+    pub(crate) fn new(action: &str, source: impl Into<BoxError>) -> Self {
+        let source: BoxError = source.into();
+        let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
+        Self { kind, text: format!("failed to {action}"), source: Arc::from(source) }
+    }
+
+    /// Creates an error of this kind, whose source is a text of this crate.
+    pub(crate) fn with_kind(action: &str, kind: ErrorKind, source: impl Into<BoxError>) -> Self {
+        Self { kind, ..Self::new(action, source) }
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns the code of the server's response, if the server has responded.
+    fn state(&self) -> Option<&SqlState> {
+        self.source.downcast_ref().and_then(tokio_postgres::Error::code)
+    }
+
+    /// Returns whether the server has certainly rolled the statement back.
+    pub(crate) fn is_rolled_back(&self) -> bool {
+        self.state().is_some_and(|state| {
+            !state.code().starts_with("08") && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        })
+    }
+
+    /// Returns whether the connection is of no further use.
+    pub(crate) fn ends_session(&self) -> bool {
+        self.state().is_none_or(ends_session)
+    }
+
+    /// Returns the texts of the error and of its sources.
+    pub(crate) fn with_sources(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = error::Error::source(self);
+        while let Some(error) = source {
+            let reason = error.to_string();
+            // Some errors include the text of their source.
+            if !text.ends_with(&reason) {
+                text.extend([": ", &reason]);
+            }
+            source = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}

@@ -1,0 +1,127 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
+
+use crate::{Error, ErrorKind};
+use tower_sse::hub::broker::support::lock;
+
+/// The state of a hub's connections, from [`Postgres::health`](crate::Postgres::health).
+///
+/// Clones share the same state. Use it in a readiness probe:
+///
+/// ```
+/// use axum::{extract::State, http::StatusCode};
+/// use tower_sse_postgres::PostgresHealth;
+///
+/// async fn ready(State(health): State<PostgresHealth>) -> StatusCode {
+///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+/// }
+/// # _ = ready;
+/// ```
+///
+/// A process that is not ready still serves the events that it has received, and its streams catch
+/// up by themselves. Take it out of a load balancer only after several failed probes: the other
+/// processes have probably lost the same server.
+#[derive(Clone, Debug, Default)]
+pub struct PostgresHealth {
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_ready: AtomicBool,
+    listens: AtomicBool,
+    last_error: Mutex<Option<(ErrorKind, String)>>,
+    reconnections: AtomicU64,
+    waiting: Mutex<Option<Waiting>>,
+}
+
+/// The rows of the inbox that wait for a number, from [`PostgresHealth::waiting`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The number of rows of all streams in the schema. It is counted up to 100,000.
+    ///
+    /// Rows stay if no hub has their stream: delete them, or start a hub.
+    pub rows: u64,
+    /// The time since the oldest row was inserted, by the server's clock. Zero if there is none.
+    pub oldest_age: Duration,
+}
+
+impl PostgresHealth {
+    /// Returns whether the hub is connected, and has caught up with its stream.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state.is_ready.load(Acquire)
+    }
+
+    /// Returns whether the server's notifications arrive. If not, for example behind a pooler or with
+    /// [`listen(false)`](crate::Postgres::listen), the hub polls for the events of other processes.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.state.listens.load(Relaxed)
+    }
+
+    /// Returns the text of the newest error, even after the connection has recovered, or `None` if
+    /// there was no error.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.last_failure().map(|(_, text)| text)
+    }
+
+    /// Returns how many times the process has connected again after its connection broke.
+    #[must_use]
+    pub fn reconnections(&self) -> u64 {
+        self.state.reconnections.load(Relaxed)
+    }
+
+    /// Returns the rows of the inbox that wait, or `None` before they are known. They are counted
+    /// every ten seconds while the hub is ready.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting> {
+        *lock(&self.state.waiting)
+    }
+
+    /// Returns the kind and the text of the newest error.
+    pub(crate) fn last_failure(&self) -> Option<(ErrorKind, String)> {
+        lock(&self.state.last_error).clone()
+    }
+
+    /// Returns the error of an event that was not sent.
+    pub(crate) fn not_connected(&self) -> Error {
+        const ACTION: &str = "publish an event to PostgreSQL";
+        match self.last_failure() {
+            Some((kind, error)) if !self.is_ready() => Error::with_kind(ACTION, kind, error),
+            _ => {
+                Error::with_kind(ACTION, ErrorKind::Unreachable, "earlier events await their reply")
+            }
+        }
+    }
+
+    pub(crate) fn count_reconnection(&self) {
+        self.state.reconnections.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn set_ready(&self, is_ready: bool) {
+        self.state.is_ready.store(is_ready, Release);
+    }
+
+    pub(crate) fn set_listening(&self, listens: bool) {
+        self.state.listens.store(listens, Relaxed);
+    }
+
+    pub(crate) fn set_error(&self, error: &Error) {
+        *lock(&self.state.last_error) = Some((error.kind(), error.with_sources()));
+    }
+
+    pub(crate) fn set_waiting(&self, waiting: Waiting) {
+        *lock(&self.state.waiting) = Some(waiting);
+    }
+}

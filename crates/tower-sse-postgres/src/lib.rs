@@ -1,0 +1,205 @@
+//! A hub of [`tower_sse`] over PostgreSQL: publish server-sent events in the transaction that changes
+//! your data.
+//!
+//! ```no_run
+//! use axum::{Router, extract::State, response::IntoResponse, routing::get};
+//! use tower_sse::{LastEventId, SseLayer, hub::Hub};
+//! use tower_sse_postgres::Postgres;
+//!
+//! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+//!     hub.subscribe_to("orders:42").resume(last).response()
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let postgres = Postgres::open("host=127.0.0.1 user=app dbname=shop")?.stream("orders");
+//! let hub = Hub::connect(postgres).await?;
+//! let app: Router =
+//!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
+//!
+//! hub.publish("orders:42", "paid").await?;
+//! # drop(app);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every program that speaks SQL can publish too, in its own transaction, with any
+//! [client library](clients):
+//!
+//! ```sql
+//! begin;
+//! update orders set status = 'paid' where id = 42;
+//! select tower_sse.publish('orders:42', 'paid', stream => 'orders');
+//! commit;
+//! ```
+//!
+//! Clients receive the event if and only if the transaction commits. There is no second write, no task
+//! that moves events, and no event of a change that was rolled back. Clients that reconnect, to any
+//! process, resume after the last event that they have received.
+//!
+//! # Setup
+//!
+//! 1. Apply [`SCHEMA`] in a migration of the program, with the
+//!    [rights](operating#rights) of its roles and a row for each stream:
+//!    `insert into tower_sse.stream (name) values ('orders')`.
+//! 2. Connect a hub in each process that serves clients, as above. It needs PostgreSQL 14 or later,
+//!    and a tokio runtime with timers and IO.
+//! 3. Read [operating] before you run it: rights, poolers, fail-over, sizes and alerts.
+//!
+//! # What is guaranteed
+//!
+//! - All clients of all processes receive the events of a topic in the same order and without
+//!   duplicates.
+//! - Each event of a transaction that committed, and each event that
+//!   [`publish`](tower_sse::hub::Hub::publish) acknowledged, reaches every client of its topic that
+//!   stays connected or resumes, or the client receives a [gap](tower_sse::hub::GapPolicy). This
+//!   also holds if the server restarts or crashes, if an older state of its data is restored, and
+//!   if a standby that lags is promoted. [operating](operating#losses) has the exceptions.
+//! - An event that a client has received is on the server's disk, and so are the changes of its
+//!   transaction.
+//! - An event that `publish` reported as [refused](tower_sse::hub::PublishError::Refused) is not
+//!   published. One that it reported as [unknown](tower_sse::hub::PublishError::Unknown) is published
+//!   once or not at all.
+//!
+//! By name: an event in a transaction is published *exactly once* with its commit. Clients receive events
+//! *at most once*, and losses are reported.
+//!
+//! # Publishing by SQL
+//!
+//! `tower_sse.publish(topic, data)` has these optional parameters:
+//!
+//! - `event`: the event's name
+//! - `stream`: the name of the hub's stream, by default `tower_sse`
+//! - `ends`: whether it is the [last event](tower_sse::hub::Hub::end) of its topic
+//! - `wake`: whether it notifies hubs when the transaction commits. See below.
+//! - `retry`: a reconnection time in milliseconds
+//! - `comment`: a comment, which clients ignore
+//!
+//! An `INSERT` into `tower_sse.inbox` does the same, for any number of events:
+//!
+//! ```sql,insert
+//! insert into tower_sse.inbox (stream, topic, data)
+//!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
+//! ```
+//!
+//! - An event that no stream can have is an error of the statement, and so aborts its transaction:
+//!   an unknown stream, data above 1 MiB, a topic above 1 KiB, an event name above 256 bytes or
+//!   with a line break, a comment above 4 KiB, a negative `retry`.
+//! - Hubs look for new events 10 times a second. A program with a hub calls a
+//!   [waker](Postgres::waker) after its commit, and clients receive the event some milliseconds later.
+//! - `wake => true` does the same from any program, but transactions that notify commit one after
+//!   another: use it for rare events. With 20 connections, 5,983 transactions a second committed
+//!   without it, and 1,804 with it.
+//! - The events of a transaction that stays open wait for its commit. They delay no others.
+//!
+//! ## A table as the source
+//!
+//! A trigger publishes each change of a table that exists. An event that no stream can have aborts the
+//! transaction that changes the table, so send only the key if a row can be larger than 1 MiB:
+//!
+//! ```sql,key
+//! create function publish_order() returns trigger language plpgsql as $$
+//! begin
+//!     perform tower_sse.publish('orders', new.id::text, stream => 'orders');
+//!     return null;
+//! end $$;
+//!
+//! create trigger publish after insert or update on orders
+//!     for each row execute function publish_order();
+//! ```
+//!
+//! The whole row, for a table of small rows:
+//!
+//! ```sql,row
+//! create function publish_order() returns trigger language plpgsql as $$
+//! begin
+//!     perform tower_sse.publish('orders:' || new.id, to_json(new)::text, stream => 'orders');
+//!     return null;
+//! end $$;
+//!
+//! create trigger publish after insert or update on orders
+//!     for each row execute function publish_order();
+//! ```
+//!
+//! # TLS
+//!
+//! For `sslmode=require` or [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
+//! enable feature `tls`, which uses rustls. The program must install a crypto provider before it opens
+//! the address: add `rustls` to the dependencies and call
+//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
+//!
+//! # Features
+//!
+//! - `tls`: connections over TLS by rustls
+//! - `tracing`: DEBUG, WARN and ERROR lines
+//!
+//! # How it works
+//!
+//! Programs insert into the table `inbox`. Numbers that are assigned there are not in the order of the
+//! commits: a reader that has passed 8 would miss 7, which commits later. So hubs move the committed
+//! rows into the table `log`, and number them under a lock that lasts for this one statement. The
+//! lock is that of the stream's row, so every hub may number, and no leader is needed. Long
+//! transactions hold no lock that others wait for.
+//!
+//! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing row
+//! shows as a hole. Each hub compares the rows that it reads with those that it has read before and
+//! with the acknowledgements of its publishers. If the log has lost rows, it adds a mark, and every
+//! process reports a gap at its place.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
+
+// | `postgres.rs`, `options.rs`, `tls.rs` | `Postgres`, its options and the settings of TLS |
+// | `connection/` | connections, and the statements that hubs send |
+// | `publisher/` | publishing in batches |
+// | `reader/` | reading the log, and finding every loss |
+// | `health.rs`, `stats.rs`, `error.rs` | what programs and operators see |
+// | `clock.rs` | the server's clock |
+
+#[macro_use]
+mod log;
+
+#[doc = include_str!("../docs/clients.md")]
+pub mod clients {}
+mod clock;
+mod connection;
+mod error;
+mod health;
+#[doc = include_str!("../docs/operating.md")]
+pub mod operating {}
+mod options;
+mod postgres;
+mod publisher;
+mod reader;
+mod stats;
+#[cfg(feature = "tls")]
+mod tls;
+
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
+pub use self::{
+    error::{Error, ErrorKind},
+    health::{PostgresHealth, Waiting},
+    postgres::Postgres,
+    publisher::PostgresPublisher,
+    stats::{BrokerStats, LogStats},
+};
+
+/// The statements that create the schema `tower_sse`, to apply in a migration of the program. The
+/// package has them as `schema/v1.sql` too.
+pub const SCHEMA: &str = include_str!("../schema/v1.sql");
+
+/// The version of the schema that this crate needs.
+const SCHEMA_VERSION: i32 = 1;
+
+/// Returns [`SCHEMA`] with another name of the schema, for [`Postgres::schema`].
+///
+/// ```
+/// let statements = tower_sse_postgres::schema_named("billing_events");
+/// assert!(statements.contains("create table \"billing_events\".log"));
+/// ```
+#[must_use]
+pub fn schema_named(name: &str) -> String {
+    let name = connection::quoted(name);
+    let statements = SCHEMA.replace("schema tower_sse", &format!("schema {name}"));
+    statements.replace("tower_sse.", &format!("{name}."))
+}

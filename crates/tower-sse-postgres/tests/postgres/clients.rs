@@ -1,0 +1,58 @@
+//! The client libraries of other languages, as the documentation shows them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    docs::block,
+    tool::{find, skip},
+    *,
+};
+
+const PAGE: &str = include_str!("../../docs/clients.md");
+
+/// Returns the folder where `.ci/run` installs packages, if it has this one.
+fn packages(folder: &str, package: &str) -> Option<PathBuf> {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(folder);
+    if !packages.join(package).is_dir() {
+        skip(&format!("no {package} in target/{folder}"));
+        return None;
+    }
+    Some(packages)
+}
+
+/// Runs a program that pays the order, and reads the event.
+async fn pays(mut command: Command) {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, "create table orders (id bigint, status text); insert into orders values (42)")
+        .await;
+    let process = Process::connect(server.broker().stream("orders")).await;
+    let mut reader = Client::connect(&process.hub, &["orders:42"]);
+    command.env("PGHOST", "127.0.0.1").env("PGPORT", server.port.to_string());
+    command.env("PGUSER", "postgres").env("PGDATABASE", "postgres");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(reader.data(1).await, ["paid"]);
+    assert_eq!(sql(&client, "select status from orders").await, ["paid"]);
+}
+
+#[tokio::test]
+async fn psycopg_publishes() {
+    let Some(python) = find(&["python3"]) else { return };
+    let Some(packages) = packages("python", "psycopg") else { return };
+    let mut command = Command::new(python);
+    command.args(["-c", &block(PAGE, "python")]).env("PYTHONPATH", packages);
+    pays(command).await;
+}
+
+#[tokio::test]
+async fn node_postgres_publishes() {
+    let Some(node) = find(&["node"]) else { return };
+    let Some(packages) = packages("npm/node_modules", "pg") else { return };
+    let mut command = Command::new(node);
+    command.args(["-e", &block(PAGE, "js")]).env("NODE_PATH", packages);
+    pays(command).await;
+}

@@ -1,0 +1,86 @@
+//! A server that does not answer: publishing ends at its deadline, and what it says is true.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::*;
+
+const DEADLINE: Duration = Duration::from_millis(400);
+
+/// Publishes 20 events at once, each with its own deadline. Returns the data of those that are
+/// published, and of those that may be.
+async fn publish_at_once(hub: &Hub, name: &str) -> [Vec<String>; 2] {
+    let mut publishing = Vec::new();
+    for number in 0..20 {
+        let (hub, data) = (hub.clone(), format!("{name}-{number}"));
+        publishing.push(tokio::spawn(async move { (hub.publish("a", data.clone()).await, data) }));
+    }
+    let [mut published, mut unknown] = [Vec::new(), Vec::new()];
+    for publishing in publishing {
+        match publishing.await.unwrap() {
+            (Ok(_), data) => published.push(data),
+            (Err(PublishError::Refused(_)), _) => {}
+            (Err(PublishError::Unknown(_)), data) => unknown.push(data),
+            (Err(error), _) => panic!("{error:?}"),
+        }
+    }
+    [published, unknown]
+}
+
+/// Reads until the last event, each of which must be one of these, and none twice.
+async fn reads_at_most_once(client: &mut Client, mut possible: Vec<String>, last: &str) {
+    loop {
+        let message = client.next().await;
+        if message.data == last {
+            return;
+        }
+        let place = possible.iter().position(|data| *data == message.data);
+        possible.remove(place.unwrap_or_else(|| panic!("{message:?}")));
+    }
+}
+
+#[tokio::test]
+async fn frozen_server_is_refused_or_unknown_in_time() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker().publish_deadline(DEADLINE)).await;
+    let mut other = Process::connect(server.broker()).await;
+    publish(&process.hub, "a", "first").await;
+    other.client.data(1).await;
+    let ids = server.freeze().await;
+    let began = Instant::now();
+    let [published, unknown] = publish_at_once(&process.hub, "frozen").await;
+    assert!(began.elapsed() < DEADLINE * 5, "{:?}", began.elapsed());
+    assert!(published.is_empty() && !unknown.is_empty(), "{unknown:?}");
+    // They were queued behind the batch that was sent.
+    let [published, refused] = publish_at_once(&process.hub, "later").await;
+    assert!(published.is_empty() && refused.is_empty(), "{refused:?}");
+    server.resume(&ids);
+    // Behind those that were refused, should they still be in the queue. It may be published twice.
+    until_async(async || process.hub.publish("a", "last").await.is_ok()).await;
+    reads_at_most_once(&mut other.client, unknown.clone(), "last").await;
+    process.client.data(1).await;
+    reads_at_most_once(&mut process.client, unknown, "last").await;
+}
+
+/// A transaction that holds the stream's row stops numbering, and nothing waits for it later.
+#[tokio::test]
+async fn held_row_is_told_by_the_deadline() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker().publish_deadline(DEADLINE)).await;
+    let client = server.connect().await;
+    sql(&client, "begin; select from tower_sse.stream for update").await;
+    let [published, unknown] = publish_at_once(&process.hub, "held").await;
+    assert!(published.is_empty() && !unknown.is_empty(), "{unknown:?}");
+    sql(&client, "select tower_sse.publish('a', 'by SQL')").await;
+    // Its statement is cancelled before the hub connects again.
+    until(|| process.health.last_error().is_some_and(|error| error.contains("no response"))).await;
+    let waiting = "select count(*)::text from pg_locks where not granted";
+    assert_eq!(sql(&server.connect().await, waiting).await, ["0"]);
+    sql(&client, "commit").await;
+    until(|| process.health.is_ready()).await;
+    publish(&process.hub, "a", "last").await;
+    let mut possible = unknown;
+    possible.push("by SQL".to_owned());
+    reads_at_most_once(&mut process.client, possible, "last").await;
+}

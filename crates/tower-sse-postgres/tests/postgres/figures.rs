@@ -1,0 +1,185 @@
+//! Figures, as ratios to what pgbench does with the same server in the same run.
+
+use std::{
+    fs,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{order::large, server::program, *};
+
+const SECONDS: u64 = 4;
+/// As much as the benchmark of the hub over Redis publishes.
+const BYTES: usize = 256;
+
+/// Runs a statement again and again from some connections. Returns the transactions per second.
+async fn pgbench(server: &Server, clients: usize, statement: &str) -> f64 {
+    let script = server.path().join("script.sql");
+    fs::write(&script, statement).unwrap();
+    server::own(&script);
+    let mut command = program("pgbench").unwrap();
+    let port = server.port.to_string();
+    command.args(["-n", "-M", "prepared", "-h", "127.0.0.1", "-U", "postgres", "-p", &port]);
+    command.args(["-c", &clients.to_string(), "-T", &SECONDS.to_string(), "-f"]).arg(script);
+    let command = command.arg("postgres").stderr(Stdio::null()).output();
+    let output = String::from_utf8(command.unwrap().stdout).unwrap();
+    let line = output.lines().find(|line| line.starts_with("tps = "));
+    let rate = line.and_then(|line| line.split_ascii_whitespace().nth(2)?.parse().ok());
+    rate.unwrap_or_else(|| panic!("{output}"))
+}
+
+/// Publishes from tasks that each await their acknowledgement. Returns the events per second.
+async fn publishers(hub: &Hub, tasks: usize) -> f64 {
+    let count = Arc::new(AtomicUsize::new(0));
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let publishing: Vec<_> = (0..tasks)
+        .map(|_| {
+            let (hub, count) = (hub.clone(), Arc::clone(&count));
+            tokio::spawn(async move {
+                while Instant::now() < end {
+                    hub.publish("b", "x".repeat(BYTES)).await.unwrap();
+                    count.fetch_add(1, Relaxed);
+                }
+            })
+        })
+        .collect();
+    for publishing in publishing {
+        publishing.await.unwrap();
+    }
+    count.load(Relaxed) as f64 / SECONDS as f64
+}
+
+/// Returns the median of the times that some events take.
+async fn median(mut event: impl AsyncFnMut(usize) -> Duration) -> Duration {
+    let mut times = Vec::new();
+    for number in 0..101 {
+        sleep(Duration::from_millis(fastrand::u64(..30))).await;
+        times.push(event(number).await);
+    }
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Returns the processor time of all processes of the server.
+fn processor_time(server: &Server) -> Duration {
+    let data = server.data();
+    let postmaster = fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    let postmaster = postmaster.lines().next().unwrap();
+    let mut ticks = 0;
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = fs::read_to_string(process.path().join("stat")) else { continue };
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+        if fields.get(1) == Some(&postmaster) {
+            ticks += fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        }
+    }
+    Duration::from_millis(ticks * 10)
+}
+
+/// `.ci/slow postgres-figures`. The bounds are those of an idle machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute, and needs an idle machine and a release build"]
+async fn figures_keep_their_ratios() {
+    let Some(server) = Server::start_with(&["fsync=on", "max_wal_size=4GB"]).await else { return };
+    let client = server.connect().await;
+    sql(&client, "insert into tower_sse.stream (name) values ('tower_sse')").await;
+    // Before the load, after which the server vacuums.
+    let mut hubs = Vec::new();
+    for _ in 0..2 {
+        hubs.push(large().connect(server.broker()).await.unwrap());
+    }
+    sleep(Duration::from_secs(2)).await;
+    let before = processor_time(&server);
+    sleep(Duration::from_secs(10)).await;
+    let idle = (processor_time(&server) - before).as_secs_f64() / 10.0 / 2.0;
+    println!("an idle process: {:.2} % of a processor of the server", idle * 100.0);
+    drop(hubs);
+
+    sql(
+        &client,
+        "create table plain (id bigint generated always as identity primary key, data text)",
+    )
+    .await;
+    let data = "x".repeat(BYTES);
+    let insert = format!("insert into plain (data) values ('{data}');");
+    let publish = format!("select tower_sse.publish('b', '{data}');");
+    let single = pgbench(&server, 1, &insert).await;
+    let commit = Duration::from_secs_f64(1.0 / single);
+    println!("pgbench, 1 connection: {single:.0} inserts/s, {commit:?} each");
+    let publish_and_wake = format!("select tower_sse.publish('b', '{data}', wake => true);");
+    let [mut with, mut without, mut woken] = [0.0_f64; 3];
+    for _ in 0..2 {
+        without = without.max(pgbench(&server, 20, &publish).await);
+        let hub = large().connect(server.broker()).await.unwrap();
+        with = with.max(pgbench(&server, 20, &publish).await);
+        woken = woken.max(pgbench(&server, 20, &publish_and_wake).await);
+        drop(hub);
+    }
+    println!(
+        "20 connections that publish by SQL: {with:.0} transactions/s, {without:.0} without a hub, \
+         {woken:.0} with `wake => true`"
+    );
+
+    let broker = server.broker().max_rows(2_000_000);
+    let waker = broker.waker();
+    let mut process = Process::connect_with(large(), broker).await;
+    let other = Process::connect(server.broker()).await;
+    let by_hub = median(async |number| {
+        let began = Instant::now();
+        other.hub.publish("a", number.to_string()).await.unwrap();
+        process.reads([number]).await;
+        began.elapsed()
+    });
+    let by_hub = by_hub.await;
+    let mut by_sql = async |wakes: bool| {
+        median(async |number| {
+            let insert = "select tower_sse.publish('a', $1)";
+            client.execute(insert, &[&number.to_string()]).await.unwrap();
+            let began = Instant::now();
+            if wakes {
+                waker();
+            }
+            process.reads([number]).await;
+            began.elapsed()
+        })
+        .await
+    };
+    let (polled, woken) = (by_sql(false).await, by_sql(true).await);
+    println!(
+        "to a client of another process: {by_hub:?} by a hub, {polled:?} after the commit by SQL, {woken:?} with a waker"
+    );
+
+    for tasks in [1, 50, 200, 1000] {
+        let rate = publishers(&process.hub, tasks).await;
+        println!("{tasks} publishers: {rate:.0} events/s, {:.2} of pgbench", rate / single);
+        // An event waits for its batch, and most wait for the batch before it too. Processors limit
+        // the rate of many.
+        let batches = if tasks == 1 { 1.0 } else { 2.0 };
+        let time = (commit.as_secs_f64() + 0.0015) * batches;
+        let least = (tasks as f64 / time).min(10_000.0);
+        assert!(rate > least, "{rate} instead of {least}");
+    }
+
+    let count: usize =
+        sql(&client, "select count(*)::text from tower_sse.log").await[0].parse().unwrap();
+    let began = Instant::now();
+    let late = timeout(PATIENCE, Process::connect_with(large(), server.broker())).await.unwrap();
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    println!("loading the history: {rate:.0} rows/s of {count}");
+    drop(late);
+
+    assert!(idle < 0.01, "{idle}");
+    assert!(by_hub < commit * 2 + Duration::from_millis(10), "{by_hub:?}");
+    assert!(
+        polled < Duration::from_millis(90) && woken < commit * 2 + Duration::from_millis(15),
+        "{polled:?} {woken:?}"
+    );
+    assert!(with > without * 0.8, "{with} of {without}");
+    assert!(rate > 20_000.0, "{rate}");
+}

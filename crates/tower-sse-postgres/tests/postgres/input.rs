@@ -1,0 +1,103 @@
+//! What programs may insert, and what is an error of their statement.
+
+use tokio_postgres::error::SqlState;
+
+use crate::*;
+
+/// Runs a statement that must fail, and returns the code of the error.
+async fn failure(client: &tokio_postgres::Client, statement: &str) -> SqlState {
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    error.code().unwrap_or_else(|| panic!("{statement}: {error:?}")).clone()
+}
+
+#[tokio::test]
+async fn bad_input_is_an_error_of_its_statement() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let mut process = Process::connect(server.broker()).await;
+    let publish = |arguments: &str| format!("select tower_sse.publish({arguments})");
+    for (statement, code) in [
+        (publish("'a', repeat('x', 1048577)"), SqlState::CHECK_VIOLATION),
+        (publish("repeat('x', 1025), ''"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', repeat('x', 257)"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', E'x\\ny'"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', E'x\\r'"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', comment => repeat('x', 4097)"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', retry => -1"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', stream => 'other'"), SqlState::FOREIGN_KEY_VIOLATION),
+        (publish("null, ''"), SqlState::NOT_NULL_VIOLATION),
+        (publish("'a', null"), SqlState::NOT_NULL_VIOLATION),
+        (publish("'a', U&'\\0000'"), SqlState::SYNTAX_ERROR),
+    ] {
+        assert_eq!(failure(&client, &statement).await, code, "{statement}");
+    }
+    for arguments in [
+        "'a', repeat('x', 1048576)",
+        "repeat('x', 1024), ''",
+        "'', '', repeat('x', 256), comment => repeat('x', 4096), retry => 0",
+        "'a', E'1\\r\\n2\\n', '', comment => E'\\n'",
+    ] {
+        sql(&client, &publish(arguments)).await;
+    }
+    let [large, lines] = process.client.data(2).await.try_into().unwrap();
+    assert_eq!((large.len(), &*lines), (1 << 20, "1\n2\n"));
+}
+
+#[tokio::test]
+async fn bad_input_of_a_hub_refuses_one_event() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let long = |length: usize| "x".repeat(length);
+    let event = Event::new;
+    let refused = [
+        ("a", event().data("\0"), "data contains U+0000 at byte 0"),
+        ("a\0", event().data(""), "topic contains U+0000 at byte 1"),
+        ("a", event().data("").comment("ab\0"), "comment contains U+0000 at byte 2"),
+        ("a", event().data(long((1 << 20) + 1)), "data has 1048577 bytes, more than 1048576"),
+        ("a", event().data("").comment(long(4097)), "comment has 4097 bytes, more than 4096"),
+        (
+            "a",
+            event().data("").try_event(long(257)).unwrap(),
+            "event name has 257 bytes, more than 256",
+        ),
+        (&*long(1025), event().data(""), "topic has 1025 bytes, more than 1024"),
+    ];
+    let mut publishing = Vec::new();
+    for number in 0..20 {
+        let hub = process.hub.clone();
+        publishing.push(tokio::spawn(async move {
+            hub.publish("a", number.to_string()).await.unwrap();
+        }));
+    }
+    for (topic, event, reason) in refused {
+        let error = process.hub.publish(topic, event).await.unwrap_err();
+        let PublishError::Refused(error) = error else { panic!("{error:?}") };
+        assert_eq!(error.source().unwrap().to_string(), reason);
+    }
+    for publishing in publishing {
+        publishing.await.unwrap();
+    }
+    process.client.data(20).await;
+}
+
+#[tokio::test]
+async fn names_are_not_a_part_of_statements() {
+    let Some(server) = Server::start_empty(&[]).await else { return };
+    let client = server.connect().await;
+    let schema = "it's \"quoted\"; drop schema public; --";
+    let stream = "'; delete from log; --\n\"x\" $1 \\";
+    sql(&client, &tower_sse_postgres::schema_named(schema)).await;
+    let broker = || server.broker().schema(schema).stream(stream);
+    let first = Process::connect(broker()).await;
+    let mut second = Process::connect(broker()).await;
+    assert!(first.health.listens());
+    let topic = "a'; -- \\ \" $2 {}";
+    let mut reader = Client::connect(&second.hub, &[topic]);
+    publish(&first.hub, topic, "by a hub").await;
+    let call =
+        "select \"it's \"\"quoted\"\"; drop schema public; --\".publish($1, $2, stream => $3)";
+    client.execute(call, &[&topic, &"by SQL", &stream]).await.unwrap();
+    assert_eq!(reader.data(2).await, ["by a hub", "by SQL"]);
+    first.publish([1]).await;
+    second.reads([1]).await;
+}

@@ -1,0 +1,72 @@
+//! The conformance kit of brokers, against a real server.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tower_sse::testing::broker::{Fault, World, check};
+use tower_sse_postgres::Postgres;
+
+use crate::*;
+
+/// A stream of its own on a server.
+pub(crate) struct Stream<'s> {
+    server: &'s Server,
+    proxy: &'s Proxy,
+    name: String,
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn new(server: &'s Server, proxy: &'s Proxy) -> Self {
+        static CREATED: AtomicUsize = AtomicUsize::new(0);
+        Self { server, proxy, name: format!("kit{}", CREATED.fetch_add(1, Relaxed)) }
+    }
+
+    async fn run(&self, statements: String) {
+        sql(&self.server.connect().await, &statements).await;
+    }
+}
+
+impl World for Stream<'_> {
+    type Broker = Postgres;
+
+    fn broker(&self) -> Postgres {
+        self.proxy.broker().publish_deadline(std::time::Duration::from_secs(2)).stream(&self.name)
+    }
+
+    fn trim(&self, keep: usize) -> Option<Fault<'_>> {
+        let name = &self.name;
+        Some(Box::pin(self.run(format!(
+            "delete from tower_sse.log where stream = '{name}' and seq < (
+                select seq from tower_sse.log where stream = '{name}' and kind < 2
+                order by seq desc offset {keep} - 1 limit 1)"
+        ))))
+    }
+
+    fn lose(&self) -> Option<Fault<'_>> {
+        let name = &self.name;
+        Some(Box::pin(self.run(format!("delete from tower_sse.log where stream = '{name}'"))))
+    }
+
+    fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        let name = &self.name;
+        let copy = format!(
+            "create table copy_{name} as select * from tower_sse.log where stream = '{name}'"
+        );
+        let put_back = format!(
+            "begin; select from tower_sse.stream where name = '{name}' for update;
+            delete from tower_sse.log where stream = '{name}';
+            insert into tower_sse.log select * from copy_{name}; commit"
+        );
+        Some((Box::pin(self.run(copy)), Box::pin(self.run(put_back))))
+    }
+
+    fn cut(&self) -> Option<Fault<'_>> {
+        Some(Box::pin(async { self.proxy.cut() }))
+    }
+}
+
+#[tokio::test]
+async fn postgres_passes_the_kit() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    check(async || Stream::new(&server, &proxy)).await;
+}

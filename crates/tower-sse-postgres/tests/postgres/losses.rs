@@ -1,0 +1,324 @@
+//! What is lost, and that the clients of every process receive one gap for it.
+
+use std::{fs, process::Command, time::Duration};
+
+use tokio::time::sleep;
+use tower_sse::{LastEventId, hub::PublishError};
+
+use crate::{
+    server::{copy, patient, program},
+    tool::Directory,
+    *,
+};
+
+/// Two processes that have read the events 1 to 3.
+async fn pair(server: &Server) -> [Process; 2] {
+    let mut pair =
+        [Process::connect(server.broker()).await, Process::connect(server.broker()).await];
+    pair[0].publish(1..=3).await;
+    for process in &mut pair {
+        process.reads(1..=3).await;
+    }
+    pair
+}
+
+/// Publishes an event in a process that finds a loss meanwhile. It then connects again, and does not
+/// know whether an event has been published.
+async fn publish_while_connections_break(server: &Server, process: &Process, number: usize) {
+    let client = server.connect().await;
+    let appends = "select count(*)::text from pg_stat_activity
+        where state = 'active' and query like '%append%' and pid <> pg_backend_pid()";
+    let published = format!("select 1 from tower_sse.log where data = '{number}'");
+    loop {
+        match process.hub.publish("a", number.to_string()).await {
+            Ok(_) => return,
+            Err(PublishError::Unknown(_)) => {
+                until_async(async || sql(&client, appends).await == ["0"]).await;
+                if !sql(&client, &published).await.is_empty() {
+                    return;
+                }
+            }
+            Err(_) => sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// In each process, reads a gap and then this event, and finds one loss. So does a client that
+/// returns with an id from before the loss, also to a new process.
+async fn reads_one_gap(server: &Server, pair: &mut [Process; 2], next: usize) {
+    let last = pair[0].client.last.clone();
+    publish_while_connections_break(server, &pair[0], next).await;
+    let new = Process::connect(server.broker()).await;
+    for process in pair.iter_mut() {
+        process.reads_gap().await;
+        process.reads([next]).await;
+        assert_eq!(process.stats.losses(), 1);
+    }
+    for process in [&pair[0], &pair[1], &new] {
+        let mut client = Client::resume(&process.hub, &["a"], last.clone());
+        client.gap("a").await;
+        assert_eq!(client.data(1).await, [next.to_string()]);
+    }
+}
+
+#[tokio::test]
+async fn emptied_log_is_one_loss() {
+    let Some(server) = Server::start().await else { return };
+    for statements in [
+        "truncate tower_sse.log",
+        "truncate tower_sse.log, tower_sse.stream, tower_sse.inbox restart identity",
+        "delete from tower_sse.log",
+    ] {
+        let mut pair = pair(&server).await;
+        sql(&server.connect().await, statements).await;
+        reads_one_gap(&server, &mut pair, 4).await;
+    }
+}
+
+#[tokio::test]
+async fn emptied_log_of_idle_processes_is_one_loss() {
+    let Some(server) = Server::start().await else { return };
+    let mut pair = pair(&server).await;
+    sql(&server.connect().await, "truncate tower_sse.log").await;
+    for process in &mut pair {
+        process.reads_gap().await;
+    }
+    pair[0].publish([4]).await;
+    for process in &mut pair {
+        process.reads([4]).await;
+        assert_eq!(process.stats.losses(), 1);
+    }
+}
+
+/// A process that stops after each unlogged row that it has numbered.
+#[tokio::test]
+async fn crash_empties_an_unlogged_log() {
+    let Some(mut server) = Server::start().await else { return };
+    sql(&server.connect().await, "alter table tower_sse.log set unlogged").await;
+    let mut pair = pair(&server).await;
+    server.stop(Stop::Immediate);
+    server.restart().await;
+    reads_one_gap(&server, &mut pair, 4).await;
+}
+
+#[tokio::test]
+async fn deleted_row_is_a_loss_of_processes_that_have_not_read_it() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut ahead = Process::connect(server.broker()).await;
+    let mut behind = Process::connect(proxy.broker()).await;
+    ahead.publish([1]).await;
+    behind.reads([1]).await;
+    proxy.hold();
+    ahead.publish(2..=4).await;
+    ahead.reads(1..=4).await;
+    sql(&server.connect().await, "delete from tower_sse.log where data = '3'").await;
+    proxy.release();
+    behind.reads([2]).await;
+    behind.reads_gap().await;
+    behind.reads([4]).await;
+    behind.publish([5]).await;
+    ahead.reads([5]).await;
+    behind.reads([5]).await;
+    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
+}
+
+#[tokio::test]
+async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut ahead = Process::connect(server.broker()).await;
+    let mut behind = Process::connect(proxy.broker()).await;
+    ahead.publish([1]).await;
+    behind.reads([1]).await;
+    proxy.hold();
+    ahead.publish(2..=4).await;
+    ahead.reads(1..=4).await;
+    sql(&server.connect().await, "select from tower_sse.trim('tower_sse', 0, null, 2, 100)").await;
+    proxy.release();
+    behind.reads_gap().await;
+    behind.reads(3..=4).await;
+    ahead.publish([5]).await;
+    ahead.reads([5]).await;
+    behind.reads([5]).await;
+    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
+}
+
+#[tokio::test]
+async fn older_data_directory_is_one_loss() {
+    let Some(mut server) = Server::start().await else { return };
+    let mut first = Process::connect(server.broker()).await;
+    let mut second = Process::connect(server.broker()).await;
+    first.publish([0]).await;
+    for process in [&mut first, &mut second] {
+        process.reads([0]).await;
+    }
+    let snapshot = server.path().join("snapshot");
+    server.stop(Stop::Immediate);
+    copy(&server.data(), &snapshot);
+    server.restart().await;
+    first.publish(1..=3).await;
+    let mut pair = [first, second];
+    for process in &mut pair {
+        process.reads(1..=3).await;
+    }
+    server.stop(Stop::Immediate);
+    fs::remove_dir_all(server.data()).unwrap();
+    copy(&snapshot, &server.data());
+    server.restart().await;
+    reads_one_gap(&server, &mut pair, 4).await;
+}
+
+/// A standby that was cut off before the last events becomes the primary.
+#[tokio::test]
+async fn promoted_standby_that_lags_is_one_loss() {
+    let Some(mut primary) = Server::start().await else { return };
+    let directory = Directory::new("standby");
+    server::own(directory.path());
+    let mut backup = program("pg_basebackup").unwrap();
+    let port = primary.port.to_string();
+    backup.args([
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "postgres",
+        "-p",
+        &port,
+        "-c",
+        "fast",
+        "--no-sync",
+        "-D",
+    ]);
+    run(backup.arg(directory.path().join("data")));
+    fs::write(directory.path().join("data/standby.signal"), "").unwrap();
+    let standby = Server::start_in(directory, &[]).await;
+    let address = format!(
+        "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname=postgres",
+        standby.port, primary.port
+    );
+    let broker = || patient(Postgres::open(&address).unwrap());
+    let mut pair = [Process::connect(broker()).await, Process::connect(broker()).await];
+    pair[0].publish(1..=3).await;
+    for process in &mut pair {
+        process.reads(1..=3).await;
+    }
+    primary.stop(Stop::Immediate);
+    run(program("pg_ctl").unwrap().args(["promote", "-D"]).arg(standby.data()));
+    until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
+    reads_one_gap(&standby, &mut pair, 4).await;
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The number says that the event was read, but it is the number of another one. Only the publisher
+/// knows.
+#[tokio::test]
+async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut process = Process::connect(proxy.broker()).await;
+    process.publish([1]).await;
+    process.reads([1]).await;
+    proxy.hold();
+    process.publish([2]).await;
+    let overtake = "update tower_sse.log set nonce = 7, data = '3' where data = '2'";
+    sql(&server.connect().await, overtake).await;
+    proxy.release();
+    process.reads([3]).await;
+    process.reads_gap().await;
+    assert_eq!(process.stats.losses(), 1);
+}
+
+/// No process knows that the log is an older one, so its numbers must not be those of lost events.
+#[tokio::test]
+async fn numbers_leap_over_a_loss_that_no_process_knows() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let mut process = Process::connect(server.broker()).await;
+    process.publish([1]).await;
+    process.reads([1]).await;
+    sql(&client, "create table copy as select * from tower_sse.log").await;
+    process.publish(2..=30).await;
+    process.reads(2..=30).await;
+    let last: Option<LastEventId> = process.client.last.clone();
+    drop(process);
+    sql(&client, "truncate tower_sse.log; insert into tower_sse.log select * from copy").await;
+    let process = Process::connect(server.broker()).await;
+    process.publish([31]).await;
+    let mut returning = Client::resume(&process.hub, &["a"], last);
+    assert_eq!(returning.data(1).await, ["31"]);
+}
+
+/// Nothing else shows new processes that the data are those of a standby or of a backup.
+#[tokio::test]
+async fn other_cluster_is_a_loss_that_no_process_remembers() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    process.publish([1]).await;
+    process.reads([1]).await;
+    let last = process.client.last.clone();
+    drop(process);
+    let promote = "create or replace function tower_sse.cluster() returns text language sql
+        as $$ select 'another' $$";
+    sql(&server.connect().await, promote).await;
+    for _ in 0..2 {
+        let process = Process::connect(server.broker()).await;
+        let mut returning = Client::resume(&process.hub, &["a"], last.clone());
+        returning.gap("a").await;
+        process.publish([2]).await;
+        assert_eq!(returning.data(1).await, ["2"]);
+        // The log is marked once.
+        let marks = "select count(*)::text from tower_sse.log where kind = 2";
+        assert_eq!(sql(&server.connect().await, marks).await, ["2"]);
+        sql(&server.connect().await, "delete from tower_sse.log where data = '2'").await;
+    }
+}
+
+/// What a client has received must be on the disk, whatever the role waits for.
+#[tokio::test]
+async fn crash_loses_nothing_if_commits_do_not_wait() {
+    // The server writes what is committed only when a commit waits for it.
+    let settings = ["synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=0"];
+    let Some(mut server) = Server::start_with(&settings).await else { return };
+    let mut pair = pair(&server).await;
+    server.stop(Stop::Immediate);
+    server.restart().await;
+    until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
+    pair[0].publish([4]).await;
+    for process in &mut pair {
+        process.reads([4]).await;
+        assert_eq!(process.stats.losses(), 0);
+    }
+}
+
+#[tokio::test]
+async fn restart_loses_nothing() {
+    for how in [Stop::Fast, Stop::Immediate] {
+        let Some(mut server) = Server::start().await else { return };
+        let mut pair = pair(&server).await;
+        server.stop(how);
+        server.restart().await;
+        until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
+        pair[1].publish(4..=6).await;
+        for process in &mut pair {
+            process.reads(4..=6).await;
+            assert_eq!(process.stats.losses(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_to_two_servers_are_refused() {
+    let Some([old, new]) = two_servers().await else { return };
+    let proxy = Proxy::start(old.port).await;
+    proxy.alternate_with(new.port);
+    let error = Hub::connect(proxy.broker()).await.unwrap_err();
+    assert!(format!("{:?}", error.source()).contains("different servers"), "{error:?}");
+}
+
+async fn two_servers() -> Option<[Server; 2]> {
+    Some([Server::start().await?, Server::start().await?])
+}

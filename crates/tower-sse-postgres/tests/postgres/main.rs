@@ -1,0 +1,54 @@
+//! The broker against PostgreSQL servers that the tests start.
+//!
+//! `TOWER_SSE_POSTGRES_BIN` names the directory of the server's programs, for another version.
+
+#![cfg(unix)]
+
+mod client;
+mod clients;
+mod deadline;
+mod docs;
+mod figures;
+mod input;
+mod kit;
+mod losses;
+mod mess;
+mod order;
+mod password;
+mod pooler;
+mod process;
+mod proxy;
+mod rights;
+mod server;
+mod sizes;
+#[cfg(feature = "tls")]
+mod tls;
+mod trigger;
+mod wake;
+
+// The rig of all tests. Not its `mod.rs`, which needs the dependencies of the crate's own tests.
+#[path = "../../../../tests/support/patience.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod patience;
+#[path = "../../../../tests/support/port.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod port;
+#[path = "../../../../tests/support/tool.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod tool;
+
+use std::error::Error as _;
+
+use tower_sse::{
+    Event,
+    hub::{Hub, HubBuilder, PublishError, Retention},
+};
+use tower_sse_postgres::{Postgres, SCHEMA};
+
+use self::{
+    client::Client,
+    patience::{PATIENCE, soon, until, until_async},
+    process::{Process, publish},
+    proxy::Proxy,
+    server::{Server, Stop, sql},
+};

@@ -1,0 +1,128 @@
+//! The order of events by SQL: that of commits, whatever the numbers that transactions have.
+
+use tokio_postgres::Client as Sql;
+
+use crate::*;
+
+async fn send(client: &Sql, data: &str) {
+    client.execute("select tower_sse.publish('a', $1)", &[&data]).await.unwrap();
+}
+
+#[tokio::test]
+async fn transactions_are_in_the_order_of_their_commits() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let [first, second, third] =
+        [server.connect().await, server.connect().await, server.connect().await];
+    sql(&first, "begin").await;
+    send(&first, "1").await;
+    sql(&first, "savepoint s").await;
+    send(&first, "rolled back").await;
+    sql(&first, "rollback to s").await;
+    send(&first, "2").await;
+    sql(&second, "begin").await;
+    send(&second, "3").await;
+    sql(&second, "commit").await;
+    process.reads([3]).await;
+    sql(&third, "begin isolation level serializable").await;
+    send(&third, "never").await;
+    sql(&first, "commit").await;
+    process.reads([1, 2]).await;
+    sql(&third, "rollback").await;
+    send(&third, "4").await;
+    // It takes the rows of the inbox first.
+    process.publish([5]).await;
+    process.reads([4, 5]).await;
+}
+
+#[tokio::test]
+async fn forgotten_transactions_stop_no_others() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let [forgotten, other] = [server.connect().await, server.connect().await];
+    sql(&forgotten, "begin").await;
+    send(&forgotten, "50").await;
+    sql(&forgotten, "prepare transaction 'forgotten'").await;
+    sql(&forgotten, "begin").await;
+    send(&forgotten, "51").await;
+    // More than the passes after which the whole inbox is looked at.
+    for number in 0..50 {
+        send(&other, &number.to_string()).await;
+        process.reads([number]).await;
+    }
+    sql(&other, "commit prepared 'forgotten'").await;
+    process.reads([50]).await;
+    sql(&forgotten, "commit").await;
+    process.reads([51]).await;
+}
+
+#[tokio::test]
+async fn bulk_of_rows_is_complete_and_in_order() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect_with(large(), server.broker()).await;
+    let client = server.connect().await;
+    sql(
+        &client,
+        "insert into tower_sse.inbox (topic, data) select 'a', n::text from generate_series(0, 12000) n",
+    )
+    .await;
+    process.reads(0..=12_000).await;
+}
+
+/// What the inbox has before transactions that are covered must still be found.
+#[tokio::test]
+async fn row_of_a_covered_transaction_is_found_later() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let client = server.connect().await;
+    process.publish([0]).await;
+    process.reads([0]).await;
+    // As a restored dump does.
+    sql(&client, "insert into tower_sse.inbox (topic, data, xid) values ('a', '1', '3')").await;
+    process.reads([1]).await;
+}
+
+/// Transactions that began before others and commit after them are taken by the next pass.
+#[tokio::test]
+async fn late_commits_are_found_by_the_next_poll() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let [late, other] = [server.connect().await, server.connect().await];
+    // Were they covered, each would wait for one of 50 polls, so together they would take too long.
+    soon(async {
+        for round in 0..20 {
+            sql(&late, "begin").await;
+            send(&late, &(2 * round + 1).to_string()).await;
+            send(&other, &(2 * round).to_string()).await;
+            process.reads([2 * round]).await;
+            sql(&late, "commit").await;
+            process.reads([2 * round + 1]).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hubs_that_number_at_the_same_time_refuse_nothing() {
+    let Some(server) = Server::start().await else { return };
+    let mut publishing = tokio::task::JoinSet::new();
+    for name in 0..4 {
+        let hub = Hub::connect(server.broker()).await.unwrap();
+        for task in 0..10 {
+            let hub = hub.clone();
+            publishing.spawn(async move {
+                for number in 0..20 {
+                    hub.publish("a", format!("{name} {task} {number}")).await.unwrap();
+                }
+            });
+        }
+    }
+    while let Some(published) = publishing.join_next().await {
+        published.unwrap();
+    }
+}
+
+/// A hub that keeps all events of a test.
+pub(crate) fn large() -> HubBuilder {
+    Hub::builder().retention(Retention::new().events(1_000_000).bytes(1 << 30)).max_memory(2 << 30)
+}

@@ -1,0 +1,92 @@
+//! Hubs behind PgBouncer in transaction mode: statements of one connection reach any of the server's
+//! sessions, and notifications do not arrive.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+};
+
+use nix::unistd::geteuid;
+use tower_sse::testing::broker::check;
+
+use crate::{
+    kit::Stream,
+    port::free_port,
+    server::{NOBODY, connect, own, patient},
+    tool::{Directory, find},
+    *,
+};
+
+/// A pooler in front of a server. Dropping it stops it.
+struct Pooler {
+    process: Child,
+    port: u16,
+    _directory: Directory,
+}
+
+impl Pooler {
+    async fn start(server: &Server) -> Option<Self> {
+        let program = find(&["pgbouncer"])?;
+        let directory = Directory::new("pooler");
+        own(directory.path());
+        let port = free_port();
+        let settings = format!(
+            "[databases]\npostgres = user=postgres host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
+             default_pool_size = 3\nmax_client_conn = 200\n",
+            server.port
+        );
+        let file = directory.path().join("pgbouncer.ini");
+        fs::write(&file, settings).unwrap();
+        let mut command = Command::new(program);
+        if geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.arg("-q").arg(file).stdin(Stdio::null());
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let pooler = Self { process, port, _directory: directory };
+        until_async(async || connect(&pooler.address()).await.is_ok()).await;
+        Some(pooler)
+    }
+
+    fn address(&self) -> String {
+        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn hubs_work_behind_a_pooler() {
+    let Some(server) = Server::start().await else { return };
+    let Some(pooler) = Pooler::start(&server).await else { return };
+    let broker = || patient(Postgres::open(&pooler.address()).unwrap());
+    let mut processes = Vec::new();
+    // More connections than the pooler has to the server.
+    for _ in 0..4 {
+        processes.push(Process::connect(broker()).await);
+    }
+    assert!(processes.iter().all(|process| !process.health.listens()));
+    processes[0].publish(0..10).await;
+    sql(&connect(&pooler.address()).await.unwrap(), "select tower_sse.publish('a', '10')").await;
+    for process in &mut processes {
+        process.reads(0..=10).await;
+        assert_eq!(process.health.reconnections(), 0);
+    }
+}
+
+/// `.ci/slow postgres-pooler`.
+#[tokio::test]
+#[ignore = "takes a minute"]
+async fn kit_passes_behind_a_pooler() {
+    let Some(server) = Server::start().await else { return };
+    let Some(pooler) = Pooler::start(&server).await else { return };
+    let proxy = Proxy::start(pooler.port).await;
+    check(async || Stream::new(&server, &proxy)).await;
+}

@@ -1,0 +1,163 @@
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU16, Ordering::SeqCst},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    spawn,
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse_postgres::Postgres;
+
+use crate::server::patient;
+
+/// A proxy in front of a server that breaks connections, or delays what hubs read.
+pub(crate) struct Proxy {
+    port: u16,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+struct State {
+    server: AtomicU16,
+    /// The server of every other connection.
+    other: AtomicU16,
+    is_held: watch::Sender<bool>,
+    connections: Mutex<CancellationToken>,
+    /// Whether notifications are removed from what the server sends.
+    drops_notifications: AtomicBool,
+}
+
+impl Proxy {
+    pub(crate) async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State {
+            server: AtomicU16::new(server),
+            other: AtomicU16::new(server),
+            is_held: watch::Sender::new(false),
+            connections: Mutex::default(),
+            drops_notifications: AtomicBool::new(false),
+        });
+        let accepting = spawn({
+            let state = Arc::clone(&state);
+            async move {
+                loop {
+                    let (client, _) = listener.accept().await.unwrap();
+                    let ended = state.connections.lock().unwrap().clone();
+                    let relaying = relay(client, Arc::clone(&state));
+                    spawn(async move { ended.run_until_cancelled(relaying).await });
+                }
+            }
+        });
+        Self { port, state, accepting }
+    }
+
+    /// Returns a broker of the server behind the proxy.
+    pub(crate) fn broker(&self) -> Postgres {
+        let address = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port);
+        patient(Postgres::open(&address).unwrap())
+    }
+
+    /// Breaks all connections.
+    pub(crate) fn cut(&self) {
+        let mut connections = self.state.connections.lock().unwrap();
+        std::mem::take(&mut *connections).cancel();
+    }
+
+    /// Leads every other new connection to this server.
+    pub(crate) fn alternate_with(&self, other: u16) {
+        self.state.other.store(other, SeqCst);
+    }
+
+    /// Holds all connections that publish nothing, in both directions: what a reader asks for while
+    /// it is held is read after the release.
+    pub(crate) fn hold(&self) {
+        self.state.is_held.send_replace(true);
+    }
+
+    pub(crate) fn release(&self) {
+        self.state.is_held.send_replace(false);
+    }
+
+    /// Removes the server's notifications from now on.
+    pub(crate) fn drop_notifications(&self) {
+        self.state.drops_notifications.store(true, SeqCst);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn relay(client: TcpStream, state: Arc<State>) {
+    let port = state.server.swap(state.other.load(SeqCst), SeqCst);
+    state.other.store(port, SeqCst);
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let reads = AtomicBool::new(false);
+    let up = async {
+        let mut is_held = state.is_held.subscribe();
+        let mut chunk = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
+            // Only readers poll.
+            if chunk[..length].windows(6).any(|window| window == b".poll(") {
+                reads.store(true, SeqCst);
+            }
+            if reads.load(SeqCst) {
+                is_held.wait_for(|is_held| !is_held).await.unwrap();
+            }
+            if to_server.write_all(&chunk[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let down = async {
+        let mut is_held = state.is_held.subscribe();
+        let mut messages = Vec::new();
+        let mut chunk = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
+            messages.extend_from_slice(&chunk[..length]);
+            if state.drops_notifications.load(SeqCst) {
+                remove_notifications(&mut messages);
+            }
+            if reads.load(SeqCst) {
+                is_held.wait_for(|is_held| !is_held).await.unwrap();
+            }
+            if to_client.write_all(&messages).await.is_err() {
+                return;
+            }
+            messages.clear();
+        }
+    };
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+    }
+}
+
+/// Removes the notifications of a chunk that consists of whole messages.
+fn remove_notifications(chunk: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(head) = chunk.get(at..at + 5) {
+        let length = 1 + u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
+        if head[0] == b'A' && at + length <= chunk.len() {
+            chunk.drain(at..at + length);
+        } else {
+            at += length;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The two roles of the operator's page, and no more rights.
+
+use tokio_postgres::error::SqlState;
+use tower_sse_postgres::ErrorKind;
+
+use crate::{docs::statements_of, server::connect, *};
+
+/// Starts a server with the roles `writer` and `hub`, and the stream `orders`.
+async fn server_with_roles() -> Option<Server> {
+    let server = Server::start().await?;
+    let client = server.connect().await;
+    sql(&client, "create role writer login; create role hub login").await;
+    sql(&client, &statements_of("rights")).await;
+    sql(&client, &statements_of("streams")).await;
+    Some(server)
+}
+
+fn hub_of(server: &Server) -> Postgres {
+    let broker = Postgres::open(&server.address_of("hub")).unwrap();
+    server::patient(broker).stream("orders")
+}
+
+#[tokio::test]
+async fn two_roles_suffice() {
+    let Some(server) = server_with_roles().await else { return };
+    let mut process = Process::connect(hub_of(&server)).await;
+    assert!(process.health.listens());
+    let writer = connect(&server.address_of("writer")).await.unwrap();
+    sql(&writer, "select tower_sse.publish('a', '1', stream => 'orders')").await;
+    sql(&writer, "select tower_sse.publish('a', '2', stream => 'orders', wake => true)").await;
+    sql(&writer, "insert into tower_sse.inbox (stream, topic, data) values ('orders', 'a', '3')")
+        .await;
+    process.reads(1..=3).await;
+    process.publish([4]).await;
+    process.reads([4]).await;
+    // It trims and surveys too.
+    until(|| process.health.waiting().is_some() && process.stats.log().is_some()).await;
+    assert_eq!(process.health.last_error(), None);
+}
+
+#[tokio::test]
+async fn writer_cannot_read_or_forge() {
+    let Some(server) = server_with_roles().await else { return };
+    let _process = Process::connect(hub_of(&server)).await;
+    let writer = connect(&server.address_of("writer")).await.unwrap();
+    let insert = |columns: &str, values: &str| {
+        format!(
+            "insert into tower_sse.inbox (stream, topic, data, {columns}) values ('orders', 'a', '', {values})"
+        )
+    };
+    for statement in [
+        insert("xid", "'3'"),
+        insert("at", "now()"),
+        "insert into tower_sse.inbox (stream, topic, data, id) overriding system value values ('orders', 'a', '', 1)".to_owned(),
+        "select data from tower_sse.inbox".to_owned(),
+        "delete from tower_sse.inbox".to_owned(),
+        "update tower_sse.inbox set data = ''".to_owned(),
+        "insert into tower_sse.inbox (stream, topic, data) values ('orders', 'a', '') returning id".to_owned(),
+        "select data from tower_sse.log".to_owned(),
+        "insert into tower_sse.log (stream, seq, at) values ('orders', 1, now())".to_owned(),
+        "delete from tower_sse.log".to_owned(),
+        "truncate tower_sse.log".to_owned(),
+        "select cluster from tower_sse.stream".to_owned(),
+        "insert into tower_sse.stream (name) values ('mine')".to_owned(),
+        "select from tower_sse.stream for key share".to_owned(),
+        "select * from tower_sse.read('orders', 0, 10, 10)".to_owned(),
+        "select * from tower_sse.poll('orders', 0)".to_owned(),
+        "select * from tower_sse.trim('orders', 0, 0, 1, 100)".to_owned(),
+        "select * from tower_sse.append('orders', 0, 0, null, false, '{a}', '{a}', '{null}', '{null}', '{null}', '{f}', '{1}', true)".to_owned(),
+    ] {
+        let error = writer.simple_query(&statement).await.expect_err(&statement);
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{statement}");
+    }
+    // Without the permission for the forged column, the identity column refuses the value too.
+    let error = writer.simple_query(&insert("id", "1")).await.unwrap_err();
+    let refusals = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::GENERATED_ALWAYS];
+    assert!(refusals.contains(error.code().unwrap()), "{error:?}");
+}
+
+#[tokio::test]
+async fn missing_right_or_schema_is_told_by_its_kind() {
+    let Some(server) = Server::start_empty(&[]).await else { return };
+    let client = server.connect().await;
+    sql(&client, "create role hub login").await;
+    let kind = async || Hub::connect(hub_of(&server)).await.unwrap_err().kind();
+    assert_eq!(kind().await, ErrorKind::NotInstalled);
+    sql(&client, SCHEMA).await;
+    assert_eq!(kind().await, ErrorKind::NotPermitted);
+    sql(&client, "create role writer; alter role hub set default_transaction_read_only = on").await;
+    sql(&client, &statements_of("rights")).await;
+    assert_eq!(kind().await, ErrorKind::ReadOnly);
+    sql(&client, "alter role hub reset all").await;
+    sql(&client, "alter role hub set default_transaction_isolation = 'repeatable read'").await;
+    let error = Hub::connect(hub_of(&server)).await.unwrap_err();
+    let text = format!("{:?}", error.source());
+    assert!(text.contains("read committed"), "{text}");
+    sql(&client, "alter role hub reset all").await;
+    sql(
+        &client,
+        "create or replace function tower_sse.version() returns int language sql as 'select 2'",
+    )
+    .await;
+    assert_eq!(kind().await, ErrorKind::NotInstalled);
+    sql(
+        &client,
+        "create or replace function tower_sse.version() returns int language sql as 'select 1'",
+    )
+    .await;
+    let hub = Hub::connect(hub_of(&server)).await.unwrap();
+    sql(&client, "revoke insert on tower_sse.log from hub").await;
+    let error = hub.publish("a", "1").await.unwrap_err();
+    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    let reason: &tower_sse_postgres::Error = reason.downcast_ref().unwrap();
+    assert_eq!(reason.kind(), ErrorKind::NotPermitted);
+}
+
+#[tokio::test]
+async fn other_encodings_are_refused() {
+    let Some(server) = Server::start_empty(&[]).await else { return };
+    let client = server.connect().await;
+    sql(&client, "create database latin template template0 encoding 'LATIN1' locale 'C'").await;
+    let address = server.address().replace("dbname=postgres", "dbname=latin");
+    sql(&connect(&address).await.unwrap(), SCHEMA).await;
+    let error = Hub::connect(Postgres::open(&address).unwrap()).await.unwrap_err();
+    assert!(format!("{:?}", error.source()).contains("the encoding LATIN1, not UTF8"), "{error:?}");
+}

@@ -1,0 +1,152 @@
+//! What is removed from the log and counted in the inbox, and what polls cost.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{order::large, *};
+
+const COUNT: &str = "select count(*)::text from tower_sse.log";
+
+#[tokio::test]
+async fn log_is_trimmed_to_its_rows() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let process = Process::connect_with(large(), server.broker().max_rows(10_000)).await;
+    for batch in 0..6 {
+        let insert = "insert into tower_sse.inbox (topic, data)
+            select 'b', n::text from generate_series(1, 5000) n";
+        sql(&client, insert).await;
+        publish(&process.hub, "a", &batch.to_string()).await;
+    }
+    until_async(async || sql(&client, COUNT).await == ["10000"]).await;
+    let newest = "select max(seq)::text = (select seq::text from tower_sse.log where data = '5'
+        and topic = 'a') from tower_sse.log";
+    assert_eq!(sql(&client, newest).await, ["t"]);
+}
+
+#[tokio::test]
+async fn log_is_trimmed_by_age_up_to_the_newest_row() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let brief = Retention::new().age(Duration::from_millis(500));
+    let mut process = Process::connect_with(Hub::builder().retention(brief), server.broker()).await;
+    process.publish(0..20).await;
+    until_async(async || sql(&client, COUNT).await == ["1"]).await;
+    process.reads(0..20).await;
+    // The row that is left shows that nothing is missing.
+    process.publish([20]).await;
+    process.reads([20]).await;
+    assert_eq!(process.stats.losses(), 0);
+}
+
+#[tokio::test]
+async fn short_age_of_the_log_is_refused() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker().max_age(Duration::from_secs(1));
+    let error = Hub::connect(broker).await.unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("`max_age` is less"), "{error:?}");
+}
+
+#[tokio::test]
+async fn rows_of_a_stream_without_a_hub_are_counted() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, "insert into tower_sse.stream (name) values ('forgotten')").await;
+    let insert = "insert into tower_sse.inbox (stream, topic, data)
+        select 'forgotten', 'a', '' from generate_series(1, 7)";
+    sql(&client, insert).await;
+    sql(&client, "update tower_sse.inbox set at = at - interval '1 hour' where id = 1").await;
+    let process = Process::connect(server.broker()).await;
+    until(|| process.health.waiting().is_some_and(|waiting| waiting.rows == 7)).await;
+    let age = process.health.waiting().unwrap().oldest_age;
+    assert!(age > Duration::from_secs(3600) && age < Duration::from_secs(3700), "{age:?}");
+    let log = process.stats.log().unwrap();
+    assert!(log.bytes > 0 && log.oldest_age < Duration::from_secs(100), "{log:?}");
+}
+
+/// A transaction that writes for hours keeps the deleted rows of the inbox.
+#[tokio::test]
+async fn deleted_rows_cost_no_poll() {
+    let Some(server) = Server::start().await else { return };
+    let writing = server.connect().await;
+    let client = server.connect().await;
+    let mut process = Process::connect_with(large(), server.broker()).await;
+    let writes = "create table other (n int); begin; insert into other values (1)";
+    sql(&writing, writes).await;
+    let reading = server.connect().await;
+    sql(&reading, "begin isolation level repeatable read; select 1").await;
+    // The writer ends, but the reader still sees what was deleted.
+    sql(&writing, "commit").await;
+    let insert = "insert into tower_sse.inbox (topic, data)
+        select 'b', n::text from generate_series(1, 50000) n";
+    sql(&client, insert).await;
+    until_async(async || sql(&client, "select count(*)::text from tower_sse.inbox").await == ["0"])
+        .await;
+    let covered = "select covered::text from tower_sse.append('tower_sse', 0, 0, null, false,
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', false)";
+    let covered = sql(&client, covered).await.remove(0);
+    let [whole, part] = [time_of_polls(&client, "0").await, time_of_polls(&client, &covered).await];
+    println!("with 50,000 deleted rows, a poll of all {whole:?}, of what is not covered {part:?}");
+    assert!(part * 3 < whole, "{part:?} {whole:?}");
+    process.publish([1]).await;
+    process.reads([1]).await;
+    // A number from before the transactions were set back counts as none.
+    let far =
+        sql(&client, "select waits::text from tower_sse.poll('tower_sse', 9e18::bigint)").await;
+    assert_eq!(far, ["false"]);
+    sql(&client, "begin; select tower_sse.publish('a', 'own')").await;
+    let far =
+        sql(&client, "select waits::text from tower_sse.poll('tower_sse', 9e18::bigint)").await;
+    assert_eq!(far, ["true"]);
+}
+
+/// Returns the shortest of some times, which other tests disturb least.
+async fn time_of_polls(client: &tokio_postgres::Client, covered: &str) -> Duration {
+    let poll = format!("select * from tower_sse.poll('tower_sse', {covered})");
+    let mut shortest = Duration::MAX;
+    for _ in 0..20 {
+        let began = Instant::now();
+        client.batch_execute(&poll).await.unwrap();
+        shortest = shortest.min(began.elapsed());
+    }
+    shortest
+}
+
+/// All of them would take longer to number than a statement may.
+#[tokio::test]
+async fn large_rows_are_numbered_in_parts() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, "insert into tower_sse.stream (name) values ('tower_sse')").await;
+    let insert = "insert into tower_sse.inbox (topic, data)
+        select 'a', repeat('x', 1048576) from generate_series(1, 40) n";
+    sql(&client, insert).await;
+    let append = "select more::text from tower_sse.append('tower_sse', 0, 0, null, false,
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', false)";
+    let waiting = "select count(*)::text from tower_sse.inbox";
+    for (more, left) in [("true", "24"), ("true", "8"), ("false", "0")] {
+        assert_eq!(sql(&client, append).await, [more]);
+        assert_eq!(sql(&client, waiting).await, [left]);
+    }
+}
+
+/// A page is limited by its bytes, because the client library reads a response as fast as it arrives.
+#[tokio::test]
+async fn pages_are_limited_by_their_bytes() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    drop(Process::connect(server.broker()).await);
+    let insert = "insert into tower_sse.inbox (topic, data)
+        select 'a', repeat('x', 1048576) from generate_series(1, 15) n";
+    sql(&client, insert).await;
+    let mut process = Process::connect_with(large(), server.broker()).await;
+    process.publish([1]).await;
+    let first = "select min(seq)::text from tower_sse.log";
+    let first = sql(&client, first).await.remove(0);
+    let page =
+        format!("select count(*)::text from tower_sse.read('tower_sse', {first}, 1000, 4194304)");
+    let rows: usize = sql(&client, &page).await.remove(0).parse().unwrap();
+    assert!((5..10).contains(&rows), "{rows}");
+    process.reads([1]).await;
+}

@@ -1,0 +1,120 @@
+//! cargo run --example metrics --all-features
+//!
+//! curl -N http://127.0.0.1:3000/news
+//! curl http://127.0.0.1:3000/news --data 'something happened'
+//! curl -N http://127.0.0.1:3000/answers/1 --data ''
+//! curl http://127.0.0.1:3000/metrics
+//! curl http://127.0.0.1:3000/ready
+//!
+//! Metrics of event streams, a hub and runs for Prometheus. Statistics are read at each scrape, so
+//! streams and events have no additional cost; the ages of streams and the times to their first event
+//! come from `on_close`.
+//!
+//! The guide's page `observing` explains each metric, and says what to alert on. `grafana.json` is a
+//! dashboard for Grafana.
+//!
+//! With `REDIS_URL` set, processes share the news and the answers through Redis. `/ready` is the route
+//! of a readiness probe, and answers 503 while the process does not follow Redis.
+//!
+//! Set `PORT` to use another port.
+
+mod close_metrics;
+mod encode;
+mod hub_metrics;
+mod publish_metrics;
+mod redis_metrics;
+mod routes;
+mod runs_metrics;
+mod stream_metrics;
+
+use std::{env, net::SocketAddr, process, sync::Arc};
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::from_fn,
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tower_sse::{
+    BoxError, SseLayer, Stats,
+    hub::Hub,
+    runs::{RunKey, Runs},
+    streams::Streams,
+};
+use tower_sse_redis::Redis;
+
+use self::{
+    close_metrics::CloseMetrics, hub_metrics::HubMetrics, publish_metrics::PublishMetrics,
+    redis_metrics::RedisMetrics, runs_metrics::RunsMetrics, stream_metrics::StreamMetrics,
+};
+
+/// The maximum number of streams that are open, and that of a single address.
+const MAX_STREAMS: usize = 10_000;
+const MAX_STREAMS_PER_ADDRESS: usize = 100;
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let app = connect().await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
+    println!("listening on http://{}", listener.local_addr()?);
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    Ok(axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?)
+}
+
+/// Connects the hub and the runs to Redis, if it is set.
+async fn connect() -> Result<Router, BoxError> {
+    let Ok(url) = env::var("REDIS_URL") else { return Ok(app(Hub::new(), Runs::new(), None)) };
+    let redis = Redis::open(&url)?;
+    let (broker, store) = (redis.broker("metrics:news"), redis.runs("metrics"));
+    let metrics =
+        RedisMetrics { hub: broker.health(), runs: store.health(), stream: broker.stats() };
+    let hub = Hub::connect(broker).await?;
+    Ok(app(hub, Runs::builder().connect(store).await?, Some(metrics)))
+}
+
+/// Returns the news, the answers, and the metrics of both.
+fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>) -> Router {
+    // Without an owner, because these answers are public.
+    let key = |request: &Request| Some(RunKey::shared(request.uri().path()));
+    let answers = post(routes::answer).layer(runs.layer(key));
+    let stats = Stats::new();
+    let streams = Streams::builder().limit("ip:", MAX_STREAMS_PER_ADDRESS).build();
+    let mut registry = Registry::default();
+    let closes = CloseMetrics::register(&mut registry);
+    let publishes = PublishMetrics::register(&mut registry);
+    let stream_metrics = StreamMetrics { stats: stats.clone(), streams: streams.clone() };
+    registry.register_collector(Box::new(stream_metrics));
+    registry.register_collector(Box::new(HubMetrics { hub: hub.clone() }));
+    registry.register_collector(Box::new(RunsMetrics { runs }));
+    if let Some(redis) = redis.clone() {
+        registry.register_collector(Box::new(redis));
+    }
+    let layer = SseLayer::new()
+        .max_streams(MAX_STREAMS)
+        .streams(&streams)
+        .stats(&stats)
+        .label(routes::route)
+        .timings(true)
+        .on_close(move |report| closes.observe(report));
+    Router::new()
+        .route("/news", get(routes::listen))
+        .with_state(hub.clone())
+        .route("/answers/{turn}", answers)
+        .layer(from_fn(routes::name_address))
+        .layer(layer)
+        .merge(Router::new().route("/news", post(routes::report)).with_state((hub, publishes)))
+        .merge(Router::new().route("/metrics", get(routes::scrape)).with_state(Arc::new(registry)))
+        .merge(Router::new().route("/ready", get(routes::ready)).with_state(redis))
+}

@@ -1,0 +1,98 @@
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::DescriptorEncoder,
+    metrics::{
+        MetricType::{Counter, Gauge},
+        counter::ConstCounter,
+        gauge::ConstGauge,
+    },
+    registry::Unit,
+};
+use tower_sse_redis::{BrokerStats, RedisHealth, StreamStats};
+
+use super::encode::{encode_counter, encode_family, encode_gauge};
+
+/// A collector of the state of the connections to Redis, and of the statistics of the hub's stream.
+#[derive(Clone, Debug)]
+pub(super) struct RedisMetrics {
+    pub(super) hub: RedisHealth,
+    pub(super) runs: RedisHealth,
+    pub(super) stream: BrokerStats,
+}
+
+impl RedisMetrics {
+    fn connections(&self) -> [(&'static str, &RedisHealth); 2] {
+        [("hub", &self.hub), ("runs", &self.runs)]
+    }
+
+    /// Returns why the process is not ready, or `None` if it is.
+    pub(super) fn outage(&self) -> Option<String> {
+        let (name, health) =
+            self.connections().into_iter().find(|(_, health)| !health.is_ready())?;
+        Some(format!("{name}: {}", health.last_error().unwrap_or_default()))
+    }
+
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let metric = ("sse_redis_ready", "1 while it is connected and has caught up, else 0.");
+        let flag = |flag: bool| ConstGauge::new(i64::from(flag));
+        let ready = self.connections().map(|(name, health)| (name, flag(health.is_ready())));
+        encode_family(encoder, metric, Gauge, "connection", ready)?;
+
+        let metric = ("sse_redis_evicts", "1 if Redis can evict keys, else 0.");
+        let evicts = self.connections().map(|(name, health)| (name, flag(health.evicts())));
+        encode_family(encoder, metric, Gauge, "connection", evicts)?;
+
+        let metric = ("sse_redis_reconnections", "Times that a connection was replaced.");
+        let count = |health: &RedisHealth| ConstCounter::new(health.reconnections());
+        let reconnections = self.connections().map(|(name, health)| (name, count(health)));
+        encode_family(encoder, metric, Counter, "connection", reconnections)
+    }
+}
+
+impl Collector for RedisMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_connections(&mut encoder)?;
+        for (name, help, count) in [
+            ("sse_redis_losses", "Times that events may have been lost.", self.stream.losses()),
+            (
+                "sse_redis_foreign_entries",
+                "Entries that are no events.",
+                self.stream.foreign_entries(),
+            ),
+        ] {
+            encode_counter(&mut encoder, name, help, count)?;
+        }
+        match self.stream.stream() {
+            Some(stream) => encode_stream(&stream, &mut encoder),
+            None => Ok(()),
+        }
+    }
+}
+
+fn encode_stream(now: &StreamStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let sizes = [
+        ("sse_redis_stream_entries", "Entries of the stream.", None, Some(now.entries())),
+        (
+            "sse_redis_stream_max_entries",
+            "Entries above which the stream is trimmed.",
+            None,
+            Some(now.max_len()),
+        ),
+        ("sse_redis_stream_memory", "Memory of the stream.", Some(Unit::Bytes), now.memory()),
+    ];
+    for (name, help, unit, value) in sizes {
+        // The memory is unknown without the permission to ask for it.
+        let Some(value) = value else { continue };
+        encode_gauge(encoder, name, help, unit.as_ref(), &ConstGauge::new(value))?;
+    }
+    for (name, help, age) in [
+        ("sse_redis_stream_oldest_age", "Age of the oldest entry.", now.oldest_age()),
+        ("sse_redis_stream_retain_for", "Maximum age of the hub's events.", now.retain_for()),
+    ] {
+        let age = ConstGauge::new(age.as_secs_f64());
+        encode_gauge(encoder, name, help, Some(&Unit::Seconds), &age)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt, stream};
+use prometheus_client::{encoding::text, registry::Registry};
+use tokio::time::sleep;
+use tower_sse::{Event, Label, LastEventId, hub::Hub, streams::Subjects};
+
+use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
+
+/// The answer to every question.
+const ANSWER: &str = "A run is one answer that belongs to no connection.";
+/// The time that a word takes.
+const PACE: Duration = Duration::from_millis(120);
+/// Prometheus' text format in its standardised form, which Prometheus prefers to the older one.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn listen(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+    hub.subscribe_to("news").recent(1).resume(last).response()
+}
+
+pub(super) async fn report(
+    State((hub, publishes)): State<(Hub, PublishMetrics)>,
+    text: String,
+) -> Result<StatusCode, (StatusCode, String)> {
+    match publishes.observe(hub.publish("news", text)).await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+    }
+}
+
+/// Answers word by word. It is called once for each answer: further clients attach to its run.
+pub(super) async fn answer() -> impl IntoResponse {
+    tower_sse::response(stream::iter(ANSWER.split_inclusive(' ')).then(async |word| {
+        sleep(PACE).await;
+        Event::from(word)
+    }))
+}
+
+/// Returns the label of a request's stream: the path of its route, and not that of the request,
+/// which clients choose.
+pub(super) fn route(parts: &Parts) -> Label {
+    let path: Option<&MatchedPath> = parts.extensions.get();
+    path.map_or("other".into(), |path| path.as_str().to_owned().into())
+}
+
+/// Names the address of the client, whose streams are limited. Behind a proxy, take it from the
+/// header that your own proxy sets.
+pub(super) async fn name_address(
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    subjects: Subjects,
+    request: Request,
+    next: Next,
+) -> Response {
+    subjects.add(format!("ip:{}", client.ip()));
+    next.run(request).await
+}
+
+/// Answers a readiness probe. Let it fail several times in a row before clients are moved: other
+/// processes have lost the same Redis, and streams here catch up by themselves.
+pub(super) async fn ready(State(redis): State<Option<RedisMetrics>>) -> (StatusCode, String) {
+    match redis.and_then(|redis| redis.outage()) {
+        Some(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage),
+        None => (StatusCode::OK, String::new()),
+    }
+}
+
+pub(super) async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
+    let mut metrics = String::new();
+    match text::encode(&mut metrics, &registry) {
+        Ok(()) => Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], metrics)),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}

@@ -1,0 +1,22 @@
+//! The broker of a hub over a Redis stream.
+//!
+//! - [`RedisBroker`] has its options (`limits.rs`) and connects it. `Connector` opens its connections.
+//! - `stream` has the stream's commands, entries, ids and markers, and the scripts in its `lua/`.
+//! - `publisher` awaits acknowledgements, and `reader` feeds the hub and finds every loss.
+//! - [`BrokerStats`] are the figures of the stream.
+
+mod connector;
+mod limits;
+mod publisher;
+mod reader;
+mod redis_broker;
+mod stats;
+mod stream;
+
+#[cfg(fuzzing)]
+pub(crate) use self::stream::Entry;
+pub(crate) use self::stream::{RawEntry, parse_entries};
+pub use self::{
+    redis_broker::RedisBroker,
+    stats::{BrokerStats, StreamStats},
+};

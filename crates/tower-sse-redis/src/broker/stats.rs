@@ -1,0 +1,113 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tower_sse::hub::broker::support::lock;
+
+/// The numbers of a hub's stream in Redis, from [`RedisBroker::stats`](crate::RedisBroker::stats).
+///
+/// Clones share the same numbers.
+#[derive(Clone, Debug)]
+pub struct BrokerStats {
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    losses: AtomicU64,
+    foreign_entries: AtomicU64,
+    stream: Mutex<Option<StreamStats>>,
+}
+
+impl BrokerStats {
+    pub(super) fn new() -> Self {
+        Self { state: Arc::default() }
+    }
+
+    /// Returns how many losses this process has detected since it loaded the history.
+    ///
+    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
+    /// counts all gaps sent to clients, for losses and for evictions.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.state.losses.load(Relaxed)
+    }
+
+    /// Returns how many entries of the stream were skipped because they are not in the
+    /// [format](crate#entries) of events.
+    #[must_use]
+    pub fn foreign_entries(&self) -> u64 {
+        self.state.foreign_entries.load(Relaxed)
+    }
+
+    /// Returns the state of the stream, or `None` before it is known. It is updated every two seconds
+    /// while the hub is [ready](crate::RedisHealth::is_ready).
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamStats> {
+        *lock(&self.state.stream)
+    }
+
+    pub(super) fn set_stream(&self, stream: StreamStats) {
+        *lock(&self.state.stream) = Some(stream);
+    }
+
+    pub(super) fn count_loss(&self) {
+        self.state.losses.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_foreign_entry(&self) {
+        self.state.foreign_entries.fetch_add(1, Relaxed);
+    }
+}
+
+/// The state of a hub's stream in Redis, from [`BrokerStats::stream`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamStats {
+    pub(super) entries: u64,
+    pub(super) max_len: u64,
+    pub(super) oldest_age: Duration,
+    pub(super) retain_for: Duration,
+    pub(super) memory: Option<u64>,
+}
+
+impl StreamStats {
+    /// Returns the number of entries.
+    #[must_use]
+    pub const fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Returns the limit of entries, [`max_len`](crate::RedisBroker::max_len).
+    #[must_use]
+    pub const fn max_len(&self) -> u64 {
+        self.max_len
+    }
+
+    /// Returns the age of the oldest entry, by the server's clock.
+    ///
+    /// If it is less than [`retain_for`](Self::retain_for) while there are
+    /// [`max_len`](Self::max_len) entries, `max_len` is too low: a process that starts loads a part
+    /// of the history, and one that is disconnected for longer than this age loses events.
+    #[must_use]
+    pub const fn oldest_age(&self) -> Duration {
+        self.oldest_age
+    }
+
+    /// Returns the maximum age of the hub's events,
+    /// the age of [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention).
+    #[must_use]
+    pub const fn retain_for(&self) -> Duration {
+        self.retain_for
+    }
+
+    /// Returns the memory of the stream in bytes, or `None` if the user lacks the permission for
+    /// `MEMORY USAGE`. Redis estimates it from a few entries.
+    #[must_use]
+    pub const fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+}

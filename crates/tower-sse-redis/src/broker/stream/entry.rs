@@ -1,0 +1,168 @@
+use std::time::Duration;
+
+use tower_sse::{Event, EventName};
+
+pub(super) const TOPIC: &str = "topic";
+pub(super) const DATA: &str = "data";
+pub(super) const EVENT: &str = "event";
+pub(super) const RETRY: &str = "retry";
+pub(super) const COMMENT: &str = "comment";
+/// The field of an event that ends its topic.
+pub(super) const END: &str = "end";
+/// The field of a marker: events may have been lost before it.
+pub(super) const GAP: &str = "gap";
+/// The field of an entry that only advances the stream's ids.
+pub(crate) const SKIP: &str = "skip";
+/// The field that distinguishes a `skip` from others with the same id. In a `gap`, the value of
+/// [`GAP`] does that.
+pub(crate) const NONCE: &str = "nonce";
+
+/// A decoded entry of the stream.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Entry {
+    Event {
+        topic: String,
+        event: Event,
+        /// Whether it ends its topic.
+        ends_topic: bool,
+    },
+    /// A marker of a loss.
+    Gap,
+    /// An entry that only advances the ids. It names the server if a process wrote it because the
+    /// ids were ahead of the clock when it connected.
+    Skip { server: String },
+    /// An entry in another format.
+    Foreign,
+}
+
+impl Entry {
+    pub(crate) fn decode(fields: Vec<Vec<u8>>) -> Self {
+        Self::decode_fields(fields).unwrap_or(Self::Foreign)
+    }
+
+    fn decode_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
+        let [mut topic, mut data, mut name, mut retry, mut comment, mut end] = [const { None }; 6];
+        let mut fields = fields.into_iter();
+        while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
+            let value = String::from_utf8(value).ok()?;
+            let slot = match std::str::from_utf8(&field).ok()? {
+                TOPIC => &mut topic,
+                DATA => &mut data,
+                EVENT => &mut name,
+                RETRY => &mut retry,
+                COMMENT => &mut comment,
+                END => &mut end,
+                GAP => return Some(Self::Gap),
+                SKIP => return Some(Self::Skip { server: value }),
+                // A later version may add fields.
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return None;
+            }
+        }
+        let mut event = Event::new().data(data?);
+        if let Some(name) = name {
+            event = event.event(EventName::try_from(name).ok()?);
+        }
+        if let Some(retry) = retry {
+            event = event.retry(parse_retry(&retry)?);
+        }
+        if let Some(comment) = comment {
+            event = event.comment(comment);
+        }
+        Some(Self::Event { topic: topic?, event, ends_topic: end.is_some() })
+    }
+}
+
+/// Parses a reconnection time in milliseconds, which has only digits, as in an event stream.
+fn parse_retry(text: &str) -> Option<Duration> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    Some(Duration::from_millis(text.parse().ok().filter(|_| is_number)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use redis::{Arg, Cmd};
+    use tower_sse::Event;
+
+    use super::Entry;
+    use crate::broker::stream::{AddEvent, RawEntry, StreamId};
+
+    /// Returns the entry that a command adds, whose fields follow `count` other arguments.
+    fn added(command: &Cmd, count: usize) -> RawEntry {
+        let arguments = command.args_iter().map(|argument| match argument {
+            Arg::Simple(bytes) => bytes.to_vec(),
+            other => panic!("unexpected argument {other:?}"),
+        });
+        RawEntry { id: StreamId::ZERO, fields: arguments.skip(count).collect() }
+    }
+
+    /// Returns the entry of an event.
+    fn published(topic: &str, event: &Event, ends_topic: bool) -> RawEntry {
+        let publication = AddEvent::new("key", 10_000, topic, event, ends_topic);
+        let entry = added(&publication.command, 7);
+        assert_eq!(publication.fingerprint, entry.identity().fingerprint);
+        entry
+    }
+
+    fn decode(fields: &[&str]) -> Entry {
+        Entry::decode(fields.iter().map(|field| field.as_bytes().to_vec()).collect())
+    }
+
+    #[test]
+    fn published_event_decodes_to_itself() {
+        let events = [
+            Event::from("x"),
+            Event::from(""),
+            Event::new().event("tick").data("one\ntwo\r\n"),
+            Event::new().event("").data("…"),
+            Event::new().retry(Duration::from_millis(7)).comment("a\nb").data("data: id: 1\n\n"),
+        ];
+        for (event, ends_topic) in events.into_iter().zip([false, true].into_iter().cycle()) {
+            let decoded = Entry::decode(published("a topic\n", &event, ends_topic).fields);
+            assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event, ends_topic });
+        }
+    }
+
+    #[test]
+    fn entries_in_another_format_are_foreign() {
+        for fields in [
+            &[][..],
+            &["topic", "a"],
+            &["data", "x"],
+            &["topic", "a", "data"],
+            &["topic", "a", "data", "x", "event", "line\nfeed"],
+            &["topic", "a", "data", "x", "retry", "soon"],
+            &["topic", "a", "data", "x", "retry", "+5"],
+            &["topic", "a", "data", "x", "retry", ""],
+            &["topic", "a", "data", "x", "topic", "a"],
+            &["topic", "a", "data", "x", "data", "y"],
+            &["topic", "a", "data", "x", "event", "e", "event", "e"],
+            &["topic", "a", "data", "x", "retry", "5", "retry", "5"],
+            &["topic", "a", "data", "x", "comment", "c", "comment", "c"],
+            &["topic", "a", "data", "x", "end", "1", "end", "1"],
+            &["end", "1"],
+        ] {
+            assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
+        }
+        let invalid = vec![b"topic".to_vec(), vec![0xff], b"data".to_vec(), b"x".to_vec()];
+        assert_eq!(Entry::decode(invalid), Entry::Foreign);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let event = Event::from("x");
+        let decoded = decode(&["topic", "a", "color", "red", "data", "x", "color", "blue"]);
+        assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event, ends_topic: false });
+    }
+
+    #[test]
+    fn markers_are_distinguished() {
+        assert_eq!(decode(&["gap", "5"]), Entry::Gap);
+        let skip = Entry::Skip { server: "x".to_owned() };
+        assert_eq!(decode(&["skip", "x", "nonce", "5"]), skip);
+    }
+}

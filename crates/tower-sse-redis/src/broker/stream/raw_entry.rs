@@ -1,0 +1,32 @@
+use redis::{FromRedisValue, ParsingError, Value};
+
+use super::{
+    identity::{Identity, fingerprint},
+    stream_id::StreamId,
+};
+
+/// An entry of the stream as Redis sends it.
+#[derive(Debug)]
+pub(crate) struct RawEntry {
+    pub(crate) id: StreamId,
+    /// Alternating names and values.
+    pub(crate) fields: Vec<Vec<u8>>,
+}
+
+impl RawEntry {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { id: self.id, fingerprint: fingerprint(&self.fields) }
+    }
+}
+
+impl FromRedisValue for RawEntry {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (id, fields) = FromRedisValue::from_redis_value(value)?;
+        Ok(Self { id, fields })
+    }
+}
+
+/// Parses the entries of a reply.
+pub(crate) fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
+    FromRedisValue::from_redis_value(reply).ok()
+}

@@ -1,0 +1,264 @@
+use std::{sync::Arc, time::Duration};
+
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
+use tower_sse::hub::broker::support::whole_milliseconds;
+
+use super::{
+    added::Added,
+    clock::Clock,
+    entry::{GAP, NONCE, SKIP},
+    identity::{Identity, fingerprint},
+    raw_entry::RawEntry,
+    stream_id::StreamId,
+};
+use crate::{
+    Error,
+    server::{
+        connection::MultiplexedConnection,
+        lineage::{self, Lineage},
+    },
+};
+
+/// The time that Redis waits for an entry before it replies that there is none.
+pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A script that adds a marker. If its argument is `empty`, it does so only if the stream has no
+/// entries. If it is the id of an entry, it does so only if no marker follows that entry.
+///
+/// The marker's id must be above all entries that may have been lost, and its writer may not know
+/// the newest of them. So the id is in the next millisecond of the server's clock, or `leap` if ids
+/// are ahead of the clock. If the stream already has a higher id, Redis assigns the next one.
+const MARK: &str = include_str!("lua/mark.lua");
+
+/// A script that removes entries that are too old, and returns the number of remaining entries, the
+/// id of the oldest one, and the memory of the stream in bytes.
+///
+/// It keeps the newest of the entries that are too old: a reader that has read them all finds its
+/// place by that one, and a stream without entries looks lost. The memory is unknown if the user may
+/// not ask for it. The script writes only if it trims, so that it also runs while the server accepts
+/// no writes.
+const SURVEY: &str = include_str!("lua/survey.lua");
+
+/// The number of entries of a stream, the id of the oldest one, and the memory in bytes, if it is
+/// known.
+pub(crate) type Survey = (u64, StreamId, Option<u64>);
+
+/// The Redis stream of one hub, over one connection.
+#[derive(Clone)]
+pub(crate) struct RedisStream {
+    pub(in crate::broker) connection: MultiplexedConnection,
+    pub(crate) key: Arc<str>,
+    pub(crate) clock: Arc<Clock>,
+    /// The id of the server's process.
+    pub(crate) server: Arc<str>,
+    /// The lineage when the connection was opened.
+    pub(crate) lineage: Arc<Lineage>,
+}
+
+/// The first entry of a range.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RangeStart {
+    First,
+    At(StreamId),
+    After(StreamId),
+}
+
+impl RedisStream {
+    /// Sets the clock to the server's.
+    pub(crate) async fn set_clock(&mut self) -> Result<(), Error> {
+        const ACTION: &str = "get the time from Redis";
+        let (seconds, microseconds): (u64, u64) = self.query(&cmd("TIME"), ACTION).await?;
+        self.clock.set(seconds.saturating_mul(1000).saturating_add(microseconds / 1000));
+        Ok(())
+    }
+
+    /// Returns the lineage at present.
+    pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
+        let mut command = cmd("INFO");
+        command.arg(&lineage::SECTIONS);
+        self.query(&command, "get the lineage of the Redis stream").await
+    }
+
+    /// Returns the newest entry up to a time in milliseconds, or up to the end (`+`).
+    pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<Identity>, Error> {
+        let mut command = cmd("XREVRANGE");
+        command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
+        let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
+        Ok(entries.first().map(RawEntry::identity))
+    }
+
+    /// Returns up to `count` entries.
+    pub(crate) async fn range(
+        &mut self,
+        from: RangeStart,
+        count: usize,
+    ) -> Result<Vec<RawEntry>, Error> {
+        let mut command = cmd("XRANGE");
+        command.arg(&*self.key);
+        match from {
+            RangeStart::First => command.arg("-"),
+            RangeStart::At(id) => command.arg(id.to_string()),
+            RangeStart::After(id) => command.arg(format!("({id}")),
+        };
+        command.arg("+").arg("COUNT").arg(count);
+        self.entries(&command, "read the Redis stream").await
+    }
+
+    /// Waits up to [`BLOCK_TIMEOUT`] for entries after `last`. Returns up to `count` of them, or
+    /// `None` if the stream no longer has `last`, so that entries after it may be missing as well.
+    pub(crate) async fn wait_after(
+        &mut self,
+        last: Identity,
+        count: usize,
+    ) -> Result<Option<Vec<RawEntry>>, Error> {
+        const ACTION: &str = "wait for entries in the Redis stream";
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK");
+        pipeline.arg(BLOCK_TIMEOUT.as_millis() as u64);
+        pipeline.arg("STREAMS").arg(&*self.key).arg(last.id.to_string());
+        // Redis runs this after the wait. XREAD alone skips trimmed entries silently.
+        let id = last.id.to_string();
+        pipeline.cmd("XRANGE").arg(&*self.key).arg(&id).arg(&id);
+        let replies = self.connection.send_packed_commands(&pipeline, 0, 2).await;
+        let replies = replies.and_then(|replies| Value::Array(replies).extract_error());
+        let (streams, remaining): (Vec<(Value, _)>, Vec<RawEntry>) = self.parse(replies, ACTION)?;
+        if remaining.first().is_none_or(|entry| entry.identity() != last) {
+            return Ok(None);
+        }
+        let entries = streams.into_iter().next().map_or_else(Vec::new, |(_key, entries)| entries);
+        self.in_range(entries, ACTION).map(Some)
+    }
+
+    /// Adds a marker of a loss, unless the stream has one after the entry `read`. Returns the
+    /// marker if it was added. If `read` is `None`, it is added only to an empty stream. `newest`
+    /// is the newest entry that this process knows.
+    pub(crate) async fn mark(
+        &mut self,
+        read: Option<StreamId>,
+        newest: StreamId,
+    ) -> Result<Option<Identity>, Error> {
+        const ACTION: &str = "mark a loss in the Redis stream";
+        let newest = self.newest_up_to("+").await?.map_or(newest, |entry| entry.id.max(newest));
+        let nonce = nonce();
+        let mut command = cmd("EVAL");
+        command.arg(MARK).arg(1).arg(&*self.key);
+        command.arg(read.map_or_else(|| "empty".to_owned(), |id| id.to_string()));
+        command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
+        let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
+        self.check_range(id, ACTION)?;
+        Ok(Some(Identity { id, fingerprint: fingerprint([GAP, &nonce]) }))
+    }
+
+    /// Adds an entry that only advances the ids, unless the stream already has a later id.
+    pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
+        let mut command = cmd("XADD");
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
+        command.arg(SKIP).arg(server).arg(NONCE).arg(nonce());
+        let detail = |error: &Error| error.client_error()?.detail().map(str::to_owned);
+        match self.query::<Value>(&command, "advance the ids of the Redis stream").await {
+            Err(error) if detail(&error).is_some_and(|text| text.contains("equal or smaller")) => {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// Removes the entries that are older than `max_age`, and returns the state of the stream, or
+    /// `None` if it has no entries.
+    pub(crate) async fn survey(
+        &mut self,
+        max_age: Option<Duration>,
+        asks_memory: bool,
+    ) -> Result<Option<Survey>, Error> {
+        const ACTION: &str = "survey the Redis stream";
+        let mut command = cmd("EVAL");
+        command.arg(SURVEY).arg(1).arg(&*self.key);
+        command.arg(max_age.map_or(0, whole_milliseconds)).arg(u8::from(asks_memory));
+        self.query(&command, ACTION).await
+    }
+
+    async fn entries(
+        &mut self,
+        command: &Cmd,
+        action: &'static str,
+    ) -> Result<Vec<RawEntry>, Error> {
+        let entries = self.query(command, action).await?;
+        self.in_range(entries, action)
+    }
+
+    async fn query<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        action: &'static str,
+    ) -> Result<T, Error> {
+        let reply = self.connection.send_packed_command(command).await;
+        self.parse(reply.and_then(Value::extract_error), action)
+    }
+
+    fn parse<T: FromRedisValue>(
+        &self,
+        reply: RedisResult<Value>,
+        action: &'static str,
+    ) -> Result<T, Error> {
+        let reply = reply.map_err(|error| self.error(action, error))?;
+        from_redis_value(reply).map_err(|error| Error::new(action, error))
+    }
+
+    /// Returns the entries, if all their ids are in range.
+    fn in_range(
+        &self,
+        entries: Vec<RawEntry>,
+        action: &'static str,
+    ) -> Result<Vec<RawEntry>, Error> {
+        entries.iter().try_for_each(|entry| self.check_range(entry.id, action))?;
+        Ok(entries)
+    }
+
+    /// Parses the reply to a command that adds an event.
+    pub(crate) fn parse_added(&self, reply: Value) -> Result<Added, Error> {
+        const ACTION: &str = "add an entry to the Redis stream";
+        let added =
+            Added::parse(reply).ok_or_else(|| Error::new(ACTION, "unexpected reply from Redis"))?;
+        if let Added::Entry(id) = added {
+            self.check_range(id, ACTION)?;
+        }
+        Ok(added)
+    }
+
+    fn check_range(&self, id: StreamId, action: &'static str) -> Result<(), Error> {
+        if id.is_in_range(self.clock.now()) {
+            Ok(())
+        } else {
+            Err(Error::new(action, self.out_of_range(id)))
+        }
+    }
+
+    /// Returns the error of a command that Redis did not execute, or did not answer.
+    pub(crate) fn error(&self, action: &'static str, error: RedisError) -> Error {
+        // Redis assigns no id after the highest one.
+        if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
+            Error::new(action, self.out_of_range(StreamId::MAX))
+        } else {
+            Error::new(action, error)
+        }
+    }
+
+    /// Returns the text of the error about an entry that no process can read, and after which none
+    /// can publish.
+    fn out_of_range(&self, id: StreamId) -> String {
+        let key = &self.key;
+        format!(
+            "the id of entry {id} of stream `{key}` is out of range: delete the stream with \
+             `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
+             <last id> is that of the last remaining entry"
+        )
+    }
+}
+
+/// Returns the text by which an entry that a hub adds differs from all others.
+///
+/// Two copies of a stream can get such entries with the same id, and so can a lost stream and the
+/// one that follows it. A process that has read one of these entries must not take another for it.
+fn nonce() -> String {
+    fastrand::u64(..).to_string()
+}

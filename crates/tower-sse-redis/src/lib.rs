@@ -1,0 +1,187 @@
+//! Connects the hubs of several processes through Redis Streams, and shares their runs. It needs Redis
+//! 7 or Valkey.
+//!
+//! ```no_run
+//! use axum::{Router, extract::State, response::IntoResponse, routing::get};
+//! use tower_sse::{LastEventId, SseLayer, hub::Hub};
+//! use tower_sse_redis::Redis;
+//!
+//! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+//!     hub.subscribe_to("news").recent(10).resume(last).response()
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! // The only line that differs from a hub in one process, `Hub::new()`.
+//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.broker("news")).await?;
+//! let app: Router =
+//!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
+//!
+//! hub.publish("news", "hello").await?;
+//! # drop(app);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Read [operating] before you run a second process: it explains errors, sizes, losses,
+//! availability, and shutdown. [running] is a checklist for the operator of the Redis server.
+//!
+//! Every process reads the same stream in the same order, and gives its events the same ids. A
+//! client can therefore reconnect to any process with the id that it received from another.
+//!
+//! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream until the hub
+//! is closed, or its last clone and its last subscription are dropped. If the connection breaks,
+//! the task reconnects and continues after the last event that it has read.
+//!
+//! # What is guaranteed
+//!
+//! - All clients of all processes receive the events of a topic in the same order and without
+//!   duplicates.
+//! - For each event that [`publish`](tower_sse::hub::Hub::publish) acknowledged, every client of its
+//!   topic that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy).
+//!   This also holds if Redis restarts with all of its data, with an older state or with none; if a
+//!   lagging replica is promoted; if an older copy takes the place of the key; and if the key is
+//!   deleted or trimmed. Each loss is one gap for each topic, at its place among the kept events.
+//! - Newer events can precede the gap, if no process that knew of the lost event can reach Redis.
+//!   The gap follows within seconds after one of them can.
+//! - An event that `publish` reported as
+//!   [refused](tower_sse::hub::PublishError::Refused) is not published. One that it reported as
+//!   [unknown](tower_sse::hub::PublishError::Unknown) is published once or not at all.
+//!
+//! In other words: clients receive events *at most once*, and losses are reported. Publishing is
+//! *at most once*, or *at least once* if the program publishes again after an unknown outcome.
+//!
+//! A loss goes undetected in three cases:
+//!
+//! - Redis loses the event, or the entry of a gap, and every process that knew of it has stopped by
+//!   then. A client that has received it also misses later events whose ids are not above its own.
+//!   [operating](operating#losses) says how to prevent it.
+//! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
+//!   process miss the event without a gap.
+//! - After a fail-over, the old primary still accepts events, and the newest id of one server is ahead
+//!   of the other's clock. `min-replicas-to-write` prevents it: see [operating](operating#losses).
+//!
+//! # Entries
+//!
+//! Any program can publish: an event is one entry of the stream, with these fields.
+//!
+//! - `topic`: required
+//! - `data`: required, can be empty
+//! - `event`: the event's name, without line breaks
+//! - `retry`: a reconnection time in milliseconds, only digits
+//! - `comment`: a comment, which clients ignore
+//!
+//! The text is UTF-8. Each of these fields may occur at most once, in any order. Other fields are
+//! ignored. The id must be the one that Redis assigns (`*`). The entry must not create the stream
+//! (`NOMKSTREAM`): processes detect a lost stream by its absence. Use the [key](Redis::broker) of the
+//! hub, here `news`. With redis-py:
+//!
+//! ```python
+//! import redis
+//!
+//! server = redis.from_url("redis://127.0.0.1/")
+//! event = {"topic": "news", "data": "hello"}
+//! server.xadd("news", event, nomkstream=True, maxlen=100_000, approximate=True)
+//! ```
+//!
+//! If the stream is missing, `XADD` returns nil (`None` in Python). A hub creates the stream, for
+//! example when it connects or publishes.
+//!
+//! An id is out of range if it is 100 years ahead of the server's clock, or if its counter is above
+//! 1,048,575. The first happens if a program mistakes microseconds for milliseconds. No process can
+//! read such an entry or publish after it. Publishing is refused with an error that names the entry
+//! and the commands that remove it. When it is gone, all processes recover.
+//!
+//! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
+//! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss,
+//! which every process reports to its clients, a `skip` only advances the ids, and an `end` marks
+//! the last event of a topic. Each process remembers by itself which topics have ended, up to [a
+//! limit](tower_sse::hub::Hub::end). Above it, a process forgets some of them, and may accept
+//! events of a topic that has still ended for another process.
+//!
+//! # TLS
+//!
+//! For `rediss://`, enable feature `tls`, which uses rustls. The root certificates come from:
+//!
+//! 1. `Redis::tls`, if it sets an authority
+//! 2. the file that the variable `SSL_CERT_FILE` names, if it is set
+//! 3. otherwise, the operating system
+//!
+//! `Redis::tls` also sets a client certificate and the server's name.
+//!
+//! The program must install a crypto provider before it connects: add `rustls` to the dependencies
+//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring`
+//! equivalent. Without a provider, connecting returns an error.
+//!
+//! # Permissions
+//!
+//! A Redis user with an access control list needs access to the key and to the commands that
+//! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, `CLIENT LIST` names
+//! each connection by its key, host and process, or as [`Redis::client_name`] says. Users and passwords can [change](Redis::credentials) at run time.
+//!
+//! # Clusters and replicas
+//!
+//! A stream is one key, so one node of a cluster has it; the URL can name any node of the cluster.
+//! [Runs](tower_sse::runs) need a server that is not a cluster.
+//!
+//! Without a cluster, but with replicas, the URL must lead to the primary, even after a fail-over:
+//! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. There is
+//! no Sentinel client.
+
+#![warn(clippy::unused_async)]
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
+// Without a feature, links to its items are broken, and the items that only its module uses are unused.
+#![cfg_attr(
+    not(all(feature = "runs", feature = "tls", feature = "tracing")),
+    allow(rustdoc::broken_intra_doc_links, dead_code, unused_imports)
+)]
+
+#[macro_use]
+mod log;
+
+mod broker;
+mod redis;
+#[cfg(feature = "runs")]
+mod runs;
+mod server;
+
+#[doc = include_str!("../docs/operating.md")]
+pub mod operating {}
+#[doc = include_str!("../docs/running.md")]
+pub mod running {}
+
+#[cfg(feature = "runs")]
+pub use crate::runs::RedisRuns;
+#[cfg(feature = "tls")]
+pub use crate::server::Tls;
+#[cfg(tower_sse_simulation)]
+pub use crate::server::{Dialing, Transport, set_dialer};
+pub use crate::{
+    broker::{BrokerStats, RedisBroker, StreamStats},
+    redis::Redis,
+    server::{Credentials, Error, ErrorKind, RedisHealth},
+};
+
+/// The README's code compiles too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The private functions that the fuzz targets call.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use tower_sse::Event;
+
+    use crate::broker::Entry;
+
+    /// Returns the topic and the event of an entry with these alternating names and values.
+    #[must_use]
+    pub fn event_of_entry(fields: Vec<Vec<u8>>) -> Option<(String, Event)> {
+        match Entry::decode(fields) {
+            Entry::Event { topic, event, .. } => Some((topic, event)),
+            _ => None,
+        }
+    }
+}

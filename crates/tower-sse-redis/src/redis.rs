@@ -1,0 +1,225 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use redis::{Client, IntoConnectionInfo, RedisResult};
+use tower_sse::BoxError;
+
+#[cfg(feature = "tls")]
+use crate::Tls;
+use crate::{
+    Credentials, Error,
+    server::{connection::CONNECT_TIMEOUT, credentials::Provider, servers::Servers},
+};
+
+const ACTION: &str = "parse the Redis URL";
+
+/// A Redis or Valkey server, or a primary and its replicas. Open it once for all hubs and runs of a
+/// program.
+///
+/// ```no_run
+/// use tower_sse::hub::Hub;
+/// # #[cfg(feature = "runs")]
+/// use tower_sse::runs::Runs;
+/// use tower_sse_redis::Redis;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Redis::open("redis://127.0.0.1/")?;
+/// let hub = Hub::connect(redis.broker("news")).await?;
+/// # #[cfg(feature = "runs")]
+/// let runs = Runs::builder().connect(redis.runs("app")).await?;
+/// # drop(hub);
+/// # #[cfg(feature = "runs")]
+/// # drop(runs);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// No connection is opened before a hub or runs are connected. See the [module](crate) for
+/// requirements and guarantees.
+#[derive(Clone)]
+#[must_use = "it connects nothing by itself"]
+pub struct Redis {
+    pub(crate) servers: Servers,
+}
+
+impl Redis {
+    /// Creates a value for the server at `url`:
+    ///
+    /// - `redis://host:6379/0`: the port and the database can be left out
+    /// - `redis://user:password@host/`: the user can be left out
+    /// - `rediss://host/`: over TLS (feature `tls`)
+    /// - `unix:///run/redis.sock`: over a Unix socket
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `url` is none of these.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_any([url])
+    }
+
+    /// Creates a value for a primary and its replicas.
+    ///
+    /// The first server that responds as a primary is used. After each break, and when the server has
+    /// become a replica, all are tried again. List all servers that Sentinel or an operator may
+    /// promote:
+    ///
+    /// ```
+    /// # use tower_sse_redis::Redis;
+    /// let redis = Redis::open_any(["redis://redis-1.internal/", "redis://redis-2.internal/"])?;
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no URL, if one does not have a form that [`open`](Self::open)
+    /// takes, or if the URLs name different databases.
+    pub fn open_any(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
+        let clients = urls.into_iter().map(|url| client(url.as_ref()));
+        let clients: Vec<_> =
+            clients.collect::<Result<_, _>>().map_err(|error| Error::new(ACTION, error))?;
+        let mut databases =
+            clients.iter().map(|client| client.get_connection_info().redis_settings().db());
+        let Some(first) = databases.next() else {
+            return Err(Error::new(ACTION, "the list of URLs is empty"));
+        };
+        if databases.any(|database| database != first) {
+            return Err(Error::new(ACTION, "the URLs name different databases"));
+        }
+        Ok(Self { servers: Servers::new(clients, CONNECT_TIMEOUT) })
+    }
+
+    /// Sets the certificates of connections over TLS (feature `tls`). By default, servers are
+    /// checked against the [root certificates of the machine](crate#tls), and the client has none.
+    ///
+    /// ```no_run
+    /// # use std::fs;
+    /// # use tower_sse_redis::{Redis, Tls};
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = Tls::new()
+    ///     .authority(fs::read("ca.pem")?)
+    ///     .identity(fs::read("client.pem")?, fs::read("client.key")?)
+    ///     .server_name("redis.internal");
+    /// let redis = Redis::open("rediss://10.0.0.7/")?.tls(tls)?;
+    /// # _ = redis;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a URL is not of the form `rediss://`, or if a certificate or the key is
+    /// not in PEM format.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
+        self.servers.server_name = tls.set_up(&mut self.servers.clients)?;
+        Ok(self)
+    }
+
+    /// Sets an async closure that returns the user and the password, for credentials that change at
+    /// run time. By default they are those of the URL.
+    ///
+    /// The closure is called for each attempt to connect, and once more if Redis refuses its
+    /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
+    /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
+    /// attempt.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::BoxError;
+    /// # use tower_sse_redis::{Credentials, Redis};
+    /// # async fn fetch_token() -> Result<String, BoxError> { Ok(String::new()) }
+    /// let redis = Redis::open("rediss://redis.internal/")?.credentials(|| async {
+    ///     let token = fetch_token().await?;
+    ///     Ok::<_, BoxError>(Credentials::new("app", token).expire_in(Duration::from_secs(900)))
+    /// });
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    pub fn credentials<F, Fut, E>(mut self, closure: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.servers.provider = Some(Provider(Arc::new(move || {
+            let asking = closure();
+            Box::pin(async move { asking.await.map_err(Into::into) })
+        })));
+        self
+    }
+
+    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
+    /// is 3 seconds. Then the connection is given up, and the process connects again after a random
+    /// delay of up to 2 seconds.
+    ///
+    /// For runs, connecting is also limited to an eighth of their [lease](crate::RedisRuns::lease),
+    /// but not to less than 1 second, and an answer to a quarter of it, but not to less than 2
+    /// seconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse_redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.timeout(Duration::from_secs(10));
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
+    /// that there is no event.
+    #[track_caller]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
+        self.servers.timeout = timeout;
+        self
+    }
+
+    /// Sets the name of the connections in `CLIENT LIST`. By default, it consists of the key of the
+    /// hub or the prefix of the runs, the host, and the id of the process.
+    ///
+    /// ```
+    /// # use tower_sse_redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.client_name("shop");
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.servers.client_name = Some(name.into());
+        self
+    }
+}
+
+fn client(url: &str) -> RedisResult<Client> {
+    let info = url.into_connection_info()?;
+    // Connections already have a name. `CLIENT SETINFO`, which would name the library, is one more
+    // command to permit, from Redis 7.2 on.
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    Client::open(info.set_redis_settings(settings))
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL can contain a password.
+        f.debug_struct("Redis").field("timeout", &self.servers.timeout).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Redis;
+
+    #[test]
+    fn lists_of_unrelated_urls_are_refused() {
+        let refusals: [(&[&str], &str); 3] = [
+            (&[], "empty"),
+            (&["redis://a/1", "redis://b/2"], "different databases"),
+            (&["redis://a/", "http://b/"], "URL"),
+        ];
+        for (urls, reason) in refusals {
+            let error = format!("{:?}", Redis::open_any(urls).unwrap_err());
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

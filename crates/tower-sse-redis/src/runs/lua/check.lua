@@ -1,0 +1,59 @@
+-- Reports the states of runs to another process, and tells their owners that they are watched.
+--
+-- KEYS: the claim and the stream of each run
+-- ARGV: is the connection new, ttl, prefix of the channels of processes, then for each run: epoch,
+--       watch (0: not watched), whether to return the head, channel
+--
+-- Returns one of these for each run, or an error if a key has another type:
+--
+-- starting, running  newest status wait head     `status` of the owner: live, late or dead
+-- an outcome         newest head
+-- void               newest
+-- other              newest head                 the key has another run
+-- gone               newest                      the key has no run, or one that ended before this one
+--                                                began
+-- version theirs                                 another version of the protocol wrote the claim
+local is_new_connection, ttl, control = ARGV[1] == '1', tonumber(ARGV[2]), ARGV[3]
+
+local function check(key, stream, epoch, watch, wants_head, channel)
+  local claim = read_claim(key)
+  local refused = refuse_version(claim)
+  if refused then return refused end
+  local newest, outcome, head = read_newest(stream)
+  head = wants_head and head or ''
+  if has_lost(claim, epoch) then return { 'gone', newest } end
+  if claim.epoch ~= epoch then return { 'other', newest, head } end
+  if claim.state == 'void' then return { 'void', newest } end
+  if not claim.is_live then
+    if outcome then return { claim.state, newest, head } end
+    -- Redis lost the stream, or its end. The events that are left must not look complete.
+    add_end(key, stream, newest, 'interrupted', '')
+    keep(stream, ttl)
+    redis.call('HSET', key, 's', 'interrupted')
+    publish_end(channel, newest, 'interrupted', '')
+    return { 'interrupted', newest, wants_head and redis.call('HGET', key, 'h') or '' }
+  end
+  if outcome then
+    redis.call('HSET', key, 's', outcome)
+    return { outcome, newest, head }
+  end
+
+  local status, wait = liveness(key, claim, is_new_connection)
+  head = wants_head and redis.call('HGET', key, 'h') or ''
+  if watch > 0 then
+    local watched = math.max(claim.watched, math.min(now + watch, latest_watch(claim)))
+    redis.call('HSET', key, 'w', watched)
+    if claim.watched <= now then redis.call('PUBLISH', control .. claim.process, epoch) end
+  end
+  return { claim.state, newest, status, wait, head }
+end
+
+local replies = {}
+for i = 1, #KEYS / 2 do
+  local at = 4 * i
+  -- If a key has another type, only the check of its run fails.
+  local has_worked, reply = pcall(check, KEYS[2 * i - 1], KEYS[2 * i], ARGV[at],
+    tonumber(ARGV[at + 1]), ARGV[at + 2] == '1', ARGV[at + 3])
+  replies[i] = has_worked and reply or redis.error_reply(reply)
+end
+return replies

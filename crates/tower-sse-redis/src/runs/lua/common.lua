@@ -1,0 +1,148 @@
+-- What most scripts share. Times are milliseconds of the server's clock.
+
+-- The highest id of a stream: after an entry with this id, Redis refuses every other entry.
+local END_ID = '18446744073709551615-0'
+-- The minimum time for which an owner must be late before it counts as dead.
+local MIN_GRACE = 1500
+-- The minimum time that the keys of a live run are kept, so that a jump of the clock expires none.
+local MIN_TTL = 60000
+-- The maximum time that a key is kept: Redis refuses a time that its clock cannot be added to.
+local MAX_TTL = 100 * 365 * 86400000
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Returns the latest time until which a process may report that it watches a run. The process
+-- reports it again at each check.
+local function latest_watch(claim)
+  return now + math.floor(claim.lease * 3 / 4)
+end
+
+-- Reads a claim, or returns nil if there is none. Deadlines that are further away than the lease
+-- allows were written before the clock was set back. This function shortens them.
+local function read_claim(key)
+  local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'l', 'd', 'w', 'x', 'y', 'b', 't')
+  if not f[1] and not f[2] then return nil end
+  local claim = { version = f[1] or '0', epoch = f[2], process = f[3], state = f[4] }
+  if claim.version ~= VERSION then return claim end
+  claim.is_live = claim.state == 'starting' or claim.state == 'running'
+  claim.lease = tonumber(f[6]) or 0
+  claim.deadline, claim.watched = tonumber(f[5]) or 0, tonumber(f[7]) or 0
+  claim.first_late, claim.last_late, claim.ended_by = tonumber(f[8]), tonumber(f[9]), f[10]
+  claim.kept_since = tonumber(f[11])
+  if claim.deadline > now + claim.lease then
+    claim.deadline = now + claim.lease
+    redis.call('HSET', key, 'l', claim.deadline)
+  end
+  if claim.watched > latest_watch(claim) then
+    claim.watched = latest_watch(claim)
+    redis.call('HSET', key, 'w', claim.watched)
+  end
+  return claim
+end
+
+-- Returns the reply for a claim that another version of the protocol wrote, or nil.
+local function refuse_version(claim)
+  if claim and claim.version ~= VERSION then return { 'version', claim.version } end
+end
+
+-- Makes a key expire after `ttl`. This function never fails, because a script that stopped here
+-- would leave a key that never expires.
+local function keep(key, ttl)
+  redis.call('PEXPIRE', key, math.min(ttl, MAX_TTL))
+end
+
+-- Returns whether the server has lost the claim of a run. If the server has an older state, the key
+-- has an earlier run that has ended, or no run. Epochs are numbers in base 36 without leading
+-- zeros, and later runs have higher ones.
+local function has_lost(claim, epoch)
+  if not claim then return true end
+  if claim.is_live or not claim.epoch or claim.epoch == epoch then return false end
+  if #claim.epoch ~= #epoch then return #claim.epoch < #epoch end
+  return claim.epoch < epoch
+end
+
+local function create_claim(key, epoch, process, lease, ttl)
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
+    'l', now + lease, 'd', lease, 'w', 0)
+  keep(key, math.max(ttl, MIN_TTL))
+end
+
+-- Returns whether the owner of a live run is `live`, `late` or `dead`, and, for a late owner, the
+-- time after which the caller looks again.
+--
+-- A late owner is dead only if it was late at several looks in a row, over the whole grace period:
+-- after Redis was away, owners need time to renew their leases. A process whose own connection is
+-- new waits for a whole lease.
+local function liveness(key, claim, is_new_connection)
+  if claim.deadline >= now then return 'live', 0 end
+  local grace = math.max(claim.lease * 3 / 8, MIN_GRACE)
+  local first, last = claim.first_late, claim.last_late
+  local is_in_a_row = first and last and first > claim.deadline and first <= now
+    and last <= now and now - last <= grace
+  if not is_in_a_row then first = now end
+  redis.call('HSET', key, 'x', first, 'y', now)
+  local needed = is_new_connection and math.max(claim.lease, grace) or grace
+  if now - first >= needed then return 'dead', 0 end
+  return 'late', math.ceil(math.min(grace / 2, needed - (now - first)))
+end
+
+-- Keeps `data` for long enough that a process can keep it again. The time is shorter than that for
+-- which any renewal keeps the claim of a live run: if the clock jumps forward so far that such a
+-- claim expires, `data` expires too.
+local function keep_data(data, lease)
+  redis.call('HSET', data, 't', now)
+  keep(data, math.max(lease, MIN_TTL / 3))
+end
+
+-- Returns whether the clock was set back after `data` was kept. Until a process keeps `data` again,
+-- it outlives claims that owners have kept since then, so its presence does not show that they have
+-- not expired.
+local function was_set_back(kept_at)
+  return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
+end
+
+-- Records that the server has lost data. From this call on, owners have a lease to restore their
+-- claims.
+local function begin_restoring(data, lease)
+  redis.call('HSET', data, 'u', now + lease, 'd', lease)
+  keep_data(data, lease)
+end
+
+-- Returns whether an owner may still restore a claim that the server has lost. A server that has
+-- lost claims also lost `data`, which each process keeps while it is connected.
+local function is_restoring_claims(data, lease, everyone)
+  local f = redis.call('HMGET', data, 'u', 'd', 't')
+  local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
+  if not deadline or was_set_back(f[3]) then
+    begin_restoring(data, lease)
+    redis.call('PUBLISH', everyone, '')
+    return true
+  end
+  -- A deadline that is further away than its duration was written before the clock was set back.
+  return deadline > now and deadline <= now + duration
+end
+
+-- Returns the sequence number of the newest event of a stream, and the outcome and the head if the run
+-- ended.
+local function read_newest(stream)
+  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if not last then return 0 end
+  if last[1] ~= END_ID then return tonumber(string.match(last[1], '^%d+')) end
+  local fields = {}
+  for i = 1, #last[2], 2 do fields[last[2][i]] = last[2][i + 1] end
+  return tonumber(fields.n) or 0, fields.o or 'interrupted', fields.h
+end
+
+-- Ends the stream of the run that has the key. Nothing can be added to it afterwards. The end
+-- contains the head, because the owner may have trimmed the first entry, and another run may
+-- replace the claim.
+local function add_end(key, stream, newest, outcome, message)
+  local head = redis.call('HGET', key, 'h') or ''
+  redis.call('XADD', stream, END_ID, 'o', outcome, 'm', message, 'n', newest, 'h', head)
+end
+
+local function publish_end(channel, newest, outcome, message)
+  redis.call('PUBLISH', channel, string.format('e%.0f %s %s', newest, outcome, message))
+end

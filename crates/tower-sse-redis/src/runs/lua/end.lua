@@ -1,0 +1,94 @@
+-- Ends a run.
+--
+-- KEYS: claim, stream
+-- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
+--       process, ttl, is the connection new, channel, prefix of the channels of processes,
+--       `cancel`: lines of an event to add before the end of a run that has begun (or nothing)
+--
+-- own     by its owner, once Redis has exactly all events
+-- lost    by its owner, which no longer has all events; the outcome is `interrupted`
+-- void    by its owner, because the answer was no stream; the key is free again
+-- orphan  by the process that sent the claim, which does not know whether Redis executed it; like
+--         `void` before the run has begun, otherwise the outcome is `interrupted`
+-- cancel  by any process
+-- bury    by any process, if the owner is dead
+-- forget  deletes the keys of a run that ended, or that Redis has lost
+--
+-- ended  outcome newest         the run is ended, now or before by the same process in the same
+--                               mode; `forget`: its keys are deleted
+-- over   outcome                the run was ended before by another process or in another mode
+-- behind newest                 `own`: Redis has other events
+-- live, late state wait         `bury`: the owner is not dead
+-- running                       `void`: the run has begun; `forget`: it is live
+-- other                         the key has another run
+-- gone                          the key has no run
+-- version theirs                another version of the protocol wrote the claim
+local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local owned, expected, process, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local is_new_connection, channel, control = ARGV[9] == '1', ARGV[10], ARGV[11]
+local lines = ARGV[12] or ''
+-- The number of sequence numbers that are left to the owner: its clients may have events that it
+-- has not exported, and an id must not stand for two events.
+local GAP = 1000000000
+
+local claim = read_claim(key)
+local refused = refuse_version(claim)
+if refused then return refused end
+local is_ours = claim and claim.epoch == epoch
+
+if mode == 'forget' then
+  if is_ours and claim.is_live then return { 'running' } end
+  if is_ours then redis.call('DEL', key) end
+  redis.call('DEL', stream)
+  return { 'ended', 'forgotten', 0 }
+end
+if not claim then return { 'gone' } end
+if not is_ours or mode == 'orphan' and claim.process ~= process then return { 'other' } end
+local ended_by = mode .. ' ' .. process
+if not claim.is_live then
+  if claim.ended_by ~= ended_by then return { 'over', claim.state } end
+  return { 'ended', claim.state, (read_newest(stream)) }
+end
+
+-- After a mistake of an operator, the key of the stream could have another type. The run must still
+-- end.
+local entries = redis.pcall('XLEN', stream)
+if type(entries) == 'table' then redis.call('DEL', stream) end
+local newest, ended = read_newest(stream)
+if ended then
+  redis.call('HSET', key, 's', ended)
+  return { 'over', ended }
+end
+if mode == 'own' then
+  if newest ~= owned then return { 'behind', newest } end
+  if expected and expected ~= entries then return { 'behind', 0 } end
+elseif mode == 'lost' then
+  outcome = 'interrupted'
+elseif mode == 'bury' then
+  local status, wait = liveness(key, claim, is_new_connection)
+  if status ~= 'dead' then return { status, claim.state, wait } end
+elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
+  if claim.state ~= 'starting' then return { 'running' } end
+  -- The claim stays until late commands have arrived. If it were missing, the owner of an earlier
+  -- run would take its own claim for lost, and restore a run that has ended.
+  redis.call('HSET', key, 's', 'void', 'b', ended_by)
+  keep(key, 2 * claim.lease)
+  redis.call('PUBLISH', channel, 'v')
+  return { 'ended', 'void', 0 }
+end
+
+if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
+  local first, last = newest + 1, newest + 1 + GAP
+  local event = lines .. string.format('id: %s-%.0f\n\n', epoch, last)
+  -- The owner recognizes the event by the field `l`.
+  redis.call('XADD', stream, string.format('%.0f-0', last), 'f', first, 'd', event, 'l', '1')
+  redis.call('PUBLISH', channel, string.format('d%.0f %.0f ', first, last) .. event)
+  newest = last
+end
+add_end(key, stream, newest, outcome, message)
+redis.call('HSET', key, 's', outcome, 'b', ended_by)
+keep(key, ttl)
+keep(stream, ttl)
+publish_end(channel, newest, outcome, message)
+if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
+return { 'ended', outcome, newest }

@@ -1,0 +1,31 @@
+-- Claims a key in place of an earlier run, which is cancelled if it is live.
+--
+-- KEYS: claim, stream of the earlier run
+-- ARGV: earlier epoch, epoch, process, lease, ttl, channel of the earlier run, prefix of the
+--       channels of processes
+--
+-- new                 the new run has the key
+-- again               the key has another run than the earlier one: look again
+-- version theirs      another version of the protocol wrote the claim
+local key, stream, earlier, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local lease, ttl, channel, control = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7]
+
+local claim = read_claim(key)
+local refused = refuse_version(claim)
+if refused then return refused end
+-- An earlier attempt has claimed the key, but its reply was lost.
+if claim and claim.epoch == epoch and claim.process == process then return { 'new' } end
+if not claim or claim.epoch ~= earlier then return { 'again' } end
+
+local newest, outcome = read_newest(stream)
+local is_cancelled = claim.is_live and not outcome
+if is_cancelled then
+  add_end(key, stream, newest, 'cancelled', '')
+  keep(stream, math.max(ttl, MIN_TTL))
+end
+create_claim(key, epoch, process, lease, ttl)
+if is_cancelled then
+  publish_end(channel, newest, 'cancelled', '')
+  if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, earlier) end
+end
+return { 'new' }

@@ -1,0 +1,92 @@
+use std::{fmt, time::Duration};
+
+use crate::{Redis, RedisHealth, server::servers::Servers};
+
+/// The minimum of [`RedisRuns::lease`].
+const MIN_LEASE: Duration = Duration::from_secs(2);
+/// The maximum of [`RedisRuns::lease`]. Adding longer times to an instant, or to the clock of Redis, could
+/// overflow.
+const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`]: several processes
+/// share their runs.
+#[must_use = "pass it to `RunsBuilder::connect`"]
+pub struct RedisRuns {
+    pub(super) servers: Servers,
+    pub(super) prefix: String,
+    pub(super) lease: Duration,
+    pub(super) health: RedisHealth,
+}
+
+impl Redis {
+    /// Returns a store of runs whose keys begin with `prefix`. Programs with the same prefix on the
+    /// same server share their runs.
+    ///
+    /// ```
+    /// # use tower_sse_redis::Redis;
+    /// let store = Redis::open("redis://127.0.0.1/")?.runs("app");
+    /// # drop(store);
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "runs")))]
+    pub fn runs(&self, prefix: impl Into<String>) -> RedisRuns {
+        RedisRuns {
+            servers: self.servers.clone(),
+            prefix: prefix.into(),
+            lease: Duration::from_secs(8),
+            health: RedisHealth::new(),
+        }
+    }
+}
+
+impl RedisRuns {
+    /// Sets how long the runs of a process are safe from other processes while it does not answer.
+    /// The default is 8 seconds.
+    ///
+    /// The process that generates an answer renews its lease at about every third of this time. If
+    /// it dies or is paused, its clients at other processes receive an error after at most the sum
+    /// of:
+    ///
+    /// - the lease
+    /// - three eighths of it, but at least 1.5 seconds; or another lease, if the process that
+    ///   serves the client has connected less than two leases ago
+    /// - a quarter of it
+    ///
+    /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
+    /// request can start the run again.
+    ///
+    /// A longer lease also tolerates longer pauses, and costs Redis less, because each running run is
+    /// renewed less often. More than ten years count as ten years.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse_redis::Redis;
+    /// let store = Redis::open("redis://127.0.0.1/")?.runs("app").lease(Duration::from_secs(20));
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `lease` is less than 2 seconds: short pauses of a process would end its runs.
+    #[track_caller]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        assert!(lease >= MIN_LEASE, "a lease must not be less than {MIN_LEASE:?}");
+        self.lease = lease.min(MAX_LEASE);
+        self
+    }
+    /// Returns a handle to the state of the connection. It stays valid after
+    /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect) has taken this value.
+    #[must_use]
+    pub fn health(&self) -> RedisHealth {
+        self.health.clone()
+    }
+}
+
+impl fmt::Debug for RedisRuns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisRuns")
+            .field("prefix", &self.prefix)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}

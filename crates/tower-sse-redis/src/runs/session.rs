@@ -1,0 +1,221 @@
+use std::{io, sync::Arc, time::Duration};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, PushInfo, RedisError, RedisResult, Value, cmd, from_redis_value,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    encode::Encoder,
+    endpoint::Endpoint,
+    failure::{Class, check},
+    loads::Loads,
+    scope::Scope,
+    script::{Hashes, TEXTS},
+};
+use crate::{
+    Error,
+    server::{
+        connection::MultiplexedConnection,
+        credentials::Renewal,
+        server_info::{SECTIONS, ServerInfo},
+        servers::Connections,
+    },
+};
+
+/// The minimum of the time limit for connecting, including authentication and the choice of the
+/// database.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The minimum of the time limit for a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum number of channels in one command.
+const CHANNELS: usize = 512;
+
+/// Three connections to one server: for commands, for pushes and for loads.
+pub(super) struct Session {
+    pub(super) number: u64,
+    pub(super) opened: Instant,
+    pub(super) hashes: Hashes,
+    pub(super) info: ServerInfo,
+    /// The number that the server gave to the connection for commands.
+    client: i64,
+    commands: MultiplexedConnection,
+    pushes: MultiplexedConnection,
+    loads: Loads,
+    /// Keeps the credentials of all connections valid.
+    _renewal: Option<Renewal>,
+    /// Cancelled when a connection breaks.
+    pub(super) ended: CancellationToken,
+}
+
+impl Session {
+    /// Opens a session that does not receive pushes yet.
+    pub(super) async fn open(
+        endpoint: &Endpoint,
+        number: u64,
+        previous: Option<&Self>,
+    ) -> Result<Self, Error> {
+        let opened = Instant::now();
+        let ended = CancellationToken::new();
+        let configs = [(); 3].map(|()| config(endpoint, &ended));
+        let Connections { connections, info, renewal } =
+            endpoint.servers.connect(&endpoint.servers.clients, &configs, &endpoint.name).await?;
+        let [mut commands, pushes, loads] = connections;
+        info.require_runs()?;
+        let earlier = previous.map(|previous| &*previous.info.run_id);
+        if let Some(previous) = previous.filter(|_| earlier == Some(&info.run_id)) {
+            // After this command, the server executes nothing more that was sent over the earlier
+            // connection.
+            let mut kill = cmd("CLIENT");
+            kill.arg("KILL").arg("ID").arg(previous.client);
+            _ = send::<Value>(&mut commands, &kill, "close an earlier connection to Redis").await;
+        }
+        let id = "identify the connection to Redis";
+        let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
+        let hashes = load_scripts(&mut commands).await?;
+        if earlier != Some(&info.run_id) {
+            let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_new: true };
+            let join = encoder.join(&info.run_id, earlier);
+            _ = send::<Value>(&mut commands, &join, "join the processes that share runs").await?;
+        }
+        Ok(Self {
+            number,
+            opened,
+            hashes,
+            info,
+            client,
+            commands,
+            pushes,
+            loads: Loads::new(loads),
+            _renewal: renewal,
+            ended,
+        })
+    }
+
+    /// Sends commands, and returns their replies. Each reply can be an error.
+    pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        let mut connection = self.commands.clone();
+        let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
+        if replies.is_err() {
+            // The server may still execute the commands. The next session makes the server close
+            // this connection before it sends anything else, so that the server does not execute
+            // the commands after later ones.
+            self.ended.cancel();
+        }
+        replies
+    }
+
+    /// Sends a command over the connection for loads, until the session ends.
+    pub(super) async fn load(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let reply = self.ended.run_until_cancelled(self.loads.send(command)).await;
+        let reply =
+            reply.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotConnected).into()));
+        if reply.is_err() {
+            self.ended.cancel();
+        }
+        reply
+    }
+
+    /// Loads the scripts again, after the server has lost them.
+    pub(super) async fn load_scripts(&self) -> Result<(), Error> {
+        load_scripts(&mut self.commands.clone()).await.map(drop)
+    }
+
+    pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
+        for channels in channels.chunks(CHANNELS) {
+            if let Err(error) = self.pushes.clone().subscribe(channels).await {
+                self.ended.cancel();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn unsubscribe(&self, channel: &str) {
+        if self.pushes.clone().unsubscribe(channel).await.is_err() {
+            self.ended.cancel();
+        }
+    }
+
+    /// Checks that all connections work, and that the same server is at their end. Also keeps the
+    /// key `data`, which is missing after a loss, and finds out whether it is missing.
+    pub(super) async fn check(&self, scope: &Scope) -> Result<ServerInfo, Error> {
+        let (mut commands, mut pushes) = (self.commands.clone(), self.pushes.clone());
+        let mut identify = cmd("INFO");
+        identify.arg(&SECTIONS);
+        let info = self.identify(commands.send_packed_command(&identify)).await?;
+        info.require_runs()?;
+        self.identify(pushes.send_packed_command(&identify)).await?;
+        self.identify(self.loads.send(&identify)).await?;
+        let encoder = Encoder { scope, hashes: &self.hashes, is_new: false };
+        let join = encoder.join(&info.run_id, Some(&info.run_id));
+        // If the server does not accept this command now, the session sends it again at the next
+        // check.
+        if let Ok(reply) = commands.send_packed_command(&join).await
+            && check(reply).is_err_and(|failure| failure.class == Class::NoScript)
+        {
+            self.load_scripts().await?;
+        }
+        Ok(info)
+    }
+
+    /// Reads the reply of the server at the end of a connection, which must be that of the session.
+    async fn identify(
+        &self,
+        reply: impl Future<Output = RedisResult<Value>>,
+    ) -> Result<ServerInfo, Error> {
+        let info = reply.await.and_then(Value::extract_error);
+        let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
+        let info = ServerInfo::parse(info)?;
+        if info.run_id != self.info.run_id {
+            return Err(Error::new("identify the Redis server", "another server answers"));
+        }
+        Ok(info)
+    }
+}
+
+/// Returns a client that receives pushes, which need the protocol RESP3.
+pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let info = info.set_redis_settings(settings).into_connection_info();
+    info.and_then(Client::open).map_err(|error| Error::new("parse the Redis URL", error))
+}
+
+/// Returns the settings of a connection, whose pushes are received until `ended` is cancelled.
+fn config(endpoint: &Endpoint, ended: &CancellationToken) -> AsyncConnectionConfig {
+    let (subscriptions, ended) = (Arc::clone(&endpoint.subscriptions), ended.clone());
+    let receive = move |push: PushInfo| {
+        if !ended.is_cancelled() && !subscriptions.receive(push) {
+            ended.cancel();
+        }
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let (limit, lease) = (endpoint.servers.timeout, endpoint.scope.lease);
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
+        .set_response_timeout(Some(limit.min(REPLY_TIMEOUT.max(lease / 4))))
+        .set_push_sender(receive)
+}
+
+async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {
+    let mut hashes = Hashes::default();
+    for (text, hash) in TEXTS.into_iter().zip(&mut hashes.0) {
+        let load = "load the scripts of runs into Redis";
+        *hash = send(connection, cmd("SCRIPT").arg("LOAD").arg(text), load).await?;
+    }
+    Ok(hashes)
+}
+
+/// Sends a command, and reads its reply. `action` names it in errors.
+async fn send<T: FromRedisValue>(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+    action: &'static str,
+) -> Result<T, Error> {
+    let reply = connection.send_packed_command(command).await.and_then(Value::extract_error);
+    let reply = reply.map_err(|error| Error::new(action, error))?;
+    from_redis_value(reply).map_err(|error| Error::new(action, error))
+}

@@ -1,0 +1,118 @@
+use std::{error, fmt};
+
+use redis::RedisError;
+use tower_sse::BoxError;
+
+/// An error from the Redis broker: an invalid URL, a failed connection, or a failed command.
+///
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The source of
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
+///
+/// ```
+/// use tower_sse::hub::PublishError;
+/// use tower_sse_redis::{Error, ErrorKind};
+///
+/// fn is_full(error: &PublishError) -> bool {
+///     let PublishError::Refused(reason) = error else { return false };
+///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfMemory)
+/// }
+/// # assert!(!is_full(&PublishError::Closed));
+/// ```
+///
+/// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
+/// change in any release.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    text: String,
+    /// `None` if nothing was sent, because there was no session. The text says why.
+    source: Option<BoxError>,
+}
+
+/// The kind of an [`Error`], by what an operator can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Redis has reached its `maxmemory`, and its policy is not to evict keys.
+    OutOfMemory,
+    /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
+    ReadOnly,
+    /// The user or the password is wrong or has expired, or the user lacks a permission.
+    NotPermitted,
+    /// There is no connection, or it broke, or Redis did not answer in time.
+    Unreachable,
+    /// Redis is loading its data after a start.
+    Loading,
+    /// Any other error, such as an invalid URL, or a key that has another type.
+    Other,
+}
+
+impl ErrorKind {
+    /// Returns the name of the kind in snake case, for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfMemory => "out_of_memory",
+            Self::ReadOnly => "read_only",
+            Self::NotPermitted => "not_permitted",
+            Self::Unreachable => "unreachable",
+            Self::Loading => "loading",
+            Self::Other => "other",
+        }
+    }
+
+    /// Returns the kind of an error of the Redis client.
+    fn of_client(error: &RedisError) -> Self {
+        match error.code() {
+            Some("OOM") => Self::OutOfMemory,
+            Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
+            Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
+            Some("LOADING" | "MASTERDOWN") => Self::Loading,
+            None if error.kind() == redis::ErrorKind::AuthenticationFailed => Self::NotPermitted,
+            None if error.is_io_error() => Self::Unreachable,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Error {
+    /// Creates the error of an action, such as `connect to …`, with its source.
+    pub(crate) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
+        let source = source.into();
+        let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
+        Self { kind, text: format!("failed to {action}"), source: Some(source) }
+    }
+
+    /// Creates an error of this kind, whose source is a text of this crate.
+    pub(crate) fn with_kind(action: &'static str, kind: ErrorKind, source: String) -> Self {
+        Self { kind, ..Self::new(action, source) }
+    }
+
+    /// Creates the error of a command that was not sent, because there is no session.
+    pub(crate) const fn unavailable(kind: ErrorKind, text: String) -> Self {
+        Self { kind, text, source: None }
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns the source, if it is an error of the Redis client and not of this crate.
+    pub(crate) fn client_error(&self) -> Option<&RedisError> {
+        self.source.as_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

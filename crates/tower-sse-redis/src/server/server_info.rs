@@ -1,0 +1,123 @@
+use redis::{InfoDict, Value, from_redis_value};
+
+use super::lineage::Lineage;
+use crate::{Error, ErrorKind};
+
+const ACTION: &str = "identify the Redis server";
+
+/// What a server reports about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerInfo {
+    /// The id of the server's process, which no other server has.
+    pub(crate) run_id: String,
+    pub(crate) is_replica: bool,
+    pub(crate) is_cluster: bool,
+    pub(crate) eviction: Eviction,
+    pub(crate) lineage: Lineage,
+}
+
+/// The keys that a server deletes when its memory is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    None,
+    /// Only keys that expire, such as those of runs.
+    Expiring,
+    All,
+}
+
+/// The sections of INFO that are read.
+pub(crate) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
+
+impl ServerInfo {
+    /// Reads the reply of INFO.
+    pub(crate) fn parse(reply: Value) -> Result<Self, Error> {
+        let unexpected = |error| Error::new(ACTION, error);
+        let lineage = from_redis_value(reply.clone()).map_err(unexpected)?;
+        let info: InfoDict = from_redis_value(reply).map_err(unexpected)?;
+        let field = |name| info.get::<String>(name);
+        let Some(run_id) = field("run_id") else {
+            return Err(Error::new(ACTION, "unexpected reply from Redis"));
+        };
+        let is_limited = field("maxmemory").is_some_and(|maximum| maximum != "0");
+        let eviction = match field("maxmemory_policy").as_deref() {
+            _ if !is_limited => Eviction::None,
+            Some("noeviction") => Eviction::None,
+            Some(policy) if policy.starts_with("volatile") => Eviction::Expiring,
+            _ => Eviction::All,
+        };
+        Ok(Self {
+            run_id,
+            is_replica: field("role").is_some_and(|role| role != "master"),
+            is_cluster: field("redis_mode").is_some_and(|mode| mode == "cluster"),
+            eviction,
+            lineage,
+        })
+    }
+
+    /// Returns an error if the server does not accept writes. The nodes of a cluster redirect them.
+    pub(crate) fn require_primary(&self) -> Result<(), Error> {
+        if self.is_replica && !self.is_cluster {
+            let reason = "the server is a replica, which is read only".to_owned();
+            return Err(Error::with_kind(ACTION, ErrorKind::ReadOnly, reason));
+        }
+        Ok(())
+    }
+
+    /// Returns an error if runs cannot be kept on the server.
+    #[cfg(feature = "runs")]
+    pub(crate) fn require_runs(&self) -> Result<(), Error> {
+        if self.is_cluster {
+            return Err(Error::new(ACTION, "runs need a server outside of a cluster"));
+        }
+        self.require_primary()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::{Eviction, ServerInfo};
+
+    const INFO: &str = "# Server\r\nredis_mode:standalone\r\nrun_id:abc\r\n\r\n# Memory\r\n\
+        maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n# Replication\r\nrole:master\r\n";
+
+    fn parse(text: &str) -> ServerInfo {
+        ServerInfo::parse(Value::BulkString(text.as_bytes().to_vec())).unwrap()
+    }
+
+    #[test]
+    fn server_evicts_only_with_a_limit_and_a_policy() {
+        let info = parse(INFO);
+        assert_eq!((&*info.run_id, info.eviction), ("abc", Eviction::None));
+        let limited = INFO.replace("maxmemory:0", "maxmemory:1000");
+        for (policy, eviction) in [
+            ("allkeys-lru", Eviction::All),
+            ("allkeys-random", Eviction::All),
+            ("volatile-ttl", Eviction::Expiring),
+            ("noeviction", Eviction::None),
+        ] {
+            assert_eq!(parse(&limited.replace("allkeys-lru", policy)).eviction, eviction);
+        }
+    }
+
+    #[test]
+    fn replicas_are_refused_outside_of_a_cluster() {
+        let replica = INFO.replace("master", "slave");
+        parse(INFO).require_primary().unwrap();
+        assert!(format!("{:?}", parse(&replica).require_primary()).contains("replica"));
+        parse(&replica.replace("standalone", "cluster")).require_primary().unwrap();
+    }
+
+    #[cfg(feature = "runs")]
+    #[test]
+    fn runs_need_a_primary_outside_of_a_cluster() {
+        parse(INFO).require_runs().unwrap();
+        for (is, should_be, reason) in
+            [("master", "slave", "replica"), ("standalone", "cluster", "cluster")]
+        {
+            let refused = parse(&INFO.replace(is, should_be)).require_runs();
+            assert!(format!("{refused:?}").contains(reason), "{refused:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+use std::{env, fs, process, time::Duration};
+
+use redis::{AsyncConnectionConfig, Client, Value};
+use tokio::task::JoinSet;
+
+use super::{
+    connection::MultiplexedConnection,
+    credentials::{Provider, Renewal, keep_valid},
+    health::display_with_sources,
+    lineage,
+    server_info::{SECTIONS, ServerInfo},
+};
+use crate::{Error, ErrorKind};
+
+#[cfg(feature = "tls")]
+use super::tls;
+
+const ACTION: &str = "connect to Redis";
+
+/// A primary and its replicas, and how to connect to them.
+#[derive(Clone)]
+pub(crate) struct Servers {
+    /// One client for each address, at least one.
+    pub(crate) clients: Vec<Client>,
+    pub(crate) provider: Option<Provider>,
+    /// The time limit for connecting, and for asking the provider.
+    pub(crate) timeout: Duration,
+    /// The name in the certificates of all servers, if it is not that of their URLs.
+    pub(crate) server_name: Option<String>,
+    /// The name of the connections in `CLIENT LIST`, if the program has set one.
+    pub(crate) client_name: Option<String>,
+}
+
+/// Connections to one server.
+pub(crate) struct Connections<const N: usize, C = MultiplexedConnection> {
+    pub(crate) connections: [C; N],
+    pub(crate) info: ServerInfo,
+    /// Keeps the credentials of all connections valid.
+    pub(crate) renewal: Option<Renewal>,
+}
+
+#[derive(Clone)]
+struct Names {
+    /// The name of the connections in `CLIENT LIST`.
+    connection: String,
+    /// The name in the servers' certificates.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    server: Option<String>,
+}
+
+/// A connection to a primary.
+struct Opened {
+    client: Client,
+    connection: MultiplexedConnection,
+    info: ServerInfo,
+}
+
+impl Servers {
+    pub(crate) const fn new(clients: Vec<Client>, timeout: Duration) -> Self {
+        Self { clients, provider: None, timeout, server_name: None, client_name: None }
+    }
+
+    /// Returns the number of the database, which all URLs name.
+    pub(crate) fn database(&self) -> i64 {
+        let client = self.clients.first();
+        client.map_or(0, |client| client.get_connection_info().redis_settings().db())
+    }
+
+    /// Returns the name of connections in `CLIENT LIST`: by default the key, the host and the id of
+    /// the process.
+    pub(crate) fn connection_name(&self, key: &str) -> String {
+        let name = self.client_name.clone().unwrap_or_else(|| {
+            let host = fs::read_to_string("/proc/sys/kernel/hostname");
+            let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
+            format!("{key}:{}:{}", host.trim(), process::id())
+        });
+        // Redis refuses a name with other characters.
+        name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
+    }
+
+    /// Opens a connection for each of these settings to the primary among the servers of these
+    /// clients. `CLIENT LIST` shows the connections by `name`.
+    ///
+    /// If the server refuses the credentials, asks the provider for others once.
+    pub(crate) async fn connect<const N: usize>(
+        &self,
+        clients: &[Client],
+        configs: &[AsyncConnectionConfig; N],
+        name: &str,
+    ) -> Result<Connections<N>, Error> {
+        let names = Names { connection: name.to_owned(), server: self.server_name.clone() };
+        let Some(provider) = &self.provider else {
+            return open_all(clients.to_vec(), configs, &names).await;
+        };
+        let mut is_refused = false;
+        loop {
+            let credentials = provider.ask(self.timeout).await?;
+            let clients = clients.iter().map(|client| credentials.apply(client));
+            match open_all(clients.collect::<Result<_, _>>()?, configs, &names).await {
+                Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
+                    is_refused = true;
+                }
+                result => {
+                    let mut opened = result?;
+                    let connections = opened.connections.clone();
+                    opened.renewal = keep_valid(provider, &credentials, connections, self.timeout);
+                    return Ok(opened);
+                }
+            }
+        }
+    }
+}
+
+async fn open_all<const N: usize>(
+    clients: Vec<Client>,
+    configs: &[AsyncConnectionConfig; N],
+    names: &Names,
+) -> Result<Connections<N>, Error> {
+    let config = configs.first().cloned().unwrap_or_default();
+    let Opened { client, connection, info } = open_primary(clients, &config, names).await?;
+    let mut connections = configs.each_ref().map(|_| connection.clone());
+    for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
+        let other = open(client.clone(), config.clone(), names.clone()).await?;
+        // During a fail-over, the address can lead this connection to another server than the first
+        // one.
+        if other.info.run_id != info.run_id {
+            return Err(Error::new(ACTION, "the address leads to different servers"));
+        }
+        *connection = other.connection;
+    }
+    Ok(Connections { connections, info, renewal: None })
+}
+
+/// Opens a connection to the first of these servers that responds as a primary. All of them are
+/// tried at the same time, because one that is down may not respond at all.
+async fn open_primary(
+    mut clients: Vec<Client>,
+    config: &AsyncConnectionConfig,
+    names: &Names,
+) -> Result<Opened, Error> {
+    if clients.len() == 1
+        && let Some(client) = clients.pop()
+    {
+        return open(client, config.clone(), names.clone()).await;
+    }
+    let mut attempts = JoinSet::new();
+    for client in clients {
+        let address = client.get_connection_info().addr().to_string();
+        let opening = open(client, config.clone(), names.clone());
+        attempts.spawn(async move { opening.await.map_err(|error| (address, error)) });
+    }
+    let mut errors = Vec::new();
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt {
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(error)) => errors.push(error),
+            // The runtime shuts down.
+            Err(_) => {}
+        }
+    }
+    Err(no_primary(&errors))
+}
+
+/// Returns the error of addresses none of which leads to a primary.
+fn no_primary(errors: &[(String, Error)]) -> Error {
+    let kinds = || errors.iter().map(|(_, error)| error.kind());
+    let kind = kinds()
+        .find(|kind| *kind == ErrorKind::NotPermitted)
+        .or_else(|| kinds().find(|kind| *kind != ErrorKind::Unreachable))
+        .unwrap_or(ErrorKind::Unreachable);
+    let mut text = "no address leads to a primary".to_owned();
+    for (address, error) in errors {
+        text.extend(["; ", address, ": ", &display_with_sources(error)]);
+    }
+    Error::with_kind(ACTION, kind, text)
+}
+
+/// Opens a connection, names it, and checks that the server is a primary.
+async fn open(
+    client: Client,
+    config: AsyncConnectionConfig,
+    names: Names,
+) -> Result<Opened, Error> {
+    #[cfg(feature = "tls")]
+    tls::check_crypto_provider(&client)?;
+    #[cfg(all(feature = "tls", not(tower_sse_simulation)))]
+    let connection = tls::connect(&client, &config, names.server.as_deref()).await;
+    #[cfg(not(any(feature = "tls", tower_sse_simulation)))]
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    #[cfg(tower_sse_simulation)]
+    let connection = super::simulation::connect(&client, &config).await;
+    let mut connection = connection.map_err(|error| Error::new(ACTION, error))?;
+    let mut pipeline = redis::pipe();
+    // The user may lack the permission to set a name. Ignore that error, because nothing depends on
+    // the name.
+    pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
+    pipeline.cmd("INFO").arg(&SECTIONS).arg(lineage::COUNTS);
+    let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
+    let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
+    let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
+    let info = ServerInfo::parse(info)?;
+    info.require_primary()?;
+    Ok(Opened { client, connection, info })
+}

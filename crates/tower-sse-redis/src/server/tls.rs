@@ -1,0 +1,121 @@
+use std::{fmt, net::SocketAddr};
+
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, RedisFuture, RedisResult,
+    TlsCertificates, aio::MultiplexedConnection, io::AsyncDNSResolver,
+};
+
+use crate::Error;
+
+const ACTION: &str = "set up TLS for Redis";
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// Certificates for connections over TLS, for [`Redis::tls`](crate::Redis::tls) (feature `tls`).
+#[derive(Clone, Default)]
+#[must_use = "pass it to `Redis::tls`"]
+pub struct Tls {
+    authority: Option<Vec<u8>>,
+    identity: Option<ClientTlsConfig>,
+    server_name: Option<String>,
+}
+
+impl Tls {
+    /// Creates settings that trust the [root certificates of the machine](crate#tls).
+    pub const fn new() -> Self {
+        Self { authority: None, identity: None, server_name: None }
+    }
+
+    /// Trusts only servers whose certificate is issued by one of these authorities, in PEM format.
+    /// By default, the [root certificates of the machine](crate#tls) are trusted.
+    pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
+        self.authority = Some(certificates.into());
+        self
+    }
+
+    /// Sets the certificate of the client, followed by those of its issuers, and its private key,
+    /// in PEM format. By default, the client has none.
+    ///
+    /// A server that requires another certificate closes the connection, so the error can be `broken
+    /// pipe`.
+    pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        let (client_cert, client_key) = (certificates.into(), key.into());
+        self.identity = Some(ClientTlsConfig { client_cert, client_key });
+        self
+    }
+
+    /// Sets the name that the server's certificate must have. The default is the host of the URL.
+    ///
+    /// Set it if the URL has an address or the name of a proxy instead of the server's.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Lets clients use these certificates. Returns the name of the servers.
+    pub(crate) fn set_up(self, clients: &mut [Client]) -> Result<Option<String>, Error> {
+        let Self { authority, identity, server_name } = self;
+        let certificates = authority.iter().chain(identity.as_ref().map(|own| &own.client_cert));
+        for pem in certificates {
+            if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
+                return Err(Error::new(ACTION, "a text in PEM format has no certificate"));
+            }
+        }
+        let certificates = TlsCertificates { client_tls: identity, root_cert: authority };
+        for client in clients {
+            let info = client.get_connection_info().clone();
+            *client = Client::build_with_tls(info, certificates.clone())
+                .map_err(|error| Error::new(ACTION, error))?;
+        }
+        Ok(server_name)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// Returns an error if no crypto provider is installed, because rustls would panic then.
+pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
+    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::new("connect to Redis", "no crypto provider is installed for rustls"));
+    }
+    Ok(())
+}
+
+/// Opens a connection to a server whose certificate has this name or that of its URL.
+pub(crate) async fn connect(
+    client: &Client,
+    config: &AsyncConnectionConfig,
+    server_name: Option<&str>,
+) -> RedisResult<MultiplexedConnection> {
+    let info = client.get_connection_info().clone();
+    let (Some(name), ConnectionAddr::TcpTls { host, port, insecure, tls_params }) =
+        (server_name, info.addr().clone())
+    else {
+        return client.get_multiplexed_async_connection_with_config(config).await;
+    };
+    // The Redis client checks the certificate for the host that it resolves.
+    let config = config.clone().set_dns_resolver(Host(host));
+    let address = ConnectionAddr::TcpTls { host: name.to_owned(), port, insecure, tls_params };
+    let client = Client::open(info.set_addr(address))?;
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// A resolver that returns the addresses of this host for every name.
+struct Host(String);
+
+impl AsyncDNSResolver for Host {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _name: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let addresses: Vec<_> = tokio::net::lookup_host((&*self.0, port)).await?.collect();
+            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}

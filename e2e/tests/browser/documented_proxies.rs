@@ -1,0 +1,225 @@
+//! The configurations of proxies in the guide, and the one of nginx in the examples with several
+//! processes, which has the same answer for clients that find no server.
+
+use std::{sync::Arc, time::Duration};
+
+use async_stream::stream;
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use bytes::Bytes;
+use futures_util::{future::join_all, stream::pending};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::{sync::watch, time::Instant};
+use tower_sse::{Event, SseLayer, StreamOptions};
+
+use crate::*;
+
+/// Sends a request over a new connection.
+async fn send(
+    proxy: &Proxy,
+    certificate: &Certificate,
+    protocol: Protocol,
+    method: Method,
+    path: &str,
+) -> Response<Incoming> {
+    let url = match protocol {
+        Protocol::Http1 => path.to_owned(),
+        Protocol::Http2 => format!("https://localhost{path}"),
+    };
+    let request = Request::builder().method(method).uri(url).body(Full::<Bytes>::default());
+    certificate.connect(proxy.address, protocol).await.send(request.unwrap()).await
+}
+
+#[tokio::test]
+async fn event_source_survives_a_time_without_servers() {
+    let (Some(tools), Some(certificate)) = (Tools::find(), Certificate::new()) else { return };
+    let browser = ["--ignore-certificate-errors"];
+    let browser = Chromium::start_with(&tools, &browser, &serde_json::json!({})).await;
+    for kind in Kind::ALL {
+        let _case = support::case(format!("{kind:?}"));
+        let log = Log::start();
+        let app = |server| log.routes(server).merge(page(None));
+        let first = Server::start(ANY, layer("first"), app("first")).await;
+        let address = first.address;
+        let Some(proxy) = Proxy::start(kind, address, &certificate, &[]).await else { continue };
+        browser.listen_at(&format!("https://{}/", proxy.address), &[EVENT_SOURCE]).await;
+        let protocol = "performance.getEntriesByType('navigation')[0].nextHopProtocol";
+        assert_eq!(browser.until(protocol).await, "h2");
+        browser.until_each(&[EVENT_SOURCE], "it.events.length > 20").await;
+
+        first.shut_down().await;
+        let answers = Protocol::BOTH.map(|protocol| later(&proxy, &certificate, protocol));
+        join_all(answers).await;
+        // An empty stream opens and ends.
+        browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
+
+        let second = Server::start(address, layer("second"), app("second")).await;
+        let now = log.last();
+        browser.until_each(&[EVENT_SOURCE], &format!("it.events.at(-1)[0] > {now}")).await;
+        let seen = browser.seen(EVENT_SOURCE).await;
+        seen.misses_and_doubles_nothing(EVENT_SOURCE);
+        assert_eq!(seen.servers(), ["first", "second"]);
+        drop(second);
+    }
+}
+
+/// Asserts what clients receive while no server is up.
+async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
+    let send = async |method, path| send(proxy, certificate, protocol, method, path).await;
+    let (answer, other, posted) = tokio::join!(
+        send(Method::GET, "/events?topic=1"),
+        send(Method::GET, "/"),
+        send(Method::POST, "/events")
+    );
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "retry: 1000\n\n");
+    assert!(other.status().is_server_error(), "other clients notice: {}", other.status());
+    assert!(posted.status().is_server_error(), "it is not taken for accepted: {}", posted.status());
+}
+
+/// The id of the newest event.
+type Newest = Arc<watch::Sender<u64>>;
+
+/// Returns the routes of a server that makes the events of `/events` up to the newest one, sends
+/// heartbeats on `/idle`, and is silent on `/silent`.
+fn app(newest: &Newest) -> Router {
+    let events = async |State(newest): State<Newest>| {
+        tower_sse::response(stream! {
+            let mut newest = newest.subscribe();
+            for id in 1.. {
+                _ = newest.wait_for(|newest| *newest >= id).await;
+                yield Event::new().id(id).data("step");
+            }
+        })
+    };
+    let idle = async || tower_sse::response(pending::<Event>());
+    let silent = async || {
+        let options = StreamOptions::new().without_heartbeat();
+        (options, tower_sse::response(pending::<Event>())).into_response()
+    };
+    Router::new()
+        .route("/events", get(events))
+        .route("/idle", get(idle))
+        .route("/silent", get(silent))
+        .with_state(Arc::clone(newest))
+        .layer(SseLayer::new().heartbeat(Duration::from_millis(400)))
+}
+
+/// Receives `count` events, each of which is made once the one before has arrived.
+async fn take_steps(response: Response<Incoming>, newest: &Newest, count: u64) {
+    let mut received = EventReader::new(response);
+    for id in 1..=count {
+        newest.send_replace(id);
+        assert_eq!(*received.next().await.unwrap().last_event_id, *id.to_string());
+    }
+}
+
+#[tokio::test]
+async fn each_event_arrives_before_the_next_is_made() {
+    let Some(certificate) = Certificate::new() else { return };
+    let newest = Newest::default();
+    let server = serve_axum(app(&newest)).await;
+    for kind in Kind::ALL {
+        let _case = support::case(format!("{kind:?}"));
+        let Some(proxy) = Proxy::start(kind, server, &certificate, &[]).await else { continue };
+        for protocol in Protocol::BOTH {
+            let response = send(&proxy, &certificate, protocol, Method::GET, "/events").await;
+            take_steps(response, &newest, 5).await;
+            newest.send_replace(0);
+        }
+    }
+}
+
+/// The shortest idle timeout that a proxy can have in a test, in place of that on the page, or of
+/// its default. Caddy has none.
+const SHORT: [(Kind, &[(&str, &str)]); 3] = [
+    (Kind::Nginx, &[("proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_read_timeout 2s;")]),
+    (
+        Kind::HaProxy,
+        &[("timeout client 60s", "timeout client 2s"), ("timeout server 60s", "timeout server 2s")],
+    ),
+    (
+        Kind::Envoy,
+        &[("stat_prefix: http\n", "stat_prefix: http\n          stream_idle_timeout: 2s\n")],
+    ),
+];
+
+/// Reads until the body ends or fails, or `limit` heartbeats have come. Returns how many have.
+async fn count_heartbeats(response: Response<Incoming>, limit: usize) -> usize {
+    let (mut body, mut count) = (response.into_body(), 0);
+    while count < limit {
+        let Some(Ok(frame)) = soon(body.frame()).await else { break };
+        count += frame.into_data().unwrap().iter().filter(|byte| **byte == b':').count();
+    }
+    count
+}
+
+#[tokio::test]
+async fn heartbeats_keep_idle_streams_open_beyond_every_idle_timeout() {
+    let Some(certificate) = Certificate::new() else { return };
+    let server = serve_axum(app(&Newest::default())).await;
+    let kinds = SHORT.into_iter().chain([(Kind::Caddy, &[] as &[_])]);
+    let kinds = kinds.map(async |(kind, short)| {
+        let Some(proxy) = Proxy::start(kind, server, &certificate, short).await else { return };
+        join_all(Protocol::BOTH.map(async |protocol| {
+            let get = async |path| send(&proxy, &certificate, protocol, Method::GET, path).await;
+            let idle = async { count_heartbeats(get("/idle").await, 15).await };
+            let silent = async {
+                // Without heartbeats, the timeout applies.
+                match kind {
+                    Kind::Caddy => 0,
+                    _ => count_heartbeats(get("/silent").await, 1).await,
+                }
+            };
+            assert_eq!(tokio::join!(idle, silent), (15, 0), "{kind:?}, {protocol:?}");
+        }))
+        .await;
+    });
+    join_all(kinds).await;
+}
+
+/// Shows why the page sets it to zero.
+#[tokio::test]
+async fn timeout_of_a_route_makes_envoy_cut_streams_with_heartbeats() {
+    let Some(certificate) = Certificate::new() else { return };
+    let server = serve_axum(app(&Newest::default())).await;
+    let short = [("timeout: 0s", "timeout: 1s")];
+    let Some(proxy) = Proxy::start(Kind::Envoy, server, &certificate, &short).await else { return };
+    let response = send(&proxy, &certificate, Protocol::Http2, Method::GET, "/idle").await;
+    assert!(count_heartbeats(response, 15).await < 15, "cut in between");
+}
+
+/// Shows why the page sets it.
+#[tokio::test]
+async fn without_no_delay_haproxy_delays_events_over_plain_http_1_1() {
+    let Some(certificate) = Certificate::new() else { return };
+    let newest = Newest::default();
+    let server = serve_axum(app(&newest)).await;
+    let pem = certificate.file("site.pem");
+    let tls = format!(" ssl crt {} alpn h2,http/1.1", pem.display());
+    let mut took = Vec::new();
+    for option in ["    option http-no-delay\n", ""] {
+        let changes = [(&*tls, ""), ("    option http-no-delay\n", option)];
+        let proxy = Proxy::start(Kind::HaProxy, server, &certificate, &changes).await;
+        let Some(proxy) = proxy else { return };
+        let response = client::get(proxy.address, "/events", &[]).await;
+        let begun = Instant::now();
+        take_steps(response, &newest, 10).await;
+        newest.send_replace(0);
+        took.push(begun.elapsed());
+    }
+    let [with, without] = *took else { unreachable!() };
+    assert!(without > Duration::from_secs(1) && with < without / 2, "{with:?}, {without:?}");
+}
+
+#[test]
+fn example_answers_as_the_page_of_nginx_does() {
+    let example = include_str!("../../../crates/tower-sse-redis/examples/cluster/nginx.conf");
+    let documented = Kind::Nginx.documented();
+    let (_, answer) = documented.split_once("error_page").expect("an answer");
+    for line in format!("error_page{answer}").lines().map(str::trim).filter(|line| *line != "}") {
+        assert!(example.lines().any(|of_example| of_example.trim() == line), "{line}");
+    }
+}

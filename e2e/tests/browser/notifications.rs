@@ -1,0 +1,173 @@
+//! The example `notifications` in a browser, with a database whose queries the test delays.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::StatusCode;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tower_sse::hub::Hub;
+
+use crate::*;
+
+#[path = "../../../examples/notifications/main.rs"]
+#[allow(dead_code)]
+mod example;
+
+use example::database::{Answer, Database, Memory, Notification, User};
+
+/// A database whose query of unread notifications waits twice: before it reads, and before it answers.
+#[derive(Clone)]
+struct Slow {
+    memory: Memory,
+    waiting: Arc<Semaphore>,
+    go: Arc<Semaphore>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        let [waiting, go] = [(); 2].map(|()| Arc::new(Semaphore::new(0)));
+        Self { memory: Memory::default(), waiting, go }
+    }
+
+    async fn pause(&self) {
+        self.waiting.add_permits(1);
+        self.go.acquire().await.unwrap().forget();
+    }
+
+    /// Waits until a query is paused.
+    async fn until_paused(&self) {
+        soon(self.waiting.acquire()).await.unwrap().forget();
+    }
+
+    fn resume(&self) {
+        self.go.add_permits(1);
+    }
+}
+
+impl Database for Slow {
+    async fn add_session(&self, session: &str, user: User) -> Answer<()> {
+        self.memory.add_session(session, user).await
+    }
+
+    async fn delete_session(&self, session: &str) -> Answer<()> {
+        self.memory.delete_session(session).await
+    }
+
+    async fn user_of(&self, session: &str) -> Answer<Option<User>> {
+        self.memory.user_of(session).await
+    }
+
+    async fn add(&self, topic: &str, text: String) -> Answer<Notification> {
+        self.memory.add(topic, text).await
+    }
+
+    async fn mark_read(&self, user: &User, id: u64) -> Answer<()> {
+        self.memory.mark_read(user, id).await
+    }
+
+    async fn unread(&self, user: &User) -> Answer<Vec<Notification>> {
+        self.pause().await;
+        let unread = self.memory.unread(user).await;
+        self.pause().await;
+        unread
+    }
+}
+
+async fn notify(address: SocketAddr, user: &str, text: &'static str) {
+    let cookie = [("cookie", "session=robot")];
+    let response = post(address, &format!("/notify/{user}"), &cookie, text).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+/// Opens the page, and logs in.
+async fn log_in(tools: &Tools, address: SocketAddr) -> Chromium {
+    let browser = Chromium::start(tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    until_form(&browser).await;
+    browser.until("document.querySelector('[name=id]').value = 'ann'").await;
+    submit(&browser, "#log-in").await;
+    browser
+}
+
+/// Sends a form, and opens the page to which the answer leads. After a click, a script could run in the
+/// old page, which never answers once it is gone.
+async fn submit(browser: &Chromium, form: &str) {
+    let script = format!(
+        "const form = document.querySelector('{form}'), answer = arguments[arguments.length - 1];
+        const body = new URLSearchParams(new FormData(form));
+        fetch(form.action, {{ method: form.method, body }}).then(({{ url }}) => answer(url));"
+    );
+    let url = browser.answer(&script).await.expect("an answer");
+    browser.open(url.as_str().unwrap()).await;
+}
+
+/// Waits until the page asks for a log-in.
+async fn until_form(browser: &Chromium) {
+    browser.until("document.getElementById('log-in')?.hidden === false").await;
+}
+
+/// Waits until the page has this list.
+async fn shows(browser: &Chromium, texts: &[&str]) {
+    let list =
+        "[...document.querySelectorAll('#inside:not([hidden]) li')].map(row => row.innerText)";
+    browser.until(&format!("{list}.join() === {}", json!(texts.join(",")))).await;
+}
+
+async fn serve(database: impl Database) -> SocketAddr {
+    database.add_session("robot", User { id: "robot".to_owned() }).await.unwrap();
+    serve_axum(example::app(Hub::new(), database)).await
+}
+
+#[tokio::test]
+async fn page_shows_what_is_notified_around_its_query_once() {
+    let Some(tools) = Tools::find() else { return };
+    let database = Slow::new();
+    let address = serve(database.clone()).await;
+    notify(address, "ann", "before").await;
+    notify(address, "bob", "of another user").await;
+    let browser = log_in(&tools, address).await;
+    database.until_paused().await;
+    // Among the unread ones, and live.
+    notify(address, "ann", "before the query").await;
+    database.resume();
+    database.until_paused().await;
+    // Only live.
+    notify(address, "all", "after the query").await;
+    database.resume();
+    shows(&browser, &["before", "before the query", "after the query"]).await;
+    notify(address, "bob", "of another user").await;
+    notify(address, "ann", "live").await;
+    shows(&browser, &["before", "before the query", "after the query", "live"]).await;
+}
+
+#[tokio::test]
+async fn read_notification_leaves_the_page_and_does_not_come_back() {
+    let Some(tools) = Tools::find() else { return };
+    let address = serve(Memory::default()).await;
+    notify(address, "ann", "one").await;
+    notify(address, "all", "two").await;
+    let browser = log_in(&tools, address).await;
+    shows(&browser, &["one", "two"]).await;
+    browser.click("#row-1").await;
+    shows(&browser, &["two"]).await;
+    browser.open(&format!("http://{address}/")).await;
+    shows(&browser, &["two"]).await;
+}
+
+#[tokio::test]
+async fn page_asks_for_a_log_in_after_a_log_out_elsewhere() {
+    let Some(tools) = Tools::find() else { return };
+    let address = serve(Memory::default()).await;
+    let browser = log_in(&tools, address).await;
+    shows(&browser, &[]).await;
+    browser.until("!document.getElementById('inside').hidden").await;
+    // As another tab does.
+    browser.until("fetch('/log_out', { method: 'POST' })").await;
+    until_form(&browser).await;
+
+    browser.until("document.querySelector('[name=id]').value = 'ann'").await;
+    submit(&browser, "#log-in").await;
+    browser.until("!document.getElementById('inside').hidden").await;
+    submit(&browser, "[action$=log_out]").await;
+    until_form(&browser).await;
+}

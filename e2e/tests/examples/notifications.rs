@@ -1,0 +1,158 @@
+//! Notifications for logged-in users: unread ones, live ones, and a log-out.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use http::StatusCode;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::*;
+
+/// The session of a user.
+#[derive(Clone)]
+pub(crate) struct Session {
+    address: SocketAddr,
+    cookie: String,
+}
+
+impl Session {
+    pub(crate) async fn log_in(address: SocketAddr, user: &str) -> Self {
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = client::post(address, "/log_in", &form, format!("id={user}")).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        assert!(cookie.contains("; HttpOnly; SameSite=Lax"), "{cookie}");
+        Self { address, cookie: cookie.split(';').next().unwrap().to_owned() }
+    }
+
+    /// Returns the same session at another process.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { address, cookie: self.cookie.clone() }
+    }
+
+    pub(crate) async fn post(&self, path: &str, text: &str) -> StatusCode {
+        let cookie = [("cookie", &*self.cookie)];
+        client::post(self.address, path, &cookie, text.to_owned()).await.status()
+    }
+
+    pub(crate) async fn notify(&self, user: &str, text: &str) {
+        let status = self.post(&format!("/notify/{user}"), text).await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+    }
+
+    /// Returns the status of a request for the stream.
+    pub(crate) async fn status(&self) -> StatusCode {
+        client::get(self.address, "/events", &[("cookie", &self.cookie)]).await.status()
+    }
+
+    /// Opens the stream after this last event id, if it is not empty.
+    async fn resume(&self, last: &str) -> EventReader<Incoming> {
+        let headers = [("cookie", &*self.cookie), ("last-event-id", last)];
+        EventReader::new(client::get(self.address, "/events", &headers).await)
+    }
+
+    /// Opens the stream of a new client, and returns the texts of the unread notifications by id.
+    pub(crate) async fn open(&self) -> (BTreeMap<u64, String>, EventReader<Incoming>) {
+        let mut events = self.resume("").await;
+        let unread = events.next().await.unwrap();
+        assert_eq!(unread.event, "unread");
+        let rows: Vec<Value> = serde_json::from_str(&unread.data).unwrap();
+        (rows.iter().map(row).collect(), events)
+    }
+}
+
+fn row(row: &Value) -> (u64, String) {
+    (row["id"].as_u64().unwrap(), row["text"].as_str().unwrap().to_owned())
+}
+
+/// Returns the next notification.
+pub(crate) async fn next(events: &mut EventReader<Incoming>) -> (u64, String) {
+    let event = events.next().await.unwrap();
+    assert_eq!(event.event, "notification");
+    row(&serde_json::from_str(&event.data).unwrap())
+}
+
+#[tokio::test]
+async fn new_clients_miss_nothing_while_others_publish() {
+    const PUBLISHERS: usize = 4;
+    const EACH: usize = 40;
+    let example = Example::start("notifications");
+    let sender = Session::log_in(example.address, "sender").await;
+    let ann = Session::log_in(example.address, "ann").await;
+    let mut publishers = JoinSet::new();
+    for publisher in 0..PUBLISHERS {
+        let sender = sender.clone();
+        publishers.spawn(async move {
+            for n in 0..EACH {
+                let user = ["ann", "bob", "all", "bobby"][n % 4];
+                sender.notify(user, &format!("{user} {publisher} {n}")).await;
+            }
+        });
+    }
+    let mut clients = JoinSet::new();
+    // One after another, so that some come before, some among and some after the notifications.
+    while !publishers.is_empty() {
+        let (unread, mut events) = ann.open().await;
+        clients.spawn(async move {
+            let mut received = unread;
+            let mut live = BTreeMap::new();
+            while !live.values().any(|text| text == "the last") {
+                let (id, text) = next(&mut events).await;
+                assert!(live.insert(id, text.clone()).is_none(), "{id} came twice");
+                received.insert(id, text);
+            }
+            received
+        });
+        while publishers.try_join_next().is_some_and(|joined| joined.is_ok()) {}
+        tokio::task::yield_now().await;
+    }
+    sender.notify("all", "the last").await;
+    let (stored, _) = ann.open().await;
+    assert_eq!(stored.len(), PUBLISHERS * EACH / 2 + 1);
+    assert!(stored.values().all(|text| !text.starts_with("bob")), "{stored:?}");
+    for received in soon(clients.join_all()).await {
+        assert_eq!(received, stored);
+    }
+}
+
+#[tokio::test]
+async fn client_that_reconnects_gets_what_it_missed_and_no_backlog() {
+    let example = Example::start("notifications");
+    let ann = Session::log_in(example.address, "ann").await;
+    ann.notify("ann", "one").await;
+    let mut events = ann.resume("").await;
+    let unread = events.next().await.unwrap();
+    drop(events);
+    ann.notify("all", "two").await;
+    let mut events = ann.resume(&unread.last_event_id).await;
+    assert_eq!(next(&mut events).await, (2, "two".to_owned()));
+}
+
+#[tokio::test]
+async fn log_out_ends_the_streams_of_its_session_only() {
+    let example = Example::start("notifications");
+    let [laptop, phone] = [(); 2].map(|()| Session::log_in(example.address, "ann"));
+    let (laptop, phone) = tokio::join!(laptop, phone);
+    let (_, first) = laptop.open().await;
+    let (_, second) = laptop.open().await;
+    let (_, mut other) = phone.open().await;
+    assert_eq!(laptop.post("/log_out", "").await, StatusCode::SEE_OTHER);
+    assert_eq!((first.rest().await.len(), second.rest().await.len()), (0, 0));
+    assert_eq!(laptop.status().await, StatusCode::UNAUTHORIZED);
+    assert_eq!(laptop.post("/notify/ann", "no").await, StatusCode::UNAUTHORIZED);
+    // A page repeats a log-out whose close has failed.
+    assert_eq!(laptop.post("/log_out", "").await, StatusCode::SEE_OTHER);
+    phone.notify("ann", "still here").await;
+    assert_eq!(next(&mut other).await, (1, "still here".to_owned()));
+}
+
+#[tokio::test]
+async fn client_without_a_session_gets_no_stream() {
+    let example = Example::start("notifications");
+    for cookie in ["", "session=", "session=guessed", "other=1"] {
+        let headers = [("cookie", cookie)];
+        let status = client::get(example.address, "/events", &headers).await.status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{cookie:?}");
+    }
+}

@@ -1,0 +1,39 @@
+//! The pages of the guide that show a whole program: the one that the tests run.
+
+/// Each page with the files that it shows.
+const PAGES: [(&str, &[(&str, &str)]); 3] = [
+    (
+        include_str!("../../../docs/guide/notifications.md"),
+        &[
+            ("rust", include_str!("../../../examples/notifications/main.rs")),
+            ("html", include_str!("../../../examples/notifications/page.html")),
+            ("rust", include_str!("../../../examples/notifications/database.rs")),
+        ],
+    ),
+    (
+        include_str!("../../../docs/guide/runs_quickstart.md"),
+        &[
+            ("rust", include_str!("../../../examples/runs_quickstart/main.rs")),
+            ("html", include_str!("../../../examples/runs_quickstart/page.html")),
+        ],
+    ),
+    (
+        include_str!("../../../docs/guide/mcp.md"),
+        &[("rust", include_str!("../../../examples/mcp/src/main.rs"))],
+    ),
+];
+
+#[test]
+fn pages_show_the_programs_that_are_tested() {
+    for (page, files) in PAGES {
+        for (language, file) in files {
+            // The first paragraph of a program is for those who see only the file.
+            let program = match file.split_once("\n\n") {
+                Some((first, rest)) if first.starts_with("//!") => rest,
+                _ => file,
+            };
+            let first = program.lines().next().unwrap();
+            assert!(page.contains(&format!("```{language}\n{program}```")), "{first}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What clients do at the limit of a subject. The table in `docs/guide/limits.md` has it.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::Request,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Refusal, SseLayer, streams::Streams};
+
+use crate::*;
+
+const PACE: Pace = Pace::new(20, 5);
+/// The number of requests that find no place.
+const REFUSED: usize = 2;
+
+/// A service with one place, which is free after two refusals.
+struct Limited {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Limited {
+    async fn start() -> Self {
+        let streams = Streams::builder().limit("user:", 1).build();
+        let mut other = http::Request::new(());
+        streams.subjects_of(&mut other).try_add("user:1").unwrap();
+        let other = Arc::new(Mutex::new(Some(other)));
+        let requests = Arc::<AtomicUsize>::default();
+        let (places, counter) = (streams.clone(), Arc::clone(&requests));
+        let limit = from_fn(move |mut request: Request, next: Next| {
+            let subjects = places.subjects_of(&mut request);
+            let (other, number) = (Arc::clone(&other), counter.fetch_add(1, SeqCst) + 1);
+            async move {
+                let taken = subjects.try_add("user:1");
+                if number >= REFUSED {
+                    other.lock().unwrap().take();
+                }
+                if taken.is_ok() {
+                    return next.run(request).await;
+                }
+                let (parts, _) = request.into_parts();
+                refusal().answer(&parts).into_response() as Response
+            }
+        });
+        let service = Service::new(PACE, Duration::ZERO);
+        let app = service.app(CancellationToken::new()).layer(limit);
+        let address = serve_axum(app.layer(SseLayer::new().streams(&streams))).await;
+        Self { url: format!("http://{address}"), requests }
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal::too_many_requests().retry(Duration::from_secs(1))
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn clients_at_the_limit_of_a_subject_do_what_the_table_says() {
+    let node = |package, script, arguments: &[&str]| {
+        Client::node(Packages::All, package, script, arguments).expect("Node and its packages")
+    };
+    let python = |script, arguments: &[&str]| Client::python(script, arguments).expect("Python");
+    // The number of requests, and the client's last words.
+    for (name, requests, end) in [
+        ("openai", 3, "complete"),
+        ("openai-python", 3, "complete"),
+        ("langgraph", 3, "complete"),
+        ("langgraph-python", 1, "RateLimitError: 429 Too Many Requests"),
+        ("ai", 1, "AI_APICallError: Failed to fetch the chat response."),
+        ("ai-6", 1, "Error: "),
+        ("tanstack", 1, "Error: HTTP error! status: 429 Too Many Requests"),
+        ("fetch", 1, "Error: 429"),
+    ] {
+        let limited = Limited::start().await;
+        let url = &limited.url;
+        let [v1, chat, ag_ui, words] =
+            ["v1", "chat", "ag-ui", "words/1"].map(|path| format!("{url}/{path}"));
+        let mut client = match name {
+            "openai" => node("openai", "openai.mjs", &[&v1, "2"]),
+            "openai-python" => python("openai_client.py", &[&v1, "2"]),
+            "langgraph" => node("@langchain/langgraph-sdk", "langgraph.mjs", &[url]),
+            "langgraph-python" => python("langgraph_client.py", &[url]),
+            "tanstack" => node("@tanstack/ai-client", "tanstack.mjs", &[&ag_ui]),
+            "fetch" => node("@microsoft/fetch-event-source", "fetch_event_source.mjs", &[&words]),
+            _ => node(name, "ai_ask.mjs", &[name, &chat]),
+        };
+        assert_eq!(client.end().await, end, "{name}");
+        assert_eq!(limited.requests.load(SeqCst), requests, "{name}");
+    }
+    let limited = Limited::start().await;
+    let words = format!("{}/words/1", limited.url);
+    let mut client = node("eventsource", "event_source.mjs", &[&words]);
+    client.until_received(PACE.text(0).len()).await;
+    assert_eq!(limited.requests.load(SeqCst), 3);
+}

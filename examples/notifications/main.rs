@@ -1,0 +1,147 @@
+//! cargo run --example notifications --features axum,hub,json
+//!
+//! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
+
+pub(crate) mod database;
+
+use std::{env, fmt::Display, io};
+
+use axum::{
+    Extension, Form, Router,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use tower_sse::{
+    BoxError, Event, LastEventId, SseLayer,
+    hub::{GapPolicy, Hub},
+    streams::{Streams, Subjects},
+};
+
+use self::database::{Database, Memory, User};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let hub = Hub::new();
+    Ok(serve(app(hub, Memory::default())).await?)
+}
+
+pub(crate) async fn serve(app: Router) -> io::Result<()> {
+    let port = env::var("PORT").unwrap_or("3000".into());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await
+}
+
+#[derive(Clone)]
+struct App<D> {
+    hub: Hub,
+    streams: Streams,
+    database: D,
+}
+
+pub(crate) fn app<D: Database>(hub: Hub, database: D) -> Router {
+    let app = App { streams: Streams::connect(&hub, "closes"), hub, database };
+    Router::new()
+        .route("/events", get(events::<D>))
+        .route("/notify/{user}", post(notify::<D>))
+        .route("/read/{id}", post(read::<D>))
+        .route_layer(from_fn_with_state(app.clone(), check::<D>)) // covers the routes above it
+        .route("/log_in", post(log_in::<D>))
+        .route("/log_out", post(log_out::<D>))
+        .route("/", get(Html(include_str!("page.html"))))
+        .layer(SseLayer::new().streams(&app.streams))
+        .with_state(app)
+}
+
+/// A real program checks a password here, and its sessions are from a cryptographic generator.
+async fn log_in<D: Database>(
+    State(app): State<App<D>>,
+    Form(user): Form<User>,
+) -> Result<impl IntoResponse, StatusCode> {
+    let session = format!("{:032x}", fastrand::u128(..));
+    app.database.add_session(&session, user).await.map_err(failed)?;
+    let cookie = format!("session={session}; HttpOnly; SameSite=Lax; Path=/");
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")))
+}
+
+fn session_of(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
+    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session=")).map(str::to_owned)
+}
+
+async fn check<D: Database>(
+    State(app): State<App<D>>,
+    subjects: Subjects,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let session = session_of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
+    let user = app.database.user_of(&session).await.map_err(failed)?;
+    let user = user.ok_or(StatusCode::UNAUTHORIZED)?;
+    subjects.add(format!("session:{session}"));
+    subjects.add(format!("user:{}", user.id));
+    request.extensions_mut().insert(user);
+    // On a task, because axum drops the handler of a client that leaves.
+    tokio::spawn(next.run(request)).await.map_err(failed)
+}
+
+/// Deletes the session, then closes its streams in all tabs. It needs no valid session: if a
+/// log-out fails after the session is deleted, the client repeats it.
+async fn log_out<D: Database>(
+    State(app): State<App<D>>,
+    headers: HeaderMap,
+) -> Result<Redirect, StatusCode> {
+    let session = session_of(&headers).unwrap_or_default();
+    let log_out = async move {
+        app.database.delete_session(&session).await.map_err(failed)?;
+        app.streams.close(format!("session:{session}")).await.map_err(failed)?;
+        Ok(Redirect::to("/"))
+    };
+    tokio::spawn(log_out).await.map_err(failed)?
+}
+
+async fn events<D: Database>(
+    State(app): State<App<D>>,
+    Extension(user): Extension<User>,
+    last: Option<LastEventId>,
+) -> Result<impl IntoResponse, StatusCode> {
+    let position = app.hub.position(); // before the query
+    let unread = app.database.unread(&user).await.map_err(failed)?;
+    let unread = Event::new().event("unread").json_data(&unread).map_err(failed)?;
+    let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
+    Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(last).response())
+}
+
+/// Commits the notification, then publishes it. Any part of a program can do the same.
+async fn notify<D: Database>(
+    State(app): State<App<D>>,
+    Path(user): Path<String>,
+    text: String,
+) -> Result<StatusCode, StatusCode> {
+    let topic = if user == "all" { user } else { format!("user:{user}") };
+    let notification = app.database.add(&topic, text).await.map_err(failed)?;
+    let event = Event::new().event("notification").json_data(&notification).map_err(failed)?;
+    app.hub.publish(topic, event).await.map_err(failed)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Marks a notification as read, and removes it from the user's other tabs.
+async fn read<D: Database>(
+    State(app): State<App<D>>,
+    Extension(user): Extension<User>,
+    Path(id): Path<u64>,
+) -> Result<StatusCode, StatusCode> {
+    app.database.mark_read(&user, id).await.map_err(failed)?;
+    let event = Event::new().event("read").data(id.to_string());
+    app.hub.publish(format!("user:{}", user.id), event).await.map_err(failed)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn failed(error: impl Display) -> StatusCode {
+    eprintln!("{error}");
+    StatusCode::SERVICE_UNAVAILABLE
+}

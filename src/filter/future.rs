@@ -1,0 +1,169 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use super::{
+    EventFilter, FilterBody, FilterPipe, Outcome, filtered::Filtered, guard::FilterGuard,
+    options::Options,
+};
+use crate::{BoxError, headers};
+
+type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;
+
+pin_project! {
+    /// The response future of [`FilterService`](super::FilterService).
+    pub struct FilterFuture<F: EventFilter, C, B> {
+        #[pin]
+        call: C,
+        // `None` if the response passes.
+        filtering: Option<Filtering<F, B>>,
+    }
+}
+
+/// A response that is to be filtered.
+struct Filtering<F: EventFilter, B> {
+    options: Options,
+    is_head: bool,
+    body: Pin<Box<Filtered<F, B>>>,
+    // Boxed, because few heads are held.
+    held: Option<Box<(Parts, Pin<Box<Sleep>>)>>,
+}
+
+impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
+    /// Calls the service, whose response `filter` is to filter.
+    #[inline]
+    pub(super) fn new(
+        filter: Option<F>,
+        options: Options,
+        is_head: bool,
+        call: impl FnOnce() -> C,
+    ) -> Self {
+        let Some(filter) = filter else { return Self { call: call(), filtering: None } };
+        let guard = FilterGuard::new(filter, true);
+        let mut pipe = FilterPipe::with_guard(guard).max_event_size(options.max_event_size);
+        pipe.pass_oversized = options.pass_oversized;
+        pipe.flow.pass_rejected = options.pass_rejected;
+        let mut body = Filtered::new(pipe, None);
+        let call = body.as_mut().calling(call);
+        Self { call, filtering: Some(Filtering { options, is_head, body, held: None }) }
+    }
+}
+
+impl<F, C, B, E> Future for FilterFuture<F, C, B>
+where
+    F: EventFilter,
+    C: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Output = Answer<F, B, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(filtering) = this.filtering.take() else {
+            return this.call.poll(cx).map_ok(|response| response.map(FilterBody::pass_through));
+        };
+        match filtering.poll(this.call, cx) {
+            Ok(answer) => Poll::Ready(answer),
+            Err(filtering) => {
+                *this.filtering = Some(filtering);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Returns the response that takes the place of a stream.
+fn whole<F: EventFilter, B>(mut response: Response<Bytes>) -> Response<FilterBody<F, B>> {
+    let len = response.body().len();
+    response.headers_mut().entry(CONTENT_LENGTH).or_insert(len.into());
+    response.map(FilterBody::whole)
+}
+
+impl<F, B> Filtering<F, B>
+where
+    F: EventFilter,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Returns the answer, or itself if there is none yet.
+    fn poll<C, E>(
+        mut self,
+        call: Pin<&mut C>,
+        cx: &mut Context<'_>,
+    ) -> Result<Answer<F, B, E>, Self>
+    where
+        C: Future<Output = Result<Response<B>, E>>,
+    {
+        let (parts, mut limit) = match self.held.take() {
+            Some(held) => *held,
+            None => {
+                let Poll::Ready(answer) = self.body.as_mut().calling(|| call.poll(cx)) else {
+                    return Err(self);
+                };
+                let parts = match self.begin(answer) {
+                    Ok(parts) => parts,
+                    Err(other) => return Ok(other),
+                };
+                let Some(limit) = self.options.hold_head else {
+                    return Ok(Ok(Response::from_parts(parts, FilterBody::filtered(self.body))));
+                };
+                (parts, Box::pin(sleep(limit)))
+            }
+        };
+        let Poll::Ready(rejected) = self.body.as_mut().poll_head(limit.as_mut(), cx) else {
+            self.held = Some(Box::new((parts, limit)));
+            return Err(self);
+        };
+        Ok(Ok(match rejected {
+            None => Response::from_parts(parts, FilterBody::filtered(self.body)),
+            Some(response) => whole(*response),
+        }))
+    }
+
+    /// Begins to filter the service's answer, and returns its head. Returns the answer itself if it is
+    /// no stream that can be filtered.
+    fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
+        let outcome = match &answer {
+            Ok(_) if self.is_head => Outcome::Head,
+            Ok(response) if headers::is_event_stream(response.status(), response.headers()) => {
+                let is_encoded = headers::has_content_coding(response.headers());
+                if is_encoded { Outcome::Encoded } else { Outcome::Completed }
+            }
+            _ => Outcome::NotAStream,
+        };
+        match answer {
+            Ok(response) if outcome == Outcome::Completed => {
+                let (mut parts, source) = response.into_parts();
+                headers::remove_those_of_whole_bodies(&mut parts.headers);
+                self.body.as_mut().project().source.set(Some(source));
+                Ok(parts)
+            }
+            answer => {
+                self.body.as_mut().project().pipe.flow.guard.end(outcome);
+                let passes = outcome != Outcome::Encoded || self.options.pass_encoded;
+                Err(answer.map(|response| {
+                    if passes { response.map(FilterBody::pass_through) } else { refuse(response) }
+                }))
+            }
+        }
+    }
+}
+
+/// Returns the response in place of one whose events the filter cannot see.
+fn refuse<F: EventFilter, B>(response: Response<B>) -> Response<FilterBody<F, B>> {
+    let text = "an event stream with a content coding cannot be filtered";
+    let mut response = response.map(|_| Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response.extensions_mut().clear();
+    headers::make_empty(response.headers_mut());
+    whole(response)
+}
+
+opaque_debug!(FilterFuture<F: EventFilter, C, B>);

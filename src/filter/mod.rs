@@ -1,0 +1,172 @@
+//! Filters inspect, change or drop events of any event stream that passes, or end the stream at
+//! one: in a gateway, a proxy, or a guard in front of a model.
+//!
+//! An [`EventFilter`] gets each event of one stream and returns a [`Verdict`]. What it does not touch
+//! stays identical byte for byte, and is not delayed. Its memory is bounded, and the end of the stream
+//! is reported to it exactly once.
+//!
+//! - [`FilterLayer`] filters the event streams of a Tower service.
+//! - [`FilterBody`] filters a body, without the layer.
+//! - [`FilterPipe`] filters bytes, for hosts without Tower and for tests.
+//! - [`from_fn`] and [`inspect`] make filters of a closure.
+//!
+//! ```
+//! use axum::{Router, body::Body, routing::post};
+//! use http::Request;
+//! use tower_sse::{SseLayer, filter::{self, FilterLayer, Verdict}};
+//! # async fn proxy() {}
+//!
+//! let without_pings = FilterLayer::new(|_: &Request<Body>| {
+//!     Some(filter::from_fn(|event| match &*event.name() {
+//!         "ping" => Verdict::Drop,
+//!         _ => Verdict::Pass,
+//!     }))
+//! });
+//! let app: Router =
+//!     Router::new().route("/chat", post(proxy)).layer(without_pings).layer(SseLayer::new());
+//! ```
+//!
+//! # Uses
+//!
+//! Count, and bill once on every exit path:
+//!
+//! ```
+//! # use tower_sse::{EventRef, filter::{EventFilter, FilterEnd, Verdict}};
+//! # fn bill(customer: u64, events: u64) {}
+//! struct Billed { customer: u64 }
+//!
+//! impl EventFilter for Billed {
+//!     fn event(&mut self, _: EventRef<'_>) -> Verdict {
+//!         Verdict::Pass
+//!     }
+//!     fn end(&mut self, end: &FilterEnd) {
+//!         bill(self.customer, end.events);
+//!     }
+//! }
+//! # let mut pipe = tower_sse::filter::FilterPipe::new(Billed { customer: 7 });
+//! # assert_eq!(pipe.push("data: a\n\n".into()).unwrap(), "data: a\n\n");
+//! ```
+//!
+//! Redact the data, and keep the id, the name and unknown fields:
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use tower_sse::filter::{self, FilterPipe, Verdict};
+//! let redact = filter::from_fn(|event| match event.data().contains("secret") {
+//!     true => Verdict::replace(event.with_data(event.data().replace("secret", "***"))),
+//!     false => Verdict::Pass,
+//! });
+//! # let mut pipe = FilterPipe::new(redact);
+//! # let sent = pipe.push("id: 7\ndata: a secret\n\n: ping\n".into()).unwrap();
+//! # assert_eq!(sent, "id: 7\ndata: a ***\n\n: ping\n");
+//! ```
+//!
+//! Insert an event before the last one:
+//!
+//! ```
+//! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
+//! let mut tokens = 0;
+//! let with_usage = filter::from_fn(move |event| match &*event.data() {
+//!     "[DONE]" => Verdict::insert(Event::new().event("usage").data(format!("{tokens} tokens"))),
+//!     _ => {
+//!         tokens += 1;
+//!         Verdict::Pass
+//!     }
+//! });
+//! # let mut pipe = FilterPipe::new(with_usage);
+//! # let sent = pipe.push("data: a\n\ndata: [DONE]\n\n".into()).unwrap();
+//! # assert_eq!(sent, "data: a\n\nevent: usage\ndata: 1 tokens\n\ndata: [DONE]\n\n");
+//! ```
+//!
+//! Stop at a budget:
+//!
+//! ```
+//! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
+//! let mut left: usize = 10;
+//! let within_budget = filter::from_fn(move |event| match left.checked_sub(event.data().len()) {
+//!     Some(rest) => {
+//!         left = rest;
+//!         Verdict::Pass
+//!     }
+//!     None => Verdict::end_with(Event::new().event("budget").data("used up")),
+//! });
+//! # let mut pipe = FilterPipe::new(within_budget);
+//! # let sent = pipe.push("data: 12345678\n\ndata: 12345678\n\n".into()).unwrap();
+//! # assert_eq!(sent, "data: 12345678\n\nevent: budget\ndata: used up\n\n");
+//! # assert!(pipe.is_over());
+//! ```
+//!
+//! [`FilterLayer::hold_head`] shows how to answer with a real status if an upstream reports an
+//! error as its first event under `200`. [`EventFilter`] shows how to fail an answer that was cut.
+//!
+//! To fail over to another upstream before the first event, [hold the head](FilterLayer::hold_head),
+//! [reject](Verdict::Reject) with a status such as `502`, and add a layer outside that retries such
+//! responses, such as `tower::retry`. The example
+//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries its upstreams in a
+//! loop of its handler instead.
+//!
+//! # Events
+//!
+//! - An event begins with its first field line other than `retry`, and ends with the empty line.
+//!   Comments, `retry` lines and empty lines between events pass at once, without a call.
+//! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
+//!   must see it.
+//! - If the source ends cleanly in the middle of an event, the filter gets that part too, with
+//!   [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard such an event,
+//!   and other clients read it. If the source fails there, the part is neither seen nor sent.
+//! - The calls do not depend on how the stream was cut into frames.
+//!
+//! # Where a filter belongs
+//!
+//! - [`SseLayer`](crate::SseLayer) is outside of filters: `.layer(filters).layer(SseLayer::new())` in
+//!   axum, the other way round in a `ServiceBuilder`. Only whole events leave a filter, so heartbeats
+//!   are sent even while the upstream stalls in the middle of an event. If the layer ends the stream,
+//!   the filter's outcome is [`Disconnected`](Outcome::Disconnected), and the
+//!   [close report](crate::CloseReport) has the reason.
+//! - [Runs](crate::runs) may be on either side: a filter inside sees each answer once, a filter
+//!   outside sees it for each client.
+//! - Compressors are outside of everything. Do not forward `accept-encoding` to an upstream: a stream
+//!   with a content coding is [refused](FilterLayer#what-is-refused).
+//! - In a handler, map the body of the response to a [`FilterBody`].
+//! - A verdict that must await something, such as the call of another model, needs
+//!   [`MessageStream`](crate::MessageStream); the page on [upstreams](crate::guide::upstreams)
+//!   compares both.
+
+/// Implements `Debug` for a type that holds values of the program.
+macro_rules! opaque_debug {
+    ($type:ident<$($parameter:ident $(: $bound:ident)?),+>) => {
+        impl<$($parameter $(: $bound)?),+> std::fmt::Debug for $type<$($parameter),+> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+mod body;
+mod closure;
+mod end;
+mod event_filter;
+mod filtered;
+mod flow;
+
+mod future;
+mod guard;
+mod layer;
+mod options;
+mod output;
+mod pipe;
+mod service;
+mod verdict;
+
+pub use self::{
+    body::FilterBody,
+    closure::{FromFn, from_fn, inspect},
+    end::{FilterEnd, Outcome},
+    event_filter::{EventFilter, SourceEnd},
+    future::FilterFuture,
+    layer::FilterLayer,
+    pipe::FilterPipe,
+    service::FilterService,
+    verdict::Verdict,
+};

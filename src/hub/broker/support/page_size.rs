@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+/// The maximum number of entries of a page.
+const MAX: usize = 1000;
+/// Full pages double while an answer takes less than this. Then they grow by one entry, because the
+/// latency of the link can be higher.
+const FAST: Duration = Duration::from_millis(500);
+/// Pages halve if an answer takes more than this. Servers may take some seconds for an answer.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The number of entries that the reader takes at a time.
+///
+/// It starts at 1 and adapts to the time that an answer takes: a page of large entries over a slow
+/// link would otherwise exceed the timeout of the connection, again after each reconnection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize(usize);
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl PageSize {
+    /// Returns the maximum number of entries of the next page.
+    #[must_use]
+    pub const fn entries(self) -> usize {
+        self.0
+    }
+
+    /// Adapts to an answer with this many entries, for which the server did not wait.
+    pub fn adapt(&mut self, entries: usize, elapsed: Duration) {
+        if elapsed > SLOW {
+            self.halve();
+        } else if entries < self.0 {
+            // The last page says nothing.
+        } else if elapsed < FAST {
+            self.0 = (self.0 * 2).min(MAX);
+        } else {
+            self.grow();
+        }
+    }
+
+    /// Adds an entry.
+    pub fn grow(&mut self) {
+        self.0 = (self.0 + 1).min(MAX);
+    }
+
+    /// Adapts to a break of the connection, which may have been a timeout.
+    pub fn halve(&mut self) {
+        self.0 = (self.0 / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::PageSize;
+
+    const FAST: Duration = Duration::from_millis(10);
+    const SLOW: Duration = Duration::from_millis(1_500);
+
+    #[test]
+    fn page_grows_while_full_pages_are_fast() {
+        let mut size = PageSize::default();
+        let mut sizes = Vec::new();
+        for _ in 0..12 {
+            sizes.push(size.entries());
+            size.adapt(size.entries(), FAST);
+        }
+        assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000]);
+        size.adapt(999, FAST);
+        assert_eq!(size.entries(), 1000, "a page that is not full is the last one");
+        size.adapt(1000, Duration::from_millis(700));
+        assert_eq!(size.entries(), 1000);
+    }
+
+    /// A page of one entry at a time would load 2,000 entries in 20 minutes.
+    #[test]
+    fn page_also_grows_over_a_link_with_a_high_latency() {
+        let mut size = PageSize::default();
+        let (mut loaded, mut pages) = (0, 0);
+        while loaded < 2_000 && pages < 100 {
+            pages += 1;
+            loaded += size.entries();
+            size.adapt(size.entries(), Duration::from_millis(600));
+        }
+        assert!(loaded >= 2_000, "{loaded}");
+    }
+
+    #[test]
+    fn page_shrinks_when_an_answer_is_slow_or_does_not_come() {
+        let mut size = PageSize(5);
+        size.adapt(5, SLOW);
+        assert_eq!(size.entries(), 2);
+        size.halve();
+        size.halve();
+        assert_eq!(size.entries(), 1);
+        size.adapt(0, FAST);
+        assert_eq!(size.entries(), 1, "an empty page says nothing");
+    }
+}

@@ -1,0 +1,238 @@
+//! The pieces of a stream are the stream, and its events are those of the standard, however it is
+//! cut.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tower_sse::{EventRef, EventSplitter, EventTooLarge, Piece};
+
+use crate::{
+    cuts::{cut, special_bytes},
+    support::naive::{self, Block, Part},
+};
+
+/// What a splitter returned for a stream.
+#[derive(Debug, Default)]
+struct Split {
+    events: Vec<Block>,
+    /// Everything between events, and the events that were too large.
+    rest: Vec<u8>,
+    whole: Vec<u8>,
+    too_large: usize,
+}
+
+impl Split {
+    fn add(&mut self, piece: Piece<'_>) {
+        self.whole.extend_from_slice(piece.as_bytes());
+        match piece {
+            Piece::Event(event) => self.events.push(block(event)),
+            Piece::Between(bytes) | Piece::Comment(bytes) | Piece::Oversized(bytes) => {
+                assert!(!bytes.is_empty(), "no piece is empty");
+                self.rest.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+fn block(event: EventRef<'_>) -> Block {
+    assert_eq!(event.data(), String::from_utf8_lossy(&event.data_bytes()));
+    assert!(event.fields().count() > 0, "an event has lines");
+    Block {
+        raw: event.raw().to_vec(),
+        name: event.name().into_owned(),
+        data: event.has_data().then(|| event.data().into_owned()),
+        id: event.id().map(std::borrow::Cow::into_owned),
+        retry: event.retry().map(|time| u64::try_from(time.as_millis()).unwrap()),
+        is_terminated: event.is_terminated(),
+        size: 0,
+    }
+}
+
+fn split(chunks: &[&[u8]], limit: usize) -> Split {
+    let mut splitter = EventSplitter::new().max_event_size(limit);
+    let mut split = Split::default();
+    for chunk in chunks {
+        let mut input = *chunk;
+        loop {
+            match splitter.next(&mut input) {
+                Ok(Some(piece)) => split.add(piece),
+                Ok(None) => break,
+                Err(EventTooLarge { .. }) => split.too_large += 1,
+            }
+        }
+        assert!(input.is_empty(), "a chunk is read to its end");
+    }
+    while let Some(piece) = splitter.finish() {
+        split.add(piece);
+    }
+    split
+}
+
+#[track_caller]
+fn assert_split_as_by_the_oracle(chunks: &[&[u8]], limit: usize) {
+    let stream = chunks.concat();
+    let split = split(chunks, limit);
+    assert_eq!(split.whole, stream, "{chunks:?}");
+    let mut events = Vec::new();
+    let mut too_large = 0;
+    for part in naive::parts(&stream) {
+        match part {
+            Part::Event(mut block) if block.size <= limit => {
+                block.size = 0;
+                events.push(block);
+            }
+            Part::Event(_) => too_large += 1,
+            // The LF of a CRLF may come when the line is over.
+            Part::Line(line) => {
+                let len = line.strip_suffix(b"\r\n").map_or(line.len(), |line| line.len() + 1);
+                too_large += usize::from(line[0] == b'r' && len > limit);
+            }
+        }
+    }
+    let without_lf = |mut events: Vec<Block>| {
+        for event in &mut events {
+            if event.raw.ends_with(b"\r\n") {
+                event.raw.pop();
+            }
+        }
+        events
+    };
+    assert_eq!(without_lf(split.events), without_lf(events), "{chunks:?}");
+    assert_eq!(split.too_large, too_large, "{chunks:?}");
+}
+
+const STREAMS: &[&[u8]] = &[
+    b"data: a\n\n",
+    b"data: a\r\n\r\ndata: b\r\rdata: c\n\n",
+    b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n",
+    b"\xef\xbbdata: a\n\n",
+    b"\n\r\n\rdata\n\ndata:\n\ndata: \n\ndata:  x\n\n",
+    b"event: tick\nid: 1\ndata: a\n: c\ndata: b\nretry: 5\n\ndata: c\n\n",
+    b"retry: 5\r\nretry\nretryx: 1\n\nretry:5\n\ndata: a\n\nret\n\nrex",
+    b":\n: comment\r\n:\rdata: a\n:retry: 1\n\n:retry: 1\n",
+    b"id: 7\n\nid: \0\nid\ndata: a\n\n",
+    b"data: never ended\n",
+    b"data: a\n\nretry",
+    b"data: a\n\nretr",
+    b"data: a\n\nretry: 1",
+    b"data: a\n\n: c",
+    b"\xef\xbb",
+    b"data: \xff\xc3\n\ndata: \xe2\x82\xac \xe2\x82\n\n",
+];
+
+#[test]
+fn streams_split_the_same_under_every_cutting() {
+    for stream in STREAMS {
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        for limit in [usize::MAX, 8] {
+            assert_split_as_by_the_oracle(&bytes, limit);
+            for first in 0..=stream.len() {
+                let (head, tail) = stream.split_at(first);
+                for second in 0..=tail.len() {
+                    let (middle, tail) = tail.split_at(second);
+                    assert_split_as_by_the_oracle(&[head, middle, tail], limit);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_split_as_the_oracle_splits_them(
+        stream in special_bytes(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        limit in prop_oneof![Just(usize::MAX), 8..40_usize],
+    ) {
+        assert_split_as_by_the_oracle(&cut(&stream, &cuts), limit);
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        assert_split_as_by_the_oracle(&bytes, limit);
+    }
+
+    #[test]
+    fn with_data_keeps_every_other_line(
+        stream in special_bytes(),
+        data in "[a\r\n]{0,6}",
+    ) {
+        for event in split(&[&stream], usize::MAX).events {
+            assert_redacted(&event.raw, &data);
+        }
+    }
+}
+
+type Lines = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Calls `read` with the event in `raw`, which need not be terminated.
+fn with_event<T>(raw: &[u8], read: impl FnOnce(EventRef<'_>) -> T) -> T {
+    // Behind a first event, no byte order mark is one.
+    let stream = [b"x\n\n", raw].concat();
+    let (mut splitter, mut input) = (EventSplitter::new(), &stream[..]);
+    splitter.next(&mut input).unwrap().unwrap();
+    if let Some(Piece::Event(event)) = splitter.next(&mut input).unwrap() {
+        assert!(input.is_empty(), "one event: {raw:?}");
+        return read(event);
+    }
+    match splitter.finish() {
+        Some(Piece::Event(event)) => read(event),
+        other => panic!("no event: {other:?}"),
+    }
+}
+
+/// Returns the lines of the event that are not data.
+fn other_lines(event: EventRef<'_>) -> Lines {
+    let others = event.fields().filter(|(name, _)| *name != b"data");
+    others.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+}
+
+#[track_caller]
+fn assert_redacted(raw: &[u8], data: &str) {
+    let (redacted, copy, others) =
+        with_event(raw, |event| (event.with_data(data), event.to_encoded(), other_lines(event)));
+    let joined = data.replace("\r\n", "\n").replace('\r', "\n");
+    with_event(redacted.as_bytes(), |event| {
+        assert!(event.is_terminated(), "{raw:?}");
+        assert_eq!(event.data(), joined, "{raw:?}");
+        assert_eq!(other_lines(event), others, "{raw:?}");
+    });
+    with_event(copy.as_bytes(), |event| {
+        assert!(event.is_terminated() && event.raw().starts_with(raw), "{raw:?}");
+    });
+}
+
+#[test]
+fn removed_data_line_does_not_join_line_end_and_empty_line() {
+    assert_redacted(b"id: 1\rdata: a\n\n", "b");
+    assert_redacted(b"data: a\nid: 1\rdata: b\n\n", "c");
+    assert_redacted(b"id: 1\r\n\r\n", "c");
+    assert_redacted(b"id: 1", "c");
+}
+
+#[test]
+fn retry_of_an_event_is_the_last_valid_one() {
+    let mut input = &b"data: a\nretry: 5\nretry: x\n\n"[..];
+    let mut splitter = EventSplitter::new();
+    let Some(Piece::Event(event)) = splitter.next(&mut input).unwrap() else { panic!() };
+    assert_eq!(event.retry(), Some(Duration::from_millis(5)));
+}
+
+#[test]
+fn event_ends_with_the_last_byte_of_its_empty_line() {
+    let mut splitter = EventSplitter::new();
+    for (mut chunk, expected) in
+        [(&b"data: a\r\n"[..], ""), (b"\r", "data: a\r\n\r"), (b"\n", "\n"), (b":", ":")]
+    {
+        let piece = splitter.next(&mut chunk).unwrap();
+        assert_eq!(piece.map_or(&b""[..], |piece| piece.as_bytes()), expected.as_bytes());
+    }
+}
+
+/// Found by a property: a line that may be a `retry` field is measured without the LF of its CRLF.
+#[test]
+fn line_that_only_begins_like_a_retry_counts_its_line_end() {
+    for chunks in [&[&b"rx: 1\r\n"[..]][..], &[b"rx", b": 1\r\n"], &[b"rx: 1\r", b"\n"]] {
+        assert_eq!(split(chunks, 6).too_large, 1, "{chunks:?}");
+        assert_eq!(split(chunks, 7).too_large, 0, "{chunks:?}");
+    }
+}

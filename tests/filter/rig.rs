@@ -1,0 +1,91 @@
+//! A service whose answer a test gives, behind a layer of filters by a plan.
+
+use std::{
+    future::{Future, ready},
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body::Body;
+use tower::{Layer, Service, service_fn};
+use tower_sse::{
+    BoxError,
+    filter::{EventFilter, FilterBody, FilterLayer},
+};
+
+use crate::{
+    plan::{Log, Planned},
+    support::{
+        naive_filter::{Choice, Plan},
+        *,
+    },
+};
+
+pub(crate) const PASS: Plan = Plan {
+    events: vec![],
+    source_end: Choice::Pass,
+    max_event_size: usize::MAX,
+    pass_oversized: false,
+    fails: false,
+};
+
+pub(crate) type Logged = Arc<Mutex<Log>>;
+
+/// Returns a layer of filters by `plan`, and what they log.
+pub(crate) fn filters<B>(
+    plan: Plan,
+) -> (FilterLayer<impl Fn(&Request<B>) -> Option<Planned> + Clone>, Logged) {
+    let log = Logged::default();
+    let made = Arc::clone(&log);
+    (FilterLayer::new(move |_: &Request<B>| Some(Planned::with_log(&plan, &made))), log)
+}
+
+/// Calls a service inside `layer` that answers by `answer`.
+pub(crate) fn call<M, F, B, C>(
+    layer: &FilterLayer<M>,
+    request: Request<()>,
+    answer: C,
+) -> impl Future<Output = Result<Response<FilterBody<F, B>>, BoxError>> + use<M, F, B, C>
+where
+    M: Fn(&Request<()>) -> Option<F> + Clone,
+    F: EventFilter,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+    C: Future<Output = Result<Response<B>, BoxError>>,
+{
+    let mut answer = Some(answer);
+    let mut service =
+        layer.layer(service_fn(move |_: Request<()>| answer.take().expect("one request")));
+    service.call(request)
+}
+
+/// Returns the response to an answer that is ready.
+pub(crate) fn through<M, F, B>(
+    layer: &FilterLayer<M>,
+    answer: Response<B>,
+) -> Response<FilterBody<F, B>>
+where
+    M: Fn(&Request<()>) -> Option<F> + Clone,
+    F: EventFilter,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let answer = call(layer, Request::new(()), ready(Ok(answer)));
+    answer.now_or_never().expect("the answer is ready").unwrap()
+}
+
+/// Returns a filtered stream that the test feeds.
+pub(crate) fn fed_by(plan: Plan) -> (Feed, FilterBody<Planned, FedBody>, Logged) {
+    let (feed, source) = Feed::new();
+    let (layer, log) = filters(plan);
+    (feed, through(&layer, event_stream(source)).into_body(), log)
+}
+
+/// Asserts that the end was reported once, before the filter was dropped, and returns the outcome.
+#[track_caller]
+pub(crate) fn outcome(log: &Logged) -> &'static str {
+    let log = log.lock().unwrap();
+    assert_eq!(log.ends.len(), 1, "the end is reported once");
+    assert_eq!(log.drops, 1, "the filter is dropped");
+    log.ends[0].outcome.as_str()
+}

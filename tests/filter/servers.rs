@@ -1,0 +1,90 @@
+//! A relay of another server's stream over sockets.
+
+use std::net::SocketAddr;
+
+use axum::{Router, body::Body, extract::State, routing::get};
+use futures_util::stream;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tower_sse::{
+    Event, SseLayer,
+    filter::{self, FilterLayer, Verdict},
+};
+
+use crate::{
+    rig::{PASS, filters, outcome},
+    support::{
+        naive_filter::{Choice, Plan},
+        *,
+    },
+};
+
+/// Answers with what the upstream sends.
+async fn relay(State((protocol, upstream)): State<(Protocol, SocketAddr)>) -> Response<Incoming> {
+    protocol.connect(upstream).await.get("/").await
+}
+
+async fn answer() -> Response<Body> {
+    let events = stream::iter((0..1000).map(|n| Event::new().id(n).data("the secret is 7")));
+    tower_sse::response(events).map(Body::new)
+}
+
+async fn endless() -> Response<Body> {
+    tower_sse::response(stream::repeat_with(|| Event::from("more"))).map(Body::new)
+}
+
+#[tokio::test]
+async fn relay_changes_every_event_over_both_protocols() {
+    for protocol in Protocol::BOTH {
+        let upstream = Router::new().route("/", get(answer)).layer(SseLayer::new());
+        let upstream = serve_axum(upstream).await;
+        let redact = FilterLayer::new(|_: &Request<Body>| {
+            Some(filter::from_fn(|event| {
+                Verdict::replace(event.with_data(event.data().replace('7', "*")))
+            }))
+        });
+        let app = Router::new()
+            .route("/", get(relay))
+            .with_state((protocol, upstream))
+            .layer(redact)
+            .layer(SseLayer::new());
+        let address = serve_axum(app).await;
+        let response = protocol.connect(address).await.get("/").await;
+        let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+        let expected: String =
+            (0..1000).map(|n| format!("id: {n}\ndata: the secret is *\n\n")).collect();
+        assert_eq!(body, expected, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn client_that_leaves_ends_the_filter_and_the_upstream() {
+    for protocol in Protocol::BOTH {
+        let upstream = serve_axum(Router::new().route("/", get(endless))).await;
+        let (filters, log) = filters::<Body>(PASS);
+        let app = Router::new().route("/", get(relay)).with_state((protocol, upstream));
+        let address = serve_axum(app.layer(filters).layer(SseLayer::new())).await;
+        let mut connection = protocol.connect(address).await;
+        let mut body = connection.get("/").await.into_body();
+        soon(body.frame()).await.unwrap().unwrap();
+        drop((body, connection));
+        until(|| !log.lock().unwrap().ends.is_empty()).await;
+        assert_eq!(outcome(&log), "disconnected", "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn filter_that_ends_the_stream_gives_a_clean_end() {
+    for protocol in Protocol::BOTH {
+        let upstream = serve_axum(Router::new().route("/", get(endless))).await;
+        let plan = Plan { events: vec![Choice::Pass, Choice::End], ..PASS };
+        let (filters, log) = filters::<Body>(plan);
+        let app = Router::new().route("/", get(relay)).with_state((protocol, upstream));
+        let address = serve_axum(app.layer(filters).layer(SseLayer::new())).await;
+        let response = protocol.connect(address).await.get("/").await;
+        let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+        assert_eq!(body, "data: more\n\nevent: added\ndata: by the filter\n\n", "{protocol:?}");
+        assert_eq!(outcome(&log), "stopped");
+    }
+}

@@ -1,0 +1,164 @@
+//! The defaults that the pages state are those of the code.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tower_sse::{Decoder, Drain, MaxAge, Refusal, Retry, SseLayer};
+
+use crate::{documented::Documented, rig::*};
+
+/// Returns the pages of the crate.
+fn documented() -> Documented {
+    Documented::read(&["src", "docs/guide", "README.md"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_come_when_the_pages_say() {
+    let interval = documented().time(&[
+        "a comment line after {} of silence",
+        "The default is a comment line after {}. A",
+        "after {} without a byte",
+    ]);
+    let (_feed, mut body) = fed(&SseLayer::new());
+    idle(&mut body, interval - MILLISECOND).await;
+    // A heartbeat is at most a sixteenth of the interval late.
+    idle(&mut body, interval / 16 + MILLISECOND).await;
+    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
+}
+
+#[test]
+fn reconnection_times_are_those_of_the_pages() {
+    let pages = documented();
+    let (min, max) = pages.range(&[
+        "The default is drawn for each client from {}, or from",
+        "is drawn for each client, by default from {}, or from",
+    ]);
+    let retry = Retry::between(min, max);
+    assert_eq!(Drain::default(), Drain::per_client().retry(retry));
+    assert_eq!(Refusal::per_client(), Refusal::per_client().retry(retry));
+
+    let (min, max) = pages.range(&[
+        "The reconnection time is drawn from {}: the client",
+        "is told to return after {}, and any other client",
+        " to 10 seconds, or from {} with [`too_many",
+        " to 10 seconds, or from {} at the limit of",
+    ]);
+    let refusal = Refusal::too_many_requests();
+    assert_eq!(refusal, refusal.clone().retry(Retry::between(min, max)));
+}
+
+#[test]
+fn answers_to_calls_have_the_grace_of_the_pages() {
+    let grace = documented().time(&[
+        "may take up to {} more seconds",
+        "beyond the maximum age. The default is {}.",
+        "by failing, if it is still open after {} s",
+    ]);
+    assert_eq!(Drain::default(), Drain::per_client().grace(grace));
+    let max_age = MaxAge::new(SECOND);
+    assert_eq!(max_age, max_age.clone().grace(grace));
+}
+
+/// Asserts that a body whose source stays mid-event fails after `patience`.
+async fn assert_fails_after(patience: Duration, drain: Drain) {
+    let mut rig = Rig::draining(b"data: a\n", layer(drain), Requester::EventSource);
+    rig.idle(patience - MILLISECOND).await;
+    rig.idle(2 * MILLISECOND).await;
+    assert_eq!(rig.poll(), data(RETRY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
+    let pages = documented();
+    let patience = pages.time(&[
+        "If the source stays mid-event, the body fails after {}, or",
+        "If the source stays mid-event, the body fails after {}. A",
+    ]);
+    assert_fails_after(patience, Drain::default()).await;
+    let patience = pages.time(&["or after {} with `at_once`"]);
+    assert_fails_after(patience, Drain::at_once()).await;
+}
+
+#[test]
+fn clients_accept_events_up_to_the_size_of_the_pages() {
+    let limit =
+        documented().bytes(&["with events of up to {}.", "own clients accept [{}](crate::Decoder"]);
+    let decodes = |size: usize| {
+        let event = format!("data: {}\n\n", "x".repeat(size - "data: \n\n".len()));
+        let mut event = Bytes::from(event);
+        matches!(Decoder::new().decode(&mut event), Ok(Some(_)))
+    };
+    // The empty line at its end need not count.
+    assert!(decodes(limit));
+    assert!(!decodes(limit + "\n".len() + 1));
+}
+
+#[cfg(feature = "hub")]
+mod of_hubs {
+    use tower_sse::hub::{Hub, Retention};
+
+    use super::documented;
+
+    #[test]
+    fn topics_keep_what_the_pages_say() {
+        let pages = documented();
+        let events = pages.count(&[
+            "topic keeps at most {} events, 1",
+            "limits: {} events, 1",
+            " minutes, {} of them and 1 MiB",
+        ]);
+        let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
+        let age = pages.time(&[
+            " of events, and {} of events. All",
+            " MiB and {}.",
+            "The topic keeps the closes of {}, 1,024 of them",
+        ]);
+        let retention = Retention::new();
+        assert_eq!(retention, retention.events(events).bytes(bytes).age(age));
+    }
+
+    #[test]
+    fn hub_keeps_the_memory_of_the_pages() {
+        let limit = documented().bytes(&[
+            "topics together use at most {} of memory",
+            "memory of all events and topics to `bytes`. The default is {}.",
+        ]);
+        let hub = Hub::new();
+        let event = "x".repeat(1 << 20);
+        for topic in 0..limit / event.len() + 8 {
+            hub.publish_now(topic.to_string(), event.as_str()).unwrap();
+        }
+        let memory = hub.stats().memory();
+        assert!(memory <= limit && memory > limit - 2 * event.len(), "{memory} of {limit}");
+    }
+}
+
+#[cfg(feature = "runs")]
+mod of_runs {
+    use http::Request;
+    use tower_sse::runs::Runs;
+
+    use super::documented;
+
+    #[test]
+    fn runs_have_the_limits_of_the_pages() {
+        let layer = format!("{:?}", Runs::new().layer(|_: &Request<()>| None));
+        let pages = documented();
+        let has = |field: &str, value: &dyn std::fmt::Debug| {
+            let expected = format!("{field}: {value:?}");
+            let at = layer.find(&expected).unwrap_or_else(|| panic!("no `{expected}` in {layer}"));
+            // The value ends there.
+            assert!(layer[at + expected.len()..].starts_with([',', ' ']), "{layer}");
+        };
+        let bytes = |phrase| pages.bytes(&[phrase]);
+        has("retain_bytes", &bytes("that each run keeps to `bytes`. The default is {}."));
+        has("max_memory", &bytes("total memory of all runs to `bytes`. The default is {}."));
+        let time = |phrase| pages.time(&[phrase]);
+        has("retain_for", &time("how long a run is kept after its end. The default is {}."));
+        has("abandon_after", &time("(super::Outcome::Abandoned). The default is {}."));
+        let count = |phrase| pages.count(&[phrase]);
+        has("running", &count("runs may be running at a time. The default is {}, but"));
+        let of_owner = "of one owner may be running at a time. The default is {}.";
+        has("running_per_owner", &count(of_owner));
+    }
+}

@@ -1,0 +1,119 @@
+use std::{convert::Infallible, time::Duration};
+
+use futures_util::FutureExt;
+use http::Request;
+use tokio::time::{advance, sleep};
+use tower::{Layer, Service, service_fn};
+use tower_sse::{CloseReport, Drain, Event, Heartbeat, Retry, SseLayer};
+
+use crate::{
+    rig::{Polled, Requester, Rig, bytes},
+    support::*,
+};
+
+fn times(report: &CloseReport) -> (Option<Duration>, Option<Duration>) {
+    (report.time_to_head(), report.time_to_first_event())
+}
+
+/// The handler takes two seconds, and its first event three more.
+async fn measures<K: Kind>() {
+    let reports = Reports::default();
+    let layer = reports.observe(SseLayer::<K::Marker>::new().timings(true));
+    let (source, events) = Source::new();
+    let mut events = Some(events);
+    let mut service = layer.layer(service_fn(|_: Request<()>| {
+        let events = events.take().expect("one request");
+        async {
+            sleep(2 * SECOND).await;
+            Ok::<_, Infallible>(K::answer(events))
+        }
+    }));
+    let response = service.call(Requester::Get.request("/")).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    advance(3 * SECOND).await;
+    source.send("one");
+    assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
+    advance(SECOND).await;
+    source.send("two");
+    assert_eq!(poll_frame(&mut body), data("data: two\n\n"));
+    drop(body);
+    assert_eq!(times(&reports.closed()[0]), (Some(2 * SECOND), Some(5 * SECOND)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_begin_with_the_request() {
+    for_each_kind!(measures.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_and_reconnection_times_are_no_events() {
+    let layer = SseLayer::new()
+        .timings(true)
+        .padding(16)
+        .retry(Retry::fixed(SECOND))
+        .heartbeat(Heartbeat::every(10 * SECOND));
+    let mut rig = Rig::new(layer, Requester::Get);
+    assert!(matches!(rig.poll(), Polled::Data(_)), "the preamble");
+    rig.idle(10 * SECOND).await;
+    assert!(matches!(rig.poll(), Polled::Data(_)), "a heartbeat");
+    // A comment in two frames, the second of which looks like a field, and a frame without a line.
+    for passed in
+        [": comment\n\n", "retry: 5\r\n\r\n", ": half of a ", "data: comment\n", "\n", "\n"]
+    {
+        rig.passes(passed);
+        advance(SECOND).await;
+    }
+    rig.passes(":\ndata: one\n\n");
+    advance(SECOND).await;
+    rig.passes("data: two\n\n");
+    assert_eq!(rig.leave().time_to_first_event(), Some(16 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_the_layer_are_no_events_of_the_source() {
+    let layer = || SseLayer::new().without_heartbeat().timings(true);
+    let mut rig = Rig::new(layer().terminator("[DONE]"), Requester::Get);
+    rig.feed.end();
+    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+    assert_eq!(rig.leave().time_to_first_event(), None);
+
+    let layer = layer().farewell(Event::from("bye")).drain(Drain::at_once().without_retry());
+    let mut rig = Rig::new(layer, Requester::Get);
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data("data: bye\n\n"));
+    assert_eq!(rig.leave().time_to_first_event(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_bytes_of_a_content_coding_count_as_an_event() {
+    let layer = SseLayer::new().timings(true);
+    let mut rig = Rig::answering(layer, Requester::Get.request("/"), |answer| {
+        answer.with_header("content-encoding", "gzip")
+    });
+    advance(SECOND).await;
+    rig.feed.data(&b"\x1f\x8b\x08"[..]);
+    assert_eq!(rig.poll(), bytes(b"\x1f\x8b\x08"));
+    assert_eq!(rig.leave().time_to_first_event(), Some(SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_whose_client_leaves_before_the_head_has_no_times() {
+    let reports = Reports::default();
+    let layer = reports.observe(SseLayer::<<Streams as Kind>::Marker>::new().timings(true));
+    let mut service = layer.layer(service_fn(|_: Request<()>| {
+        std::future::pending::<Result<<Streams as Kind>::Answer, Infallible>>()
+    }));
+    assert!(service.call(Request::new(())).now_or_never().is_none());
+    assert_eq!(times(&reports.closed()[0]), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_are_not_noted_by_default() {
+    let mut rig =
+        Rig::new(SseLayer::new().label(|_| "a").timings(true).timings(false), Requester::Get);
+    rig.passes("data: one\n\n");
+    let report = rig.leave();
+    assert_eq!((times(&report), report.label()), ((None, None), Some("a")));
+}

@@ -1,0 +1,274 @@
+//! Limits of open streams for each subject.
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use tower_sse::{
+    Refusal, SseLayer, Stats,
+    streams::{Full, Streams},
+};
+
+use super::rig::{now, open};
+use crate::{
+    rig::{Polled, Requester, Rig},
+    support::*,
+};
+
+fn limited(limits: &[(&'static str, usize)]) -> Streams {
+    let builder = Streams::builder();
+    limits.iter().fold(builder, |builder, &(prefix, limit)| builder.limit(prefix, limit)).build()
+}
+
+/// Sends the request of a client with these subjects, which is answered by a stream.
+fn send(
+    layer: &SseLayer,
+    streams: &Streams,
+    client: Requester,
+    subjects: &[&'static str],
+) -> Response<impl http_body::Body<Data = bytes::Bytes, Error = tower_sse::BoxError> + Unpin + use<>>
+{
+    let mut request = client.request("/");
+    let handle = streams.subjects_of(&mut request);
+    subjects.iter().for_each(|subject| handle.add(*subject));
+    answer_to(request, &layer.clone().streams(streams), event_stream(Feed::new().1))
+}
+
+/// Returns whether a stream with these subjects opens.
+fn opens(streams: &Streams, subjects: &[&'static str]) -> bool {
+    send(&SseLayer::new(), streams, Requester::Fetch, subjects).status() == StatusCode::OK
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_subject_has_as_many_streams_as_its_limit() {
+    let streams = limited(&[("user:", 2)]);
+    let first = open(&streams, &["user:1"]);
+    let _second = open(&streams, &["user:1"]);
+    assert!(!opens(&streams, &["user:1"]));
+    assert!(opens(&streams, &["user:2"]), "each subject has its own places");
+    assert!(opens(&streams, &["tenant:1"]), "no limit has this prefix");
+    assert!(opens(&streams, &[]));
+    drop(first);
+    assert!(opens(&streams, &["user:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn longest_prefix_of_a_subject_counts() {
+    let streams = limited(&[("", 3), ("user:", 1), ("user:admin:", 2)]);
+    let _open = [open(&streams, &["user:admin:1"]), open(&streams, &["x"])];
+    assert!(opens(&streams, &["user:admin:1"]), "of two places");
+    assert!(opens(&streams, &["x"]), "of three places");
+    let _user = open(&streams, &["user:1"]);
+    assert!(!opens(&streams, &["user:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_takes_the_places_of_all_its_subjects_or_none() {
+    let streams = limited(&[("user:", 1), ("tenant:", 2)]);
+    let _others = [open(&streams, &["tenant:7"]), open(&streams, &["tenant:7"])];
+    assert!(!opens(&streams, &["user:1", "tenant:7"]));
+    assert_eq!((streams.count("user:1"), streams.count("tenant:7")), (0, 2));
+    assert!(opens(&streams, &["user:1"]), "a refused stream has no place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn subject_that_is_added_twice_takes_one_place() {
+    let streams = limited(&[("user:", 2)]);
+    let mut request = Requester::EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    subjects.add("user:1");
+    for _ in 0..2 {
+        subjects.try_add("user:1").unwrap();
+    }
+    subjects.add("user:1");
+    let _open = Rig::fed(SseLayer::new().streams(&streams), request);
+    assert!(opens(&streams, &["user:1"]), "one place is left");
+}
+
+/// A client that does not read could otherwise have any number of streams: open, close, open.
+#[tokio::test(start_paused = true)]
+async fn closed_stream_keeps_its_place_until_it_has_ended() {
+    for ends in [true, false] {
+        let streams = limited(&[("user:", 1)]);
+        let mut stream = open(&streams, &["user:1"]);
+        // In the middle of an event, whose rest it waits for.
+        stream.passes("data: half");
+        assert_eq!(now(streams.close("user:1")), 1);
+        for _ in 0..2 {
+            assert_eq!(streams.count("user:1"), 0);
+            assert!(!opens(&streams, &["user:1"]), "its body is still there");
+            assert_eq!(stream.poll(), Polled::Pending);
+        }
+        if ends {
+            stream.passes("\n\n");
+            assert_eq!(stream.poll(), Polled::End);
+        } else {
+            drop(stream);
+        }
+        assert!(opens(&streams, &["user:1"]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_client_is_refused_so_that_it_tries_again_later() {
+    let streams = limited(&[("user:", 1)]);
+    let _open = open(&streams, &["user:1"]);
+    let seconds = |headers: &HeaderMap| -> u64 {
+        headers["retry-after"].to_str().unwrap().parse().expect("seconds")
+    };
+    for client in [Requester::Fetch, Requester::Post, Requester::Get] {
+        let refused = send(&SseLayer::new(), &streams, client, &["user:1"]);
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{client:?}");
+        assert!((30..=60).contains(&seconds(refused.headers())), "{client:?}");
+    }
+    let refused = send(&SseLayer::new(), &streams, Requester::EventSource, &["user:1"]);
+    assert_eq!(refused.status(), StatusCode::OK);
+    let mut body = refused.into_body();
+    let Polled::Data(line) = poll_frame(&mut body) else { panic!("no line") };
+    let line = std::str::from_utf8(&line).unwrap().trim_end().strip_prefix("retry: ").unwrap();
+    assert!((30_000..=60_000).contains(&line.parse::<u64>().unwrap()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+
+    let layer = SseLayer::new().limit_refusal(Refusal::unavailable().without_retry());
+    let refused = send(&layer, &streams, Requester::EventSource, &["user:1"]);
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!refused.headers().contains_key("retry-after"));
+}
+
+/// As at the limit of the layer: the service has chosen the status.
+#[tokio::test(start_paused = true)]
+async fn stream_with_another_status_is_never_refused() {
+    let streams = limited(&[("user:", 1)]);
+    let answer = |status| {
+        let mut request = Request::new(());
+        streams.subjects_of(&mut request).add("user:1");
+        let stream = event_stream(Feed::new().1).with_status(status);
+        answer_to(request, &SseLayer::new().streams(&streams), stream)
+    };
+    let first = answer(401);
+    assert!(!opens(&streams, &["user:1"]), "it has taken the free place");
+    let second = answer(401);
+    assert_eq!((second.status(), streams.count("user:1")), (StatusCode::UNAUTHORIZED, 2));
+    assert_eq!(Vec::from_iter(streams.stats().refused_by_prefix()), [("user:", 1)]);
+    drop(second);
+    assert!(!opens(&streams, &["user:1"]), "the second had no place to give back");
+    drop(first);
+    assert!(opens(&streams, &["user:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_place_is_that_of_the_stream() {
+    let streams = limited(&[("user:", 1)]);
+    let mut request = Requester::EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    subjects.try_add("user:1").unwrap();
+    assert!(!opens(&streams, &["user:1"]), "it is taken before the stream opens");
+    let stream = Rig::fed(SseLayer::new().streams(&streams), request);
+    assert!(!opens(&streams, &["user:1"]));
+    drop(stream);
+    assert!(opens(&streams, &["user:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn subject_without_a_place_is_not_added() {
+    let streams = limited(&[("user:", 1)]);
+    let _open = open(&streams, &["user:1"]);
+    let mut request = Requester::EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    let full: Full = subjects.try_add("user:1").unwrap_err();
+    assert_eq!((full.subject(), full.prefix(), full.limit()), ("user:1", "user:", 1));
+    assert_eq!(full.to_string(), "a subject with the prefix \"user:\" has 1 open streams");
+    subjects.try_add("session:a").unwrap();
+    let _stream = Rig::fed(SseLayer::new().streams(&streams), request);
+    assert_eq!((streams.count("user:1"), streams.count("session:a")), (1, 1));
+}
+
+/// The program can keep its handle longer than the request, such as on a task.
+#[tokio::test(start_paused = true)]
+async fn response_without_a_stream_frees_its_place_although_the_handle_is_kept() {
+    let stream = |status| event_stream(Feed::new().1).with_status(status);
+    let full = SseLayer::new().max_streams(1);
+    let _open = crate::support::open::<Bodies>(&full).unwrap();
+    for (layer, method, answer, status) in [
+        (SseLayer::new(), Method::GET, Response::new(Feed::new().1), 200),
+        (SseLayer::new(), Method::GET, stream(304), 304),
+        (SseLayer::new(), Method::HEAD, stream(200), 200),
+        (full, Method::GET, stream(200), 503),
+    ] {
+        let _case = case(format!("{method}, status {status}"));
+        let streams = limited(&[("user:", 1)]);
+        let mut request = Request::builder().method(method).body(()).unwrap();
+        let kept = streams.subjects_of(&mut request);
+        kept.try_add("user:1").unwrap();
+        let response = answer_to(request, &layer.streams(&streams), answer);
+        assert_eq!(response.status(), status);
+        assert!(opens(&streams, &["user:1"]));
+        drop((kept, response));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_reaches_no_layer_frees_its_place() {
+    let streams = limited(&[("user:", 1)]);
+    let mut request = Request::new(());
+    streams.subjects_of(&mut request).try_add("user:1").unwrap();
+    assert!(!opens(&streams, &["user:1"]));
+    drop(request);
+    assert!(opens(&streams, &["user:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_of_two_layers_takes_one_place() {
+    let streams = limited(&[("user:", 1)]);
+    let layer = || SseLayer::new().streams(&streams);
+    let mut request = Request::new(());
+    streams.subjects_of(&mut request).try_add("user:1").unwrap();
+    let response = answer_by(request, &layer(), |request| {
+        answer_to(request, &layer(), event_stream(Feed::new().1))
+    });
+    assert_eq!((response.status(), streams.count("user:1")), (StatusCode::OK, 1));
+    drop(response);
+    assert!(opens(&streams, &["user:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
+    let (streams, stats) = (limited(&[("user:", 1), ("b\"\\\n", 1)]), Stats::new());
+    let layer = SseLayer::new().stats(&stats);
+    let _open = open(&streams, &["user:1"]);
+    let refused = send(&layer, &streams, Requester::Fetch, &["user:1"]);
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    // By the program, with a place that it did not get.
+    let response = answer_by(Requester::Post.request("/"), &layer.streams(&streams), |request| {
+        let (parts, ()) = request.into_parts();
+        let subjects = parts.extensions.get::<tower_sse::streams::Subjects>().unwrap();
+        subjects.try_add("user:1").unwrap_err();
+        Refusal::too_many_requests().answer(&parts)
+    });
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let refused = Vec::from_iter(streams.stats().refused_by_prefix().map(|(_, count)| count));
+    assert_eq!((stats.snapshot().refused(), refused), (2, vec![0, 2]));
+    let text = streams.stats().to_string();
+    let lines = Vec::from_iter(text.lines().skip(2));
+    assert_eq!(
+        lines,
+        [
+            r#"sse_streams_limited_total{prefix="b\"\\\n"} 0"#,
+            r#"sse_streams_limited_total{prefix="user:"} 2"#
+        ]
+    );
+}
+
+/// Names come from clients, so that any number of them can come and go.
+#[test]
+fn names_without_places_cost_no_memory() {
+    let streams = limited(&[("user:", 1)]);
+    let take = |count: usize| {
+        let mut requests = Vec::new();
+        for name in 0..count {
+            let mut request = Request::new(());
+            streams.subjects_of(&mut request).try_add(format!("user:{name}")).unwrap();
+            requests.push(request);
+        }
+    };
+    take(100);
+    let counted = allocation_counter::measure(|| take(10_000));
+    assert!(counted.bytes_current < 4096, "{} bytes", counted.bytes_current);
+}

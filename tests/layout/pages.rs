@@ -1,0 +1,23 @@
+use std::fs;
+
+/// Returns the number of words outside of code blocks and of the addresses of links.
+fn words(page: &str) -> usize {
+    let mut is_code = false;
+    let text = page.lines().filter(|line| {
+        let is_fence = line.starts_with("```");
+        is_code ^= is_fence;
+        let is_link = line.starts_with('[') && line.contains("]: ");
+        !(is_code || is_fence || is_link)
+    });
+    let words = text.flat_map(str::split_whitespace);
+    words.filter(|word| word.contains(char::is_alphanumeric)).count()
+}
+
+#[test]
+fn front_pages_are_short() {
+    for (page, limit) in [("README.md", 900), ("CONTRIBUTING.md", 2_000)] {
+        let words = words(&fs::read_to_string(page).unwrap());
+        assert!(words <= limit, "{page} has {words} words, which is more than {limit}");
+    }
+    assert_eq!(words("one `two`\n```sh\nthree\n```\n| four | - |\n[five]: https://six\n"), 3);
+}

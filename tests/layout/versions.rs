@@ -1,0 +1,22 @@
+use std::fs;
+
+/// Returns the value of the first line that begins with `key`.
+fn value(manifest: &str, key: &str) -> String {
+    let line = manifest.lines().find(|line| line.starts_with(key));
+    line.unwrap_or_else(|| panic!("no `{key}`")).replace(key, "").trim_matches('"').to_owned()
+}
+
+#[test]
+fn all_published_crates_have_one_version_and_require_it_exactly() {
+    let version = value(&fs::read_to_string("Cargo.toml").unwrap(), "version = ");
+    let mut crates = 0;
+    for entry in fs::read_dir("crates").unwrap() {
+        let path = entry.unwrap().path().join("Cargo.toml");
+        let manifest = fs::read_to_string(&path).unwrap();
+        let requirement = format!("tower-sse = {{ version = \"={version}\", path = ");
+        assert_eq!(value(&manifest, "version.workspace = "), "true", "{}", path.display());
+        assert!(manifest.contains(&requirement), "{} needs {requirement}", path.display());
+        crates += 1;
+    }
+    assert!(crates > 0);
+}

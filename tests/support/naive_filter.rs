@@ -1,0 +1,203 @@
+//! What a filter makes of a stream, by the oracle of its events. It sees the stream as a whole, and
+//! shares nothing with the filters of the crate.
+
+use super::naive::{Block, Part, parts};
+
+/// A verdict, which a test can copy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Choice {
+    Pass,
+    Drop,
+    Replace,
+    Insert,
+    End,
+    Fail,
+    Reject,
+}
+
+/// What a test lets a filter do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The verdicts on events, in order; all others pass.
+    pub events: Vec<Choice>,
+    pub source_end: Choice,
+    pub max_event_size: usize,
+    pub pass_oversized: bool,
+    /// The source fails at its end.
+    pub fails: bool,
+}
+
+/// What is sent by a verdict on the event of this number.
+pub const ADDED: &str = "event: added\ndata: by the filter\n\n";
+
+/// What is expected of a filter.
+#[derive(Debug, Default, PartialEq)]
+pub struct Expected {
+    pub sent: Vec<u8>,
+    pub error: Option<&'static str>,
+    pub outcome: &'static str,
+    pub seen: Vec<Block>,
+    pub oversized: u64,
+    pub source_ends: Vec<&'static str>,
+    /// The source ended in an event or a comment, which passes.
+    pub is_cut: bool,
+}
+
+pub const TOO_LARGE: &str = "too large";
+pub const BY_FILTER: &str = "by the filter";
+pub const REJECTED: &str = "rejected";
+pub const OF_SOURCE: &str = "of the source";
+
+/// Returns what is expected of a filter by this plan.
+pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
+    let mut expected = Expected::default();
+    let mut parts = parts(stream);
+    let last = parts.pop_if(|part| !is_whole(part));
+    for part in parts {
+        let is_too_large = match &part {
+            Part::Event(block) => block.size > plan.max_event_size,
+            Part::Line(line) => is_retry(line) && len_to_cr(line) > plan.max_event_size,
+        };
+        let raw = match &part {
+            Part::Event(block) => block.raw.clone(),
+            Part::Line(line) => line.clone(),
+        };
+        match part {
+            _ if is_too_large && !plan.pass_oversized => return too_large(expected),
+            Part::Event(block) if !is_too_large => {
+                if let Some(passes) = expected.decide(block, plan) {
+                    if passes {
+                        expected.sent.extend(raw);
+                    }
+                } else {
+                    expected.outcome = "stopped";
+                    return expected;
+                }
+            }
+            _ => {
+                expected.oversized += u64::from(is_too_large);
+                expected.sent.extend(raw);
+            }
+        }
+    }
+    expected.end(last, plan)
+}
+
+fn too_large(expected: Expected) -> Expected {
+    Expected { error: Some(TOO_LARGE), outcome: "too_large", ..expected }
+}
+
+fn is_retry(line: &[u8]) -> bool {
+    line.starts_with(b"retry")
+}
+
+/// Returns the length of a line without the LF of its CRLF.
+fn len_to_cr(line: &[u8]) -> usize {
+    line.strip_suffix(b"\r\n").map_or(line.len(), |line| line.len() + 1)
+}
+
+fn is_whole(part: &Part) -> bool {
+    match part {
+        Part::Event(block) => block.is_terminated,
+        Part::Line(line) => line.ends_with(b"\n") || line.ends_with(b"\r") || line[0] == 0xef,
+    }
+}
+
+impl Expected {
+    /// Returns whether the event passes, or `None` if the stream ends by the verdict.
+    fn decide(&mut self, block: Block, plan: &Plan) -> Option<bool> {
+        let choice = plan.events.get(self.seen.len()).copied().unwrap_or(Choice::Pass);
+        self.seen.push(block);
+        if matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
+            self.sent.extend(ADDED.bytes());
+        }
+        match choice {
+            Choice::Pass | Choice::Insert => Some(true),
+            Choice::Drop | Choice::Replace => Some(false),
+            Choice::End => None,
+            Choice::Fail => {
+                self.error = Some(BY_FILTER);
+                None
+            }
+            Choice::Reject => {
+                self.error = Some(REJECTED);
+                None
+            }
+        }
+    }
+
+    /// Adds the end of the source, with the event or line in whose middle it has ended.
+    fn end(mut self, last: Option<Part>, plan: &Plan) -> Self {
+        let (mut tail, mut is_mid_event, mut can_add, mut line_end) = (vec![], false, true, "");
+        match last {
+            Some(Part::Event(block)) if block.size > plan.max_event_size => {
+                if !plan.pass_oversized {
+                    return too_large(self);
+                }
+                self.oversized += 1;
+                self.sent.extend(block.raw);
+                self.is_cut = true;
+                (is_mid_event, can_add) = (true, false);
+            }
+            Some(Part::Event(_)) if plan.fails => {}
+            Some(Part::Event(block)) => {
+                is_mid_event = true;
+                let raw = block.raw.clone();
+                match self.decide(block, plan) {
+                    Some(true) => tail = raw,
+                    Some(false) => {}
+                    None => {
+                        self.outcome = "stopped";
+                        return self;
+                    }
+                }
+            }
+            Some(Part::Line(line)) if is_retry(&line) => {
+                if line.len() > plan.max_event_size {
+                    if !plan.pass_oversized {
+                        return too_large(self);
+                    }
+                    self.oversized += 1;
+                    self.sent.extend(line);
+                    can_add = false;
+                    self.is_cut = true;
+                    is_mid_event = true;
+                } else if !plan.fails {
+                    tail = line;
+                }
+            }
+            Some(Part::Line(comment)) => {
+                line_end = "\n";
+                self.sent.extend(comment);
+                self.is_cut = true;
+            }
+            None => {}
+        }
+        self.source_ends.push(match () {
+            () if plan.fails => "failed",
+            () if is_mid_event => "mid_event",
+            () => "clean",
+        });
+        self.outcome = match self.source_ends[0] {
+            "clean" => "completed",
+            end => end,
+        };
+        let choice = plan.source_end;
+        if can_add && matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
+            self.sent.extend(line_end.bytes());
+            self.sent.extend(ADDED.bytes());
+        }
+        let stopped = if self.outcome == "completed" { "stopped" } else { self.outcome };
+        match choice {
+            Choice::Fail => (self.error, self.outcome) = (Some(BY_FILTER), stopped),
+            Choice::Reject => (self.error, self.outcome) = (Some(REJECTED), stopped),
+            Choice::Pass | Choice::Insert if plan.fails => self.error = Some(OF_SOURCE),
+            Choice::Pass | Choice::Insert | Choice::Drop | Choice::Replace | Choice::End => {}
+        }
+        if !matches!(choice, Choice::Fail | Choice::Reject) {
+            self.is_cut |= !tail.is_empty();
+            self.sent.extend(tail);
+        }
+        self
+    }
+}
