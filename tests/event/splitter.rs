@@ -236,3 +236,17 @@ fn line_that_only_begins_like_a_retry_counts_its_line_end() {
         assert_eq!(split(chunks, 7).too_large, 0, "{chunks:?}");
     }
 }
+
+/// Found by a property: what is too large is returned before the chunk is over.
+#[test]
+fn line_that_only_begins_like_a_retry_is_returned_in_its_chunk() {
+    let mut splitter = EventSplitter::new().max_event_size(6);
+    assert!(splitter.next(&mut &b"r"[..]).unwrap().is_none());
+    let mut chunk = &b"x: 1\r\n"[..];
+    assert!(splitter.next(&mut chunk).is_err());
+    let mut returned = Vec::new();
+    while let Some(piece) = splitter.next(&mut chunk).unwrap() {
+        returned.extend_from_slice(piece.as_bytes());
+    }
+    assert_eq!(returned, b"rx: 1\r\n");
+}

@@ -86,7 +86,8 @@ impl EventSplitter {
         let part = input.get(..len).unwrap_or_default();
         // The LF of a CRLF does not count: it can come in the next chunk, when a `retry` line is
         // already over.
-        let size = self.carried.len() + len - usize::from(part.ends_with(b"\r\n"));
+        let lf = usize::from(part.ends_with(b"\r\n"));
+        let size = self.carried.len() + len - lf;
         if self.carried.is_empty() && is_complete {
             self.place = Place::Between;
             if !is_retry(part) {
@@ -104,17 +105,20 @@ impl EventSplitter {
             return Err(self.too_large(!is_retry(&self.carried)));
         }
         self.place = Place::RLine;
-        self.carried.extend_from_slice(take(input, len));
+        self.carried.extend_from_slice(take(input, len - lf));
         if !is_complete {
             return Ok(None);
         } else if is_retry(&self.carried) {
+            self.carried.extend_from_slice(take(input, lf));
             return Ok(Some(Piece::Between(self.complete())));
         }
         self.place = Place::Event;
         self.spans.read(&self.carried);
-        if self.carried.len() > self.max_event_size {
+        if self.carried.len() + lf > self.max_event_size {
             return Err(self.too_large(true));
         }
+        self.spans.len += lf;
+        self.carried.extend_from_slice(take(input, lf));
         self.resume_event(input)
     }
 
