@@ -21,6 +21,8 @@ pub(super) struct Flow<F: EventFilter> {
     pub(super) pass_rejected: bool,
     /// Bytes of an event have been sent.
     pub(super) has_sent_event: bool,
+    /// The first event has not been sent, and nothing was sent before it.
+    starts_late: bool,
     /// The last event has not been sent, and ended in a CR. An LF that follows belongs to it.
     skips_lf: bool,
 }
@@ -35,6 +37,7 @@ impl<F: EventFilter> Flow<F> {
             holds_head: false,
             pass_rejected: false,
             has_sent_event: false,
+            starts_late: false,
             skips_lf: false,
         }
     }
@@ -65,6 +68,7 @@ impl<F: EventFilter> Flow<F> {
                     }
                     if !passes {
                         self.skips_lf = bytes.ends_with(b"\r");
+                        self.starts_late |= output.is_empty();
                         return;
                     }
                 }
@@ -131,7 +135,12 @@ impl<F: EventFilter> Flow<F> {
 
     /// Returns the bytes that are sent, or the error if nothing is sent before it. Reports the end.
     #[inline]
-    pub(super) fn send(&mut self, bytes: Bytes) -> Result<Bytes, BoxError> {
+    pub(super) fn send(&mut self, mut bytes: Bytes) -> Result<Bytes, BoxError> {
+        if self.starts_late && self.guard.report.bytes_sent == 0 && bytes.starts_with(b"\xef") {
+            // As the first bytes of a stream, a byte order mark would be ignored, and the event that
+            // begins with it would be another one. Behind an empty line it is not.
+            bytes = [b"\n", &bytes[..]].concat().into();
+        }
         self.guard.report.bytes_sent += bytes.len() as u64;
         if !self.is_open {
             self.guard.end(self.guard.report.outcome);

@@ -12,6 +12,11 @@ impl<'f> Output<'f> {
         Self { frame, passed: 0, copied: None }
     }
 
+    /// Returns whether nothing is sent so far.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.passed == 0 && self.copied.is_none()
+    }
+
     /// Sends bytes that end at this index of the frame. They may have begun in an earlier frame.
     #[inline]
     pub(super) fn pass(&mut self, bytes: &[u8], end: usize) {

@@ -9,7 +9,9 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use tower_sse::{
     BoxError, EventRef,
-    filter::{EventFilter, FilterBody, FilterEnd, FilterLayer, SourceEnd, Verdict},
+    filter::{
+        self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
+    },
 };
 
 use crate::{
@@ -364,6 +366,27 @@ async fn line_feed_of_a_dropped_event_is_dropped_with_it() {
     assert_polls(&mut body, [data("data: b\r\n\r")]);
     feed.data("\n");
     assert_polls(&mut body, [data("\n")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn mark_within_the_source_does_not_become_the_first_bytes() {
+    let first_dropped = || Plan { events: vec![Choice::Drop], ..PASS };
+    let (feed, mut body, _log) = fed_by(first_dropped());
+    feed.data("data: a\n\n\u{feff}data: b\n\n");
+    assert_polls(&mut body, [data("\n\u{feff}data: b\n\n")]);
+    feed.passes("\u{feff}data: c\n\n", &mut body);
+
+    let (feed, mut body, _log) = fed_by(first_dropped());
+    feed.data("\u{feff}data: a\n\n\u{feff}data: b\n\n");
+    assert_polls(&mut body, [data("\u{feff}\u{feff}data: b\n\n")]);
+
+    let mut dropped = 0;
+    let mut pipe = FilterPipe::new(filter::from_fn(|event| {
+        dropped += 1;
+        if dropped == 1 { Verdict::Drop } else { Verdict::replace(event.with_data("***")) }
+    }));
+    let sent = pipe.push("data: a\n\n\u{feff}other: b\n\n".into()).unwrap();
+    assert!(sent.starts_with("\n\u{feff}other: b\n".as_bytes()), "{sent:?}");
 }
 
 #[tokio::test(start_paused = true)]

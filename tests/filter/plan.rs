@@ -142,6 +142,7 @@ pub(crate) fn run(chunks: &[Bytes], plan: &Plan) -> Done {
     let seen = std::mem::take(&mut log.seen);
     let source_ends = std::mem::take(&mut log.source_ends);
     let (outcome, oversized) = (end.outcome.as_str(), end.oversized);
-    let expected = Expected { sent, error, outcome, seen, oversized, source_ends, is_cut: false };
+    let expected =
+        Expected { sent, error, outcome, seen, oversized, source_ends, ..Expected::default() };
     Done { expected, end, frames }
 }

@@ -41,7 +41,7 @@ fn comparable(mut expected: Expected) -> Expected {
             block.raw.pop();
         }
     }
-    Expected { is_cut: false, ..expected }
+    Expected { is_cut: false, starts_late: false, ..expected }
 }
 
 fn bytes(chunks: Vec<&[u8]>) -> Vec<Bytes> {

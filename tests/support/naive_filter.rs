@@ -41,6 +41,8 @@ pub struct Expected {
     pub source_ends: Vec<&'static str>,
     /// The source ended in an event or a comment, which passes.
     pub is_cut: bool,
+    /// The first event was dropped, and nothing was sent before it.
+    pub starts_late: bool,
 }
 
 pub const TOO_LARGE: &str = "too large";
@@ -67,7 +69,7 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
             Part::Event(block) if !is_too_large => {
                 if let Some(passes) = expected.decide(block, plan) {
                     if passes {
-                        expected.sent.extend(raw);
+                        expected.pass(raw);
                     }
                 } else {
                     expected.outcome = "stopped";
@@ -76,7 +78,7 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
             }
             _ => {
                 expected.oversized += u64::from(is_too_large);
-                expected.sent.extend(raw);
+                expected.pass(raw);
             }
         }
     }
@@ -104,6 +106,15 @@ fn is_whole(part: &Part) -> bool {
 }
 
 impl Expected {
+    /// Sends bytes of the source. A byte order mark that was not the first of the source does not
+    /// become the first of what is sent: then a client would ignore it.
+    fn pass(&mut self, raw: Vec<u8>) {
+        if self.sent.is_empty() && self.starts_late && raw.first() == Some(&0xef) {
+            self.sent.push(b'\n');
+        }
+        self.sent.extend(raw);
+    }
+
     /// Returns whether the event passes, or `None` if the stream ends by the verdict.
     fn decide(&mut self, block: Block, plan: &Plan) -> Option<bool> {
         let choice = plan.events.get(self.seen.len()).copied().unwrap_or(Choice::Pass);
@@ -113,7 +124,10 @@ impl Expected {
         }
         match choice {
             Choice::Pass | Choice::Insert => Some(true),
-            Choice::Drop | Choice::Replace => Some(false),
+            Choice::Drop | Choice::Replace => {
+                self.starts_late |= self.sent.is_empty();
+                Some(false)
+            }
             Choice::End => None,
             Choice::Fail => {
                 self.error = Some(BY_FILTER);
@@ -135,7 +149,7 @@ impl Expected {
                     return too_large(self);
                 }
                 self.oversized += 1;
-                self.sent.extend(block.raw);
+                self.pass(block.raw);
                 self.is_cut = true;
                 (is_mid_event, can_add) = (true, false);
             }
@@ -196,7 +210,7 @@ impl Expected {
         }
         if !matches!(choice, Choice::Fail | Choice::Reject) {
             self.is_cut |= !tail.is_empty();
-            self.sent.extend(tail);
+            self.pass(tail);
         }
         self
     }
