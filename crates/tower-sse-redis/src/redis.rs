@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use redis::{Client, IntoConnectionInfo, RedisResult};
 use tower_sse::BoxError;
@@ -35,7 +35,7 @@ const ACTION: &str = "parse the Redis URL";
 ///
 /// No connection is opened before a hub or runs are connected. See the [module](crate) for
 /// requirements and guarantees.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "it connects nothing by itself"]
 pub struct Redis {
     pub(crate) servers: Servers,
@@ -197,13 +197,6 @@ fn client(url: &str) -> RedisResult<Client> {
     // command to permit, from Redis 7.2 on.
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     Client::open(info.set_redis_settings(settings))
-}
-
-impl fmt::Debug for Redis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL can contain a password.
-        f.debug_struct("Redis").field("timeout", &self.servers.timeout).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -73,14 +73,14 @@ impl Collector for RedisMetrics {
 
 fn encode_stream(now: &StreamStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let sizes = [
-        ("sse_redis_stream_entries", "Entries of the stream.", None, Some(now.entries())),
+        ("sse_redis_stream_entries", "Entries of the stream.", None, Some(now.entries)),
         (
             "sse_redis_stream_max_entries",
             "Entries above which the stream is trimmed.",
             None,
-            Some(now.max_len()),
+            Some(now.max_len),
         ),
-        ("sse_redis_stream_memory", "Memory of the stream.", Some(Unit::Bytes), now.memory()),
+        ("sse_redis_stream_memory", "Memory of the stream.", Some(Unit::Bytes), now.memory),
     ];
     for (name, help, unit, value) in sizes {
         // The memory is unknown without the permission to ask for it.
@@ -88,8 +88,8 @@ fn encode_stream(now: &StreamStats, encoder: &mut DescriptorEncoder<'_>) -> fmt:
         encode_gauge(encoder, name, help, unit.as_ref(), &ConstGauge::new(value))?;
     }
     for (name, help, age) in [
-        ("sse_redis_stream_oldest_age", "Age of the oldest entry.", now.oldest_age()),
-        ("sse_redis_stream_retain_for", "Maximum age of the hub's events.", now.retain_for()),
+        ("sse_redis_stream_oldest_age", "Age of the oldest entry.", now.oldest_age),
+        ("sse_redis_stream_retain_for", "Maximum age of the hub's events.", now.retain_for),
     ] {
         let age = ConstGauge::new(age.as_secs_f64());
         encode_gauge(encoder, name, help, Some(&Unit::Seconds), &age)?;

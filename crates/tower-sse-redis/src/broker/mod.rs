@@ -15,7 +15,7 @@ mod stream;
 
 #[cfg(fuzzing)]
 pub(crate) use self::stream::Entry;
-pub(crate) use self::stream::{RawEntry, parse_entries};
+pub(crate) use self::stream::RawEntry;
 pub use self::{
     redis_broker::RedisBroker,
     stats::{BrokerStats, StreamStats},

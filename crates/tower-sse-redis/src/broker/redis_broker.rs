@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tower_sse::hub::broker::{Broker, Feed};
@@ -13,6 +13,7 @@ use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
 
 /// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the
 /// events of one stream.
+#[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct RedisBroker {
     servers: Servers,
@@ -122,17 +123,5 @@ impl Broker for RedisBroker {
         let panicked = |_| Err(Error::new(ACTION, "the task that reads has ended"));
         loading.await.unwrap_or_else(panicked)?;
         Ok(publisher)
-    }
-}
-
-impl fmt::Debug for RedisBroker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBroker")
-            .field("key", &self.key)
-            .field("max_len", &self.max_len)
-            .field("max_age", &self.max_age)
-            .field("publish_deadline", &self.publish_deadline)
-            .field("pause", &self.pause)
-            .finish_non_exhaustive()
     }
 }

@@ -66,48 +66,22 @@ impl BrokerStats {
 
 /// The state of a hub's stream in Redis, from [`BrokerStats::stream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamStats {
-    pub(super) entries: u64,
-    pub(super) max_len: u64,
-    pub(super) oldest_age: Duration,
-    pub(super) retain_for: Duration,
-    pub(super) memory: Option<u64>,
-}
-
-impl StreamStats {
-    /// Returns the number of entries.
-    #[must_use]
-    pub const fn entries(&self) -> u64 {
-        self.entries
-    }
-
-    /// Returns the limit of entries, [`max_len`](crate::RedisBroker::max_len).
-    #[must_use]
-    pub const fn max_len(&self) -> u64 {
-        self.max_len
-    }
-
-    /// Returns the age of the oldest entry, by the server's clock.
+    /// The number of entries.
+    pub entries: u64,
+    /// The limit of entries, [`max_len`](crate::RedisBroker::max_len).
+    pub max_len: u64,
+    /// The age of the oldest entry, by the server's clock.
     ///
     /// If it is less than [`retain_for`](Self::retain_for) while there are
     /// [`max_len`](Self::max_len) entries, `max_len` is too low: a process that starts loads a part
     /// of the history, and one that is disconnected for longer than this age loses events.
-    #[must_use]
-    pub const fn oldest_age(&self) -> Duration {
-        self.oldest_age
-    }
-
-    /// Returns the maximum age of the hub's events,
+    pub oldest_age: Duration,
+    /// The maximum age of the hub's events,
     /// the age of [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention).
-    #[must_use]
-    pub const fn retain_for(&self) -> Duration {
-        self.retain_for
-    }
-
-    /// Returns the memory of the stream in bytes, or `None` if the user lacks the permission for
+    pub retain_for: Duration,
+    /// The memory of the stream in bytes, or `None` if the user lacks the permission for
     /// `MEMORY USAGE`. Redis estimates it from a few entries.
-    #[must_use]
-    pub const fn memory(&self) -> Option<u64> {
-        self.memory
-    }
+    pub memory: Option<u64>,
 }

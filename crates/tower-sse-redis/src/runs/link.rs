@@ -78,9 +78,8 @@ impl Link {
         let Some(session) = lock(&self.session).clone() else { return };
         // An owner must reconnect within its grace period, which leaves time for four attempts.
         let backoff = Backoff::up_to(self.interval() * 3 / 8);
-        let mut sessions =
-            Kept { link: self, number: session.number, newest: Arc::clone(&session) };
-        keep(&mut sessions, session, &self.health, backoff).await;
+        let mut kept = Kept { link: self, number: session.number, newest: Arc::clone(&session) };
+        keep(&mut kept, session, &self.health, backoff).await;
     }
 
     /// Opens a session, subscribes to all channels, and makes it the current one.
@@ -93,7 +92,7 @@ impl Link {
         let changing = self.endpoint.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
-        self.report_policy(session.info.eviction);
+        self.health.set_evicting(session.info.eviction != Eviction::None);
         let session = Arc::new(session);
         self.set(Some(Arc::clone(&session)), Connection::Up(number));
         drop(changing);
@@ -120,14 +119,10 @@ impl Link {
             }
             due = Instant::now() + self.interval();
             match session.check(&self.endpoint.scope).await {
-                Ok(info) => self.report_policy(info.eviction),
+                Ok(info) => self.health.set_evicting(info.eviction != Eviction::None),
                 Err(error) => return error,
             }
         }
-    }
-
-    fn report_policy(&self, eviction: Eviction) {
-        self.health.set_evicting(eviction != Eviction::None);
     }
 }
 

@@ -3,16 +3,16 @@ use redis::{Value, from_redis_value};
 use tower_sse::runs::store::{Batch, Page, StoredEnd};
 
 use super::{decode::outcome, messages::error_text};
-use crate::broker::{RawEntry, parse_entries};
+use crate::broker::RawEntry;
 
 /// The id of the entry that ends a stream.
 const END: (u64, u64) = (u64::MAX, 0);
 
 /// Reads a page of a run's stream. Returns `None` if the reply is not a page.
 pub(super) fn parse_page(reply: Value) -> Option<Page> {
-    let (is_last, entries) = from_redis_value(reply).ok()?;
+    let (is_last, entries): (_, Vec<RawEntry>) = from_redis_value(reply).ok()?;
     let mut page = Page { is_last, ..Page::default() };
-    for entry in parse_entries(entries)? {
+    for entry in entries {
         let (at, part) = (entry.id.milliseconds, entry.id.counter);
         let mut fields = Fields(entry);
         if (at, part) == END {

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use crate::{Redis, RedisHealth, server::servers::Servers};
 
@@ -10,6 +10,7 @@ const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`]: several processes
 /// share their runs.
+#[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
 pub struct RedisRuns {
     pub(super) servers: Servers,
@@ -79,14 +80,5 @@ impl RedisRuns {
     #[must_use]
     pub fn health(&self) -> RedisHealth {
         self.health.clone()
-    }
-}
-
-impl fmt::Debug for RedisRuns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisRuns")
-            .field("prefix", &self.prefix)
-            .field("lease", &self.lease)
-            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-use std::{env, fs, process, time::Duration};
+use std::{env, fmt, fs, process, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Value};
 use tokio::task::JoinSet;
@@ -53,6 +53,12 @@ struct Opened {
     client: Client,
     connection: MultiplexedConnection,
     info: ServerInfo,
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Servers").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 impl Servers {

@@ -7,7 +7,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    time::Duration,
 };
 
 use redis::{
@@ -20,8 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The time limit of connections over TCP.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use super::connection::CONNECT_TIMEOUT;
 
 /// A connection of bytes.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}

@@ -15,7 +15,7 @@ use tower_sse::{
 use super::{Session, publisher::RedisPublisher};
 use crate::{
     Error,
-    broker::stream::{AddEvent, Added, Identity, RedisStream, StreamId},
+    broker::stream::{AddEvent, Identity, RedisStream, StreamId},
 };
 
 impl RedisPublisher {
@@ -27,30 +27,29 @@ impl RedisPublisher {
         is_sent: &mut bool,
     ) -> Result<Acknowledged, PublishError> {
         loop {
-            let mut session = self.session().await?;
+            let session = self.gate.session().await;
+            let mut session = session.ok_or_else(|| PublishError::Refused(self.not_connected()))?;
             let in_flight = self.gate.begin(&session);
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
             let added = self.send(&mut session, &event.command).await;
             *is_sent = false;
             match added? {
-                Added::Entry(id) => {
+                Some(id) => {
                     let entry = Identity { id, fingerprint: event.fingerprint };
                     return self.acknowledge(&in_flight, &session, entry);
                 }
-                Added::NoStream => self.create_stream(&mut session).await?,
+                None => self.create_stream(&mut session).await?,
             }
         }
     }
 
-    /// Waits until this process can publish.
-    async fn session(&self) -> Result<Session, PublishError> {
-        let session = self.gate.session().await;
-        session.ok_or_else(|| PublishError::Refused(self.not_connected()))
-    }
-
     /// Sends a command that adds an entry, and awaits the reply.
-    async fn send(&self, session: &mut Session, command: &Cmd) -> Result<Added, PublishError> {
+    async fn send(
+        &self,
+        session: &mut Session,
+        command: &Cmd,
+    ) -> Result<Option<StreamId>, PublishError> {
         let reply = session.connection.connection.send_packed_command(command).await;
         match reply.and_then(Value::extract_error) {
             // If the id is out of range, no process can read the event.

@@ -25,8 +25,3 @@ impl FromRedisValue for RawEntry {
         Ok(Self { id, fields })
     }
 }
-
-/// Parses the entries of a reply.
-pub(crate) fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
-    FromRedisValue::from_redis_value(reply).ok()
-}

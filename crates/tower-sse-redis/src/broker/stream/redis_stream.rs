@@ -4,7 +4,6 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis
 use tower_sse::hub::broker::support::whole_milliseconds;
 
 use super::{
-    added::Added,
     clock::Clock,
     entry::{GAP, NONCE, SKIP},
     identity::{Identity, fingerprint},
@@ -214,15 +213,12 @@ impl RedisStream {
         Ok(entries)
     }
 
-    /// Parses the reply to a command that adds an event.
-    pub(crate) fn parse_added(&self, reply: Value) -> Result<Added, Error> {
+    /// Parses the reply to a command that adds an event: the id of the entry, or `None` if the stream
+    /// is missing, so that nothing was added.
+    pub(crate) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
-        let added =
-            Added::parse(reply).ok_or_else(|| Error::new(ACTION, "unexpected reply from Redis"))?;
-        if let Added::Entry(id) = added {
-            self.check_range(id, ACTION)?;
-        }
-        Ok(added)
+        let id: Option<StreamId> = self.parse(Ok(reply), ACTION)?;
+        id.map_or(Ok(()), |id| self.check_range(id, ACTION)).map(|()| id)
     }
 
     fn check_range(&self, id: StreamId, action: &'static str) -> Result<(), Error> {
