@@ -82,7 +82,8 @@
 //!   [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): the same hub in many processes
 //! - [`streams`]: close the streams of a user or session, as at a log-out
 //! - [`runs`]: answers that outlive their connection, such as those of language models
-//! - [`filter`]: read, change or drop single events of another server's stream, or stop it at one
+//! - [`filter`]: read, change or drop single events of another server's stream, or end the stream
+//!   there
 //! - [`testing`]: test your handlers
 //!
 //! # Options
@@ -94,8 +95,7 @@
 //! - [`padding`](SseLayer::padding): none
 //! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
 //! - [`on_error`](SseLayer::on_error): an error of the source fails the body
-//! - [`cancellation_if`](SseLayer::cancellation_if): only the error of a cancelled task is a
-//!   cancellation
+//! - [`cancellation_if`](SseLayer::cancellation_if): only the `JoinError` of a cancelled task
 //! - [`terminator`](SseLayer::terminator): nothing is added at the end
 //! - [`max_age`](SseLayer::max_age): unlimited
 //! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
@@ -222,9 +222,10 @@
 //! - `json`: [`Json`] and [`Event::json_data`]
 //! - `runs`: [`runs`]
 //! - `testing`: [`testing`]; with `hub`, also a broker in memory, and scenes that check brokers
-//! - `tracing`: log lines. It logs each close at DEBUG, in the span of its request; mistakes in the
-//!   program, such as a missing layer, at WARN; and at ERROR that a [broker](hub::broker) has stopped, so
-//!   that its hub is closed. [Log lines](guide::observing#logs-and-traces) shows how to see them.
+//! - `tracing`: log lines. Each close is logged at DEBUG, in the span of its request, and a mistake
+//!   in the program, such as a missing layer, at WARN. A [broker](hub::broker) that has stopped,
+//!   which closes its hub, is logged at ERROR. [Log lines](guide::observing#logs-and-traces) shows
+//!   how to see them.
 //!
 //! # Compatibility
 //!

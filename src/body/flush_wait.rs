@@ -18,7 +18,7 @@ use super::release::Release;
 ///
 /// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
 /// writes them, and may run late when many streams are cut at once. An empty frame that the server
-/// drops would serve too, but peers take many empty frames on a connection for an attack.
+/// drops would serve too, but many of them on a connection look like an attack to peers.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),

@@ -75,7 +75,7 @@ impl FrameBatch {
         event.encode(incomplete.buffer)?;
         mem::forget(incomplete);
         if self.buffer.has_uncopied() {
-            // A small one is copied if the next event can share its frame.
+            // A small event is copied if the next one can share its frame.
             let has_room = self.buffer.leaves_room_in(self.frame_size);
             return Ok(if has_room { Pushed::Room } else { Pushed::Full });
         }
@@ -181,7 +181,7 @@ mod tests {
             while matches!(batch.push(Event::from("x".repeat(100))), Ok(Pushed::Room)) {}
             assert!(batch.take_frame().unwrap().len() > SMALL_FRAME / 2);
             assert!(batch.is_full);
-            // Its buffer is renewed, but it has no bytes.
+            // The buffer is renewed, but empty.
             assert!(matches!(batch.push(Event::new()), Ok(Pushed::Empty)));
             assert!(batch.buffer.capacity() >= SMALL_FRAME);
             batch.shrink();

@@ -32,7 +32,7 @@ pin_project! {
     }
 }
 
-/// When the timer fires, and the task that it then wakes. It is not polled before.
+/// When the timer fires, and the task that it then wakes. This task does not poll the timer before.
 #[derive(Debug)]
 struct Alarm {
     fires_at: Instant,
@@ -58,8 +58,9 @@ impl IdleTimer {
         let now = Instant::now();
         let since = *this.idle_since.get_or_insert(now);
         let is_set = |alarm: &Alarm| now < alarm.fires_at && alarm.waker.will_wake(cx.waker());
-        // The timer itself is not asked, because it is two more cache lines for each event. It never
-        // fires before `fires_at`: tokio rounds up. One of an earlier idle period is set again then.
+        // The timer itself is not asked, because it is two more cache lines for each event. It
+        // never fires before `fires_at`: tokio rounds up. If it was set in an earlier idle period
+        // and fires in this one, it is set again.
         if this.alarm.as_ref().is_some_and(is_set) {
             return Poll::Pending;
         }

@@ -1,5 +1,5 @@
-//! Filters inspect, change or drop events of any event stream that passes, or end the stream at
-//! one: in a gateway, a proxy, or a guard in front of a model.
+//! Filters inspect, change or drop events of any event stream that passes, or end the stream at an
+//! event: in a gateway, a proxy, or a guard in front of a model.
 //!
 //! An [`EventFilter`] gets each event of one stream and returns a [`Verdict`]. What it does not touch
 //! stays identical byte for byte, and is not delayed. Its memory is bounded, and the end of the stream

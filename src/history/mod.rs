@@ -1,13 +1,15 @@
 //! The history of one topic or run: a log of its recent events, and the clients that wait for the
 //! next one.
 //!
-//! - [`Log`] keeps the events. `eviction.rs` evicts them. `batch.rs` decides which events a subscriber
-//!   reads at a time, and `frames.rs` shares the copies of subscribers that are behind.
+//! - [`Log`] keeps the events. `eviction.rs` evicts them. `batch.rs` decides which events a
+//!   subscriber reads at a time, and `frames.rs` shares copied events among subscribers that are
+//!   behind.
 //! - [`Position`] is the id of an event: an [`Epoch`] and a sequence number. `resume_from.rs` parses
 //!   last event ids.
 //! - [`Waiters`] has the wakers of the subscribers that wait for the next event.
 //!
-//! This module depends only on `callback`, `event`, `lock` and `LastEventId`, never on its users.
+//! Outside of the simulation, this module depends only on `callback`, `event`, `lock` and
+//! `LastEventId`, never on its users.
 
 mod batch;
 mod deferred_drops;

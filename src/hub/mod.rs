@@ -106,8 +106,8 @@
 //! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
 //!   last event.
 //! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
-//!   topics have ended, [`Subscription::response`] answers an `EventSource` that has received
-//!   everything with `204`. In other cases, answer `204` to stop a client.
+//!   topics have ended, [`Subscription::response`] answers `204` to an `EventSource` that has
+//!   received everything. In other cases, answer `204` to stop a client.
 //! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
 //!   [`Hub::end`].
 //!
@@ -200,11 +200,12 @@
 //! ```
 //!
 //! - A first visit begins with the newest value of each topic.
-//! - A page that adds symbols resumes with its last event id, and names them in
-//!   [`and_new`](Subscribe::and_new), so that they begin with their newest value too.
+//! - If a page adds symbols and resumes with its last event id, pass them to
+//!   [`and_new`](Subscribe::and_new): they begin with their newest value too.
 //! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
 //!   value does not cause a `gap`.
-//! - If all topics of a hub are of this kind, pass it to [`retention`](HubBuilder::retention).
+//! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
+//!   [`retention`](HubBuilder::retention).
 //! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a
 //!   complete program with a page.
 //!
@@ -215,8 +216,9 @@
 //! # State in a database
 //!
 //! Take the [position](Hub::position) first, then query, and start the stream
-//! [since](Subscribe::since) the position. On a first visit, the stream begins with all notes. A
-//! client that reconnects gets those that it missed. Then both get those that are published:
+//! [since](Subscribe::since) the position. On a first visit, the stream begins with all rows, here
+//! notes. A client that reconnects gets those that it missed. Then both get those that are
+//! published:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -251,9 +253,9 @@
 //! - Every connection queries the database, also those of clients that need no backlog.
 //! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
 //!   clients see the row at their next backlog.
-//! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only the
-//!   rows that it does not have opens a new `EventSource` with the number of its newest row in the
-//!   query, and the greeting has the rows after that.
+//! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only newer
+//!   rows opens a new `EventSource` whose URL has the number of its newest row, and the greeting
+//!   has the rows after that.
 //! - To render the state into the page instead, render the position with it. The page resumes from
 //!   it, with the help of [`last_event_id_query`](crate::SseLayer::last_event_id_query).
 //! - The example
@@ -262,8 +264,8 @@
 //! # One client's view
 //!
 //! [`Subscription::map_messages`] changes or drops single events for one client, such as for its
-//! permissions or its language. The client keeps the hub's ids, gaps and end. It decodes and encodes
-//! each event for each client, so prefer topics where a few of them are enough.
+//! permissions or its language. The client keeps the hub's ids, gaps and end. `map_messages`
+//! decodes and encodes each event for each client, so prefer topics where a few of them are enough.
 //!
 //! # Memory
 //!
@@ -282,10 +284,11 @@
 //!
 //! # Large events and binary data
 //!
-//! A hub in one process has no limit for an event but its memory: one that is larger than
-//! [`max_memory`](HubBuilder::max_memory) is not kept, and its subscribers receive a gap. Brokers have
-//! limits of their own: those of [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits)
-//! and of [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
+//! In one process, only memory limits an event: if it is larger than
+//! [`max_memory`](HubBuilder::max_memory), it is not kept, and its subscribers receive a gap.
+//! Brokers have limits of their own: those of
+//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and of
+//! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
 //! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) by default.
 //!
 //! Events are text. Encode binary data as base64, which makes it a third larger. Publish what is large
@@ -298,8 +301,8 @@
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
 //! same ids. A program that publishes with [`publish`](Hub::publish) changes only the line that
 //! creates the hub. Give the hubs of all processes the same [retention](HubBuilder::retention) and
-//! [memory](HubBuilder::max_memory). Where these differ, a client of several topics can miss events
-//! without a gap: it has fallen behind, and moves to a process that has kept more.
+//! [memory](HubBuilder::max_memory). Where these differ, a client of several topics that falls
+//! behind and then moves to a process that has kept more can miss events without a gap.
 //!
 //! # Authorization
 //!

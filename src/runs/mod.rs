@@ -34,8 +34,8 @@
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of an upstream. The page on [clients](crate::guide::runs_clients) shows what client
-//! libraries need, and the [recipes](crate::guide::recipes) when a [hub](crate::hub) is the better
-//! choice.
+//! libraries need, and the [recipes](crate::guide::recipes) show when a [hub](crate::hub) is the
+//! better choice.
 //!
 //! # Keys
 //!
@@ -44,9 +44,9 @@
 //! the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
-//! [`Runs::start`] or [`Runs::replace`] instead. If it must wait for an upstream, which can refuse, it
-//! calls [`Runs::start_with`] or [`Runs::replace_with`]: a `429` of the upstream is then the answer, and
-//! not recorded.
+//! [`Runs::start`] or [`Runs::replace`] instead. A handler that waits for an upstream, which can
+//! refuse, calls [`Runs::start_with`] or [`Runs::replace_with`]: a `429` of the upstream is then
+//! answered, and not recorded.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a

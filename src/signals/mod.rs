@@ -1,14 +1,14 @@
-//! What rooms tell each other besides calls, through whatever a program puts between them.
+//! What modules tell each other through whatever a program puts between them.
 //!
 //! | signal | from | to | by |
 //! |---|---|---|---|
-//! | [`polled_by`]: a layer polls this, and whether it is recorded | layers, runs | bodies, streams, the hub | the thread |
+//! | [`polled_by`]: whether a layer polls this, and records it | layers, runs | bodies, streams, the hub | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`Stopped`]: the source stopped for good | runs | bodies | a cause of an error |
 //! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
-//! | [`RecordedError`]: the source of the record failed so | runs | `on_error` | a cause of an error |
+//! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
 
 mod handled;
 mod item_error;

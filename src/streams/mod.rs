@@ -51,7 +51,7 @@
 //! # Log out
 //!
 //! First write the log-out, then close. Both belong on a task, because axum drops a handler whose
-//! client disconnects. The error reaches the handler, which answers `503`, so that the client repeats
+//! client disconnects. If one of them fails, the handler answers `503`, so that the client repeats
 //! the request:
 //!
 //! ```
@@ -90,7 +90,7 @@
 //! ```
 //!
 //! - A close of `Streams` from `Streams::new` or `build` cannot fail. With a broker, the close can
-//!   fail after the session was deleted: let a repeated log-out of a deleted session close again.
+//!   fail after the session was deleted. A repeated log-out must then close again.
 //! - The check of a request must see the write of an earlier log-out. It must not read a cache or a
 //!   replica that lags behind, because the client would be let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
@@ -107,9 +107,9 @@
 //! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except `fetch`,
 //!   ends cleanly. An `EventSource` reconnects, and the program's check decides. Answer `401` or `204` to
 //!   stop it.
-//! - **The body fails** for a `fetch` client and for a call, so that half an answer does not look
-//!   complete. It fails for every client if the source stays mid-event or the stream has a content
-//!   coding.
+//! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
+//!   answer does not look complete. It fails for every client if the source stays mid-event or the
+//!   stream has a content coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. It no longer
 //!   counts in [`Streams::count`], but keeps its places in the limits until the connection closes.
 //!   Its close is reported then.
@@ -123,9 +123,9 @@
 //!   acknowledgement, up to the deadline for publishing.
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
 //! - A process that was cut off from the broker receives the closes that it missed when it returns.
-//!   If some of them are no longer kept, it closes all its streams that have a subject. The topic
-//!   keeps the closes of 5 minutes, 1,024 of them and 1 MiB, or more if its retention says so; a
-//!   broker can keep less, as with a low `max_len` of Redis.
+//!   If some of them are no longer kept, it closes all its streams that have a subject. Each
+//!   process keeps the closes of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's
+//!   retention is larger. A broker can keep less, such as Redis with a low `max_len`.
 //! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
 //! - If closes are lost, as when Redis restarts without its data, each process closes all its
@@ -157,8 +157,8 @@
 //!   [`limit_refusal`](crate::SseLayer::limit_refusal) sets the answer. As with
 //!   [`max_streams`](crate::SseLayer::max_streams), a stream with a status other than 200 is never refused.
 //! - [`Subjects::try_add`] takes a place before the handler does its work.
-//! - The newest stream is refused, and not the oldest one closed: six tabs with five places would close
-//!   each other for ever.
+//! - The newest stream is refused. If the oldest one were closed instead, six tabs with five places
+//!   would close each other for ever.
 //! - The limits are those of one process. Behind a load balancer with `n` processes, a user can have up
 //!   to `n` times as many streams. The page [presence](crate::guide::presence) sums the counts of all.
 //! - [`Streams::stats`] returns how many streams were refused for each prefix.

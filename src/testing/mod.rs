@@ -54,7 +54,7 @@
 //! received:
 //!
 //! ```text
-//! still waiting for message 3 of 3 after 30s, at tests/count.rs:21:39
+//! still waiting for message 2 of 3 after 30s, at tests/count.rs:21:39
 //! received, oldest first (2 in total):
 //!   message "1", id "1"
 //!   comment ""

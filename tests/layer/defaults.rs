@@ -105,13 +105,13 @@ mod of_hubs {
         let events = pages.count(&[
             "topic keeps at most {} events, 1",
             "limits: {} events, 1",
-            " minutes, {} of them and 1 MiB",
+            " minutes, at most {} and 1 MiB",
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
             " of events, and {} of events. All",
             " MiB and {}.",
-            "The topic keeps the closes of {}, 1,024 of them",
+            "process keeps the closes of the last {}, at most",
         ]);
         let retention = Retention::new();
         assert_eq!(retention, retention.events(events).bytes(bytes).age(age));

@@ -60,8 +60,8 @@
 //!   published. One that it reported as [unknown](tower_sse::hub::PublishError::Unknown) is published
 //!   once or not at all.
 //!
-//! By name: an event in a transaction is published *exactly once* with its commit. Clients receive events
-//! *at most once*, and losses are reported.
+//! In short: an event in a transaction is published *exactly once* with its commit. Clients receive
+//! events *at most once*, and losses are reported.
 //!
 //! # Publishing by SQL
 //!
@@ -81,9 +81,9 @@
 //!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
 //! ```
 //!
-//! - An event that no stream can have is an error of the statement, and so aborts its transaction:
-//!   an unknown stream, data above 1 MiB, a topic above 1 KiB, an event name above 256 bytes or
-//!   with a line break, a comment above 4 KiB, a negative `retry`.
+//! - An invalid event is an error of the statement, and so aborts its transaction: an unknown
+//!   stream, data above 1 MiB, a topic above 1 KiB, an event name above 256 bytes or with a line
+//!   break, a comment above 4 KiB, a negative `retry`.
 //! - Hubs look for new events 10 times a second. A program with a hub calls a
 //!   [waker](Postgres::waker) after its commit, and clients receive the event some milliseconds later.
 //! - `wake => true` does the same from any program, but transactions that notify commit one after
@@ -140,10 +140,10 @@
 //! lock is that of the stream's row, so every hub may number, and no leader is needed. Long
 //! transactions hold no lock that others wait for.
 //!
-//! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing row
-//! shows as a hole. Each hub compares the rows that it reads with those that it has read before and
-//! with the acknowledgements of its publishers. If the log has lost rows, it adds a mark, and every
-//! process reports a gap at its place.
+//! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing
+//! row shows as a hole. Each hub compares the rows that it reads with those that it has read before
+//! and with the acknowledgements of its publishers. If the log has lost rows, the hub adds a mark,
+//! and every process reports a gap there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -53,12 +53,13 @@
 //! A loss goes undetected in three cases:
 //!
 //! - Redis loses the event, or the entry of a gap, and every process that knew of it has stopped by
-//!   then. A client that has received it also misses later events whose ids are not above its own.
-//!   [operating](operating#losses) says how to prevent it.
+//!   then. A client that has received it also misses later events, up to those with ids above its
+//!   last one. [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, the old primary still accepts events, and the newest id of one server is ahead
-//!   of the other's clock. `min-replicas-to-write` prevents it: see [operating](operating#losses).
+//! - After a fail-over, the old primary still accepts events, and the newest id of one of the two
+//!   servers is ahead of the clock of the other. `min-replicas-to-write` prevents it: see
+//!   [operating](operating#losses).
 //!
 //! # Entries
 //!
@@ -95,8 +96,8 @@
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss,
 //! which every process reports to its clients, a `skip` only advances the ids, and an `end` marks
 //! the last event of a topic. Each process remembers by itself which topics have ended, up to [a
-//! limit](tower_sse::hub::Hub::end). Above it, a process forgets some of them, and may accept
-//! events of a topic that has still ended for another process.
+//! limit](tower_sse::hub::Hub::end). Above it, a process forgets some ends, and may accept events
+//! of a topic that is still ended in another process.
 //!
 //! # TLS
 //!

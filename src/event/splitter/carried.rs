@@ -84,8 +84,8 @@ impl EventSplitter {
     fn next_r_line<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         let (len, is_complete) = first_line(input);
         let part = input.get(..len).unwrap_or_default();
-        // The LF of a CRLF does not count: it can come in the next chunk, when a `retry` line is
-        // already over.
+        // The size leaves the LF of a CRLF out: it can come in the next chunk, after the `retry`
+        // line is over.
         let lf = usize::from(part.ends_with(b"\r\n"));
         let size = self.carried.len() + len - lf;
         if self.carried.is_empty() && is_complete {
@@ -98,7 +98,8 @@ impl EventSplitter {
         }
         self.spans = FieldSpans::default();
         if size > self.max_event_size {
-            // The first bytes show what it is. They may have come in several chunks.
+            // The first bytes show whether it is a `retry` line. They may have come in several
+            // chunks.
             let needed = b"retry:".len().saturating_sub(self.carried.len());
             let first = take(input, needed.min(without_line_end(part).len()));
             self.carried.extend_from_slice(first);

@@ -91,7 +91,8 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester) -> Action {
                 _ => continue,
             },
         };
-        // A run that has ended since the claim does not answer this request: claim the key again.
+        // A run that has failed or was stopped since the claim does not answer this request: claim
+        // the key again.
         if last.is_none() && !record.phase().is_usable() {
             continue;
         }

@@ -4,7 +4,7 @@
 //!   [`Registry`](registry::Registry), and does deferred work after it has released all locks.
 //!   Its task forgets runs after `retain_for`.
 //! - `eviction.rs` decides what is kept: [`Process::make_room`] evicts runs that have ended, and
-//!   mirrored events. A running run is never evicted.
+//!   copies of other processes' events. A running run is never evicted.
 //! - `admission.rs` has the limits of a new run.
 //! - [`claim`] decides whether a request starts a run, and [`Producer`] is the right to record it.
 //! - [`Hooks`] are called for changes that other processes must know. Without a store, there are no

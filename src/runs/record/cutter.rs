@@ -69,7 +69,7 @@ impl Cutter {
     }
 
     /// Finds the next event. Returns whether it is complete; if not, all bytes are consumed.
-    /// Returns an error if an incomplete event has more than `limit` bytes.
+    /// Returns an error if the lines of an event that came in parts have more than `limit` bytes.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         if self.block.lines.is_empty() && self.lines.is_at_line_start() {
             self.plain_len = plain_lines(bytes).unwrap_or_default();
@@ -105,8 +105,8 @@ impl Cutter {
         lines + retry + "id: \n\n".len() + id_len
     }
 
-    /// Takes the complete event, with this id as its last line, after `recorded` bytes of earlier
-    /// events. The `bytes` must be those in which [`cut`](Self::cut) found it.
+    /// Takes the complete event, with this id as its last line. `recorded` is the size of the
+    /// earlier events. The `bytes` must be those in which [`cut`](Self::cut) found it.
     #[inline]
     pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>, recorded: u64) -> Bytes {
         let len = self.event_len(id.len());

@@ -3,7 +3,7 @@
 //! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Small ones share
 //!   memory, a [`Chunk`](chunk::Chunk). The record's lock protects its [`State`](state::State).
 //! - `mirrored.rs` has what a run of another process needs: its record changes as that process
-//!   reports. `eviction.rs` is what it gives up when memory is short.
+//!   reports. `eviction.rs` drops its events when memory is short.
 //! - [`Deferred`] is what a change leaves to do once no lock is held.
 //! - [`LastEvent`] is the event after which a cancelled run ends.
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.

@@ -30,7 +30,8 @@ impl Readers {
         self.unattended_since = self.unattended_since.max(time);
     }
 
-    /// Returns whether a client is attached, or was at another process until after `now`.
+    /// Returns whether a client is attached here, or counts as attached at another process at
+    /// `now`.
     pub(crate) fn is_attended(&self, now: Instant) -> bool {
         self.count() > 0 || self.unattended_since > now
     }

@@ -1,7 +1,7 @@
 //! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and `hub`).
 //!
-//! Implement [`World`] for a log that is empty, and [`check`] plays the scenes in it. They cover the
-//! list on the page of [`Broker`](crate::hub::broker::Broker), by hubs and their clients alone:
+//! Implement [`World`] for a log that is empty, and [`check`] plays the scenes in it. They test the
+//! list on the page of [`Broker`](crate::hub::broker::Broker), with hubs and their clients only:
 //!
 //! ```
 //! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
@@ -54,7 +54,7 @@
 //! - `forged_ids_are_told`: accepts every number
 //! - `worlds_do_not_see_each_other`: mixes logs, or has one name for all of them
 //! - `ends_are_the_same_everywhere`: forgets the end of a topic, also in the history
-//! - `ended_names_become_free`: has a clock for each process, or frees no name
+//! - `ended_names_become_free`: ends names by the clock of each process, or never frees one
 //! - `an_end_is_read_after_a_break` (`cut`): misses an end
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events in silence
@@ -74,21 +74,21 @@
 //! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second because they are
 //!   about the age of events.
 //! - A scene connects up to a few dozen processes, and 2,000 events are published at once.
-//! - Each scene makes its own world and drops it. Names that are never used again, for example with a
-//!   counter and the process's id, let worlds share a server.
+//! - Each scene makes its own world and drops it. Worlds can share a server if their names are
+//!   unique, for example by a counter and the process's id.
 //! - If the broker works without sockets, pause tokio's clock (`start_paused`): the test then takes
 //!   no time.
 //!
 //! # What the scenes cannot find
 //!
 //! - An acknowledgement that a server gives and then loses, before any process has read the event.
-//! - An event that is published after it was refused, unless a break falls between the server's two
-//!   steps.
-//! - Processes on several machines whose clocks differ, or a process that takes the time at which it
-//!   reads an event for that of the event.
+//! - An event that is published although it was refused, unless the connection breaks between the
+//!   server's change and its reply.
+//! - Processes on several machines whose clocks differ, or a process that uses the time at which it
+//!   reads an event as the time of the event.
 //! - A process that was connected, and does not report entries that were trimmed before it has read
 //!   them: `trim` is used for new processes.
-//! - A thread, or a task of a `start` that was dropped, which goes on.
+//! - A thread or task that goes on after its `start` was dropped.
 //! - The order of events that are published at the same time.
 //! - Anything that is slow, but comes within 10 seconds.
 

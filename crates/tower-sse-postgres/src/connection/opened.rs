@@ -83,11 +83,11 @@ impl Connection {
 }
 
 /// Listens to the channel of the stream, and returns whether a notification from the publishers'
-/// connection arrives. Even a pooler would pass on a notification from the same connection, so that
-/// would prove nothing.
+/// connection arrives. A notification from the same connection would prove nothing: even a pooler
+/// would pass it on.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
-    // Discards a wake-up that does not come from this connection.
+    // Discards an earlier wake-up.
     _ = timeout(Duration::ZERO, wakes.log.notified()).await;
     let test = async {
         let stream: [super::connection::Parameter<'_>; 1] = [(stream, Type::TEXT)];

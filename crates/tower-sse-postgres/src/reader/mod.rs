@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | `follower.rs` | the task that follows the log, and reconnects when a connection breaks |
-//! | `reader.rs` | reads the log from the last row on, which must still be there |
+//! | `reader.rs` | reads the log from the last row that was read, which must still exist |
 //! | `rows.rs` | feeds rows to the hub, and finds the holes between them |
 //! | `upkeep.rs` | trims the log and surveys the tables |
 

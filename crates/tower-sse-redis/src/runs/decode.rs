@@ -213,8 +213,7 @@ fn milliseconds(value: &Value) -> Option<Duration> {
     number(value).map(Duration::from_millis)
 }
 
-/// Returns the outcome with this name. An outcome that only a later version has counts as an
-/// interruption.
+/// Returns the outcome with this name. An outcome of a later version counts as an interruption.
 pub(super) fn outcome(name: &str) -> Outcome {
     let mut all = Outcome::ALL.into_iter();
     all.find(|outcome| outcome.as_str() == name).unwrap_or(Outcome::Interrupted)

@@ -18,7 +18,7 @@
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
-//! | `prefix:run:data` | hash | is missing only on a server that has lost data |
+//! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name, so that all keys of a run are in one slot. Channels contain
 //! the number of the database, because Redis delivers messages across databases.
@@ -32,8 +32,8 @@
 //! | `s` | `starting`, `running`, `void`, or an outcome |
 //! | `l`, `d` | the end of the lease in milliseconds, and its duration |
 //! | `w` | until when a client of another process watches the run, in milliseconds |
-//! | `x`, `y` | when the owner was seen late first and last, in milliseconds |
-//! | `t` | since when the keys are kept for their time, in milliseconds |
+//! | `x`, `y` | when the owner was first and last seen late, in milliseconds |
+//! | `t` | when the keys were last given their time to expire, in milliseconds |
 //! | `h` | the encoded options of the handler |
 //! | `b` | how and by which process the run was ended |
 //!
@@ -43,17 +43,16 @@
 //! in which owners restore their claims. Until the end of that lease, a key without a claim is not
 //! treated as free.
 //!
-//! Each process looks for `data` four times in a lease, and keeps it for a lease, but at least 20
-//! seconds. That is less than the time for which the claim of a live run is kept after any renewal:
-//! if the server's clock jumps forward so far that such claims expire, `data` has expired with
-//! them. `data` also expires on a server that no process reaches. If the clock was set back after a
-//! process kept `data`, it counts as missing.
+//! Each process looks for `data` four times in a lease, and lets it expire after a lease, but at
+//! least 20 seconds. Claims of live runs are kept for longer: if the server's clock jumps forward
+//! so far that they expire, `data` has expired too. `data` also expires on a server that no process
+//! reaches. If the clock was set back after `data` was renewed, it counts as missing.
 //!
 //! | field | |
 //! |---|---|
 //! | `u`, `d` | the end of that lease in milliseconds, and its duration |
 //! | `r` | the id of the server whose restart has begun that lease |
-//! | `t` | the time at which a process kept `data` last |
+//! | `t` | the time at which a process last renewed `data` |
 //!
 //! # Streams
 //!
@@ -62,7 +61,7 @@
 //! | `0-1` | `v`, `h` | the call has answered |
 //! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
 //! | `last-0` | the same, `l` | the event that another process has added before it cancelled the run |
-//! | `last-1` | one empty | follows a large batch; scripts read this entry instead |
+//! | `last-1` | one empty | follows a large batch; scripts read it instead of the batch |
 //! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
 //!
 //! Redis refuses ids that are not higher than the last one. It therefore refuses a batch that is

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use redis::{
@@ -19,7 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::connection::CONNECT_TIMEOUT;
+/// The time limit of connections over TCP.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection of bytes.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}

@@ -1,5 +1,5 @@
-//! What brokers share whose server can lose or roll back events that it has acknowledged: the proof
-//! that each acknowledged event reaches the hub. Exempt from semantic versioning.
+//! For brokers whose server can lose or roll back acknowledged events: the proof that each
+//! acknowledged event reaches the hub. Exempt from semantic versioning.
 //!
 //! | | |
 //! |---|---|

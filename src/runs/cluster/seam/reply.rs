@@ -26,7 +26,7 @@ pub enum Reply {
 /// The reply to a `Look` or `Claim`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookReply {
-    /// No run has the key, or a void one. Sent only to `Look`.
+    /// The key has no run, or a void one. Sent only to `Look`.
     Free,
     /// No live or completed run has the key, but the store has lost data: for a lease, an owner may
     /// restore the claim of a running run.
@@ -41,7 +41,7 @@ pub enum LookReply {
     Ended {
         run: RunId,
         outcome: Outcome,
-        /// Whether no owner can restore the claim of a later run.
+        /// `false` if an owner may still restore the claim of a later run.
         is_certain: bool,
     },
 }
@@ -82,7 +82,7 @@ pub enum SyncReply {
         /// The event that another process has added before it cancelled the run.
         event: Option<Batch>,
     },
-    /// Another run has the key, and the run has no end: the store has lost its claim.
+    /// Another run has the key, and this one has no end: its claim was lost.
     Other,
 }
 
@@ -146,7 +146,7 @@ pub enum CheckReply {
     Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
     Void,
-    /// Another run has the key. The run has ended, and its stream may still be kept.
+    /// Another run has the key. This run has ended, and its stream may still be kept.
     Other { newest: u64, head: Option<Bytes> },
     /// The store has no run with the key, or one that ended earlier: the run was forgotten, or its
     /// claim was lost.
@@ -158,8 +158,7 @@ pub enum CheckReply {
 pub struct Page {
     /// The head, if the page begins with it.
     pub head: Option<Bytes>,
-    /// The batches, in order. The first one may begin at or below the event after which the load
-    /// was to begin.
+    /// The batches, in order. The first one may also have events before those that were asked for.
     pub batches: Vec<Batch>,
     /// The end, if the page reaches it.
     pub end: Option<StoredEnd>,
