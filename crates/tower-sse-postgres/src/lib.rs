@@ -32,8 +32,8 @@
 //! commit;
 //! ```
 //!
-//! Clients receive the event if and only if the transaction commits. There is no second write, no task
-//! that moves events, and no event of a change that was rolled back. Clients that reconnect, to any
+//! Clients receive the event if and only if the transaction commits. There is no second write by
+//! the program, no relay to operate, and no event of a change that was rolled back. Clients that reconnect, to any
 //! process, resume after the last event that they have received.
 //!
 //! # Setup

@@ -39,13 +39,13 @@ async fn stream_is_measured() {
         _ = hub.publish("a", "x".repeat(1_000)).await.unwrap();
     }
     // And the marker with which the stream begins.
-    until(|| stats.stream().is_some_and(|stream| stream.entries() == 11)).await;
+    until(|| stats.stream().is_some_and(|stream| stream.entries == 11)).await;
     let stream = stats.stream().unwrap();
-    assert_eq!((stream.max_len(), stream.retain_for()), (20_000, Duration::from_secs(60)));
-    let memory = stream.memory().unwrap();
+    assert_eq!((stream.max_len, stream.retain_for), (20_000, Duration::from_secs(60)));
+    let memory = stream.memory.unwrap();
     assert!((10_000..100_000).contains(&memory), "{memory}");
-    let age = stream.oldest_age();
-    until(|| stats.stream().unwrap().oldest_age() >= age + Duration::from_secs(2)).await;
+    let age = stream.oldest_age;
+    until(|| stats.stream().unwrap().oldest_age >= age + Duration::from_secs(2)).await;
 }
 
 #[tokio::test]

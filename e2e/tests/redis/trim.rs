@@ -140,5 +140,5 @@ async fn missing_permission_to_trim_is_reported() {
     let Process { health, stats, .. } = &Process::connect(server.broker()).await;
     until(|| stats.stream().is_some()).await;
     let stream = stats.stream().unwrap();
-    assert_eq!((stream.memory(), health.last_error()), (None, None));
+    assert_eq!((stream.memory, health.last_error()), (None, None));
 }
