@@ -301,8 +301,8 @@
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
 //! same ids. A program that publishes with [`publish`](Hub::publish) changes only the line that
 //! creates the hub. Give the hubs of all processes the same [retention](HubBuilder::retention) and
-//! [memory](HubBuilder::max_memory). Where these differ, a client of several topics that falls
-//! behind and then moves to a process that has kept more can miss events without a gap.
+//! [memory](HubBuilder::max_memory). Where these differ, a client of several topics can miss events
+//! without a gap: if it falls behind, and then moves to a process that has kept more.
 //!
 //! # Authorization
 //!

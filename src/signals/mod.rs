@@ -1,8 +1,8 @@
-//! What modules tell each other through whatever a program puts between them.
+//! Signals between modules, which pass through the program's own middleware and bodies.
 //!
 //! | signal | from | to | by |
 //! |---|---|---|---|
-//! | [`polled_by`]: whether a layer polls this, and records it | layers, runs | bodies, streams, the hub | the thread |
+//! | [`polled_by`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |

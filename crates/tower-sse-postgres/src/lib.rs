@@ -93,8 +93,8 @@
 //!
 //! ## A table as the source
 //!
-//! A trigger publishes each change of a table that exists. An event that no stream can have aborts the
-//! transaction that changes the table, so send only the key if a row can be larger than 1 MiB:
+//! A trigger publishes each change of a table that exists. An invalid event aborts the transaction
+//! that changes the table, so send only the key if a row can be larger than 1 MiB:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -134,11 +134,11 @@
 //!
 //! # How it works
 //!
-//! Programs insert into the table `inbox`. Numbers that are assigned there are not in the order of the
-//! commits: a reader that has passed 8 would miss 7, which commits later. So hubs move the committed
-//! rows into the table `log`, and number them under a lock that lasts for this one statement. The
-//! lock is that of the stream's row, so every hub may number, and no leader is needed. Long
-//! transactions hold no lock that others wait for.
+//! Programs insert into the table `inbox`. Numbers that are assigned there are not in the order of
+//! the commits: a reader that has passed 8 would miss 7, which commits later. So hubs move the
+//! committed rows into the table `log`, and number them under a lock that lasts for this one
+//! statement. The lock is that of the stream's row, so any hub can assign numbers, and no leader is
+//! needed. Long transactions hold no lock that others wait for.
 //!
 //! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing
 //! row shows as a hole. Each hub compares the rows that it reads with those that it has read before

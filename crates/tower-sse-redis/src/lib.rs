@@ -53,12 +53,12 @@
 //! A loss goes undetected in three cases:
 //!
 //! - Redis loses the event, or the entry of a gap, and every process that knew of it has stopped by
-//!   then. A client that has received it also misses later events, up to those with ids above its
-//!   last one. [operating](operating#losses) says how to prevent it.
+//!   then. A client that has received it also misses later events, until their ids are above its
+//!   last id. [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, the old primary still accepts events, and the newest id of one of the two
-//!   servers is ahead of the clock of the other. `min-replicas-to-write` prevents it: see
+//! - After a fail-over, the old primary still accepts events, and one server has an id that is
+//!   ahead of the other's clock. `min-replicas-to-write` prevents it: see
 //!   [operating](operating#losses).
 //!
 //! # Entries

@@ -124,7 +124,7 @@ impl Redis {
     /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
     /// attempt.
     ///
-    /// ```
+    /// ```no_run
     /// # use std::time::Duration;
     /// # use tower_sse::BoxError;
     /// # use tower_sse_redis::{Credentials, Redis};

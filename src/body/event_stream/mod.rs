@@ -28,8 +28,8 @@ use crate::{
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 ///
-/// It borrows both parts from a [`ManagedBody`](super::managed_body::ManagedBody), which stores them
-/// apart.
+/// It borrows the source and the state from a [`ManagedBody`](super::managed_body::ManagedBody),
+/// which stores them apart.
 pub(super) struct EventStream<'p, B> {
     source: Pin<&'p mut Option<B>>,
     state: Pin<&'p mut StreamState>,
@@ -38,7 +38,7 @@ pub(super) struct EventStream<'p, B> {
 pin_project! {
     /// The state of an event stream besides its source.
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
-    // few cache lines. They begin at the end of `record` and end at the start of `idle`.
+    // few cache lines. These fields go from the end of `record` to the start of `idle`.
     #[repr(C)]
     #[project = StateProj]
     pub(crate) struct StreamState {

@@ -8,7 +8,7 @@
 //! | `eviction.rs` | where events are evicted by age and by memory |
 //! | `eviction_queue.rs` | the topics in the order of eviction |
 //! | `place.rs` | the place of a topic in this order |
-//! | `tombstones.rs` | the ends of removed topics, and what these have evicted, so that clients receive a gap |
+//! | `tombstones.rs` | the ends of removed topics, and which of their events were evicted, so that clients receive a gap |
 
 mod end;
 mod eviction;

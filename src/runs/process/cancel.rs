@@ -13,8 +13,8 @@ use crate::{
 
 /// Cancels runs of this process.
 impl Process {
-    /// Cancels the run of this process with this key, after the event with these `lines` if there are
-    /// any. Returns whether it was starting or running.
+    /// Cancels the run of this process with this key, after the event with these `lines` if there
+    /// are any. Returns `false` if it was neither starting nor running, or has no event `last`.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -26,7 +26,7 @@ impl Process {
             && self.cancel_record(&record, lines.map(LastEvent::New).as_ref())
     }
 
-    /// Cancels a run of this process, after its last event if there is one. Returns whether it was
+    /// Cancels a run of this process, after `event` if there is one. Returns whether it was
     /// starting or running.
     pub(crate) fn cancel_record(
         self: &Arc<Self>,

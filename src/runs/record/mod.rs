@@ -4,7 +4,7 @@
 //!   memory, a [`Chunk`](chunk::Chunk). The record's lock protects its [`State`](state::State).
 //! - `mirrored.rs` has what a run of another process needs: its record changes as that process
 //!   reports. `eviction.rs` drops its events when memory is short.
-//! - [`Deferred`] is what a change leaves to do once no lock is held.
+//! - [`Deferred`] is the work of a change that waits until no lock is held.
 //! - [`LastEvent`] is the event after which a cancelled run ends.
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
 

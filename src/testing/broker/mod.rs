@@ -1,7 +1,8 @@
 //! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and `hub`).
 //!
 //! Implement [`World`] for a log that is empty, and [`check`] plays the scenes in it. They test the
-//! list on the page of [`Broker`](crate::hub::broker::Broker), with hubs and their clients only:
+//! rules on the page of [`Broker`](crate::hub::broker::Broker), through hubs and their clients
+//! only:
 //!
 //! ```
 //! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
@@ -54,7 +55,7 @@
 //! - `forged_ids_are_told`: accepts every number
 //! - `worlds_do_not_see_each_other`: mixes logs, or has one name for all of them
 //! - `ends_are_the_same_everywhere`: forgets the end of a topic, also in the history
-//! - `ended_names_become_free`: ends names by the clock of each process, or never frees one
+//! - `ended_names_become_free`: frees names by the clock of each process, or never
 //! - `an_end_is_read_after_a_break` (`cut`): misses an end
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events in silence
@@ -82,7 +83,7 @@
 //! # What the scenes cannot find
 //!
 //! - An acknowledgement that a server gives and then loses, before any process has read the event.
-//! - An event that is published although it was refused, unless the connection breaks between the
+//! - A refused event that is published. It is found only if the connection breaks between the
 //!   server's change and its reply.
 //! - Processes on several machines whose clocks differ, or a process that uses the time at which it
 //!   reads an event as the time of the event.

@@ -5,7 +5,7 @@
 //!   [`Faults`], and loses data.
 //! - [`Server`] has the claims and streams. It decides as the scripts of
 //!   `crates/tower-sse-redis/src/runs` do; `runs.rs` has its commands that concern one run. The
-//!   scenes of `e2e/tests/runs_store/` check both.
+//!   scenes of `e2e/tests/runs_store/` check this store and the scripts.
 
 mod control;
 mod faults;

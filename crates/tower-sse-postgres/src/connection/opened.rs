@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
 
-/// The time limit for connecting, and for the program's closure.
+/// The time limit for connecting, and for the closure that returns the password.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The time limit for the notification by which [`listen`] tests the connections.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);

@@ -20,8 +20,8 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The pause after a poll is at least this many times as long as the poll.
 const POLL_SHARE: u32 = 10;
-/// One poll in this many looks at the whole inbox, in case `covered` has passed rows that are not
-/// numbered.
+/// One poll in this many looks at the whole inbox, in case `Settings::covered` has passed rows that
+/// are not numbered.
 const FULL_POLL: u32 = 50;
 
 /// A task that follows the log until the hub is closed or dropped, and reconnects when a connection
@@ -151,8 +151,8 @@ impl Follower {
                 self.reader.catch_up(reading).await?;
             }
             if self.reader.has_lost() {
-                // The next session marks the losses. The server may have become a standby, so each
-                // attempt to mark them needs a new session, whose rate is limited.
+                // The next session marks the losses. The server may be a standby now, so each
+                // attempt to mark them needs a new session. The backoff limits the attempts.
                 let missing = "an acknowledged row is missing";
                 return Err(Error::new("read the log in PostgreSQL", missing));
             }

@@ -35,9 +35,9 @@ impl RedisBroker {
     /// [`max_len`](Self::max_len) trims the stream.
     ///
     /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
-    /// Every connected process removes such entries every two seconds. It keeps the newest of them,
-    /// so that the others can tell that they have missed nothing. A process that is disconnected
-    /// for longer than `age` reports a gap if entries were added meanwhile.
+    /// Every connected process removes such entries every two seconds. The newest is kept, so that
+    /// other processes can tell that they have missed nothing. A process that is disconnected for
+    /// longer than `age` reports a gap if entries were added meanwhile.
     ///
     /// ```
     /// # use std::time::Duration;

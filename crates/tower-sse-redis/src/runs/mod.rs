@@ -40,17 +40,17 @@
 //! # Lost data
 //!
 //! A process that finds `data` missing, or returns to a server that was restarted, begins a lease
-//! in which owners restore their claims. Until the end of that lease, a key without a claim is not
-//! treated as free.
+//! in which owners restore their claims. The first process on an empty server needs no such lease.
+//! Until the end of that lease, a key without a claim is not treated as free.
 //!
 //! Each process looks for `data` four times in a lease, and lets it expire after a lease, but at
-//! least 20 seconds. Claims of live runs are kept for longer: if the server's clock jumps forward
-//! so far that they expire, `data` has expired too. `data` also expires on a server that no process
+//! least 20 seconds. Claims of live runs are kept for longer, so a jump of the server's clock that
+//! lets them expire lets `data` expire too. `data` also expires on a server that no process
 //! reaches. If the clock was set back after `data` was renewed, it counts as missing.
 //!
 //! | field | |
 //! |---|---|
-//! | `u`, `d` | the end of that lease in milliseconds, and its duration |
+//! | `u`, `d` | the end of the lease in which claims are restored, in milliseconds, and its duration |
 //! | `r` | the id of the server whose restart has begun that lease |
 //! | `t` | the time at which a process last renewed `data` |
 //!

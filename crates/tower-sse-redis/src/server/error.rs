@@ -3,7 +3,7 @@ use std::{error, fmt};
 use redis::RedisError;
 use tower_sse::BoxError;
 
-/// An error from the Redis broker: an invalid URL, a failed connection, or a failed command.
+/// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
 /// [`kind`](Self::kind) returns the cause, if an operator can remove it. The source of
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
@@ -41,7 +41,7 @@ pub enum ErrorKind {
     NotPermitted,
     /// There is no connection, or it broke, or Redis did not answer in time.
     Unreachable,
-    /// Redis is loading its data after a start.
+    /// Redis is loading its data after a start, or is a replica without its primary.
     Loading,
     /// Any other error, such as an invalid URL, or a key that has another type.
     Other,

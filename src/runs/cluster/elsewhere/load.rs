@@ -66,8 +66,8 @@ impl Load {
     }
 
     /// Subscribes to the run and then checks it, before the first load, so that no later push is
-    /// missed. Returns whether the store has the run. If not, the store has lost the run's claim
-    /// since a request found it, and the owner may restore the claim.
+    /// missed. Returns whether the store has the run. If not, the store is out of reach, or has
+    /// lost the run's claim since a request found it, which the owner may restore.
     async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
         if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
             return false;

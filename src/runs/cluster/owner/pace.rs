@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The delay of the next pipeline for each command that is not a renewal.
+/// How long each command, except renewals, delays the next pipeline.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum delay after one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);

@@ -185,7 +185,7 @@ impl Queue {
                 effects.push((Arc::clone(&export.record), effect));
             }
             count(&mut self.live_bytes, export);
-            // If the store had the end of the run, it has lost the end.
+            // The store had the end of the run, and has lost it.
             if let Some(deleted_at) = deleted_at.filter(|_| !export.is_done()) {
                 self.ended.remove((deleted_at, epoch));
             }
@@ -195,7 +195,7 @@ impl Queue {
         for epoch in seen {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             // The run's task can set the mark for an event after the plan has taken that event. The
-            // mark would then hide the next event.
+            // next event would then go unnoticed.
             export.mark.clear();
             let due = export.next_due(connection, now);
             export.set_due(&mut self.due, due);

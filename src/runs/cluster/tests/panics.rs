@@ -104,7 +104,7 @@ async fn run_whose_claim_panics_never_was() {
     let key = key();
     let mut starting = Box::pin(one.runs.start(&key, None, || stream));
     assert!((&mut starting).now_or_never().is_none());
-    // By then, the store has answered the look, but not the claim.
+    // By then, the store has answered `Look`, but not `Claim`.
     sleep(Duration::from_millis(15)).await;
     assert!((&mut starting).now_or_never().is_none());
     one.store.faults().panics = 1;

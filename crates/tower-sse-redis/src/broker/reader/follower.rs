@@ -228,8 +228,8 @@ impl Follower {
             self.reader.mark_losses(reading).await?;
         }
         if self.reader.gate.ledger().has_lost() {
-            // The next session marks the losses. The server may have become a replica, so each
-            // attempt to mark them needs a new session, whose rate is limited.
+            // The next session marks the losses. The server may be a replica now, so each attempt
+            // to mark them needs a new session. The backoff limits the attempts.
             let missing = "an acknowledged entry is missing";
             return Err(Error::new("read the Redis stream", missing));
         }

@@ -6,8 +6,8 @@ use std::{
 use tokio::time::Instant;
 use tower_sse::hub::broker::support::whole_milliseconds;
 
-/// The precision of the estimate in milliseconds. It leaves out how long a reply takes, because an
-/// entry takes as long.
+/// The precision of the estimate in milliseconds. It leaves out the delay of a reply, because
+/// entries have the same delay.
 const PRECISION: u64 = 10;
 
 /// An estimate of the Redis server's clock, whose time the ids of entries contain.
