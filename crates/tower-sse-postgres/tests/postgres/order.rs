@@ -122,6 +122,25 @@ async fn hubs_that_number_at_the_same_time_refuse_nothing() {
     }
 }
 
+/// The scene of the test above: a transaction of another hub has numbered an event and is open.
+#[tokio::test]
+async fn hub_that_numbers_waits_for_another_that_does() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let (other, observer) = (server.connect().await, server.connect().await);
+    let append = "begin; select from tower_sse.append('tower_sse', 0, 0, null, false, \
+        array['a'], array['first'], array[null], array[null]::bigint[], array[null], \
+        array[false], array[1], false)";
+    sql(&other, append).await;
+    let hub = process.hub.clone();
+    let publishing = tokio::spawn(async move { hub.publish("a", "second").await });
+    let waiting = "select pid::text from pg_locks where not granted";
+    until_async(async || !sql(&observer, waiting).await.is_empty()).await;
+    sql(&other, "commit").await;
+    publishing.await.unwrap().unwrap();
+    assert_eq!(process.client.data(2).await, ["first", "second"]);
+}
+
 /// A hub that keeps all events of a test.
 pub(crate) fn large() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(1_000_000).bytes(1 << 30)).max_memory(2 << 30)
