@@ -319,7 +319,7 @@ pub use crate::{
     error::BoxError,
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventRef, EventSplitter,
-        EventTooLarge, IntoEventId, IntoEventName, InvalidField, Message, Piece,
+        EventTooLarge, IntoEventId, IntoEventName, InvalidField, Message, MessageId, Piece,
     },
     layer::{AnyStream, IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},

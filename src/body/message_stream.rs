@@ -213,7 +213,7 @@ impl<B: Body<Error: Into<BoxError>>> Stream for MessageStream<B> {
         loop {
             let this = self.as_mut().project();
             let decoded = match this.data {
-                Some(data) => this.decoder.decode(data).map_err(BoxError::from),
+                Some(data) => this.decoder.decode(data),
                 None => Ok(None),
             };
             let last = match decoded {
@@ -229,7 +229,7 @@ impl<B: Body<Error: Into<BoxError>>> Stream for MessageStream<B> {
                         None => None,
                     }
                 }
-                Err(error) => Some(Err(error)),
+                Err(error) => Some(Err(error.into())),
             };
             // The stream has ended.
             let mut this = self.project();

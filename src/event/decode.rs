@@ -1,10 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Buf;
 
 use super::{
-    EventRef, EventSplitter, EventTooLarge, Message, Piece,
-    event_ref::reconnection_time,
+    EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece,
+    event_ref::{NO_NAME, reconnection_time},
     line::{Line, is_reconnection_time, without_line_end},
 };
 
@@ -51,7 +51,7 @@ pub struct Decoder {
 /// What a client remembers between two events.
 #[derive(Clone, Debug, Default)]
 struct ClientState {
-    last_event_id: Arc<str>,
+    last_event_id: MessageId,
     /// The stream has set or cleared the last event id.
     has_id: bool,
     retry: Option<Duration>,
@@ -87,6 +87,7 @@ impl Decoder {
     ///
     /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). Every later
     /// call returns it too, because the decoder cannot find the end of that event.
+    #[inline]
     pub fn decode(&mut self, input: &mut impl Buf) -> Result<Option<Message>, EventTooLarge> {
         loop {
             let chunk = input.chunk();
@@ -100,6 +101,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn decode_chunk(&mut self, chunk: &mut &[u8]) -> Result<Option<Message>, EventTooLarge> {
         if let Some(error) = self.splitter.abandon_oversized() {
             return Err(error);
@@ -171,22 +173,32 @@ impl ClientState {
     /// Reads a complete event, as specified by the HTML standard.
     #[inline]
     fn read(&mut self, event: EventRef<'_>) -> Option<Message> {
+        let mut name = Cow::Borrowed(NO_NAME);
+        if event.has_other_lines() {
+            name = self.read_other_lines(event);
+        }
+        event.has_data().then(|| Message {
+            event: name,
+            data: event.data().into_owned(),
+            last_event_id: self.last_event_id.clone(),
+            retry: self.retry_since_message.take(),
+            clears_id: self.has_id && self.last_event_id.is_empty(),
+        })
+    }
+
+    /// Reads the lines of an event that are not data. Returns its name.
+    #[inline(never)]
+    fn read_other_lines(&mut self, event: EventRef<'_>) -> Cow<'static, str> {
         if let Some(id) = event.id() {
             self.has_id = true;
             if *self.last_event_id != *id {
-                self.last_event_id = Arc::from(&*id);
+                self.last_event_id = MessageId::from(&*id);
             }
         }
         if let Some(retry) = event.retry() {
             self.set_retry(retry);
         }
-        event.has_data().then(|| Message {
-            event: event.owned_name(),
-            data: event.data().into_owned(),
-            last_event_id: Arc::clone(&self.last_event_id),
-            retry: self.retry_since_message.take(),
-            clears_id: self.has_id && self.last_event_id.is_empty(),
-        })
+        event.owned_name()
     }
 
     /// Reads lines between events.

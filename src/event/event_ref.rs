@@ -59,6 +59,12 @@ impl<'a> EventRef<'a> {
         self.spans.name.of(self.raw).filter(|name| !name.is_empty()).map(text)
     }
 
+    /// Returns whether the event has lines besides its data.
+    #[inline]
+    pub(super) const fn has_other_lines(&self) -> bool {
+        self.spans.has_other_lines
+    }
+
     /// Copies the event's name, unless it has none.
     pub(super) fn owned_name(&self) -> Cow<'static, str> {
         let name = self.field_name();
@@ -94,6 +100,7 @@ impl<'a> EventRef<'a> {
     /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch only such
     /// events.
     #[must_use]
+    #[inline]
     pub fn has_data(&self) -> bool {
         self.spans.data.of(self.raw).is_some()
     }

@@ -17,6 +17,8 @@ pub(super) struct FieldSpans {
     pub(super) data: Span,
     /// More `data` lines follow the first one.
     pub(super) has_more_data: bool,
+    /// There are other lines than `data` lines. Most events have none.
+    pub(super) has_other_lines: bool,
 }
 
 /// A part of an event's bytes, or none. No value starts at 0, because a name stands before it.
@@ -92,6 +94,7 @@ impl FieldSpans {
     /// Adds the line that starts behind those that have been read.
     #[inline]
     fn add_line(&mut self, line: &[u8]) {
+        self.has_other_lines = true;
         let end = self.len + line.len();
         match line {
             [b'i', b'd', b':', value @ ..] if !value.contains(&b'\0') => {

@@ -36,6 +36,7 @@ pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
 /// Returns the bytes as text, with U+FFFD in place of what is not UTF-8.
 ///
 /// Line ends are ASCII, so decoding the whole stream would give the same characters.
+#[inline]
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     // `from_utf8_lossy` alone reads byte by byte.
     str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)

@@ -1,6 +1,6 @@
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use super::{Event, EventId, EventName, event_ref::NO_NAME, field::is_one_line};
+use super::{Event, EventId, EventName, MessageId, event_ref::NO_NAME, field::is_one_line};
 
 /// An event as a client dispatches it.
 ///
@@ -56,9 +56,7 @@ pub struct Message {
     pub data: String,
     /// The last id that the stream sent, with this event or before it. Empty if there was none, or
     /// if an empty id cleared it.
-    ///
-    /// Cloning it is cheap, and messages with the same id share it.
-    pub last_event_id: Arc<str>,
+    pub last_event_id: MessageId,
     /// The last reconnection time that the stream sent since the previous message, if any.
     pub retry: Option<Duration>,
     /// The last event id is empty because the stream cleared it.
@@ -72,7 +70,7 @@ impl Message {
         Self {
             event: Cow::Borrowed(NO_NAME),
             data: data.into(),
-            last_event_id: Arc::default(),
+            last_event_id: MessageId::default(),
             retry: None,
             clears_id: false,
         }
@@ -88,7 +86,7 @@ impl Message {
     /// Sets the last event id. An empty one means that the stream has cleared the id with an empty
     /// `id` field.
     #[must_use]
-    pub fn last_event_id(mut self, id: impl Into<Arc<str>>) -> Self {
+    pub fn last_event_id(mut self, id: impl Into<MessageId>) -> Self {
         self.last_event_id = id.into();
         self.clears_id = self.last_event_id.is_empty();
         self
@@ -109,7 +107,7 @@ impl Message {
     /// ```
     #[must_use]
     pub fn without_id(self) -> Self {
-        Self { last_event_id: Arc::default(), clears_id: false, ..self }
+        Self { last_event_id: MessageId::default(), clears_id: false, ..self }
     }
 
     /// Sets the reconnection time.

@@ -22,6 +22,7 @@ mod line;
 mod line_reader;
 mod lines;
 mod message;
+mod message_id;
 mod name;
 mod splitter;
 mod too_large;
@@ -37,6 +38,7 @@ pub use self::{
     field::InvalidField,
     id::{EventId, IntoEventId},
     message::Message,
+    message_id::MessageId,
     name::{EventName, IntoEventName},
     splitter::{EventSplitter, Piece},
     too_large::EventTooLarge,

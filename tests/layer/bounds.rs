@@ -76,7 +76,7 @@ fn messages_share_the_bytes_of_a_long_id() {
     let messages: Vec<_> = std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect();
     assert_eq!(messages.len(), 3);
     assert_eq!(messages[0].last_event_id.len(), 1 << 19);
-    assert!(Arc::ptr_eq(&messages[0].last_event_id, &messages[1].last_event_id));
+    assert_eq!(messages[0].last_event_id.as_ptr(), messages[1].last_event_id.as_ptr());
     assert_eq!(&*messages[2].last_event_id, "7");
 }
 

@@ -1,7 +1,6 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,7 +9,7 @@ use futures_core::Stream;
 
 use super::{Subscription, item::Item};
 use crate::{
-    event::{Decoder, Encoded, Event, EventId, Message},
+    event::{Decoder, Encoded, Event, EventId, Message, MessageId},
     signals::is_heartbeat_due,
 };
 
@@ -24,7 +23,7 @@ pub struct MapMessages<F> {
     /// What is left of the subscription's last item.
     rest: Bytes,
     /// The id of the last event, if it was dropped: the client has an older one.
-    dropped: Option<Arc<str>>,
+    dropped: Option<MessageId>,
 }
 
 impl Subscription {
@@ -91,7 +90,7 @@ where
     /// Returns the next event of the current item that `map` does not drop.
     fn next_mapped(&mut self) -> Option<Encoded> {
         while let Ok(Some(message)) = self.decoder.decode(&mut self.rest) {
-            let id = Arc::clone(&message.last_event_id);
+            let id = message.last_event_id.clone();
             let Some(event) = (self.map)(message) else {
                 self.dropped = Some(id);
                 continue;

@@ -12,8 +12,8 @@ use std::{
 use tower_sse::{
     CloseReason, CloseReport, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId,
     EventName, EventTooLarge, Heartbeat, InvalidField, Label, LabelStats, LastEventId, MaxAge,
-    Message, MessageStream, Refusal, ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats,
-    StatsSnapshot, StreamOptions, marker, streams,
+    Message, MessageId, MessageStream, Refusal, ResponseFuture, Retry, SseBody, SseLayer,
+    SseService, Stats, StatsSnapshot, StreamOptions, marker, streams,
 };
 
 /// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
@@ -135,7 +135,7 @@ fn stream_of_messages_has_the_auto_traits_of_its_body() {
 fn values_have_all_auto_traits() {
     assert_traits!(
         "Send Sync Unpin Clone":
-        Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
+        Event, Encoded, EventId, EventName, InvalidField, Message, MessageId, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
         CloseReport, CloseReason, Label, LabelStats, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
         marker::Http, marker::Events, marker::EventResponse,
