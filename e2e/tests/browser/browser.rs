@@ -37,15 +37,7 @@ impl Browser {
         arguments: &[&str],
         options: &Value,
     ) -> (Self, Client) {
-        let mut driver = Command::new(&tools.chromedriver)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut output = tokio::io::BufReader::new(driver.stdout.take().unwrap()).lines();
-        let driver_port = soon(port(&mut output)).await;
+        let (driver, output, driver_port) = driver(tools).await;
 
         let profile = Directory::new("profile");
         let user_data = format!("--user-data-dir={}", profile.path().display());
@@ -154,13 +146,33 @@ impl Drop for Browser {
     }
 }
 
-async fn port(output: &mut Lines<tokio::io::BufReader<ChildStdout>>) -> u16 {
-    loop {
-        let line = output.next_line().await.unwrap().expect("chromedriver to start");
-        if let Some((_, port)) = line.split_once(" started successfully on port ") {
-            return port.trim_end_matches('.').parse().unwrap();
+/// Starts a chromedriver, and returns it with its output and its port. It takes a free port of IPv4,
+/// and exits if another process has the same port of IPv6, so it is started again then.
+async fn driver(tools: &Tools) -> (Child, Lines<tokio::io::BufReader<ChildStdout>>, u16) {
+    for _ in 0..5 {
+        let mut driver = Command::new(&tools.chromedriver)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut output = tokio::io::BufReader::new(driver.stdout.take().unwrap()).lines();
+        if let Some(port) = soon(port(&mut output)).await {
+            return (driver, output, port);
         }
     }
+    panic!("chromedriver does not start");
+}
+
+/// Returns the port that chromedriver prints, or `None` if it exits.
+async fn port(output: &mut Lines<tokio::io::BufReader<ChildStdout>>) -> Option<u16> {
+    while let Some(line) = output.next_line().await.unwrap() {
+        if let Some((_, port)) = line.split_once(" started successfully on port ") {
+            return Some(port.trim_end_matches('.').parse().unwrap());
+        }
+    }
+    None
 }
 
 /// The browsers that no test uses at the moment. They end with the last test that uses one, because
