@@ -146,8 +146,8 @@ impl Drop for Browser {
     }
 }
 
-/// Starts a chromedriver, and returns it with its output and its port. It takes a free port of IPv4,
-/// and exits if another process has the same port of IPv6, so it is started again then.
+/// Starts a chromedriver, and returns it with its output and its port. One that exits at its start,
+/// as it does if another process takes its port, is started again.
 async fn driver(tools: &Tools) -> (Child, Lines<tokio::io::BufReader<ChildStdout>>, u16) {
     for _ in 0..5 {
         let mut driver = Command::new(&tools.chromedriver)
