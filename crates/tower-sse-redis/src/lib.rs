@@ -40,7 +40,8 @@
 //!   topic that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy).
 //!   This also holds if Redis restarts with all of its data, with an older state or with none; if a
 //!   lagging replica is promoted; if an older copy takes the place of the key; and if the key is
-//!   deleted or trimmed. Each loss is one gap for each topic, at its place among the kept events.
+//!   deleted or trimmed. Each loss is at least one gap for each topic, at its place among the kept
+//!   events. A process that has skipped entries can report a second one.
 //! - Newer events can precede the gap, if no process that knew of the lost event can reach Redis.
 //!   The gap follows within seconds after one of them can.
 //! - An event that `publish` reported as

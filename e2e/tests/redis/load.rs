@@ -16,8 +16,8 @@ use crate::*;
 const CLIENTS: usize = 20;
 const TOPICS: [&str; 3] = ["0", "1", "2"];
 
-/// The hubs of two processes, the second of which can be replaced.
-type Hubs = Arc<Mutex<[Hub; 2]>>;
+/// The hubs of the processes, the second of which can be replaced.
+type Hubs = Arc<Mutex<Vec<Hub>>>;
 
 #[tokio::test]
 async fn stream_deleted_under_load_is_one_gap_for_each_client_and_topic() {
@@ -66,18 +66,21 @@ async fn load(commands: &[&str], restarts: bool) -> Option<Verdict> {
     Some(load_until(send_commands, [server.broker(), proxy.broker()], restarts).await)
 }
 
-/// Loads the processes of two brokers until the end of `disturb`, which returns the times in which
+/// Loads the processes of these brokers until the end of `disturb`, which returns the times in which
 /// Redis lost something. With a URL, it restarts the second process again and again.
-pub(crate) async fn load_until(
+pub(crate) async fn load_until<const N: usize>(
     disturb: impl Future<Output = Vec<Loss>>,
-    [ahead, behind]: [RedisBroker; 2],
+    brokers: [RedisBroker; N],
     restarts: Option<String>,
 ) -> Verdict {
-    let ahead = Hub::connect(ahead).await.unwrap();
-    let behind = Hub::connect(behind).await.unwrap();
-    let hubs = Arc::new(Mutex::new([ahead.clone(), behind]));
+    let mut connected = Vec::new();
+    for broker in brokers {
+        connected.push(Hub::connect(broker).await.unwrap());
+    }
+    let ahead = connected[0].clone();
+    let hubs = Arc::new(Mutex::new(connected));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| Client::greeted(&hubs.lock().unwrap()[client % 2], &TOPICS))
+        .map(|client| Client::greeted(&hubs.lock().unwrap()[client % N], &TOPICS))
         .map(|client| tokio::spawn(read_all(Arc::clone(&hubs), client)))
         .collect();
     let stop = CancellationToken::new();
@@ -115,6 +118,11 @@ async fn restart_again_and_again(hubs: Hubs, url: String) {
     }
 }
 
+fn chosen(hubs: &Hubs, number: usize) -> Hub {
+    let hubs = hubs.lock().unwrap();
+    hubs[number % hubs.len()].clone()
+}
+
 fn publish_until(
     stop: CancellationToken,
     hubs: Hubs,
@@ -128,7 +136,7 @@ fn publish_until(
             }
             let topic = fastrand::usize(..TOPICS.len());
             let number = ((publisher as u64) << 32) + number;
-            let hub = hubs.lock().unwrap()[publisher % 2].clone();
+            let hub = chosen(&hubs, publisher);
             match hub.publish(TOPICS[topic], data(topic, number)).await {
                 Ok(receipt) => {
                     let sequence = sequence(receipt.id().as_str());
@@ -161,7 +169,6 @@ async fn read_all(hubs: Hubs, mut reader: Client) -> Journal {
             }
         }
         journal.reconnect();
-        let hub = hubs.lock().unwrap()[fastrand::usize(..2)].clone();
-        reader.move_to(&hub);
+        reader.move_to(&chosen(&hubs, fastrand::usize(..)));
     }
 }

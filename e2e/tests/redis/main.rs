@@ -28,6 +28,7 @@ mod restarts;
 mod sentinel;
 mod server;
 mod sharing;
+mod skips;
 mod stalls;
 mod statistics;
 mod storm;

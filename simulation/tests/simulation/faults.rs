@@ -29,6 +29,11 @@ pub(crate) enum Fault {
         after: u64,
         trimmed_after: Option<u64>,
     },
+    /// Another program changes keys of its own, or the scripts of the server. The counts of the
+    /// server's commands then no longer prove what was trimmed.
+    OtherProgram {
+        replaces: Replaces,
+    },
     /// Redis restarts with the state that it has now.
     RollBack {
         after: u64,
@@ -75,6 +80,14 @@ pub(crate) enum Fault {
     },
 }
 
+/// What another program replaces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Replaces {
+    Rename,
+    Copy,
+    Scripts,
+}
+
 impl Fault {
     /// Begins the fault. A task ends it.
     pub(crate) fn inject(self, network: &Network) {
@@ -104,6 +117,14 @@ impl Fault {
                     if let Some(after) = trimmed_after {
                         network.after(after, |network| Self::Trim { length: 1 }.inject(network));
                     }
+                });
+            }
+            Self::OtherProgram { replaces } => {
+                network.command(&["XADD", "cache", "*", "value", "1"]);
+                network.command(match replaces {
+                    Replaces::Rename => &["RENAME", "cache", "old-cache"],
+                    Replaces::Copy => &["COPY", "cache", "old-cache", "REPLACE"],
+                    Replaces::Scripts => &["SCRIPT", "FLUSH"],
                 });
             }
             Self::RollBack { after, down } => {

@@ -1,7 +1,7 @@
 use fastrand::Rng;
 use tower_sse_simulation::redis::{Cut, Data, Promotion, Refusal};
 
-use crate::faults::Fault;
+use crate::faults::{Fault, Replaces};
 
 /// The kinds of faults, for the choice of those of one simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Delete,
     Rename,
     Restore,
+    OtherProgram,
     Expire,
     Trim,
     Pause,
@@ -26,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Restart,
         Self::Lose,
         Self::RollBack,
@@ -34,6 +35,7 @@ impl Kind {
         Self::Delete,
         Self::Rename,
         Self::Restore,
+        Self::OtherProgram,
         Self::Expire,
         Self::Trim,
         Self::Pause,
@@ -55,8 +57,8 @@ impl Kind {
         if may_lose && rng.bool() {
             // A loss that a hub does not see at once is the hardest.
             kinds.push([Self::HoldReads, Self::HoldAllReads, Self::DelayReads][rng.usize(..3)]);
-            let losses = [Self::RollBack, Self::Promote, Self::Rename, Self::Restore];
-            kinds.push(losses[rng.usize(..4)]);
+            let losses = [Self::RollBack, Self::Promote, Self::Rename, Self::Restore, Self::Trim];
+            kinds.push(losses[rng.usize(..5)]);
         }
         kinds
     }
@@ -74,6 +76,12 @@ impl Kind {
                 | Self::Expire
                 | Self::Trim
         )
+    }
+
+    /// Returns whether such a fault removes entries by trimming only. A client whose id is too far
+    /// ahead, because the clock was set, begins anew.
+    pub(crate) fn only_trims(self) -> bool {
+        self == Self::Trim || !(self.loses() || self == Self::Clock)
     }
 
     /// Chooses a fault of this kind. Most faults of one hub are those of `victim`.
@@ -105,6 +113,10 @@ impl Kind {
             Self::Restore => {
                 let trimmed_after = rng.bool().then(|| rng.u64(..2_000));
                 Fault::Restore { after: rng.u64(..400), trimmed_after }
+            }
+            Self::OtherProgram => {
+                let replaces = [Replaces::Rename, Replaces::Copy, Replaces::Scripts];
+                Fault::OtherProgram { replaces: replaces[rng.usize(..3)] }
             }
             Self::Expire => Fault::Expire { after: rng.u64(1..500) },
             Self::Trim => Fault::Trim { length: rng.usize(..10) },

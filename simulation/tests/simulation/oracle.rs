@@ -28,6 +28,9 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
+    /// Whether no fault removed entries in any other way than by trimming. A process then knows at
+    /// once what it has not read, so the gap precedes newer events.
+    pub(crate) only_trims: bool,
     /// The times after the recovery in which no client may receive a gap, in milliseconds since the
     /// beginning.
     pub(crate) calm: Vec<Range<u64>>,
@@ -223,8 +226,15 @@ fn check_complete(
         if !is_concerned || received.contains(&Kind::Event(number)) {
             continue;
         }
+        let is_newer = |message: &Received| {
+            matches!(message.kind, Kind::Event(_))
+                && message.topic == event.topic
+                && message.sequence > Some(sequence)
+        };
+        let newer = journal.messages.iter().position(is_newer).filter(|_| history.only_trims);
         let reports = |(index, message): (usize, &Received)| {
             message.kind == Kind::Gap
+                && newer.is_none_or(|newer| index < newer)
                 && message.topic == event.topic
                 && message.at >= event.began_at
                 && covers(&journal.messages, index).is_none_or(|end| end >= sequence)

@@ -114,9 +114,12 @@ impl Scheduler {
         let journals = self.clients.into_iter().map(|client| client.journal).collect();
         let publications = mem::take(&mut *self.publications.lock());
         let (lives, has_lost) = (self.lives, self.has_lost);
+        let only_trims = self.kinds.iter().all(|kind| kind.only_trims());
         let kept = self.network.stream();
         let overtaken = overtaken(&self.network);
-        (History { publications, journals, lives, kept, has_lost, calm, overtaken }, failures)
+        let history =
+            History { publications, journals, lives, kept, has_lost, only_trims, calm, overtaken };
+        (history, failures)
     }
 
     async fn step(&mut self, fault_weight: u32) {

@@ -224,8 +224,11 @@ impl Follower {
                 self.reader.gate.ledger().finish_read(read);
             }
         } else {
+            // Asked before the reading, so that a replacement during it still shows.
+            let lineage = reading.ask_lineage().await?;
             self.reader.catch_up(reading).await?;
             self.reader.mark_losses(reading).await?;
+            self.reader.lineage = Some(Arc::new(lineage));
         }
         if self.reader.gate.ledger().has_lost() {
             // The next session marks the losses. The server may be a replica now, so each attempt

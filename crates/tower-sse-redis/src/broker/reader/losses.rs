@@ -32,21 +32,21 @@ impl Reader {
                     from = RangeStart::First;
                     continue;
                 }
-                // The stream has only entries after the last one that was read. If its lineage is
-                // unchanged, the earlier entries were trimmed, and only this process may have
-                // missed some of them.
-                (RangeStart::First, first)
-                    if first.is_none_or(|first| first.id > self.last.id)
-                        && self.is_same_lineage(stream).await? =>
-                {
-                    self.pass_trimmed(first);
-                }
-                (RangeStart::First, _) => {
+                // An older state has replaced the stream.
+                (RangeStart::First, Some(first)) if first.id <= self.last.id => {
                     self.gate.ledger().lose(self.last.id.sequence());
                     from = RangeStart::After(self.last.id);
                     continue;
                 }
-                (RangeStart::After(_), _) => {}
+                (RangeStart::First, first) => self.skip_to(first, stream).await?,
+                (RangeStart::After(last), Some(first)) => {
+                    // Entries after the last one may have been trimmed since the previous reply.
+                    let oldest = stream.range(RangeStart::First, 1).await?;
+                    if oldest.first().is_none_or(|oldest| oldest.id > last) {
+                        self.report_loss_before(first);
+                    }
+                }
+                (RangeStart::After(_), None) => {}
             }
             self.feed_entries(stream, page).await;
             if !is_full {
@@ -98,16 +98,26 @@ impl Reader {
         Ok(**lineage == stream.ask_lineage().await?)
     }
 
-    /// Reports that entries may have been trimmed between the last entry and `first`, which is the
-    /// first one that the stream still has.
-    fn pass_trimmed(&mut self, first: Option<&RawEntry>) {
+    /// Reports to the clients of this process that entries may be missing between the last entry and
+    /// `first`, the first one that the stream still has.
+    ///
+    /// If the lineage proves that they were trimmed, other processes may have read them. Otherwise, an
+    /// older state without them may have replaced the stream, and all processes must report a loss.
+    async fn skip_to(
+        &mut self,
+        first: Option<&RawEntry>,
+        stream: &mut RedisStream,
+    ) -> Result<(), Error> {
+        let are_trimmed = first.is_some() && self.is_same_lineage(stream).await?;
         if let Some(first) = first {
             self.report_loss_before(first);
-            self.gate.ledger().forgive_before(first.id.sequence());
-        } else if self.last.id > StreamId::ZERO {
-            // The whole stream is gone.
-            self.gate.ledger().lose(self.last.id.sequence());
         }
+        match first {
+            Some(first) if are_trimmed => self.gate.ledger().forgive_before(first.id.sequence()),
+            None if self.last.id == StreamId::ZERO => {}
+            _ => self.gate.ledger().lose(self.last.id.sequence()),
+        }
+        Ok(())
     }
 
     /// Reports that events may have been lost between the last entry and `first`.

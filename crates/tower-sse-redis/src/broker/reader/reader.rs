@@ -28,7 +28,8 @@ pub(crate) struct Reader {
     pub(crate) page_size: PageSize,
     /// Whether the history is loaded. Losses found before that are not counted.
     pub(super) is_loaded: bool,
-    /// The lineage of the stream at the beginning of the last session, if there was one.
+    /// The lineage of the stream at the beginning of the last session, or before the losses that were
+    /// marked last in it.
     pub(super) lineage: Option<Arc<Lineage>>,
     /// The last millisecond for which this reader has sent a skip, because an entry's counter was
     /// high.
