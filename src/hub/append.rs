@@ -61,7 +61,8 @@ impl HubState {
             arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
         let mut drops = DeferredDrops::default();
         let appended = self.change_topic(name, |topic, state| {
-            if state.end.as_ref().is_some_and(|end| at < end.free_at) {
+            let sequence = assigned.unwrap_or(u64::MAX);
+            if state.end.as_ref().is_some_and(|end| self.drops_after(end, sequence, at)) {
                 return Err(self.drop_ended(assigned));
             }
             self.commit(topic, assigned).map(|sequence| {
@@ -88,6 +89,14 @@ impl HubState {
             free_at: at.saturating_add(retained),
             free_here: here.saturating_add(retained),
         }
+    }
+
+    /// Returns whether an event that was published `at` this time is dropped after the end of its
+    /// topic. After a loss, it may come from a process that has lost the end, and whose clients
+    /// receive it.
+    pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
+        let loss = self.losses.first_after(end.sequence);
+        end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)
     }
 
     /// Commits an event of `topic` and returns its sequence number, or the `assigned` one if a broker

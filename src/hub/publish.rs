@@ -73,6 +73,9 @@ impl Hub {
     ///   first: events are then accepted earlier.
     /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
     ///   no client receives the event. Publishing fails once the process has received the end.
+    /// - If a broker loses the end, a process that starts afterwards does not know it, and can publish
+    ///   to the topic. The event begins the topic anew in each process that has reported the loss.
+    ///   Processes that have lost nothing drop it.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -147,7 +150,7 @@ impl Hub {
         let publication = Publication { topic: topic.to_owned(), event, ends_topic };
         let Acknowledged { sequence, at } = link.publish(publication).await?;
         let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
-        if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
+        if end.is_some_and(|end| self.shared.drops_after(&end, sequence, at)) {
             return Err(PublishError::Ended);
         }
         Ok(Receipt { position: self.shared.position(sequence), subscribers })

@@ -56,6 +56,7 @@ impl BrokerState {
         self.newest += 1;
         self.lost = self.newest;
         self.history.clear();
+        self.ended.clear();
         let connections = self.open_connections();
         for connection in &connections {
             connection.clear();

@@ -68,7 +68,7 @@ impl MemoryBroker {
         }
     }
 
-    /// Loses all events, like a broker that restarts without its data.
+    /// Loses all events, and the ends of topics, like a broker that restarts without its data.
     ///
     /// Hubs keep the events that they have received; a [paused](Self::pause) hub never receives the
     /// events that were delayed. Each subscription receives the events that its hub keeps, and then

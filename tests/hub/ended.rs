@@ -243,6 +243,84 @@ async fn end_reaches_every_process_and_drops_later_events() {
     }
 }
 
+/// Loses the end of the topic `a`, which all these processes know. A process that starts afterwards
+/// begins the topic anew. Returns it, and the number of its event.
+fn begun_anew_after_a_loss(broker: &MemoryBroker, processes: &[Hub]) -> (Hub, u64) {
+    let end = sequence(processes[0].position().as_str());
+    let (loss, anew) = (end + 1, end + 2);
+    let status = |hub: &Hub, last| {
+        let subscription = hub.subscribe_to("a").resume(id(hub, last));
+        let request = Requester::EventSource.request("/");
+        answer_to(request, &SseLayer::new(), subscription.response()).status()
+    };
+    let of_two = processes.iter().map(|hub| resumed(hub, &["a", "b"], end)).collect::<Vec<_>>();
+    broker.lose_history();
+    for hub in processes {
+        assert!(is_ended(&hub.publish("a", "x").now_or_never().unwrap()));
+        resumed(hub, &["a"], end).assert_ends_with(&[format!("gap a@{loss}")]);
+        assert_eq!(status(hub, loss), 204, "nobody has begun the topic anew");
+    }
+    let late = connect(broker);
+    assert_eq!(publish(&late, "a", "anew"), anew);
+    // Only the last of several gaps has the position of the loss.
+    let missed = [format!("gap a@{end}"), format!("gap b@{loss}"), format!("anew@{anew}")];
+    for (hub, mut client) in processes.iter().zip(of_two) {
+        client.assert_waits_after(&missed);
+        resumed(hub, &["a", "b"], end).assert_waits_after(&missed);
+        assert_eq!(status(hub, anew), 200);
+    }
+    processes.iter().for_each(|hub| _ = publish(hub, "a", "next"));
+    (late, anew)
+}
+
+#[test]
+fn event_after_a_loss_of_the_end_begins_the_topic_anew() {
+    let (broker, [one, other]) = connected();
+    publish_all(&one, ["a1"]);
+    one.end("a", "a2").now_or_never().unwrap().unwrap();
+    // This process has the end from the history.
+    let third = connect(&broker);
+    let mut processes = vec![one, other, third];
+    for _ in 0..3 {
+        let (late, anew) = begun_anew_after_a_loss(&broker, &processes);
+        let next = (1..=processes.len()).map(|n| format!("next@{}", anew + n as u64));
+        let last = late.end("a", "last").now_or_never().unwrap().unwrap();
+        let last = format!("last@{}", sequence(last.id().as_str()));
+        processes.push(late);
+        let expected: Vec<_> = next.chain([last]).collect();
+        for hub in &processes {
+            resumed(hub, &["a"], anew).assert_ends_with(&expected);
+        }
+    }
+}
+
+#[test]
+fn event_begins_an_evicted_topic_anew_after_a_loss_of_its_end() {
+    let broker = MemoryBroker::new();
+    let hub = connect_with(Hub::builder().max_memory(0), &broker);
+    hub.end("a", "a1").now_or_never().unwrap().unwrap();
+    assert_eq!(hub.topics().len(), 0);
+    broker.lose_history();
+    assert!(is_ended(&hub.publish("a", "x").now_or_never().unwrap()));
+    assert_eq!(publish(&connect(&broker), "a", "anew"), 3);
+    resumed(&hub, &["a"], 2).assert_waits_after(&["gap a@3"]);
+    assert_eq!(publish(&hub, "a", "next"), 4);
+}
+
+/// The process that publishes has lost the end before it has read it.
+#[test]
+fn process_that_never_received_the_end_begins_the_topic_anew() {
+    let (broker, [one, other]) = connected();
+    broker.pause(&other);
+    one.end("a", "a1").now_or_never().unwrap().unwrap();
+    broker.lose_history();
+    broker.resume(&other);
+    assert_eq!(publish(&other, "a", "anew"), 3);
+    for hub in [&one, &other] {
+        resumed(hub, &["a"], 1).assert_waits_after(&["gap a@2", "anew@3"]);
+    }
+}
+
 #[test]
 fn each_subscriber_receives_each_event_before_the_end_and_none_after_it() {
     for round in 0..100 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_sse::{
-    Event, EventId,
+    Event, EventId, LastEventId,
     hub::{Hub, PublishError, Receipt, Retention},
 };
 
@@ -94,6 +94,41 @@ async fn process_that_starts_later_knows_the_end() {
     let messages: Vec<_> = futures_util::StreamExt::collect(subscription.messages()).await;
     assert_eq!(messages.len(), 1);
     assert_eq!((&*messages[0].event, &*messages[0].data), ("done", "2"));
+}
+
+/// The process that starts later does not know the end, and its event is acknowledged.
+#[tokio::test]
+async fn event_after_a_restart_without_data_begins_an_ended_topic_anew() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    let end = pair.ahead.hub.end("a", "last").await.unwrap().id();
+    until(|| pair.behind.hub.position() == end).await;
+    let older = [&pair.ahead.hub, &pair.behind.hub].map(Hub::clone);
+    let mut of_two =
+        older.each_ref().map(|hub| Client::resume(hub, &["a", "b"], Some(end.clone().into())));
+    pair.restart_server().await;
+    pair.are_following().await;
+    for hub in &older {
+        assert!(matches!(hub.publish("a", "x").await, Err(PublishError::Ended)));
+    }
+    let late = Hub::connect(pair.server.broker()).await.unwrap();
+    let anew = late.publish("a", "anew").await.unwrap().id();
+    for (hub, client) in older.iter().zip(&mut of_two) {
+        let mut returned = Client::resume(hub, &["a"], Some(end.clone().into()));
+        client.gap("a").await;
+        client.gap("b").await;
+        returned.gap("a").await;
+        assert_eq!(
+            (client.data(1).await, returned.data(1).await),
+            (vec!["anew".into()], vec!["anew".into()])
+        );
+        assert!(!hub.subscribe_to("a").resume(LastEventId::from(anew.clone())).has_ended());
+        publish(hub, "a", "next").await;
+    }
+    let last = late.end("a", "last").await.unwrap().id();
+    for (hub, client) in older.iter().zip(&mut of_two) {
+        assert_eq!(client.data(3).await, ["next", "next", "last"]);
+        assert!(hub.subscribe_to("a").resume(LastEventId::from(last.clone())).has_ended());
+    }
 }
 
 #[tokio::test]

@@ -29,8 +29,9 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age }
     }
 
-    /// Appends an event to its topic, or drops it if the topic has ended. Returns `false` if the hub
-    /// already had this number or a higher one, as an event or as a loss, and so ignores the event.
+    /// Appends an event to its topic, or drops it if the topic has ended and no loss was reported
+    /// since. Returns `false` if the hub already had this number or a higher one, as an event or as a
+    /// loss, and so ignores the event.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports the event as
     /// lost.

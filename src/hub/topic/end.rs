@@ -3,7 +3,7 @@ use std::time::Duration;
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
 /// An event that is published before that time, by the clock that all processes of a hub share, is
-/// dropped in each of them.
+/// dropped in each of them. One that follows a loss is not: its process may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     /// The sequence number of the last event.
