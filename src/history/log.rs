@@ -106,12 +106,21 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Raises the limits of the number, the size and the age of events to at least these.
+    /// Raises the limits of the number, the size and the age of events to at least these. From then
+    /// on, the log has a limit of its own for its memory, which no longer counts as that of all logs.
     pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
         let limits = &mut self.limits;
         limits.events = limits.events.max(events);
         limits.bytes = limits.bytes.max(bytes);
         limits.age = limits.age.max(age);
+        limits.memory = limits.memory.max(events * ENTRY_OVERHEAD + bytes);
+        self.memory.leave_total();
+    }
+
+    /// Returns whether the log shares the limit of the total memory with other logs.
+    #[inline]
+    pub(crate) const fn shares_memory(&self) -> bool {
+        self.memory.is_in_total()
     }
 
     /// Returns the number of kept events.

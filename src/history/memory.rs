@@ -18,18 +18,28 @@ impl MemoryCounter {
 /// dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryShare {
-    counter: Arc<MemoryCounter>,
+    /// `None` if the log contributes to no total.
+    counter: Option<Arc<MemoryCounter>>,
     bytes: usize,
 }
 
 impl MemoryShare {
     pub(crate) const fn new(counter: Arc<MemoryCounter>) -> Self {
-        Self { counter, bytes: 0 }
+        Self { counter: Some(counter), bytes: 0 }
+    }
+
+    /// Subtracts the contribution for good.
+    pub(super) fn leave_total(&mut self) {
+        *self = Self { counter: None, bytes: self.bytes };
+    }
+
+    pub(super) const fn is_in_total(&self) -> bool {
+        self.counter.is_some()
     }
 
     /// Returns how many bytes all logs together may add before they exceed `limit`.
     pub(super) fn room(&self, limit: usize) -> usize {
-        limit.saturating_sub(self.counter.total())
+        limit.saturating_sub(self.counter.as_ref().map_or(self.bytes, |counter| counter.total()))
     }
 
     /// Returns the contribution.
@@ -38,10 +48,12 @@ impl MemoryShare {
     }
 
     pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes > self.bytes {
-            self.counter.0.fetch_add(bytes - self.bytes, Relaxed);
-        } else if bytes < self.bytes {
-            self.counter.0.fetch_sub(self.bytes - bytes, Relaxed);
+        if let Some(MemoryCounter(total)) = self.counter.as_deref() {
+            if bytes > self.bytes {
+                total.fetch_add(bytes - self.bytes, Relaxed);
+            } else if bytes < self.bytes {
+                total.fetch_sub(self.bytes - bytes, Relaxed);
+            }
         }
         self.bytes = bytes;
     }
@@ -72,5 +84,10 @@ mod tests {
         assert_eq!((counter.total(), second.room(60)), (80, 0));
         drop(first);
         assert_eq!(counter.total(), 10);
+        second.leave_total();
+        assert_eq!((counter.total(), second.bytes(), second.room(60)), (0, 10, 50));
+        second.set(30);
+        drop(second);
+        assert_eq!(counter.total(), 0);
     }
 }

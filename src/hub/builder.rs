@@ -99,6 +99,8 @@ impl HubBuilder {
     /// than 1 KiB for a topic. These do not count:
     ///
     /// - Topics that have subscriptions but keep no events, each with its name and less than 1 KiB.
+    /// - The closes of [`Streams::connect`](crate::streams::Streams::connect), which take up to
+    ///   1.2 MiB, or `bytes` if that is more.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
     ///   clients that hold them.
     ///

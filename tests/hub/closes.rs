@@ -122,6 +122,52 @@ async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
         .await;
     let few = Retention::new().events(1).bytes(1).age(Duration::ZERO);
     no_close_is_lost(|| Hub::builder().retention_of(move |_| Some(few))).await;
+    no_close_is_lost(|| Hub::builder().max_memory(0)).await;
+}
+
+/// Events of other topics arrive before the process has read the closes.
+#[tokio::test]
+async fn burst_of_other_events_evicts_no_close() {
+    let builder = || Hub::builder().max_memory(64 << 10);
+    let broker = MemoryBroker::new();
+    let one = Process::start_with(builder(), &broker).await;
+    let other = Process::start_with(builder(), &broker).await;
+    let _closed = ["a", "b"].map(|subject| other.open(&[subject]));
+    let _bystander = other.open(&["c"]);
+    broker.pause(&other.hub);
+    for subject in ["a", "b"] {
+        one.streams.close(subject).await.unwrap();
+    }
+    for n in 0..20 {
+        publish(&one.hub, &format!("news {}", n % 2), &"x".repeat(6_000));
+    }
+    broker.resume(&other.hub);
+    until(|| other.streams.count("b") == 0).await;
+    assert_eq!((other.streams.count("a"), other.streams.count("c")), (0, 1));
+}
+
+/// Otherwise many log-outs would evict the events of all other topics.
+#[tokio::test]
+async fn closes_take_no_memory_from_other_topics() {
+    const MEMORY: usize = 64 << 10;
+    let unlimited = Retention::new().events(usize::MAX).bytes(usize::MAX);
+    let hub = Hub::builder().retention(unlimited).max_memory(MEMORY).build();
+    // The topic has a place in the queue of eviction before it is one of closes.
+    publish_all(&hub, ["closes", "closes"]);
+    let streams = Streams::connect(&hub, "c");
+    let news = publish(&hub, "news", &"x".repeat(MEMORY / 2));
+    let memory = hub.stats().memory();
+    let subject = "s".repeat(1_000);
+    for _ in 0..5_000 {
+        streams.close(&subject).await.unwrap();
+    }
+    assert_eq!(hub.stats().memory(), memory);
+    let closes = hub.stats().events() - 1;
+    assert!((900..1_100).contains(&closes), "{closes} closes in 1.2 MiB");
+    publish_all(&hub, ["ticks"]);
+    assert_eq!(read(&hub, &["news"], id(&hub, news - 1)).len(), 1);
+    publish(&hub, "large", &"x".repeat(MEMORY - 1_000));
+    assert_eq!(hub.stats().events(), 1 + closes);
 }
 
 async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {

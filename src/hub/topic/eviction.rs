@@ -52,7 +52,7 @@ impl Topics {
                         return;
                     }
                     let place = Place::of(&state.log).map(|place| place.by_memory);
-                    if place.is_none() || following.is_some_and(|next| place > Some(next)) {
+                    if place.is_none_or(|place| place > following) {
                         break;
                     }
                     state.log.evict(1, drops);

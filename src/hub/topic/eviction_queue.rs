@@ -80,12 +80,13 @@ impl EvictionQueue {
         }
     }
 
-    /// Returns the first topic by memory, and the place of the second one.
-    pub(super) fn first_by_memory(&self) -> Option<(Arc<Topic>, Option<ByMemory>)> {
+    /// Returns the first topic that can evict by memory, and the place up to which it is the first.
+    pub(super) fn first_by_memory(&self) -> Option<(Arc<Topic>, ByMemory)> {
+        const END: ByMemory = (Evictable::Nothing, 0);
         let order = lock(&self.order);
-        let mut topics = order.by_memory.iter();
+        let mut topics = order.by_memory.range(..END);
         let (_, first) = topics.next()?;
-        Some((Arc::clone(first), topics.next().map(|(place, _)| *place)))
+        Some((Arc::clone(first), topics.next().map_or(END, |(place, _)| *place)))
     }
 
     /// Returns whether an event may be too old, without a lock.

@@ -26,6 +26,8 @@ pub(super) enum Evictable {
     /// An event that is not its topic's newest.
     Older,
     Newest,
+    /// The memory of the topic counts apart from that of others.
+    Nothing,
 }
 
 impl Evictable {
@@ -33,6 +35,7 @@ impl Evictable {
     pub(super) fn of(log: &Log) -> Option<Self> {
         match log.len() {
             0 => None,
+            _ if !log.shares_memory() => Some(Self::Nothing),
             _ if log.keeps_frames() => Some(Self::Frames),
             1 => Some(Self::Newest),
             _ => Some(Self::Older),
