@@ -199,7 +199,7 @@
 //! # Cost
 //!
 //! A request costs three allocations if `streams` is set, or five if it had no extension before. A
-//! stream with one subject costs up to 250 bytes. The newest 65,536 closes are remembered, in 24
+//! stream with one subject costs up to 270 bytes. The newest 65,536 closes are remembered, in 24
 //! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
 //! closed at once.
 

@@ -33,6 +33,8 @@ struct Names {
     /// What [`Subjects::try_add`] has reserved.
     places: Vec<Place>,
     is_open: bool,
+    /// Whether the response has become no stream.
+    is_over: bool,
 }
 
 /// The subjects of a response that can become a stream. If it does not, the places that were reserved
@@ -82,7 +84,7 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again if the response is no event stream, if the request fails, is dropped or
-    /// panics, and when the stream has ended. A subject without a [limit](super::StreamsBuilder::limit)
+    /// panics, and when the stream has ended. Later calls take no place. A subject without a [limit](super::StreamsBuilder::limit)
     /// is [added](Self::add).
     ///
     /// # Errors
@@ -92,7 +94,7 @@ impl Subjects {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;
         let mut names = lock(&self.request.names);
-        if !names.is_open && !names.has_place(&subject) {
+        if !names.is_open && !names.is_over && !names.has_place(&subject) {
             match limits.take(slice::from_ref(&subject)) {
                 Ok(places) => names.places.extend(places),
                 Err(full) => {
@@ -149,7 +151,9 @@ impl Names {
 }
 
 impl Unopened {
-    pub(crate) const fn new(subjects: Subjects) -> Self {
+    pub(crate) fn new(subjects: Subjects) -> Self {
+        // Middleware outside of the layer can send the request again.
+        lock(&subjects.request.names).is_over = false;
         Self(subjects)
     }
 
@@ -161,7 +165,10 @@ impl Unopened {
 
 impl Drop for Unopened {
     fn drop(&mut self) {
-        let places = mem::take(&mut lock(&self.0.request.names).places);
+        let mut names = lock(&self.0.request.names);
+        names.is_over = true;
+        let places = mem::take(&mut names.places);
+        drop(names);
         drop(places);
     }
 }

@@ -1,6 +1,9 @@
 //! Limits of open streams for each subject.
 
+use std::{convert::Infallible, future::pending};
+
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use tower::{Layer, Service, service_fn};
 use tower_sse::{
     Refusal, SseLayer, Stats,
     streams::{Full, Streams},
@@ -201,6 +204,47 @@ async fn response_without_a_stream_frees_its_place_although_the_handle_is_kept()
         assert_eq!(response.status(), status);
         assert!(opens(&streams, &["user:1"]));
         drop((kept, response));
+    }
+}
+
+/// A task of the handler goes on after the client has left.
+#[tokio::test(start_paused = true)]
+async fn place_is_not_taken_once_the_response_is_over() {
+    let streams = limited(&[("user:", 1)]);
+    let layer = SseLayer::new().streams(&streams);
+    for answer in [Some(Response::new(Feed::new().1)), Some(event_stream(Feed::new().1)), None] {
+        let mut request = Requester::Fetch.request("/");
+        let kept = streams.subjects_of(&mut request);
+        match answer {
+            Some(answer) => drop(answer_to(request, &layer, answer)),
+            // The client leaves before the answer.
+            None => {
+                let service = service_fn(|_| pending::<Result<Response<String>, Infallible>>());
+                drop(layer.layer(service).call(request));
+            }
+        }
+        kept.try_add("user:1").unwrap();
+        assert!(opens(&streams, &["user:1"]));
+    }
+}
+
+/// Middleware outside of the layer keeps the subjects, and repeats the request.
+#[tokio::test(start_paused = true)]
+async fn repeated_request_takes_its_place_again() {
+    let streams = limited(&[("user:", 1)]);
+    let layer = SseLayer::new().streams(&streams);
+    let mut request = Requester::Fetch.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    for (answer, is_free) in
+        [(Response::new(Feed::new().1), true), (event_stream(Feed::new().1), false)]
+    {
+        let response = answer_by(request.clone(), &layer, |_| {
+            subjects.try_add("user:1").unwrap();
+            assert!(!opens(&streams, &["user:1"]), "before the response");
+            answer
+        });
+        assert_eq!(opens(&streams, &["user:1"]), is_free);
+        drop(response);
     }
 }
 
