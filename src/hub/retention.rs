@@ -32,7 +32,8 @@ impl Retention {
     }
 
     /// Returns the limits of topics in which each event replaces the one before it, such as prices
-    /// and positions. A topic keeps its newest event, at any age.
+    /// and positions. A topic keeps its newest event at any age, unless [`age`](Self::age) is called: an
+    /// older one is then evicted, as in other topics.
     ///
     /// - A first visit begins with the newest event of each such topic, besides the
     ///   [`recent`](super::Subscribe::recent) events of other topics.
