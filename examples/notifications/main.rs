@@ -57,12 +57,13 @@ pub(crate) fn app<D: Database>(hub: Hub, database: D) -> Router {
         .with_state(app)
 }
 
-/// A real program checks a password here, and its sessions are from a cryptographic generator.
+/// A real program checks a password here.
 async fn log_in<D: Database>(
     State(app): State<App<D>>,
     Form(user): Form<User>,
 ) -> Result<impl IntoResponse, StatusCode> {
-    let session = format!("{:032x}", fastrand::u128(..));
+    // From a cryptographic generator, so that nobody can compute another user's session.
+    let session = format!("{:032x}", rand::random::<u128>());
     app.database.add_session(&session, user).await.map_err(failed)?;
     let cookie = format!("session={session}; HttpOnly; SameSite=Lax; Path=/");
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")))

@@ -189,8 +189,8 @@ async fn page(headers: HeaderMap) -> Response {
     if visitor(&headers).is_some() {
         return page.into_response();
     }
-    // Enough for an example. The id of a real session comes from a cryptographic generator.
-    let visitor = fastrand::u128(..);
+    // From a cryptographic generator, so that nobody can compute another visitor's cookie.
+    let visitor = rand::random::<u128>();
     let cookie = format!("visitor={visitor:032x}; HttpOnly; SameSite=Strict; Path=/");
     ([(SET_COOKIE, cookie)], page).into_response()
 }

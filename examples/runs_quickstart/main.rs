@@ -84,6 +84,8 @@ async fn page(headers: HeaderMap) -> Response {
     if visitor(&headers).is_some() {
         return page.into_response();
     }
-    let cookie = format!("visitor={:032x}; HttpOnly; SameSite=Lax; Path=/", fastrand::u128(..));
+    // From a cryptographic generator, so that nobody can compute another visitor's cookie.
+    let visitor = rand::random::<u128>();
+    let cookie = format!("visitor={visitor:032x}; HttpOnly; SameSite=Lax; Path=/");
     ([(header::SET_COOKIE, cookie)], page).into_response()
 }

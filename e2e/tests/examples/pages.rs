@@ -37,3 +37,18 @@ fn pages_show_the_programs_that_are_tested() {
         }
     }
 }
+
+/// `fastrand` is not cryptographic: from one's own number, the numbers of others can be computed.
+#[test]
+fn cookies_of_pages_and_examples_cannot_be_computed() {
+    let shared = ("rust", include_str!("../../../examples/runs/main.rs"));
+    let files = PAGES
+        .iter()
+        .flat_map(|(page, files)| [("markdown", *page)].into_iter().chain(files.iter().copied()));
+    let with_cookies: Vec<_> =
+        files.chain([shared]).filter(|(_, file)| file.contains("HttpOnly")).collect();
+    assert_eq!(with_cookies.len(), 5);
+    for (_, file) in with_cookies {
+        assert!(file.contains("rand::random::<u128>()") && !file.contains("fastrand"), "{file}");
+    }
+}
