@@ -29,13 +29,13 @@ struct State {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If it is less than [`retain_for`](Self::retain_for) for longer than that time,
+    /// If it is less than [`retention_age`](Self::retention_age) for longer than that time,
     /// [`max_rows`](crate::Postgres::max_rows) is too low: a process that starts loads a part of the
     /// history, and one that is disconnected for longer than this age loses events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, the age of
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention).
-    pub retain_for: Duration,
+    pub retention_age: Duration,
     /// The size of the table and its indexes in bytes, with the rows of all streams. Zero before it
     /// is known. It is asked for every ten seconds.
     pub bytes: u64,

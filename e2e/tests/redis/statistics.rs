@@ -41,7 +41,7 @@ async fn stream_is_measured() {
     // And the marker with which the stream begins.
     until(|| stats.stream().is_some_and(|stream| stream.entries == 11)).await;
     let stream = stats.stream().unwrap();
-    assert_eq!((stream.max_len, stream.retain_for), (20_000, Duration::from_secs(60)));
+    assert_eq!((stream.max_len, stream.retention_age), (20_000, Duration::from_secs(60)));
     let memory = stream.memory.unwrap();
     assert!((10_000..100_000).contains(&memory), "{memory}");
     let age = stream.oldest_age;

@@ -72,7 +72,7 @@ impl Upkeep {
         }
         reader.stats.update_log(|log| {
             log.oldest_age = trimmed.oldest.map_or(Duration::ZERO, |at| reader.age_of(at));
-            log.retain_for = reader.feed.max_age();
+            log.retention_age = reader.feed.max_age();
         });
         Ok(())
     }

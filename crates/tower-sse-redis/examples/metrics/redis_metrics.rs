@@ -89,7 +89,7 @@ fn encode_stream(now: &StreamStats, encoder: &mut DescriptorEncoder<'_>) -> fmt:
     }
     for (name, help, age) in [
         ("sse_redis_stream_oldest_age", "Age of the oldest entry.", now.oldest_age),
-        ("sse_redis_stream_retain_for", "Maximum age of the hub's events.", now.retain_for),
+        ("sse_redis_stream_retention_age", "Maximum age of the hub's events.", now.retention_age),
     ] {
         let age = ConstGauge::new(age.as_secs_f64());
         encode_gauge(encoder, name, help, Some(&Unit::Seconds), &age)?;

@@ -202,7 +202,7 @@ impl Follower {
                 entries,
                 max_len: self.max_len as u64,
                 oldest_age: stream.clock.age_of(oldest.milliseconds),
-                retain_for: self.reader.feed.max_age(),
+                retention_age: self.reader.feed.max_age(),
                 memory,
             });
         }
