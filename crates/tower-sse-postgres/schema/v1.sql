@@ -74,7 +74,8 @@ create trigger require_stream before insert on tower_sse.inbox
     for each row execute function tower_sse.require_stream();
 
 -- Publishes an event when the transaction commits. `wake` notifies the hubs, which otherwise find the
--- event within a tenth of a second: transactions that notify commit one after another.
+-- event within a tenth of a second: transactions that notify commit one after another, and cannot be
+-- prepared.
 create function tower_sse.publish(
     topic text, data text, event text default null, stream text default 'tower_sse',
     ends boolean default false, wake boolean default false,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 
 use crate::*;
 
@@ -72,4 +73,26 @@ async fn hub_that_does_not_listen_polls() {
     assert!(!process.health.listens());
     other.publish(0..5).await;
     process.reads(0..5).await;
+}
+
+/// The server cannot prepare a transaction that notifies.
+#[tokio::test]
+async fn transaction_that_wakes_hubs_cannot_be_prepared() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let client = server.connect().await;
+    for (wake, is_prepared) in [(false, true), (true, false)] {
+        sql(&client, "begin").await;
+        client.execute(SEND, &[&"1", &wake]).await.unwrap();
+        let prepared = client.batch_execute(&format!("prepare transaction '{wake}'")).await;
+        assert_eq!(prepared.is_ok(), is_prepared, "{prepared:?}");
+        let error = prepared.err();
+        let code = error.as_ref().and_then(tokio_postgres::Error::code);
+        assert_eq!(code, (!is_prepared).then_some(&SqlState::FEATURE_NOT_SUPPORTED));
+    }
+    sql(&client, "commit prepared 'false'").await;
+    process.reads([1]).await;
+    // The other one is rolled back.
+    process.publish([2]).await;
+    process.reads([2]).await;
 }
