@@ -195,12 +195,17 @@ const SCHEMA_VERSION: i32 = 1;
 /// Returns [`SCHEMA`] with another name of the schema, for [`Postgres::schema`].
 ///
 /// ```
-/// let statements = tower_sse_postgres::schema_named("billing_events");
+/// let statements = tower_sse_postgres::schema_named("billing_events")?;
 /// assert!(statements.contains("create table \"billing_events\".log"));
+/// # Ok::<_, tower_sse_postgres::Error>(())
 /// ```
-#[must_use]
-pub fn schema_named(name: &str) -> String {
-    let name = connection::quoted(name);
+///
+/// # Errors
+///
+/// Returns an error if `name` is not an identifier: lower-case ASCII letters, digits and underscores,
+/// without a digit at the beginning, and at most 63 bytes.
+pub fn schema_named(name: &str) -> Result<String, Error> {
+    let name = connection::quoted(&connection::schema_name(name.to_owned())?);
     let statements = SCHEMA.replace("schema tower_sse", &format!("schema {name}"));
-    statements.replace("tower_sse.", &format!("{name}."))
+    Ok(statements.replace("tower_sse.", &format!("{name}.")))
 }

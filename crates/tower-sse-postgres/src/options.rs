@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sse::BoxError;
 
-use crate::Postgres;
+use crate::{Error, Postgres, connection::schema_name};
 
 /// The minimum of [`Postgres::max_rows`]. A process that is briefly behind must not lose events.
 const MIN_MAX_ROWS: u64 = 10_000;
@@ -35,13 +35,17 @@ impl Postgres {
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
-    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?.schema("billing_events");
+    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?.schema("billing_events")?;
     /// # drop(postgres);
     /// # Ok::<_, tower_sse_postgres::Error>(())
     /// ```
-    pub fn schema(mut self, name: impl Into<String>) -> Self {
-        self.settings.schema = name.into();
-        self
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`schema_named`](crate::schema_named) does.
+    pub fn schema(mut self, name: impl Into<String>) -> Result<Self, Error> {
+        self.settings.schema = schema_name(name.into())?;
+        Ok(self)
     }
 
     /// Sets an async closure that returns the password, for passwords that change at run time. By
@@ -180,9 +184,9 @@ impl Postgres {
     /// installed.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-    pub fn tls(mut self, tls: crate::Tls) -> Result<Self, crate::Error> {
+    pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {
         let connect =
-            tls.connect().map_err(|error| crate::Error::new("set up TLS for PostgreSQL", error))?;
+            tls.connect().map_err(|error| Error::new("set up TLS for PostgreSQL", error))?;
         self.settings.encryption = crate::connection::Encryption::Tls(connect);
         self.settings.config.ssl_mode(tokio_postgres::config::SslMode::Require);
         Ok(self)

@@ -19,6 +19,6 @@ pub(crate) use self::{
     connection::{Connection, Parameter},
     opened::Opened,
     row::{Kind, LogRow, number},
-    settings::{Encryption, Settings, Wakes, quoted},
+    settings::{Encryption, Settings, Wakes, quoted, schema_name},
     statements::signed,
 };

@@ -94,6 +94,25 @@ impl Settings {
     }
 }
 
+/// The maximum length of an identifier in bytes. The server cuts a longer one.
+const MAX_IDENTIFIER: usize = 63;
+
+/// Returns the name of a schema if it is an identifier without a character that is special to SQL.
+/// [`SCHEMA`](crate::SCHEMA) has the name within function bodies, where quotes would not suffice.
+pub(crate) fn schema_name(name: String) -> Result<String, Error> {
+    let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        && !name.starts_with(|first: char| first.is_ascii_digit());
+    if is_valid {
+        return Ok(name);
+    }
+    let reason = format!(
+        "{name:?} is not an identifier of lower-case letters, digits and underscores, which begins \
+         with no digit and has at most {MAX_IDENTIFIER} bytes"
+    );
+    Err(Error::new("set the name of the schema", reason))
+}
+
 /// Quotes an identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -1,6 +1,7 @@
 //! What programs may insert, and what is an error of their statement.
 
 use tokio_postgres::error::SqlState;
+use tower_sse_postgres::schema_named;
 
 use crate::*;
 
@@ -84,20 +85,70 @@ async fn bad_input_of_a_hub_refuses_one_event() {
 async fn names_are_not_a_part_of_statements() {
     let Some(server) = Server::start_empty(&[]).await else { return };
     let client = server.connect().await;
-    let schema = "it's \"quoted\"; drop schema public; --";
+    // A word of SQL, which is quoted wherever it stands.
+    let schema = "select";
     let stream = "'; delete from log; --\n\"x\" $1 \\";
-    sql(&client, &tower_sse_postgres::schema_named(schema)).await;
-    let broker = || server.broker().schema(schema).stream(stream);
+    sql(&client, &schema_named(schema).unwrap()).await;
+    let broker = || server.broker().schema(schema).unwrap().stream(stream);
     let first = Process::connect(broker()).await;
     let mut second = Process::connect(broker()).await;
     assert!(first.health.listens());
     let topic = "a'; -- \\ \" $2 {}";
     let mut reader = Client::connect(&second.hub, &[topic]);
     publish(&first.hub, topic, "by a hub").await;
-    let call =
-        "select \"it's \"\"quoted\"\"; drop schema public; --\".publish($1, $2, stream => $3)";
+    let call = "select \"select\".publish($1, $2, stream => $3)";
     client.execute(call, &[&topic, &"by SQL", &stream]).await.unwrap();
     assert_eq!(reader.data(2).await, ["by a hub", "by SQL"]);
     first.publish([1]).await;
     second.reads([1]).await;
+}
+
+/// Whether both functions accept a name of a schema, which must be in quotes wherever it stands.
+fn is_accepted(name: &str) -> bool {
+    let opened = Postgres::open("host=127.0.0.1").unwrap().schema(name);
+    let Ok(statements) = schema_named(name) else {
+        assert!(opened.is_err(), "{name:?}");
+        return false;
+    };
+    assert!(opened.is_ok(), "{name:?}");
+    let places = SCHEMA.matches("tower_sse.").count() + SCHEMA.matches("schema tower_sse").count();
+    assert_eq!(statements.matches(&format!("\"{name}\"")).count(), places, "{name:?}");
+    true
+}
+
+#[test]
+fn schema_is_an_identifier_or_an_error() {
+    let long = "x".repeat(64);
+    for name in ["a", "_", "a1", "tower_sse", "tower_sse_2", "select", "schema", "log", &long[1..]] {
+        assert!(is_accepted(name), "{name:?}");
+    }
+    for name in [
+        "$$", "a$$b", "$body$", "tower_sse.log", "a.b", "schema tower_sse", "a b", "a\tb", "a\nb",
+        "A", "1a", "", "\"a\"", "a\"b", "it's", "a;b", "a--b", "a/*b", "a\\b", ":a", "a%s", "a\0",
+        "\u{e9}", "\u{130}", "\u{661}", &long,
+    ] {
+        assert!(!is_accepted(name), "{name:?}");
+    }
+    let error = schema_named("a$$b").unwrap_err().source().unwrap().to_string();
+    assert!(error.starts_with("\"a$$b\" is not an identifier"), "{error}");
+}
+
+/// The server says which names need no quotes.
+#[tokio::test]
+async fn schema_of_few_characters_is_accepted_if_it_needs_no_quotes() {
+    let Some(server) = Server::start_empty(&[]).await else { return };
+    let client = server.connect().await;
+    let characters =
+        ["a", "z", "A", "0", "9", "_", "$", ".", "\"", "'", ";", "-", " ", "\\", "\u{e9}"];
+    let mut names = vec![String::new()];
+    for _ in 0..3 {
+        let longer = |name: &String| characters.map(|character| format!("{name}{character}"));
+        names = names.iter().flat_map(longer).collect();
+        let plain = "select n from unnest($1::text[]) n where quote_ident(n) = n";
+        let plain = client.query(plain, &[&names]).await.unwrap();
+        let plain: Vec<String> = plain.iter().map(|row| row.get(0)).collect();
+        let accepted: Vec<_> = names.iter().filter(|name| is_accepted(name)).cloned().collect();
+        assert!(!plain.is_empty());
+        assert_eq!(accepted, plain);
+    }
 }
