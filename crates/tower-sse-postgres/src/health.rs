@@ -57,6 +57,9 @@ pub struct Waiting {
 
 impl PostgresHealth {
     /// Returns whether the hub is connected, and has caught up with its stream.
+    ///
+    /// It becomes `false` when the hub needs more than a second to look for new events, for example
+    /// because the server does not answer. It is `true` again when the hub has caught up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state.is_ready.load(Acquire)
@@ -83,7 +86,7 @@ impl PostgresHealth {
     }
 
     /// Returns the rows of the inbox that wait, or `None` before they are known. They are counted
-    /// every ten seconds while the hub is ready.
+    /// every ten seconds while the hub is ready, and stay as they were while it is not.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         *lock(&self.state.waiting)

@@ -1,8 +1,10 @@
-use std::{convert::Infallible, future::pending, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    convert::Infallible, future::pending, pin::pin, sync::atomic::Ordering::Relaxed, time::Duration,
+};
 
 use tokio::{
     select,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tower_sse::hub::broker::support::Backoff;
 
@@ -11,15 +13,20 @@ use super::{
     upkeep::{Upkeep, jittered},
 };
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, PostgresHealth,
     connection::{Connection, Opened},
     publisher::{Queue, Session},
 };
 
+const ACTION: &str = "follow the log in PostgreSQL";
 /// The time between two polls, give or take a quarter.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The pause after a poll is at least this many times as long as the poll.
+/// If polls are slow, the pause between them is this many times as long as a poll.
 const POLL_SHARE: u32 = 10;
+/// The maximum pause between polls that are slow.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// A hub that does not reach the end of the log within this time is not ready until it does.
+const LATE: Duration = Duration::from_secs(1);
 /// One poll in this many looks at the whole inbox, in case `Settings::covered` has passed rows that
 /// are not numbered.
 const FULL_POLL: u32 = 50;
@@ -126,10 +133,10 @@ impl Follower {
         reading: &Connection,
         session: &Session,
     ) -> Result<Infallible, Error> {
-        const ACTION: &str = "follow the log in PostgreSQL";
         let broken = |reason: &str| Err(Error::with_kind(ACTION, ErrorKind::Unreachable, reason));
         let wakes = self.reader.settings.wakes.clone();
-        let mut next_poll = Instant::now();
+        let health = self.reader.settings.health.clone();
+        let (mut next_poll, mut last_took) = (Instant::now(), Duration::ZERO);
         let mut polls = 0_u32;
         loop {
             let is_due = select! {
@@ -143,23 +150,41 @@ impl Follower {
                 () = wakes.log.notified() => Instant::now() >= next_poll,
                 () = sleep_until(next_poll) => true,
             };
-            if is_due {
-                polls = polls.wrapping_add(1);
-                let took = self.poll(reading, polls.is_multiple_of(FULL_POLL)).await?;
-                next_poll = Instant::now() + jittered(POLL_INTERVAL).max(took * POLL_SHARE);
-            } else {
-                self.reader.catch_up(reading).await?;
+            polls = polls.wrapping_add(is_due.into());
+            let is_full = is_due.then(|| polls.is_multiple_of(FULL_POLL));
+            let polled = watched(&health, self.look(reading, session, is_full)).await?;
+            if let Some(took) = polled {
+                next_poll = Instant::now() + pause(took, last_took);
+                last_took = took;
             }
-            if self.reader.has_lost() {
-                // The next session marks the losses. The server may be a standby now, so each
-                // attempt to mark them needs a new session. The backoff limits the attempts.
-                let missing = "an acknowledged row is missing";
-                return Err(Error::new("read the log in PostgreSQL", missing));
-            }
-            // Use the publishers' connection, to find out whether a proxy has closed it while
-            // nothing was published.
-            self.upkeep.run(&self.reader, &session.connection).await?;
         }
+    }
+
+    /// Reads what is new, and trims the log if that is due. Polls if `is_full` is set, and then
+    /// returns the time that polling took.
+    async fn look(
+        &mut self,
+        reading: &Connection,
+        session: &Session,
+        is_full: Option<bool>,
+    ) -> Result<Option<Duration>, Error> {
+        let polled = match is_full {
+            Some(is_full) => Some(self.poll(reading, is_full).await?),
+            None => {
+                self.reader.catch_up(reading).await?;
+                None
+            }
+        };
+        if self.reader.has_lost() {
+            // The next session marks the losses. The server may be a standby now, so each
+            // attempt to mark them needs a new session. The backoff limits the attempts.
+            let missing = "an acknowledged row is missing";
+            return Err(Error::new("read the log in PostgreSQL", missing));
+        }
+        // Use the publishers' connection, to find out whether a proxy has closed it while
+        // nothing was published.
+        self.upkeep.run(&self.reader, &session.connection).await?;
+        Ok(polled)
     }
 
     /// Looks for new rows, and reads them. Returns the time that looking took.
@@ -181,5 +206,50 @@ impl Follower {
             self.reader.catch_up(reading).await?;
         }
         Ok(took)
+    }
+}
+
+/// Awaits a look at the log. While it takes too long, the hub is not ready.
+async fn watched<T>(
+    health: &PostgresHealth,
+    look: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut look = pin!(look);
+    if let Ok(looked) = timeout(LATE, &mut look).await {
+        return looked;
+    }
+    let late = format!("not at the end of the log within {LATE:?}");
+    health.set_error(&Error::with_kind(ACTION, ErrorKind::Unreachable, late));
+    health.set_ready(false);
+    let looked = look.await?;
+    health.set_ready(true);
+    Ok(looked)
+}
+
+/// Returns the pause after a poll, from the times that it and the one before it took. A single slow
+/// poll does not delay the next one.
+fn pause(took: Duration, last_took: Duration) -> Duration {
+    let share = took.min(last_took).saturating_mul(POLL_SHARE);
+    jittered(POLL_INTERVAL).max(share.min(MAX_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::pause;
+
+    #[test]
+    fn pause_grows_after_several_slow_polls_up_to_a_second() {
+        let [quick, slow, stuck] = [1, 50, 4000].map(Duration::from_millis);
+        let usual = Duration::from_millis(75)..=Duration::from_millis(125);
+        for (took, last_took) in [(quick, quick), (stuck, quick), (quick, stuck)] {
+            let pause = pause(took, last_took);
+            assert!(usual.contains(&pause), "{took:?} {last_took:?} {pause:?}");
+        }
+        for (took, last_took) in [(slow, slow), (slow, stuck), (stuck, slow)] {
+            assert_eq!(pause(took, last_took), slow * 10);
+        }
+        assert_eq!(pause(stuck, stuck), Duration::from_secs(1));
     }
 }

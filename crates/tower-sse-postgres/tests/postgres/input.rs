@@ -119,13 +119,37 @@ fn is_accepted(name: &str) -> bool {
 #[test]
 fn schema_is_an_identifier_or_an_error() {
     let long = "x".repeat(64);
-    for name in ["a", "_", "a1", "tower_sse", "tower_sse_2", "select", "schema", "log", &long[1..]] {
+    for name in ["a", "_", "a1", "tower_sse", "tower_sse_2", "select", "schema", "log", &long[1..]]
+    {
         assert!(is_accepted(name), "{name:?}");
     }
     for name in [
-        "$$", "a$$b", "$body$", "tower_sse.log", "a.b", "schema tower_sse", "a b", "a\tb", "a\nb",
-        "A", "1a", "", "\"a\"", "a\"b", "it's", "a;b", "a--b", "a/*b", "a\\b", ":a", "a%s", "a\0",
-        "\u{e9}", "\u{130}", "\u{661}", &long,
+        "$$",
+        "a$$b",
+        "$body$",
+        "tower_sse.log",
+        "a.b",
+        "schema tower_sse",
+        "a b",
+        "a\tb",
+        "a\nb",
+        "A",
+        "1a",
+        "",
+        "\"a\"",
+        "a\"b",
+        "it's",
+        "a;b",
+        "a--b",
+        "a/*b",
+        "a\\b",
+        ":a",
+        "a%s",
+        "a\0",
+        "\u{e9}",
+        "\u{130}",
+        "\u{661}",
+        &long,
     ] {
         assert!(!is_accepted(name), "{name:?}");
     }

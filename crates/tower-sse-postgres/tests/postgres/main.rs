@@ -21,6 +21,7 @@ mod proxy;
 mod rights;
 mod server;
 mod sizes;
+mod slow;
 #[cfg(feature = "tls")]
 mod tls;
 mod trigger;
