@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    select,
-    sync::{mpsc, oneshot},
-};
+use tokio::{select, sync::oneshot};
 use tokio_postgres::{Config, config::SslMode};
 use tower_sse::hub::broker::{Broker, Feed};
 
@@ -16,7 +13,7 @@ use crate::{
     BrokerStats, Error, PostgresHealth, PostgresPublisher,
     clock::Clock,
     connection::{Encryption, Settings, Wakes, quoted},
-    publisher::{Batcher, Gate},
+    publisher::{Batcher, Gate, Queue},
     reader::{Follower, Reader, Upkeep},
 };
 
@@ -179,14 +176,20 @@ impl Broker for Postgres {
         let max_age = self.max_age.or_else(|| retained.checked_add(retained / 2));
         let max_age = max_age.filter(|age| *age <= LONGEST);
         let settings = Arc::new(self.settings.with_defaults());
-        let ((queue, queued), gate) = (mpsc::unbounded_channel(), Arc::new(Gate::default()));
-        let batcher =
-            Batcher { queue: queued, gate: Arc::clone(&gate), settings: Arc::clone(&settings) };
+        let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::default()));
+        let batcher = Batcher {
+            queue: Arc::clone(&queue),
+            gate: Arc::clone(&gate),
+            settings: Arc::clone(&settings),
+        };
         // The batcher has a task of its own: the feed's task is dropped when the hub is closed, and
         // the events of the last batch must still be acknowledged.
         let batching = tokio::spawn(batcher.run(feed.closed()));
-        let publisher =
-            PostgresPublisher::new(queue.clone(), self.publish_deadline, Arc::clone(&settings));
+        let publisher = PostgresPublisher::new(
+            Arc::clone(&queue),
+            self.publish_deadline,
+            Arc::clone(&settings),
+        );
         let (loaded, loading) = oneshot::channel();
         feed.spawn(async move |feed| {
             let reader = Reader::new(feed, gate, self.stats, settings);

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use tokio::{select, sync::mpsc::UnboundedReceiver};
+use tokio::select;
 use tower_sse::hub::{
     PublishError,
     broker::{
@@ -13,7 +13,7 @@ use tower_sse::hub::{
 };
 
 use super::{
-    Gate, Session,
+    Gate, Queue, Session,
     append::{Appended, Situation},
     entry::{Entry, Outcome},
 };
@@ -23,24 +23,26 @@ use crate::{
     connection::{Connection, Settings},
 };
 
-/// The maximum number of events in a batch.
-const MAX_EVENTS: usize = 1000;
-/// The size of the events at which a batch is full, in bytes.
-const MAX_BYTES: usize = 4 << 20;
 /// One batch in this many looks at the whole inbox, in case `covered` has passed rows that are not
 /// numbered.
 const FULL_PASS: u32 = 50;
 
 /// The task that sends one batch after another. It ends after the batch during which the hub closes.
 pub(crate) struct Batcher {
-    pub(crate) queue: UnboundedReceiver<Option<Entry>>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) settings: Arc<Settings>,
 }
 
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
 impl Batcher {
     /// Sends batches until `closed` is ready.
-    pub(crate) async fn run(mut self, closed: impl Future<Output = ()>) {
+    pub(crate) async fn run(self, closed: impl Future<Output = ()>) {
         let mut closed = pin!(closed);
         let gate = Arc::clone(&self.gate);
         while let Some(session) = select! {
@@ -56,36 +58,22 @@ impl Batcher {
     }
 
     /// Sends batches until the session ends or `closed` is ready.
-    async fn serve(&mut self, session: &Session, mut closed: Pin<&mut impl Future<Output = ()>>) {
+    async fn serve(&self, session: &Session, mut closed: Pin<&mut impl Future<Output = ()>>) {
         let (mut passes, mut more) = (0_u32, false);
         loop {
-            let first = select! {
+            select! {
                 biased;
                 () = closed.as_mut() => return,
                 () = session.ended.cancelled() => return,
-                first = self.queue.recv(), if !more => first.flatten(),
-                () = async {}, if more => None,
-            };
+                () = self.queue.filled(), if !more => {}
+                () = async {}, if more => {}
+            }
             passes = passes.wrapping_add(1);
             if passes.is_multiple_of(FULL_PASS) {
                 self.settings.covered.store(0, Relaxed);
             }
-            let batch = self.complete(first);
-            more = self.send(session, batch).await;
+            more = self.send(session, self.queue.take_batch()).await;
         }
-    }
-
-    /// Returns the batch that begins with `first`, without events whose publishers have given up.
-    fn complete(&mut self, first: Option<Entry>) -> Vec<Entry> {
-        let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
-        while let Some(entry) = next {
-            bytes += entry.as_ref().map_or(0, Entry::size);
-            batch.extend(entry);
-            let is_full = batch.len() >= MAX_EVENTS || bytes >= MAX_BYTES;
-            next = if is_full { None } else { self.queue.try_recv().ok() };
-        }
-        batch.retain_mut(Entry::take_turn);
-        batch
     }
 
     /// Sends a batch, and answers its publishers. Returns whether rows are left in the inbox.
@@ -116,8 +104,7 @@ impl Batcher {
                 Ok(appended) => self.acknowledge(&in_flight, session, appended, place, entry.nonce),
                 Err(error) => Err(failed(error)),
             };
-            // The publisher may have stopped waiting.
-            _ = entry.reply.send(outcome);
+            entry.answer(outcome);
         }
         more
     }

@@ -20,46 +20,30 @@ pub(super) type Outcome = Result<Acknowledged, PublishError>;
 pub(crate) struct Entry {
     pub(super) publication: Publication,
     pub(super) nonce: u64,
-    /// Tells the publisher that the event is about to be sent. Sending fails if the publisher has
-    /// given up.
-    turn: Option<oneshot::Sender<()>>,
-    pub(super) reply: oneshot::Sender<Outcome>,
-}
-
-/// What the publisher of an entry waits for.
-pub(super) struct Pending {
-    turn: oneshot::Receiver<()>,
-    pub(super) outcome: oneshot::Receiver<Outcome>,
+    reply: oneshot::Sender<Outcome>,
 }
 
 impl Entry {
     /// Creates an entry, or returns why no row can hold the event.
-    pub(super) fn new(publication: Publication) -> Result<(Self, Pending), BoxError> {
+    pub(super) fn new(
+        publication: Publication,
+    ) -> Result<(Self, oneshot::Receiver<Outcome>), BoxError> {
         check(&publication)?;
-        let (turn, waits) = oneshot::channel();
         let (reply, outcome) = oneshot::channel();
         // Not negative, because the server has no unsigned numbers.
         let nonce = fastrand::u64(..1 << 63);
-        Ok((Self { publication, nonce, turn: Some(turn), reply }, Pending { turn: waits, outcome }))
+        Ok((Self { publication, nonce, reply }, outcome))
     }
 
-    /// Takes the event out of the queue. Returns `false` if its publisher has given up.
-    pub(super) fn take_turn(&mut self) -> bool {
-        self.turn.take().is_some_and(|turn| turn.send(()).is_ok())
+    /// Answers the publisher, which may have stopped waiting.
+    pub(super) fn answer(self, outcome: Outcome) {
+        _ = self.reply.send(outcome);
     }
 
     /// Returns the size of the event in a batch.
     pub(super) fn size(&self) -> usize {
         let fields = self.publication.event.fields();
         self.publication.topic.len() + fields.data.len() + fields.comment.map_or(0, str::len)
-    }
-}
-
-impl Pending {
-    /// Gives up waiting. Returns `false` if the event was sent.
-    pub(super) fn give_up(mut self) -> bool {
-        self.turn.close();
-        self.turn.try_recv().is_err()
     }
 }
 

@@ -18,13 +18,13 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as rows of its log.
 pub struct PostgresPublisher {
-    queue: Queue,
+    queue: Arc<Queue>,
     deadline: Duration,
     settings: Arc<Settings>,
 }
 
 impl PostgresPublisher {
-    pub(crate) fn new(queue: Queue, deadline: Duration, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(queue: Arc<Queue>, deadline: Duration, settings: Arc<Settings>) -> Self {
         Self { queue, deadline, settings }
     }
 }
@@ -32,14 +32,12 @@ impl PostgresPublisher {
 impl Publisher for PostgresPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
         let invalid = |reason: BoxError| Error::new("store the event in PostgreSQL", reason);
-        let (entry, mut pending) = Entry::new(publication)
+        let (entry, outcome) = Entry::new(publication)
             .map_err(|reason| PublishError::Refused(invalid(reason).into()))?;
-        // If the hub is closed, the entry is dropped, and with it the other end of `outcome`.
-        _ = self.queue.send(Some(entry));
-        let outcome = timeout(self.deadline, &mut pending.outcome).await;
-        match outcome {
+        let place = self.queue.add(entry);
+        match timeout(self.deadline, outcome).await {
             Ok(Ok(outcome)) => outcome,
-            _ if pending.give_up() => {
+            _ if place.leave() => {
                 Err(PublishError::Refused(self.settings.health.not_connected().into()))
             }
             Ok(Err(_)) => Err(PublishError::Unknown("the hub closed before the response".into())),

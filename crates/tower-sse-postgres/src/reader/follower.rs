@@ -1,5 +1,9 @@
 use std::{
-    convert::Infallible, future::pending, pin::pin, sync::atomic::Ordering::Relaxed, time::Duration,
+    convert::Infallible,
+    future::pending,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use tokio::{
@@ -35,7 +39,7 @@ const FULL_POLL: u32 = 50;
 /// breaks.
 pub(crate) struct Follower {
     pub(crate) reader: Reader,
-    pub(crate) queue: Queue,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) upkeep: Upkeep,
 }
 
@@ -197,8 +201,7 @@ impl Follower {
         let polled = reading.poll(self.reader.settings.covered.load(Relaxed)).await?;
         let took = asked.elapsed();
         if polled.waits {
-            // Ignore an error, because the batcher ends only with the hub.
-            _ = self.queue.send(None);
+            self.queue.number_inbox();
         }
         if polled.newest == Some(self.reader.last) {
             self.reader.gate.ledger().finish_read(read);

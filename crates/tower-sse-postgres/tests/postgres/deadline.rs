@@ -1,8 +1,13 @@
 //! A server that does not answer: publishing ends at its deadline, and what it says is true.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use tokio::time::Instant;
+use allocation_counter::measure;
+use tokio::{
+    runtime::Builder,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 use crate::*;
 
@@ -87,4 +92,57 @@ async fn held_row_is_told_by_the_deadline() {
     let mut possible = unknown;
     possible.push("by SQL".to_owned());
     reads_at_most_once(&mut process.client, possible, "last").await;
+}
+
+/// Publishes 3,000 events of 64 KiB, 100 at once, none of which may be acknowledged.
+async fn publish_in_vain(hub: &Hub) {
+    for _ in 0..30 {
+        let mut publishing = JoinSet::new();
+        for _ in 0..100 {
+            let hub = hub.clone();
+            publishing.spawn(async move { hub.publish("a", "x".repeat(64 << 10)).await });
+        }
+        while let Some(published) = publishing.join_next().await {
+            let error = published.unwrap().unwrap_err();
+            assert!(
+                matches!(error, PublishError::Refused(_) | PublishError::Unknown(_)),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+/// On one thread, because memory is counted by threads.
+#[test]
+fn events_that_are_refused_leave_no_memory() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    for is_frozen in [false, true] {
+        let Some(mut server) = runtime.block_on(Server::start()) else { return };
+        let brief = Duration::from_millis(20);
+        let broker = server.broker().publish_deadline(brief);
+        let process = runtime.block_on(Process::connect(broker));
+        let frozen = is_frozen.then(|| runtime.block_on(server.freeze()));
+        if !is_frozen {
+            server.stop(Stop::Fast);
+            runtime.block_on(until(|| !process.health.is_ready()));
+        }
+        let used = measure(|| runtime.block_on(publish_in_vain(&process.hub)));
+        println!("frozen: {is_frozen}, {used:?}");
+        // A batch that was sent may still wait for its reply.
+        assert!(used.bytes_current < 32 << 20, "frozen: {is_frozen}, {used:?}");
+        server.resume(&frozen.unwrap_or_default());
+    }
+}
+
+#[tokio::test]
+async fn event_that_waits_is_refused_when_its_hub_closes() {
+    let Some(mut server) = Server::start().await else { return };
+    let process = Process::connect(server.broker().publish_deadline(PATIENCE * 2)).await;
+    server.stop(Stop::Fast);
+    until(|| !process.health.is_ready()).await;
+    let mut publishing = pin!(process.hub.publish("a", "1"));
+    assert!(timeout(Duration::ZERO, &mut publishing).await.is_err());
+    process.hub.close();
+    let error = soon(publishing).await.unwrap_err();
+    assert!(matches!(error, PublishError::Closed), "{error:?}");
 }
