@@ -48,7 +48,9 @@
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates.
+//!   duplicates. The exception is an older state of the server's data that takes the place of the
+//!   newer one, as a restored backup or a promoted standby that lags: an event that waits in its inbox
+//!   is received again, with another id, also by clients that had received it. They receive a gap too.
 //! - Each event of a transaction that committed, and each event that
 //!   [`publish`](tower_sse::hub::Hub::publish) acknowledged, reaches every client of its topic that
 //!   stays connected or resumes, or the client receives a [gap](tower_sse::hub::GapPolicy). This
@@ -61,7 +63,7 @@
 //!   once or not at all.
 //!
 //! In short: an event in a transaction is published *exactly once* with its commit. Clients receive
-//! events *at most once*, and losses are reported.
+//! events *at most once*, but for this exception, and losses are reported.
 //!
 //! # Publishing by SQL
 //!

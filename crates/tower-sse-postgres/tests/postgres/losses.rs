@@ -169,6 +169,100 @@ async fn older_data_directory_is_one_loss() {
     reads_one_gap(&server, &mut pair, 4).await;
 }
 
+/// The state that is put back has the event in its inbox, and numbers it again.
+#[tokio::test]
+async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
+    let Some(mut server) = Server::start().await else { return };
+    let mut pair =
+        [Process::connect(server.broker()).await, Process::connect(server.broker()).await];
+    // So that no hub numbers the event before the snapshot.
+    let holding = server.connect().await;
+    sql(&holding, "begin; select from tower_sse.stream for update").await;
+    sql(&server.connect().await, "select tower_sse.publish('a', '1')").await;
+    let snapshot = server.path().join("snapshot");
+    server.stop(Stop::Immediate);
+    copy(&server.data(), &snapshot);
+    server.restart().await;
+    for process in &mut pair {
+        process.reads([1]).await;
+    }
+    server.stop(Stop::Immediate);
+    fs::remove_dir_all(server.data()).unwrap();
+    copy(&snapshot, &server.data());
+    server.restart().await;
+    for process in &mut pair {
+        process.reads_gap().await;
+        process.reads([1]).await;
+        assert_eq!(process.stats.losses(), 1);
+    }
+}
+
+/// Rows are put back beneath open connections, and a process that knows no later ones numbers first.
+#[tokio::test]
+async fn events_in_numbers_that_are_given_again_precede_the_gap() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let proxy = Proxy::start(server.port).await;
+    let mut ahead = Process::connect(server.broker()).await;
+    let mut behind = Process::connect(proxy.broker()).await;
+    ahead.publish([1]).await;
+    ahead.reads([1]).await;
+    behind.reads([1]).await;
+    sql(&client, "create table copy as select * from tower_sse.log").await;
+    proxy.hold();
+    ahead.publish([2]).await;
+    ahead.reads([2]).await;
+    // The second event has the number after the one that `ahead` has read.
+    let overtake = "begin; select from tower_sse.stream for update;
+        truncate tower_sse.log; insert into tower_sse.log select * from copy;
+        select from tower_sse.append('tower_sse', 0, 0, null, false, '{a, a}', '{3, 4}',
+            '{null, null}', '{null, null}', '{null, null}', '{f, f}', '{1, 2}', true); commit";
+    sql(&client, overtake).await;
+    ahead.reads([4]).await;
+    ahead.reads_gap().await;
+    proxy.release();
+    behind.reads([3, 4]).await;
+    behind.reads_gap().await;
+    publish_while_connections_break(&server, &ahead, 5).await;
+    for process in [&mut ahead, &mut behind] {
+        process.reads([5]).await;
+        assert_eq!(process.stats.losses(), 1);
+    }
+}
+
+/// A process that has read it last cannot tell this from an older copy of the log.
+#[tokio::test]
+async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
+    let Some(server) = Server::start().await else { return };
+    let proxies = [Proxy::start(server.port).await, Proxy::start(server.port).await];
+    let mut ahead = Process::connect(server.broker()).await;
+    let mut last = Process::connect(proxies[0].broker()).await;
+    let mut behind = Process::connect(proxies[1].broker()).await;
+    ahead.publish([1]).await;
+    behind.reads([1]).await;
+    proxies[1].hold();
+    ahead.publish([2]).await;
+    last.reads(1..=2).await;
+    proxies[0].hold();
+    ahead.publish([3]).await;
+    ahead.reads(1..=3).await;
+    sql(&server.connect().await, "delete from tower_sse.log where data = '2'").await;
+    for proxy in &proxies {
+        proxy.release();
+    }
+    ahead.reads_gap().await;
+    last.reads([3]).await;
+    last.reads_gap().await;
+    // The hole, and what the other process marks.
+    behind.reads_gap().await;
+    behind.reads([3]).await;
+    behind.reads_gap().await;
+    publish_while_connections_break(&server, &ahead, 4).await;
+    for process in [&mut ahead, &mut last, &mut behind] {
+        process.reads([4]).await;
+    }
+}
+
 /// A standby that was cut off before the last events becomes the primary.
 #[tokio::test]
 async fn promoted_standby_that_lags_is_one_loss() {
