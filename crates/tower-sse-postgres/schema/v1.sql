@@ -1,7 +1,8 @@
 -- The schema of tower-sse-postgres, version 1, for PostgreSQL 14 or later.
 --
 -- Apply it once, in a migration. The crate checks `tower_sse.version()`, and changes nothing else.
--- Programs insert into `inbox`. Hubs move the committed rows into `log`, which numbers them.
+-- Programs insert into `inbox`. Hubs move the committed rows into `log`, which numbers them. The
+-- functions that hubs call use only operators and functions of the server, whatever other roles create.
 
 create schema tower_sse;
 
@@ -50,7 +51,8 @@ create function tower_sse.version() returns int immutable language sql as 'selec
 
 -- Returns what changes when the data of another server, or of another time, take the place of these:
 -- a restored backup, a promoted standby. Replace it where a service forbids these functions.
-create function tower_sse.cluster() returns text stable language sql as $$
+create function tower_sse.cluster() returns text stable language sql set search_path = pg_catalog
+as $$
     select s.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
     from pg_control_system() s
 $$;
@@ -64,7 +66,7 @@ create function tower_sse.require_stream() returns trigger language plpgsql as $
 begin
     if not exists (select from tower_sse.stream s where s.name = new.stream) then
         raise foreign_key_violation using
-            message = format('stream "%s" does not exist', new.stream),
+            message = pg_catalog.format('stream "%s" does not exist', new.stream),
             hint = 'Add a row to the table "stream", or start a hub of this stream.';
     end if;
     return new;
@@ -97,7 +99,8 @@ create function tower_sse.append(
     stream text, inout covered bigint, known bigint, lost bigint, opens boolean,
     topics text[], contents text[], events text[], retries bigint[], comments text[], ends boolean[],
     nonces bigint[], wake boolean, out before bigint, out at timestamptz, out more boolean
-) language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+) language plpgsql set search_path = pg_catalog
+    set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     most constant int := 5000; most_bytes constant int := 16777216;
@@ -176,7 +179,8 @@ end $$;
 create function tower_sse.read(stream text, last bigint, rows int, bytes bigint) returns table (
     seq bigint, nonce bigint, at timestamptz, kind smallint, topic text, data text,
     event text, retry bigint, comment text
-) stable language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+) stable language plpgsql set search_path = pg_catalog
+    set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     -- In PL/pgSQL, because it keeps the plan of this statement for the session.
@@ -198,7 +202,8 @@ end $$;
 create function tower_sse.poll(
     stream text, covered bigint,
     out waits boolean, out newest bigint, out nonce bigint, out now timestamptz
-) stable language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+) stable language plpgsql set search_path = pg_catalog
+    set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     covered := case when covered <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
@@ -212,18 +217,21 @@ end $$;
 
 -- Returns the newest row that is older than `age` in seconds, if any.
 create function tower_sse.before(stream text, age float8, out seq bigint, out nonce bigint)
-stable language sql set enable_seqscan = off set enable_bitmapscan = off as $$
+stable language sql set search_path = pg_catalog
+    set enable_seqscan = off set enable_bitmapscan = off as $$
     select l.seq, l.nonce from tower_sse.log l
     where l.stream = before.stream and l.at < clock_timestamp() - make_interval(secs => age)
     order by l.stream desc, l.seq desc limit 1
 $$;
 
 -- Removes rows from the number `first` on that are older than `age` in seconds, or that `rows` newer
--- ones follow, but at most `most`, and never the newest. Returns the first number that may be left.
+-- ones follow, but at most `most`, and never the newest. Returns the first number that may be left. A
+-- transaction that has locked such a row must not stop the hub, which waits for this function.
 create function tower_sse.trim(
     stream text, inout first bigint, age float8, rows bigint, most int,
     out oldest timestamptz, out removed bigint
-) language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+) language plpgsql set search_path = pg_catalog set lock_timeout = '500ms'
+    set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     expired constant timestamptz := coalesce(clock_timestamp() - make_interval(secs => age), '-infinity');
@@ -248,7 +256,7 @@ end $$;
 -- Returns how many rows of all streams wait in the inbox, counted up to `most`, since when the oldest
 -- waits, and how many bytes the log takes.
 create function tower_sse.survey(most int, out waiting bigint, out since timestamptz, out bytes bigint)
-stable language sql as $$
+stable language sql set search_path = pg_catalog as $$
     select (select count(*) from (select from tower_sse.inbox limit most) i),
         (select at from tower_sse.inbox order by id limit 1),
         coalesce(pg_total_relation_size((select tableoid from tower_sse.log limit 1)), 0)

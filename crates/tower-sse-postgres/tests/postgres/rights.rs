@@ -77,6 +77,42 @@ async fn writer_cannot_read_or_forge() {
     assert!(refusals.contains(error.code().unwrap()), "{error:?}");
 }
 
+/// In PostgreSQL 14, every role may create in `public`. The server prefers an operator or a function
+/// for the very types of its operands, in whatever schema.
+#[tokio::test]
+async fn hub_runs_no_operator_of_a_writer() {
+    let Some(server) = server_with_roles().await else { return };
+    sql(&server.connect().await, "grant create on schema public to public").await;
+    let writer = connect(&server.address_of("writer")).await.unwrap();
+    sql(&writer, "create table runs (by_role text); grant insert on runs to public").await;
+    let body = "language plpgsql as
+        $$ begin insert into public.runs values (current_user); return null; end $$";
+    for (operator, left, right, result) in
+        [("*", "numeric", "integer", "numeric"), ("||", "bigint", "text", "text")]
+    {
+        let create = format!(
+            "create function own({left}, {right}) returns {result} {body};
+            create operator {operator} (leftarg = {left}, rightarg = {right}, function = own)"
+        );
+        sql(&writer, &create).await;
+    }
+    sql(&writer, &format!("create function format(text, text) returns text {body}")).await;
+    sql(&writer, "select 1::bigint || 'x', 1::numeric * 1, format('%s'::text, 'x'::text)").await;
+    let runs = "select by_role from runs";
+    assert_eq!(sql(&writer, runs).await, ["writer"; 3]);
+    // A program that does both has both roles.
+    sql(&server.connect().await, "grant writer to hub").await;
+    let connected = Hub::connect(hub_of(&server)).await;
+    let hub = connect(&server.address_of("hub")).await.unwrap();
+    let publish = "select tower_sse.publish('a', '1', stream => 'other')";
+    let error = hub.batch_execute(publish).await.unwrap_err();
+    let message = error.as_db_error().unwrap().message();
+    assert_eq!(message, "stream \"other\" does not exist");
+    assert_eq!(sql(&writer, runs).await, ["writer"; 3]);
+    connected.unwrap().publish("a", "1").await.unwrap();
+    assert_eq!(sql(&writer, runs).await, ["writer"; 3]);
+}
+
 #[tokio::test]
 async fn missing_right_or_schema_is_told_by_its_kind() {
     let Some(server) = Server::start_empty(&[]).await else { return };

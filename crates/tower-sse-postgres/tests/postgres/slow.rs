@@ -62,3 +62,24 @@ async fn hub_is_not_ready_while_its_server_stands_still() {
     let error = process.health.last_error().unwrap();
     assert!(error.contains("not at the end of the log within 1s"), "{error}");
 }
+
+/// A transaction that deletes rows by hand, and stays open.
+#[tokio::test]
+async fn locked_rows_of_the_log_stop_only_the_trim() {
+    let Some(server) = Server::start().await else { return };
+    let brief = Retention::new().age(Duration::from_millis(500));
+    let mut process = Process::connect_with(Hub::builder().retention(brief), server.broker()).await;
+    process.publish(0..5).await;
+    process.reads(0..5).await;
+    let deleting = server.connect().await;
+    sql(&deleting, "begin; delete from tower_sse.log").await;
+    until(|| process.health.last_error().is_some()).await;
+    let error = process.health.last_error().unwrap();
+    assert!(error.contains("lock timeout"), "{error}");
+    process.publish(5..10).await;
+    process.reads(5..10).await;
+    assert_eq!(process.health.reconnections(), 0);
+    sql(&deleting, "rollback").await;
+    let rows = "select count(*)::text from tower_sse.log";
+    until_async(async || sql(&deleting, rows).await == ["1"]).await;
+}
