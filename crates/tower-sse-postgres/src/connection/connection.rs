@@ -74,8 +74,6 @@ impl Connection {
         match timeout(RESPONSE_LIMIT, self.client.query_typed(text, parameters)).await {
             Ok(result) => result.map_err(|error| Error::new(&action(), error)),
             Err(_) => {
-                // The statement may be waiting for a lock. Unless it is cancelled, it continues to
-                // wait after this connection has ended.
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
                 let reason = format!("no response within {RESPONSE_LIMIT:?}");
                 Err(Error::with_kind(&action(), ErrorKind::Unreachable, reason))
@@ -107,6 +105,15 @@ impl Connection {
         row.ok_or_else(|| Error::new("read a response of PostgreSQL", "it has no row"))
     }
 
+    /// Cancels the statement that runs, because the session has ended. Returns the statement's error.
+    pub(crate) async fn abandon(&self) -> Error {
+        _ = timeout(CANCEL_LIMIT, self.cancel()).await;
+        let reason = "the session has ended";
+        Error::with_kind("run a statement in PostgreSQL", ErrorKind::Unreachable, reason)
+    }
+
+    /// Cancels the statement that runs. It may be waiting for a lock, and would continue to wait after
+    /// this connection has ended.
     async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         let token = self.client.cancel_token();
         match &self.settings.encryption {

@@ -82,7 +82,12 @@ impl Batcher {
         let known = self.gate.ledger().newest_known;
         let situation = Situation { known, lost: None, is_new: false };
         let covered = self.settings.covered.load(Relaxed);
-        let appended = session.connection.append(covered, situation, &batch).await;
+        let appended = select! {
+            biased;
+            appended = session.connection.append(covered, situation, &batch) => appended,
+            // Its acknowledgement would count no more, and the next session must not wait for it.
+            () = session.ended.cancelled() => Err(session.connection.abandon().await),
+        };
         match &appended {
             Ok(appended) => {
                 self.settings.covered.store(appended.covered, Relaxed);
@@ -92,10 +97,12 @@ impl Batcher {
                 }
             }
             Err(error) => {
+                if !session.ended.is_cancelled() {
+                    self.settings.health.set_error(error);
+                }
                 if error.ends_session() {
                     session.ended.cancel();
                 }
-                self.settings.health.set_error(error);
             }
         }
         let more = appended.as_ref().is_ok_and(|appended| appended.more);

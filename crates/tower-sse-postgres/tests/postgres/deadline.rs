@@ -146,3 +146,24 @@ async fn event_that_waits_is_refused_when_its_hub_closes() {
     let error = soon(publishing).await.unwrap_err();
     assert!(matches!(error, PublishError::Closed), "{error:?}");
 }
+
+/// The batch that is never answered belongs to an earlier session.
+#[tokio::test]
+async fn publishing_continues_with_the_next_session() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let process = Process::connect(proxy.broker().publish_deadline(DEADLINE)).await;
+    // The next statement of the publishers' connection that is not a batch follows after a second.
+    until(|| process.health.waiting().is_some()).await;
+    proxy.hold_publishers();
+    let error = process.hub.publish("a", "1").await.unwrap_err();
+    assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
+    let end = "select pg_terminate_backend(pid)::text from pg_stat_activity
+        where query ~ '\\.(poll|read)\\(' and pid <> pg_backend_pid()";
+    assert_eq!(sql(&server.connect().await, end).await, ["true"]);
+    until(|| process.health.reconnections() == 1).await;
+    let began = Instant::now();
+    publish(&process.hub, "a", "2").await;
+    // The limit for the response of the first session's batch is 5 seconds.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}

@@ -2,7 +2,7 @@ use std::{
     net::Ipv4Addr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU16, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -30,6 +30,10 @@ struct State {
     /// The server of every other connection.
     other: AtomicU16,
     is_held: watch::Sender<bool>,
+    /// Connections of publishers are held if their number is below this one.
+    held_publishers: watch::Sender<usize>,
+    /// The number of connections so far.
+    accepted: AtomicUsize,
     connections: Mutex<CancellationToken>,
     /// Whether notifications are removed from what the server sends.
     drops_notifications: AtomicBool,
@@ -43,6 +47,8 @@ impl Proxy {
             server: AtomicU16::new(server),
             other: AtomicU16::new(server),
             is_held: watch::Sender::new(false),
+            held_publishers: watch::Sender::new(0),
+            accepted: AtomicUsize::new(0),
             connections: Mutex::default(),
             drops_notifications: AtomicBool::new(false),
         });
@@ -87,6 +93,11 @@ impl Proxy {
         self.state.is_held.send_replace(false);
     }
 
+    /// Holds the connections that publish, but not those that are opened later.
+    pub(crate) fn hold_publishers(&self) {
+        self.state.held_publishers.send_replace(self.state.accepted.load(SeqCst));
+    }
+
     /// Removes the server's notifications from now on.
     pub(crate) fn drop_notifications(&self) {
         self.state.drops_notifications.store(true, SeqCst);
@@ -100,7 +111,19 @@ impl Drop for Proxy {
     }
 }
 
+impl State {
+    /// Waits until the connection with this number is not held.
+    async fn passes(&self, number: usize, reads: bool) {
+        if reads {
+            self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
+        } else {
+            self.held_publishers.subscribe().wait_for(|held| *held <= number).await.unwrap();
+        }
+    }
+}
+
 async fn relay(client: TcpStream, state: Arc<State>) {
+    let number = state.accepted.fetch_add(1, SeqCst);
     let port = state.server.swap(state.other.load(SeqCst), SeqCst);
     state.other.store(port, SeqCst);
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
@@ -110,23 +133,19 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     let (mut from_server, mut to_server) = server.into_split();
     let reads = AtomicBool::new(false);
     let up = async {
-        let mut is_held = state.is_held.subscribe();
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
             // Only readers poll.
             if chunk[..length].windows(6).any(|window| window == b".poll(") {
                 reads.store(true, SeqCst);
             }
-            if reads.load(SeqCst) {
-                is_held.wait_for(|is_held| !is_held).await.unwrap();
-            }
+            state.passes(number, reads.load(SeqCst)).await;
             if to_server.write_all(&chunk[..length]).await.is_err() {
                 return;
             }
         }
     };
     let down = async {
-        let mut is_held = state.is_held.subscribe();
         let mut messages = Vec::new();
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
@@ -134,9 +153,7 @@ async fn relay(client: TcpStream, state: Arc<State>) {
             if state.drops_notifications.load(SeqCst) {
                 remove_notifications(&mut messages);
             }
-            if reads.load(SeqCst) {
-                is_held.wait_for(|is_held| !is_held).await.unwrap();
-            }
+            state.passes(number, reads.load(SeqCst)).await;
             if to_client.write_all(&messages).await.is_err() {
                 return;
             }
