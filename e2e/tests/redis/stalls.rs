@@ -90,6 +90,42 @@ async fn loads_large_events_after(small_events: usize) {
     until(|| behind.position() == hub.position()).await;
 }
 
+/// Another program can add an event of any size. The link of two processes does not carry this one
+/// within their time limit: one has read what precedes it, and one starts.
+#[tokio::test]
+async fn event_that_a_link_cannot_carry_is_a_gap_only_there() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    let broker = || pair.proxy.redis().timeout(Duration::from_secs(3)).broker(KEY);
+    pair.behind = Process::connect(broker()).await;
+    _ = pair.ahead.publish([0]).await;
+    pair.behind.reads([0]).await;
+    pair.proxy.limit(1024);
+    let large = "x".repeat(5 << 20);
+    let add = format!("XADD tower-sse * topic b data {large}");
+    let _: String = pair.server.command(&add).await;
+    let mut starting = Process::connect(broker()).await;
+    until(|| pair.behind.stats.losses() == 1 && pair.behind.health.is_ready()).await;
+    _ = pair.behind.publish([1]).await;
+    pair.behind.reads_after_a_gap([1]).await;
+    starting.reads([1]).await;
+    pair.ahead.reads([0, 1]).await;
+    assert_eq!((pair.losses(), starting.stats.losses()), ([0, 1], 0));
+    assert_eq!(pair.ahead.hub.stats().events(), 3, "the other process has it");
+}
+
+#[tokio::test]
+async fn event_above_1_mebibyte_is_refused() {
+    let Some((_server, process)) = Process::start().await else { return };
+    let largest = "x".repeat((1 << 20) - "b".len());
+    let too_large = format!("{largest}x");
+    let error = process.hub.publish("b", too_large).await.unwrap_err();
+    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    let text = format!("{reason:?}");
+    assert!(text.contains("the event has 1048577 bytes, more than 1048576"), "{text}");
+    let receipt = publish(&process.hub, "b", &largest).await;
+    process.has_read(Some(receipt)).await;
+}
+
 /// The pages of a reader start small, so a burst takes many reads.
 #[tokio::test]
 async fn pause_delays_a_burst_once() {

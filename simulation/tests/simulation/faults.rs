@@ -34,6 +34,10 @@ pub(crate) enum Fault {
     OtherProgram {
         replaces: Replaces,
     },
+    /// Another program adds an entry that the link of a hub does not carry within its time limit.
+    LargeEntry {
+        hub: usize,
+    },
     /// Redis restarts with the state that it has now.
     RollBack {
         after: u64,
@@ -88,7 +92,15 @@ pub(crate) enum Replaces {
     Scripts,
 }
 
+/// The size of a large entry, in bytes.
+const LARGE: usize = 400_000;
+
 impl Fault {
+    /// Limits the link of a hub, so that a large entry takes longer than its time limit of 3 seconds.
+    pub(crate) fn limit(network: &Network, hub: usize) {
+        network.limit_bandwidth(hub, LARGE as u64 / 5);
+    }
+
     /// Begins the fault. A task ends it.
     pub(crate) fn inject(self, network: &Network) {
         network.log(|| format!("*** {self:?}"));
@@ -126,6 +138,11 @@ impl Fault {
                     Replaces::Copy => &["COPY", "cache", "old-cache", "REPLACE"],
                     Replaces::Scripts => &["SCRIPT", "FLUSH"],
                 });
+            }
+            Self::LargeEntry { hub } => {
+                Self::limit(network, hub);
+                let entry = "x".repeat(LARGE);
+                network.command(&["XADD", "tower-sse", "*", "blob", &entry]);
             }
             Self::RollBack { after, down } => {
                 network.take_snapshot();

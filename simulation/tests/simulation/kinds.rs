@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Rename,
     Restore,
     OtherProgram,
+    LargeEntry,
     Expire,
     Trim,
     Pause,
@@ -27,7 +28,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Restart,
         Self::Lose,
         Self::RollBack,
@@ -36,6 +37,7 @@ impl Kind {
         Self::Rename,
         Self::Restore,
         Self::OtherProgram,
+        Self::LargeEntry,
         Self::Expire,
         Self::Trim,
         Self::Pause,
@@ -73,15 +75,20 @@ impl Kind {
                 | Self::Delete
                 | Self::Rename
                 | Self::Restore
+                | Self::LargeEntry
                 | Self::Expire
                 | Self::Trim
         )
     }
 
-    /// Returns whether such a fault removes entries by trimming only. A client whose id is too far
-    /// ahead, because the clock was set, begins anew.
-    pub(crate) fn only_trims(self) -> bool {
-        self == Self::Trim || !(self.loses() || self == Self::Clock)
+    /// Returns whether a process that misses an entry by such a fault knows so when it reads the next
+    /// one. A client whose id is too far ahead, because the clock was set, begins anew.
+    pub(crate) fn is_seen_at_once(self) -> bool {
+        match self {
+            Self::Trim | Self::LargeEntry => true,
+            Self::Clock => false,
+            _ => !self.loses(),
+        }
     }
 
     /// Chooses a fault of this kind. Most faults of one hub are those of `victim`.
@@ -118,6 +125,7 @@ impl Kind {
                 let replaces = [Replaces::Rename, Replaces::Copy, Replaces::Scripts];
                 Fault::OtherProgram { replaces: replaces[rng.usize(..3)] }
             }
+            Self::LargeEntry => Fault::LargeEntry { hub },
             Self::Expire => Fault::Expire { after: rng.u64(1..500) },
             Self::Trim => Fault::Trim { length: rng.usize(..10) },
             Self::Pause => Fault::Pause { milliseconds: rng.u64(..5_000) },

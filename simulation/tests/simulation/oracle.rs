@@ -28,9 +28,9 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
-    /// Whether no fault removed entries in any other way than by trimming. A process then knows at
-    /// once what it has not read, so the gap precedes newer events.
-    pub(crate) only_trims: bool,
+    /// Whether each process knew that it had missed an entry when it read the next one, so that the gap
+    /// precedes newer events.
+    pub(crate) is_seen_at_once: bool,
     /// The times after the recovery in which no client may receive a gap, in milliseconds since the
     /// beginning.
     pub(crate) calm: Vec<Range<u64>>,
@@ -231,7 +231,7 @@ fn check_complete(
                 && message.topic == event.topic
                 && message.sequence > Some(sequence)
         };
-        let newer = journal.messages.iter().position(is_newer).filter(|_| history.only_trims);
+        let newer = journal.messages.iter().position(is_newer).filter(|_| history.is_seen_at_once);
         let reports = |(index, message): (usize, &Received)| {
             message.kind == Kind::Gap
                 && newer.is_none_or(|newer| index < newer)

@@ -217,7 +217,7 @@ impl Scene {
             lives: vec![Life { stopped: false }; HUBS],
             kept: self.network.stream(),
             has_lost: self.has_lost,
-            only_trims: false,
+            is_seen_at_once: false,
             calm: Vec::new(),
             overtaken: overtaken(&self.network),
         })

@@ -35,6 +35,8 @@ pub(crate) struct Scheduler {
     /// The hub that most faults hit, and that publishes most events.
     victim: usize,
     has_lost: bool,
+    /// The hub whose link is slow, once there was an entry that is too large for it.
+    slow: Option<usize>,
     /// The steps that are left of a series of faults with little time between them.
     series: u32,
 }
@@ -68,6 +70,7 @@ impl Scheduler {
             stops_processes: rng.u8(..5) == 0,
             victim: rng.usize(..hubs),
             has_lost: false,
+            slow: None,
             series: 0,
             rng,
         };
@@ -103,6 +106,7 @@ impl Scheduler {
             self.step(fault_weight).await;
         }
         self.network.heal();
+        self.slow.inspect(|hub| Fault::limit(&self.network, *hub));
         // The clock may be behind, so that the key would expire much later.
         self.network.persist(&["tower-sse", "other", "copy"]);
         let failures = self.recover().await;
@@ -114,11 +118,19 @@ impl Scheduler {
         let journals = self.clients.into_iter().map(|client| client.journal).collect();
         let publications = mem::take(&mut *self.publications.lock());
         let (lives, has_lost) = (self.lives, self.has_lost);
-        let only_trims = self.kinds.iter().all(|kind| kind.only_trims());
+        let is_seen_at_once = self.kinds.iter().all(|kind| kind.is_seen_at_once());
         let kept = self.network.stream();
         let overtaken = overtaken(&self.network);
-        let history =
-            History { publications, journals, lives, kept, has_lost, only_trims, calm, overtaken };
+        let history = History {
+            publications,
+            journals,
+            lives,
+            kept,
+            has_lost,
+            is_seen_at_once,
+            calm,
+            overtaken,
+        };
         (history, failures)
     }
 
@@ -211,6 +223,9 @@ impl Scheduler {
 
     async fn inject(&mut self) {
         let kind = self.kinds[self.rng.usize(..self.kinds.len())];
+        if kind == Kind::LargeEntry && self.slow.is_some() {
+            return;
+        }
         self.has_lost |= kind.loses();
         let hubs = self.processes.len();
         if kind.loses() && self.rng.bool() {
@@ -220,7 +235,11 @@ impl Scheduler {
             let milliseconds = self.rng.u64(..60);
             self.pass(milliseconds).await;
         }
-        kind.choose(&mut self.rng, hubs, self.victim).inject(&self.network);
+        let fault = kind.choose(&mut self.rng, hubs, self.victim);
+        if let Fault::LargeEntry { hub } = fault {
+            self.slow = Some(hub);
+        }
+        fault.inject(&self.network);
     }
 
     /// Lets time pass, and clients receive.

@@ -99,6 +99,11 @@ impl Error {
         self.kind
     }
 
+    /// Returns whether Redis did not answer in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.client_error().is_some_and(RedisError::is_timeout)
+    }
+
     /// Returns the source, if it is an error of the Redis client and not of this crate.
     pub(crate) fn client_error(&self) -> Option<&RedisError> {
         self.source.as_ref()?.downcast_ref()

@@ -13,6 +13,8 @@ const AHEAD: u64 = 9_000_000_000_000;
 
 const MARK: &str =
     include_str!("../../../../crates/tower-sse-redis/src/broker/stream/lua/mark.lua");
+const FIRST_ID: &str =
+    include_str!("../../../../crates/tower-sse-redis/src/broker/stream/lua/first_id.lua");
 const SURVEY: &str =
     include_str!("../../../../crates/tower-sse-redis/src/broker/stream/lua/survey.lua");
 
@@ -181,6 +183,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let max_age = ["0", "1000000000"][rng.usize(..2)];
             return script(SURVEY, &[key, max_age, "0"]);
         }
+        30 if rng.bool() => return script(FIRST_ID, &[key, "XRANGE", &id, "+"]),
         30 => return script(TIME_TO_LIVE, &[key]),
         _ => "PING".to_owned(),
     };

@@ -7,6 +7,8 @@ use crate::{client::Client, publications::Published};
 
 /// The time in which every hub must follow and accept events after the faults have ended.
 const RECOVERY: Duration = Duration::from_secs(15);
+/// The time that a hub takes to skip an entry that its link does not carry.
+const SKIP: Duration = Duration::from_secs(20);
 /// The time in which an event must reach all clients when there are no faults.
 const DELIVERY: Duration = Duration::from_secs(3);
 
@@ -14,7 +16,7 @@ const DELIVERY: Duration = Duration::from_secs(3);
 impl Scheduler {
     /// Waits until every hub accepts events, and every client receives them.
     pub(super) async fn recover(&mut self) -> Vec<String> {
-        sleep(RECOVERY).await;
+        sleep(RECOVERY + self.slow.map_or(Duration::ZERO, |_| SKIP)).await;
         let hubs = 0..self.processes.len();
         let mut last = Vec::new();
         for hub in hubs.clone() {

@@ -34,6 +34,7 @@ impl Publisher for RedisPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
         let Publication { topic, event, ends_topic, .. } = publication;
         let added = AddEvent::new(&self.key, self.max_len, &topic, &event, ends_topic);
+        let added = added.map_err(|error| PublishError::Refused(error.into()))?;
         drop((topic, event));
         self.acknowledge_in_time(&added).await
     }

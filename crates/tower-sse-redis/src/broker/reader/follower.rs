@@ -1,6 +1,5 @@
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
-use redis::RedisError;
 use tokio::time::{Instant, sleep};
 use tower_sse::hub::broker::support::Backoff;
 
@@ -65,20 +64,19 @@ type Opened = (RedisStream, Session);
 impl Follower {
     /// Connects, and loads the history.
     async fn load(&mut self) -> Result<Opened, Error> {
-        let [mut reading, mut publishing] = self.connect().await?;
-        self.reader.find_history(&mut reading).await?;
-        while let Err(error) = self.reader.catch_up(&mut reading).await {
-            // The page may have been too large for the link. A program that tried again would
-            // start from the beginning, and fail at the same page.
-            let is_timeout = error.client_error().is_some_and(RedisError::is_timeout);
-            if !is_timeout || self.reader.page_size.entries() == 1 {
-                return Err(error);
+        loop {
+            let [mut reading, publishing] = self.connect().await?;
+            match self.reader.load(&mut reading).await {
+                Ok(()) => {
+                    self.reader.is_loaded = true;
+                    return self.resume(reading, publishing).await;
+                }
+                // A program that tried again would start from the beginning, and fail at the same
+                // page.
+                Err(error) if self.reader.can_try_again(&error) => {}
+                Err(error) => return Err(error),
             }
-            self.reader.page_size.halve();
-            [reading, publishing] = self.connect().await?;
         }
-        self.reader.is_loaded = true;
-        self.resume(reading, publishing).await
     }
 
     /// Loads the history, calls `loaded`, and follows the stream until this future is dropped.

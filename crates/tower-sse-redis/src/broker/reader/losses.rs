@@ -3,17 +3,34 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tower_sse::hub::broker::support::PageSize;
 
 use super::reader::Reader;
 use crate::{
     Error,
-    broker::stream::{Entry, RangeStart, RawEntry, RedisStream, StreamId},
+    broker::stream::{Entry, Identity, RangeStart, RawEntry, RedisStream, StreamId},
 };
+
+/// The number of timeouts in a row after which the reader skips an entry. All but the first are those
+/// of a page with one entry.
+pub(super) const MAX_TIMEOUTS: u32 = 3;
 
 impl Reader {
     /// Reads to the end of the stream, and finds losses. The next step is
     /// [`mark_losses`](Self::mark_losses).
     pub(crate) async fn catch_up(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+        let result = self.read_to_end(stream).await;
+        if result.as_ref().is_err_and(Error::is_timeout) {
+            self.timeouts += 1;
+            self.page_size = PageSize::default();
+        }
+        result
+    }
+
+    async fn read_to_end(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+        if self.timeouts >= MAX_TIMEOUTS {
+            self.skip_next(stream).await?;
+        }
         let mut from = self.next_range();
         loop {
             let is_inclusive = matches!(from, RangeStart::At(_));
@@ -28,26 +45,20 @@ impl Reader {
                 (RangeStart::At(_), Some(first)) if self.last == first.identity() => {
                     page.remove(0);
                 }
-                (RangeStart::At(_), _) => {
-                    from = RangeStart::First;
+                (RangeStart::At(last), _) => {
+                    let has_older = stream.has_entries_up_to(last).await?;
+                    from = if has_older { RangeStart::After(last) } else { RangeStart::First };
                     continue;
                 }
-                // An older state has replaced the stream.
+                // The stream was replaced since the previous reply.
                 (RangeStart::First, Some(first)) if first.id <= self.last.id => {
-                    self.gate.ledger().lose(self.last.id.sequence());
-                    from = RangeStart::After(self.last.id);
+                    from = self.next_range();
                     continue;
                 }
                 (RangeStart::First, first) => self.skip_to(first, stream).await?,
-                (RangeStart::After(last), Some(first)) => {
-                    // Entries after the last one may have been trimmed since the previous reply.
-                    let oldest = stream.range(RangeStart::First, 1).await?;
-                    if oldest.first().is_none_or(|oldest| oldest.id > last) {
-                        self.report_loss_before(first);
-                    }
-                }
-                (RangeStart::After(_), None) => {}
+                (RangeStart::After(_), first) => self.follow_older_state(first, stream).await?,
             }
+            self.timeouts = 0;
             self.feed_entries(stream, page).await;
             if !is_full {
                 self.gate.ledger().finish_read(read);
@@ -60,7 +71,40 @@ impl Reader {
     /// Returns the start of the next page: the last entry, to find out whether it is still there.
     fn next_range(&self) -> RangeStart {
         let last = self.last.id;
-        if last > StreamId::ZERO { RangeStart::At(last) } else { RangeStart::First }
+        if last == StreamId::ZERO {
+            RangeStart::First
+        } else if self.last.is_unread() {
+            RangeStart::After(last)
+        } else {
+            RangeStart::At(last)
+        }
+    }
+
+    /// Reports the next entry as lost without reading it: one entry must not stop all that follow.
+    async fn skip_next(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+        if !self.last.is_unread() && !stream.has(self.last).await? {
+            self.gate.ledger().lose(self.last.id.sequence());
+        }
+        if let Some(id) = stream.id_after(self.last.id).await? {
+            debug!(%id, "skipping an entry that does not come in time");
+            self.report_loss(id.sequence());
+            // Other processes can have read it.
+            self.gate.ledger().forgive_before(id.sequence().saturating_add(1));
+            self.gate.ledger().pass(&[], id.sequence());
+            self.begin_after_unread(id, stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins after an entry that was not read. Adds one behind it, if it is the last one: the reader
+    /// finds its place by an entry that it has read.
+    pub(super) async fn begin_after_unread(
+        &mut self,
+        id: StreamId,
+        stream: &mut RedisStream,
+    ) -> Result<(), Error> {
+        self.last = Identity::unread(id);
+        stream.skip_to(id.leap(), "").await
     }
 
     /// Marks the losses that no marker covers, so that every process reports them.
@@ -116,6 +160,25 @@ impl Reader {
             Some(first) if are_trimmed => self.gate.ledger().forgive_before(first.id.sequence()),
             None if self.last.id == StreamId::ZERO => {}
             _ => self.gate.ledger().lose(self.last.id.sequence()),
+        }
+        Ok(())
+    }
+
+    /// Goes on with `first` in a stream that was replaced by an older state.
+    async fn follow_older_state(
+        &mut self,
+        first: Option<&RawEntry>,
+        stream: &mut RedisStream,
+    ) -> Result<(), Error> {
+        let last = self.last.id;
+        if !self.last.is_unread() {
+            self.gate.ledger().lose(last.sequence());
+        }
+        // Entries after the last one may have been trimmed since the previous reply.
+        if let Some(first) = first
+            && !stream.has_entries_up_to(last).await?
+        {
+            self.report_loss_before(first);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use tower_sse::hub::broker::{
     support::{PageSize, whole_milliseconds},
 };
 
+use super::losses::MAX_TIMEOUTS;
 use crate::{
     BrokerStats, Error,
     broker::{
@@ -26,6 +27,8 @@ pub(crate) struct Reader {
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     pub(super) last: Identity,
     pub(crate) page_size: PageSize,
+    /// The number of reads in a row that did not end in time.
+    pub(super) timeouts: u32,
     /// Whether the history is loaded. Losses found before that are not counted.
     pub(super) is_loaded: bool,
     /// The lineage of the stream at the beginning of the last session, or before the losses that were
@@ -46,6 +49,7 @@ impl Reader {
             stats,
             last: Identity::default(),
             page_size: PageSize::default(),
+            timeouts: 0,
             is_loaded: false,
             lineage: None,
             skipped_millisecond: 0,
@@ -55,19 +59,39 @@ impl Reader {
 
     /// Creates the stream if it is empty, and finds the last entry before the history. The next step
     /// is [`catch_up`](Self::catch_up).
-    pub(crate) async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+    async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
         stream.mark(None, StreamId::ZERO).await?;
         let max_age = whole_milliseconds(self.feed.max_age());
         let start = stream.clock.now().saturating_sub(max_age);
         let end = start.saturating_sub(1).to_string();
-        if let Some(before) = stream.newest_up_to(&end).await? {
-            // A client that resumes before the history receives a gap.
-            self.last = before;
-            self.report_loss(before.id.sequence());
+        let before = if self.timeouts == 0 {
+            stream.newest_up_to(&end).await?
+        } else {
+            stream.newest_id_up_to(&end).await?.map(Identity::unread)
+        };
+        let Some(before) = before else { return Ok(()) };
+        // A client that resumes before the history receives a gap.
+        self.report_loss(before.id.sequence());
+        self.last = before;
+        if before.is_unread() { self.begin_after_unread(before.id, stream).await } else { Ok(()) }
+    }
+
+    /// Finds and reads the history, or goes on with it after a timeout.
+    pub(crate) async fn load(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+        if self.last.id == StreamId::ZERO {
+            let found = self.find_history(stream).await;
+            self.timeouts += u32::from(found.as_ref().is_err_and(Error::is_timeout));
+            found?;
         }
-        Ok(())
+        self.catch_up(stream).await
+    }
+
+    /// Returns whether a later attempt to load the history can succeed: it reads less at a time, or
+    /// skips an entry.
+    pub(crate) fn can_try_again(&self, error: &Error) -> bool {
+        error.is_timeout() && self.timeouts <= MAX_TIMEOUTS
     }
 
     /// Reports that events with sequence numbers up to this one may have been lost.

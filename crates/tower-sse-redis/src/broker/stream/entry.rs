@@ -102,7 +102,7 @@ mod tests {
 
     /// Returns the entry of an event.
     fn published(topic: &str, event: &Event, ends_topic: bool) -> RawEntry {
-        let publication = AddEvent::new("key", 10_000, topic, event, ends_topic);
+        let publication = AddEvent::new("key", 10_000, topic, event, ends_topic).unwrap();
         let entry = added(&publication.command, 7);
         assert_eq!(publication.fingerprint, entry.identity().fingerprint);
         entry

@@ -13,6 +13,15 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Returns the identity of an entry that was not read. No entry that is read is equal to it.
+    pub(crate) const fn unread(id: StreamId) -> Self {
+        Self { id, fingerprint: 0 }
+    }
+
+    pub(crate) const fn is_unread(self) -> bool {
+        self.fingerprint == 0
+    }
+
     /// Returns the identity of the event in the hub.
     pub(crate) const fn of_sequence(self) -> support::Identity {
         support::Identity { number: self.id.sequence(), fingerprint: self.fingerprint }

@@ -38,6 +38,10 @@ const MARK: &str = include_str!("lua/mark.lua");
 /// no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
+/// A script that returns the id of the first entry of a range, without its fields: the connection may
+/// be too slow for the entry.
+const FIRST_ID: &str = include_str!("lua/first_id.lua");
+
 /// The number of entries of a stream, the id of the oldest one, and the memory in bytes, if it is
 /// known.
 pub(crate) type Survey = (u64, StreamId, Option<u64>);
@@ -78,12 +82,44 @@ impl RedisStream {
         self.query(&command, "get the lineage of the Redis stream").await
     }
 
-    /// Returns the newest entry up to a time in milliseconds, or up to the end (`+`).
+    /// Returns the newest entry up to a time in milliseconds.
     pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<Identity>, Error> {
         let mut command = cmd("XREVRANGE");
         command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
         let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
         Ok(entries.first().map(RawEntry::identity))
+    }
+
+    /// Returns whether the stream still has this entry.
+    pub(crate) async fn has(&mut self, entry: Identity) -> Result<bool, Error> {
+        let mut command = cmd("XRANGE");
+        command.arg(&*self.key).arg(entry.id.to_string()).arg(entry.id.to_string());
+        let found = self.entries(&command, "find an entry of the Redis stream").await?;
+        Ok(found.first().is_some_and(|found| found.identity() == entry))
+    }
+
+    /// Returns whether the stream has an entry with this id or a lower one.
+    pub(crate) async fn has_entries_up_to(&mut self, id: StreamId) -> Result<bool, Error> {
+        Ok(self.first_id(["XRANGE", "-", &id.to_string()]).await?.is_some())
+    }
+
+    /// Returns the id of the entry after `id`, without reading the entry.
+    pub(crate) async fn id_after(&mut self, id: StreamId) -> Result<Option<StreamId>, Error> {
+        self.first_id(["XRANGE", &format!("({id}"), "+"]).await
+    }
+
+    /// Returns the id of the newest entry up to a time in milliseconds, or up to the end (`+`),
+    /// without reading the entry.
+    pub(crate) async fn newest_id_up_to(&mut self, end: &str) -> Result<Option<StreamId>, Error> {
+        self.first_id(["XREVRANGE", end, "-"]).await
+    }
+
+    async fn first_id(&mut self, range: [&str; 3]) -> Result<Option<StreamId>, Error> {
+        const ACTION: &str = "find an entry of the Redis stream";
+        let mut command = cmd("EVAL");
+        command.arg(FIRST_ID).arg(1).arg(&*self.key).arg(&range);
+        let id: Option<StreamId> = self.query(&command, ACTION).await?;
+        id.map_or(Ok(()), |id| self.check_range(id, ACTION)).map(|()| id)
     }
 
     /// Returns up to `count` entries.
@@ -137,7 +173,7 @@ impl RedisStream {
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
         const ACTION: &str = "mark a loss in the Redis stream";
-        let newest = self.newest_up_to("+").await?.map_or(newest, |entry| entry.id.max(newest));
+        let newest = self.newest_id_up_to("+").await?.map_or(newest, |id| id.max(newest));
         let nonce = nonce();
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
