@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     hub::{
@@ -34,6 +35,7 @@ pub(super) enum Item {
 /// The connection of one hub: the items on their way to it.
 pub(super) struct Connection {
     hub: Weak<HubState>,
+    closed: CancellationToken,
     queue: Mutex<Queue>,
     /// Locked while items are fed. The queue is not locked then: feeding wakes tasks, which can run
     /// any code.
@@ -48,12 +50,14 @@ struct Queue {
 impl Connection {
     pub(super) fn new(feed: Feed, items: VecDeque<Item>) -> Self {
         let queue = Queue { items, is_paused: false };
-        Self { hub: feed.hub().clone(), queue: Mutex::new(queue), feed: Mutex::new(feed) }
+        let (hub, closed) = feed.hub();
+        let (hub, closed) = (hub.clone(), closed.clone());
+        Self { hub, closed, queue: Mutex::new(queue), feed: Mutex::new(feed) }
     }
 
     /// Returns whether the hub is closed or dropped.
     pub(super) fn is_closed(&self) -> bool {
-        self.hub.upgrade().is_none_or(|hub| hub.is_closed())
+        self.closed.is_cancelled()
     }
 
     /// Returns whether this is the connection of `hub`.

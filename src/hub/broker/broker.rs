@@ -9,10 +9,11 @@ use crate::BoxError;
 /// # What a broker must do
 ///
 /// 1. **Number.** It gives each event one number, the same in all processes, and feeds every process
-///    in the order of the numbers. They may have holes. It never gives a number to a second event,
-///    not even after it has lost everything: begin at the clock, for example with the microseconds
-///    since 1970. If the log can return without its newest events, so that their numbers would be
-///    given again, the broker first reports a loss at a number above all that it has ever given.
+///    in the order of the numbers. They lie between 0 and `u64::MAX`, and may have holes. It never
+///    gives a number to a second event, not even after it has lost everything: begin at the clock,
+///    for example with the microseconds since 1970. If the log can return without its newest events,
+///    so that their numbers would be given again, the broker first reports a loss at a number above
+///    all that it has ever given.
 /// 2. **Feed completely.** From the return of [`start`](Self::start) on, each event below the newest
 ///    number that was fed is fed too, or is at or below a reported loss.
 /// 3. **Load before it is ready.** Before `start` returns, it feeds the events of the last
@@ -48,6 +49,12 @@ use crate::BoxError;
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. They take a few
 ///   microseconds, so yield to other tasks after some 100 events, such as with tokio's `consume_budget`.
+/// - They never drop the publisher. If the program drops its last hub during the call, the hub and its
+///   publisher are dropped on a thread of their own, in the context of the runtime that polled
+///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` may wait for the
+///   thread that feeds, or for a lock that is held while feeding.
+/// - They wake tasks and call [`retention_of`](crate::hub::HubBuilder::retention_of). This runs code of
+///   the program, which must not wait for a lock that is held while feeding.
 /// - After [`Closed`](super::Closed), feeding has no effect.
 /// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
 ///   too. A reader that [`Feed::spawn`] has started ends with it.

@@ -1,9 +1,11 @@
 use std::{
-    fmt,
-    sync::{Arc, Weak},
+    fmt, mem,
+    sync::{Arc, Weak, mpsc},
+    thread,
     time::Duration,
 };
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Arrival, Closed};
@@ -15,18 +17,21 @@ use crate::{
 
 /// The way from a broker to its hub, for [`Broker::start`](super::Broker::start).
 ///
-/// There is one feed for each hub, and numbers rise from call to call. Feeding does not block.
+/// There is one feed for each hub, and numbers rise from call to call. The feed ignores the numbers 0 and
+/// `u64::MAX`. Feeding does not block.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
     hub: Weak<HubState>,
     closed: CancellationToken,
     max_age: Duration,
+    /// The runtime in which the hub was connected.
+    runtime: Option<Handle>,
 }
 
 impl Feed {
     pub(crate) fn new(hub: &Arc<HubState>, closed: CancellationToken, max_age: Duration) -> Self {
-        Self { hub: Arc::downgrade(hub), closed, max_age }
+        Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
     /// Appends an event to its topic, or drops it if the topic has ended and no loss was reported
@@ -40,16 +45,17 @@ impl Feed {
     ///
     /// Returns an error if the hub is closed or dropped.
     pub fn event(&mut self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
-        let hub = self.hub.upgrade().ok_or(Closed)?;
-        // `append` calls the program's `retention_of` and wakers. Their panics must not end the
-        // broker's task. If the event was appended before the panic, the loss is stale.
-        let received =
-            catch_panic(|| hub.append(topic, event, arrival.ends_topic, Some(arrival)).map(drop));
-        let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
-        if is_new && let Some(link) = &hub.link {
-            link.set_lag(arrival.age);
-        }
-        Ok(is_new)
+        self.with_hub(arrival.sequence, |hub| {
+            let append = || hub.append(topic, event, arrival.ends_topic, Some(arrival)).map(drop);
+            // `append` calls the program's `retention_of` and wakers. Their panics must not end the
+            // broker's task. If the event was appended before the panic, the loss is stale.
+            let received = catch_panic(append);
+            let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
+            if is_new && let Some(link) = &hub.link {
+                link.set_lag(arrival.age);
+            }
+            Ok(is_new)
+        })
     }
 
     /// Reports that each topic may have lost events up to this number. Subscribers receive the kept
@@ -60,8 +66,40 @@ impl Feed {
     ///
     /// Returns an error if the hub is closed or dropped.
     pub fn report_loss(&mut self, sequence: u64) -> Result<bool, Closed> {
+        self.with_hub(sequence, |hub| accepted(hub.record_loss(sequence)))
+    }
+
+    /// Feeds the hub. No subscription could continue after `u64::MAX`, and the hub itself ignores 0.
+    fn with_hub(
+        &self,
+        sequence: u64,
+        feed: impl FnOnce(&HubState) -> Result<bool, Closed>,
+    ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        accepted(hub.record_loss(sequence))
+        let result = if sequence == u64::MAX { Ok(false) } else { feed(&hub) };
+        if let Some(hub) = Arc::into_inner(hub) {
+            self.drop_elsewhere(hub);
+        }
+        result
+    }
+
+    /// Drops a hub whose owners have left while it was fed. The broker may hold locks that the
+    /// publisher in the hub takes when it is dropped, and the publisher may wait for this thread.
+    #[cold]
+    fn drop_elsewhere(&self, hub: HubState) {
+        let (sender, receiver) = mpsc::channel();
+        let runtime = self.runtime.clone();
+        // Not a task: there may be no runtime, and one that has shut down drops tasks at once.
+        let thread = thread::Builder::new().name("tower-sse-drop".to_owned()).spawn(move || {
+            let _context = runtime.as_ref().map(Handle::enter);
+            drop(receiver.recv());
+        });
+        match thread {
+            // The thread receives before it ends.
+            Ok(_) => _ = sender.send(hub),
+            // A leak rather than a deadlock.
+            Err(_) => mem::forget(hub),
+        }
     }
 
     /// Returns the age up to which the broker loads the history: that of the hub's
@@ -113,10 +151,11 @@ impl Feed {
         });
     }
 
-    /// Returns the hub, to find its feed again.
+    /// Returns the hub, to find its feed again, and the token that is cancelled when it is closed or
+    /// dropped.
     #[cfg(feature = "testing")]
-    pub(crate) const fn hub(&self) -> &Weak<HubState> {
-        &self.hub
+    pub(crate) const fn hub(&self) -> (&Weak<HubState>, &CancellationToken) {
+        (&self.hub, &self.closed)
     }
 }
 

@@ -157,6 +157,65 @@ fn loss_up_to_a_received_event_is_ignored() {
     assert_eq!(received.matches("data: x").count(), 2);
 }
 
+/// Returns the ids in what a subscription sends after the id with this number.
+fn ids_after(hub: &Hub, number: u64) -> Vec<String> {
+    let epoch = hub.position().as_str().split_once('-').unwrap().0.to_owned();
+    let last = crate::LastEventId::try_from(format!("{epoch}-{number}")).unwrap();
+    let mut subscription = hub.subscribe(["a", "b"]).resume(last);
+    let mut ids = Vec::new();
+    while let Some(Some(item)) = subscription.next().now_or_never() {
+        let text = str::from_utf8(item.as_bytes()).unwrap();
+        ids.extend(text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned));
+    }
+    ids
+}
+
+#[test]
+fn highest_number_can_be_fed_and_nothing_after_it() {
+    const HIGHEST: u64 = u64::MAX - 1;
+    for is_loss in [false, true] {
+        let (hub, mut feed) = Engine::connected();
+        assert_eq!(event(&mut feed, 7), Ok(true));
+        let mut waiting = hub.subscribe(["a", "b"]).resume(None);
+        assert!(waiting.next().now_or_never().is_none());
+        let fed = if is_loss { feed.report_loss(HIGHEST) } else { event(&mut feed, HIGHEST) };
+        assert_eq!(fed, Ok(true));
+        assert!(waiting.next().now_or_never().is_some());
+        for number in [8, HIGHEST, u64::MAX] {
+            assert_eq!(event(&mut feed, number), Ok(false));
+            assert_eq!(feed.event(arrival(number).ends_topic(true), "b", &"x".into()), Ok(false));
+            assert_eq!(feed.report_loss(number), Ok(false));
+        }
+        for number in [0, 7, HIGHEST - 1] {
+            let last = ids_after(&hub, number).pop();
+            assert_eq!(last.as_deref(), Some(hub.position().as_str()), "after {number}");
+        }
+        assert_eq!(ids_after(&hub, HIGHEST), [""; 0]);
+    }
+}
+
+#[test]
+fn highest_number_can_end_a_topic() {
+    let (hub, mut feed) = Engine::connected();
+    let end = arrival(u64::MAX - 1).ends_topic(true);
+    assert_eq!(feed.event(end, "a", &"x".into()), Ok(true));
+    for number in [u64::MAX - 1, u64::MAX] {
+        assert_eq!(event(&mut feed, number), Ok(false));
+    }
+    assert_eq!(hub.subscribe_to("a").resume(None).next().now_or_never(), Some(None));
+}
+
+/// A subscription could not continue behind it.
+#[test]
+fn number_that_none_can_follow_is_ignored() {
+    let (hub, mut feed) = Engine::connected();
+    assert_eq!(event(&mut feed, u64::MAX), Ok(false));
+    assert_eq!(feed.report_loss(u64::MAX), Ok(false));
+    assert_eq!(hub.topics(), [""; 0].map(Arc::from), "it creates no topic");
+    assert_eq!(event(&mut feed, 1), Ok(true));
+    assert_eq!(ids_after(&hub, 0).len(), 1);
+}
+
 /// A broker that only orders events can have one after the end of its topic.
 #[test]
 fn events_after_an_end_are_dropped_until_the_log_frees_the_name() {

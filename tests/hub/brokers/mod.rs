@@ -1,5 +1,7 @@
-//! The conformance kit of brokers, over brokers that are right and brokers that are wrong on purpose.
+//! The conformance kit of brokers, over brokers that are right and brokers that are wrong on purpose,
+//! and what a broker may rely on.
 
+mod dropped;
 mod file;
 // It is public in the documentation.
 #[allow(unreachable_pub)]
