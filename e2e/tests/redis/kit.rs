@@ -32,6 +32,16 @@ impl<'s> Stream<'s> {
 
     async fn put_back(&self) {
         let mut connection = self.server.try_connect().await.unwrap();
+        // A server that starts with an older state does so in a later millisecond than that of its
+        // newest entry, and so gives no id to a second entry.
+        let newest = format!("XREVRANGE {} + - COUNT 1", self.key);
+        let newest: Vec<(String, redis::Value)> = self.server.command(&newest).await;
+        let newest: u128 = newest[0].0.split('-').next().unwrap().parse().unwrap();
+        let mut now = 0;
+        while now <= newest {
+            let (seconds, micros): (u128, u128) = self.server.command("TIME").await;
+            now = seconds * 1000 + micros / 1000;
+        }
         let mut restore = redis::cmd("RESTORE");
         restore.arg(&self.key).arg(0).arg(&*self.copy.lock().unwrap()).arg("REPLACE");
         restore.query_async::<()>(&mut connection).await.unwrap();

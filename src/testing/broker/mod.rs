@@ -42,14 +42,18 @@
 //!
 //! - `every_field_arrives`: drops the name, retry or comment, or changes the ends of lines
 //! - `names_and_data_cannot_inject`: confuses its own syntax with text of the program
+//! - `extremes_are_kept_or_refused`: cuts or confuses long topics, names or retries
 //! - `large_events_arrive`: cuts events of up to 1 MiB. It may refuse those above 64 KiB.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events in each process
 //! - `a_publisher_keeps_its_order`: lets a batch overtake another one
-//! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of
-//!   another one
+//! - `many_publish_at_once`: skips events under load, cuts a long history in silence, or commits
+//!   each event alone and so is too slow
+//! - `receipts_are_ids`: acknowledges an event with the number of another one
 //! - `a_late_process_loads_the_history`: is ready before it has loaded
-//! - `history_is_as_old_as_asked`: does not report what it leaves out
+//! - `history_is_as_old_as_asked`: does not report what it leaves out, or takes it for new
+//! - `history_of_any_age_is_loaded`: computes with [`Feed::max_age`](crate::hub::broker::Feed::max_age),
+//!   which can be `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report what was removed
 //! - `a_client_moves_between_processes`, `clients_ahead_wait`: has ids of a single process
 //! - `forged_ids_are_told`: accepts every number
@@ -59,12 +63,14 @@
 //! - `an_end_is_read_after_a_break` (`cut`): misses an end
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events in silence
+//! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): counts from the start again
-//! - `a_break_loses_nothing` (`cut`): does not continue where it was
+//! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it was
 //! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
 //! - `any_order_of_steps_loses_nothing`: loses events between publishing, moves, breaks, and
 //!   new processes
+//! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub goes meanwhile
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaks, or closes too much
 //! - `dropped_publishes_do_no_harm`: sends before the first poll, or twice
@@ -74,7 +80,7 @@
 //! - A minor release may add scenes, and so find faults in a broker that passed before.
 //! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second because they are
 //!   about the age of events.
-//! - A scene connects up to a few dozen processes, and 2,000 events are published at once.
+//! - A scene connects up to a few dozen processes, and 5,000 events are published at once.
 //! - Each scene makes its own world and drops it. Worlds can share a server if their names are
 //!   unique, for example by a counter and the process's id.
 //! - If the broker works without sockets, pause tokio's clock (`start_paused`): the test then takes
@@ -90,6 +96,10 @@
 //! - A process that was connected, and does not report entries that were trimmed before it has read
 //!   them: `trim` is used for new processes.
 //! - A thread or task that goes on after its `start` was dropped.
+//! - A limit that no scene reaches: of more than 5,000 events at once or in the history, 1,000 during
+//!   a break, or names of 4 KiB.
+//! - Topics that a broker takes for one, other than by the examples in `names_and_data_cannot_inject`.
+//! - A thread that is blocked. It can block the test too, beyond any time limit.
 //! - The order of events that are published at the same time.
 //! - Anything that is slow, but comes within 10 seconds.
 

@@ -47,7 +47,7 @@ impl Process {
         world: &W,
         name: &'static str,
     ) -> Result<Self, Problem> {
-        match soon(format_args!("process {name}"), builder.connect(world.broker())).await? {
+        match soon(format!("process {name}"), builder.connect(world.broker())).await? {
             Ok(hub) => Ok(Self { name, hub }),
             Err(error) => {
                 let error: BoxError = error.into();
@@ -114,31 +114,34 @@ impl Process {
         topic: &str,
         event: &str,
     ) -> Result<Acknowledged, Problem> {
-        let attempt = async || self.try_publish(topic, event).await;
-        let (result, is_repeated) = self.repeat(attempt).await?;
+        let (result, is_repeated) = self.repeat(topic, event, false).await?;
         Ok(Acknowledged { receipt: self.acknowledged(result)?, is_repeated })
     }
 
     /// Ends a topic again and again until it has ended.
     pub(super) async fn end_repeatedly(&self, topic: &str, event: &str) -> Result<(), Problem> {
-        let attempt = async || self.try_end(topic, event).await;
-        match self.repeat(attempt).await? {
+        match self.repeat(topic, event, true).await? {
             // The process has received the end, whose attempt had no result.
             (Err(PublishError::Ended), true) => Ok(()),
             (result, _) => self.acknowledged(result).map(drop),
         }
     }
 
-    /// Repeats an attempt without a result. Returns the result, and whether an earlier attempt may
-    /// have published the event.
+    /// Publishes an event until there is a result. Returns the result, and whether an earlier attempt
+    /// may have published the event.
     async fn repeat(
         &self,
-        mut attempt: impl AsyncFnMut() -> Result<Published, Problem>,
+        topic: &str,
+        event: &str,
+        ends_topic: bool,
     ) -> Result<(Published, bool), Problem> {
         let deadline = Instant::now() + PATIENCE;
         let mut is_repeated = false;
         loop {
-            let result = attempt().await?;
+            let result = match ends_topic {
+                true => self.try_end(topic, event).await?,
+                false => self.try_publish(topic, event).await?,
+            };
             let is_unknown = matches!(result, Err(PublishError::Unknown(_)));
             let has_failed = is_unknown || matches!(result, Err(PublishError::Refused(_)));
             if !has_failed || Instant::now() >= deadline {

@@ -44,8 +44,8 @@ pub(super) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, 
 pub(super) async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
-        let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
-        if let Poll::Ready(output) = polled {
+        let poll = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
+        if let Poll::Ready(output) = poll.await {
             return Some(output);
         }
         tokio::task::yield_now().await;

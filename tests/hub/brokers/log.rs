@@ -1,6 +1,7 @@
 //! A log in memory, as a server has it, and its entries as text.
 
 use std::{
+    mem,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -18,8 +19,10 @@ use tower_sse::{
 /// The topic of an event, whether it ends the topic, its data, name, retry and comment.
 type Fields = (String, bool, String, Option<String>, Option<u64>, Option<String>);
 
-/// The place of the name in the text.
+/// The places of fields in the text.
+pub(super) const TOPIC: usize = 0;
 pub(super) const NAME: usize = 3;
+pub(super) const RETRY: usize = 4;
 
 /// The number of an entry, its time and age by the clock of the log, and its text. `None` marks the
 /// loss of all events up to it.
@@ -39,6 +42,8 @@ struct State {
     newest: u64,
     /// The number of the newest entry that was removed without a mark.
     trimmed: u64,
+    /// Whether events are lost, and no mark of it is in the log yet.
+    is_unmarked: bool,
 }
 
 impl Log {
@@ -56,6 +61,11 @@ impl Log {
     pub(super) fn append(&self, text: Option<String>) -> (u64, Duration) {
         let at = self.created.elapsed();
         let mut state = self.state.lock().unwrap();
+        if mem::take(&mut state.is_unmarked) {
+            state.newest += 1;
+            let mark = (state.newest, at, None);
+            state.entries.push(mark);
+        }
         state.newest += 1;
         let number = state.newest;
         state.entries.push((number, at, text));
@@ -105,8 +115,15 @@ impl Log {
     }
 
     pub(super) fn lose(&self) {
-        self.state.lock().unwrap().entries.clear();
+        self.lose_unmarked();
         self.append(None);
+    }
+
+    /// Loses all events. A mark of it comes with the next event.
+    pub(super) fn lose_unmarked(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.entries.clear();
+        state.is_unmarked = true;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tower_sse::testing::{
     MemoryBroker,
-    broker::{Fault, World, check},
+    broker::{Fault, World, check, outcomes},
 };
 
 struct Memory(MemoryBroker);
@@ -36,4 +36,11 @@ async fn memory_broker_passes_the_kit_under_a_paused_clock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_broker_passes_the_kit_on_several_threads() {
     check(world).await;
+}
+
+#[test]
+fn futures_of_the_kit_can_be_spawned() {
+    const fn assert_send<T: Send>(_: &T) {}
+    assert_send(&check(world));
+    assert_send(&outcomes(world));
 }

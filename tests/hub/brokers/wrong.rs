@@ -25,34 +25,37 @@ async fn broker_without_a_flaw_passes_the_kit() {
     assert_eq!(failed(None).await, [""; 0]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn dropped_names_are_found() {
-    assert_finds("every_field_arrives", Flaw::DropsNames).await;
+/// Makes a test for each flaw, with the scene that finds it.
+macro_rules! finds {
+    ($($test:ident: $flaw:ident in $scene:ident;)+) => {
+        $(#[tokio::test(start_paused = true)]
+        async fn $test() {
+            assert_finds(stringify!($scene), Flaw::$flaw).await;
+        })+
+    };
 }
 
-#[tokio::test(start_paused = true)]
-async fn orders_of_single_processes_are_found() {
-    assert_finds("all_processes_see_one_order", Flaw::OwnOrder).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn missing_history_is_found() {
-    assert_finds("a_late_process_loads_the_history", Flaw::NoHistory).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn silent_losses_are_found() {
-    assert_finds("a_lost_log_is_told_to_all", Flaw::SilentLoss).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn acknowledgements_with_other_numbers_are_found() {
-    assert_finds("receipts_are_ids", Flaw::OtherNumbers).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn forgotten_ends_are_found() {
-    assert_finds("ends_are_the_same_everywhere", Flaw::ForgottenEnds).await;
+finds! {
+    dropped_names_are_found: DropsNames in every_field_arrives;
+    orders_of_single_processes_are_found: OwnOrder in all_processes_see_one_order;
+    missing_history_is_found: NoHistory in a_late_process_loads_the_history;
+    silent_losses_are_found: SilentLoss in a_lost_log_is_told_to_all;
+    acknowledgements_with_other_numbers_are_found: OtherNumbers in receipts_are_ids;
+    forgotten_ends_are_found: ForgottenEnds in ends_are_the_same_everywhere;
+    breaks_longer_than_page_are_found: ResumeReadsOnePage in a_long_break_loses_nothing;
+    silently_cut_histories_are_found: HistoryOf1000 in many_publish_at_once;
+    silently_skipping_readers_are_found: LaggedIsIgnored in many_publish_at_once;
+    losses_that_are_reported_too_low_are_found: TrimLossOneTooLow
+        in trimmed_events_are_told_to_a_new_process;
+    cut_topics_are_found: TopicCutAt63 in extremes_are_kept_or_refused;
+    cut_names_are_found: NameCutAt255 in extremes_are_kept_or_refused;
+    normalized_topics_are_found: TopicNormalized in names_and_data_cannot_inject;
+    narrow_retries_are_found: RetryIn32Bits in extremes_are_kept_or_refused;
+    history_that_looks_new_is_found: AgeIsZero in history_is_as_old_as_asked;
+    overflowing_ages_are_found: MaxAgeOverflows in history_of_any_age_is_loaded;
+    readers_that_look_for_no_losses_are_found: OnlyPublishersLook
+        in a_loss_is_told_although_nobody_publishes;
+    hubs_that_end_all_reading_are_found: OneClosedEndsAll in a_hub_is_dropped_while_it_is_fed;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,20 @@
+use std::collections::HashSet;
+
 use fastrand::Rng;
+use tokio::time::Instant;
 
 use super::super::{
-    Problem, World, client::is_gap, due::Due, problem::ensure, process::Process, wait::both,
+    Problem, World,
+    client::is_gap,
+    due::Due,
+    problem::ensure,
+    process::Process,
+    wait::{PATIENCE, both},
 };
-use crate::{connection::LastEventId, hub::PublishError};
+use crate::{
+    connection::LastEventId,
+    hub::{Hub, PublishError, Retention},
+};
 
 /// A reader that comes back continues where it was.
 pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
@@ -28,6 +39,57 @@ pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Resu
         }
         for (client, due) in &mut clients {
             due.read(client, due.len()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// More events follow a break than a reader takes at a time.
+pub(in super::super) async fn a_long_break_loses_nothing<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const EACH: usize = 500;
+    let ample = || Hub::builder().retention(Retention::new().events(20 * EACH).bytes(16 << 20));
+    let a = Process::connect_with(ample(), world, "a").await?;
+    let b = Process::connect_with(ample(), world, "b").await?;
+    let start = a.publish("start", "start").await?.id();
+    let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
+    for round in 0..3 {
+        world.cut().ok_or_else(|| Problem::skipped("cut"))?.await;
+        let events = |name| (0..EACH).map(move |index| format!("{round} {name} {index}"));
+        let (first, second) =
+            both(publish_all(&a, events("a")), publish_all(&b, events("b"))).await;
+        (first?, second?);
+        let last = format!("{round} last");
+        a.publish_repeatedly("news", &last).await?;
+        for client in &mut clients {
+            client.read_until(&last).await?;
+            ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
+            let received: HashSet<_> =
+                client.received().iter().map(|message| &*message.data).collect();
+            let missing = events("a").chain(events("b")).find(|data| !received.contains(&**data));
+            ensure!(missing.is_none(), "{missing:?} was acknowledged, and did not come");
+        }
+    }
+    Ok(())
+}
+
+/// Publishes events at once, and those again that are not acknowledged.
+async fn publish_all(
+    process: &Process,
+    events: impl Iterator<Item = String>,
+) -> Result<(), Problem> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut missing: Vec<_> = events.collect();
+    while !missing.is_empty() {
+        ensure!(Instant::now() < deadline, "{} events are not acknowledged", missing.len());
+        let events = missing.drain(..).map(|data| ("news".to_owned(), data));
+        for (data, result) in process.publish_at_once(events).await? {
+            match result {
+                Ok(_) => {}
+                Err(PublishError::Refused(_) | PublishError::Unknown(_)) => missing.push(data),
+                Err(error) => return Err(Problem::caused_by(data, &error)),
+            }
         }
     }
     Ok(())

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     runtime::Handle,
@@ -12,7 +15,10 @@ use super::super::{
     process::Process,
     wait::{PATIENCE, poll_and_drop},
 };
-use crate::hub::{Hub, PublishError};
+use crate::{
+    hub::{Hub, PublishError},
+    lock::lock,
+};
 
 pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
     world: &W,
@@ -35,6 +41,47 @@ pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
     new.publish("news", "new").await?;
     of_open.reads(["new"]).await?;
     new.client(["news"], start).reads(["before", "after", "new"]).await
+}
+
+/// The publisher is then dropped while its broker feeds, and with what the broker has locked.
+pub(in super::super) async fn a_hub_is_dropped_while_it_is_fed<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const HUBS: usize = 5;
+    let (a, b, start) = Process::pair(world).await?;
+    let before = tasks();
+    for index in 0..HUBS {
+        let owner = Arc::new(Mutex::new(None));
+        let dropped = Arc::clone(&owner);
+        let topic = format!("topic {index}");
+        let last_topic = topic.clone();
+        // Called when the hub is fed the first event of a topic.
+        let builder = Hub::builder().retention_of(move |topic| {
+            let hub = lock(&dropped).take_if(|_| topic == last_topic);
+            drop(hub);
+            None
+        });
+        let hub = Process::connect_with(builder, world, "dropped").await?.hub;
+        *lock(&owner) = Some(hub);
+        let events = (0..10).map(|event| (topic.clone(), event.to_string()));
+        for (data, result) in a.publish_at_once(events).await? {
+            result.map_err(|error| Problem::caused_by(data, &error))?;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while lock(&owner).is_some() {
+            ensure!(Instant::now() < deadline, "a hub was not fed");
+            sleep(Duration::from_millis(5)).await;
+        }
+        for process in [&a, &b] {
+            let mut client = process.client([&topic], start.clone());
+            for _ in 0..10 {
+                client.message("an event of each publish").await?;
+            }
+        }
+    }
+    end_of_tasks(before, HUBS).await?;
+    b.publish("news", "after").await?;
+    a.client(["news"], start).reads(["after"]).await
 }
 
 /// A program that makes a hub for each of its tests or tenants would otherwise fill its memory.

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, slice, time::Duration};
 
 use super::super::{
     Problem, World,
@@ -52,7 +52,7 @@ pub(in super::super) async fn every_field_arrives<W: World>(world: &W) -> Result
 pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    const TEXTS: [&str; 15] = [
+    const TEXTS: [&str; 17] = [
         "",
         " ",
         "a b",
@@ -68,16 +68,15 @@ pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
         "%s%n$1",
         "id: 1\n\ndata: forged",
         "漢字🦀",
+        // Equal for a database that normalizes text.
+        "\u{e9}",
+        "e\u{301}",
     ];
     let (a, b, start) = Process::pair(world).await?;
     let mut accepted = Vec::new();
     for text in TEXTS {
-        match a.try_publish(text, text).await? {
-            Ok(_) => accepted.push(text),
-            Err(PublishError::Refused(_)) => {}
-            Err(error) => {
-                return Err(Problem::caused_by(format_args!("publishing {text:?}"), &error));
-            }
+        if accepts(&a, text, text).await? {
+            accepted.push(text);
         }
     }
     let late = Process::connect(world, "late").await?;
@@ -91,6 +90,68 @@ pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
         }
     }
     Ok(())
+}
+
+/// Columns, keys and indexes have limits, beyond which some cut or change a value in silence.
+pub(in super::super) async fn extremes_are_kept_or_refused<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const RETRIES: [u64; 3] = [1 << 31, (1 << 32) + 1500, (1 << 53) + 1];
+    let (a, b, start) = Process::pair(world).await?;
+    let (mut topics, mut whats, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    for name in long_names() {
+        if accepts(&a, &name, "long topic").await? {
+            topics.push(name.clone());
+        }
+        let what = format!("a name of {} bytes", name.len());
+        let event = Event::new().data("named").try_event(name);
+        let event = event.map_err(|error| Problem::caused_by(&what, &error))?;
+        if accepts(&a, "news", event.clone()).await? {
+            whats.push(what);
+            events.push(event);
+        }
+    }
+    for retry in RETRIES {
+        let event = Event::new().data("later").retry(Duration::from_millis(retry));
+        if accepts(&a, "news", event.clone()).await? {
+            whats.push(format!("a retry of {retry} ms"));
+            events.push(event);
+        }
+    }
+    let late = Process::connect(world, "late").await?;
+    let expected = lines_without_broker("news", &events).await?;
+    for (name, process) in [("a", a), ("b", b), ("late", late)] {
+        let subscription = process.hub.subscribe_to("news").resume(start.clone());
+        let received = lines_of(subscription, events.len()).await?;
+        for (index, (what, expected)) in whats.iter().zip(&expected).enumerate() {
+            ensure!(received.get(index) == Some(expected), "process {name}: {what} was changed");
+        }
+        for topic in &topics {
+            let mut client = process.client(slice::from_ref(topic), start.clone());
+            let read = client.reads(["long topic"]).await;
+            let what = format_args!("a topic of {} bytes", topic.len());
+            read.map_err(|problem| Problem::caused_by(what, &problem))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns two names of each length, which differ at the end.
+fn long_names() -> impl Iterator<Item = String> {
+    let names = |length| ["a", "b"].map(|end| "n".repeat(length - end.len()) + end);
+    [64, 128, 256, 512, 1024, 4096].into_iter().flat_map(names)
+}
+
+/// Publishes an event that the broker may refuse. Returns whether it was accepted.
+async fn accepts(process: &Process, topic: &str, event: impl Into<Event>) -> Result<bool, Problem> {
+    match process.try_publish(topic, event).await? {
+        Ok(_) => Ok(true),
+        Err(PublishError::Refused(_)) => Ok(false),
+        Err(error) => {
+            let topic: String = topic.chars().take(20).collect();
+            Err(Problem::caused_by(format_args!("publishing to {topic:?}"), &error))
+        }
+    }
 }
 
 pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Problem> {

@@ -1,14 +1,17 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::{
     Problem, World,
     client::{Client, is_gap},
     problem::ensure,
-    process::{Process, number},
+    process::{Process, number, with_number},
 };
-use crate::hub::{Hub, Retention};
+use crate::{
+    connection::LastEventId,
+    hub::{Hub, Retention},
+};
 
 /// A hub is not ready before it has what was acknowledged before it connected.
 pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
@@ -44,28 +47,51 @@ pub(in super::super) async fn history_is_as_old_as_asked<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_secs(1);
+    let short = || Hub::builder().retention(Retention::new().age(AGE));
     let (a, b, start) = Process::pair(world).await?;
     let old = a.publish("news", "old").await?.id();
+    let is_old = Instant::now() + AGE + Duration::from_millis(200);
     b.client(["news"], start.clone()).reads(["old"]).await?;
-    sleep(AGE + Duration::from_millis(200)).await;
+    sleep(AGE / 2).await;
+    // Loads the event, and evicts it when it is old.
+    let early = Process::connect_with(short(), world, "early").await?;
+    sleep_until(is_old).await;
     let published = Instant::now();
     a.publish("news", "new").await?;
-    let short = Hub::builder().retention(Retention::new().age(AGE));
-    let late = Process::connect_with(short, world, "late").await?;
-    let mut from_start = late.client(["news"], start);
+    let late = Process::connect_with(short(), world, "late").await?;
     let mut from_old = late.client(["news"], old);
     let is_still_new = published.elapsed() < AGE / 2;
-    a.publish("news", "newest").await?;
-    from_start.reads_gap().await?;
-    from_start.read_until("newest").await?;
-    ensure!(
-        from_start.received().iter().all(|message| message.data != "old"),
-        "an event was loaded that is older than the hub keeps events",
-    );
+    let newest = a.publish("news", "newest").await?.id();
+    for process in [early, late] {
+        process.reaches(&newest).await?;
+        let mut from_start = process.client(["news"], start.clone());
+        from_start.reads_gap().await?;
+        from_start.read_until("newest").await?;
+        ensure!(
+            from_start.received().iter().all(|message| message.data != "old"),
+            "an event was sent that is older than the hub keeps events",
+        );
+    }
     if is_still_new {
         from_old.reads(["new", "newest"]).await?;
     }
     Ok(())
+}
+
+/// Hubs that keep the newest events have no limit of their age.
+pub(in super::super) async fn history_of_any_age_is_loaded<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let latest = || Hub::builder().retention(Retention::latest());
+    let a = Process::connect_with(latest(), world, "a").await?;
+    for data in ["one", "two"] {
+        a.publish("news", data).await?;
+    }
+    let late = Process::connect_with(latest(), world, "late").await?;
+    let mut client = late.client(["news"], None::<LastEventId>);
+    client.reads(["two"]).await?;
+    a.publish("news", "three").await?;
+    client.reads(["three"]).await
 }
 
 /// Only processes that have read the removed events can send them.
@@ -76,22 +102,33 @@ pub(in super::super) async fn trimmed_events_are_told_to_a_new_process<W: World>
     let trim = world.trim(KEPT).ok_or_else(|| Problem::skipped("trim"))?;
     let (a, b, start) = Process::pair(world).await?;
     let events: Vec<_> = (0..20).map(|event| event.to_string()).collect();
-    let mut last = start.clone();
+    let mut ids = vec![start.clone()];
     for data in &events {
-        last = a.publish("news", data.clone()).await?.id();
+        ids.push(a.publish("news", data.clone()).await?.id());
     }
     let mut connected = b.client(["news"], start.clone());
     connected.reads(&events).await?;
     trim.await;
     let new = Process::connect(world, "new").await?;
-    let mut from_start = new.client(["news"], start);
-    let mut from_last = new.client(["news"], last);
+    let (removed, kept) = ids.split_at(ids.len() - KEPT);
+    let mut missed = Vec::new();
+    if let Some((newest_removed, older)) = removed.split_last() {
+        let just_before = number(newest_removed)?.saturating_sub(1);
+        missed.extend(older.iter().cloned().map(LastEventId::from));
+        missed.push(with_number(newest_removed, just_before)?);
+    }
+    let mut from_last = kept.last().map(|last| new.client(["news"], last.clone()));
     a.publish("news", "after").await?;
-    from_start.reads_gap().await?;
-    from_start.read_until("after").await?;
-    let kept = from_start.received().iter().filter(|message| !is_gap(message)).count();
-    ensure!(kept <= KEPT + 1, "a new process has more than {KEPT} events of the trimmed log");
-    from_last.reads(["after"]).await?;
+    for last in missed {
+        let mut client = new.client(["news"], last);
+        client.reads_gap().await?;
+        client.read_until("after").await?;
+        let kept = client.received().iter().filter(|message| !is_gap(message)).count();
+        ensure!(kept <= KEPT + 1, "a new process has more than {KEPT} events of the trimmed log");
+    }
+    if let Some(from_last) = &mut from_last {
+        from_last.reads(["after"]).await?;
+    }
     connected.read_until("after").await?;
     Ok(())
 }

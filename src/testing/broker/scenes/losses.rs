@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::super::{
-    Problem, World,
+    Fault, Problem, World,
     client::{Client, is_gap},
     problem::ensure,
     process::{Process, number},
@@ -29,6 +29,38 @@ pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
     lose.await;
     acknowledged.extend(publish(&a, "after", 1).await?);
     all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
+}
+
+/// The reader looks for losses itself: no publisher finds this one.
+pub(in super::super) async fn a_loss_is_told_although_nobody_publishes<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = Process::pair(world).await?;
+    let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start)];
+    if let Some((copy, put_back)) = world.roll_back() {
+        copy.await;
+        are_told_of(put_back, &a, &mut clients, "rolled back").await?;
+    }
+    let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
+    are_told_of(lose, &a, &mut clients, "lost").await
+}
+
+/// Publishes events that a fault loses, and checks that clients receive a gap.
+async fn are_told_of(
+    fault: Fault<'_>,
+    process: &Process,
+    clients: &mut [Client],
+    name: &str,
+) -> Result<(), Problem> {
+    publish(process, name, 3).await?;
+    for client in &mut *clients {
+        client.read_until(&format!("{name} 2")).await?;
+    }
+    fault.await;
+    for client in clients {
+        client.read_until_gap().await?;
+    }
+    Ok(())
 }
 
 /// An id would otherwise be valid for two events, and a client would miss the later one.
@@ -159,7 +191,10 @@ async fn all_are_told<W: World>(
 
 /// Checks that each acknowledged event was received, or lies below a gap. Newer events can come
 /// before that gap.
-fn is_covered(received: &[Message], acknowledged: &[Acknowledged]) -> Result<(), Problem> {
+pub(super) fn is_covered(
+    received: &[Message],
+    acknowledged: &[Acknowledged],
+) -> Result<(), Problem> {
     let mut gaps_up_to = 0;
     let mut events = HashMap::new();
     for message in received {
