@@ -92,8 +92,8 @@ where
         losses: a_lost_log_is_told_to_all a_loss_is_told_although_nobody_publishes
             numbers_are_not_used_again_after_a_loss a_loss_while_a_hub_loads_is_told
             a_rolled_back_log_is_told_to_all an_overtaken_log_is_told_to_all;
-        breaks: a_break_loses_nothing a_long_break_loses_nothing a_publish_during_a_break_ends
-            any_order_of_steps_loses_nothing;
+        breaks: a_burst_loses_nothing a_break_loses_nothing a_long_break_loses_nothing
+            a_publish_during_a_break_ends any_order_of_steps_loses_nothing;
         closing: closing_one_hub_leaves_the_others a_hub_is_dropped_while_it_is_fed
             dropping_a_hub_ends_its_tasks a_dropped_connect_leaves_nothing
             dropped_publishes_do_no_harm;

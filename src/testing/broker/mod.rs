@@ -47,9 +47,8 @@
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events in each process
 //! - `a_publisher_keeps_its_order`: lets a batch overtake another one
-//! - `many_publish_at_once`: skips events under load, cuts a long history in silence, or commits
-//!   each event alone and so is too slow
-//! - `receipts_are_ids`: acknowledges an event with the number of another one
+//! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of
+//!   another one, or commits each event alone and so is too slow
 //! - `a_late_process_loads_the_history`: is ready before it has loaded
 //! - `history_is_as_old_as_asked`: does not report what it leaves out, or takes it for new
 //! - `history_of_any_age_is_loaded`: computes with [`Feed::max_age`](crate::hub::broker::Feed::max_age),
@@ -66,6 +65,7 @@
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): counts from the start again
+//! - `a_burst_loses_nothing`: skips events when it is behind, or cuts a long history in silence
 //! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it was
 //! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
 //! - `any_order_of_steps_loses_nothing`: loses events between publishing, moves, breaks, and

@@ -43,8 +43,8 @@ finds! {
     acknowledgements_with_other_numbers_are_found: OtherNumbers in receipts_are_ids;
     forgotten_ends_are_found: ForgottenEnds in ends_are_the_same_everywhere;
     breaks_longer_than_page_are_found: ResumeReadsOnePage in a_long_break_loses_nothing;
-    silently_cut_histories_are_found: HistoryOf1000 in many_publish_at_once;
-    silently_skipping_readers_are_found: LaggedIsIgnored in many_publish_at_once;
+    silently_cut_histories_are_found: HistoryOf1000 in a_burst_loses_nothing;
+    silently_skipping_readers_are_found: LaggedIsIgnored in a_burst_loses_nothing;
     losses_that_are_reported_too_low_are_found: TrimLossOneTooLow
         in trimmed_events_are_told_to_a_new_process;
     cut_topics_are_found: TopicCutAt63 in extremes_are_kept_or_refused;

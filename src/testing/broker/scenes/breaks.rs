@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::super::{
     Problem, World,
-    client::is_gap,
+    client::{Client, is_gap},
     due::Due,
     problem::ensure,
     process::Process,
@@ -13,7 +13,8 @@ use super::super::{
 };
 use crate::{
     connection::LastEventId,
-    hub::{Hub, PublishError, Retention},
+    event::EventId,
+    hub::{Hub, HubBuilder, PublishError, Retention},
 };
 
 /// A reader that comes back continues where it was.
@@ -44,38 +45,87 @@ pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Resu
     Ok(())
 }
 
+/// A reader that is far behind skips nothing, and neither does a process that then loads a long
+/// history.
+pub(in super::super) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
+    const EACH: usize = 2500;
+    let (a, b, start) = ample_pair(world).await?;
+    let mut connected = [&a, &b].map(|process| process.client(["news"], start.clone()));
+    let published = publish_all([&a, &b], "burst", EACH).await?;
+    for client in &mut connected {
+        has_read(client, &published).await?;
+    }
+    let late = Process::connect_with(ample(), world, "late").await?;
+    let mut client = late.client(["news"], start);
+    let message = client.message("an event or a gap").await?;
+    // A history may be shorter, if that is reported.
+    if is_gap(&message) { Ok(()) } else { has_read(&mut client, &published).await }
+}
+
 /// More events follow a break than a reader takes at a time.
 pub(in super::super) async fn a_long_break_loses_nothing<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const EACH: usize = 500;
-    let ample = || Hub::builder().retention(Retention::new().events(20 * EACH).bytes(16 << 20));
-    let a = Process::connect_with(ample(), world, "a").await?;
-    let b = Process::connect_with(ample(), world, "b").await?;
-    let start = a.publish("start", "start").await?.id();
+    let (a, b, start) = ample_pair(world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
     for round in 0..3 {
         world.cut().ok_or_else(|| Problem::skipped("cut"))?.await;
-        let events = |name| (0..EACH).map(move |index| format!("{round} {name} {index}"));
-        let (first, second) =
-            both(publish_all(&a, events("a")), publish_all(&b, events("b"))).await;
-        (first?, second?);
-        let last = format!("{round} last");
-        a.publish_repeatedly("news", &last).await?;
+        let published = publish_all([&a, &b], &format!("round {round}"), EACH).await?;
         for client in &mut clients {
-            client.read_until(&last).await?;
-            ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
-            let received: HashSet<_> =
-                client.received().iter().map(|message| &*message.data).collect();
-            let missing = events("a").chain(events("b")).find(|data| !received.contains(&**data));
-            ensure!(missing.is_none(), "{missing:?} was acknowledged, and did not come");
+            has_read(client, &published).await?;
         }
     }
     Ok(())
 }
 
-/// Publishes events at once, and those again that are not acknowledged.
+/// Returns a hub that keeps all events of a scene.
+fn ample() -> HubBuilder {
+    Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
+}
+
+/// As [`Process::pair`], with [`ample`] hubs.
+async fn ample_pair<W: World>(world: &W) -> Result<(Process, Process, EventId), Problem> {
+    let a = Process::connect_with(ample(), world, "a").await?;
+    let b = Process::connect_with(ample(), world, "b").await?;
+    let start = a.publish("start", "start").await?.id();
+    Ok((a, b, start))
+}
+
+/// Publishes events through both processes at once. Returns their data, and last the data of an event
+/// that follows all others.
 async fn publish_all(
+    [a, b]: [&Process; 2],
+    name: &str,
+    each: usize,
+) -> Result<Vec<String>, Problem> {
+    let events = |process| (0..each).map(move |index| format!("{name} {process} {index}"));
+    let (first, second) = both(
+        publish_until_acknowledged(a, events("a")),
+        publish_until_acknowledged(b, events("b")),
+    )
+    .await;
+    (first?, second?);
+    let last = format!("{name} last");
+    a.publish_repeatedly("news", &last).await?;
+    Ok(events("a").chain(events("b")).chain([last]).collect())
+}
+
+/// Reads up to the last of these events, and checks that all were received, without a gap. Events can
+/// come twice.
+async fn has_read(client: &mut Client, events: &[String]) -> Result<(), Problem> {
+    if let Some(last) = events.last() {
+        client.read_until(last).await?;
+    }
+    ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
+    let received: HashSet<_> = client.received().iter().map(|message| &*message.data).collect();
+    let missing = events.iter().find(|data| !received.contains(&***data));
+    ensure!(missing.is_none(), "{missing:?} was acknowledged, and did not come");
+    Ok(())
+}
+
+/// Publishes events at once, and those again that are not acknowledged.
+async fn publish_until_acknowledged(
     process: &Process,
     events: impl Iterator<Item = String>,
 ) -> Result<(), Problem> {

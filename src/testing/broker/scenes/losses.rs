@@ -191,10 +191,7 @@ async fn all_are_told<W: World>(
 
 /// Checks that each acknowledged event was received, or lies below a gap. Newer events can come
 /// before that gap.
-pub(super) fn is_covered(
-    received: &[Message],
-    acknowledged: &[Acknowledged],
-) -> Result<(), Problem> {
+fn is_covered(received: &[Message], acknowledged: &[Acknowledged]) -> Result<(), Problem> {
     let mut gaps_up_to = 0;
     let mut events = HashMap::new();
     for message in received {
