@@ -108,7 +108,7 @@ impl World for LocalWorld {
     }
 
     fn cut(&self) -> Option<Fault<'_>> {
-        Some(Box::pin(async { _ = self.0.cut.send_replace(()) }))
+        Some(Box::pin(async { self.0.cut.send_replace(()) }))
     }
 }
 

@@ -105,7 +105,8 @@ async fn publish_all(
         publish_until_acknowledged(b, events("b")),
     )
     .await;
-    (first?, second?);
+    first?;
+    second?;
     let last = format!("{name} last");
     a.publish_repeatedly("news", &last).await?;
     Ok(events("a").chain(events("b")).chain([last]).collect())
