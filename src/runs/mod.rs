@@ -193,7 +193,7 @@
 //! process has restored is refused, because its owner may still do so: [`Runs::start`] and
 //! [`Runs::replace`] return [`StartError::Unavailable`].
 //!
-//! While the store cannot be reached:
+//! While the store cannot be reached, or refuses commands, such as for a missing permission:
 //!
 //! - Running runs continue, and clients at the process that owns a run keep receiving it, without a
 //!   time limit.

@@ -44,6 +44,7 @@ mod holes;
 mod losses;
 mod memory_world;
 mod pair;
+mod permissions;
 mod process;
 mod program;
 mod proxy;

@@ -89,7 +89,9 @@ fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure>
             AppendReply::Appended { entries: 1 + u64::from(has_marker) }
         }
         // The id is not the highest, or the key has another type: a `Sync` finds out which.
-        Err(failure) if failure.class == Class::Run => AppendReply::Refused,
+        Err(failure) if matches!(failure.class, Class::Run | Class::Stopped) => {
+            AppendReply::Refused
+        }
         Err(failure) => return Err(failure),
     }))
 }

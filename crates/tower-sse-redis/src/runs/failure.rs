@@ -12,6 +12,9 @@ pub(super) enum Class {
     NoScript,
     /// The command failed for its keys alone.
     Run,
+    /// A script may have stopped halfway, and its keys need not be the reason: if the user lacks a
+    /// permission for a command of the script, some versions of Redis answer with the same code.
+    Stopped,
     /// The server does not accept the command at present.
     Refused,
     /// The reply is missing.
@@ -25,7 +28,8 @@ impl Class {
     pub(super) fn of(code: &str) -> Self {
         match code {
             "NOSCRIPT" => Self::NoScript,
-            "ERR" | "WRONGTYPE" => Self::Run,
+            "WRONGTYPE" => Self::Run,
+            "ERR" => Self::Stopped,
             "OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOPERM" => Self::Refused,
             // Such as READONLY, MASTERDOWN, LOADING and NOAUTH.
             _ => Self::WrongServer,
@@ -51,6 +55,7 @@ impl Failure {
         let class = Class::of(code);
         let error = match class {
             Class::Run => StoreError::Run(text),
+            Class::Stopped => StoreError::Lost(text),
             _ => StoreError::Unavailable(text),
         };
         Self { class, error }
@@ -96,7 +101,7 @@ mod tests {
     fn errors_are_sorted_by_their_codes() {
         for (code, class) in [
             ("NOSCRIPT", Class::NoScript),
-            ("ERR", Class::Run),
+            ("ERR", Class::Stopped),
             ("WRONGTYPE", Class::Run),
             ("OOM", Class::Refused),
             ("MISCONF", Class::Refused),

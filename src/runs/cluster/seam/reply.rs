@@ -194,7 +194,8 @@ pub enum Push {
 pub enum StoreError {
     /// The store cannot be reached, or does not accept writes at present. Nothing was changed.
     Unavailable(Arc<str>),
-    /// The reply is missing. The command may have been executed, or be executed later.
+    /// The reply is missing, or the command has stopped for a reason that may pass. It may have been
+    /// executed, also in part, or be executed later.
     Lost(Arc<str>),
     /// The command failed for this run alone, such as on a key of another type.
     Run(Arc<str>),

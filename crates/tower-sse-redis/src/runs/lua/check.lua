@@ -27,6 +27,7 @@ local function check(key, stream, epoch, watch, wants_head, channel)
   if not claim.is_live then
     if outcome then return { claim.state, newest, head } end
     -- Redis lost the stream, or its end. The events that are left must not look complete.
+    keep(stream, ttl)
     add_end(key, stream, newest, 'interrupted', '')
     keep(stream, ttl)
     redis.call('HSET', key, 's', 'interrupted')

@@ -46,10 +46,21 @@ local function refuse_version(claim)
   if claim and claim.version ~= VERSION then return { 'version', claim.version } end
 end
 
--- Makes a key expire after `ttl`. This function never fails, because a script that stopped here
--- would leave a key that never expires.
+-- Makes a key expire after `ttl`. A script that stopped here after it has created a key would leave
+-- a key that never expires. No time makes this function fail, and scripts call it before they create
+-- a key too: if the user lacks the permission, they change nothing.
 local function keep(key, ttl)
   redis.call('PEXPIRE', key, math.min(ttl, MAX_TTL))
+end
+
+-- Fails if the user lacks a permission without which owners cannot renew their leases.
+local function require_permissions(key)
+  local missing = key .. ':'
+  redis.call('XREVRANGE', missing, '+', '-', 'COUNT', 1)
+  redis.call('XLEN', missing)
+  redis.call('XADD', missing, 'NOMKSTREAM', '1-0', '', '')
+  redis.call('PEXPIRE', missing, 1)
+  redis.call('DEL', missing)
 end
 
 -- Returns whether the server has lost the claim of a run. If the server has an older state, the key
@@ -63,6 +74,7 @@ local function has_lost(claim, epoch)
 end
 
 local function create_claim(key, epoch, process, lease, ttl)
+  keep(key, math.max(ttl, MIN_TTL))
   redis.call('DEL', key)
   redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
     'l', now + lease, 'd', lease, 'w', 0)
@@ -73,10 +85,11 @@ end
 -- time after which the caller looks again.
 --
 -- A late owner is dead only if it was late at several looks in a row, over the whole grace period:
--- after Redis was away, owners need time to renew their leases. A process whose own connection is
--- new waits for a whole lease.
+-- after Redis was away, or a permission was missing, owners need time to renew their leases. A
+-- process whose own connection is new waits for a whole lease.
 local function liveness(key, claim, is_new_connection)
   if claim.deadline >= now then return 'live', 0 end
+  require_permissions(key)
   local grace = math.max(claim.lease * 3 / 8, MIN_GRACE)
   local first, last = claim.first_late, claim.last_late
   local is_in_a_row = first and last and first > claim.deadline and first <= now

@@ -53,7 +53,10 @@ end
 -- After a mistake of an operator, the key of the stream could have another type. The run must still
 -- end.
 local entries = redis.pcall('XLEN', stream)
-if type(entries) == 'table' then redis.call('DEL', stream) end
+if type(entries) == 'table' then
+  if not string.find(entries.err, 'WRONGTYPE', 1, true) then return entries end
+  redis.call('DEL', stream)
+end
 local newest, ended = read_newest(stream)
 if ended then
   redis.call('HSET', key, 's', ended)
@@ -71,12 +74,13 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   if claim.state ~= 'starting' then return { 'running' } end
   -- The claim stays until late commands have arrived. If it were missing, the owner of an earlier
   -- run would take its own claim for lost, and restore a run that has ended.
-  redis.call('HSET', key, 's', 'void', 'b', ended_by)
   keep(key, 2 * claim.lease)
+  redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PUBLISH', channel, 'v')
   return { 'ended', 'void', 0 }
 end
 
+keep(key, ttl)
 if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
   local first, last = newest + 1, newest + 1 + GAP
   local event = lines .. string.format('id: %s-%.0f\n\n', epoch, last)
@@ -87,7 +91,6 @@ if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
 end
 add_end(key, stream, newest, outcome, message)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
-keep(key, ttl)
 keep(stream, ttl)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end

@@ -20,6 +20,7 @@ if not claim or claim.epoch ~= earlier then return { 'again' } end
 local newest, outcome = read_newest(stream)
 local is_cancelled = claim.is_live and not outcome
 if is_cancelled then
+  keep(key, ttl)
   add_end(key, stream, newest, 'cancelled', '')
   keep(stream, math.max(ttl, MIN_TTL))
 end

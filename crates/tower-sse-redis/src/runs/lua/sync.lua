@@ -51,6 +51,7 @@ local is_behind = expected and not is_restoring and entries ~= expected
 local begins, is_new = false, is_restoring
 if head ~= '' and not is_behind then
   if entries == 0 then
+    keep(key, ttl)
     -- A stream whose entries were all deleted would refuse the id.
     redis.call('DEL', stream)
     redis.call('XADD', stream, '0-1', 'v', VERSION, 'h', head)
