@@ -50,6 +50,7 @@ mod program;
 mod proxy;
 mod redis_world;
 mod replace;
+mod replaced;
 mod reply;
 mod scene;
 #[path = "../redis/server.rs"]

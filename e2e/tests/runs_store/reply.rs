@@ -97,6 +97,7 @@ pub(crate) fn received(incoming: &Incoming) -> String {
         Incoming::Push(_, Push::Newest(newest)) => format!("newest {newest}"),
         Incoming::Push(_, Push::End(end)) => format!("end {} {}", end.outcome, end.newest),
         Incoming::Push(_, Push::Void) => "void".into(),
+        Incoming::Replaced(epoch) => format!("replaced {epoch}"),
     }
 }
 

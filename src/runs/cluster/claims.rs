@@ -83,8 +83,7 @@ impl Cluster {
         match &reply {
             Err(StoreError::Lost(_)) => {}
             Ok(LookReply::Claimed) if is_late => {
-                // The claim has cancelled the earlier run.
-                replaced.into_iter().for_each(|earlier| self.exports.synchronize(earlier));
+                replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
             }
             _ => sent.run = None,
         }
@@ -102,6 +101,7 @@ impl Cluster {
     /// Lets requests find a claimed run.
     fn enter(&self, record: &Arc<Record>, replaced: Option<Epoch>) -> Mark {
         let mark = self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
+        replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
         self.process.with_registry(|registry, deferred| {
             if let Some(other) = registry.get(&record.key).cloned() {
                 // If the new run does not replace `other`, the store has lost the claim of `other`.

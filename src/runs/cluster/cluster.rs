@@ -131,6 +131,7 @@ impl Receiver {
     fn receive(&self, incoming: Incoming) {
         match (incoming, self.mirrors.upgrade()) {
             (Incoming::Hint(epoch), _) => self.exports.synchronize(epoch),
+            (Incoming::Replaced(epoch), _) => self.exports.replaced(epoch),
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),
             (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
             (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),

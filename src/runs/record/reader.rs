@@ -7,6 +7,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    deferred::Deferred,
     record::Record,
     state::{Phase, State},
 };
@@ -170,9 +171,14 @@ enum Step {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        let mut deferred = Deferred::default();
         let (waker, task) = {
             let mut state = self.record.lock();
             state.readers.remove(self.index);
+            // No other client can attach, although the run may still be exported.
+            if state.is_forgotten && state.readers.count() == 0 {
+                state.clear(&mut deferred);
+            }
             // The source may have waited for this client.
             let task = if state.is_full { state.task.take() } else { None };
             (state.waiters.remove(self.ticket), task)
@@ -180,5 +186,6 @@ impl Drop for Reader {
         self.record.counters.attached.fetch_sub(1, Relaxed);
         drop_waker(waker);
         task.into_iter().for_each(wake);
+        _ = deferred.wake();
     }
 }

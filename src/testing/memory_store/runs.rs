@@ -110,8 +110,8 @@ impl Server {
 
     pub(super) fn end(&mut self, end: &End, process: &ProcessId) -> EndReply {
         let run = &end.run;
-        if matches!(end.mode, EndMode::Forget) {
-            return self.forget(run);
+        if let EndMode::Forget | EndMode::Discard = end.mode {
+            return self.forget(run, matches!(end.mode, EndMode::Discard));
         }
         let stream = self.streams.get(run).cloned().unwrap_or_default();
         let Some(claim) = self.claims.get_mut(&run.key) else {
@@ -149,7 +149,9 @@ impl Server {
                 return EndReply::Freed;
             }
             EndMode::Void => return EndReply::Running,
-            EndMode::Lost | EndMode::Release | EndMode::Forget => (Outcome::Interrupted, None),
+            EndMode::Lost | EndMode::Release | EndMode::Forget | EndMode::Discard => {
+                (Outcome::Interrupted, None)
+            }
         };
         let has_begun = claim.state == State::Running;
         claim.state = State::Ended(outcome);
@@ -168,9 +170,9 @@ impl Server {
         EndReply::Ended { outcome, newest }
     }
 
-    fn forget(&mut self, run: &RunId) -> EndReply {
+    fn forget(&mut self, run: &RunId, was_replaced: bool) -> EndReply {
         if let Some(claim) = self.claims.get(&run.key).filter(|claim| claim.epoch == run.epoch) {
-            if claim.is_live() {
+            if claim.is_live() || was_replaced {
                 return EndReply::Running;
             }
             self.claims.remove(&run.key);

@@ -90,6 +90,7 @@ pub struct Stream {
 pub(super) enum Sent {
     Push(RunId, Push),
     Hint(ProcessId, Epoch),
+    Replaced(ProcessId, Epoch),
 }
 
 impl Server {
@@ -187,9 +188,9 @@ impl Server {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
                 if is_live {
                     self.close(earlier, Outcome::Cancelled, None);
-                    if owner != *process {
-                        self.sent.push(Sent::Hint(owner, earlier.epoch));
-                    }
+                }
+                if owner != *process {
+                    self.sent.push(Sent::Replaced(owner, earlier.epoch));
                 }
             }
             _ => return LookReply::Changed,

@@ -207,6 +207,7 @@ impl MemoryStore {
                         Some(Incoming::Push(run.clone(), push.clone()))
                     }
                     Sent::Hint(to, epoch) if to == process => Some(Incoming::Hint(*epoch)),
+                    Sent::Replaced(to, epoch) if to == process => Some(Incoming::Replaced(*epoch)),
                     _ => None,
                 };
                 drop(faults);

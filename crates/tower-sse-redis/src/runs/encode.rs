@@ -159,6 +159,7 @@ impl Encoder<'_> {
             EndMode::Void => ("void", "void"),
             EndMode::Release => ("orphan", "interrupted"),
             EndMode::Forget => ("forget", ""),
+            EndMode::Discard => ("discard", ""),
         };
         let (error, newest, entries) = match mode {
             EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),

@@ -69,7 +69,11 @@ impl Subscriptions {
 
     fn parse(&self, channel: &[u8], message: Vec<u8>) -> Option<Incoming> {
         if channel == self.control.as_bytes() {
-            return Epoch::parse(str::from_utf8(&message).ok()?).map(Incoming::Hint);
+            let text = str::from_utf8(&message).ok()?;
+            return match text.strip_prefix('-') {
+                Some(replaced) => Epoch::parse(replaced).map(Incoming::Replaced),
+                None => Epoch::parse(text).map(Incoming::Hint),
+            };
         }
         if channel == self.everyone.as_bytes() {
             return Some(Incoming::HintToAll);

@@ -63,6 +63,8 @@ pub(crate) struct Export {
     pub(crate) has_failed: bool,
     /// Whether a plan of the run, or its replies, made the exporter panic. The run is given up.
     pub(super) is_broken: bool,
+    /// Whether another run has the key in the store.
+    pub(super) is_replaced: bool,
     /// The time at which the store got the end of the run, or at which the run was given up.
     pub(super) ended_at: Option<Instant>,
     #[cfg(test)]
@@ -117,6 +119,7 @@ impl Export {
             failures: 0,
             has_failed: false,
             is_broken: false,
+            is_replaced: false,
             ended_at: None,
             #[cfg(test)]
             panics: 0,
@@ -160,7 +163,8 @@ impl Export {
 
     /// Returns the time until which the run can be exported again if the store loses the run's end.
     pub(super) fn kept_until(&self) -> Option<Instant> {
-        self.ended_at.map(|at| if self.is_void() { at } else { at + ENDED_EXPORT })
+        let is_unreachable = self.is_void() || self.is_replaced;
+        self.ended_at.map(|at| if is_unreachable { at } else { at + ENDED_EXPORT })
     }
 
     /// Returns whether the call did not return an event stream.

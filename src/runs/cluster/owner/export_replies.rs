@@ -68,7 +68,10 @@ impl Export {
             SyncReply::Over { outcome, event } if !self.is_done() => {
                 return Some(Effect::Over(*outcome, event.clone()));
             }
-            SyncReply::Other if !self.is_done() => return Some(Effect::Lost(DISPLACED)),
+            SyncReply::Other if !self.is_done() => {
+                self.is_replaced = true;
+                return Some(Effect::Lost(DISPLACED));
+            }
             _ => self.connection = connection,
         }
         match reply {
@@ -91,8 +94,8 @@ impl Export {
                 self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
                 self.lease.looked();
-                // If the store had the end of the run, it has lost the end.
-                self.ended_at = None;
+                // If the store had the end of the run, or had another run, it has lost that.
+                (self.ended_at, self.is_replaced) = (None, false);
                 self.set_watched(now, watched);
             }
             SyncReply::Behind | SyncReply::Gone
@@ -158,6 +161,7 @@ impl Export {
         if self.is_broken {
             return Some(Effect::Lost(BROKEN));
         }
+        self.is_replaced |= reply == EndReply::Other;
         let is_lost = match reply {
             EndReply::Behind => true,
             EndReply::Gone => self.record.phase() != Phase::Void,

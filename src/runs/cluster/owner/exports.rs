@@ -87,6 +87,12 @@ impl Exports {
         self.hasten_all([epoch], Export::synchronize);
     }
 
+    /// Records that a run of this process was replaced, in the store and perhaps by another process.
+    pub(crate) fn replaced(&self, epoch: Epoch) {
+        self.lock().replaced(epoch);
+        self.synchronize(epoch);
+    }
+
     /// Makes all runs due for a `Sync`.
     pub(crate) fn synchronize_all(&self) {
         let epochs: Vec<_> = self.lock().exports.keys().copied().collect();
@@ -165,7 +171,8 @@ impl Exports {
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let queue = self.lock();
         let claims = queue.lost_claims.values().map(|claim| claim.due);
-        claims.chain(queue.due.first().map(|(due, _)| *due)).min()
+        let run = queue.due.first().map(|(due, _)| *due);
+        claims.chain(run).chain(queue.ended.next_due()).min()
     }
 
     /// Takes the commands that are due.

@@ -38,7 +38,7 @@ pub(crate) enum Target {
     /// A claim that no run of this process has.
     Release(RunId),
     /// A run that has ended and is given up.
-    Forget,
+    Deleted,
 }
 
 impl Plan {
@@ -76,9 +76,9 @@ impl Plan {
         self.first.push((Target::Release(run), command));
     }
 
-    pub(super) fn forget(&mut self, run: RunId) {
-        let command = Command::End(End { run, mode: EndMode::Forget });
-        self.first.push((Target::Forget, command));
+    /// Deletes a run that has ended, in this mode.
+    pub(super) fn delete(&mut self, run: RunId, mode: EndMode) {
+        self.first.push((Target::Deleted, Command::End(End { run, mode })));
     }
 
     pub(super) fn append(&mut self, append: Append) {

@@ -35,7 +35,7 @@ pub(super) struct Queue {
     pub(super) due: BTreeSet<(Instant, Epoch)>,
     /// Claims whose reply was lost. The store may still execute them.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
-    ended: StoredRuns,
+    pub(super) ended: StoredRuns,
     /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
     timing: Timing,
@@ -92,6 +92,14 @@ impl Queue {
         is_first
     }
 
+    /// Records that a run was replaced.
+    pub(super) fn replaced(&mut self, epoch: Epoch) {
+        if let Some(export) = self.exports.get_mut(&epoch) {
+            export.is_replaced = true;
+        }
+        self.ended.replace(epoch, Instant::now() + self.timing.lease * 2);
+    }
+
     /// Takes the commands that are due. If no replies arrive, the runs of the plan are due again
     /// after a beat.
     pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
@@ -104,9 +112,9 @@ impl Queue {
         }
         self.ended.expire(now);
         while !plan.is_full()
-            && let Some(run) = self.ended.evict(self.live_bytes, options.max_memory)
+            && let Some((run, mode)) = self.ended.evict(now, self.live_bytes, options.max_memory)
         {
-            plan.forget(run);
+            plan.delete(run, mode);
         }
         while !plan.is_full()
             && let Some(&(due, epoch)) = self.due.first()
@@ -164,11 +172,11 @@ impl Queue {
                     self.released(&run, &result, now);
                     continue;
                 }
-                Target::Forget => continue,
+                Target::Deleted => continue,
             };
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             seen.push(epoch);
-            let deleted_at = export.ended_at.map(|at| at + self.kept_for);
+            let was_done = export.is_done();
             let beat = self.timing.beat;
             let applied = without_panic(|| export.apply(&target, result, connection, beat));
             if applied.is_none() {
@@ -182,12 +190,15 @@ impl Queue {
                 // The store keeps the run for the time that `lua/end.lua` sets.
                 let kept_for = if export.is_void() { self.timing.lease * 2 } else { self.kept_for };
                 self.ended.add(export.run(), export.memory(), now + kept_for);
+                if export.is_replaced {
+                    self.ended.replace(epoch, now + self.timing.lease * 2);
+                }
                 effects.push((Arc::clone(&export.record), effect));
             }
             count(&mut self.live_bytes, export);
             // The store had the end of the run, and has lost it.
-            if let Some(deleted_at) = deleted_at.filter(|_| !export.is_done()) {
-                self.ended.remove((deleted_at, epoch));
+            if was_done && !export.is_done() {
+                self.ended.remove(epoch);
             }
         }
         seen.sort_unstable();

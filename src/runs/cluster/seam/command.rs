@@ -20,8 +20,8 @@ pub enum Command {
     /// Answered by [`Reply::Look`](super::reply::Reply::Look).
     Claim {
         run: RunId,
-        /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step, and
-        /// its owner gets a hint.
+        /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
+        /// Another process that owns it is told.
         ///
         /// With `None`, the key is claimed if no run has it. It is also claimed in place of a run
         /// that is void, or that has ended with an outcome other than
@@ -151,6 +151,8 @@ pub enum EndMode {
     /// The run has ended and its owner needs the memory. Its claim and its stream are deleted, but
     /// not those of a live run.
     Forget,
+    /// The run was replaced. Its stream is deleted, unless the run has the key.
+    Discard,
 }
 
 /// The input of [`Command::Check`].

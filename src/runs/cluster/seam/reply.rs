@@ -120,9 +120,10 @@ pub enum EndReply {
     /// Another process had ended the run, or this one in another mode.
     Over(Outcome),
     /// The call has answered with an event stream, so the run cannot be void; or the run is live,
-    /// so it cannot be forgotten. Only to `Void` and `Forget`.
+    /// so it cannot be forgotten; or the run has the key, so it was not replaced. Only to `Void`,
+    /// `Forget` and `Discard`.
     Running,
-    /// The run is void, or was forgotten. Only to `Void`, `Release` and `Forget`.
+    /// The run is void, or was forgotten. Only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
     /// The store does not have the events that the owner has exported: send a `Sync`. Only to
     /// `Own`.

@@ -5,21 +5,23 @@
 --       process, ttl, is the connection new, channel, prefix of the channels of processes,
 --       `cancel`: lines of an event to add before the end of a run that has begun (or nothing)
 --
--- own     by its owner, once Redis has exactly all events
--- lost    by its owner, which no longer has all events; the outcome is `interrupted`
--- void    by its owner, because the answer was no stream; the key is free again
--- orphan  by the process that sent the claim, which does not know whether Redis executed it; like
---         `void` before the run has begun, otherwise the outcome is `interrupted`
--- cancel  by any process
--- bury    by any process, if the owner is dead
--- forget  deletes the keys of a run that ended, or that Redis has lost
+-- own      by its owner, once Redis has exactly all events
+-- lost     by its owner, which no longer has all events; the outcome is `interrupted`
+-- void     by its owner, because the answer was no stream; the key is free again
+-- orphan   by the process that sent the claim, which does not know whether Redis executed it; like
+--          `void` before the run has begun, otherwise the outcome is `interrupted`
+-- cancel   by any process
+-- bury     by any process, if the owner is dead
+-- forget   deletes the keys of a run that ended, or that Redis has lost
+-- discard  deletes the stream of a run that was replaced
 --
 -- ended  outcome newest         the run is ended, now or before by the same process in the same
---                               mode; `forget`: its keys are deleted
+--                               mode; `forget`, `discard`: its keys are deleted
 -- over   outcome                the run was ended before by another process or in another mode
 -- behind newest                 `own`: Redis has other events
 -- live, late state wait         `bury`: the owner is not dead
--- running                       `void`: the run has begun; `forget`: it is live
+-- running                       `void`: the run has begun; `forget`: it is live; `discard`: it has
+--                               the key
 -- other                         the key has another run
 -- gone                          the key has no run
 -- version theirs                another version of the protocol wrote the claim
@@ -36,8 +38,8 @@ local refused = refuse_version(claim)
 if refused then return refused end
 local is_ours = claim and claim.epoch == epoch
 
-if mode == 'forget' then
-  if is_ours and claim.is_live then return { 'running' } end
+if mode == 'forget' or mode == 'discard' then
+  if is_ours and (claim.is_live or mode == 'discard') then return { 'running' } end
   if is_ours then redis.call('DEL', key) end
   redis.call('DEL', stream)
   return { 'ended', 'forgotten', 0 }

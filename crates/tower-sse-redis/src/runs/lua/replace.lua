@@ -1,4 +1,5 @@
--- Claims a key in place of an earlier run, which is cancelled if it is live.
+-- Claims a key in place of an earlier run, which is cancelled if it is live. Its owner deletes its
+-- stream later.
 --
 -- KEYS: claim, stream of the earlier run
 -- ARGV: earlier epoch, epoch, process, lease, ttl, channel of the earlier run, prefix of the
@@ -25,8 +26,6 @@ if is_cancelled then
   keep(stream, math.max(ttl, MIN_TTL))
 end
 create_claim(key, epoch, process, lease, ttl)
-if is_cancelled then
-  publish_end(channel, newest, 'cancelled', '')
-  if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, earlier) end
-end
+if is_cancelled then publish_end(channel, newest, 'cancelled', '') end
+if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, '-' .. earlier) end
 return { 'new' }
