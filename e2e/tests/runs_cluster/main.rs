@@ -15,6 +15,7 @@ mod deploys;
 mod disturbances;
 #[path = "../runs_store/eternal_keys.rs"]
 mod eternal_keys;
+mod failing_calls;
 mod limits;
 mod loads;
 mod process;

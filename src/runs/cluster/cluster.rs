@@ -38,7 +38,7 @@ pub(crate) struct Cluster {
     pub(crate) exports: Arc<Exports>,
     /// Copies of runs of other processes, while a client reads them at this process.
     pub(crate) mirrors: Arc<Mirrors>,
-    /// Serializes the claims of each key.
+    /// The keys that requests claim at present.
     pub(crate) keys: KeyLocks,
 }
 

@@ -1,42 +1,44 @@
-use std::{collections::HashMap, sync::Arc};
+use std::collections::{HashMap, hash_map::Entry};
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     history::sync::{Mutex, lock},
     runs::RunKey,
 };
 
-/// Locks of keys, so that simultaneous requests with one key claim it one after the other.
+/// The keys that requests of this process claim at present, so that simultaneous requests with one
+/// key claim it one after the other.
 #[derive(Default)]
 pub(crate) struct KeyLocks {
-    locks: Mutex<HashMap<RunKey, Arc<AsyncMutex<()>>>>,
+    /// The locked keys. Each token is cancelled when its key is unlocked.
+    locks: Mutex<HashMap<RunKey, CancellationToken>>,
 }
 
 /// A locked key. Dropping it unlocks the key.
 pub(crate) struct KeyLock<'l> {
     locks: &'l KeyLocks,
     key: RunKey,
-    guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl KeyLocks {
-    pub(crate) async fn lock(&self, key: &RunKey) -> KeyLock<'_> {
-        let mutex = Arc::clone(lock(&self.locks).entry(key.clone()).or_default());
-        // Removes the lock if this future is dropped while it waits.
-        let mut locked = KeyLock { locks: self, key: key.clone(), guard: None };
-        locked.guard = Some(mutex.lock_owned().await);
-        locked
+    /// Locks a key. If another request has locked it, returns a token that is cancelled when the
+    /// key is unlocked.
+    pub(crate) fn try_lock(&self, key: &RunKey) -> Result<KeyLock<'_>, CancellationToken> {
+        match lock(&self.locks).entry(key.clone()) {
+            Entry::Occupied(locked) => Err(locked.get().clone()),
+            Entry::Vacant(unlocked) => {
+                unlocked.insert(CancellationToken::new());
+                Ok(KeyLock { locks: self, key: key.clone() })
+            }
+        }
     }
 }
 
 impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
-        self.guard = None;
-        let mut map = lock(&self.locks.locks);
-        // If only the map refers to the lock, no request waits for it.
-        if map.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            map.remove(&self.key);
-        }
+        // Wakes tasks, so the locks must not be held.
+        let unlocked = lock(&self.locks.locks).remove(&self.key);
+        unlocked.into_iter().for_each(|unlocked| unlocked.cancel());
     }
 }

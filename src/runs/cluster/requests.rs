@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     cluster::Cluster,
@@ -23,68 +23,112 @@ use crate::{
 /// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// The number of times that a request looks for the run with its key before it is refused. A
-/// request looks again if another process was faster.
-const MAX_LOOKS: usize = 16;
+/// The number of looks after which a request is refused at the earliest. In a process that was
+/// paused, one look can take longer than a lease.
+const MIN_LOOKS: u32 = 4;
+/// The maximum time between two looks of a request, in milliseconds.
+const MAX_PAUSE: u64 = 250;
+
+/// What a request finds that may claim its key.
+enum Found {
+    Run(Arc<Record>),
+    /// No run, or this one, which the request replaces.
+    Claimable(Option<RunId>),
+    /// A run that has changed since the look.
+    Changed,
+    /// A run that cannot be opened. It may have ended since the look, and another may have the key.
+    Unopened(RunId, StartError),
+}
 
 /// Finding and claiming runs of all processes for requests.
 impl Cluster {
-    /// Returns the run with this key, or claims the key for a new run.
+    /// Returns the run with this key, or claims the key for a new run. Looks again for the time of a
+    /// lease if other processes are faster, and waits while another request of this process claims
+    /// the key.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         key: &RunKey,
         purpose: Purpose,
     ) -> Result<Claim, StartError> {
-        let _locked = self.keys.lock(key).await;
-        for _ in 0..MAX_LOOKS {
-            let look = match self.look(key).await {
-                Ok(look) => look,
-                Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
-                Err(_) => {
-                    let here = self.live_here(key).map(Claim::Existing);
-                    return here.ok_or(StartError::Unavailable);
-                }
+        let mut until = Instant::now() + self.timing.lease;
+        let (mut looks, mut pause, mut unopened) = (0, 0, None::<RunId>);
+        while looks < MIN_LOOKS || Instant::now() < until {
+            looks += 1;
+            let locked = self.keys.try_lock(key);
+            let found = match &locked {
+                // A replacement looks only once it may claim the key, because it claims any.
+                Err(_) if purpose == Purpose::Replace => Found::Claimable(None),
+                _ => self.find_claim(key, purpose).await?,
             };
-            if purpose == Purpose::Attach
-                && matches!(look, LookReply::Free | LookReply::Restoring)
-                && let Some(record) = self.lost_by_store(key)
-            {
-                return Ok(Claim::Existing(record));
-            }
-            let earlier = match look {
-                LookReply::Restoring => return Err(StartError::Unavailable),
-                LookReply::Live { run, .. } | LookReply::Ended { run, .. }
-                    if purpose == Purpose::Replace =>
-                {
-                    Some(run)
+            match (found, locked) {
+                (Found::Run(record), _) => return Ok(Claim::Existing(record)),
+                (Found::Claimable(_), Err(unlocked)) => {
+                    unlocked.cancelled().await;
+                    (until, looks) = (Instant::now() + self.timing.lease, 0);
+                    continue;
                 }
-                LookReply::Live { run, process, liveness } => {
-                    match self.live(&run, &process, liveness).await? {
-                        Some(record) => return Ok(Claim::Existing(record)),
-                        None => continue,
+                (Found::Claimable(earlier), Ok(_locked)) => {
+                    if let Some(producer) = self.start(key, earlier).await? {
+                        return Ok(Claim::New(producer));
                     }
                 }
-                LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
-                    let record = self.open(&run, None).await?;
-                    let is_own =
-                        self.process.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
-                    // The claim was forged, because this process's own run was interrupted. Each
-                    // further look would find the same claim.
-                    if is_own && record.phase() == Phase::Ended(Outcome::Interrupted) {
-                        return Err(StartError::Unavailable);
-                    }
-                    return Ok(Claim::Existing(record));
+                (Found::Changed, _) => {}
+                (Found::Unopened(run, error), _) if unopened.as_ref() == Some(&run) => {
+                    return Err(error);
                 }
-                LookReply::Free
-                | LookReply::Claimed
-                | LookReply::Changed
-                | LookReply::Ended { .. } => None,
-            };
-            if let Some(producer) = self.start(key, earlier).await? {
-                return Ok(Claim::New(producer));
+                (Found::Unopened(run, _), _) => unopened = Some(run),
             }
+            // Random, so that processes that compete do not meet again.
+            sleep(Duration::from_millis(fastrand::u64(..=pause))).await;
+            pause = (2 * pause + 1).min(MAX_PAUSE);
         }
         Err(StartError::Unavailable)
+    }
+
+    /// Looks for the run with this key once.
+    async fn find_claim(&self, key: &RunKey, purpose: Purpose) -> Result<Found, StartError> {
+        let look = match self.look(key).await {
+            Ok(look) => look,
+            Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
+            Err(_) => {
+                let here = self.live_here(key).map(Found::Run);
+                return here.ok_or(StartError::Unavailable);
+            }
+        };
+        if purpose == Purpose::Attach
+            && matches!(look, LookReply::Free | LookReply::Restoring)
+            && let Some(record) = self.lost_by_store(key)
+        {
+            return Ok(Found::Run(record));
+        }
+        Ok(match look {
+            LookReply::Restoring => return Err(StartError::Unavailable),
+            LookReply::Live { run, .. } | LookReply::Ended { run, .. }
+                if purpose == Purpose::Replace =>
+            {
+                Found::Claimable(Some(run))
+            }
+            LookReply::Live { run, process, liveness } => {
+                match self.live(&run, &process, liveness).await {
+                    Ok(Some(record)) => Found::Run(record),
+                    Ok(None) => Found::Changed,
+                    Err(error) => Found::Unopened(run, error),
+                }
+            }
+            LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
+                let record = self.open(&run, None).await?;
+                let is_own = self.process.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
+                // The claim was forged, because this process's own run was interrupted. Each
+                // further look would find the same claim.
+                if is_own && record.phase() == Phase::Ended(Outcome::Interrupted) {
+                    return Err(StartError::Unavailable);
+                }
+                Found::Run(record)
+            }
+            LookReply::Free | LookReply::Claimed | LookReply::Changed | LookReply::Ended { .. } => {
+                Found::Claimable(None)
+            }
+        })
     }
 
     /// Returns the record of a live run for a client without an id. Returns `None` if the caller

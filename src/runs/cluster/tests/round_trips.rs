@@ -1,11 +1,15 @@
 //! How many round trips to the store requests wait for.
 
-use futures_util::{future::join_all, stream};
+use futures_util::{
+    future::{join_all, try_join_all},
+    stream,
+};
 
 use super::*;
 
 /// The duration of a round trip.
 const TRIP: Duration = Duration::from_millis(100);
+const CLIENTS: usize = 2_000;
 
 /// Starts the run, or finds it. Returns the number of round trips.
 async fn post(process: &Process) -> u32 {
@@ -40,6 +44,39 @@ async fn request_for_a_run_waits_for_one_round_trip() {
     let mut live = other.attach().await;
     read(&mut live, 1).await;
     assert_eq!(post(&other).await, 1, "another one elsewhere");
+}
+
+/// Starts the run, or finds it, by many clients at once. Returns the number of round trips until the
+/// last one is answered.
+async fn post_many(process: &Process) -> u32 {
+    process.store.faults().delay = TRIP;
+    let started = Instant::now();
+    let (key, source) = (key(), stream::pending::<crate::Event>);
+    soon(try_join_all((0..CLIENTS).map(|_| process.runs.start(&key, None, source)))).await.unwrap();
+    let trips = (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis();
+    process.store.faults().delay = Duration::ZERO;
+    trips.try_into().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn simultaneous_requests_for_a_run_do_not_wait_for_each_other() {
+    let (one, other, _source) = started(&["a"]).await;
+    settle().await;
+    assert_eq!(post_many(&one).await, 1, "at its owner");
+    settle().await;
+    let first = post_many(&other).await;
+    assert!(first <= 5, "elsewhere: {first}");
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    assert_eq!(post_many(&other).await, 1, "elsewhere, once it is loaded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn simultaneous_requests_start_a_run_in_few_round_trips() {
+    let (one, _other) = two().await;
+    let trips = post_many(&one).await;
+    assert!(trips <= 4, "{trips}");
+    assert_eq!(one.runs.stats().started(), 1);
 }
 
 #[tokio::test(start_paused = true)]
