@@ -16,6 +16,7 @@ const EVENTS: usize = 200;
 scenes!(Pair:
     replaced_runs_displace_no_kept_answer,
     runs_that_other_processes_replace_displace_no_kept_answer,
+    failed_runs_that_were_started_again_displace_no_kept_answer,
 );
 
 fn small() -> RunsBuilder {
@@ -83,6 +84,23 @@ async fn runs_that_other_processes_replace_displace_no_kept_answer(pair: Pair<im
         send(&source, &[text.as_str(); EVENTS]);
         drop(source);
         assert_whole(next.attach().await, &[text.as_str(); EVENTS]).await;
+    }
+    assert_kept(&pair.one).await;
+    assert_kept(&pair.other).await;
+}
+
+/// Each turn fails, and the other process starts it again.
+async fn failed_runs_that_were_started_again_displace_no_kept_answer(pair: Pair<impl World>) {
+    let pair = small_pair(pair).await;
+    let text = text();
+    for turn in 0..2 * TURNS {
+        let (owner, next) =
+            if turn % 2 == 0 { (&pair.one, &pair.other) } else { (&pair.other, &pair.one) };
+        let source = owner.call().await.expect("a free key");
+        let client = next.attach().await;
+        send(&source, &[text.as_str(); EVENTS]);
+        source.send(Err("broken")).unwrap();
+        assert_fails(client, &[text.as_str(); EVENTS], Outcome::Failed).await;
     }
     assert_kept(&pair.one).await;
     assert_kept(&pair.other).await;

@@ -4,6 +4,7 @@
 //! the servers and the processes' connections to them. The tests in `differential/` compare a
 //! `Server` with a real one.
 
+mod claims;
 mod connection;
 #[cfg(test)]
 mod differential;

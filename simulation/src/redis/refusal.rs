@@ -7,6 +7,8 @@ pub enum Refusal {
     ReadOnly,
     Loading,
     NoReplicas,
+    /// The user has no permission for this command.
+    NotPermitted(&'static str),
 }
 
 /// The commands that change data. Scripts are not among them.
@@ -30,6 +32,7 @@ impl Refusal {
             Self::Loading => !is_in(&ANSWERED_WHILE_LOADING),
             Self::OutOfMemory => is_in(&DENIED_WITHOUT_MEMORY),
             Self::ReadOnly | Self::NoReplicas => is_in(&WRITES),
+            Self::NotPermitted(name) => is_in(&[name]),
         };
         is_refused.then(|| self.error())
     }
@@ -41,13 +44,21 @@ impl Refusal {
             Self::Loading => true,
             Self::OutOfMemory => text.starts_with(b"#") && !allows_oom(text),
             Self::ReadOnly | Self::NoReplicas => text.starts_with(b"#"),
+            Self::NotPermitted(name) => name == "EVALSHA",
         };
         is_refused.then(|| self.error())
     }
 
     /// Returns the error with which a server in this state answers a command of a script.
     pub(super) fn in_script(self, text: &[u8], command: &[u8]) -> Option<Reply> {
-        if self == Self::OutOfMemory && allows_oom(text) { None } else { self.of(command) }
+        match self {
+            Self::OutOfMemory if allows_oom(text) => None,
+            // As Redis 7.0 does.
+            Self::NotPermitted(_) => self.of(command).and(Some(Reply::error(
+                "The user executing the script can't run this command or subcommand",
+            ))),
+            _ => self.of(command),
+        }
     }
 
     fn error(self) -> Reply {
@@ -60,6 +71,7 @@ impl Refusal {
             Self::ReadOnly => "READONLY You can't write against a read only replica.",
             Self::Loading => "LOADING Redis is loading the dataset in memory",
             Self::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
+            Self::NotPermitted(_) => "NOPERM This user has no permissions to run the command",
         }
     }
 }

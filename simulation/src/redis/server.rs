@@ -218,8 +218,14 @@ impl Server {
 
     /// Returns about how many bytes the keys take that have not expired, as `MEMORY USAGE` counts.
     pub(super) fn memory_of_keys(&self, now: u64) -> usize {
-        let kept = self.keys.iter().filter(|(_, key)| key.expires_at.is_none_or(|at| at > now));
-        kept.map(|(name, key)| name.len() + key.value.memory()).sum()
+        self.kept(now).map(|(name, value)| name.len() + value.memory()).sum()
+    }
+
+    /// Returns the keys that have not expired.
+    pub(super) fn kept(&self, now: u64) -> impl Iterator<Item = (&Vec<u8>, &Value)> {
+        let kept =
+            self.keys.iter().filter(move |(_, key)| key.expires_at.is_none_or(|at| at > now));
+        kept.map(|(name, key)| (name, &key.value))
     }
 
     /// Returns all streams and their keys.

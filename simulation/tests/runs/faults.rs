@@ -104,7 +104,7 @@ impl Fault {
                 network.cut_off(process, milliseconds);
             }
             Self::Refuse { refusal, milliseconds } => {
-                if refusal != Refusal::OutOfMemory {
+                if !matches!(refusal, Refusal::OutOfMemory | Refusal::NotPermitted(_)) {
                     world.disturb_all();
                 }
                 network.refuse(refusal, milliseconds);

@@ -3,6 +3,23 @@ use tower_sse_simulation::redis::{Cut, Refusal};
 
 use crate::faults::Fault;
 
+/// The commands that scripts and connections of runs execute.
+const COMMANDS: [&str; 13] = [
+    "DEL",
+    "EVALSHA",
+    "HGET",
+    "HMGET",
+    "HSET",
+    "PEXPIRE",
+    "PUBLISH",
+    "TIME",
+    "XADD",
+    "XLEN",
+    "XRANGE",
+    "XREVRANGE",
+    "XTRIM",
+];
+
 /// The kinds of faults, for the choice of those of one simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -14,6 +31,7 @@ pub(crate) enum Kind {
     Stall,
     ForgetScripts,
     ProcessClock,
+    Forbid,
     Pause,
     Refuse,
     Restart,
@@ -43,7 +61,7 @@ pub(crate) enum Severity {
 }
 
 impl Kind {
-    const CALM: [Self; 8] = [
+    const CALM: [Self; 9] = [
         Self::Cut,
         Self::HoldReads,
         Self::DelayReads,
@@ -52,6 +70,7 @@ impl Kind {
         Self::Stall,
         Self::ForgetScripts,
         Self::ProcessClock,
+        Self::Forbid,
     ];
     const DISTURBING: [Self; 8] = [
         Self::Pause,
@@ -125,6 +144,10 @@ impl Kind {
             Self::ProcessClock => {
                 let steps = [-3_600_000, -30_000, -1_000, 1_000, 60_000, 3_600_000];
                 Fault::ProcessClock { process, step: steps[rng.usize(..steps.len())] }
+            }
+            Self::Forbid => {
+                let refusal = Refusal::NotPermitted(COMMANDS[rng.usize(..COMMANDS.len())]);
+                Fault::Refuse { refusal, milliseconds: rng.u64(..2_500) }
             }
             Self::Pause => Fault::Pause { milliseconds: rng.u64(..6_000) },
             Self::Refuse => {

@@ -101,6 +101,9 @@ impl Scheduler {
         self.start_missing();
         let mut faults = self.recover().await;
         faults.extend(check_keys(&network));
+        if self.kinds.is_empty() {
+            faults.extend(self.check_replaced().await);
+        }
         faults.extend(check_counts(&self.world));
         if network.is_exhausted() {
             faults.insert(0, "the processes repeat commands for ever".to_owned());
@@ -263,6 +266,13 @@ impl Scheduler {
                 )
             }));
         }
+    }
+
+    /// Checks that the owners delete the runs that were replaced. They wait for two leases.
+    async fn check_replaced(&self) -> Option<String> {
+        sleep(self.settings.lease * 3).await;
+        let left = self.world.network.streams_of_replaced_runs();
+        (!left.is_empty()).then(|| format!("of runs that were replaced, {left:?} are left"))
     }
 
     /// Asks for more of answers that were whole. There must be nothing.

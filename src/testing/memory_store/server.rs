@@ -150,6 +150,9 @@ impl Server {
             return LookReply::Restoring;
         }
         let Some((run, process)) = claiming else { return LookReply::Free };
+        if let Some(ended) = self.claims.get(key).filter(|claim| claim.state != State::Void) {
+            self.sent.push(Sent::Replaced(ended.process.clone(), ended.epoch));
+        }
         self.create(run, process);
         LookReply::Claimed
     }
@@ -189,9 +192,7 @@ impl Server {
                 if is_live {
                     self.close(earlier, Outcome::Cancelled, None);
                 }
-                if owner != *process {
-                    self.sent.push(Sent::Replaced(owner, earlier.epoch));
-                }
+                self.sent.push(Sent::Replaced(owner, earlier.epoch));
             }
             _ => return LookReply::Changed,
         }

@@ -85,6 +85,7 @@ impl Encoder<'_> {
         let keys = &self.scope.keys;
         let mut command = self.call(script, &[keys.claim(key), keys.data()]);
         command.arg(epoch).arg(self.owner()).arg(self.is_new).arg(keys.everyone());
+        command.arg(keys.control_prefix());
         command
     }
 

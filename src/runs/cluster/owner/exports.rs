@@ -87,7 +87,7 @@ impl Exports {
         self.hasten_all([epoch], Export::synchronize);
     }
 
-    /// Records that a run of this process was replaced, in the store and perhaps by another process.
+    /// Records that another run has the key of a run of this process in the store.
     pub(crate) fn replaced(&self, epoch: Epoch) {
         self.lock().replaced(epoch);
         self.synchronize(epoch);

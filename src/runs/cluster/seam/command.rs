@@ -16,12 +16,12 @@ pub enum Command {
     /// seen. Answered by [`Reply::Look`](super::reply::Reply::Look).
     Look(RunKey),
     /// Claims a key for a run of this process, in the phase `starting`, with a new lease. A repeated
-    /// claim of the same run is answered by `Claimed` again.
+    /// claim of the same run is answered by `Claimed` again. The owner of a run that had the key is
+    /// told.
     /// Answered by [`Reply::Look`](super::reply::Reply::Look).
     Claim {
         run: RunId,
         /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
-        /// Another process that owns it is told.
         ///
         /// With `None`, the key is claimed if no run has it. It is also claimed in place of a run
         /// that is void, or that has ended with an outcome other than

@@ -23,8 +23,8 @@ pub enum Incoming {
     /// Another process has ended a run of this process, or watches it. This process then
     /// synchronizes the run, so a forged hint costs only a command.
     Hint(Epoch),
-    /// Another process has replaced a run of this process, live or not. No request finds the run any
-    /// more.
+    /// Another run has taken the key of a run of this process, which was live or had ended. No
+    /// request finds it any more.
     Replaced(Epoch),
     /// The store has lost its data. All runs of this process are synchronized.
     HintToAll,

@@ -1,7 +1,8 @@
 -- Returns which run has a key, or claims the key for a run.
 --
 -- KEYS: claim, data
--- ARGV: epoch (empty: only look), process, lease, ttl, is the connection new, channel of all processes
+-- ARGV: epoch (empty: only look), process, lease, ttl, is the connection new, channel of all
+--       processes, prefix of the channels of processes
 --
 -- free                                  no run has the key (only look)
 -- restoring                             no run has the key, but an owner may restore a lost claim
@@ -14,7 +15,7 @@
 -- version theirs                        another version of the protocol wrote the claim
 local key, data, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lease, ttl, is_new_connection = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local everyone = ARGV[6]
+local everyone, control = ARGV[6], ARGV[7]
 
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -35,4 +36,5 @@ end
 if is_restoring then return { 'restoring' } end
 if is_looking then return { 'free' } end
 create_claim(key, epoch, process, lease, ttl)
+if not is_free then publish_replacement(control, claim) end
 return { 'new' }

@@ -81,6 +81,11 @@ local function create_claim(key, epoch, process, lease, ttl)
   keep(key, math.max(ttl, MIN_TTL))
 end
 
+-- Tells the owner of a run that another run has taken its key, so that the owner deletes its stream.
+local function publish_replacement(control, claim)
+  redis.call('PUBLISH', control .. tostring(claim.process), '-' .. tostring(claim.epoch))
+end
+
 -- Returns whether the owner of a live run is `live`, `late` or `dead`, and, for a late owner, the
 -- time after which the caller looks again.
 --

@@ -27,5 +27,5 @@ if is_cancelled then
 end
 create_claim(key, epoch, process, lease, ttl)
 if is_cancelled then publish_end(channel, newest, 'cancelled', '') end
-if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, '-' .. earlier) end
+publish_replacement(control, claim)
 return { 'new' }
