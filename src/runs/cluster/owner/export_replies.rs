@@ -94,8 +94,8 @@ impl Export {
                 self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
                 self.lease.looked();
-                // If the store had the end of the run, or had another run, it has lost that.
-                (self.ended_at, self.is_replaced) = (None, false);
+                // If the store had the end of the run, it has lost the end.
+                self.ended_at = None;
                 self.set_watched(now, watched);
             }
             SyncReply::Behind | SyncReply::Gone

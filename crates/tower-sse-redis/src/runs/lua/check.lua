@@ -27,10 +27,12 @@ local function check(key, stream, epoch, watch, wants_head, channel)
   if not claim.is_live then
     if outcome then return { claim.state, newest, head } end
     -- Redis lost the stream, or its end. The events that are left must not look complete.
-    keep(stream, ttl)
-    add_end(key, stream, newest, 'interrupted', '')
+    -- The claim comes first: a script that stops between must not leave a completed run whose stream
+    -- says otherwise, because each request would look again.
     keep(stream, ttl)
     redis.call('HSET', key, 's', 'interrupted')
+    add_end(key, stream, newest, 'interrupted', '')
+    keep(stream, ttl)
     publish_end(channel, newest, 'interrupted', '')
     return { 'interrupted', newest, wants_head and redis.call('HGET', key, 'h') or '' }
   end
