@@ -92,8 +92,8 @@ if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
   newest = last
 end
 add_end(key, stream, newest, outcome, message)
-redis.call('HSET', key, 's', outcome, 'b', ended_by)
 keep(stream, ttl)
+redis.call('HSET', key, 's', outcome, 'b', ended_by)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
 return { 'ended', outcome, newest }

@@ -55,6 +55,7 @@ if head ~= '' and not is_behind then
     -- A stream whose entries were all deleted would refuse the id.
     redis.call('DEL', stream)
     redis.call('XADD', stream, '0-1', 'v', VERSION, 'h', head)
+    keep(stream, ttl)
     entries, is_new = 1, true
   end
   begins = claim.state == 'starting'
