@@ -8,6 +8,7 @@ use tokio::runtime;
 pub mod decode;
 pub mod drain;
 pub mod encode;
+pub mod filter;
 pub mod http2;
 pub mod hub;
 pub mod layer;
@@ -48,6 +49,7 @@ impl Case {
 pub fn cases() -> Vec<Case> {
     let mut cases = encode::cases();
     cases.extend(decode::cases());
+    cases.extend(filter::cases());
     cases.extend(layer::cases());
     cases.extend(hub::cases());
     cases

@@ -1,0 +1,61 @@
+use std::{convert::Infallible, hint::black_box, iter};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use tower_sse::{
+    Encoded, Event,
+    filter::{self, EventFilter, FilterBody, Verdict},
+};
+
+use crate::{Case, drain::drain, payload::line};
+
+/// The number of events in a large frame.
+const EVENTS: u64 = 64;
+/// The events of both frames, by which `times` can be divided.
+const FRAMES: [(&str, u64); 2] =
+    [("filter an event a frame", 1), ("filter 64 events a frame", EVENTS)];
+
+/// Returns the cases in which a body of events with 64 bytes of data passes through a filter.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (work, events) in FRAMES {
+        cases.extend([
+            Case::new(work, "no filter", move |times| drain(body(events, times))),
+            Case::new(work, "a filter that passes", filtered(events, || filter::inspect(|_| {}))),
+            Case::new(
+                work,
+                "a filter that looks",
+                filtered(events, || filter::inspect(|event| _ = black_box(event.data().len()))),
+            ),
+            Case::new(
+                work,
+                "a filter that changes",
+                filtered(events, || {
+                    filter::from_fn(|event| Verdict::replace(event.with_data(event.data())))
+                }),
+            ),
+            Case::new(
+                work,
+                "a filter that drops",
+                filtered(events, || filter::from_fn(|_| Verdict::Drop)),
+            ),
+        ]);
+    }
+    cases
+}
+
+/// Returns a body of `times` events.
+fn body(events: u64, times: u64) -> impl Body<Data = Bytes, Error = Infallible> {
+    let frame: Bytes = (0..events).map(|_| Event::new().data(line(64))).collect::<Encoded>().into();
+    let frames = usize::try_from(times / events).expect("few events");
+    StreamBody::new(stream::iter(iter::repeat_n(frame, frames).map(|frame| Ok(Frame::data(frame)))))
+}
+
+fn filtered<F: EventFilter>(
+    events: u64,
+    make: impl Fn() -> F + 'static,
+) -> impl FnMut(u64) -> u64 + 'static {
+    move |times| drain(FilterBody::new(body(events, times), make()))
+}
