@@ -139,22 +139,25 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event, so that it can be sent. An event that is not
-    /// [terminated](Self::is_terminated) becomes a whole one.
+    /// Copies the event, so that it can be sent. The copy is whole, even if the event is not
+    /// [terminated](Self::is_terminated) or the LF of its last CRLF has not been received.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
-        if self.is_terminated() {
-            return Encoded::of(Bytes::copy_from_slice(self.raw));
+        if !self.is_terminated() {
+            return self.rewritten(None);
+        } else if self.raw.ends_with(b"\r") {
+            return Encoded::of([self.raw, self.missing_line_feed()].concat().into());
         }
-        self.rewritten(None)
+        Encoded::of(Bytes::copy_from_slice(self.raw))
     }
 
     /// Copies the event with `data` in place of its own. All other lines keep their bytes and their
     /// order: id, name, comments and unknown fields.
     ///
-    /// The new `data` lines stand where the first one was, or at the end if there was none. `data`
-    /// is split at its line breaks, so any text is safe. An event that is not
-    /// [terminated](Self::is_terminated) becomes a whole one.
+    /// The new `data` lines stand where the first one was, or at the end if there was none. They end
+    /// as the line there did, because some clients split a stream only where the same line end comes
+    /// twice. `data` is split at its line breaks, so any text is safe. The result is whole, as that of
+    /// [`to_encoded`](Self::to_encoded) is.
     ///
     /// ```
     /// use tower_sse::{EventSplitter, Piece};
@@ -170,54 +173,69 @@ impl<'a> EventRef<'a> {
     pub fn with_data(&self, data: impl AsRef<str>) -> Encoded {
         let data = data.as_ref().as_bytes();
         let Some((before, after)) = self.around_data() else { return self.rewritten(Some(data)) };
+        let line_end = after.get(..line_end_len(after)).unwrap_or_default();
         let mut frame = FrameBuf::new();
         frame.reserve(before.len() + DATA.len_of(data) + after.len());
         frame.put(before);
-        frame.put_data(data);
+        frame.put_data(data, line_end);
         frame.put(after);
+        if after.ends_with(b"\r") {
+            frame.put(self.missing_line_feed());
+        }
         Encoded::of(frame.take())
     }
 
-    /// Returns what stands before and after the only `data` line, unless it is a rare one.
+    /// Returns what stands before the only `data` line and after its value, unless it is a rare one.
     fn around_data(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.spans.has_more_data || !self.is_terminated() {
             return None;
         }
         let (before, value) = self.raw.split_at_checked(self.spans.data.start)?;
         let before = before.strip_suffix(b" ").unwrap_or(before).strip_suffix(b"data:")?;
-        let line_end = value.get(self.spans.data.end - self.spans.data.start..)?;
-        Some((before, line_end.get(line_end_len(line_end)..)?))
+        Some((before, value.get(self.spans.data.end - self.spans.data.start..)?))
+    }
+
+    /// Returns the LF that belongs to the empty line and has not been received. Behind a line that
+    /// ends in CR alone, the empty line does too.
+    fn missing_line_feed(&self) -> &'static [u8] {
+        match self.raw.split_at_checked(self.spans.empty_line) {
+            Some(([.., b'\n'], b"\r")) => b"\n",
+            _ => b"",
+        }
     }
 
     /// Writes the event as a whole one, with `data` in place of its own.
     fn rewritten(&self, mut data: Option<&[u8]>) -> Encoded {
         let mut frame = FrameBuf::new();
-        frame.reserve(self.raw.len() + data.map_or(0, |data| DATA.len_of(data)) + 3);
+        frame.reserve(self.raw.len() + data.map_or(0, |data| DATA.len_of(data)) + 4);
         let is_replaced = data.is_some();
-        let mut after_cr = false;
+        let (mut line_end, mut written_end) = (&b"\n"[..], &b""[..]);
         for (line, whole) in self.lines() {
+            // The last line may break off.
+            line_end = whole.get(line.len()..).filter(|end| !end.is_empty()).unwrap_or(line_end);
             if !is_replaced || !matches!(Line::parse(line), Line::Field { name: b"data", .. }) {
-                frame.put(whole);
-                after_cr = whole.ends_with(b"\r");
-                if line.len() == whole.len() {
-                    frame.put(b"\n");
-                }
+                frame.put(line);
             } else if let Some(data) = data.take() {
-                frame.put_data(data);
-                after_cr = false;
+                frame.put_data(data, line_end);
+            } else {
+                continue;
             }
+            frame.put(line_end);
+            written_end = line_end;
         }
         if let Some(data) = data {
-            frame.put_data(data);
-            after_cr = false;
+            frame.put_data(data, line_end);
+            frame.put(line_end);
+            written_end = line_end;
         }
         let empty_line = self.raw.get(self.spans.empty_line..).filter(|_| self.is_terminated());
-        let empty_line = empty_line.unwrap_or(b"\n");
-        if after_cr && empty_line == b"\n" {
+        let empty_line = empty_line.unwrap_or(line_end);
+        if written_end == b"\r" && empty_line == b"\n" {
             // Behind a CR, one LF is no line of its own.
             frame.put(b"\n");
         }
         frame.put(empty_line);
+        frame.put(self.missing_line_feed());
         Encoded::of(frame.take())
     }
 
@@ -237,11 +255,14 @@ impl<'a> EventRef<'a> {
 }
 
 impl FrameBuf {
-    /// Writes `data` as lines of their own.
-    fn put_data(&mut self, data: &[u8]) {
+    /// Writes `data` as lines of their own, the last of which remains open.
+    fn put_data(&mut self, data: &[u8], line_end: &[u8]) {
         self.open(DATA);
-        self.put_lines(DATA, data);
-        self.put(b"\n");
+        if line_end == b"\n" {
+            self.put_lines(DATA, data);
+        } else {
+            self.put_lines_ending_in(line_end, DATA, data);
+        }
     }
 }
 

@@ -52,6 +52,18 @@ impl FrameBuf {
         }
     }
 
+    /// Does the same as [`put_lines`](Self::put_lines) with another line end than LF.
+    pub(crate) fn put_lines_ending_in(&mut self, line_end: &[u8], field: Field, text: &[u8]) {
+        let mut rest = text;
+        while let Some((line, after)) = split_line(rest) {
+            self.put(line);
+            self.put(line_end);
+            self.open(field);
+            rest = after;
+        }
+        self.put(rest);
+    }
+
     // Inlined, so that the field's name has a constant length.
     #[inline]
     fn put_many_lines(&mut self, field: Field, text: &[u8]) {

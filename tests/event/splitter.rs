@@ -209,6 +209,63 @@ fn removed_data_line_does_not_join_line_end_and_empty_line() {
     assert_redacted(b"id: 1", "c");
 }
 
+/// Some clients split a stream only where the same line end comes twice.
+#[test]
+fn changed_event_keeps_its_line_ends() {
+    for end in ["\n", "\r\n", "\r"] {
+        let of = |text: &str| text.replace('\n', end);
+        let changed = |raw: &str, data: &str| {
+            let raw = of(raw);
+            with_event(raw.as_bytes(), |event| {
+                assert_eq!(event.to_encoded().as_bytes(), raw.as_bytes());
+                String::from_utf8(event.with_data(data).as_bytes().to_vec()).unwrap()
+            })
+        };
+        for (raw, data, expected) in [
+            ("data: a\n\n", "b", "data: b\n\n"),
+            ("id: 7\ndata: a\nx: 1\n\n", "b", "id: 7\ndata: b\nx: 1\n\n"),
+            ("data: a\n\n", "b\nc", "data: b\ndata: c\n\n"),
+            ("data: a\ndata: b\n\n", "c\nd", "data: c\ndata: d\n\n"),
+            ("id: 7\n\n", "b\nc", "id: 7\ndata: b\ndata: c\n\n"),
+            ("data\n\n", "b", "data: b\n\n"),
+        ] {
+            assert_eq!(changed(raw, data), of(expected), "{raw:?} with {end:?}");
+        }
+    }
+}
+
+#[test]
+fn copy_and_change_do_not_depend_on_the_last_line_feed() {
+    for raw in
+        ["data: a\r\n\r", "id: 7\r\ndata: a\r\n\r", "data: a\r\ndata: b\r\n\r", "id: 7\r\n\r"]
+    {
+        let whole = format!("{raw}\n");
+        let of = |raw: &str| {
+            with_event(raw.as_bytes(), |event| {
+                [event.to_encoded(), event.with_data("b"), event.with_data("b\nc")]
+            })
+        };
+        assert_eq!(of(raw)[0].as_bytes(), whole.as_bytes());
+        assert_eq!(of(raw), of(&whole), "{raw:?}");
+    }
+}
+
+#[test]
+fn event_that_breaks_off_becomes_whole_with_its_line_ends() {
+    for (raw, copy, changed) in [
+        ("data: a", "data: a\n\n", "data: b\n\n"),
+        ("id: 7\r\ndata: a", "id: 7\r\ndata: a\r\n\r\n", "id: 7\r\ndata: b\r\n\r\n"),
+        ("data: a\r\nid: 7", "data: a\r\nid: 7\r\n\r\n", "data: b\r\nid: 7\r\n\r\n"),
+        ("data: a\rid: 7", "data: a\rid: 7\r\r", "data: b\rid: 7\r\r"),
+        ("id: 7\rdata: a\r", "id: 7\rdata: a\r\r", "id: 7\rdata: b\r\r"),
+    ] {
+        with_event(raw.as_bytes(), |event| {
+            assert_eq!(event.to_encoded().as_bytes(), copy.as_bytes(), "{raw:?}");
+            assert_eq!(event.with_data("b").as_bytes(), changed.as_bytes(), "{raw:?}");
+        });
+    }
+}
+
 #[test]
 fn retry_of_an_event_is_the_last_valid_one() {
     let mut input = &b"data: a\nretry: 5\nretry: x\n\n"[..];
