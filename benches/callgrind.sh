@@ -27,6 +27,14 @@ JSON 227 B|axum
 JSON 227 B|serde_json
 decode whole events|tower-sse
 decode pieces of 50 B|tower-sse
+filter an event a frame|no filter
+filter an event a frame|a filter that passes
+filter an event a frame|a filter that looks
+filter an event a frame|a filter that changes
+filter 64 events a frame|no filter
+filter 64 events a frame|a filter that passes
+filter 64 events a frame|a filter that looks
+filter 64 events a frame|a filter that changes
 heartbeat 16 B literal|tower-sse
 heartbeat 16 B literal|tower-sse with the heartbeat off
 heartbeat 16 B literal|tower-sse without the layer

@@ -38,8 +38,41 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 #[inline]
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     // Few responses have many headers, so comparing their names costs less than a hash.
-    let content_type = headers.iter().find(|(name, _)| **name == CONTENT_TYPE);
-    content_type.is_some_and(|(_, value)| is_text_event_stream(value)) && has_body(status)
+    let Some((_, first)) = headers.iter().find(|(name, _)| **name == CONTENT_TYPE) else {
+        return false;
+    };
+    let has_several = headers.len() > headers.keys_len() || first.as_bytes().contains(&b',');
+    let media_type = if has_several { last_media_type(headers) } else { first.as_bytes() };
+    is_text_event_stream(media_type) && has_body(status)
+}
+
+/// Returns the last media type of all values, as the [Fetch standard] extracts it.
+///
+/// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
+#[cold]
+fn last_media_type(headers: &HeaderMap) -> &[u8] {
+    let values = headers.get_all(CONTENT_TYPE).iter().flat_map(|value| {
+        let mut is_quoted = false;
+        value.as_bytes().split(move |byte| {
+            is_quoted ^= *byte == b'"';
+            *byte == b',' && !is_quoted
+        })
+    });
+    let is_token = |name: &[u8]| !name.is_empty() && name.iter().copied().all(is_token_byte);
+    let media_types = values.map(<[u8]>::trim_ascii).filter(|value| {
+        let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+        let mut names = essence.trim_ascii_end().splitn(2, |byte| *byte == b'/');
+        *essence != *b"*/*"
+            && names.next().is_some_and(is_token)
+            && names.next().is_some_and(is_token)
+    });
+    media_types.last().unwrap_or_default()
+}
+
+/// Returns whether a media type may contain this byte (RFC 9110, section 5.6.2).
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// Returns whether a response with this status can have a body (RFC 9110, section 6.4.1).
@@ -48,10 +81,10 @@ pub(crate) fn has_body(status: StatusCode) -> bool {
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn is_text_event_stream(content_type: &HeaderValue) -> bool {
+fn is_text_event_stream(media_type: &[u8]) -> bool {
     const MEDIA_TYPE: &[u8] = b"text/event-stream";
 
-    content_type.as_bytes().split_at_checked(MEDIA_TYPE.len()).is_some_and(|(name, rest)| {
+    media_type.split_at_checked(MEDIA_TYPE.len()).is_some_and(|(name, rest)| {
         name.eq_ignore_ascii_case(MEDIA_TYPE) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
     })
 }
@@ -148,6 +181,22 @@ mod tests {
             assert_eq!(is_event_stream(StatusCode::OK, &headers), expected, "{content_type}");
         }
         assert!(!is_event_stream(StatusCode::OK, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn last_valid_media_type_of_all_values_decides() {
+        for (values, expected) in [
+            (&["text/plain", "text/event-stream"][..], true),
+            (&["text/event-stream", "text/plain"], false),
+            (&["text/plain, text/event-stream;charset=utf-8"], true),
+            (&["text/event-stream, text/plain"], false),
+            (&["text/event-stream", "*/*", "text", "", "/x", "text/a b"], true),
+            (&[r#"text/plain; a="b, text/event-stream""#], false),
+            (&[r#"text/plain; a="b, c", text/event-stream"#], true),
+        ] {
+            let headers = with(&header::CONTENT_TYPE, values);
+            assert_eq!(is_event_stream(StatusCode::OK, &headers), expected, "{values:?}");
+        }
     }
 
     #[test]

@@ -36,11 +36,6 @@ pub fn cases() -> Vec<Case> {
                     filter::from_fn(|event| Verdict::replace(event.with_data(event.data())))
                 }),
             ),
-            Case::new(
-                work,
-                "a filter that drops",
-                filtered(events, || filter::from_fn(|_| Verdict::Drop)),
-            ),
         ]);
     }
     cases

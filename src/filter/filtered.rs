@@ -10,13 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::{EventFilter, FilterPipe, Outcome};
+use super::{EventFilter, FilterPipe};
 use crate::{BoxError, coop::CoopBudget};
 
 /// The part of a frame that is filtered in one poll, so that large frames do not hold the thread.
 const MAX_PART: usize = 64 << 10;
-/// The number of bytes without an event for which a head is held.
-const MAX_HELD: u64 = 16 << 10;
 
 type BodyFrame = Result<Frame<Bytes>, BoxError>;
 
@@ -106,9 +104,8 @@ where
             if let Some(rejected) = this.pipe.flow.rejected.take() {
                 return Poll::Ready(Some(rejected));
             }
-            is_over = matches!(polled, None | Some(Err(_))) || this.pipe.flow.has_sent_event;
+            is_over = matches!(polled, None | Some(Err(_))) || this.pipe.flow.releases_head();
             this.held.extend(polled);
-            is_over |= this.pipe.flow.guard.report.bytes_sent >= MAX_HELD;
         }
         self.project().pipe.flow.holds_head = false;
         Poll::Ready(None)
@@ -167,7 +164,7 @@ where
                 }
                 Err(error) => return Poll::Ready(Some(Err(error))),
                 Ok(_) if this.pipe.is_over() => {
-                    let is_stopped = this.pipe.flow.guard.report.outcome == Outcome::Stopped;
+                    let is_stopped = this.pipe.flow.is_stopped;
                     let trailers = this.trailers.take().filter(|_| !is_stopped);
                     return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
                 }

@@ -6,6 +6,9 @@ use http::Response;
 use super::{EventFilter, Outcome, SourceEnd, Verdict, guard::FilterGuard, output::Output};
 use crate::{BoxError, Encoded, EventRef, Piece};
 
+/// The number of bytes without an event for which a head is held.
+const MAX_HELD: u64 = 16 << 10;
+
 /// A filter, and what its verdicts have made of the stream so far.
 pub(super) struct Flow<F: EventFilter> {
     pub(super) guard: FilterGuard<F>,
@@ -20,7 +23,11 @@ pub(super) struct Flow<F: EventFilter> {
     /// An event passes that is rejected when that is no longer possible.
     pub(super) pass_rejected: bool,
     /// Bytes of an event have been sent.
-    pub(super) has_sent_event: bool,
+    has_sent_event: bool,
+    /// The number of bytes between events that have passed.
+    between: u64,
+    /// A verdict has ended the stream, so that nothing of the source follows.
+    pub(super) is_stopped: bool,
     /// The first event has not been sent, and nothing was sent before it.
     starts_late: bool,
     /// The last event has not been sent, and ended in a CR. An LF that follows belongs to it.
@@ -37,6 +44,8 @@ impl<F: EventFilter> Flow<F> {
             holds_head: false,
             pass_rejected: false,
             has_sent_event: false,
+            between: 0,
+            is_stopped: false,
             starts_late: false,
             skips_lf: false,
         }
@@ -52,6 +61,18 @@ impl<F: EventFilter> Flow<F> {
             return None;
         }
         Some(self.apply(verdict, Outcome::Stopped))
+    }
+
+    /// Returns the same for the event in whose middle the source has ended.
+    pub(super) fn tail(&mut self, event: EventRef<'_>) -> (Encoded, bool) {
+        let verdict = self.guard.event(event);
+        self.apply(verdict, Outcome::MidEvent)
+    }
+
+    /// Returns whether the head of the response is sent, so that it can no longer be rejected. It
+    /// does not depend on where frames end.
+    pub(super) const fn releases_head(&self) -> bool {
+        !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }
 
     /// Sends a piece of a frame, which ends at `end`, or what takes its place.
@@ -77,6 +98,7 @@ impl<F: EventFilter> Flow<F> {
             Piece::Oversized(_) => self.has_sent_event = true,
             Piece::Between(_) | Piece::Comment(_) => {
                 bytes = bytes.strip_prefix(b"\n").filter(|_| skips_lf).unwrap_or(bytes);
+                self.between += bytes.len() as u64;
             }
         }
         output.pass(bytes, end);
@@ -109,21 +131,27 @@ impl<F: EventFilter> Flow<F> {
             Verdict::Replace(events) => return (events, false),
             Verdict::Insert(events) => return (events, true),
             Verdict::End(events) => {
-                self.end(outcome, None);
+                self.stop(outcome, None);
                 return (events, false);
             }
-            Verdict::Fail(error) => self.end(outcome, Some(error)),
-            Verdict::Reject(response) if self.holds_head => {
+            Verdict::Fail(error) => self.stop(outcome, Some(error)),
+            Verdict::Reject(response) if !self.releases_head() => {
                 self.rejected = Some(response);
-                self.end(outcome, None);
+                self.stop(outcome, None);
             }
             Verdict::Reject(_) if self.pass_rejected => return (Encoded::default(), true),
             Verdict::Reject(_) => {
                 let error = "event stream rejected after the head of its response";
-                self.end(outcome, Some(error.into()));
+                self.stop(outcome, Some(error.into()));
             }
         }
         (Encoded::default(), false)
+    }
+
+    /// Ends the stream by a verdict, behind what is sent now.
+    fn stop(&mut self, outcome: Outcome, error: Option<BoxError>) {
+        self.is_stopped = true;
+        self.end(outcome, error);
     }
 
     /// Ends the stream behind what is sent now.

@@ -137,9 +137,8 @@ impl<F: EventFilter> FilterPipe<F> {
             let tail = self.splitter.finish().filter(|_| error.is_none());
             let is_event = matches!(tail, Some(Piece::Event(_)));
             let mut passes = true;
-            if let Some(Piece::Event(event)) = tail
-                && let Some((events, is_passed)) = self.flow.event(event)
-            {
+            if let Some(Piece::Event(event)) = tail {
+                let (events, is_passed) = self.flow.tail(event);
                 output.extend_from_slice(events.as_bytes());
                 passes = is_passed;
             }

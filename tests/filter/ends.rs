@@ -59,6 +59,25 @@ async fn tail_passes_behind_events_of_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn verdict_that_stops_at_a_tail_is_reported_as_mid_event() {
+    for (choice, polls) in [
+        (Choice::End, [data(ADDED), Polled::End]),
+        (Choice::Fail, [failed("by the filter"), Polled::End]),
+        (
+            Choice::Reject,
+            [failed("event stream rejected after the head of its response"), Polled::End],
+        ),
+    ] {
+        let (feed, mut body, log) = fed_by(on_event(choice));
+        feed.data("data: half");
+        feed.trailers(checksum());
+        assert_polls(&mut body, polls);
+        assert_eq!(outcome(&log), "mid_event", "{choice:?}");
+        assert!(log.lock().unwrap().source_ends.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn error_of_the_source_follows_whole_events() {
     let (feed, mut body, log) = fed_by(PASS);
     feed.data("data: a\n\ndata: b");
@@ -192,6 +211,27 @@ async fn responses_that_are_not_filtered_pass_unchanged() {
     let error = call(&layer, Request::new(()), answer).await.unwrap_err();
     assert_eq!(error.to_string(), "unavailable");
     assert_eq!(outcome(&log), "not_a_stream");
+}
+
+/// As in browsers, which extract the last media type of all values.
+#[tokio::test(start_paused = true)]
+async fn last_of_several_content_types_decides_whether_events_are_filtered() {
+    for (types, is_filtered) in [
+        (&["text/plain", "text/event-stream"][..], true),
+        (&["text/event-stream", "text/plain"], false),
+        (&["text/plain, text/event-stream; charset=utf-8"], true),
+        (&["text/event-stream", "*/*", "none"], true),
+    ] {
+        let (layer, log) = filters(on_event(Choice::Drop));
+        let mut answer = Response::new("data: a\n\n".to_owned());
+        for value in types {
+            answer.headers_mut().append("content-type", value.parse().unwrap());
+        }
+        let (text, _) = read_to_end(through(&layer, answer).into_body()).await;
+        assert_eq!(text.is_empty(), is_filtered, "{types:?}");
+        let expected = if is_filtered { "completed" } else { "not_a_stream" };
+        assert_eq!(outcome(&log), expected, "{types:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

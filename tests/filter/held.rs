@@ -151,6 +151,44 @@ async fn rejection_takes_the_place_of_the_response() {
     }
 }
 
+/// Returns the status, the body and its error: what a client gets of these frames.
+async fn answer_to(plan: &Plan, frames: &[&'static str]) -> (u16, String, Option<String>) {
+    let (feed, mut answer, _log) = held(plan.clone());
+    for frame in frames {
+        feed.data(*frame);
+    }
+    feed.end();
+    let response = poll(&mut answer).expect("a response");
+    let status = response.status().as_u16();
+    let (text, error) = read_to_end(response.into_body()).await;
+    (status, text, error.map(|error| error.to_string()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_goes_with_the_first_event_wherever_frames_end() {
+    let too_late = "event stream rejected after the head of its response";
+    for first in [Choice::Pass, Choice::Insert, Choice::Replace] {
+        let plan = Plan { events: vec![first, Choice::Reject], ..PASS };
+        let one = answer_to(&plan, &["data: a\n\ndata: b\n\n"]).await;
+        let two = answer_to(&plan, &["data: a\n\n", "data: b\n\n"]).await;
+        assert_eq!(one, two, "{first:?}");
+        assert_eq!(one.2.as_deref(), Some(too_late), "{first:?}");
+    }
+    let comment = format!(":{}\n", "c".repeat(16 << 10)).leak();
+    let both = format!("{comment}data: a\n\n").leak();
+    let plan = Plan { events: vec![Choice::Reject], ..PASS };
+    let one = answer_to(&plan, &[both]).await;
+    assert_eq!(one, answer_to(&plan, &[comment, "data: a\n\n"]).await);
+    assert_eq!(one.2.as_deref(), Some(too_late), "16 KiB of comments release it too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_breaks_off_in_its_first_event_can_be_rejected() {
+    let plan = Plan { source_end: Choice::Reject, ..PASS };
+    let answer = answer_to(&plan, &["data: half"]).await;
+    assert_eq!(answer.1, "rejected");
+}
+
 #[tokio::test(start_paused = true)]
 async fn verdict_with_events_releases_the_head() {
     let (feed, mut answer, _log) = held(Plan { events: vec![Choice::Replace], ..PASS });

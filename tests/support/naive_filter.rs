@@ -161,7 +161,7 @@ impl Expected {
                     Some(true) => tail = raw,
                     Some(false) => {}
                     None => {
-                        self.outcome = "stopped";
+                        self.outcome = "mid_event";
                         return self;
                     }
                 }
