@@ -26,6 +26,8 @@ pub(super) struct Flow<F: EventFilter> {
     has_sent_event: bool,
     /// The number of bytes between events that have passed.
     between: u64,
+    /// The last byte that was sent is a CR. Its LF may be missing.
+    pub(super) ends_in_cr: bool,
     /// A verdict has ended the stream, so that nothing of the source follows.
     pub(super) is_stopped: bool,
     /// The first event has not been sent, and nothing was sent before it.
@@ -45,6 +47,7 @@ impl<F: EventFilter> Flow<F> {
             pass_rejected: false,
             has_sent_event: false,
             between: 0,
+            ends_in_cr: false,
             is_stopped: false,
             starts_late: false,
             skips_lf: false,
@@ -170,6 +173,9 @@ impl<F: EventFilter> Flow<F> {
             bytes = [b"\n", &bytes[..]].concat().into();
         }
         self.guard.report.bytes_sent += bytes.len() as u64;
+        if let Some(last) = bytes.last() {
+            self.ends_in_cr = *last == b'\r';
+        }
         if !self.is_open {
             self.guard.end(self.guard.report.outcome);
             if let Some(error) = self.error.take_if(|_| bytes.is_empty()) {

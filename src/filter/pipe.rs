@@ -133,7 +133,7 @@ impl<F: EventFilter> FilterPipe<F> {
         let mut output = Vec::new();
         if self.flow.is_open {
             let is_oversized = self.splitter.is_oversized();
-            let line_end = if self.splitter.is_in_comment() { "\n" } else { "" };
+            let is_mid_line = self.splitter.is_in_comment() || self.flow.ends_in_cr;
             let tail = self.splitter.finish().filter(|_| error.is_none());
             let is_event = matches!(tail, Some(Piece::Event(_)));
             let mut passes = true;
@@ -145,7 +145,9 @@ impl<F: EventFilter> FilterPipe<F> {
             if self.flow.is_open {
                 let events = self.flow.source_end(is_event || is_oversized, error);
                 if !events.as_bytes().is_empty() && !is_oversized {
-                    output.extend_from_slice(line_end.as_bytes());
+                    if is_mid_line && output.is_empty() {
+                        output.push(b'\n');
+                    }
                     output.extend_from_slice(events.as_bytes());
                 }
             }

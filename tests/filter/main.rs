@@ -1,5 +1,6 @@
 //! Filters of events in flight.
 
+mod clients;
 mod composition;
 mod ends;
 mod held;

@@ -28,6 +28,8 @@ pub mod gate;
 pub mod kind;
 /// The oracle of the property tests.
 pub mod naive;
+/// Clients that split streams in different ways.
+pub mod naive_clients;
 /// The oracle of filters.
 pub mod naive_filter;
 /// How long a test waits.

@@ -198,6 +198,10 @@ impl Expected {
         };
         let choice = plan.source_end;
         if can_add && matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
+            if self.sent.ends_with(b"\r") {
+                // The LF may be missing.
+                line_end = "\n";
+            }
             self.sent.extend(line_end.bytes());
             self.sent.extend(ADDED.bytes());
         }

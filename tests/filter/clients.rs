@@ -1,0 +1,254 @@
+//! Clients that split a stream in different ways read what a filter sends like the same stream
+//! changed by hand, whatever its line ends are and however it is cut.
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*, sample::Index, sample::select};
+use tower_sse::{
+    Encoded, EventRef,
+    filter::{EventFilter, FilterPipe, SourceEnd, Verdict},
+};
+
+use crate::{
+    cuts::cut,
+    support::{naive_clients::CLIENTS, naive_filter::ADDED},
+};
+
+/// A line and its end.
+type Line = (String, &'static str);
+
+/// An event, or a comment between events, which has no empty line.
+#[derive(Clone, Debug)]
+struct Block {
+    lines: Vec<Line>,
+    empty_line: &'static str,
+}
+
+/// What is done with an event, by a filter and by hand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Change {
+    Pass,
+    Drop,
+    Insert,
+    Replace,
+    Copy,
+    CopyAndAdd,
+    Data(&'static str),
+    /// The stream ends with the event, whose data is changed.
+    End,
+}
+
+const CHANGES: [Change; 9] = [
+    Change::Pass,
+    Change::Drop,
+    Change::Insert,
+    Change::Replace,
+    Change::Copy,
+    Change::CopyAndAdd,
+    Change::Data("one"),
+    Change::Data("one\ntwo"),
+    Change::End,
+];
+
+fn added() -> Encoded {
+    tower_sse::Event::new().event("added").data("by the filter").into()
+}
+
+struct Changes<'c> {
+    changes: std::slice::Iter<'c, Change>,
+    adds_at_end: bool,
+}
+
+impl EventFilter for Changes<'_> {
+    fn event(&mut self, event: EventRef<'_>) -> Verdict {
+        match self.changes.next().copied().unwrap_or(Change::Pass) {
+            Change::Pass => Verdict::Pass,
+            Change::Drop => Verdict::Drop,
+            Change::Insert => Verdict::insert(added()),
+            Change::Replace => Verdict::replace(added()),
+            Change::Copy => Verdict::Replace(event.to_encoded()),
+            Change::CopyAndAdd => {
+                Verdict::Replace([event.to_encoded(), added()].into_iter().collect())
+            }
+            Change::Data(data) => Verdict::Replace(event.with_data(data)),
+            Change::End => Verdict::End(event.with_data("last")),
+        }
+    }
+
+    fn source_end(&mut self, _: SourceEnd<'_>) -> Verdict {
+        if self.adds_at_end { Verdict::insert(added()) } else { Verdict::Pass }
+    }
+}
+
+fn filtered(chunks: &[&[u8]], changes: &[Change], adds_at_end: bool) -> String {
+    let mut pipe = FilterPipe::new(Changes { changes: changes.iter(), adds_at_end });
+    let mut sent = Vec::new();
+    for chunk in chunks {
+        sent.extend(pipe.push(Bytes::copy_from_slice(chunk)).unwrap());
+    }
+    while !pipe.is_over() {
+        sent.extend(pipe.finish(None).unwrap());
+    }
+    String::from_utf8(sent).unwrap()
+}
+
+fn text(block: &Block) -> String {
+    let mut text = String::new();
+    for (line, end) in &block.lines {
+        text = text + line + end;
+    }
+    // Behind a CR, one LF would be no line of its own.
+    let is_joined = text.ends_with('\r') && block.empty_line == "\n";
+    text + if is_joined { "\r\n" } else { block.empty_line }
+}
+
+fn is_data(line: &str) -> bool {
+    line == "data" || line.starts_with("data:")
+}
+
+/// Changes the data of an event by hand: the new lines end as the first of the old ones did.
+fn with_data(block: &Block, data: &str) -> Block {
+    let first = block.lines.iter().position(|(line, _)| is_data(line));
+    let (at, end) = match first {
+        Some(at) => (at, block.lines[at].1),
+        None => (block.lines.len(), block.lines.last().unwrap().1),
+    };
+    let mut lines = block.lines[..at].to_vec();
+    lines.extend(data.split('\n').map(|line| (format!("data: {line}"), end)));
+    lines.extend(block.lines[at..].iter().filter(|(line, _)| !is_data(line)).cloned());
+    Block { lines, empty_line: block.empty_line }
+}
+
+/// Changes the stream by hand.
+fn by_hand(blocks: &[Block], changes: &[Change], adds_at_end: bool) -> String {
+    let mut stream = String::new();
+    let mut changes = changes.iter();
+    for block in blocks {
+        let change = match block.empty_line {
+            "" => Change::Pass,
+            _ => changes.next().copied().unwrap_or(Change::Pass),
+        };
+        stream += &match change {
+            Change::Pass | Change::Copy => text(block),
+            Change::Drop => String::new(),
+            Change::Insert => ADDED.to_owned() + &text(block),
+            Change::Replace => ADDED.to_owned(),
+            Change::CopyAndAdd => text(block) + ADDED,
+            Change::Data(data) => text(&with_data(block, data)),
+            Change::End => return stream + &text(&with_data(block, "last")),
+        };
+    }
+    if adds_at_end { stream + ADDED } else { stream }
+}
+
+#[track_caller]
+fn assert_read_alike(chunks: &[&[u8]], blocks: &[Block], changes: &[Change], adds_at_end: bool) {
+    let sent = filtered(chunks, changes, adds_at_end);
+    let expected = by_hand(blocks, changes, adds_at_end);
+    for (name, read) in CLIENTS {
+        assert_eq!(read(&sent), read(&expected), "{name}: {sent:?} of {chunks:?}, {changes:?}");
+    }
+}
+
+fn block(lines: &[&str], empty_line: &'static str, end: &'static str) -> Block {
+    let lines = lines.iter().map(|line| ((*line).to_owned(), end)).collect();
+    Block { lines, empty_line }
+}
+
+#[test]
+fn streams_of_each_line_end_are_read_alike_under_every_cutting() {
+    for end in ["\n", "\r\n", "\r"] {
+        let blocks = [
+            block(&["data: a"], end, end),
+            block(&[": comment"], "", end),
+            block(&["id: 7", "data: b", "data: c"], end, end),
+            block(&["event: e", "data: d", "x: 1"], end, end),
+        ];
+        let stream: String = blocks.iter().map(text).collect();
+        let stream = stream.as_bytes();
+        for (first, change) in CHANGES.iter().enumerate() {
+            let second = CHANGES[(first + 1) % CHANGES.len()];
+            for changes in [[*change; 3], [*change, second, Change::Pass]] {
+                for adds_at_end in [false, true] {
+                    let bytes: Vec<_> = stream.chunks(1).collect();
+                    assert_read_alike(&bytes, &blocks, &changes, adds_at_end);
+                    for cut in 0..=stream.len() {
+                        let (head, tail) = stream.split_at(cut);
+                        assert_read_alike(&[head, tail], &blocks, &changes, adds_at_end);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A source that breaks off between a CR and its LF.
+#[test]
+fn events_at_the_end_follow_a_last_cr_as_whole_ones() {
+    for (stream, whole) in [
+        ("data: a\r\n\r", "data: a\r\n\r\n"),
+        ("data: a\r\r", "data: a\r\r"),
+        ("data: a\r\n\r\n: c\r", "data: a\r\n\r\n: c\r\n"),
+    ] {
+        for chunks in [vec![stream.as_bytes()], stream.as_bytes().chunks(1).collect()] {
+            let sent = filtered(&chunks, &[], true);
+            for (name, read) in CLIENTS {
+                assert_eq!(read(&sent), read(&(whole.to_owned() + ADDED)), "{name}: {sent:?}");
+            }
+        }
+    }
+}
+
+const ENDS: [&str; 3] = ["\n", "\r\n", "\r"];
+
+fn line_end() -> BoxedStrategy<[&'static str; 5]> {
+    let same = select(&ENDS[..]).prop_map(|end| [end; 5]);
+    prop_oneof![2 => same, 1 => [(); 5].map(|()| select(&ENDS[..]))].boxed()
+}
+
+fn blocks() -> impl Strategy<Value = Vec<Block>> {
+    let lines = select(vec![
+        &["data: a"][..],
+        &["data:b"],
+        &["data"],
+        &["id: 7", "data: c"],
+        &["data: d", ": note", "data: e", "event: e"],
+        &["event: e", "data: f", "x: 1"],
+        &[": comment"],
+        &["id: 8"],
+    ]);
+    // All blocks of most streams have the same line ends.
+    (line_end(), vec((lines, line_end(), prop::bool::weighted(0.2)), 1..6)).prop_map(
+        |(of_stream, blocks)| {
+            let block = |(lines, own, is_own): (&[&str], [&'static str; 5], bool)| {
+                let ends = if is_own { own } else { of_stream };
+                let is_comment = lines[0].starts_with(':');
+                // No server writes a lone CR behind an LF. It is taken for the first half of a CRLF.
+                let is_half = ends[4] == "\r" && ends[lines.len() - 1] != "\r";
+                let empty_line = if is_half { "\r\n" } else { ends[4] };
+                let lines = lines.iter().zip(ends).map(|(line, end)| ((*line).to_owned(), end));
+                Block {
+                    lines: lines.collect(),
+                    empty_line: if is_comment { "" } else { empty_line },
+                }
+            };
+            blocks.into_iter().map(block).collect()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn clients_read_a_filtered_stream_like_one_changed_by_hand(
+        blocks in blocks(),
+        changes in vec(select(&CHANGES[..]), 0..6),
+        adds_at_end in any::<bool>(),
+        cuts in vec(any::<Index>(), 0..8),
+    ) {
+        let stream: String = blocks.iter().map(text).collect();
+        assert_read_alike(&cut(stream.as_bytes(), &cuts), &blocks, &changes, adds_at_end);
+        let bytes: Vec<_> = stream.as_bytes().chunks(1).collect();
+        assert_read_alike(&bytes, &blocks, &changes, adds_at_end);
+    }
+}

@@ -1,0 +1,78 @@
+//! What clients make of a stream that they split in different ways: three naive parsers, which share
+//! nothing with the crate.
+
+// Every test uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+use super::naive;
+
+/// The name and data of an event.
+pub type Dispatched = (String, String);
+
+type Client = fn(&str) -> Vec<Dispatched>;
+
+/// The parsers, with a name for messages of tests.
+pub const CLIENTS: [(&str, Client); 3] =
+    [("at pairs", at_pairs), ("at any two ends", at_any_two_ends), ("by lines", by_lines)];
+
+/// Splits where the same line end comes twice, as `@google/genai` and `openai` for npm do.
+fn at_pairs(stream: &str) -> Vec<Dispatched> {
+    split(stream, |rest| {
+        let pairs = ["\n\n", "\r\r", "\r\n\r\n"];
+        let found = pairs.iter().filter_map(|pair| Some((rest.find(pair)?, pair.len())));
+        found.min()
+    })
+}
+
+/// Splits where two line ends follow each other, whichever they are: `(\r\n|\n|\r){2}`.
+fn at_any_two_ends(stream: &str) -> Vec<Dispatched> {
+    split(stream, |rest| {
+        rest.char_indices().find_map(|(at, _)| {
+            let first = line_end_len(&rest[at..])?;
+            let second = line_end_len(&rest[at + first..])?;
+            Some((at, first + second))
+        })
+    })
+}
+
+/// Reads line by line, as the standard does.
+fn by_lines(stream: &str) -> Vec<Dispatched> {
+    let reading = naive::read(stream.as_bytes());
+    reading.events.into_iter().map(|(name, data, _)| (name, data)).collect()
+}
+
+/// Splits at the places that `next` finds, each with its length. What remains at the end is reported
+/// as an event, because these clients fail on it or read it.
+fn split(stream: &str, next: impl Fn(&str) -> Option<(usize, usize)>) -> Vec<Dispatched> {
+    let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
+    let (mut rest, mut dispatched) = (stream, Vec::new());
+    while let Some((at, len)) = next(rest) {
+        dispatched.extend(read_block(&rest[..at]));
+        rest = &rest[at + len..];
+    }
+    if !rest.trim().is_empty() {
+        dispatched.push(("incomplete".to_owned(), rest.trim().to_owned()));
+    }
+    dispatched
+}
+
+fn line_end_len(text: &str) -> Option<usize> {
+    ["\r\n", "\n", "\r"].iter().find(|end| text.starts_with(**end)).map(|end| end.len())
+}
+
+/// Reads the lines of a block, which is an event if one of them is `data`. Blocks that were not
+/// split are one event, whose lines of data come together.
+fn read_block(block: &str) -> Option<Dispatched> {
+    let (mut name, mut data) = ("message", None::<String>);
+    let block = block.replace("\r\n", "\n");
+    for line in block.split(['\n', '\r']) {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => name = if value.is_empty() { "message" } else { value },
+            "data" => data = Some(data.map_or_else(String::new, |data| data + "\n") + value),
+            _ => {}
+        }
+    }
+    data.map(|data| (name.to_owned(), data))
+}
