@@ -19,6 +19,8 @@ pub(crate) struct Boundary {
     in_event: bool,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
+    /// Whether the last bytes were a CRLF. It is known only within an event.
+    after_crlf: bool,
     /// Whether to drop an LF that the source sends next, because the layer completed the source's
     /// CR to a CRLF.
     skip_lf: bool,
@@ -75,6 +77,21 @@ impl Boundary {
         } else {
             lines.clone()
         }
+    }
+
+    /// Returns the bytes to send for `comment` at this line start, which is within an event.
+    ///
+    /// They end as the line before them does, because some clients find the end of an event only
+    /// where the same line end comes twice.
+    pub(crate) fn interject_within_event(&self, comment: &Bytes) -> Bytes {
+        let line_end: &[u8] = match (self.after_cr, self.after_crlf) {
+            // If this CR is half a CRLF, the LF that follows completes that of the comment.
+            (true, _) => b"\r",
+            (_, true) => b"\r\n",
+            (false, false) => return comment.clone(),
+        };
+        let lines = comment.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.flat_map(|line| [line, line_end]).collect::<Vec<_>>().concat().into()
     }
 
     /// Records a frame of the source and returns its bytes to send.
@@ -150,6 +167,7 @@ impl Boundary {
             [] => return,
             [b'\n', rest @ ..] if self.after_cr => {
                 self.after_cr = false;
+                self.after_crlf = true;
                 rest
             }
             bytes => bytes,
@@ -177,6 +195,7 @@ impl Boundary {
             return;
         }
         self.after_cr = tail.is_empty() && lines.ends_with(b"\r");
+        self.after_crlf = tail.is_empty() && lines.ends_with(b"\r\n");
         // Read backwards until a line determines the position. The first line may have begun in an
         // earlier frame.
         while let Some((line, starts_here)) = pop_line(&mut lines) {

@@ -18,6 +18,10 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// - A stream with a content coding has none.
 /// - The comment has no empty line after it, because several clients take such a block for an empty
 ///   event.
+/// - Within an event, the comment ends as the line before it does. Everything else that the layer or a
+///   filter inserts into a stream ends in LF.
+/// - `@google/genai` for npm discards the event behind a comment. In front of its clients, use a
+///   heartbeat that is an [event](Self::event).
 ///
 /// ```
 /// use std::time::Duration;

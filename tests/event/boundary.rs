@@ -12,6 +12,7 @@ use crate::{
     cuts::{cut, special_bytes},
     support::{
         naive::{self, Place},
+        naive_clients::CLIENTS,
         *,
     },
 };
@@ -69,9 +70,19 @@ fn receive(body: &mut Body, received: &mut Vec<u8>) {
 
 type Body = SseBody<FedBody>;
 
-/// Asserts that the layer itself writes `ours`, after the line feed that turns a CR into a CRLF.
+/// Asserts that the layer itself writes `ours`: within an event with the end of the last line, and
+/// elsewhere after the line feed that turns a CR into a CRLF.
 fn assert_interjection(ours: &[u8], body: &mut Body, received: &mut Vec<u8>) {
-    let line_feed = &b"\n"[..usize::from(received.ends_with(b"\r") && !ours.is_empty())];
+    let end = match naive::read(received).place {
+        Place::LineStartInEvent => ["\r\n", "\r", "\n"].into_iter(),
+        Place::BetweenEvents | Place::InsideLine => ["\n"; 3].into_iter(),
+    }
+    .find(|end| received.ends_with(end.as_bytes()))
+    .unwrap_or("\n");
+    let is_after_cr = received.ends_with(b"\r") && end == "\n" && !ours.is_empty();
+    let line_feed = &b"\n"[..usize::from(is_after_cr)];
+    let ours = str::from_utf8(ours).unwrap().replace('\n', end);
+    let ours = ours.as_bytes();
     let written = match poll_frame(body) {
         Polled::Data(bytes) => bytes,
         Polled::Pending | Polled::End => Bytes::new(),
@@ -141,6 +152,27 @@ fn streams_cut_at_every_place_are_decoded_the_same() {
             let (head, tail) = stream.split_at(cut);
             for silent in 0..4 {
                 assert_unchanged(&[head, tail], silent);
+            }
+        }
+    }
+}
+
+/// Clients that do not read line by line, too.
+#[test]
+fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {
+    for end in ["\n", "\r\n", "\r"] {
+        let stream =
+            ": c\n\nid: 7\ndata: a\ndata: b\n\n: c\nevent: e\ndata: c\n\n".replace('\n', end);
+        let bytes: Vec<_> = stream.as_bytes().chunks(1).collect();
+        for first in 0..bytes.len() {
+            for second in first..bytes.len() {
+                let received = send(&layer(), &bytes, 1 << first | 1 << second);
+                let received = String::from_utf8(received).unwrap();
+                for (name, read) in CLIENTS {
+                    let mut events = read(&received);
+                    events.retain(|(name, data)| name != "heartbeat" && data != "[DONE]");
+                    assert_eq!(events, read(&stream), "{name}: {received:?}");
+                }
             }
         }
     }

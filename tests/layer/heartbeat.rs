@@ -144,12 +144,29 @@ async fn event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
 #[tokio::test(start_paused = true)]
 async fn line_feed_that_completes_a_crlf_is_not_sent_twice() {
     let (feed, mut body) = fed(&every_16_seconds());
-    feed.passes("data: a\r", &mut body);
+    feed.passes("data: a\r\n\r", &mut body);
     idle(&mut body, 20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data("\n:\n"));
     feed.data("\n");
     assert_eq!(poll_frame(&mut body), Polled::Pending, "an empty frame is no frame");
-    feed.passes("\r\n", &mut body);
+    feed.passes("data: b\r\n", &mut body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn comment_within_an_event_ends_as_the_line_before_it() {
+    for (line, comment, rest) in [
+        ("data: a\n", ":\n", "\n"),
+        ("data: a\r\n", ":\r\n", "\r\n"),
+        ("data: a\r", ":\r", "\r"),
+        // Half a CRLF.
+        ("data: a\r", ":\r", "\n\r\n"),
+    ] {
+        let (feed, mut body) = fed(&every_16_seconds());
+        feed.passes(line, &mut body);
+        idle(&mut body, 20 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(comment));
+        feed.passes(rest, &mut body);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,11 @@ where
         let lines = ready!(self.poll_heartbeat_lines(cx));
         self.hold_what_comes_with_a_heartbeat(cx);
         self.state().record.count_heartbeat();
-        Poll::Ready(self.interject(&lines))
+        if self.state().boundary.between_events() {
+            return Poll::Ready(self.interject(&lines));
+        }
+        self.reset_idle_timer();
+        Poll::Ready(Frame::data(self.state().boundary.interject_within_event(&lines)))
     }
 
     /// Asks the source, which had nothing, for what it sends with a heartbeat only. It comes next.
