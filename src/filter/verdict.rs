@@ -24,6 +24,10 @@ pub enum Verdict {
     /// dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent.
+    ///
+    /// When a body fails, a server drops what it has not written: hyper drops even the head and the
+    /// events before the failure if they came in one frame. An [`SseLayer`](crate::SseLayer) outside
+    /// of the filter lets the server write them first.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if its
     /// [head is held](super::FilterLayer::hold_head). Otherwise, the body fails.

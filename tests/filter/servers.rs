@@ -88,3 +88,23 @@ async fn filter_that_ends_the_stream_gives_a_clean_end() {
         assert_eq!(outcome(&log), "stopped");
     }
 }
+
+/// Without the layer, hyper drops them, and even the head.
+#[tokio::test]
+async fn failure_leaves_the_events_of_its_frame_under_the_layer() {
+    for protocol in Protocol::BOTH {
+        let plan = Plan { events: vec![Choice::Pass, Choice::Fail], ..PASS };
+        let (filters, log) = filters::<Body>(plan);
+        let frame = async || event_stream(Body::from("data: a\n\ndata: b\n\n"));
+        let app = Router::new().route("/", get(frame)).layer(filters).layer(SseLayer::new());
+        let mut connection = protocol.connect(serve_axum(app).await).await;
+        let mut body = connection.get("/").await.into_body();
+        let mut received = Vec::new();
+        while let Some(Ok(frame)) = soon(body.frame()).await {
+            received.extend_from_slice(frame.data_ref().unwrap());
+        }
+        assert!(received.starts_with(b"data: a\n\n"), "{protocol:?}");
+        assert!(!received.ends_with(b"data: b\n\n"), "{protocol:?}");
+        assert_eq!(outcome(&log), "stopped");
+    }
+}

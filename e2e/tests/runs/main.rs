@@ -14,6 +14,7 @@ mod deployment;
 mod filters;
 mod graphs;
 mod limits;
+mod line_ends;
 mod page;
 mod proxy;
 mod server;
