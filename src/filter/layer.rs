@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Request;
 use tower_layer::Layer;
@@ -41,10 +41,14 @@ use super::{EventFilter, FilterService, options::Options};
 ///   it.
 /// - The body fails if the filter rejects a response whose head has been sent.
 ///   [`pass_rejected`](Self::pass_rejected) passes the rest.
-#[derive(Clone)]
-pub struct FilterLayer<M> {
-    make: M,
+///
+/// # The type
+///
+/// `M` is the closure's type, which has no name. [`boxed`](Self::boxed) returns a layer whose type can be
+/// written, for example as that of a field.
+pub struct FilterLayer<M: ?Sized> {
     options: Options,
+    make: Arc<M>,
 }
 
 impl<M> FilterLayer<M> {
@@ -56,9 +60,49 @@ impl<M> FilterLayer<M> {
         F: EventFilter,
     {
         let options = Options { max_event_size: 1 << 20, ..Options::default() };
-        Self { make, options }
+        Self { options, make: Arc::new(make) }
     }
 
+    /// Hides the type of the closure.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use http::Request;
+    /// use tower_sse::{EventRef, filter::{EventFilter, FilterLayer, Verdict}};
+    ///
+    /// struct Budget(usize);
+    ///
+    /// impl EventFilter for Budget {
+    ///     fn event(&mut self, event: EventRef<'_>) -> Verdict {
+    ///         match self.0.checked_sub(event.data_bytes().len()) {
+    ///             Some(rest) => {
+    ///                 self.0 = rest;
+    ///                 Verdict::Pass
+    ///             }
+    ///             None => Verdict::fail("the budget is used up"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// struct Gateway {
+    ///     filters: FilterLayer<dyn Fn(&Request<Body>) -> Option<Budget> + Send + Sync>,
+    /// }
+    ///
+    /// fn gateway(budget: usize) -> Gateway {
+    ///     Gateway { filters: FilterLayer::new(move |_: &_| Some(Budget(budget))).boxed() }
+    /// }
+    /// # _ = gateway(7).filters.clone();
+    /// ```
+    #[must_use]
+    pub fn boxed<B, F>(self) -> FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>
+    where
+        M: Fn(&Request<B>) -> Option<F> + Send + Sync + 'static,
+    {
+        FilterLayer { options: self.options, make: self.make }
+    }
+}
+
+impl<M: ?Sized> FilterLayer<M> {
     /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends and
     /// comments, but without the empty line. The default is 1 MiB. The limit is also that of a `retry`
     /// line between events.
@@ -174,12 +218,22 @@ impl<M> FilterLayer<M> {
     }
 }
 
-impl<S, M: Clone> Layer<S> for FilterLayer<M> {
-    type Service = FilterService<S, M>;
-
-    fn layer(&self, inner: S) -> FilterService<S, M> {
-        FilterService::new(inner, self.make.clone(), self.options)
+impl<M: ?Sized> Clone for FilterLayer<M> {
+    fn clone(&self) -> Self {
+        Self { options: self.options, make: Arc::clone(&self.make) }
     }
 }
 
-opaque_debug!(FilterLayer<M>);
+impl<S, M: ?Sized> Layer<S> for FilterLayer<M> {
+    type Service = FilterService<S, M>;
+
+    fn layer(&self, inner: S) -> FilterService<S, M> {
+        FilterService::new(inner, Arc::clone(&self.make), self.options)
+    }
+}
+
+impl<M: ?Sized> fmt::Debug for FilterLayer<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterLayer").finish_non_exhaustive()
+    }
+}

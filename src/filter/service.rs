@@ -1,4 +1,8 @@
-use std::task::{Context, Poll};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -11,15 +15,14 @@ use crate::BoxError;
 /// The middleware that a [`FilterLayer`](super::FilterLayer) wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
-#[derive(Clone)]
-pub struct FilterService<S, M> {
+pub struct FilterService<S, M: ?Sized> {
     inner: S,
-    make: M,
+    make: Arc<M>,
     options: Options,
 }
 
-impl<S, M> FilterService<S, M> {
-    pub(super) const fn new(inner: S, make: M, options: Options) -> Self {
+impl<S, M: ?Sized> FilterService<S, M> {
+    pub(super) const fn new(inner: S, make: Arc<M>, options: Options) -> Self {
         Self { inner, make, options }
     }
 }
@@ -27,7 +30,7 @@ impl<S, M> FilterService<S, M> {
 impl<S, M, F, B, R> Service<Request<B>> for FilterService<S, M>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    M: Fn(&Request<B>) -> Option<F>,
+    M: Fn(&Request<B>) -> Option<F> + ?Sized,
     F: EventFilter,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -48,4 +51,14 @@ where
     }
 }
 
-opaque_debug!(FilterService<S, M>);
+impl<S: Clone, M: ?Sized> Clone for FilterService<S, M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), make: Arc::clone(&self.make), options: self.options }
+    }
+}
+
+impl<S, M: ?Sized> fmt::Debug for FilterService<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterService").finish_non_exhaustive()
+    }
+}

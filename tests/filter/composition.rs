@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 use tower_sse::{
-    Drain, Event, EventBody, SseLayer,
+    Drain, Event, EventBody, EventRef, SseLayer,
     filter::{self, EventFilter, FilterBody, FilterLayer, Verdict},
     runs::{RunKey, Runs},
 };
@@ -216,4 +216,42 @@ fn layer_fits_around_grpc_web() {
     }
     _ = app;
     let _: Bytes = Bytes::new();
+}
+
+/// Drops as many events as it is told.
+struct First(u64);
+
+impl EventFilter for First {
+    fn event(&mut self, _: EventRef<'_>) -> Verdict {
+        match self.0.checked_sub(1) {
+            Some(rest) => {
+                self.0 = rest;
+                Verdict::Drop
+            }
+            None => Verdict::Pass,
+        }
+    }
+}
+
+struct Gateway {
+    filters: FilterLayer<dyn Fn(&Request<Body>) -> Option<First> + Send + Sync>,
+}
+
+impl Gateway {
+    fn new(dropped: u64) -> Self {
+        Self { filters: FilterLayer::new(move |_: &_| Some(First(dropped))).boxed() }
+    }
+
+    fn app(&self) -> Router {
+        let events = || stream::iter(["a", "b", "c"].map(Event::from));
+        let answer = async move || tower_sse::response(events());
+        Router::new().route("/", get(answer)).layer(self.filters.clone()).layer(SseLayer::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn layer_of_a_closure_that_captures_can_be_a_field() {
+    let app = Gateway::new(2).app();
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    assert_eq!(read_to_end(response.into_body()).await.0, "data: c\n\n");
 }
