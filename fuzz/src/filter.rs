@@ -6,6 +6,7 @@ use tower_sse::{
 };
 
 use crate::{
+    naive,
     naive_filter::{ADDED, BY_FILTER, Choice, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered},
     pieces,
 };
@@ -61,8 +62,8 @@ fn plan(data: &[u8]) -> Option<(Plan, &[u8])> {
     let (&[mode, limit, end, count], rest) = data.split_first_chunk()?;
     let (choices, rest) = rest.split_at_checked(usize::from(count % 16))?;
     let choice = |byte: &u8| CHOICES[usize::from(*byte) % CHOICES.len()];
-    // Shorter events than the word `retry` and its colon have no limit that counts.
-    let max_event_size = if limit == 255 { usize::MAX } else { usize::from(limit.max(8)) };
+    // Up to two bytes at the start that may be a byte order mark are kept whatever the limit is.
+    let max_event_size = if limit == 255 { usize::MAX } else { usize::from(limit.max(3)) };
     let plan = Plan {
         events: choices.iter().map(choice).collect(),
         source_end: choice(&end),
@@ -99,7 +100,9 @@ impl EventFilter for Planned<'_> {
         self.seen += 1;
         // Rewritten, it is one whole event.
         let changed = event.with_data(event.data());
-        assert!(changed.as_bytes().ends_with(b"\n") || changed.as_bytes().ends_with(b"\r"));
+        for whole in [&changed, &event.to_encoded()] {
+            assert_eq!(naive::read(whole.as_bytes()).place, naive::Place::BetweenEvents);
+        }
         verdict(choice)
     }
 

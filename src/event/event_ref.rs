@@ -173,11 +173,13 @@ impl<'a> EventRef<'a> {
     pub fn with_data(&self, data: impl AsRef<str>) -> Encoded {
         let data = data.as_ref().as_bytes();
         let Some((before, after)) = self.around_data() else { return self.rewritten(Some(data)) };
-        let line_end = after.get(..line_end_len(after)).unwrap_or_default();
         let mut frame = FrameBuf::new();
-        frame.reserve(before.len() + DATA.len_of(data) + after.len());
-        frame.put(before);
-        frame.put_data(data, line_end);
+        // `len_of` counts an LF, which `after` has too. A capacity that is just right saves an allocation.
+        frame.reserve(before.len() + DATA.len_of(data) + after.len().saturating_sub(1));
+        if !before.is_empty() {
+            frame.put(before);
+        }
+        frame.put_data(data, after);
         frame.put(after);
         if after.ends_with(b"\r") {
             frame.put(self.missing_line_feed());
@@ -255,12 +257,15 @@ impl<'a> EventRef<'a> {
 }
 
 impl FrameBuf {
-    /// Writes `data` as lines of their own, the last of which remains open.
-    fn put_data(&mut self, data: &[u8], line_end: &[u8]) {
+    /// Writes `data` as lines of their own, the last of which remains open. They take the line end
+    /// with which `after` begins.
+    #[inline]
+    fn put_data(&mut self, data: &[u8], after: &[u8]) {
         self.open(DATA);
-        if line_end == b"\n" {
+        if after.starts_with(b"\n") {
             self.put_lines(DATA, data);
         } else {
+            let line_end = after.get(..line_end_len(after)).unwrap_or_default();
             self.put_lines_ending_in(line_end, DATA, data);
         }
     }

@@ -82,9 +82,9 @@ impl<F: EventFilter> Flow<F> {
     #[inline]
     pub(super) fn piece(&mut self, piece: Piece<'_>, end: usize, output: &mut Output<'_>) {
         let mut bytes = piece.as_bytes();
-        let skips_lf = mem::take(&mut self.skips_lf);
         match piece {
             Piece::Event(event) => {
+                self.skips_lf = false;
                 if let Some((events, passes)) = self.event(event) {
                     if !events.as_bytes().is_empty() {
                         output.put(events.as_bytes());
@@ -98,8 +98,12 @@ impl<F: EventFilter> Flow<F> {
                 }
                 self.has_sent_event = true;
             }
-            Piece::Oversized(_) => self.has_sent_event = true,
+            Piece::Oversized(_) => {
+                self.skips_lf = false;
+                self.has_sent_event = true;
+            }
             Piece::Between(_) | Piece::Comment(_) => {
+                let skips_lf = mem::take(&mut self.skips_lf);
                 bytes = bytes.strip_prefix(b"\n").filter(|_| skips_lf).unwrap_or(bytes);
                 self.between += bytes.len() as u64;
             }

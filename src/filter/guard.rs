@@ -45,7 +45,11 @@ impl<F: EventFilter> FilterGuard<F> {
         if self.report.events == 1 {
             self.report.first_event_after = self.start.map(|start| start.elapsed());
         }
-        self.filter.as_mut().map_or(Verdict::Pass, |filter| filter.event(event))
+        // With `map_or`, dropping the unused verdict would be a call.
+        match &mut self.filter {
+            Some(filter) => filter.event(event),
+            None => Verdict::Pass,
+        }
     }
 
     pub(super) fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {

@@ -9,7 +9,6 @@ use crate::event::{
     BYTE_ORDER_MARK, EventRef, EventTooLarge,
     event_ref::reconnection_time,
     field_spans::{FieldSpans, line_end_len},
-    line::without_line_end,
 };
 
 /// The capacity up to which an empty buffer is kept for the next event.
@@ -98,12 +97,7 @@ impl EventSplitter {
         }
         self.spans = FieldSpans::default();
         if size > self.max_event_size {
-            // The first bytes show whether it is a `retry` line. They may have come in several
-            // chunks.
-            let needed = b"retry:".len().saturating_sub(self.carried.len());
-            let first = take(input, needed.min(without_line_end(part).len()));
-            self.carried.extend_from_slice(first);
-            return Err(self.too_large(!is_retry(&self.carried)));
+            return Err(self.line_too_large());
         }
         self.place = Place::RLine;
         self.carried.extend_from_slice(take(input, len - lf));

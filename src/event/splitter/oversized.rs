@@ -2,7 +2,7 @@ use std::mem;
 
 use memchr::memchr2;
 
-use super::{EventSplitter, Place};
+use super::{EventSplitter, Place, carried::is_retry};
 use crate::event::{EventTooLarge, field_spans::line_end_len};
 
 /// The position in an event or `retry` line that is too large.
@@ -13,6 +13,24 @@ pub(super) struct Oversized {
     is_line_start: bool,
     /// The last byte was a CR, so an LF that follows belongs to the same line end.
     after_cr: bool,
+    /// The number of bytes with which the line has begun, all of them of `retry`, so that the next
+    /// ones decide what it is.
+    undecided: Option<usize>,
+}
+
+const RETRY: &[u8] = b"retry";
+
+impl Oversized {
+    /// Decides whether the line is a `retry` line. Returns how many bytes of it show nothing.
+    fn decide(&mut self, bytes: &[u8]) -> usize {
+        let Some(matched) = self.undecided else { return 0 };
+        let awaited = RETRY.get(matched..).unwrap_or_default();
+        let common = awaited.iter().zip(bytes).take_while(|(word, byte)| word == byte).count();
+        self.undecided = bytes.get(common).is_none().then_some(matched + common);
+        let is_colon_or_end = matches!(bytes.get(common), Some(b':' | b'\n' | b'\r'));
+        self.is_event = common < awaited.len() || !is_colon_or_end;
+        common
+    }
 }
 
 impl EventSplitter {
@@ -23,8 +41,20 @@ impl EventSplitter {
             is_event,
             is_line_start: is_event && self.spans.len == self.carried.len(),
             after_cr: self.carried.ends_with(b"\r"),
+            undecided: None,
         });
         EventTooLarge { max_event_size: self.max_event_size }
+    }
+
+    /// Goes on with the current line, which may be a `retry` line, as one that is too large.
+    #[cold]
+    pub(super) fn line_too_large(&mut self) -> EventTooLarge {
+        let error = self.too_large(!is_retry(&self.carried));
+        if let Place::Oversized(oversized) = &mut self.place {
+            oversized.is_line_start = false;
+            oversized.undecided = RETRY.starts_with(&self.carried).then_some(self.carried.len());
+        }
+        error
     }
 
     /// Returns whether the next byte belongs to an event or `retry` line that is too large.
@@ -50,7 +80,7 @@ impl EventSplitter {
         input: &mut &'b [u8],
     ) -> &'b [u8] {
         let bytes = *input;
-        let mut len = 0;
+        let mut len = oversized.decide(bytes);
         if mem::take(&mut oversized.after_cr) && bytes.starts_with(b"\n") {
             len = 1;
         }
