@@ -9,7 +9,8 @@ use super::{EventFilter, FilterService, options::Options};
 ///
 /// The closure makes a filter for each request, or returns `None` for a response that passes
 /// untouched. What is not an event stream passes unchanged, and its filter is only told so, by
-/// [`FilterEnd::outcome`](super::FilterEnd::outcome).
+/// [`FilterEnd::outcome`](super::FilterEnd::outcome). Of several media types in `Content-Type`, the last
+/// valid one decides, as the [Fetch standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -44,8 +45,10 @@ use super::{EventFilter, FilterService, options::Options};
 ///
 /// # The type
 ///
-/// `M` is the closure's type, which has no name. [`boxed`](Self::boxed) returns a layer whose type can be
-/// written, for example as that of a field.
+/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a layer whose
+/// type can be written, for example as that of a field.
+///
+/// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
     options: Options,
     make: Arc<M>,
@@ -185,8 +188,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// still [reject](super::Verdict::Reject) the response: an upstream's error that comes as first
     /// event becomes a real status, and an outer layer can retry.
     ///
-    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`.
-    /// Nothing is lost. While the head is held, no heartbeat can be sent, so choose a few seconds.
+    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`. Where
+    /// the frames of the source end changes nothing, and nothing is lost. While the head is held, no heartbeat can be sent, so choose a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

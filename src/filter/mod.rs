@@ -115,6 +115,8 @@
 //!   [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard such an event,
 //!   and other clients read it. If the source fails there, the part is neither seen nor sent.
 //! - The calls do not depend on how the stream was cut into frames.
+//! - A changed event keeps its line ends. Events that a filter inserts end in LF in any stream: the
+//!   clients of OpenAI, Anthropic and Google, the AI SDK, and browsers read both in one stream.
 //!
 //! # Where a filter belongs
 //!
