@@ -33,6 +33,8 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     TRANSFER_ENCODING,
 ];
 
+const MEDIA_TYPE: &[u8] = b"text/event-stream";
+
 /// Returns whether this is the head of an event stream: its media type is that of one, and its
 /// status allows a body.
 #[inline]
@@ -41,9 +43,11 @@ pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     let Some((_, first)) = headers.iter().find(|(name, _)| **name == CONTENT_TYPE) else {
         return false;
     };
-    let has_several = headers.len() > headers.keys_len() || first.as_bytes().contains(&b',');
-    let media_type = if has_several { last_media_type(headers) } else { first.as_bytes() };
-    is_text_event_stream(media_type) && has_body(status)
+    let first = first.as_bytes();
+    let is_list = first.len() > MEDIA_TYPE.len() && first.contains(&b',');
+    let has_several = is_list || headers.len() > headers.keys_len();
+    is_text_event_stream(if has_several { last_media_type(headers) } else { first })
+        && has_body(status)
 }
 
 /// Returns the last media type of all values, as the [Fetch standard] extracts it.
@@ -66,7 +70,8 @@ fn last_media_type(headers: &HeaderMap) -> &[u8] {
             && names.next().is_some_and(is_token)
             && names.next().is_some_and(is_token)
     });
-    media_types.last().unwrap_or_default()
+    // The state of quotes allows no search from the end.
+    media_types.reduce(|_, last| last).unwrap_or_default()
 }
 
 /// Returns whether a media type may contain this byte (RFC 9110, section 5.6.2).
@@ -82,8 +87,6 @@ pub(crate) fn has_body(status: StatusCode) -> bool {
 }
 
 fn is_text_event_stream(media_type: &[u8]) -> bool {
-    const MEDIA_TYPE: &[u8] = b"text/event-stream";
-
     media_type.split_at_checked(MEDIA_TYPE.len()).is_some_and(|(name, rest)| {
         name.eq_ignore_ascii_case(MEDIA_TYPE) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
     })
