@@ -45,14 +45,18 @@ use super::{EventFilter, FilterService, options::Options};
 ///
 /// # The type
 ///
-/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a layer whose
-/// type can be written, for example as that of a field.
+/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a
+/// [`BoxFilterLayer`], whose type can be written, for example as that of a field.
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
     options: Options,
     make: Arc<M>,
 }
+
+/// A [`FilterLayer`] of filters `F` for requests with the body `B`, which hides the type of its closure.
+/// [`FilterLayer::boxed`] returns it.
+pub type BoxFilterLayer<B, F> = FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>;
 
 impl<M> FilterLayer<M> {
     /// Creates a layer whose filters `make` makes, which is called with each request before the
@@ -71,7 +75,7 @@ impl<M> FilterLayer<M> {
     /// ```
     /// use axum::body::Body;
     /// use http::Request;
-    /// use tower_sse::{EventRef, filter::{EventFilter, FilterLayer, Verdict}};
+    /// use tower_sse::{EventRef, filter::{BoxFilterLayer, EventFilter, FilterLayer, Verdict}};
     ///
     /// struct Budget(usize);
     ///
@@ -88,7 +92,7 @@ impl<M> FilterLayer<M> {
     /// }
     ///
     /// struct Gateway {
-    ///     filters: FilterLayer<dyn Fn(&Request<Body>) -> Option<Budget> + Send + Sync>,
+    ///     filters: BoxFilterLayer<Body, Budget>,
     /// }
     ///
     /// fn gateway(budget: usize) -> Gateway {
@@ -97,7 +101,7 @@ impl<M> FilterLayer<M> {
     /// # _ = gateway(7).filters.clone();
     /// ```
     #[must_use]
-    pub fn boxed<B, F>(self) -> FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>
+    pub fn boxed<B, F>(self) -> BoxFilterLayer<B, F>
     where
         M: Fn(&Request<B>) -> Option<F> + Send + Sync + 'static,
     {

@@ -167,7 +167,7 @@ pub use self::{
     end::{FilterEnd, Outcome},
     event_filter::{EventFilter, SourceEnd},
     future::FilterFuture,
-    layer::FilterLayer,
+    layer::{BoxFilterLayer, FilterLayer},
     pipe::FilterPipe,
     service::FilterService,
     verdict::Verdict,

@@ -12,7 +12,7 @@ use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 use tower_sse::{
     Drain, Event, EventBody, EventRef, SseLayer,
-    filter::{self, EventFilter, FilterBody, FilterLayer, Verdict},
+    filter::{self, BoxFilterLayer, EventFilter, FilterBody, FilterLayer, Verdict},
     runs::{RunKey, Runs},
 };
 
@@ -234,7 +234,7 @@ impl EventFilter for First {
 }
 
 struct Gateway {
-    filters: FilterLayer<dyn Fn(&Request<Body>) -> Option<First> + Send + Sync>,
+    filters: BoxFilterLayer<Body, First>,
 }
 
 impl Gateway {
