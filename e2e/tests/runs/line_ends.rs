@@ -270,3 +270,19 @@ async fn clients_read_changed_streams_of_each_line_end_at_once() {
         }
     }
 }
+
+/// The guide warns of it. Once this fails, the client has been mended.
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn client_of_gemini_discards_an_event_behind_a_comment() {
+    for between in [":\n", ":\r\n", "retry: 3000\n"] {
+        let protocol = Protocol::Gemini;
+        let events = ["a", "b"].map(|word| protocol.event(&protocol.of_word(word), "\n"));
+        let events = events.join(between);
+        let head = [("content-type", "text/event-stream")];
+        let app = Router::new().fallback(async move || (head, events));
+        let mut client = client("genai", &format!("http://{}", serve_axum(app).await));
+        assert_eq!(client.end().await, "complete", "{between:?}");
+        assert_eq!(client.text, "a", "{between:?}");
+    }
+}
