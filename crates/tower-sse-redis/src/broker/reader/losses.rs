@@ -5,15 +5,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tower_sse::hub::broker::support::PageSize;
 
-use super::reader::Reader;
+use super::reader::{MAX_TIMEOUTS, Reader};
 use crate::{
     Error,
     broker::stream::{Entry, Identity, RangeStart, RawEntry, RedisStream, StreamId},
 };
-
-/// The number of timeouts in a row after which the reader skips an entry. All but the first are those
-/// of a page with one entry.
-pub(super) const MAX_TIMEOUTS: u32 = 3;
 
 impl Reader {
     /// Reads to the end of the stream, and finds losses. The next step is

@@ -5,7 +5,6 @@ use tower_sse::hub::broker::{
     support::{PageSize, whole_milliseconds},
 };
 
-use super::losses::MAX_TIMEOUTS;
 use crate::{
     BrokerStats, Error,
     broker::{
@@ -14,6 +13,10 @@ use crate::{
     },
     server::lineage::Lineage,
 };
+
+/// The number of timeouts in a row after which the reader skips an entry. All but the first are those
+/// of a page with one entry.
+pub(super) const MAX_TIMEOUTS: u32 = 3;
 
 /// The reader of the stream. It feeds every entry to the hub, or reports that entries may be
 /// missing.
