@@ -193,7 +193,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// event becomes a real status, and an outer layer can retry.
     ///
     /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`. Where
-    /// the frames of the source end changes nothing, and nothing is lost. While the head is held, no heartbeat can be sent, so choose a few seconds.
+    /// the frames of the source end changes nothing, and nothing is lost. While the head is held, no
+    /// heartbeat can be sent, so choose a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -84,8 +84,8 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again if the response is no event stream, if the request fails, is dropped or
-    /// panics, and when the stream has ended. Later calls take no place. A subject without a [limit](super::StreamsBuilder::limit)
-    /// is [added](Self::add).
+    /// panics, and when the stream has ended. From then on, a call takes no place. A subject without a
+    /// [limit](super::StreamsBuilder::limit) is [added](Self::add).
     ///
     /// # Errors
     ///
