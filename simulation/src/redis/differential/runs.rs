@@ -62,7 +62,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let (script, keys, arguments) = match rng.u8(..19) {
         0..3 => {
             let epoch = if rng.u8(..3) == 0 { "" } else { epoch };
-            let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all");
+            let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all|ctl:");
             (script!("claim.lua"), vec!["k", "data"], arguments)
         }
         3..7 => {
@@ -73,8 +73,9 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             (script!("sync.lua"), vec!["k", &stream], arguments)
         }
         7..10 => {
-            let modes = ["own", "lost", "void", "orphan", "cancel", "bury", "bury", "forget"];
-            let mode = modes[rng.usize(..8)];
+            let modes =
+                ["own", "lost", "void", "orphan", "cancel", "bury", "bury", "forget", "discard"];
+            let mode = modes[rng.usize(..modes.len())];
             let outcome = if mode == "own" { "completed" } else { "interrupted" };
             let lines = if flag == 1 { "data: x\n" } else { "" };
             let arguments = format!(
