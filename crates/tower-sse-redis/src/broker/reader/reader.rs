@@ -94,7 +94,7 @@ impl Reader {
     /// Returns whether a later attempt to load the history can succeed: it reads less at a time, or
     /// skips an entry.
     pub(crate) fn can_try_again(&self, error: &Error) -> bool {
-        error.is_timeout() && self.timeouts <= MAX_TIMEOUTS
+        error.is_timeout() && self.timeouts <= MAX_TIMEOUTS + 1
     }
 
     /// Reports that events with sequence numbers up to this one may have been lost.
