@@ -133,16 +133,19 @@ async fn claim_without_a_permission_leaves_the_key_free() {
     join_all(COMMANDS.map(starts_without)).await;
 }
 
-/// Only the key of this run has another type.
+/// Only the key of this run has another type. The key would never expire.
 #[tokio::test]
-async fn run_whose_own_stream_has_another_type_is_given_up() {
+async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
     let Some(pair) = Pair::<Redis>::start().await else { return };
+    let server = &pair.world.server;
     let source = pair.started(&["a"]).await;
     let client = pair.one.attach().await;
     let stream = format!("{TURN}:{}", run_of(&pair.one.id(1).await).epoch);
-    let overwrite = format!("SET {stream} text EX 300");
-    assert_eq!(pair.world.server.command::<String>(&overwrite).await, "OK");
+    assert_eq!(server.command::<u32>("RPUSH list a").await, 1);
+    assert_eq!(server.command::<String>(&format!("RENAME list {stream}")).await, "OK");
     assert_fails(client, &["a"], Outcome::Interrupted).await;
     soon(source.closed()).await;
     assert_eq!(pair.one.outcomes(), [Outcome::Interrupted]);
+    until_async(async || eternal_keys(server).is_empty()).await;
+    assert!(pair.other.call().await.is_some(), "the key of the run is free");
 }

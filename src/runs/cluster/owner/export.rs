@@ -28,6 +28,9 @@ const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
 
+/// The error of a run whose plan, or whose replies, made the exporter panic.
+pub(super) const BROKEN: &str = "the export of the run panicked";
+
 /// The state of one run's export: what the store has of the run, and when it needs its next
 /// command.
 pub(crate) struct Export {
@@ -61,8 +64,8 @@ pub(crate) struct Export {
     pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
     pub(crate) has_failed: bool,
-    /// Whether a plan of the run, or its replies, made the exporter panic. The run is given up.
-    pub(super) is_broken: bool,
+    /// The reason for which the run is given up, if it is. Its next command ends it in the store.
+    pub(super) given_up: Option<&'static str>,
     /// Whether another run has the key in the store.
     pub(super) is_replaced: bool,
     /// The time at which the store got the end of the run, or at which the run was given up.
@@ -118,7 +121,7 @@ impl Export {
             counted: 0,
             failures: 0,
             has_failed: false,
-            is_broken: false,
+            given_up: None,
             is_replaced: false,
             ended_at: None,
             #[cfg(test)]
@@ -202,11 +205,12 @@ impl Export {
     /// Adds the next commands of the run. If that panics, gives the run up, so that the exporter
     /// continues with the other runs.
     pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        if !self.is_broken {
-            let planned = without_panic(|| self.plan_next(plan, connection, now));
-            self.is_broken = planned.is_none();
+        if self.given_up.is_none()
+            && without_panic(|| self.plan_next(plan, connection, now)).is_none()
+        {
+            self.given_up = Some(BROKEN);
         }
-        if self.is_broken {
+        if self.given_up.is_some() {
             (self.has_failed, self.sync) = (false, SyncState::InStep);
             if !self.is_done() {
                 plan.end(self.run(), EndMode::Lost);

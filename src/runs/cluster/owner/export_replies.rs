@@ -14,12 +14,11 @@ use crate::runs::{
     record::Phase,
 };
 
-/// The number of failures in a row after which a run is given up.
+/// The number of failures in a row after which a run is given up, or its end.
 const MAX_FAILURES: u8 = 3;
 
 const DISPLACED: &str = "the store has given its key to another run";
 const REFUSED: &str = "the store refuses the run";
-const BROKEN: &str = "the export of the run panicked";
 
 /// How the replies to a run's commands change its export.
 impl Export {
@@ -158,8 +157,8 @@ impl Export {
 
     fn ended(&mut self, reply: EndReply) -> Option<Effect> {
         self.failures = 0;
-        if self.is_broken {
-            return Some(Effect::Lost(BROKEN));
+        if let Some(reason) = self.given_up {
+            return Some(Effect::Lost(reason));
         }
         self.is_replaced |= reply == EndReply::Other;
         let is_lost = match reply {
@@ -173,12 +172,17 @@ impl Export {
         (!is_lost).then_some(Effect::Ended)
     }
 
-    /// Records that a command failed for this run alone.
+    /// Records that a command failed for this run alone. After several failures, the run is given up
+    /// and ended in the store, unless the store refuses that too.
     fn refuse(&mut self) -> Option<Effect> {
         self.has_failed = true;
         self.failures = self.failures.saturating_add(1);
         self.sync.need();
-        (self.failures >= MAX_FAILURES).then_some(Effect::Lost(REFUSED))
+        if self.failures < MAX_FAILURES {
+            return None;
+        }
+        self.failures = 0;
+        self.given_up.replace(REFUSED).map(Effect::Lost)
     }
 
     /// Stops the export of the run, because the store has the run's end or will never have it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    export::{Effect, Export},
+    export::{BROKEN, Effect, Export},
     plan::{Plan, Target},
     stored_runs::StoredRuns,
 };
@@ -180,7 +180,7 @@ impl Queue {
             let beat = self.timing.beat;
             let applied = without_panic(|| export.apply(&target, result, connection, beat));
             if applied.is_none() {
-                (export.is_broken, export.has_failed) = (true, true);
+                (export.given_up, export.has_failed) = (Some(BROKEN), true);
             }
             let effect = applied.flatten();
             if let Some(effect) = effect
