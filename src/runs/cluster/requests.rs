@@ -36,7 +36,8 @@ enum Found {
     Claimable(Option<RunId>),
     /// A run that has changed since the look.
     Changed,
-    /// A run that cannot be opened. It may have ended since the look, and another may have the key.
+    /// A run to which no client can attach. It may have ended since the look, and another may have the
+    /// key.
     Unopened(RunId, StartError),
 }
 
@@ -101,7 +102,7 @@ impl Cluster {
         {
             return Ok(Found::Run(record));
         }
-        Ok(match look {
+        let found = match look {
             LookReply::Restoring => return Err(StartError::Unavailable),
             LookReply::Live { run, .. } | LookReply::Ended { run, .. }
                 if purpose == Purpose::Replace =>
@@ -116,18 +117,20 @@ impl Cluster {
                 }
             }
             LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
-                let record = self.open(&run, None).await?;
-                let is_own = self.process.peek(key).is_some_and(|own| Arc::ptr_eq(&own, &record));
-                // The claim was forged, because this process's own run was interrupted. Each
-                // further look would find the same claim.
-                if is_own && record.phase() == Phase::Ended(Outcome::Interrupted) {
-                    return Err(StartError::Unavailable);
-                }
-                Found::Run(record)
+                Found::Run(self.open(&run, None).await?)
             }
             LookReply::Free | LookReply::Claimed | LookReply::Changed | LookReply::Ended { .. } => {
                 Found::Claimable(None)
             }
+        };
+        Ok(match found {
+            // The run has ended since the look, or its claim is wrong: then each further look would
+            // find the same.
+            Found::Run(record) if !record.phase().is_usable() => {
+                let run = RunId::new(key.clone(), record.epoch);
+                Found::Unopened(run, StartError::Unavailable)
+            }
+            found => found,
         })
     }
 

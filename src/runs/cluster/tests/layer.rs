@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
-use crate::{BoxError, layer::SseLayer, options::StreamOptions};
+use crate::{BoxError, layer::SseLayer, options::StreamOptions, testing::memory_store::State};
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -84,4 +84,23 @@ async fn panic_of_the_source_frees_the_key_everywhere() {
     let (_source, stream) = source();
     assert!(other.runs.start(&key(), None, || stream).await.is_ok());
     assert_eq!(other.runs.stats().started(), 1);
+}
+
+/// The server has an earlier state of the claim, or somebody has changed it.
+#[tokio::test(start_paused = true)]
+async fn request_is_refused_if_a_claim_contradicts_the_end_of_its_run() {
+    for state in [State::Running, State::Ended(Outcome::Completed)] {
+        for is_read in [true, false] {
+            let (one, other, _source, client) = watched(&["a"]).await;
+            let _client = is_read.then_some(client);
+            assert!(other.cancel().await);
+            sleep(Duration::from_secs(1)).await;
+            one.store.server().claims.get_mut(&key()).unwrap().state = state;
+            other.store.server().commands.clear();
+            other.store.faults().delay = Duration::from_millis(1);
+            let status = soon(post(&other, json())).await.status();
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{state:?}, {is_read}");
+            assert_eq!(other.store.server().commands["look"], 2, "{state:?}, {is_read}");
+        }
+    }
 }
