@@ -123,7 +123,14 @@ impl Reader {
     /// for each start of a server.
     pub(crate) async fn advance_ids(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         let server = Arc::clone(&stream.server);
-        if stream.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
+        let newest = self.last.id.milliseconds;
+        if self.advanced_server == *server || !stream.clock.is_behind(newest) {
+            return Ok(());
+        }
+        // The estimate is behind by the delay of the last reply. The server reads the time for this
+        // reply after it has assigned the id.
+        stream.set_clock().await?;
+        if stream.clock.is_behind(newest) {
             stream.skip_to(self.last.id.leap(), &server).await?;
             self.advanced_server = server.to_string();
         }
