@@ -86,7 +86,7 @@ async fn panic_of_the_source_frees_the_key_everywhere() {
     assert_eq!(other.runs.stats().started(), 1);
 }
 
-/// The server has an earlier state of the claim, or somebody has changed it.
+/// The server has an earlier state of the claim, or another program has changed it.
 #[tokio::test(start_paused = true)]
 async fn request_is_refused_if_a_claim_contradicts_the_end_of_its_run() {
     for state in [State::Running, State::Ended(Outcome::Completed)] {
