@@ -29,7 +29,7 @@ async fn publish_busy(hub: &Hub) {
 }
 
 /// Returns the id of an event's entry in Redis.
-fn entry(id: &EventId) -> String {
+pub(crate) fn entry(id: &EventId) -> String {
     let (_, sequence) = id.as_str().rsplit_once('-').unwrap();
     let sequence: u64 = sequence.parse().unwrap();
     format!("{}-{}", sequence >> 20, sequence & 0xf_ffff)

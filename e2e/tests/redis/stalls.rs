@@ -6,7 +6,7 @@ use tokio::time::{Instant, pause, resume, sleep};
 use tower_sse::hub::{Hub, PublishError};
 use tower_sse_redis::Redis;
 
-use crate::*;
+use crate::{latest::entry, *};
 
 #[tokio::test]
 async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {
@@ -111,6 +111,29 @@ async fn event_that_a_link_cannot_carry_is_a_gap_only_there() {
     pair.ahead.reads([0, 1]).await;
     assert_eq!((pair.losses(), starting.stats.losses()), ([0, 1], 0));
     assert_eq!(pair.ahead.hub.stats().events(), 3, "the other process has it");
+}
+
+/// After a roll-back, the large entry has the id of the last one that was read. No process adds
+/// another one.
+#[tokio::test]
+async fn last_entry_that_a_link_cannot_carry_is_a_gap() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let broker = proxy.redis().timeout(Duration::from_secs(3)).broker(KEY);
+    let mut process = Process::connect(broker).await;
+    let last = process.publish_and_read([0]).await;
+    process.reads([0]).await;
+    proxy.hold();
+    let _: u64 = server.command("DEL tower-sse").await;
+    let large = "x".repeat(5 << 20);
+    let add = format!("XADD tower-sse {} topic b data {large}", entry(&last.unwrap().id()));
+    let _: String = server.command(&add).await;
+    proxy.limit(1024);
+    proxy.release();
+    process.reads_gap().await;
+    until(|| process.health.is_ready()).await;
+    _ = process.publish([1]).await;
+    process.reads([1]).await;
 }
 
 #[tokio::test]

@@ -88,6 +88,8 @@ impl Reader {
             self.report_loss(id.sequence());
             self.gate.ledger().pass(&[], id.sequence());
             self.begin_after_unread(id, stream).await?;
+        } else if is_proof_late {
+            self.begin_after_unread(self.last.id, stream).await?;
         }
         Ok(())
     }
