@@ -26,7 +26,7 @@ pub use self::{
     network::{BEGIN, Network},
     operations::Promotion,
     refusal::Refusal,
-    state::{Cut, Data, Overtaken},
+    state::{Cut, Data, Marker, Overtaken},
     stream::{Fields, Stream},
 };
 

@@ -17,7 +17,7 @@ use super::{
     KEY,
     connection::Serving,
     server::Server,
-    state::{Connection, Direction, Link, Overtaken, State},
+    state::{Connection, Direction, Link, Marker, Overtaken, State},
     stream::Stream,
 };
 use crate::Log;
@@ -57,6 +57,7 @@ impl Network {
             latency,
             commands: 0,
             overtaken: Vec::new(),
+            markers: Vec::new(),
             appointment: None,
         };
         state.add_machine(Server::default(), 0);
@@ -184,6 +185,11 @@ impl Network {
     /// Returns whether the processes have sent too many commands.
     pub fn is_exhausted(&self) -> bool {
         self.commands() > MAX_COMMANDS
+    }
+
+    /// Returns the markers that were added to the hubs' stream.
+    pub fn markers(&self) -> Vec<Marker> {
+        self.lock().markers.clone()
     }
 
     /// Returns the entries that were overtaken when they were added.

@@ -29,6 +29,7 @@ pub(super) struct State {
     /// The number of commands so far.
     pub(super) commands: usize,
     pub(super) overtaken: Vec<Overtaken>,
+    pub(super) markers: Vec<Marker>,
     /// A command of an operator, which is executed when this number of commands has arrived.
     pub(super) appointment: Option<(usize, Vec<String>)>,
 }
@@ -38,6 +39,15 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub struct Overtaken {
     pub fields: Fields,
+    /// The milliseconds since the beginning.
+    pub at: u64,
+}
+
+/// A marker of a loss that was added to the hubs' stream. A copy of the stream without it can have
+/// another one with the same id later.
+#[derive(Clone, Debug)]
+pub struct Marker {
+    pub id: String,
     /// The milliseconds since the beginning.
     pub at: u64,
 }
@@ -145,6 +155,25 @@ impl State {
             let stream = self.machines[machine].server.streams().find(|(key, _)| *key == KEY);
             let (_, fields) = stream.unwrap().1.entries().next_back().unwrap();
             self.overtaken.push(Overtaken { fields: Fields::clone(fields), at });
+        }
+    }
+
+    /// Records the marker that a script has added to the hubs' stream.
+    pub(super) fn record_marker(
+        &mut self,
+        machine: usize,
+        at: u64,
+        command: &Command,
+        outcome: &Outcome,
+    ) {
+        let Outcome::Reply(Reply::Bulk(id)) = outcome else { return };
+        let mut streams = self.machines[machine].server.streams();
+        let Some((_, stream)) = streams.find(|(key, _)| *key == KEY) else { return };
+        let Some((newest, fields)) = stream.entries().next_back() else { return };
+        let is_marker = command[0] == b"EVAL" && fields[0] == b"gap";
+        let newest = newest.to_string();
+        if is_marker && newest.as_bytes() == id {
+            self.markers.push(Marker { id: newest, at });
         }
     }
 

@@ -7,7 +7,10 @@ use std::{
     ops::Range,
 };
 
-use tower_sse_simulation::{Verdict, redis::Stream};
+use tower_sse_simulation::{
+    Verdict,
+    redis::{Marker, Stream},
+};
 
 use crate::{
     journal::{Journal, Kind, Received},
@@ -37,6 +40,8 @@ pub(crate) struct History {
     /// The events that were added while another copy of the stream had their id or a higher one,
     /// and when.
     pub(crate) overtaken: BTreeMap<usize, u64>,
+    /// The markers of losses that were added.
+    pub(crate) markers: Vec<Marker>,
 }
 
 /// The life of a process.
@@ -129,21 +134,28 @@ fn covers(messages: &[Received], index: usize) -> Option<u64> {
     ends.find(|end| *end > gap.sequence).unwrap_or(gap.sequence)
 }
 
-/// Returns whether every process that sent this gap has stopped, and the stream has no marker of it.
-fn is_forgotten_gap(history: &History, gap: u64) -> bool {
+/// Returns whether every process that sent the gap that a client has received at a time has stopped,
+/// and the stream has no marker of it.
+fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
     // Of a client that was cut off between the gaps of evicted events, it is the id before them.
     let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
+    // A copy of the stream that has lost the marker can have another one with its id.
+    let later = history.markers.iter().filter(|marker| marker.at > received_at);
+    let later = later.filter(|marker| is_same(sequence_of(&marker.id)));
+    let replaced_at = later.map(|marker| marker.at).min();
     let gaps = history.journals.iter().flat_map(|journal| {
         let messages = journal.messages.iter().enumerate();
         let gaps = messages.filter(|(_, message)| message.kind == Kind::Gap);
         gaps.map(|(index, gap)| (gap, covers(&journal.messages, index)))
     });
-    let mut senders =
-        gaps.filter(|(_, covers)| covers.is_some_and(is_same)).map(|(sender, _)| sender);
+    let mut senders = gaps
+        .filter(|(_, covers)| covers.is_some_and(is_same))
+        .map(|(sender, _)| sender)
+        .filter(|sender| replaced_at.is_none_or(|at| sender.at < at));
     let entries = history.kept.iter().flat_map(Stream::entries);
     let mut markers = entries.filter(|(_, fields)| fields[0] == b"gap");
     senders.all(|sender| history.lives[sender.life].stopped)
-        && !markers.any(|(id, _)| is_same(sequence_of(&id.to_string())))
+        && (replaced_at.is_some() || !markers.any(|(id, _)| is_same(sequence_of(&id.to_string()))))
 }
 
 /// Returns the sequence number of an entry.
@@ -246,7 +258,7 @@ fn check_complete(
                 _ if message.sequence < Some(sequence) => false,
                 Kind::Event(other) => is_forgotten(other),
                 Kind::Gap => covers(&journal.messages, index)
-                    .is_some_and(|gap| is_forgotten_gap(history, gap)),
+                    .is_some_and(|gap| is_forgotten_gap(history, gap, message.at)),
             })
         };
         // It had an id of the other copy, which is not below the event's.

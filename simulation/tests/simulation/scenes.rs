@@ -220,6 +220,7 @@ impl Scene {
             is_seen_at_once: false,
             calm: Vec::new(),
             overtaken: overtaken(&self.network),
+            markers: self.network.markers(),
         })
     }
 }

@@ -120,7 +120,7 @@ impl Scheduler {
         let (lives, has_lost) = (self.lives, self.has_lost);
         let is_seen_at_once = self.kinds.iter().all(|kind| kind.is_seen_at_once());
         let kept = self.network.stream();
-        let overtaken = overtaken(&self.network);
+        let (overtaken, markers) = (overtaken(&self.network), self.network.markers());
         let history = History {
             publications,
             journals,
@@ -130,6 +130,7 @@ impl Scheduler {
             is_seen_at_once,
             calm,
             overtaken,
+            markers,
         };
         (history, failures)
     }

@@ -1,3 +1,5 @@
+use tower_sse_simulation::redis::Marker;
+
 use super::{History, Life, MAX_LEAD, check};
 use crate::{
     journal::{Journal, Kind, Received},
@@ -67,15 +69,26 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[one], true), "");
     // The processes that sent the gap have stopped, and the stream is below it again.
     let early = Received { at: 4, life: 0, ..gap(13) };
-    let forgotten = |message: Received| {
+    let forgotten_if = |markers: Vec<Marker>, messages: &[Received]| {
         let other = Publication { life: 1, ..acknowledged(12) };
-        let journal = Journal { topics: vec![0], start: Some(10), messages: vec![one, message] };
+        let journals = messages.iter().map(|message| Journal {
+            topics: vec![0],
+            start: Some(10),
+            messages: vec![one, *message],
+        });
         let lives = vec![Life { stopped: true }, Life { stopped: false }];
         let publications = vec![acknowledged(11), other];
-        check(&History { publications, journals: vec![journal], lives, ..losing(&[]) })
+        let journals = journals.collect();
+        check(&History { publications, journals, lives, markers, ..losing(&[]) })
     };
+    let forgotten = |message: Received| forgotten_if(Vec::new(), &[message]);
     assert_eq!(forgotten(early).of("excused"), 1);
     assert_eq!(forgotten(Received { life: 1, ..early }).faults.len(), 1);
+    // A process that is left sends a gap with the same id, after another marker was added.
+    let later = Received { at: 8, life: 1, ..gap(13) };
+    let added = |at| vec![Marker { id: "0-13".into(), at }];
+    assert_eq!(forgotten_if(added(3), &[early, later]).of("excused"), 0);
+    assert_eq!(forgotten_if(added(6), &[early, later]).of("excused"), 1);
     assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");
     assert_eq!(checked(&[one, two, event(2, 13)], false), "refused");
     assert_eq!(checked(&[one, two, event(7, 13)], false), "forged");
