@@ -35,7 +35,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Takes what has happened, besides the processes.
+    /// Returns what has happened, besides the processes.
     pub(crate) fn of(
         world: &World,
         severity: Severity,
@@ -51,7 +51,8 @@ impl History {
             is_layered: world.is_layered,
             healed_at: 0,
             calls: world.calls.list().clone(),
-            answers: std::mem::take(&mut records.answers),
+            // Clients that have not ended look up their answers until their processes are killed.
+            answers: records.answers.clone(),
             stops: std::mem::take(&mut records.stops),
             reports: std::mem::take(&mut records.reports),
             disturbed: records.lives.iter().map(|life| life.is_disturbed).collect(),
