@@ -14,6 +14,9 @@ pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text
 /// The header that keeps nginx and other proxies from buffering events.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// The header that asks proxies to forward the bytes of a response as they arrive (RFC 10036).
+const INCREMENTAL: HeaderName = HeaderName::from_static("incremental");
+
 /// The headers that cannot be right for a stream into which the layer writes.
 const NOT_OF_A_STREAM: [HeaderName; 7] = [
     CONTENT_LENGTH,
@@ -114,6 +117,12 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     }
 }
 
+/// Asks proxies to forward each event as it arrives, unless the service has set the header (RFC
+/// 10036, section 3).
+pub(crate) fn ask_for_incremental_forwarding(headers: &mut HeaderMap) {
+    headers.entry(INCREMENTAL).or_insert(HeaderValue::from_static("?1"));
+}
+
 /// Removes the headers of an event stream that are wrong once it is changed.
 pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
     for name in &NOT_OF_A_STREAM {
@@ -123,7 +132,8 @@ pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
 
 /// Turns the headers of an event stream into those of a response without a body.
 pub(crate) fn make_empty(headers: &mut HeaderMap) {
-    let of_a_stream = [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING];
+    let of_a_stream =
+        [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING, INCREMENTAL];
     for name in of_a_stream.iter().chain(&NOT_OF_A_STREAM).chain(&HOP_BY_HOP) {
         headers.remove(name);
     }

@@ -93,6 +93,7 @@
 //! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
 //! - [`retry`](SseLayer::retry): no reconnection time is sent
 //! - [`padding`](SseLayer::padding): none
+//! - [`without_incremental`](SseLayer::without_incremental): `incremental: ?1` is sent
 //! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
 //! - [`on_error`](SseLayer::on_error): an error of the source fails the body
 //! - [`cancellation_if`](SseLayer::cancellation_if): only the `JoinError` of a cancelled task
@@ -125,6 +126,7 @@
 //! |---|---|
 //! | `cache-control` | `no-cache, no-transform`; if you set a value, `no-transform` is added to it |
 //! | `x-accel-buffering` | `no`, unless you set it |
+//! | `incremental` | `?1` ([RFC 10036](https://www.rfc-editor.org/rfc/rfc10036)), unless you set it |
 //! | `content-length`, `etag`, `accept-ranges`, digests | removed |
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!

@@ -67,7 +67,7 @@ impl InFlight {
     /// Answers a `HEAD` request with the headers of the stream.
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.end(CloseReason::Ended);
-        headers::make_event_stream(response.headers_mut());
+        self.config.make_event_stream(response.headers_mut());
         Handled::Stream(None).mark(response.extensions_mut());
         response.map(|_| SseBody::unsent())
     }
@@ -80,7 +80,7 @@ impl InFlight {
         record: StreamRecord,
     ) -> Response<SseBody<B>> {
         let has_content_coding = headers::has_content_coding(response.headers());
-        headers::make_event_stream(response.headers_mut());
+        self.config.make_event_stream(response.headers_mut());
         let shutdown = Shutdown::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;

@@ -1,6 +1,6 @@
 use std::{fmt, mem, sync::Arc};
 
-use http::{Request, request::Parts};
+use http::{HeaderMap, Request, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +9,7 @@ use crate::{
     body::{Observation, StreamRecord},
     callback::catch_panic,
     connection::{DisconnectGuard, Label, LastEventId},
+    headers,
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
     streams::{Streams, Unopened},
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(super) last_event_id_query: Vec<String>,
     pub(super) track_disconnects: bool,
     pub(super) timings: bool,
+    pub(super) omits_incremental: bool,
     pub(super) label: Option<Arc<LabelOf>>,
     /// Whether every response is tracked, for one of the options above or for `streams`.
     pub(super) tracks_all: bool,
@@ -65,6 +67,14 @@ impl Config {
         }
         let label = self.label.as_ref().and_then(|label| label_of(&**label, request));
         Some(Box::new(Observation::new(label, self.timings)))
+    }
+
+    /// Turns the headers into those of a stream of this layer.
+    pub(super) fn make_event_stream(&self, headers: &mut HeaderMap) {
+        headers::make_event_stream(headers);
+        if !self.omits_incremental {
+            headers::ask_for_incremental_forwarding(headers);
+        }
     }
 
     pub(super) fn is_draining(&self) -> bool {

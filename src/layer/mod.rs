@@ -78,6 +78,7 @@ use self::{
 /// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
 /// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for
 ///   bytes.
+/// - [`without_incremental`](Self::without_incremental) leaves out the header `incremental`.
 ///
 /// **Resume**
 ///
@@ -116,8 +117,8 @@ use self::{
 ///
 /// [`options`](Self::options) sets several options of streams at once. A request and a response can
 /// override them with [`StreamOptions`](crate::StreamOptions) in their extensions; the methods
-/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat is on by
-/// default; [`without_heartbeat`](Self::without_heartbeat) turns it off.
+/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat and the
+/// header `incremental` are on by default.
 ///
 /// # Services that return a bare stream
 ///

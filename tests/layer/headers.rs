@@ -1,7 +1,7 @@
 use axum::response::{IntoResponse, Sse, sse};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower_sse::{Event, SseLayer};
 
@@ -18,9 +18,10 @@ fn all(headers: &HeaderMap) -> Vec<(&str, &str)> {
     all
 }
 
-const HEADERS: [(&str, &str); 3] = [
+const HEADERS: [(&str, &str); 4] = [
     ("cache-control", "no-cache, no-transform"),
     ("content-type", "text/event-stream"),
+    ("incremental", "?1"),
     ("x-accel-buffering", "no"),
 ];
 
@@ -68,7 +69,7 @@ fn response_of_a_stream_keeps_its_status_and_other_headers() {
     assert_eq!(response.status(), StatusCode::CREATED);
     let cookies = [("set-cookie", "a=1"), ("set-cookie", "b=2")];
     let expected: Vec<_> =
-        HEADERS[..2].iter().chain(&cookies).chain(&HEADERS[2..]).copied().collect();
+        HEADERS[..3].iter().chain(&cookies).chain(&HEADERS[3..]).copied().collect();
     assert_eq!(all(response.headers()), expected);
 }
 
@@ -118,6 +119,42 @@ fn cache_control_is_extended_and_not_replaced() {
 fn handlers_own_x_accel_buffering_is_kept() {
     let headers = headers_of(&[("x-accel-buffering", "yes")]);
     assert_eq!(headers["x-accel-buffering"], "yes");
+}
+
+/// RFC 10036, section 3: the value is a Boolean of a structured field.
+#[test]
+fn handlers_own_incremental_is_kept() {
+    for value in ["?0", "?1", "?1;a=1"] {
+        let headers = headers_of(&[("incremental", value)]);
+        assert_eq!(headers.get_all("incremental").iter().collect::<Vec<_>>(), [value]);
+    }
+}
+
+#[test]
+fn incremental_can_be_left_out() {
+    let layer: SseLayer = SseLayer::new().without_incremental();
+    for is_head in [false, true] {
+        let method = if is_head { Method::HEAD } else { Method::GET };
+        let request = Request::builder().method(method).body(()).unwrap();
+        let response = answer_to(request, &layer, event_stream(Full::<Bytes>::default()));
+        let headers: Vec<_> = HEADERS.into_iter().filter(|it| it.0 != "incremental").collect();
+        assert_eq!(all(response.headers()), headers, "HEAD: {is_head}");
+    }
+    let mut answer = event_stream(Full::<Bytes>::default());
+    answer.headers_mut().insert("incremental", "?1".parse().unwrap());
+    assert_eq!(through(&layer, answer).headers()["incremental"], "?1", "the handler's own");
+}
+
+#[test]
+fn only_open_streams_are_incremental() {
+    let plain = Response::new(Full::<Bytes>::default());
+    assert!(!through(&SseLayer::new(), plain).headers().contains_key("incremental"));
+    let layer: SseLayer = SseLayer::new().max_streams(1);
+    let open = through(&layer, event_stream(Full::<Bytes>::default()));
+    assert_eq!(open.headers()["incremental"], "?1");
+    let refused = through(&layer, event_stream(Full::<Bytes>::default()));
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!refused.headers().contains_key("incremental"));
 }
 
 #[test]

@@ -43,6 +43,7 @@ async fn innermost_layer_owns_a_stream() {
     let response = through(&outer(), owned);
     assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
     assert_eq!(response.headers().get_all("x-accel-buffering").iter().count(), 1);
+    assert_eq!(response.headers().get_all("incremental").iter().count(), 1);
     let mut body = response.into_body();
 
     assert_eq!(poll_frame(&mut body), data(":  \n"));

@@ -112,7 +112,7 @@ where
 {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{context}");
     assert_eq!(response.headers()["retry-after"], "2", "{context}");
-    for name in ["content-type", "cache-control", "x-accel-buffering"] {
+    for name in ["content-type", "cache-control", "x-accel-buffering", "incremental"] {
         assert!(!response.headers().contains_key(name), "{context}: {name} is the stream's");
     }
     let mut body = response.into_body();

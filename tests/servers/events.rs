@@ -13,6 +13,7 @@ async fn head_and_every_event_arrive_before_the_next_is_made() {
         let response = client.get("/events").await;
         assert_eq!(response.headers()["cache-control"], "no-cache, no-transform", "{host:?}");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
+        assert_eq!(response.headers()["incremental"], "?1");
         let source = sources.next().await;
         let mut events = EventReader::new(response);
         for data in ["one", "two", "three"] {

@@ -126,16 +126,21 @@ async fn each_event_arrives_before_the_next_is_made() {
         let Some(proxy) = Proxy::start(kind, server, &certificate, &[]).await else { continue };
         for protocol in Protocol::BOTH {
             let response = send(&proxy, &certificate, protocol, Method::GET, "/events").await;
+            assert_eq!(response.headers()["incremental"], "?1", "{protocol:?}");
             take_steps(response, &newest, 5).await;
             newest.send_replace(0);
         }
     }
 }
 
+const NGINX_READ_TIMEOUT: &[(&str, &str)] =
+    &[("proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_read_timeout 2s;")];
+
 /// The shortest idle timeout that a proxy can have in a test, in place of that on the page, or of
 /// its default. Caddy has none.
-const SHORT: [(Kind, &[(&str, &str)]); 3] = [
-    (Kind::Nginx, &[("proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_read_timeout 2s;")]),
+const SHORT: [(Kind, &[(&str, &str)]); 4] = [
+    (Kind::Nginx, NGINX_READ_TIMEOUT),
+    (Kind::NewestNginx, NGINX_READ_TIMEOUT),
     (
         Kind::HaProxy,
         &[("timeout client 60s", "timeout client 2s"), ("timeout server 60s", "timeout server 2s")],

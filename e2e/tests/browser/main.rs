@@ -2,6 +2,7 @@
 //! for Node.
 
 mod browser;
+mod buffering;
 mod calls;
 mod certificate;
 mod chat;
@@ -49,5 +50,5 @@ use {
         Connection, Directory, EventReader, PATIENCE, Protocol, client, find, listen, serve_axum,
         soon, until, until_async,
     },
-    tools::{Tools, find_envoy, find_nginx, find_node, find_package},
+    tools::{Tools, find_envoy, find_newest_nginx, find_nginx, find_node, find_package},
 };

@@ -15,17 +15,20 @@ use crate::{nginx::configure, *};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Nginx,
+    NewestNginx,
     HaProxy,
     Caddy,
     Envoy,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::HaProxy, Self::Caddy, Self::Envoy];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Nginx, Self::NewestNginx, Self::HaProxy, Self::Caddy, Self::Envoy];
 
     fn find(self) -> Option<PathBuf> {
         match self {
             Self::Nginx => find_nginx(),
+            Self::NewestNginx => find_newest_nginx(),
             Self::HaProxy => find(&["haproxy"]),
             Self::Caddy => find(&["caddy"]),
             Self::Envoy => find_envoy(),
@@ -35,7 +38,9 @@ impl Kind {
     /// Returns the configuration that the page shows.
     pub(crate) fn documented(self) -> String {
         let (page, language) = match self {
-            Self::Nginx => (include_str!("../../../docs/guide/nginx.md"), "nginx"),
+            Self::Nginx | Self::NewestNginx => {
+                (include_str!("../../../docs/guide/nginx.md"), "nginx")
+            }
             Self::HaProxy => (include_str!("../../../docs/guide/haproxy.md"), "haproxy"),
             Self::Caddy => (include_str!("../../../docs/guide/caddy.md"), "caddyfile"),
             Self::Envoy => (include_str!("../../../docs/guide/envoy.md"), "yaml"),
@@ -56,7 +61,7 @@ impl Kind {
         let (crt, key, pem) = (file("site.crt"), file("site.key"), file("site.pem"));
         let port = listen.port();
         let changes = match self {
-            Self::Nginx => vec![
+            Self::Nginx | Self::NewestNginx => vec![
                 ("listen 443", format!("listen {listen}")),
                 ("/etc/ssl/site.crt", crt),
                 ("/etc/ssl/site.key", key),
@@ -92,7 +97,7 @@ impl Kind {
         let file = directory.join("configuration.yaml");
         let mut command = Command::new(program);
         let text = match self {
-            Self::Nginx => {
+            Self::Nginx | Self::NewestNginx => {
                 command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(&file);
                 configure(text)
             }
@@ -145,7 +150,7 @@ impl Proxy {
         for (from, to) in changes {
             text = replace(&text, from, to);
         }
-        if kind == Kind::Nginx && is_old(&program).await {
+        if kind == Kind::Nginx && is_older(&program, [1, 25, 1]).await {
             // What the page says of older versions, which do not offer the TLS of the tests either.
             text = replace(&text, "    http2 on;\n", "    ssl_protocols TLSv1.2 TLSv1.3;\n");
             text = replace(&text, " ssl;", " ssl http2;");
@@ -167,10 +172,10 @@ impl Proxy {
 }
 
 /// Returns whether this is an nginx before 1.25.1, which has no directive `http2`.
-async fn is_old(nginx: &Path) -> bool {
+pub(crate) async fn is_older(nginx: &Path, than: [u32; 3]) -> bool {
     let output = Command::new(nginx).arg("-v").output().await.unwrap();
     let output = String::from_utf8(output.stderr).unwrap();
     let (_, version) = output.trim().split_once("nginx/").expect("a version");
     let numbers: Vec<u32> = version.split(['.', ' ']).map_while(|it| it.parse().ok()).collect();
-    numbers < vec![1, 25, 1]
+    numbers[..] < than[..]
 }

