@@ -21,7 +21,7 @@ pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Calls a callback and returns its result, or `None` if it panics.
-pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
+pub fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     // Dropping the payload could panic again.
     catch_unwind(AssertUnwindSafe(callback)).map_err(mem::forget).ok()
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 /// A map whose order is the same in every simulation of a seed.
-pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+pub type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// The future of a task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -24,15 +24,15 @@ mod slab;
 pub(crate) mod sync;
 mod waiters;
 
-pub use self::epoch::Epoch;
 pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,
     epoch::{milliseconds, now},
-    log::{ENTRY_OVERHEAD, Evicted, Limits, Log},
+    log::{Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
     position::Position,
     resume_from::{ResumeFrom, UnknownId},
     slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };
+pub use self::{epoch::Epoch, log::ENTRY_OVERHEAD, resume_from::seen};

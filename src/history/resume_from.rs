@@ -50,6 +50,17 @@ impl ResumeFrom {
     }
 }
 
+/// Returns the sequence number up to which a client with this id has seen the events of a run, 0 on
+/// its first visit. Returns `None` if the run has not assigned the id.
+#[must_use]
+pub fn seen(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Option<u64> {
+    match ResumeFrom::parse(id, epoch, newest) {
+        ResumeFrom::FirstVisit => Some(0),
+        ResumeFrom::Seen(sequence) => Some(sequence),
+        ResumeFrom::Unknown(_) => None,
+    }
+}
+
 /// Parses a sequence number in its canonical form, which excludes `+5` and `007`.
 fn parse_sequence(digits: &str) -> Option<u64> {
     let canonical = digits.bytes().all(|byte| byte.is_ascii_digit())

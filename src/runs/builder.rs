@@ -2,7 +2,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     RunEnd, RunStore, Runs,
-    cluster::Cluster,
     options::{MAX_TIME, Options},
     process::Process,
 };
@@ -258,7 +257,7 @@ impl RunsBuilder {
     /// Creates the [`Runs`].
     #[must_use]
     pub fn build(self) -> Runs {
-        Runs { process: Arc::new(Process::new(self.options, None)), cluster: None }
+        Runs { process: Arc::new(Process::new(self.options, None)), shared: None }
     }
 
     /// Creates runs that all processes with the same store share.
@@ -273,7 +272,7 @@ impl RunsBuilder {
     ///
     /// Panics outside a tokio runtime with timers.
     pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
-        let cluster = Cluster::connect(store, self.options).await?;
-        Ok(Runs { process: Arc::clone(&cluster.process), cluster: Some(cluster) })
+        let (process, shared) = store.connect(self.options).await?;
+        Ok(Runs { process, shared: Some(shared) })
     }
 }

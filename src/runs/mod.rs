@@ -234,32 +234,39 @@ mod error;
 mod failure;
 mod find;
 mod key;
+// Public in the hidden module `runs::support` only.
+#[allow(missing_docs)]
 mod options;
 mod outcome;
 mod overhead;
+#[allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate)]
 mod process;
 mod random;
 mod reach;
+#[allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate)]
 mod record;
 mod run;
 #[allow(clippy::module_inception)]
 mod runs;
+mod shared;
 mod source;
 mod spawn;
 #[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
+pub mod support;
 mod until;
 
 pub use self::{
     answer::{AnswerBody, Attachment, RunBody},
     builder::RunsBuilder,
     call::{RunFuture, RunLayer, RunService},
-    cluster::RunStore,
     counters::RunsStats,
     error::{RunError, StartError},
     key::{InvalidKey, RunKey},
     outcome::{Outcome, RunEnd},
     run::Run,
     runs::Runs,
+    shared::RunStore,
     source::RunSource,
 };

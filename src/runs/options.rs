@@ -9,11 +9,11 @@ pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 
 /// The options that a [`RunsBuilder`](super::RunsBuilder) sets.
 #[derive(Clone)]
-pub(crate) struct Options {
+pub struct Options {
     pub(crate) retain_bytes: usize,
-    pub(crate) max_memory: usize,
-    pub(crate) max_memory_per_owner: Option<usize>,
-    pub(crate) retain_for: Duration,
+    pub max_memory: usize,
+    pub max_memory_per_owner: Option<usize>,
+    pub retain_for: Duration,
     pub(crate) abandon_after: Duration,
     pub(crate) max_duration: Duration,
     pub(crate) limits: RunLimits,

@@ -1,6 +1,7 @@
 /// Returns random bits of the operating system.
 #[cfg(not(tower_sse_simulation))]
-pub(crate) fn random() -> u64 {
+#[must_use]
+pub fn random() -> u64 {
     use std::{
         hash::{BuildHasher, RandomState},
         time::{SystemTime, UNIX_EPOCH},
@@ -12,6 +13,7 @@ pub(crate) fn random() -> u64 {
 }
 
 #[cfg(tower_sse_simulation)]
-pub(crate) fn random() -> u64 {
+#[must_use]
+pub fn random() -> u64 {
     fastrand::u64(..)
 }

@@ -80,7 +80,8 @@ impl Run {
     /// Dropping the future detaches the client.
     pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         let requester = Requester::of_parts(parts);
-        let mut response = match self.runs.serve(&self.record, requester.last.as_ref()).await {
+        let mut response = match self.runs.serve(&self.record, requester.last.as_ref(), false).await
+        {
             Ok(record) => {
                 answer::answer(&record, &requester).await.unwrap_or_else(answer::not_found)
             }
@@ -103,7 +104,7 @@ impl Run {
     /// Dropping the future detaches the client.
     pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
         let last = last.into().filter(|last| !last.is_empty());
-        let record = match self.runs.serve_attached(&self.record, last.as_ref()).await {
+        let record = match self.runs.serve(&self.record, last.as_ref(), true).await {
             Ok(record) => record,
             Err(StartError::NotFound) => return None,
             Err(_) => return self.runs.lost(&self.record).attach(None).ok().map(Attachment::new),

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{RunsStats, cluster::Cluster, process::Process};
+use super::{RunsStats, process::Process, shared::SharedRuns};
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
 /// share their runs.
@@ -55,8 +55,8 @@ use super::{RunsStats, cluster::Cluster, process::Process};
 #[derive(Clone)]
 pub struct Runs {
     pub(super) process: Arc<Process>,
-    /// The connection to other processes, if there is one.
-    pub(super) cluster: Option<Arc<Cluster>>,
+    /// The runs of all processes, if there is a store.
+    pub(super) shared: Option<Arc<dyn SharedRuns>>,
 }
 
 impl Runs {
@@ -64,9 +64,8 @@ impl Runs {
     #[must_use]
     pub fn stats(&self) -> RunsStats {
         let mut stats = self.process.stats();
-        if let Some(cluster) = &self.cluster {
-            stats.mirrors = cluster.mirrors.len();
-            stats.waiting_exports = cluster.exports.waiting();
+        if let Some(shared) = &self.shared {
+            (stats.mirrors, stats.waiting_exports) = shared.figures();
         }
         stats
     }

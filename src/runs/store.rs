@@ -9,7 +9,7 @@ pub use super::cluster::seam::{
         StoreError, StoredEnd, SyncReply,
     },
     run_id::{ProcessId, RunId},
-    store::{Connection, Overhead, Pending, RunStore, Settings, Store},
+    store::{Connect, Connection, Overhead, Pending, Settings, Store},
 };
 pub use super::cluster::timing::kept_for;
 pub use crate::history::Epoch;

@@ -1,7 +1,7 @@
 use tokio::sync::Notify;
 
 /// Waits until `get` returns a value. It is called at once, and again after each notification.
-pub(crate) async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
+pub async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
     loop {
         // Created before the state is read, so that no change is missed.
         let notified = changed.notified();

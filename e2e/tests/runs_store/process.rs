@@ -6,8 +6,8 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 use tower_sse::runs::store::{
-    AppendReply, Command, Connection, End, EndMode, EndReply, Inbox, Incoming, LookReply,
-    ProcessId, Reply, RunId, RunStore, Settings, Store, StoreError, SyncReply,
+    AppendReply, Command, Connect, Connection, End, EndMode, EndReply, Inbox, Incoming, LookReply,
+    ProcessId, Reply, RunId, Settings, Store, StoreError, SyncReply,
 };
 
 use crate::{commands::*, *};
@@ -22,11 +22,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) async fn connect<S: RunStore<Error: Debug>>(store: S, name: &str) -> Self {
+    pub(crate) async fn connect<S: Connect<Error: Debug>>(store: S, name: &str) -> Self {
         Self::try_connect(store, name, RETAINED).await.unwrap()
     }
 
-    pub(crate) async fn try_connect<S: RunStore>(
+    pub(crate) async fn try_connect<S: Connect>(
         store: S,
         name: &str,
         retain_for: Duration,

@@ -2,12 +2,12 @@ use std::{fmt::Debug, time::Duration};
 
 use tower_sse::runs::{
     RunKey,
-    store::{RunId, RunStore},
+    store::{Connect, RunId},
 };
 
 /// An empty store, and what a test can do to it.
 pub(crate) trait World: Sized {
-    type Store: RunStore<Error: Debug>;
+    type Store: Connect<Error: Debug>;
     type Way: Way;
 
     /// How late everything can be, on a busy machine.

@@ -10,15 +10,17 @@ use super::{
     },
 };
 use crate::{
-    connection::LastEventId,
-    history::ResumeFrom,
-    runs::{RunKey, record::LastEvent},
+    LastEventId,
+    runs::{
+        RunKey,
+        support::{LastEvent, seen},
+    },
 };
 
 /// Cancels runs of all processes.
 impl Cluster {
     /// Cancels the run with this key, after the event with these `lines` if there are any.
-    pub(crate) async fn cancel(
+    pub(super) async fn cancel_key(
         &self,
         key: &RunKey,
         last: Option<&LastEventId>,
@@ -26,9 +28,8 @@ impl Cluster {
     ) -> bool {
         match self.look(key).await {
             Ok(LookReply::Live { run, .. }) => {
-                let seen = ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE);
-                let is_unknown = matches!(seen, ResumeFrom::Unknown(_));
-                !is_unknown && self.cancel_run(&run, lines).await
+                let seen = seen(last, run.epoch, MAX_SEQUENCE);
+                seen.is_some() && self.cancel_run(&run, lines).await
             }
             Ok(LookReply::Ended { .. }) => false,
             _ => self.process.cancel(key, last, lines),
@@ -36,7 +37,7 @@ impl Cluster {
     }
 
     /// Cancels this run, after the event with these `lines` if there are any.
-    pub(crate) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
+    pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
         let own = self.exports.record(run);
         let is_exported = own.is_some() && lines.is_some();
         let event = lines.clone().map(LastEvent::New);

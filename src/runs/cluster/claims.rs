@@ -11,14 +11,9 @@ use super::{
         run_id::RunId,
     },
 };
-use crate::{
-    history::Epoch,
-    runs::{
-        Outcome, RunKey, StartError,
-        process::{Mark, Producer},
-        record::Record,
-        spawn::spawn,
-    },
+use crate::runs::{
+    RunKey, StartError,
+    support::{Epoch, Mark, Producer, Record, spawn},
 };
 
 impl Cluster {
@@ -44,11 +39,7 @@ impl Cluster {
             let settled = self.wait_until(is_settled).await.then_some(None);
             return settled.ok_or(StartError::Unavailable);
         }
-        let process = &self.process;
-        let record = process.with_registry(|registry, _| {
-            registry.reserve(key, replaced, &process.options, &process.counters)
-        })?;
-        let reserved = Producer::new(Arc::clone(process), record);
+        let reserved = self.process.reserve(key, replaced)?;
         let cluster = Arc::clone(self);
         let (sender, receiver) = oneshot::channel();
         // The request sets the producer's mark below. If the request is gone, the producer is
@@ -73,8 +64,7 @@ impl Cluster {
         earlier: Option<RunId>,
         request: &oneshot::Sender<Confirmed>,
     ) -> Confirmed {
-        let record = &reserved.record;
-        let run = RunId::new(record.key.clone(), record.epoch);
+        let run = RunId::of(&reserved.record);
         let replaced = earlier.as_ref().map(|run| run.epoch);
         let mut sent = SentClaim { exports: &self.exports, run: Some(run.clone()) };
         let began = Instant::now();
@@ -90,7 +80,7 @@ impl Cluster {
         drop(sent);
         match reply {
             Ok(LookReply::Claimed) if !is_late => {
-                let mark = self.enter(record, replaced);
+                let mark = self.enter(&reserved, replaced);
                 Ok(Some((reserved, mark)))
             }
             Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
@@ -99,20 +89,11 @@ impl Cluster {
     }
 
     /// Lets requests find a claimed run.
-    fn enter(&self, record: &Arc<Record>, replaced: Option<Epoch>) -> Mark {
+    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> Mark {
+        let record = &reserved.record;
         let mark = self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
         replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
-        self.process.with_registry(|registry, deferred| {
-            if let Some(other) = registry.get(&record.key).cloned() {
-                // If the new run does not replace `other`, the store has lost the claim of `other`.
-                let is_replaced = replaced == Some(other.epoch);
-                let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
-                registry.end(&other, outcome, None, deferred);
-            }
-            // The run may have ended already, at the beginning of a shutdown.
-            registry.enter(record, deferred);
-        });
-        self.process.make_room(0);
+        self.process.enter(reserved, replaced);
         mark
     }
 }

@@ -11,20 +11,13 @@ use super::{
         inbox::{Inbox, Incoming},
         reply::{EndReply, LookReply, Reply, StoreError},
         run_id::{ProcessId, RunId},
-        store::{Connection, RunStore, Settings, Store},
+        store::{Connect, Connection, Settings, Store},
     },
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::{
-    history::Epoch,
-    runs::{
-        RunKey,
-        options::Options,
-        process::{Hooks, Process},
-        record::Record,
-        spawn::spawn,
-        until::until,
-    },
+use crate::runs::{
+    RunKey,
+    support::{Epoch, Hooks, Options, Process, Record, spawn, until},
 };
 
 /// The connection of this process' runs to those of other processes.
@@ -44,7 +37,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Connects to a store, and starts the tasks that export and check runs.
-    pub(crate) async fn connect<S: RunStore>(
+    pub(crate) async fn connect<S: Connect>(
         store: S,
         options: Options,
     ) -> Result<Arc<Self>, S::Error> {
@@ -75,11 +68,6 @@ impl Cluster {
         _ = target.set(receiver);
         let keys = KeyLocks::default();
         Ok(Arc::new(Self { process, store, id, timing, exports, mirrors, keys }))
-    }
-
-    /// Waits until other processes can read all runs that have ended, for at most [`EXPORT_WAIT`].
-    pub(crate) async fn exported(&self) {
-        self.wait_until(|| self.process.is_exported()).await;
     }
 
     /// Returns whether commands can be sent at present.

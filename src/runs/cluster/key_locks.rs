@@ -1,11 +1,11 @@
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Mutex,
+};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    history::sync::{Mutex, lock},
-    runs::RunKey,
-};
+use crate::runs::{RunKey, support::lock};
 
 /// The keys that requests of this process claim at present, so that simultaneous requests with one
 /// key claim it one after the other.

@@ -7,7 +7,7 @@
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
 //!   processes.
 //! - `requests.rs` finds and claims runs of all processes for requests, and `cancel.rs` cancels them.
-//!   `claims.rs` sends the claim of a new run.
+//!   `claims.rs` sends the claim of a new run. `shared.rs` is what [`Runs`](crate::runs::Runs) calls.
 
 mod cancel;
 mod claims;
@@ -17,12 +17,10 @@ mod elsewhere;
 mod key_locks;
 mod owner;
 mod requests;
+mod shared;
 // Public in the hidden module `runs::store` only.
 #[allow(missing_docs)]
 pub(crate) mod seam;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
 pub(crate) mod timing;
-
-pub use self::seam::store::RunStore;
-pub(crate) use self::{cluster::Cluster, seam::run_id::RunId};

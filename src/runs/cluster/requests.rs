@@ -11,12 +11,10 @@ use super::{
     },
 };
 use crate::{
-    connection::LastEventId,
-    history::ResumeFrom,
+    LastEventId,
     runs::{
         Outcome, RunKey, StartError,
-        process::{Claim, Purpose},
-        record::{Phase, Record},
+        support::{Claim, Phase, Purpose, Record, seen},
     },
 };
 
@@ -46,7 +44,7 @@ impl Cluster {
     /// Returns the run with this key, or claims the key for a new run. Looks again for the time of a
     /// lease if other processes are faster, and waits while another request of this process claims
     /// the key.
-    pub(crate) async fn claim(
+    pub(super) async fn claim_key(
         self: &Arc<Self>,
         key: &RunKey,
         purpose: Purpose,
@@ -127,8 +125,7 @@ impl Cluster {
             // The run has ended since the look, or its claim is wrong: then each further look would
             // find the same.
             Found::Run(record) if !record.phase().is_usable() => {
-                let run = RunId::new(key.clone(), record.epoch);
-                Found::Unopened(run, StartError::Unavailable)
+                Found::Unopened(RunId::of(&record), StartError::Unavailable)
             }
             found => found,
         })
@@ -197,7 +194,7 @@ impl Cluster {
     }
 
     /// Returns the run with this key for a client that has seen the events up to `last`.
-    pub(crate) async fn find(
+    pub(super) async fn find_key(
         &self,
         key: &RunKey,
         last: Option<&LastEventId>,
@@ -222,16 +219,12 @@ impl Cluster {
     }
 
     /// Returns the record of a run: the original if this process owns the run, otherwise a mirror.
-    pub(crate) async fn open(
+    pub(super) async fn open(
         &self,
         run: &RunId,
         last: Option<&LastEventId>,
     ) -> Result<Arc<Record>, StartError> {
-        let after = match ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE) {
-            ResumeFrom::FirstVisit => 0,
-            ResumeFrom::Seen(sequence) => sequence,
-            ResumeFrom::Unknown(_) => return Err(StartError::NotFound),
-        };
+        let after = seen(last, run.epoch, MAX_SEQUENCE).ok_or(StartError::NotFound)?;
         if let Some(record) = self.process.peek(&run.key).filter(|record| record.epoch == run.epoch)
         {
             return Ok(record);

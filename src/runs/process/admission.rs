@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
-use super::registry::Registry;
+use super::{process::Process, producer::Producer, registry::Registry};
 use crate::{
     history::Epoch,
-    runs::{RunKey, StartError, counters::Counters, epoch, options::Options, record::Record},
+    runs::{
+        Outcome, RunKey, StartError, counters::Counters, epoch, options::Options, record::Record,
+    },
 };
 
 /// Which runs may start, by the limits of their number and memory.
@@ -54,5 +56,39 @@ impl Registry {
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
+    }
+}
+
+/// Starting runs that other processes can reach, in two steps: the store confirms the claim between
+/// them.
+impl Process {
+    /// Reserves a run, unless a limit is reached. It counts as running, but requests do not find it.
+    /// A run of this process that the new one will replace, `earlier`, does not count towards the
+    /// limits.
+    pub fn reserve(
+        self: &Arc<Self>,
+        key: &RunKey,
+        earlier: Option<Epoch>,
+    ) -> Result<Producer, StartError> {
+        let record = self.with_registry(|registry, _| {
+            registry.reserve(key, earlier, &self.options, &self.counters)
+        })?;
+        Ok(Producer::new(Arc::clone(self), record))
+    }
+
+    /// Lets requests find a reserved run, and ends a run of this process that has its key.
+    pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) {
+        let record = &reserved.record;
+        self.with_registry(|registry, deferred| {
+            if let Some(other) = registry.get(&record.key).cloned() {
+                // If the new run does not replace `other`, the store has lost the claim of `other`.
+                let is_replaced = earlier == Some(other.epoch);
+                let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
+                registry.end(&other, outcome, None, deferred);
+            }
+            // The run may have ended already, at the beginning of a shutdown.
+            registry.enter(record, deferred);
+        });
+        self.make_room(0);
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::process::Process;
 use crate::{
     connection::LastEventId,
+    history::seen,
     runs::{
         RunKey,
         record::{LastEvent, Record},
@@ -15,20 +16,20 @@ use crate::{
 impl Process {
     /// Cancels the run of this process with this key, after the event with these `lines` if there
     /// are any. Returns `false` if it was neither starting nor running, or has no event `last`.
-    pub(crate) fn cancel(
+    pub fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,
         lines: Option<Bytes>,
     ) -> bool {
         let Some(record) = self.get(key) else { return false };
-        last.is_none_or(|last| record.has_assigned(last))
+        seen(last, record.epoch, record.newest()).is_some()
             && self.cancel_record(&record, lines.map(LastEvent::New).as_ref())
     }
 
     /// Cancels a run of this process, after `event` if there is one. Returns whether it was
     /// starting or running.
-    pub(crate) fn cancel_record(
+    pub fn cancel_record(
         self: &Arc<Self>,
         record: &Arc<Record>,
         event: Option<&LastEvent>,

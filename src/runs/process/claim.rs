@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The result of a request for a run.
-pub(crate) enum Claim {
+pub enum Claim {
     /// The caller starts the run.
     New(Producer),
     /// The request is about this run.
@@ -16,7 +16,7 @@ pub(crate) enum Claim {
 
 /// What a request without a last event id does to the run that has its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// It attaches to a run that is starting, running or has completed. A run that has ended
     /// without completing frees its key.
     Attach,

@@ -16,9 +16,8 @@ impl Registry {
             };
             (ended_at, state.memory())
         };
-        let owner = record.key.shared_owner();
         self.kept.add((ended_at, record.epoch), Arc::clone(record), memory);
-        while let Some(excess) = self.kept.remove_excess(owner) {
+        while let Some(excess) = self.kept.remove_excess(&record.key) {
             self.evict(excess, deferred);
         }
     }
@@ -84,7 +83,7 @@ impl Process {
     /// Makes room for `additional` bytes beside the memory of all runs. Evicts runs that have ended
     /// and that no client reads, then what mirrors have, then all other runs that have ended.
     /// Running runs need no room: [`Registry::reserve`] admits only as many as there is room for.
-    pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
+    pub fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
         };

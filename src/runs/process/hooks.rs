@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::{history::Epoch, runs::record::Record};
 
 /// The callbacks of a process whose runs other processes can reach through a store.
-pub(crate) trait Hooks: Send + Sync {
+pub trait Hooks: Send + Sync {
     /// Called for an event of a run whose [`Mark`](super::Mark) was not set.
     fn has_events(&self, epoch: Epoch);
 

@@ -7,23 +7,23 @@ use crate::history::Epoch;
 
 /// A run's mark, which its task sets for each event without a lock. The run's exporter clears it.
 #[derive(Clone)]
-pub(crate) struct Mark {
+pub struct Mark {
     is_set: Arc<AtomicBool>,
-    pub(crate) epoch: Epoch,
+    pub epoch: Epoch,
 }
 
 impl Mark {
-    pub(crate) fn new(epoch: Epoch) -> Self {
+    pub fn new(epoch: Epoch) -> Self {
         Self { is_set: Arc::default(), epoch }
     }
 
     /// Sets the mark. Returns whether it was not set.
     #[inline]
-    pub(crate) fn set(&self) -> bool {
+    pub fn set(&self) -> bool {
         !self.is_set.swap(true, AcqRel)
     }
 
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.is_set.swap(false, AcqRel);
     }
 }

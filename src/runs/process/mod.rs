@@ -22,11 +22,12 @@ mod process;
 mod producer;
 mod registry;
 
-pub(crate) use self::{
+pub(crate) use self::producer::PANICKED;
+pub use self::{
     claim::{Claim, Purpose},
     ended_runs::EndedRuns,
     hooks::Hooks,
     mark::Mark,
     process::Process,
-    producer::{PANICKED, Producer},
+    producer::Producer,
 };

@@ -16,7 +16,7 @@ use crate::{
         counters::Counters,
         failure::Failure,
         options::{MAX_TIME, Options},
-        record::{Deferred, Record},
+        record::{Deferred, Mirror, Record},
         until::until,
     },
 };
@@ -25,8 +25,8 @@ use crate::{
 const FENCED: &str = "another process declared the run dead";
 
 /// The state that all clones of a [`Runs`](crate::runs::Runs), its layers and its tasks share.
-pub(crate) struct Process {
-    pub(crate) options: Options,
+pub struct Process {
+    pub options: Options,
     pub(crate) counters: Arc<Counters>,
     /// Set if other processes can reach the runs through a store.
     pub(super) hooks: Option<Box<dyn Hooks>>,
@@ -36,7 +36,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(options: Options, hooks: Option<Box<dyn Hooks>>) -> Self {
+    pub fn new(options: Options, hooks: Option<Box<dyn Hooks>>) -> Self {
         Self {
             counters: Arc::default(),
             registry: Mutex::new(Registry::new(hooks.is_some(), options.max_memory_per_owner)),
@@ -117,17 +117,17 @@ impl Process {
     }
 
     /// Returns the run of this process with this key, without forgetting runs that are due.
-    pub(crate) fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
+    pub fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
 
     /// Keeps a run that has ended, because the store has its end too.
-    pub(crate) fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
+    pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
     /// Reports the end of a run of a process that is dead.
-    pub(crate) fn report_dead(&self, key: RunKey, epoch: Epoch, newest: u64) {
+    pub fn report_dead(&self, key: RunKey, epoch: Epoch, newest: u64) {
         self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(key, epoch, newest)]);
     }
@@ -156,8 +156,18 @@ impl Process {
         })
     }
 
+    /// Ends a run that the store does not keep, for this reason.
+    pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
+        self.end(record, Outcome::Interrupted, Some(reason.into()));
+    }
+
+    /// Creates the record of a run of another process, without the events up to `after`.
+    pub fn mirror(&self, key: RunKey, epoch: Epoch, after: u64) -> (Arc<Record>, Mirror) {
+        Mirror::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
+    }
+
     /// Ends a run that another process has declared dead. That process reports the end.
-    pub(crate) fn fence(self: &Arc<Self>, record: &Arc<Record>) {
+    pub fn fence(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
@@ -181,7 +191,7 @@ impl Process {
     }
 
     /// Returns whether other processes can read all runs that have ended.
-    pub(crate) fn is_exported(&self) -> bool {
+    pub fn is_exported(&self) -> bool {
         self.lock().ending.is_empty()
     }
 

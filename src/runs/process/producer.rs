@@ -18,9 +18,9 @@ use crate::{
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
 /// the run is interrupted. If the request has not received the claim by then, the key is freed, and
 /// no run is reported.
-pub(crate) struct Producer {
+pub struct Producer {
     pub(crate) process: Arc<Process>,
-    pub(crate) record: Arc<Record>,
+    pub record: Arc<Record>,
     /// Set once the request has received its claim in the store. Without a store, always `None`.
     mark: Option<Mark>,
 }
@@ -31,7 +31,7 @@ impl Producer {
     }
 
     /// Sets the mark of a run that other processes can reach.
-    pub(crate) fn export(&mut self, mark: Mark) {
+    pub fn export(&mut self, mark: Mark) {
         self.mark = Some(mark);
     }
 

@@ -47,7 +47,7 @@ impl Registry {
             by_key: HashMap::new(),
             running: BTreeMap::new(),
             running_by_owner: HashMap::new(),
-            kept: EndedRuns::new(max_memory_per_owner, |record| record.key.shared_owner()),
+            kept: EndedRuns::new(max_memory_per_owner, |record| &record.key),
             ending: BTreeMap::new(),
             is_connected,
             lingering: Vec::new(),

@@ -20,7 +20,7 @@ pub(super) const GAP: u64 = 1_000_000_000;
 
 /// The event after which a cancelled run ends.
 #[derive(Clone, Debug)]
-pub(crate) enum LastEvent {
+pub enum LastEvent {
     /// The [lines](lines_of) of an event that gets the next sequence number.
     New(Bytes),
     /// The event that another process has added to the run in the store, as a batch.

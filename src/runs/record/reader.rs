@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     connection::LastEventId,
-    history::{DeferredDrops, ResumeFrom, Ticket, drop_waker, wake},
-    runs::{Outcome, RunError, until::until},
+    history::{DeferredDrops, Ticket, drop_waker, seen, wake},
+    runs::{Outcome, RunError},
 };
 
 /// A client's position in a run. While it exists, the client counts as attached.
@@ -51,11 +51,7 @@ impl Record {
         if state.is_forgotten || state.phase == Phase::Void {
             return Err(NoEvents::NoRun);
         }
-        let position = match ResumeFrom::parse(last, self.epoch, state.newest) {
-            ResumeFrom::FirstVisit => 0,
-            ResumeFrom::Seen(sequence) => sequence,
-            ResumeFrom::Unknown(_) => return Err(NoEvents::NotFound),
-        };
+        let position = seen(last, self.epoch, state.newest).ok_or(NoEvents::NotFound)?;
         // A starting run has not assigned any ids.
         if state.phase == Phase::Starting && last.is_some() {
             return Err(NoEvents::NotFound);
@@ -78,7 +74,7 @@ impl Reader {
     /// Waits until the call has answered. Returns an error if there is nothing for the client to
     /// read.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
-        until(&self.record.changed, || {
+        let has_answered = || {
             let state = self.record.lock();
             let seen = state.readers.get(self.index);
             let has_all = state.log.evicted_after(seen).is_none();
@@ -93,8 +89,8 @@ impl Reader {
                 Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
                 Phase::Running | Phase::Ended(_) => Some(Ok(())),
             }
-        })
-        .await
+        };
+        self.record.until(has_answered).await
     }
 
     /// Returns the next events, or the end of the run.

@@ -10,9 +10,8 @@ use super::{
     state::{Phase, State},
 };
 use crate::{
-    connection::LastEventId,
     history::{
-        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom, Waiters, WakeList,
+        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Waiters, WakeList,
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
@@ -30,16 +29,16 @@ const APPEND_LIMIT: usize = 16 * 1024;
 
 /// One run: its phase, the log of its events, and its clients.
 #[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) key: RunKey,
+pub struct Record {
+    pub key: RunKey,
     /// The unique first part of the run's ids.
-    pub(crate) epoch: Epoch,
+    pub epoch: Epoch,
     id_prefix: Box<str>,
     pub(crate) started_at: Instant,
     pub(super) retain_bytes: usize,
     pub(crate) counters: Arc<Counters>,
     /// Notified when the phase changes, or a mirror gets events.
-    pub(crate) changed: Notify,
+    pub(super) changed: Notify,
     state: Mutex<State>,
 }
 
@@ -104,26 +103,12 @@ impl Record {
         }
     }
 
-    /// Creates the record of a run of another process, without the events up to `after`.
-    pub(crate) fn mirror(
-        key: RunKey,
-        epoch: Epoch,
-        after: u64,
-        options: &Options,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let record = Self::new(key, epoch, options, counters);
-        record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
-        record.skip_to(after);
-        record
-    }
-
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
     /// Returns the maximum memory of the kept events.
-    pub(crate) const fn retain_bytes(&self) -> usize {
+    pub const fn retain_bytes(&self) -> usize {
         self.retain_bytes
     }
 
@@ -132,14 +117,19 @@ impl Record {
         max_event(self.retain_bytes)
     }
 
-    pub(crate) fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         self.lock().phase
+    }
+
+    /// Waits until `get` returns a value, which can change with the phase or a mirror's events.
+    pub async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
+        until(&self.changed, get).await
     }
 
     /// Waits until the run has ended. Returns `None` if the call did not return an event stream.
     pub(crate) async fn until_ended(&self) -> Option<Outcome> {
         let ended = || Some(self.phase()).filter(|phase| !phase.is_live());
-        until(&self.changed, ended).await.outcome()
+        self.until(ended).await.outcome()
     }
 
     /// Writes the id of an event as a line.
@@ -147,12 +137,6 @@ impl Record {
         let mut line = Vec::with_capacity(40);
         Id::new(&self.id_prefix, sequence).write_line(&mut line);
         line
-    }
-
-    /// Returns whether this run has assigned the id.
-    pub(crate) fn has_assigned(&self, id: &LastEventId) -> bool {
-        let newest = self.lock().newest;
-        matches!(ResumeFrom::parse(Some(id), self.epoch, newest), ResumeFrom::Seen(_))
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.

@@ -41,7 +41,7 @@ pub(crate) struct State {
 
 /// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// The call has not answered yet.
     Starting,
     Running,
@@ -51,13 +51,13 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) const fn is_live(self) -> bool {
+    pub const fn is_live(self) -> bool {
         matches!(self, Self::Starting | Self::Running)
     }
 
     /// Returns how the run ended. Returns `None` if it has not ended, or if its call did not return
     /// an event stream.
-    pub(crate) const fn outcome(self) -> Option<Outcome> {
+    pub const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
             Self::Starting | Self::Running | Self::Void => None,
@@ -65,7 +65,7 @@ impl Phase {
     }
 
     /// Returns whether a client without an id attaches to such a run instead of starting another.
-    pub(crate) const fn is_usable(self) -> bool {
+    pub const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     runs::{
         RunKey,
         store::{
-            Command, Connection, Incoming, LookReply, Overhead, Page, Pending, ProcessId, Reply,
-            RunId, RunStore, Settings, Store, StoreError,
+            Command, Connect, Connection, Incoming, LookReply, Overhead, Page, Pending, ProcessId,
+            Reply, RunId, Settings, Store, StoreError,
         },
     },
 };
@@ -52,7 +52,7 @@ impl MemoryStore {
     }
 }
 
-impl RunStore for MemoryStore {
+impl Connect for MemoryStore {
     type Error = Infallible;
 
     async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Infallible> {

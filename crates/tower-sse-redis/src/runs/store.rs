@@ -5,7 +5,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::{
     RunKey,
     store::{
-        Command, Connection, Overhead, Page, Pending, Reply, RunId, RunStore, Settings, Store,
+        Command, Connect, Connection, Overhead, Page, Pending, Reply, RunId, Settings, Store,
         StoreError,
     },
 };
@@ -34,7 +34,7 @@ struct RedisStore {
     _guard: DropGuard,
 }
 
-impl RunStore for RedisRuns {
+impl Connect for RedisRuns {
     type Error = Error;
 
     async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Error> {

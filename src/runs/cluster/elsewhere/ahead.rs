@@ -5,8 +5,7 @@ use tokio::time::timeout;
 use super::{load::Load, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::{
     Outcome, StartError,
-    record::{Phase, Record},
-    until::until,
+    support::{Phase, Record},
 };
 
 /// Clients that have seen more events of a run than this process has of it.
@@ -22,7 +21,7 @@ impl Mirrors {
         if !record.has_reached(after) {
             self.reach(mirror, &record, after).await?;
         }
-        if record.lock().is_lost {
+        if record.is_lost() {
             return Err(StartError::Unavailable);
         }
         match record.phase() {
@@ -42,7 +41,7 @@ impl Mirrors {
         record: &Record,
         after: u64,
     ) -> Result<(), StartError> {
-        let reached = until(&record.changed, || record.has_reached(after).then_some(()));
+        let reached = record.until(|| record.has_reached(after).then_some(()));
         let reached = if mirror.is_stored(after) {
             timeout(self.timing.patience, reached).await
         } else {
@@ -65,12 +64,10 @@ impl Mirrors {
     /// Returns a record of the end of a run, for a client that has seen the events up to `after`,
     /// more than the owner exported.
     fn end_of(&self, record: &Record, after: u64) -> Arc<Record> {
-        let (key, counters) = (record.key.clone(), Arc::clone(&self.process.counters));
         let (phase, _, error) = record.progress();
-        let end =
-            Arc::new(Record::mirror(key, record.epoch, after, &self.process.options, counters));
-        end.begin(record.options());
-        end.end_mirror(phase.outcome().unwrap_or(Outcome::Interrupted), error);
+        let (end, mirror) = self.process.mirror(record.key.clone(), record.epoch, after);
+        mirror.begin(&record.head());
+        mirror.end(phase.outcome().unwrap_or(Outcome::Interrupted), error);
         end
     }
 }

@@ -7,12 +7,10 @@ use crate::runs::{
     Outcome,
     cluster::seam::{
         command::{Command, End, EndMode},
-        head,
         reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
         run_id::RunId,
     },
-    process::Process,
-    record::{Phase, Record},
+    support::{Phase, Process},
 };
 
 /// The result of a check of one mirror.
@@ -37,26 +35,26 @@ pub(super) fn apply(mirror: &Mirror, result: Result<Reply, StoreError>) -> Check
     }
     match reply {
         CheckReply::Starting(liveness) => {
-            mirror.start_below(&record, 0);
+            mirror.start_below(0);
             checked.liveness = liveness;
         }
         CheckReply::Running { newest, liveness, head } => {
-            begin(mirror, &record, newest, head);
+            begin(mirror, newest, head);
             checked.needs_load = newest > record.newest() || record.phase() == Phase::Starting;
             checked.liveness = liveness;
         }
         CheckReply::Ended { newest, head, .. } => {
-            begin(mirror, &record, newest, head);
+            begin(mirror, newest, head);
             (checked.has_ended, checked.needs_load) = (true, true);
         }
         CheckReply::Other { newest, head } => {
-            begin(mirror, &record, newest, head);
+            begin(mirror, newest, head);
             mirror.set_ended();
             checked.needs_load = true;
         }
         CheckReply::Void => {
-            mirror.start_below(&record, 0);
-            record.void_mirror();
+            mirror.start_below(0);
+            mirror.copy.void();
         }
         CheckReply::Gone => mirror.set_gone(),
     }
@@ -64,10 +62,10 @@ pub(super) fn apply(mirror: &Mirror, result: Result<Reply, StoreError>) -> Check
 }
 
 /// Begins a record, unless it has begun, and sets its options if the reply has the head.
-fn begin(mirror: &Mirror, record: &Record, newest: u64, head: Option<Bytes>) {
-    mirror.start_below(record, newest);
+fn begin(mirror: &Mirror, newest: u64, head: Option<Bytes>) {
+    mirror.start_below(newest);
     if let Some(head) = head {
-        record.begin(head::decode(&head));
+        mirror.copy.begin(&head);
     }
 }
 

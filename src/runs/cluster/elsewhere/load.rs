@@ -1,14 +1,10 @@
 use std::sync::Arc;
 
 use super::{mirror::Mirror, mirrors::Mirrors};
-use crate::{
-    callback::caught,
-    runs::{
-        Outcome,
-        cluster::seam::{command::Batch, reply::StoreError},
-        record::Phase,
-        spawn::spawn,
-    },
+use crate::runs::{
+    Outcome,
+    cluster::seam::{command::Batch, reply::StoreError},
+    support::{Phase, caught, spawn},
 };
 
 /// A load of a mirror, on a task of its own.
@@ -50,14 +46,14 @@ impl Load {
                     // The run's call returned no event stream, and another run has taken the key
                     // since.
                     if record.phase() == Phase::Starting && record.newest() == 0 {
-                        record.void_mirror();
+                        self.mirror.copy.void();
                     } else {
-                        record.end_mirror(Outcome::Interrupted, None);
+                        self.mirror.copy.end(Outcome::Interrupted, None);
                     }
                 }
                 // The stream cannot be read any more, even if the claim says that the run
                 // continues.
-                (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
+                (Err(StoreError::Run(_)), _) => self.mirror.copy.lose(),
                 _ => {}
             }
             let is_live = self.mirror.record().is_some_and(|record| record.phase().is_live());

@@ -1,32 +1,28 @@
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex};
 
 use tokio::{
     sync::{Semaphore, SetOnce},
     time::Instant,
 };
 
-use crate::{
-    history::sync::{Mutex, lock},
-    runs::{
-        Outcome,
-        cluster::{
-            seam::{
-                command::{Batch, Check, Command},
-                head,
-                reply::{Page, Push, StoredEnd},
-                run_id::RunId,
-            },
-            timing::Timing,
+use crate::runs::{
+    Outcome,
+    cluster::{
+        seam::{
+            command::{Batch, Check, Command},
+            reply::{Page, Push, StoredEnd},
+            run_id::RunId,
         },
-        record::{Mirrored, Phase, Record},
+        timing::Timing,
     },
+    support::{self, Mirrored, Phase, Record, lock},
 };
 
 /// A copy of a run of another process, while a client or a handle of this process uses it.
 pub(crate) struct Mirror {
     pub(crate) run: RunId,
-    /// Weak: readers and handles keep it alive.
-    record: Weak<Record>,
+    /// The record. Readers and handles keep it alive.
+    pub(super) copy: support::Mirror,
     /// Whether the first page could be loaded, once that is known.
     readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
@@ -64,7 +60,7 @@ impl Mirror {
     /// Creates the mirror of an empty record for a client that has seen the events up to `start`.
     pub(super) fn new(
         run: RunId,
-        record: &Arc<Record>,
+        copy: support::Mirror,
         start: u64,
         waiters: Arc<Semaphore>,
     ) -> Self {
@@ -78,7 +74,7 @@ impl Mirror {
         };
         Self {
             run,
-            record: Arc::downgrade(record),
+            copy,
             readable: SetOnce::new(),
             loaded: SetOnce::new(),
             state: Mutex::new(state),
@@ -88,7 +84,7 @@ impl Mirror {
 
     /// Returns the record if it has all events above `after`, or will have them.
     pub(super) fn serve(&self, after: u64) -> Option<Arc<Record>> {
-        let record = self.record().filter(|record| !record.lock().is_lost)?;
+        let record = self.record().filter(|record| !record.is_lost())?;
         let is_served = match &mut lock(&self.state).start {
             Some(start) => {
                 *start = after.min(*start);
@@ -101,11 +97,11 @@ impl Mirror {
 
     /// Begins the record, unless it has begun. The record begins after `newest`, the newest event
     /// in the store, or earlier, so that it serves clients with any higher id.
-    pub(super) fn start_below(&self, record: &Record, newest: u64) {
+    pub(super) fn start_below(&self, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);
         if let Some(start) = state.start.take() {
-            record.skip_to(start.min(newest));
+            self.copy.skip_to(start.min(newest));
         }
     }
 
@@ -120,12 +116,12 @@ impl Mirror {
     }
 
     pub(crate) fn record(&self) -> Option<Arc<Record>> {
-        self.record.upgrade()
+        self.copy.record()
     }
 
     /// Returns whether a client or a handle uses the mirror, and the mirror has not lost its run.
     pub(super) fn is_used(&self) -> bool {
-        self.record().is_some_and(|record| !record.lock().is_lost)
+        self.record().is_some_and(|record| !record.is_lost())
     }
 
     /// Returns whether the run was out of reach for too long.
@@ -195,15 +191,15 @@ impl Mirror {
         self.set_contact();
         match push {
             Push::Head(head) => {
-                record.begin(head::decode(&head));
+                self.copy.begin(&head);
                 false
             }
             Push::Batch(Batch { first, last, bytes }) => {
-                match record.append_batch(first, last, &bytes) {
+                match self.copy.append_batch(first, last, &bytes) {
                     Mirrored::Appended => false,
                     Mirrored::Hole => true,
                     Mirrored::Malformed => {
-                        record.lose_mirror();
+                        self.copy.lose();
                         false
                     }
                 }
@@ -211,9 +207,9 @@ impl Mirror {
             Push::Newest(newest) => newest > record.newest(),
             // If the record is starting, load it: the load finds the head too, without which no
             // client is served.
-            Push::End(end) => record.phase() == Phase::Starting || !apply_end(&record, end),
+            Push::End(end) => record.phase() == Phase::Starting || !self.apply_end(&record, end),
             Push::Void => {
-                record.void_mirror();
+                self.copy.void();
                 false
             }
         }
@@ -241,35 +237,35 @@ impl Mirror {
         self.set_contact();
         let head = page.head.as_ref().or(page.end.as_ref().and_then(|end| end.head.as_ref()));
         if let Some(head) = head {
-            record.begin(head::decode(head));
+            self.copy.begin(head);
         }
         for Batch { first, last, bytes } in page.batches {
             if last <= record.newest() {
                 continue;
             }
             // The stream also lacks the events before this batch.
-            record.skip_to(first.saturating_sub(1));
-            if record.append_batch(first, last, &bytes) == Mirrored::Malformed {
-                record.lose_mirror();
+            self.copy.skip_to(first.saturating_sub(1));
+            if self.copy.append_batch(first, last, &bytes) == Mirrored::Malformed {
+                self.copy.lose();
                 return false;
             }
         }
         if let Some(end) = page.end {
-            record.skip_to(end.newest);
-            apply_end(&record, end);
+            self.copy.skip_to(end.newest);
+            self.apply_end(&record, end);
         }
         !page.is_last
     }
-}
 
-/// Ends a record if it has all events. Returns whether it has all of them.
-fn apply_end(record: &Arc<Record>, end: StoredEnd) -> bool {
-    let newest = record.newest();
-    if newest > end.newest && end.outcome == Outcome::Completed {
-        // The owner did not write this end: it completes a run only with all its events.
-        record.lose_mirror();
-    } else if newest >= end.newest {
-        record.end_mirror(end.outcome, end.error);
+    /// Ends the record if it has all events. Returns whether it has all of them.
+    fn apply_end(&self, record: &Record, end: StoredEnd) -> bool {
+        let newest = record.newest();
+        if newest > end.newest && end.outcome == Outcome::Completed {
+            // The owner did not write this end: it completes a run only with all its events.
+            self.copy.lose();
+        } else if newest >= end.newest {
+            self.copy.end(end.outcome, end.error);
+        }
+        newest >= end.newest
     }
-    newest >= end.newest
 }

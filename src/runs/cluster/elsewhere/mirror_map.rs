@@ -1,17 +1,14 @@
 #[cfg(not(tower_sse_simulation))]
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::mirror::Mirror;
+use crate::runs::{
+    cluster::seam::{run_id::RunId, store::Store},
+    support::{Record, lock},
+};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
-use crate::{
-    history::sync::{Mutex, MutexGuard, lock},
-    runs::{
-        cluster::seam::{run_id::RunId, store::Store},
-        record::Record,
-    },
-};
 
 /// The mirrors of this process, by run.
 #[derive(Default)]
@@ -35,7 +32,7 @@ impl MirrorMap {
         self.lock().get(run).cloned().unwrap_or_default()
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Mirror>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Mirror>> {
         self.lock().values().flatten().cloned().collect()
     }
 
@@ -45,10 +42,9 @@ impl MirrorMap {
 
     /// Makes the largest mirror give way. Returns whether a mirror had anything to evict.
     pub(crate) fn evict(&self) -> bool {
-        let records = self.all().into_iter().filter_map(|mirror| mirror.record());
-        let largest = records.map(|record| (record.events_memory(), record));
+        let largest = self.all().into_iter().map(|mirror| (mirror.copy.memory(), mirror));
         match largest.max_by_key(|(memory, _)| *memory) {
-            Some((1.., record)) => record.give_way(),
+            Some((1.., mirror)) => mirror.copy.give_way(),
             _ => return false,
         }
         true

@@ -8,8 +8,7 @@ use crate::runs::{
         seam::{run_id::RunId, store::Store},
         timing::Timing,
     },
-    process::Process,
-    record::Record,
+    support::{Process, Record},
 };
 
 /// The maximum number of pages that are loaded at the same time. Together, these pages have about a

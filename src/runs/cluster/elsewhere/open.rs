@@ -6,7 +6,7 @@ use super::{load::Load, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::{
     StartError,
     cluster::seam::{reply::Push, run_id::RunId},
-    record::Record,
+    support::Record,
 };
 
 /// The maximum number of requests, for each run, that wait for events that this process does not
@@ -39,10 +39,8 @@ impl Mirrors {
         let waiters = waiters.unwrap_or_else(|| Arc::new(Semaphore::new(MAX_WAITERS)));
         mirrors.retain(|mirror| mirror.is_used());
         let start = if mirrors.is_empty() { after } else { 0 };
-        let (counters, options) = (Arc::clone(&self.process.counters), &self.process.options);
-        let record = Record::mirror(run.key.clone(), run.epoch, 0, options, counters);
-        let record = Arc::new(record);
-        let mirror = Arc::new(Mirror::new(run.clone(), &record, start, waiters));
+        let (record, copy) = self.process.mirror(run.key.clone(), run.epoch, 0);
+        let mirror = Arc::new(Mirror::new(run.clone(), copy, start, waiters));
         mirrors.push(Arc::clone(&mirror));
         Load::start(self, &mirror);
         (record, mirror)

@@ -6,9 +6,9 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{check, load::Load, mirror::Mirror, mirrors::Mirrors};
-use crate::{
-    callback::caught,
-    runs::{cluster::seam::reply::Liveness, record::Phase},
+use crate::runs::{
+    cluster::seam::reply::Liveness,
+    support::{Phase, caught},
 };
 
 /// The maximum number of commands in a pipeline.
@@ -64,10 +64,8 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
             }
             // Tested before the next chunk is checked: after a long round, the last contact would
             // be old although the owner is healthy.
-            if mirror.is_out_of_reach(mirrors.timing)
-                && let Some(record) = mirror.record()
-            {
-                record.lose_mirror();
+            if mirror.is_out_of_reach(mirrors.timing) {
+                mirror.copy.lose();
             }
         }
     }

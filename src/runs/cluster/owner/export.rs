@@ -4,23 +4,17 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{lease::Lease, plan::Plan, stored_batches::StoredBatches, sync_state::SyncState};
-use crate::{
-    callback::without_panic,
-    history::Epoch,
-    runs::{
-        Outcome,
-        cluster::{
-            seam::{
-                command::{Append, Batch, EndMode, Renew, Sync, Trim},
-                head,
-                run_id::RunId,
-                store::Overhead,
-            },
-            timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
+use crate::runs::{
+    Outcome,
+    cluster::{
+        seam::{
+            command::{Append, Batch, EndMode, Renew, Sync, Trim},
+            run_id::RunId,
+            store::Overhead,
         },
-        process::Mark,
-        record::{Phase, Record},
+        timing::{ENDED_EXPORT, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
     },
+    support::{Epoch, Mark, Phase, Record, without_panic},
 };
 
 /// The maximum size of a batch, unless it has a single event.
@@ -137,7 +131,7 @@ impl Export {
     }
 
     pub(crate) fn run(&self) -> RunId {
-        RunId::new(self.record.key.clone(), self.record.epoch)
+        RunId::of(&self.record)
     }
 
     /// Returns whether a client of another process watches the run.
@@ -243,7 +237,7 @@ impl Export {
             if !is_stored {
                 self.head = if has_head { Head::Sent } else { Head::Missing };
             }
-            let head = has_head.then(|| head::encode(self.record.options().as_ref()));
+            let head = has_head.then(|| self.record.head());
             self.head_len = head.as_ref().map_or(self.head_len, Bytes::len);
             plan.sync(Sync {
                 run: self.run(),

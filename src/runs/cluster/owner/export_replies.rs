@@ -11,7 +11,7 @@ use crate::runs::{
         seam::reply::{AppendReply, EndReply, RenewReply, Reply, StoreError, SyncReply},
         timing::RETRY_DELAY,
     },
-    record::Phase,
+    support::Phase,
 };
 
 /// The number of failures in a row after which a run is given up, or its end.

@@ -3,20 +3,16 @@ use std::sync::{Arc, Weak};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{export::Effect, exports::Exports, pace::Pace};
-use crate::{
-    callback::caught,
-    runs::{
-        Outcome,
-        cluster::{
-            seam::{
-                command::Batch,
-                store::{Connection, Store},
-            },
-            timing::RETRY_DELAY,
+use crate::runs::{
+    Outcome,
+    cluster::{
+        seam::{
+            command::Batch,
+            store::{Connection, Store},
         },
-        process::Process,
-        record::LastEvent,
+        timing::RETRY_DELAY,
     },
+    support::{LastEvent, Process, caught},
 };
 
 /// Exports the runs of this process until its [`Runs`](crate::runs::Runs) is dropped. Starts again
@@ -90,9 +86,7 @@ async fn export(
             // Only the owner completes a run. Any outcome besides `Cancelled` therefore means that
             // another process has interrupted the run.
             Effect::Over(..) => process.fence(&record),
-            Effect::Lost(error) => {
-                process.end(&record, Outcome::Interrupted, Some(error.into()));
-            }
+            Effect::Lost(reason) => process.lose(&record, reason),
         }
         process.acknowledge_end(&record);
     }

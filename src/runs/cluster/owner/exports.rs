@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::{sync::Notify, time::Instant};
 
@@ -7,24 +7,16 @@ use super::{
     plan::{Plan, Target},
     queue::{LostClaim, Queue},
 };
-use crate::{
-    history::{
-        Epoch,
-        sync::{Mutex, MutexGuard, lock},
-    },
-    runs::{
-        cluster::{
-            seam::{
-                reply::{Reply, StoreError},
-                run_id::RunId,
-                store::Overhead,
-            },
-            timing::{EARLY, Timing},
+use crate::runs::{
+    cluster::{
+        seam::{
+            reply::{Reply, StoreError},
+            run_id::RunId,
+            store::Overhead,
         },
-        options::Options,
-        process::Mark,
-        record::Record,
+        timing::{EARLY, Timing},
     },
+    support::{Epoch, Mark, Options, Record, lock},
 };
 
 /// The runs of this process that the store has or should have, and when each is due.
@@ -51,12 +43,6 @@ impl Exports {
         let mark = self.lock().add(record, overhead);
         self.changed.notify_one();
         mark
-    }
-
-    /// Returns the mark of a run, for tests. Panics if the run is not of this process.
-    #[cfg(test)]
-    pub(crate) fn mark_of(&self, epoch: Epoch) -> Mark {
-        self.lock().exports.get(&epoch).expect("a run of this process").mark.clone()
     }
 
     /// Makes the next thousand plans of a run panic, for tests.

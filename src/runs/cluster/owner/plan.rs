@@ -1,9 +1,9 @@
-use crate::{
-    history::Epoch,
-    runs::cluster::seam::{
+use crate::runs::{
+    cluster::seam::{
         command::{Append, Command, End, EndMode, Renew, Sync, Trim},
         run_id::RunId,
     },
+    support::Epoch,
 };
 
 /// The number of commands at which a pipeline is full. The commands of the last run may exceed it.

@@ -9,25 +9,19 @@ use super::{
     plan::{Plan, Target},
     stored_runs::StoredRuns,
 };
+use crate::runs::{
+    cluster::{
+        seam::{
+            reply::{EndReply, Reply, StoreError},
+            run_id::RunId,
+            store::Overhead,
+        },
+        timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing, kept_for},
+    },
+    support::{Epoch, Mark, Options, Record, without_panic},
+};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
-use crate::{
-    callback::without_panic,
-    history::Epoch,
-    runs::{
-        cluster::{
-            seam::{
-                reply::{EndReply, Reply, StoreError},
-                run_id::RunId,
-                store::Overhead,
-            },
-            timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing, kept_for},
-        },
-        options::Options,
-        process::Mark,
-        record::Record,
-    },
-};
 
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {

@@ -2,12 +2,9 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::time::Instant;
 
-use crate::{
-    history::Epoch,
-    runs::{
-        cluster::seam::{command::EndMode, run_id::RunId},
-        process::EndedRuns,
-    },
+use crate::runs::{
+    cluster::seam::{command::EndMode, run_id::RunId},
+    support::{EndedRuns, Epoch},
 };
 
 /// The runs of this process that have ended and that the store keeps.
@@ -27,8 +24,7 @@ pub(super) struct StoredRuns {
 impl StoredRuns {
     /// Creates an empty value. `max_per_owner` is the maximum size of an owner's runs.
     pub(super) fn new(max_per_owner: Option<usize>) -> Self {
-        let runs =
-            EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| run.key.shared_owner());
+        let runs = EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| &run.key);
         let (deleted_at, replaced) = (HashMap::new(), VecDeque::new());
         Self { runs, deleted_at, bytes: 0, excess: Vec::new(), replaced }
     }
@@ -39,7 +35,7 @@ impl StoredRuns {
         self.deleted_at.insert(run.epoch, deleted_at);
         self.runs.add((deleted_at, run.epoch), (run, bytes), bytes);
         self.bytes += bytes;
-        while let Some((run, bytes)) = self.runs.remove_excess(key.shared_owner()) {
+        while let Some((run, bytes)) = self.runs.remove_excess(&key) {
             self.deleted_at.remove(&run.epoch);
             self.bytes -= bytes;
             self.excess.push(run);

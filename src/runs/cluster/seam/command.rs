@@ -3,10 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::run_id::RunId;
-use crate::{
-    history::ENTRY_OVERHEAD,
-    runs::{Outcome, RunKey},
-};
+use crate::runs::{Outcome, RunKey, support::ENTRY_OVERHEAD};
 
 /// One operation on the store. Each variant names the variant of
 /// [`Reply`](super::reply::Reply) that answers it.

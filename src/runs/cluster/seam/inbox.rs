@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{reply::Push, run_id::RunId};
-use crate::history::Epoch;
+use crate::runs::support::Epoch;
 
 /// The receiver of what other processes send through the store.
 ///

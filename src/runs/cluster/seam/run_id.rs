@@ -1,8 +1,8 @@
 use std::process;
 
-use crate::{
-    history::Epoch,
-    runs::{RunKey, random::random},
+use crate::runs::{
+    RunKey,
+    support::{Epoch, Record, random},
 };
 
 /// The name of one run of one key. Two runs with the same epoch differ in their keys.
@@ -16,6 +16,10 @@ impl RunId {
     #[must_use]
     pub const fn new(key: RunKey, epoch: Epoch) -> Self {
         Self { key, epoch }
+    }
+
+    pub(crate) fn of(record: &Record) -> Self {
+        Self::new(record.key.clone(), record.epoch)
     }
 }
 

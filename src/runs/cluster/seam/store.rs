@@ -10,17 +10,8 @@ use super::{
 };
 use crate::{BoxError, runs::RunKey};
 
-/// A store through which several processes share their runs.
-///
-/// Its implementation is `RedisRuns` of the crate
-/// [`tower-sse-redis`](https://docs.rs/tower-sse-redis). The types of its method are exempt from
-/// semantic versioning, so other crates cannot implement it.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a `RunStore` of this version of tower-sse",
-    note = "if it is `RedisRuns`, two versions of tower-sse are in the program: run \
-            `cargo tree --duplicates --invert tower-sse`"
-)]
-pub trait RunStore: Send + Sized + 'static {
+/// A store that can be connected.
+pub trait Connect: Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
@@ -29,14 +20,13 @@ pub trait RunStore: Send + Sized + 'static {
     /// The future is ready once commands can be sent and pushes are received: a subscription that
     /// follows misses no push. Afterwards, the store reconnects by itself, at intervals of at most
     /// 3/32 of the lease, until the [`Store`] is dropped.
-    #[doc(hidden)]
     fn connect(
         self,
         settings: Settings,
     ) -> impl Future<Output = Result<Arc<dyn Store>, Self::Error>> + Send;
 }
 
-/// What a [`RunStore`] needs to know about the runs of this process.
+/// What a store needs to know about the runs of this process.
 #[derive(Debug)]
 pub struct Settings {
     /// The name of this process in claims.

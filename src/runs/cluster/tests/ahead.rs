@@ -9,7 +9,7 @@ async fn ahead() -> (Process, Process, Source, LastEventId) {
     let (one, other, source) = started(&["a", "b"]).await;
     let run = one.get().await.unwrap();
     read(&mut run.attach(None).await.unwrap(), 2).await;
-    let last = id(&run, 2);
+    let last = one.id(2);
     (one, other, source, last)
 }
 
@@ -78,7 +78,7 @@ async fn handle_waits_for_a_store_that_comes_back() {
 async fn id_beyond_the_end_of_a_run_is_refused_elsewhere_too() {
     for error in [None, Some("broken")] {
         let (one, other, source) = started(&["a", "b"]).await;
-        let last = id(&one.get().await.unwrap(), 3);
+        let last = one.id(3);
         error.into_iter().for_each(|error| source.send(Err(error)).unwrap());
         drop(source);
         sleep(Duration::from_secs(2)).await;
@@ -105,7 +105,7 @@ async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
         for moment in (0..=600).step_by(20) {
             let case = format!("hints: {loses_hints}, pushes: {loses_pushes}, {moment} ms");
             let (one, other, source, last) = ahead().await;
-            let beyond = id(&one.get().await.unwrap(), 3);
+            let beyond = one.id(3);
             one.store.faults().loses_pushes = loses_hints;
             other.store.faults().loses_pushes = loses_pushes;
             other.store.faults().delay = Duration::from_millis(100);
@@ -147,12 +147,12 @@ async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
         let mut own = one.attach().await;
         read(&mut own, 2).await;
         let asked = Instant::now();
-        let answer = other.answer(Some(&id(&run, 2))).await;
+        let answer = other.answer(Some(&one.id(2))).await;
         assert!(asked.elapsed() <= Duration::from_millis(300), "{:?}", asked.elapsed());
         assert_eq!(other.runs.stats().mirrors(), 1, "{is_read}");
         send(&source, &["c"]);
         drop(source);
-        assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", run.record.epoch));
+        assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", one.epoch()));
         if let Some(live) = live {
             assert_whole(live, &["a", "b", "c"]).await;
         }

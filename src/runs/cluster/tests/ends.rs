@@ -28,8 +28,9 @@ async fn run_that_is_forgotten_before_its_export_is_never_completed_elsewhere() 
     drop(source);
     sleep(Duration::from_millis(10)).await;
     assert!(one.get().await.is_none(), "it has ended, and the store cannot be reached");
-    let record = one.runs.process.peek(&key()).unwrap();
-    one.runs.process.with_registry(|registry, deferred| registry.forget(&record, deferred));
+    // The next run with the key, which never starts.
+    let process = Arc::clone(&one.cluster().process);
+    process.enter(&process.reserve(&key(), None).unwrap(), None);
     one.store.come_back();
     assert_fails(live, &[], Some(Outcome::Interrupted)).await;
 }
@@ -37,7 +38,7 @@ async fn run_that_is_forgotten_before_its_export_is_never_completed_elsewhere() 
 #[tokio::test(start_paused = true)]
 async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     let (one, other, source, live) = watched(&["a"]).await;
-    let epoch = one.get().await.unwrap().record.epoch;
+    let epoch = one.epoch();
     let stranger = RunId::new(RunKey::new("other", "turn").unwrap(), epoch);
     let bytes = format!("data: stolen\nid: {epoch}-2\n\n").into();
     let push = Push::Batch(Batch { first: 2, last: 2, bytes });
@@ -50,7 +51,7 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
     let (one, other, _source, live) = watched(&["a"]).await;
-    let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
+    let run = one.run();
     let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
     other.cluster().mirrors.push(&run, &push);
     let (data, error) = read_all(live).await;
@@ -60,7 +61,7 @@ async fn bytes_that_are_not_the_runs_events_fail_the_client() {
 #[tokio::test(start_paused = true)]
 async fn batch_that_lacks_an_event_fails_the_client() {
     let (one, other, _source, live) = watched(&["a"]).await;
-    let epoch = one.get().await.unwrap().record.epoch;
+    let epoch = one.epoch();
     let bytes = format!("data: b\nid: {epoch}-2\n\ndata: d\nid: {epoch}-4\n\n").into();
     let push = Push::Batch(Batch { first: 2, last: 4, bytes });
     other.cluster().mirrors.push(&RunId::new(key(), epoch), &push);

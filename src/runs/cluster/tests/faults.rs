@@ -1,15 +1,9 @@
 use super::*;
-use crate::{
-    history::Epoch,
-    runs::{
-        cluster::{
-            owner::{export::Export, plan::Target},
-            seam::{
-                reply::{AppendReply, Reply, StoreError, SyncReply},
-                store::Overhead,
-            },
-        },
-        record::Record,
+use crate::runs::cluster::{
+    owner::{export::Export, plan::Target},
+    seam::{
+        reply::{AppendReply, Reply, StoreError, SyncReply},
+        store::Overhead,
     },
 };
 
@@ -20,8 +14,7 @@ async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
     let refused = one.start().await.unwrap();
     let healthy = one.start_as(&key_of(1)).await;
     let run = one.get().await.unwrap();
-    let id = RunId::new(key(), run.record.epoch);
-    one.store.faults().refused = Some((id, StoreError::Run("WRONGTYPE".into())));
+    one.store.faults().refused = Some((one.run(), StoreError::Run("WRONGTYPE".into())));
     send(&refused, &["a"]);
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
     assert!(refused.is_closed());
@@ -61,7 +54,7 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
 #[tokio::test(start_paused = true)]
 async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
     let (one, other, _source) = started(&["a"]).await;
-    let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
+    let run = one.run();
     let live = other.attach().await;
     other.store.faults().refused = Some((run, StoreError::Version));
     one.store.go_away();
@@ -78,7 +71,7 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     send(&source, &["a"]);
     drop(source);
     soon(process.get().await.unwrap().ended()).await;
-    let cluster = Arc::downgrade(process.cluster());
+    let cluster = Arc::downgrade(&process.cluster());
     drop(process);
     sleep(Duration::from_secs(3600)).await;
     assert!(cluster.upgrade().is_none(), "its tasks have ended");
@@ -88,12 +81,10 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
 #[tokio::test(start_paused = true)]
 async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection() {
     let (one, _) = two().await;
-    let process = &one.runs.process;
-    let counters = Arc::clone(&process.counters);
-    let epoch = Epoch::now();
-    let record = Record::new(key(), epoch, &process.options, counters);
+    let reserved = one.cluster().process.reserve(&key(), None).unwrap();
+    let (record, epoch) = (Arc::clone(&reserved.record), reserved.record.epoch);
     let beat = LEASE / 3;
-    let mut export = Export::new(Arc::new(record), Overhead::default(), beat, Instant::now());
+    let mut export = Export::new(record, Overhead::default(), beat, Instant::now());
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
     export.synced(&in_step(0, 1), 1, beat);
     let appended = Reply::Append(AppendReply::Appended { entries: 1 });

@@ -18,9 +18,8 @@ async fn thousand_forged_ids_cost_one_mirror_and_sixteen_tasks_that_wait() {
     for is_read in [false, true] {
         let (one, other, source) = started(&["a", "b"]).await;
         sleep(Duration::from_secs(5)).await;
-        let run = one.get().await.unwrap();
         let live = if is_read { Some(other.attach().await) } else { None };
-        let tasks = ask(&other, (3..1_003).rev().map(|sequence| id(&run, sequence)).collect());
+        let tasks = ask(&other, (3..1_003).rev().map(|sequence| one.id(sequence)).collect());
         sleep(Duration::from_millis(500)).await;
         let waiting = tasks.iter().filter(|task| !task.is_finished()).count();
         assert_eq!((waiting, other.runs.stats().mirrors()), (16, 1), "{is_read}");
@@ -34,10 +33,10 @@ async fn thousand_forged_ids_cost_one_mirror_and_sixteen_tasks_that_wait() {
             assert_eq!(soon(task).await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
         }
         // The run goes on for clients with true ids.
-        let answer = other.answer(Some(&id(&run, 1))).await;
+        let answer = other.answer(Some(&one.id(1))).await;
         send(&source, &["c"]);
         drop(source);
-        let epoch = run.record.epoch;
+        let epoch = one.epoch();
         let rest = format!("data: b\nid: {epoch}-2\n\ndata: c\nid: {epoch}-3\n\n");
         assert_eq!(text(answer).await, rest);
         drop(live);
@@ -50,10 +49,9 @@ async fn clients_with_every_id_of_a_run_share_two_mirrors() {
     const EVENTS: u64 = 300;
     let (one, other, source) = started(&["x"; EVENTS as usize]).await;
     sleep(Duration::from_secs(5)).await;
-    let run = one.get().await.unwrap();
     let mut live = Vec::new();
     for sequence in (0..=EVENTS).rev() {
-        live.push((sequence, other.answer(Some(&id(&run, sequence))).await));
+        live.push((sequence, other.answer(Some(&one.id(sequence))).await));
     }
     assert_eq!(other.runs.stats().mirrors(), 2);
     assert_eq!(other.store.server().subscriptions, 2);

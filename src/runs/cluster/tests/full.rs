@@ -33,7 +33,8 @@ async fn assert_receives_all(process: &Process, turn: usize, client: Attachment)
     if error.is_some() {
         assert_eq!(error.unwrap().outcome(), None, "its next event was evicted");
         let run = process.get_as(&key_of(turn)).await.unwrap();
-        let last = (!data.is_empty()).then(|| id(&run, data.len() as u64));
+        let record = process.record(&key_of(turn));
+        let last = (!data.is_empty()).then(|| id_of(&record, data.len() as u64));
         let (rest, again) = read_all(soon(run.attach(last)).await.unwrap()).await;
         data.extend(rest);
         error = again;

@@ -29,13 +29,13 @@ async fn hole_in_the_pushes_is_filled_at_once() {
 async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
     let (one, other) = two().await;
     let _source = one.start().await.unwrap();
-    let run = other.get().await.unwrap();
+    let _run = other.get().await.unwrap();
     let started = Instant::now();
-    assert_eq!(other.status(Some(&id(&run, 7))).await, 503);
+    assert_eq!(other.status(Some(&one.id(7))).await, 503);
     assert!(started.elapsed() <= LEASE / 4 + Duration::from_secs(2));
     // Requests with malformed ids, or with ids of other runs, are refused without a wait.
     let started = Instant::now();
-    for id in ["x", "1-1", &format!("{}-9007199254740993", run.record.epoch)] {
+    for id in ["x", "1-1", &format!("{}-9007199254740993", one.epoch())] {
         assert_eq!(other.status(Some(&LastEventId::try_from(id).unwrap())).await, 404, "{id}");
     }
     assert_eq!(started.elapsed(), Duration::ZERO);

@@ -38,7 +38,6 @@ async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
     }
     let older = one.store.server().clone();
     let source = one.start().await.unwrap();
-    let run = one.get().await.unwrap();
     send(&source, &["a", "b"]);
     sleep(Duration::from_secs(2)).await;
     let mut source = Some(source);
@@ -46,7 +45,7 @@ async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
         source = None;
         sleep(Duration::from_secs(1)).await;
     }
-    let last = seen.map(|seen| id(&run, seen));
+    let last = seen.map(|seen| one.id(seen));
     other.store.faults().delay = DELAY;
     let losing = async {
         sleep(Duration::from_millis(moment)).await;

@@ -3,10 +3,7 @@
 use http::Response;
 
 use super::*;
-use crate::{
-    options::StreamOptions,
-    runs::{AnswerBody, Run, cluster::seam::head},
-};
+use crate::{StreamOptions, runs::AnswerBody};
 
 /// The time of each call of the store. A client with an id looks the run up, subscribes, checks its
 /// owner and loads it.
@@ -18,28 +15,25 @@ fn options() -> StreamOptions {
 
 /// Creates two processes, and starts a run of the first one with the handler's options and four
 /// events. With `is_trimmed`, the store has only the newest two events.
-async fn recorded(is_trimmed: bool) -> (Process, Process, Source, Run) {
+async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
     let retained = if is_trimmed { 2_500 } else { 1 << 20 };
     let (one, other) = two_with(|builder| builder.retain_bytes(retained)).await;
-    let source = one.start().await.unwrap();
-    let run = one.get().await.unwrap();
-    run.record.lock().options = Some(Box::new(options()));
+    let source = one.answer_with(options()).await;
     for _ in 0..4 {
         send(&source, &["x".repeat(1_000).as_str()]);
         sleep(Duration::from_secs(2)).await;
     }
     // Waits for the next renewal.
     sleep(LEASE).await;
-    let stream = RunId::new(key(), run.record.epoch);
-    let stored = one.store.server().streams[&stream].batches.len();
+    let stored = one.store.server().streams[&one.run()].batches.len();
     assert_eq!(stored, if is_trimmed { 2 } else { 4 });
-    (one, other, source, run)
+    (one, other, source)
 }
 
 fn assert_has_options(answer: &Response<AnswerBody>, case: &str) {
     assert_eq!(answer.status(), StatusCode::OK, "{case}");
     let received = answer.extensions().get::<StreamOptions>();
-    assert_eq!(head::encode(received), head::encode(Some(&options())), "{case}");
+    assert_eq!(format!("{received:?}"), format!("{:?}", Some(options())), "{case}");
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,8 +62,8 @@ async fn answer_when(
     seen: Option<u64>,
     moment: Option<u64>,
 ) -> Response<AnswerBody> {
-    let (one, other, source, run) = recorded(is_trimmed).await;
-    let last = seen.map(|seen| id(&run, seen));
+    let (one, other, source) = recorded(is_trimmed).await;
+    let last = seen.map(|seen| one.id(seen));
     let Some(moment) = moment else {
         end.reach(&one, source).await;
         sleep(Duration::from_secs(5)).await;
@@ -110,8 +104,8 @@ async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
 #[tokio::test(start_paused = true)]
 async fn handlers_options_come_although_a_reply_is_lost() {
     for seen in [None, Some(2)] {
-        let (_one, other, _source, run) = recorded(seen.is_some()).await;
-        let last = seen.map(|seen| id(&run, seen));
+        let (one, other, _source) = recorded(seen.is_some()).await;
+        let last = seen.map(|seen| one.id(seen));
         other.store.faults().delay = DELAY;
         let losing = async {
             sleep(Duration::from_millis(250)).await;

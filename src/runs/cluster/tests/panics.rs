@@ -54,8 +54,8 @@ async fn run_whose_plan_panics_is_given_up_and_the_others_go_on() {
     let beside = other.attach_as(&key_of(1)).await;
     let run = one.get().await.unwrap();
     let broken_at = Instant::now();
-    one.cluster().exports.break_plans(run.record.epoch);
-    one.cluster().exports.synchronize(run.record.epoch);
+    one.cluster().exports.break_plans(one.epoch());
+    one.cluster().exports.synchronize(one.epoch());
     assert_fails(watching, &[], Some(Outcome::Interrupted)).await;
     assert!(broken_at.elapsed() <= Duration::from_secs(1), "{:?}", broken_at.elapsed());
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted), "here, too");
@@ -74,7 +74,7 @@ async fn run_whose_plan_panics_is_given_up_once_the_store_returns() {
     let (one, _other, _broken, watching) = watched(&["a"]).await;
     let run = one.get().await.unwrap();
     one.store.go_away();
-    one.cluster().exports.break_plans(run.record.epoch);
+    one.cluster().exports.break_plans(one.epoch());
     one.store.come_back();
     one.store.faults().lost_replies = 1;
     assert_fails(watching, &[], Some(Outcome::Interrupted)).await;

@@ -1,22 +1,29 @@
 use std::{
-    sync::{Arc, Mutex},
+    convert::Infallible,
+    sync::{Arc, Mutex, OnceLock, Weak},
     time::Duration,
 };
 
 use futures_util::{Stream, stream};
 use http::{Request, Response, request::Parts};
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
     time::timeout,
 };
 
+use tower::{Layer, ServiceExt, service_fn};
+
 use super::clients::read;
 use crate::{
-    connection::LastEventId,
-    event::Event,
+    Event, LastEventId, StreamOptions,
     runs::{
-        AnswerBody, Attachment, Outcome, Run, RunEnd, RunKey, Runs, RunsBuilder, StartError,
-        cluster::Cluster,
+        AnswerBody, Attachment, Outcome, Run, RunEnd, RunKey, RunStore, Runs, RunsBuilder,
+        StartError,
+        cluster::{cluster::Cluster, seam::run_id::RunId},
+        support::{Connected, Epoch, Options, Record},
     },
     testing::MemoryStore,
 };
@@ -28,6 +35,23 @@ pub(super) struct Process {
     pub(super) runs: Runs,
     pub(super) store: MemoryStore,
     pub(super) ends: Arc<Mutex<Vec<RunEnd>>>,
+    cluster: Arc<OnceLock<Weak<Cluster>>>,
+}
+
+/// A store of which the test knows what is connected to it.
+struct Known {
+    store: MemoryStore,
+    cluster: Arc<OnceLock<Weak<Cluster>>>,
+}
+
+impl RunStore for Known {
+    type Error = Infallible;
+
+    async fn connect(self, options: Options) -> Result<Connected, Infallible> {
+        let cluster = Cluster::connect(self.store, options).await?;
+        _ = self.cluster.set(Arc::downgrade(&cluster));
+        Ok((Arc::clone(&cluster.process), cluster))
+    }
 }
 
 impl Process {
@@ -39,8 +63,10 @@ impl Process {
         let seen = Arc::clone(&ends);
         let builder = options(Runs::builder())
             .on_end(move |end: &RunEnd| seen.lock().unwrap().push(end.clone()));
-        let Ok(runs) = builder.connect(store.clone()).await;
-        Self { runs, store, ends }
+        let cluster = Arc::default();
+        let known = Known { store: store.clone(), cluster: Arc::clone(&cluster) };
+        let Ok(runs) = builder.connect(known).await;
+        Self { runs, store, ends, cluster }
     }
 
     /// Starts a run that the test feeds. Returns `None` if the key has a run already.
@@ -48,9 +74,34 @@ impl Process {
         self.try_start(&key(), None).await.unwrap()
     }
 
+    /// Starts a run that the test feeds, from a handler with these options.
+    pub(super) async fn answer_with(&self, options: StreamOptions) -> Source {
+        let (source, stream) = source();
+        let mut response = crate::response(stream);
+        response.extensions_mut().insert(options);
+        let answer = Arc::new(Mutex::new(Some(response)));
+        let service = service_fn(move |_: Request<()>| {
+            let answer = answer.lock().unwrap().take().expect("one call");
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let service = self.runs.layer(|_: &Request<()>| Some(Ok(key()))).layer(service);
+        _ = service.oneshot(Request::post("/").body(()).unwrap()).await.unwrap();
+        source
+    }
+
     /// Starts a run with a key that has none.
     pub(super) async fn start_as(&self, key: &RunKey) -> Source {
         self.try_start(key, None).await.unwrap().expect("a free key")
+    }
+
+    /// Starts a run whose call answers what the test sends: a stream, or nothing to record.
+    pub(super) fn call(&self) -> oneshot::Sender<Result<stream::Pending<Event>, ()>> {
+        let (answer, answered) = oneshot::channel();
+        let runs = self.runs.clone();
+        tokio::spawn(async move {
+            _ = runs.start_with(&key(), None, || async { answered.await.unwrap() }).await;
+        });
+        answer
     }
 
     pub(super) async fn try_start(
@@ -97,8 +148,32 @@ impl Process {
         self.answer(last).await.status().as_u16()
     }
 
-    pub(super) fn cluster(&self) -> &Arc<Cluster> {
-        self.runs.cluster.as_ref().unwrap()
+    pub(super) fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.get().unwrap().upgrade().expect("connected runs")
+    }
+
+    /// Returns the record of a run of this process, or a mirror.
+    pub(super) fn record(&self, key: &RunKey) -> Arc<Record> {
+        let cluster = self.cluster();
+        let mirrored = || {
+            let mut mirrors = cluster.mirrors.map.all().into_iter();
+            mirrors.find_map(|it| it.record().filter(|_| it.run.key == *key))
+        };
+        cluster.process.peek(key).or_else(mirrored).expect("a run that this process knows")
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.record(&key()).epoch
+    }
+
+    /// Returns the name of the run with the key.
+    pub(super) fn run(&self) -> RunId {
+        RunId::of(&self.record(&key()))
+    }
+
+    /// Returns the id of the `sequence`th event of the run with the key.
+    pub(super) fn id(&self, sequence: u64) -> LastEventId {
+        id_of(&self.record(&key()), sequence)
     }
 
     /// Attaches a client of a request to the run with the key.
@@ -195,8 +270,8 @@ pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Returns the id of the `sequence`th event of a run.
-pub(super) fn id(run: &Run, sequence: u64) -> LastEventId {
-    LastEventId::try_from(format!("{}-{sequence}", run.record.epoch)).unwrap()
+pub(super) fn id_of(record: &Record, sequence: u64) -> LastEventId {
+    LastEventId::try_from(format!("{}-{sequence}", record.epoch)).unwrap()
 }
 
 /// Returns the head of a `GET` request with an id.

@@ -1,10 +1,6 @@
-use futures_util::FutureExt;
+use futures_util::{FutureExt, stream};
 
 use super::*;
-use crate::runs::{
-    process::{Claim, Purpose},
-    record::Phase,
-};
 
 /// The hint to the owner is lost, so the owner learns of the stop only at the next request.
 #[tokio::test(start_paused = true)]
@@ -36,8 +32,7 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
     let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_millis(1500)).await;
     one.store.faults().reply_delay = Duration::from_millis(100);
-    let epoch = one.get().await.unwrap().record.epoch;
-    one.cluster().exports.synchronize(epoch);
+    one.cluster().exports.synchronize(one.epoch());
     sleep(Duration::from_millis(50)).await;
     assert!(other.cancel().await);
     sleep(Duration::from_millis(300)).await;
@@ -49,23 +44,23 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
 #[tokio::test(start_paused = true)]
 async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
     let (one, other) = two().await;
-    let claim = one.runs.claim(&key(), None, Purpose::Attach).await;
-    let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
+    let answer = one.call();
+    sleep(Duration::from_millis(1)).await;
     one.store.faults().reply_delay = Duration::from_millis(100);
     // The owner is told that the run is watched.
     let run = other.get().await.expect("a run");
     sleep(Duration::from_millis(50)).await;
-    assert!(producer.begin(None));
+    answer.send(Ok(stream::pending())).unwrap();
     sleep(Duration::from_millis(500)).await;
-    assert_eq!(run.record.phase(), Phase::Running);
+    assert!(run.attach(None).now_or_never().is_some(), "it has begun");
 }
 
 /// The store tells the clients of the call that another run has the key.
 #[tokio::test(start_paused = true)]
 async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let (one, other) = two().await;
-    let claim = one.runs.claim(&key(), None, Purpose::Attach).await;
-    let Ok(Claim::New(producer)) = claim else { panic!("a free key") };
+    let answer = one.call();
+    sleep(Duration::from_millis(1)).await;
     other.store.faults().delay = Duration::from_millis(10);
     let key = key();
     let mut starting = Box::pin(other.runs.start(&key, None, || source().1));
@@ -73,7 +68,7 @@ async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     // By then, the request has found the call, but has not subscribed to it yet.
     sleep(Duration::from_millis(15)).await;
     assert!((&mut starting).now_or_never().is_none());
-    producer.void();
+    answer.send(Err(())).unwrap();
     sleep(Duration::from_millis(2)).await;
     let source = one.start().await.expect("the key is free");
     send(&source, &["a"]);

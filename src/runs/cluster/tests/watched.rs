@@ -1,10 +1,17 @@
 //! Runs that are exported at intervals until a client of another process watches them.
 
-use bytes::Bytes;
+use std::slice;
+
 use futures_util::{FutureExt, future::join};
 
 use super::*;
-use crate::runs::{cluster::seam::store::Connection, record::Cutter};
+use crate::runs::{
+    cluster::seam::{
+        command::{Check, Command},
+        store::{Connection, Overhead},
+    },
+    support::Epoch,
+};
 
 /// The owner does not push the batch that it exports at the moment at which the client begins to
 /// watch.
@@ -155,31 +162,42 @@ async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
 /// The exporter takes an event before the run's task sets the mark for that event.
 #[tokio::test(start_paused = true)]
 async fn event_marked_during_its_export_does_not_delay_the_next_one() {
-    let (one, _other, _source, _live) = watched(&["a"]).await;
+    let one = alone(|builder| builder).await;
     let cluster = one.cluster();
     let exports = &cluster.exports;
     let Connection::Up(connection) = *cluster.store.connection().borrow() else { panic!() };
-    let record = Arc::clone(&one.get().await.unwrap().record);
-    let mark = exports.mark_of(record.epoch);
+    let (record, events) = cluster.process.mirror(key(), Epoch::now(), 0);
+    let run = RunId::of(&record);
+    let claim = Command::Claim { run: run.clone(), earlier: None };
+    let watch = Command::Check(Check { run, is_watched: true, wants_head: false });
+    _ = cluster.store.execute(None, vec![claim, watch]).now_or_never().unwrap();
+    let mark = exports.add(Arc::clone(&record), Overhead::default());
+    events.begin(b"-");
+    exports.mark_all(slice::from_ref(&record));
     let set_mark = || {
         if mark.set() {
             exports.make_due(mark.epoch);
         }
     };
-    let append = |text: &str| {
-        let mut event = Bytes::from(format!("data: {text}\n\n"));
-        _ = record.append(&mut Cutter::default(), &mut event);
+    let append = |sequence| {
+        let event = format!("data: x\nid: {}-{sequence}\n\n", record.epoch);
+        events.append_batch(sequence, sequence, &event.into());
     };
-    append("b");
+    let export = |meanwhile: &dyn Fn()| {
+        let plan = exports.plan(connection, &cluster.process.options);
+        meanwhile();
+        let (targets, commands) = plan.into_commands();
+        assert!(!commands.is_empty());
+        let replies = cluster.store.execute(Some(connection), commands).now_or_never().unwrap();
+        _ = exports.apply(targets, replies, connection);
+    };
+    // A `Sync`.
+    export(&|| {});
+    append(1);
     set_mark();
-    append("c");
-    let plan = exports.plan(connection, &one.runs.process.options);
-    set_mark();
-    let (targets, commands) = plan.into_commands();
-    assert!(!commands.is_empty());
-    let replies = cluster.store.execute(Some(connection), commands).now_or_never().unwrap();
-    _ = exports.apply(targets, replies, connection);
-    append("d");
+    append(2);
+    export(&set_mark);
+    append(3);
     set_mark();
     assert!(exports.next_due().unwrap() <= Instant::now());
 }

@@ -12,9 +12,13 @@ const VERSION: u8 = b'1';
 /// The maximum size of padding, as [`StreamOptions::padding`] checks it.
 const MAX_PADDING: usize = 1 << 16;
 
+/// The encoding of a handler's answer without options.
+const NONE: &[u8] = b"-";
+
 /// Encodes the options that another process can apply to its clients of the same run. Closures
 /// cannot be encoded. Options that apply only to the first client's stream are left out.
-pub(super) fn encode(options: &StreamOptions) -> Bytes {
+pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
+    let Some(options) = options else { return Bytes::from_static(NONE) };
     let mut out = vec![VERSION];
     field(&mut out, b'h', options.heartbeat.as_ref(), |value, out| {
         if let Some(heartbeat) = value {
@@ -36,7 +40,8 @@ pub(super) fn encode(options: &StreamOptions) -> Bytes {
     out.into()
 }
 
-/// Decodes options. Fields of a later version are ignored. Returns `None` if they are invalid.
+/// Decodes options. Fields of a later version are ignored. Returns `None` if there are none, or if
+/// they are invalid.
 pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
     let (VERSION, mut rest) = encoded.split_first().map(|(version, rest)| (*version, rest))? else {
         return None;
@@ -187,17 +192,17 @@ mod tests {
     #[test]
     fn encoded_options_decode_to_the_same() {
         for options in options() {
-            let encoded = encode(&options);
+            let encoded = encode(Some(&options));
             let decoded = decode(&encoded).unwrap();
             assert_eq!(format!("{decoded:?}"), format!("{options:?}"));
-            assert_eq!(encode(&decoded), encoded);
+            assert_eq!(encode(Some(&decoded)), encoded);
         }
     }
 
     #[test]
     fn invalid_options_are_refused_and_never_panic() {
         for options in options() {
-            let encoded = encode(&options);
+            let encoded = encode(Some(&options));
             for end in 0..encoded.len() {
                 _ = decode(&encoded[..end]);
             }

@@ -1,0 +1,271 @@
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{
+    deferred::Deferred,
+    last_event::GAP,
+    record::Record,
+    state::{Phase, State},
+    stream_options,
+};
+use crate::{
+    history::{DeferredDrops, Epoch, WakeList},
+    runs::{
+        Outcome, RunKey, counters::Counters, failure::Failure, options::Options,
+        overhead::RUN_OVERHEAD,
+    },
+};
+
+/// The right to change the record of a run of another process. Such a record has no task: it changes
+/// when pushes and pages of the run's stream arrive. Does nothing once no client or handle uses the
+/// record.
+#[derive(Debug)]
+pub struct Mirror(Weak<Record>);
+
+/// The result of [`Mirror::append_batch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mirrored {
+    Appended,
+    /// Events before the batch are missing.
+    Hole,
+    /// The bytes are not the events that the batch claims to have.
+    Malformed,
+}
+
+impl Mirror {
+    /// Creates a record without the events up to `after`.
+    pub(crate) fn create(
+        key: RunKey,
+        epoch: Epoch,
+        after: u64,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> (Arc<Record>, Self) {
+        let record = Arc::new(Record::new(key, epoch, options, counters));
+        record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
+        let mirror = Self(Arc::downgrade(&record));
+        mirror.skip_to(after);
+        (record, mirror)
+    }
+
+    pub fn record(&self) -> Option<Arc<Record>> {
+        self.0.upgrade()
+    }
+
+    /// Records that the call has answered, with these [encoded](Record::head) options.
+    pub fn begin(&self, head: &[u8]) {
+        if let Some(record) = self.record() {
+            record.begin(stream_options::decode(head));
+        }
+    }
+
+    /// Treats the events up to `sequence` as evicted, because the store no longer has them or no
+    /// client asked for them.
+    pub fn skip_to(&self, sequence: u64) {
+        let Some(record) = self.record() else { return };
+        let mut drops = DeferredDrops::default();
+        let waiters = {
+            let mut state = record.lock();
+            if sequence <= state.newest {
+                return;
+            }
+            state.newest = sequence;
+            state.log.skip_to(sequence, &mut drops);
+            state.waiters.take()
+        };
+        waiters.wake();
+    }
+
+    /// Appends the events `first..=last` of a batch that the record does not have.
+    pub fn append_batch(&self, first: u64, last: u64, bytes: &Bytes) -> Mirrored {
+        let Some(record) = self.record() else { return Mirrored::Appended };
+        let mut drops = DeferredDrops::default();
+        let (mirrored, waiters) = {
+            let mut state = record.lock();
+            if first > state.newest.saturating_add(1) {
+                return Mirrored::Hole;
+            }
+            let before = state.newest;
+            let mirrored = record.append_events(&mut state, (first, last), bytes, &mut drops);
+            let waiters = if state.newest > before { state.waiters.take() } else { WakeList::None };
+            (mirrored, waiters)
+        };
+        waiters.wake();
+        record.changed.notify_waiters();
+        mirrored
+    }
+
+    /// Ends the record of a run that has ended at its process.
+    pub fn end(&self, outcome: Outcome, error: Option<Arc<str>>) {
+        self.change(|record, state, deferred| {
+            state.end(record, outcome, error.map(Failure::from), deferred);
+        });
+    }
+
+    /// Ends the record because the store could not be reached, or lost the run.
+    pub fn lose(&self) {
+        self.change(lose);
+    }
+
+    /// Ends the record of a run whose call did not return an event stream.
+    pub fn void(&self) {
+        self.change(|record, state, deferred| match state.phase {
+            Phase::Starting => state.void(deferred),
+            // The record has events. If it became void, its clients would take them for the
+            // complete answer.
+            _ => lose(record, state, deferred),
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&Record, &mut State, &mut Deferred)) {
+        let Some(record) = self.record() else { return };
+        let mut deferred = Deferred::default();
+        {
+            let mut state = record.lock();
+            if !state.phase.is_live() {
+                return;
+            }
+            change(&record, &mut state, &mut deferred);
+        }
+        deferred.changed.push(record);
+        // The process of the run reports its end.
+        _ = deferred.wake();
+    }
+
+    /// Returns the memory of the events and of the frames.
+    pub fn memory(&self) -> usize {
+        self.record().map_or(0, |record| record.lock().log.events_memory())
+    }
+
+    /// Evicts the frames, and the events that all clients have read. If that frees nothing, evicts
+    /// all events: a client that needs one loads the run again.
+    pub fn give_way(&self) {
+        let Some(record) = self.record() else { return };
+        let mut drops = DeferredDrops::default();
+        let mut state = record.lock();
+        let memory = state.log.events_memory();
+        // If no client is attached, a request may still wait for the events, so they count as
+        // unread.
+        let read = state.readers.slowest().unwrap_or(0);
+        state.log.evict_frames(&mut drops);
+        state.log.evict_up_to(read, usize::MAX, &mut drops);
+        if state.log.events_memory() == memory {
+            state.log.evict(usize::MAX, &mut drops);
+        }
+        state.log.shrink();
+        state.has_given_way = true;
+    }
+}
+
+fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
+    state.is_lost = true;
+    state.end(record, Outcome::Interrupted, None, deferred);
+}
+
+/// What the export of a run, or its mirror, asks its record.
+impl Record {
+    pub(super) fn append_events(
+        &self,
+        state: &mut State,
+        (first, last): (u64, u64),
+        bytes: &Bytes,
+        drops: &mut DeferredDrops,
+    ) -> Mirrored {
+        let mut rest = bytes.clone();
+        let mut next = first;
+        while next <= last {
+            let Some(len) = memchr::memmem::find(&rest, b"\n\n").map(|at| at + 2) else {
+                return Mirrored::Malformed;
+            };
+            let event = rest.split_to(len);
+            let lines = event.strip_suffix(b"\n").unwrap_or_default();
+            let sequence = if lines.ends_with(&self.id_line(next)) {
+                next
+            } else if last - next > GAP / 2 && lines.ends_with(&self.id_line(last)) {
+                // Another process has added this event. Of the numbers in the gap before it, the
+                // owner has used less than half.
+                last
+            } else {
+                return Mirrored::Malformed;
+            };
+            next = sequence.saturating_add(1);
+            if sequence <= state.newest || !state.phase.is_live() {
+                continue;
+            }
+            // A slice would keep the whole batch.
+            let event = if len == bytes.len() { event } else { Bytes::copy_from_slice(&event) };
+            state.log.make_room(len, self.retain_bytes, u64::MAX, drops);
+            state.unassigned += sequence - state.newest - 1;
+            state.newest = sequence;
+            state.bytes += len as u64;
+            state.log.append(sequence, event, Default::default(), Default::default(), drops);
+        }
+        if rest.is_empty() { Mirrored::Appended } else { Mirrored::Malformed }
+    }
+
+    /// Returns the sequence number of the newest event.
+    pub fn newest(&self) -> u64 {
+        self.lock().newest
+    }
+
+    /// Returns whether a client is attached.
+    pub fn is_read(&self) -> bool {
+        self.lock().readers.count() > 0
+    }
+
+    /// Returns whether the process has lost contact with the run's process.
+    pub fn is_lost(&self) -> bool {
+        self.lock().is_lost
+    }
+
+    /// Returns whether requests with the key no longer find the run.
+    pub fn is_forgotten(&self) -> bool {
+        self.lock().is_forgotten
+    }
+
+    /// Returns whether the record has all events above `position`, or will have them.
+    pub fn serves(&self, position: u64) -> bool {
+        self.lock().log.evicted_after(position).is_none()
+    }
+
+    /// Returns whether the record has come as far as a client that has seen the events up to
+    /// `position`, or will not come any further.
+    pub fn has_reached(&self, position: u64) -> bool {
+        let state = self.lock();
+        match state.phase {
+            // A starting run has assigned no id but that of the beginning.
+            Phase::Starting => position == 0,
+            Phase::Running => state.newest >= position,
+            Phase::Void | Phase::Ended(_) => true,
+        }
+    }
+
+    /// Copies the next events above `seen`, about `max` bytes.
+    pub fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
+        let state = self.lock();
+        let (first, last, bytes) = state.log.copy_after(seen, max)?;
+        // Sequence numbers that no event has belong to the batch of the event after them.
+        let first = if state.log.evicted_after(seen).is_none() { seen + 1 } else { first };
+        Some((first, last, bytes))
+    }
+
+    /// Returns the phase, the newest event and the error's text.
+    pub fn progress(&self) -> (Phase, u64, Option<Arc<str>>) {
+        let state = self.lock();
+        let text = state.failure.as_ref().map(|failure| Arc::clone(failure.text()));
+        (state.phase, state.newest, text)
+    }
+
+    /// Returns the handler's options that apply to every client's stream, as far as they can be
+    /// encoded.
+    pub fn head(&self) -> Bytes {
+        stream_options::encode(self.lock().options.as_deref())
+    }
+
+    /// Treats the run as attended until `time`.
+    pub fn attend_until(&self, time: Instant) {
+        self.lock().readers.attend_until(time);
+    }
+}

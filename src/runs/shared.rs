@@ -1,0 +1,90 @@
+use std::{pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    RunKey, StartError,
+    options::Options,
+    process::{Claim, Process, Purpose},
+    record::Record,
+};
+use crate::{BoxError, connection::LastEventId};
+
+/// A store through which several processes share their runs.
+///
+/// Its implementation is `RedisRuns` of the crate
+/// [`tower-sse-redis`](https://docs.rs/tower-sse-redis). The types of its method are exempt from
+/// semantic versioning, so other crates cannot implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `RunStore` of this version of tower-sse",
+    note = "if it is `RedisRuns`, two versions of tower-sse are in the program: run \
+            `cargo tree --duplicates --invert tower-sse`"
+)]
+pub trait RunStore: Send + Sized + 'static {
+    /// The error of a failed connection.
+    type Error: Into<BoxError>;
+
+    /// Connects. The future is ready once other processes can reach the runs of this one.
+    #[doc(hidden)]
+    fn connect(
+        self,
+        options: Options,
+    ) -> impl Future<Output = Result<Connected, Self::Error>> + Send;
+}
+
+/// The runs of a process whose store is connected, and the way to those of all processes.
+pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
+
+/// The future of a request to the store. It is boxed, so that the futures of requests without a
+/// store stay small.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The runs of all processes that share a store.
+pub trait SharedRuns: Send + Sync {
+    /// Returns the run with this key, or claims the key for a new run.
+    fn claim<'a>(
+        self: Arc<Self>,
+        key: &'a RunKey,
+        purpose: Purpose,
+    ) -> Pending<'a, Result<Claim, StartError>>;
+
+    /// Returns the run with this key for a client that has seen the events up to `last`. It never
+    /// starts a run.
+    fn find<'a>(
+        &'a self,
+        key: &'a RunKey,
+        last: Option<&'a LastEventId>,
+    ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
+
+    /// Cancels the run with this key, after the event with these `lines` if there are any. Returns
+    /// whether it was starting or running.
+    fn cancel<'a>(
+        &'a self,
+        key: &'a RunKey,
+        last: Option<&'a LastEventId>,
+        lines: Option<Bytes>,
+    ) -> Pending<'a, bool>;
+
+    /// Cancels the run of a record.
+    fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
+
+    /// Returns a record from which a client that has seen the events up to `last` can read the run
+    /// of `record`. `record` may be a mirror for other clients, and lack the event after `last`.
+    /// With `waits`, waits for the store as long as an attached client does.
+    fn serve<'a>(
+        &'a self,
+        record: &'a Arc<Record>,
+        last: Option<&'a LastEventId>,
+        waits: bool,
+    ) -> Pending<'a, Result<Arc<Record>, StartError>>;
+
+    /// Waits until a record of another process' run has all events that the store has. Returns
+    /// whether they could be loaded.
+    fn is_loaded<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, bool>;
+
+    /// Waits, for a limited time, until other processes can read all runs that have ended.
+    fn exported(&self) -> Pending<'_, ()>;
+
+    /// Returns the number of mirrors, and that of runs whose export is overdue.
+    fn figures(&self) -> (usize, usize);
+}
