@@ -226,7 +226,6 @@ mod answer;
 mod builder;
 mod call;
 mod cancel;
-pub(crate) mod cluster;
 mod counters;
 mod drain;
 mod epoch;
@@ -251,8 +250,6 @@ mod runs;
 mod shared;
 mod source;
 mod spawn;
-#[doc(hidden)]
-pub mod store;
 #[doc(hidden)]
 pub mod support;
 mod until;

@@ -230,9 +230,6 @@ mod connection;
 mod exchange;
 #[cfg(feature = "hub")]
 mod memory_broker;
-#[cfg(feature = "runs")]
-#[doc(hidden)]
-pub mod memory_store;
 mod reader;
 mod received;
 mod stream;
@@ -241,7 +238,4 @@ mod wait;
 
 #[cfg(feature = "hub")]
 pub use self::memory_broker::MemoryBroker;
-#[cfg(feature = "runs")]
-#[doc(hidden)]
-pub use self::memory_store::MemoryStore;
 pub use self::{client::TestClient, stream::TestStream};

@@ -140,6 +140,10 @@
     allow(rustdoc::broken_intra_doc_links, dead_code, unused_imports)
 )]
 
+// The rigs of the workspace's tests name the crate and `support`.
+#[cfg(all(test, unix, feature = "runs"))]
+extern crate self as tower_sse_redis;
+
 #[macro_use]
 mod log;
 
@@ -148,6 +152,9 @@ mod redis;
 #[cfg(feature = "runs")]
 mod runs;
 mod server;
+#[cfg(all(test, unix, feature = "runs"))]
+#[path = "runs/tests/support.rs"]
+mod support;
 
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}

@@ -18,10 +18,7 @@ use redis::{
 use tokio::time::{Instant, sleep};
 use tower_sse_redis::{Redis, RedisBroker};
 
-use crate::{
-    PATIENCE,
-    support::{Directory, find, free_port, until_async},
-};
+use crate::support::{Directory, PATIENCE, find, free_port, until_async};
 
 /// A Redis server in a directory and on a port of its own. Dropping it kills it.
 pub(crate) struct Server {

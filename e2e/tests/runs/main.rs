@@ -44,6 +44,6 @@ use {
     deployment::Deployment,
     page::Page,
     proxy::{Cut, Proxy},
-    support::{PATIENCE, Process, find, listen, serve_axum, skip, soon},
+    support::{Process, find, listen, serve_axum, skip, soon},
     tools::{Tools, find_node},
 };

@@ -13,7 +13,6 @@ mod cost;
 mod deaths;
 mod deploys;
 mod disturbances;
-#[path = "../runs_store/eternal_keys.rs"]
 mod eternal_keys;
 mod failing_calls;
 mod limits;

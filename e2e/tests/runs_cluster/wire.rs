@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::*;
+use crate::support::listen;
 
 /// More than a pipeline, which Redis would otherwise receive in pieces.
 const BUFFER: usize = 256 * 1024;

@@ -27,7 +27,6 @@ use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use self::{curve::Curve, load::Load, plan::Plan, process::ServerProcess, server::Server};
 // For the Redis server of `../redis`.
-use self::support::PATIENCE;
 
 use {
     account::Account,

@@ -1,9 +1,9 @@
 //! The protocol of shared runs as an abstract model, and every state that it can reach: one key,
 //! two processes, three epochs, two events, and the faults of Redis, of connections and of owners.
 //!
-//! - `redis` has the scripts of `crates/tower-sse-redis/src/runs/lua/` without times, channels and versions: a lease
+//! - `redis` has the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times, channels and versions: a lease
 //!   can end at any time, and every message can be lost.
-//! - `owner` is the exporter of `src/runs/cluster/owner/export.rs`, `mirror` a client at another process.
+//! - `owner` is the exporter of `crates/tower-sse-redis/src/runs/cluster/owner/export.rs`, `mirror` a client at another process.
 //! - `explore` visits the states breadth first, and reports the shortest trace to a violation.
 //!
 //! It needs no other crate, so it runs with

@@ -1,87 +1,13 @@
-//! The store of [runs](tower_sse::runs) that several processes share.
+//! [Runs](tower_sse::runs) that several processes share.
 //!
-//! - `Keys` names the keys and channels, and `script` has the scripts, one file each in `lua/`.
-//! - `encode` writes a command of the store as commands of Redis, `decode` reads its reply, and
-//!   `failure` classifies errors.
-//! - `Session` has the connections to one server: one for commands, one for pushes, and that of
-//!   `Loads`. `Link` replaces a session that breaks, and `Subscriptions` outlive the sessions.
-//! - `RedisStore` implements the store, and `pipeline` sends its commands.
-//!
-//! # Keys
-//!
-//! `prefix` is the key that the program sets. `tag` is the percent-encoded key of a run.
-//!
-//! | name | | |
-//! |---|---|---|
-//! | `prefix:run:{tag}` | hash | the claim: which run has the key, its owner and its lease |
-//! | `prefix:run:{tag}:epoch` | stream | the events of one run |
-//! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
-//! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, behind `-` if the run was replaced |
-//! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
-//! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
-//!
-//! The braces are a part of the name, so that all keys of a run are in one slot. Channels contain
-//! the number of the database, because Redis delivers messages across databases.
-//!
-//! # Claims
-//!
-//! | field | |
-//! |---|---|
-//! | `v` | the version of the protocol |
-//! | `e`, `p` | the run's epoch, and the process that owns it |
-//! | `s` | `starting`, `running`, `void`, or an outcome |
-//! | `l`, `d` | the end of the lease in milliseconds, and its duration |
-//! | `w` | until when a client of another process watches the run, in milliseconds |
-//! | `x`, `y` | when the owner was first and last seen late, in milliseconds |
-//! | `t` | when the keys were last given their time to expire, in milliseconds |
-//! | `h` | the encoded options of the handler |
-//! | `b` | how and by which process the run was ended |
-//!
-//! # Lost data
-//!
-//! A process that finds `data` missing, or returns to a server that was restarted, begins a lease
-//! in which owners restore their claims. The first process on an empty server needs no such lease.
-//! Until the end of that lease, a key without a claim is not treated as free.
-//!
-//! Each process looks for `data` four times in a lease, and lets it expire after a lease, but at
-//! least 20 seconds. Claims of live runs are kept for longer, so a jump of the server's clock that
-//! lets them expire lets `data` expire too. `data` also expires on a server that no process
-//! reaches. If the clock was set back after `data` was renewed, it counts as missing.
-//!
-//! | field | |
-//! |---|---|
-//! | `u`, `d` | the end of the lease in which claims are restored, in milliseconds, and its duration |
-//! | `r` | the id of the server whose restart has begun that lease |
-//! | `t` | the time at which a process last renewed `data` |
-//!
-//! # Streams
-//!
-//! | id | fields | |
-//! |---|---|---|
-//! | `0-1` | `v`, `h` | the call has answered |
-//! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
-//! | `last-0` | the same, `l` | the event that another process has added before it cancelled the run |
-//! | `last-1` | one empty | follows a large batch; scripts read it instead of the batch |
-//! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
-//!
-//! Redis refuses ids that are not higher than the last one. It therefore refuses a batch that is
-//! sent twice, and everything after the end: an owner that was declared dead cannot add events.
+//! - `cluster` finds, exports and mirrors runs. It is the same for any store.
+//! - `store` has the runs in Redis, and documents their keys.
+//! - `seam` is what the two have in common: the commands and their replies.
 
-mod decode;
-mod encode;
-mod endpoint;
-mod failure;
-mod keys;
-mod link;
-mod loads;
-mod messages;
-mod page;
-mod pipeline;
-mod redis_runs;
-mod scope;
-mod script;
-mod session;
+mod cluster;
+mod seam;
 mod store;
-mod subscriptions;
+#[cfg(all(test, unix))]
+mod tests;
 
-pub use self::redis_runs::RedisRuns;
+pub use self::store::RedisRuns;

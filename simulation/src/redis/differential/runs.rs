@@ -12,9 +12,9 @@ macro_rules! script {
     ($file:literal) => {
         concat!(
             "#!lua flags=allow-oom\n",
-            include_str!("../../../../crates/tower-sse-redis/src/runs/lua/version.lua"),
-            include_str!("../../../../crates/tower-sse-redis/src/runs/lua/common.lua"),
-            include_str!(concat!("../../../../crates/tower-sse-redis/src/runs/lua/", $file))
+            include_str!("../../../../crates/tower-sse-redis/src/runs/store/lua/version.lua"),
+            include_str!("../../../../crates/tower-sse-redis/src/runs/store/lua/common.lua"),
+            include_str!(concat!("../../../../crates/tower-sse-redis/src/runs/store/lua/", $file))
         )
         .replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'u')")
     };

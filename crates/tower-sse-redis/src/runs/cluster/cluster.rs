@@ -1,0 +1,167 @@
+use std::sync::{Arc, OnceLock, Weak};
+
+use tokio::{sync::watch, time::timeout};
+use tower_sse::runs::{
+    RunKey,
+    support::{Epoch, Hooks, Options, Process, Record, spawn, until},
+};
+
+use super::{
+    elsewhere::{mirror_map::MirrorMap, mirrors::Mirrors, owner_checks},
+    key_locks::KeyLocks,
+    owner::{exporter, exports::Exports},
+    timing::{EXPORT_WAIT, Timing},
+};
+use crate::runs::seam::{
+    command::{Command, End, EndMode},
+    inbox::{Inbox, Incoming},
+    reply::{EndReply, LookReply, Reply, StoreError},
+    run_id::{ProcessId, RunId},
+    store::{Connect, Connection, Settings, Store},
+};
+
+/// The connection of this process' runs to those of other processes.
+pub(crate) struct Cluster {
+    pub(crate) process: Arc<Process>,
+    pub(crate) store: Arc<dyn Store>,
+    /// The name of this process in the store.
+    pub(crate) id: ProcessId,
+    pub(crate) timing: Timing,
+    /// The runs of this process, as the store has them.
+    pub(crate) exports: Arc<Exports>,
+    /// Copies of runs of other processes, while a client reads them at this process.
+    pub(crate) mirrors: Arc<Mirrors>,
+    /// The keys that requests claim at present.
+    pub(crate) keys: KeyLocks,
+}
+
+impl Cluster {
+    /// Connects to a store, and starts the tasks that export and check runs.
+    pub(crate) async fn connect<S: Connect>(
+        store: S,
+        options: Options,
+    ) -> Result<Arc<Self>, S::Error> {
+        let id = ProcessId::draw();
+        // The store connects before the receiver of its messages exists.
+        let target: Arc<OnceLock<Receiver>> = Arc::default();
+        let receiver = Arc::clone(&target);
+        let inbox = Inbox::new(move |incoming| {
+            if let Some(receiver) = receiver.get() {
+                receiver.receive(incoming);
+            }
+        });
+        let settings = Settings { process: id.clone(), retain_for: options.retain_for, inbox };
+        let store = store.connect(settings).await?;
+        let timing = Timing::of_lease(store.lease());
+        let exports = Arc::new(Exports::new(timing, &options));
+        let map: Arc<MirrorMap> = Arc::default();
+        let hooks = ClusterHooks { exports: Arc::clone(&exports), mirrors: Arc::clone(&map) };
+        let process = Arc::new(Process::new(options, Some(Box::new(hooks))));
+        let mirrors = Mirrors::new(Arc::clone(&process), Arc::clone(&store), timing, map);
+        let mirrors = Arc::new(mirrors);
+        spawn(owner_checks::supervise(Arc::downgrade(&mirrors), timing.check));
+        spawn(forward(store.connection(), Arc::clone(&exports)));
+        let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
+        spawn(exporter::supervise(weak, of_task, Arc::clone(&store)));
+        let receiver =
+            Receiver { exports: Arc::clone(&exports), mirrors: Arc::downgrade(&mirrors) };
+        _ = target.set(receiver);
+        let keys = KeyLocks::default();
+        Ok(Arc::new(Self { process, store, id, timing, exports, mirrors, keys }))
+    }
+
+    /// Returns whether commands can be sent at present.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(*self.store.connection().borrow(), Connection::Up(_))
+    }
+
+    /// Waits until `is_true` returns `true`, for at most [`EXPORT_WAIT`]. Returns whether it did.
+    /// Only replies of the store to the exporter may change the result of `is_true`.
+    pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
+        let replied = until(&self.exports.replied, || is_true().then_some(()));
+        timeout(EXPORT_WAIT, replied).await.is_ok()
+    }
+
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
+        self.look_up(Command::Look(key.clone())).await
+    }
+
+    /// Executes a `Look` or a `Claim`.
+    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, StoreError> {
+        match self.one(command).await? {
+            Reply::Look(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, StoreError> {
+        match self.one(Command::End(End { run: run.clone(), mode })).await? {
+            Reply::End(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    async fn one(&self, command: Command) -> Result<Reply, StoreError> {
+        let results = self.store.execute(None, vec![command]).await;
+        results.into_iter().next().unwrap_or_else(|| Err(StoreError::Lost("no reply".into())))
+    }
+}
+
+/// The receiver of pushes and hints. It keeps the exports, because running runs need their hints
+/// even after the last `Runs` was dropped.
+struct Receiver {
+    exports: Arc<Exports>,
+    /// Weak, because the mirrors refer to the store, and the store refers to this receiver.
+    mirrors: Weak<Mirrors>,
+}
+
+impl Receiver {
+    fn receive(&self, incoming: Incoming) {
+        match (incoming, self.mirrors.upgrade()) {
+            (Incoming::Hint(epoch), _) => self.exports.synchronize(epoch),
+            (Incoming::Replaced(epoch), _) => self.exports.replaced(epoch),
+            (Incoming::HintToAll, _) => self.exports.synchronize_all(),
+            (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
+            (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
+            (Incoming::Push(..) | Incoming::LostPushes, None) => {}
+        }
+    }
+}
+
+/// The hooks by which this process reports changes of its runs to the exporter, and evicts mirrors.
+struct ClusterHooks {
+    exports: Arc<Exports>,
+    mirrors: Arc<MirrorMap>,
+}
+
+impl Hooks for ClusterHooks {
+    fn has_events(&self, epoch: Epoch) {
+        self.exports.make_due(epoch);
+    }
+
+    fn have_changed(&self, runs: &[Arc<Record>]) {
+        self.exports.mark_all(runs);
+    }
+
+    fn evict(&self) -> bool {
+        self.mirrors.evict()
+    }
+}
+
+impl Drop for ClusterHooks {
+    fn drop(&mut self) {
+        // Wakes the exporter, which waits for runs, so that it ends with the process.
+        self.exports.wake();
+    }
+}
+
+/// Wakes the exporter at each change of the connection.
+async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
+    while connection.changed().await.is_ok() {
+        exports.wake();
+    }
+}
+
+fn mismatch(reply: &Reply) -> StoreError {
+    StoreError::Run(format!("unexpected reply {reply:?}").into())
+}

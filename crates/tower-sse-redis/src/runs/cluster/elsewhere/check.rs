@@ -1,0 +1,120 @@
+use std::{slice, sync::Arc};
+
+use bytes::Bytes;
+use tower_sse::runs::{
+    Outcome,
+    support::{Phase, Process},
+};
+
+use super::{mirror::Mirror, mirrors::Mirrors};
+use crate::runs::seam::{
+    command::{Command, End, EndMode},
+    reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
+    run_id::RunId,
+};
+
+/// The result of a check of one mirror.
+#[derive(Default)]
+pub(super) struct Checked {
+    /// The liveness of the owner, if the run is live.
+    pub(super) liveness: Liveness,
+    /// Whether the run has ended.
+    pub(super) has_ended: bool,
+    /// Whether the store may have events, a head or an end that the mirror lacks.
+    pub(super) needs_load: bool,
+}
+
+/// Applies the reply to a check.
+pub(super) fn apply(mirror: &Mirror, result: Result<Reply, StoreError>) -> Checked {
+    let mut checked = Checked::default();
+    let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else {
+        return checked;
+    };
+    if !matches!(reply, CheckReply::Gone) {
+        mirror.set_contact();
+    }
+    match reply {
+        CheckReply::Starting(liveness) => {
+            mirror.start_below(0);
+            checked.liveness = liveness;
+        }
+        CheckReply::Running { newest, liveness, head } => {
+            begin(mirror, newest, head);
+            checked.needs_load = newest > record.newest() || record.phase() == Phase::Starting;
+            checked.liveness = liveness;
+        }
+        CheckReply::Ended { newest, head, .. } => {
+            begin(mirror, newest, head);
+            (checked.has_ended, checked.needs_load) = (true, true);
+        }
+        CheckReply::Other { newest, head } => {
+            begin(mirror, newest, head);
+            mirror.set_ended();
+            checked.needs_load = true;
+        }
+        CheckReply::Void => {
+            mirror.start_below(0);
+            mirror.copy.void();
+        }
+        CheckReply::Gone => mirror.set_gone(),
+    }
+    checked
+}
+
+/// Begins a record, unless it has begun, and sets its options if the reply has the head.
+fn begin(mirror: &Mirror, newest: u64, head: Option<Bytes>) {
+    mirror.start_below(newest);
+    if let Some(head) = head {
+        mirror.copy.begin(&head);
+    }
+}
+
+impl Mirrors {
+    /// Checks a mirror for a client, so that the owner learns that the run is watched. Ends the run
+    /// if its owner is dead.
+    pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> Checked {
+        let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
+        let mut checked = Checked::default();
+        for result in self.store.execute(None, vec![mirror.check(true, is_starting)]).await {
+            checked = apply(mirror, result);
+            if checked.liveness == Liveness::Dead {
+                checked.needs_load |= !self.bury_all(slice::from_ref(mirror)).await.is_empty();
+            }
+        }
+        checked
+    }
+
+    /// Ends runs whose owners are dead. Returns the mirrors that have to load their ends.
+    pub(super) async fn bury_all<'m>(&self, dead: &'m [Arc<Mirror>]) -> Vec<&'m Arc<Mirror>> {
+        let bury = |mirror: &Arc<Mirror>| bury_command(&mirror.run);
+        let results = self.store.execute(None, dead.iter().map(bury).collect()).await;
+        let buried = dead.iter().zip(results);
+        let buried =
+            buried.filter(|(mirror, result)| is_buried(&self.process, &mirror.run, result));
+        buried.map(|(mirror, _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
+    }
+
+    /// Ends a run whose owner is dead.
+    pub(crate) async fn bury(&self, run: &RunId) {
+        let results = self.store.execute(None, vec![bury_command(run)]).await;
+        results.iter().for_each(|result| _ = is_buried(&self.process, run, result));
+    }
+}
+
+fn bury_command(run: &RunId) -> Command {
+    Command::End(End { run: run.clone(), mode: EndMode::Bury })
+}
+
+/// Returns whether a run has ended, and reports the end if this process has ended it.
+fn is_buried(process: &Process, run: &RunId, result: &Result<Reply, StoreError>) -> bool {
+    match result {
+        Ok(Reply::End(EndReply::Ended { outcome: Outcome::Interrupted, newest })) => {
+            process.report_dead(run.key.clone(), run.epoch, *newest);
+            true
+        }
+        Ok(Reply::End(reply)) => {
+            matches!(reply, EndReply::Ended { .. } | EndReply::Over(_) | EndReply::Other)
+        }
+        _ => false,
+    }
+}

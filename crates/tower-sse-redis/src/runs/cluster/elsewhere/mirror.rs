@@ -1,0 +1,271 @@
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    sync::{Semaphore, SetOnce},
+    time::Instant,
+};
+use tower_sse::runs::{
+    Outcome,
+    support::{self, Mirrored, Phase, Record, lock},
+};
+
+use crate::runs::{
+    cluster::timing::Timing,
+    seam::{
+        command::{Batch, Check, Command},
+        reply::{Page, Push, StoredEnd},
+        run_id::RunId,
+    },
+};
+
+/// A copy of a run of another process, while a client or a handle of this process uses it.
+pub(crate) struct Mirror {
+    pub(crate) run: RunId,
+    /// The record. Readers and handles keep it alive.
+    pub(super) copy: support::Mirror,
+    /// Whether the first page could be loaded, once that is known.
+    readable: SetOnce<bool>,
+    /// Whether the first load succeeded, once it has ended.
+    loaded: SetOnce<bool>,
+    state: Mutex<State>,
+    /// The permits of requests that wait for an event. All mirrors of the run share them.
+    pub(super) waiters: Arc<Semaphore>,
+}
+
+struct State {
+    /// The event after which the record begins. `None` once the store has reported the newest
+    /// event.
+    start: Option<u64>,
+    /// The newest event that the store is known to have.
+    stored: u64,
+    /// The time of the last reply or push.
+    contact: Instant,
+    /// The time since which the store has not had the run.
+    gone_since: Option<Instant>,
+    /// Whether the run has ended according to its claim.
+    has_ended: bool,
+    loading: Loading,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loading {
+    No,
+    /// A task is loading the run.
+    Yes,
+    /// A task is loading the run, and another load was requested since that one began.
+    Again,
+}
+
+impl Mirror {
+    /// Creates the mirror of an empty record for a client that has seen the events up to `start`.
+    pub(super) fn new(
+        run: RunId,
+        copy: support::Mirror,
+        start: u64,
+        waiters: Arc<Semaphore>,
+    ) -> Self {
+        let state = State {
+            start: Some(start),
+            stored: 0,
+            contact: Instant::now(),
+            gone_since: None,
+            has_ended: false,
+            loading: Loading::No,
+        };
+        Self {
+            run,
+            copy,
+            readable: SetOnce::new(),
+            loaded: SetOnce::new(),
+            state: Mutex::new(state),
+            waiters,
+        }
+    }
+
+    /// Returns the record if it has all events above `after`, or will have them.
+    pub(super) fn serve(&self, after: u64) -> Option<Arc<Record>> {
+        let record = self.record().filter(|record| !record.is_lost())?;
+        let is_served = match &mut lock(&self.state).start {
+            Some(start) => {
+                *start = after.min(*start);
+                true
+            }
+            None => record.serves(after),
+        };
+        is_served.then_some(record)
+    }
+
+    /// Begins the record, unless it has begun. The record begins after `newest`, the newest event
+    /// in the store, or earlier, so that it serves clients with any higher id.
+    pub(super) fn start_below(&self, newest: u64) {
+        let mut state = lock(&self.state);
+        state.stored = state.stored.max(newest);
+        if let Some(start) = state.start.take() {
+            self.copy.skip_to(start.min(newest));
+        }
+    }
+
+    /// Returns whether the store is known to have an event.
+    pub(super) fn is_stored(&self, sequence: u64) -> bool {
+        lock(&self.state).stored >= sequence
+    }
+
+    /// Returns whether the store has reported the newest event of the run.
+    pub(super) fn has_started(&self) -> bool {
+        lock(&self.state).start.is_none()
+    }
+
+    pub(crate) fn record(&self) -> Option<Arc<Record>> {
+        self.copy.record()
+    }
+
+    /// Returns whether a client or a handle uses the mirror, and the mirror has not lost its run.
+    pub(super) fn is_used(&self) -> bool {
+        self.record().is_some_and(|record| !record.is_lost())
+    }
+
+    /// Returns whether the run was out of reach for too long.
+    pub(super) fn is_out_of_reach(&self, timing: Timing) -> bool {
+        let State { contact, gone_since, .. } = *lock(&self.state);
+        let is_gone = gone_since.is_some_and(|since| since.elapsed() >= timing.lease);
+        is_gone || contact.elapsed() >= timing.patience
+    }
+
+    /// Returns the command that checks the run.
+    pub(super) fn check(&self, is_watched: bool, wants_head: bool) -> Command {
+        Command::Check(Check { run: self.run.clone(), is_watched, wants_head })
+    }
+
+    pub(crate) fn set_contact(&self) {
+        let mut state = lock(&self.state);
+        state.contact = Instant::now();
+        state.gone_since = None;
+    }
+
+    pub(crate) fn set_gone(&self) {
+        let mut state = lock(&self.state);
+        let now = Instant::now();
+        state.contact = now;
+        state.gone_since.get_or_insert(now);
+    }
+
+    /// Ends the run once it is loaded, even if its stream has lost its end.
+    pub(crate) fn set_ended(&self) {
+        lock(&self.state).has_ended = true;
+    }
+
+    /// Waits until clients can read the first page. Returns whether it could be loaded.
+    pub(super) async fn readable(&self) -> bool {
+        *self.readable.wait().await
+    }
+
+    /// Waits until the first load has ended. Returns whether it succeeded.
+    pub(crate) async fn loaded(&self) -> bool {
+        *self.loaded.wait().await
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.initialized()
+    }
+
+    /// Records whether a page could be loaded. Only the first one counts.
+    pub(super) fn set_readable(&self, is_readable: bool) {
+        _ = self.readable.set(is_readable);
+    }
+
+    /// Records the result of a load. Only the first one counts.
+    pub(super) fn set_loaded(&self, is_loaded: bool) {
+        self.set_readable(is_loaded);
+        _ = self.loaded.set(is_loaded);
+    }
+
+    /// Requests a load. Returns whether the caller must start it.
+    pub(super) fn request_load(&self) -> bool {
+        let loading = &mut lock(&self.state).loading;
+        std::mem::replace(loading, Loading::Again) == Loading::No
+    }
+
+    /// Applies a push. Returns whether the run must be loaded, because pushes are missing.
+    pub(crate) fn push(&self, push: Push) -> bool {
+        let Some(record) = self.record() else { return false };
+        self.set_contact();
+        match push {
+            Push::Head(head) => {
+                self.copy.begin(&head);
+                false
+            }
+            Push::Batch(Batch { first, last, bytes }) => {
+                match self.copy.append_batch(first, last, &bytes) {
+                    Mirrored::Appended => false,
+                    Mirrored::Hole => true,
+                    Mirrored::Malformed => {
+                        self.copy.lose();
+                        false
+                    }
+                }
+            }
+            Push::Newest(newest) => newest > record.newest(),
+            // If the record is starting, load it: the load finds the head too, without which no
+            // client is served.
+            Push::End(end) => record.phase() == Phase::Starting || !self.apply_end(&record, end),
+            Push::Void => {
+                self.copy.void();
+                false
+            }
+        }
+    }
+
+    /// Begins a load if one was requested since the last one began, and returns whether the run has
+    /// ended according to its claim. Otherwise, records that no load is under way, and returns
+    /// `None`.
+    pub(super) fn begin_load(&self) -> Option<bool> {
+        let mut state = lock(&self.state);
+        let is_asked_for = state.loading == Loading::Again;
+        state.loading = if is_asked_for { Loading::Yes } else { Loading::No };
+        is_asked_for.then_some(state.has_ended)
+    }
+
+    /// Records that no load is under way, although the last one has no result.
+    pub(super) fn abort_load(&self) {
+        lock(&self.state).loading = Loading::No;
+        self.set_loaded(false);
+    }
+
+    /// Applies a part of the run's stream. Returns whether there can be more to apply.
+    pub(super) fn apply_page(&self, page: Page) -> bool {
+        let Some(record) = self.record() else { return false };
+        self.set_contact();
+        let head = page.head.as_ref().or(page.end.as_ref().and_then(|end| end.head.as_ref()));
+        if let Some(head) = head {
+            self.copy.begin(head);
+        }
+        for Batch { first, last, bytes } in page.batches {
+            if last <= record.newest() {
+                continue;
+            }
+            // The stream also lacks the events before this batch.
+            self.copy.skip_to(first.saturating_sub(1));
+            if self.copy.append_batch(first, last, &bytes) == Mirrored::Malformed {
+                self.copy.lose();
+                return false;
+            }
+        }
+        if let Some(end) = page.end {
+            self.copy.skip_to(end.newest);
+            self.apply_end(&record, end);
+        }
+        !page.is_last
+    }
+
+    /// Ends the record if it has all events. Returns whether it has all of them.
+    fn apply_end(&self, record: &Record, end: StoredEnd) -> bool {
+        let newest = record.newest();
+        if newest > end.newest && end.outcome == Outcome::Completed {
+            // The owner did not write this end: it completes a run only with all its events.
+            self.copy.lose();
+        } else if newest >= end.newest {
+            self.copy.end(end.outcome, end.error);
+        }
+        newest >= end.newest
+    }
+}

@@ -1,0 +1,22 @@
+//! Runs of several processes, through a store that they share.
+//!
+//! A run belongs to the process that called the service, its owner. In the store, a claim says
+//! which run has a key, and each run has a stream with its events.
+//!
+//! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
+//!   processes.
+//! - `requests.rs` finds and claims runs of all processes for requests, and `cancel.rs` cancels them.
+//!   `claims.rs` sends the claim of a new run. `shared.rs` is what [`Runs`](tower_sse::runs::Runs) calls.
+
+mod cancel;
+mod claims;
+#[allow(clippy::module_inception)]
+pub(super) mod cluster;
+mod elsewhere;
+mod key_locks;
+mod owner;
+mod requests;
+mod shared;
+#[cfg(all(test, unix))]
+mod tests;
+mod timing;

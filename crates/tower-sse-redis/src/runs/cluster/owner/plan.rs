@@ -1,0 +1,102 @@
+use tower_sse::runs::support::Epoch;
+
+use crate::runs::seam::{
+    command::{Append, Command, End, EndMode, Renew, Sync, Trim},
+    run_id::RunId,
+};
+
+/// The number of commands at which a pipeline is full. The commands of the last run may exceed it.
+const MAX_COMMANDS: usize = 512;
+/// The maximum size of a pipeline. The last batch may exceed it.
+const MAX_BYTES: usize = 1 << 20;
+/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
+/// would delay what is due.
+const MAX_EARLY: usize = 256;
+
+/// The commands of one pipeline, and what their replies belong to.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// The commands in the order in which they are sent: renewals, `first`, `rest`. Renewals come
+    /// before data, so that data delays no lease. They follow each other, because only then can the
+    /// store execute several at once.
+    renewals: Vec<(Target, Command)>,
+    first: Vec<(Target, Command)>,
+    rest: Vec<(Target, Command)>,
+    bytes: usize,
+    pushes: bool,
+}
+
+/// What a reply belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Run(Epoch),
+    /// A batch of a run: its last event and its size.
+    Batch(Epoch, u64, usize),
+    /// A removal of a run's events below this one.
+    Trim(Epoch, u64),
+    /// A claim that no run of this process has.
+    Release(RunId),
+    /// A run that has ended and is given up.
+    Deleted,
+}
+
+impl Plan {
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
+    }
+
+    /// Returns the number of commands besides renewals.
+    pub(super) const fn work(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    /// Returns whether renewals that are almost due may join. A pipeline with pushes takes them
+    /// only if it already has a renewal. Such pipelines are frequent, and each would otherwise
+    /// carry a renewal.
+    pub(super) const fn takes_early_renewals(&self) -> bool {
+        let has_room = 0 < self.len() && self.len() < MAX_EARLY;
+        has_room && (!self.pushes || !self.renewals.is_empty())
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.renewals.len() + self.first.len() + self.rest.len()
+    }
+
+    pub(super) fn sync(&mut self, sync: Sync) {
+        self.first.push((Target::Run(sync.run.epoch), Command::Sync(sync)));
+    }
+
+    pub(super) fn renew(&mut self, renew: Renew) {
+        self.renewals.push((Target::Run(renew.run.epoch), Command::Renew(renew)));
+    }
+
+    pub(super) fn release(&mut self, run: RunId) {
+        let command = Command::End(End { run: run.clone(), mode: EndMode::Release });
+        self.first.push((Target::Release(run), command));
+    }
+
+    /// Deletes a run that has ended, in this mode.
+    pub(super) fn delete(&mut self, run: RunId, mode: EndMode) {
+        self.first.push((Target::Deleted, Command::End(End { run, mode })));
+    }
+
+    pub(super) fn append(&mut self, append: Append) {
+        let (last, len) = (append.batch.last, append.batch.bytes.len());
+        // A batch that is pushed is sent twice.
+        self.bytes += len * (1 + usize::from(append.pushes));
+        self.pushes |= append.pushes;
+        self.rest.push((Target::Batch(append.run.epoch, last, len), Command::Append(append)));
+    }
+
+    pub(super) fn trim(&mut self, trim: Trim) {
+        self.rest.push((Target::Trim(trim.run.epoch, trim.keep_from), Command::Trim(trim)));
+    }
+
+    pub(super) fn end(&mut self, run: RunId, mode: EndMode) {
+        self.rest.push((Target::Run(run.epoch), Command::End(End { run, mode })));
+    }
+
+    pub(crate) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
+        self.renewals.into_iter().chain(self.first).chain(self.rest).unzip()
+    }
+}

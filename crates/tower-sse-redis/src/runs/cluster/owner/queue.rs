@@ -1,0 +1,230 @@
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
+use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tower_sse::runs::support::{Epoch, Mark, Options, Record, without_panic};
+#[cfg(tower_sse_simulation)]
+use tower_sse::simulation::HashMap;
+
+use super::{
+    export::{BROKEN, Effect, Export},
+    plan::{Plan, Target},
+    stored_runs::StoredRuns,
+};
+use crate::runs::{
+    cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
+    seam::{
+        reply::{EndReply, Reply, StoreError},
+        run_id::RunId,
+        store::{Overhead, kept_for},
+    },
+};
+
+/// When each run is due, and the state of its export.
+pub(super) struct Queue {
+    pub(super) exports: HashMap<Epoch, Export>,
+    pub(super) due: BTreeSet<(Instant, Epoch)>,
+    /// Claims whose reply was lost. The store may still execute them.
+    pub(super) lost_claims: HashMap<RunId, LostClaim>,
+    pub(super) ended: StoredRuns,
+    /// The memory in the store of runs that have not ended there.
+    live_bytes: usize,
+    timing: Timing,
+    /// The time for which the store keeps a run after its end.
+    kept_for: Duration,
+    /// The moment from which ticks are counted, so that runs share them.
+    base: Instant,
+}
+
+/// A claim whose reply was lost.
+#[derive(Clone, Copy)]
+pub(super) struct LostClaim {
+    pub(super) lost_at: Instant,
+    pub(super) due: Instant,
+}
+
+impl Queue {
+    pub(super) fn new(timing: Timing, options: &Options) -> Self {
+        Self {
+            exports: HashMap::default(),
+            due: BTreeSet::new(),
+            lost_claims: HashMap::default(),
+            ended: StoredRuns::new(options.max_memory_per_owner),
+            live_bytes: 0,
+            timing,
+            kept_for: kept_for(options.retain_for, timing.lease),
+            base: Instant::now(),
+        }
+    }
+
+    pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
+        let mut export = Export::new(record, overhead, self.timing.beat, self.base);
+        count(&mut self.live_bytes, &mut export);
+        let mark = export.mark.clone();
+        self.due.insert((export.due, mark.epoch));
+        self.exports.insert(mark.epoch, export);
+        mark
+    }
+
+    /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
+    /// others.
+    pub(super) fn hasten(
+        &mut self,
+        epoch: Epoch,
+        due: impl FnOnce(&mut Export) -> Instant,
+    ) -> bool {
+        let Some(export) = self.exports.get_mut(&epoch) else { return false };
+        let due = due(export);
+        if export.due <= due {
+            return false;
+        }
+        let is_first = self.due.first().is_none_or(|(first, _)| *first > due);
+        export.set_due(&mut self.due, due);
+        is_first
+    }
+
+    /// Records that a run was replaced.
+    pub(super) fn replaced(&mut self, epoch: Epoch) {
+        if let Some(export) = self.exports.get_mut(&epoch) {
+            export.is_replaced = true;
+        }
+        self.ended.replace(epoch, Instant::now() + self.timing.lease * 2);
+    }
+
+    /// Takes the commands that are due. If no replies arrive, the runs of the plan are due again
+    /// after a beat.
+    pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        for (run, claim) in &self.lost_claims {
+            if claim.due <= now && !plan.is_full() {
+                plan.release(run.clone());
+            }
+        }
+        self.ended.expire(now);
+        while !plan.is_full()
+            && let Some((run, mode)) = self.ended.evict(now, self.live_bytes, options.max_memory)
+        {
+            plan.delete(run, mode);
+        }
+        while !plan.is_full()
+            && let Some(&(due, epoch)) = self.due.first()
+            && due <= now
+        {
+            self.due.pop_first();
+            let Some(export) = self.exports.get_mut(&epoch) else { continue };
+            if export.kept_until().is_some_and(|until| until <= now) {
+                self.exports.remove(&epoch);
+                continue;
+            }
+            export.plan(&mut plan, connection, now);
+            // This time applies until the replies arrive.
+            export.due = now + self.timing.beat;
+            self.due.insert((export.due, epoch));
+        }
+        if plan.takes_early_renewals() {
+            self.plan_early(&mut plan, connection, now);
+        }
+        plan
+    }
+
+    /// Adds the renewals that are almost due, because one call for all these runs costs less than
+    /// one call for each.
+    fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+        let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
+        for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
+            if !plan.takes_early_renewals() {
+                break;
+            }
+            if let Some(export) = self.exports.get_mut(epoch)
+                && export.lease.renew_at == *due
+                && !export.is_done()
+            {
+                export.plan(plan, connection, *due);
+            }
+        }
+    }
+
+    /// Applies the replies to a plan. Returns the runs that the exporter has to change, each with
+    /// the effect.
+    pub(super) fn apply(
+        &mut self,
+        targets: Vec<Target>,
+        results: Vec<Result<Reply, StoreError>>,
+        connection: u64,
+    ) -> Vec<(Arc<Record>, Effect)> {
+        let now = Instant::now();
+        let mut effects = Vec::new();
+        let mut seen = Vec::with_capacity(targets.len());
+        for (target, result) in targets.into_iter().zip(results) {
+            let epoch = match target {
+                Target::Run(epoch) | Target::Batch(epoch, ..) | Target::Trim(epoch, _) => epoch,
+                Target::Release(run) => {
+                    self.released(&run, &result, now);
+                    continue;
+                }
+                Target::Deleted => continue,
+            };
+            let Some(export) = self.exports.get_mut(&epoch) else { continue };
+            seen.push(epoch);
+            let was_done = export.is_done();
+            let beat = self.timing.beat;
+            let applied = without_panic(|| export.apply(&target, result, connection, beat));
+            if applied.is_none() {
+                (export.given_up, export.has_failed) = (Some(BROKEN), true);
+            }
+            let effect = applied.flatten();
+            if let Some(effect) = effect
+                && !export.is_done()
+            {
+                export.settle(now);
+                // The store keeps the run for the time that `lua/end.lua` sets.
+                let kept_for = if export.is_void() { self.timing.lease * 2 } else { self.kept_for };
+                self.ended.add(export.run(), export.memory(), now + kept_for);
+                if export.is_replaced {
+                    self.ended.replace(epoch, now + self.timing.lease * 2);
+                }
+                effects.push((Arc::clone(&export.record), effect));
+            }
+            count(&mut self.live_bytes, export);
+            // The store had the end of the run, and has lost it.
+            if was_done && !export.is_done() {
+                self.ended.remove(epoch);
+            }
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        for epoch in seen {
+            let Some(export) = self.exports.get_mut(&epoch) else { continue };
+            // The run's task can set the mark for an event after the plan has taken that event. The
+            // next event would then go unnoticed.
+            export.mark.clear();
+            let due = export.next_due(connection, now);
+            export.set_due(&mut self.due, due);
+        }
+        effects
+    }
+
+    fn released(&mut self, run: &RunId, result: &Result<Reply, StoreError>, now: Instant) {
+        let Some(claim) = self.lost_claims.get_mut(run) else { return };
+        let is_settled = match result {
+            // The store may still execute the claim after this command.
+            Ok(Reply::End(EndReply::Gone | EndReply::Other)) => now >= claim.lost_at + LATE_CLAIM,
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        if is_settled {
+            self.lost_claims.remove(run);
+        } else {
+            claim.due = now + RETRY_DELAY;
+        }
+    }
+}
+
+/// Updates the part of `live_bytes` that is for this run, which is zero once the run has ended in
+/// the store.
+fn count(live_bytes: &mut usize, export: &mut Export) {
+    let memory = if export.is_done() { 0 } else { export.memory() };
+    *live_bytes = *live_bytes - mem::replace(&mut export.counted, memory) + memory;
+}

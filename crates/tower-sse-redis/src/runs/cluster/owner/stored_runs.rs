@@ -1,0 +1,101 @@
+use std::collections::{HashMap, VecDeque};
+
+use tokio::time::Instant;
+use tower_sse::runs::support::{EndedRuns, Epoch};
+
+use crate::runs::seam::{command::EndMode, run_id::RunId};
+
+/// The runs of this process that have ended and that the store keeps.
+pub(super) struct StoredRuns {
+    /// In the order in which the store deletes them by itself.
+    runs: EndedRuns<(RunId, usize)>,
+    /// When the store deletes each of `runs` by itself.
+    deleted_at: HashMap<Epoch, Instant>,
+    bytes: usize,
+    /// Runs that exceed the limit of their owner.
+    excess: Vec<RunId>,
+    /// Runs that were replaced, each with its size and the time at which to delete it. Until then,
+    /// processes may read its end.
+    replaced: VecDeque<(Instant, RunId, usize)>,
+}
+
+impl StoredRuns {
+    /// Creates an empty value. `max_per_owner` is the maximum size of an owner's runs.
+    pub(super) fn new(max_per_owner: Option<usize>) -> Self {
+        let runs = EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| &run.key);
+        let (deleted_at, replaced) = (HashMap::new(), VecDeque::new());
+        Self { runs, deleted_at, bytes: 0, excess: Vec::new(), replaced }
+    }
+
+    /// Adds a run that the store deletes by itself at a time.
+    pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
+        let key = run.key.clone();
+        self.deleted_at.insert(run.epoch, deleted_at);
+        self.runs.add((deleted_at, run.epoch), (run, bytes), bytes);
+        self.bytes += bytes;
+        while let Some((run, bytes)) = self.runs.remove_excess(&key) {
+            self.deleted_at.remove(&run.epoch);
+            self.bytes -= bytes;
+            self.excess.push(run);
+        }
+    }
+
+    /// Records that a run was replaced. It is deleted at a time, which is not before that of the
+    /// last call.
+    pub(super) fn replace(&mut self, epoch: Epoch, delete_at: Instant) {
+        if let Some((run, bytes)) = self.remove(epoch) {
+            self.bytes += bytes;
+            self.replaced.push_back((delete_at, run, bytes));
+        }
+    }
+
+    /// Removes the runs that the store has deleted by itself.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(((deleted_at, _), _)) = self.runs.oldest()
+            && deleted_at <= now
+        {
+            self.remove_oldest();
+        }
+    }
+
+    /// Returns when the next replaced run is to be deleted.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.replaced.front().map(|(delete_at, ..)| *delete_at)
+    }
+
+    /// Removes a run that is to be deleted, and returns how: one that exceeds the limit of its owner,
+    /// or that was replaced long enough ago. If all runs in the store, including `live` bytes of
+    /// running ones, have more than `limit` bytes, removes one that was replaced, or else the one
+    /// that the store would delete first.
+    pub(super) fn evict(
+        &mut self,
+        now: Instant,
+        live: usize,
+        limit: usize,
+    ) -> Option<(RunId, EndMode)> {
+        if let Some(run) = self.excess.pop() {
+            return Some((run, EndMode::Forget));
+        }
+        let is_over = self.bytes + live > limit;
+        let is_due = self.next_due().is_some_and(|at| is_over || at <= now);
+        if is_due && let Some((_, run, bytes)) = self.replaced.pop_front() {
+            self.bytes -= bytes;
+            return Some((run, EndMode::Discard));
+        }
+        let oldest = if is_over { self.remove_oldest() } else { None };
+        oldest.map(|run| (run, EndMode::Forget))
+    }
+
+    fn remove_oldest(&mut self) -> Option<RunId> {
+        let ((_, epoch), _) = self.runs.oldest()?;
+        self.remove(epoch).map(|(run, _)| run)
+    }
+
+    /// Removes a run that was not replaced.
+    pub(super) fn remove(&mut self, epoch: Epoch) -> Option<(RunId, usize)> {
+        let deleted_at = self.deleted_at.remove(&epoch)?;
+        let (run, bytes) = self.runs.remove((deleted_at, epoch))?;
+        self.bytes -= bytes;
+        Some((run, bytes))
+    }
+}

@@ -1,0 +1,232 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_sse::{
+    LastEventId,
+    runs::{
+        Outcome, RunKey, StartError,
+        support::{Claim, Phase, Purpose, Record, seen},
+    },
+};
+
+use super::cluster::Cluster;
+use crate::runs::seam::{
+    command::EndMode,
+    reply::{Liveness, LookReply},
+    run_id::{ProcessId, RunId},
+};
+
+/// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
+pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
+
+/// The number of looks after which a request is refused at the earliest. In a process that was
+/// paused, one look can take longer than a lease.
+const MIN_LOOKS: u32 = 4;
+/// The maximum time between two looks of a request, in milliseconds.
+const MAX_PAUSE: u64 = 250;
+
+/// What a request finds that may claim its key.
+enum Found {
+    Run(Arc<Record>),
+    /// No run, or this one, which the request replaces.
+    Claimable(Option<RunId>),
+    /// A run that has changed since the look.
+    Changed,
+    /// A run to which no client can attach. It may have ended since the look, and another may have the
+    /// key.
+    Unopened(RunId, StartError),
+}
+
+/// Finding and claiming runs of all processes for requests.
+impl Cluster {
+    /// Returns the run with this key, or claims the key for a new run. Looks again for the time of a
+    /// lease if other processes are faster, and waits while another request of this process claims
+    /// the key.
+    pub(super) async fn claim_key(
+        self: &Arc<Self>,
+        key: &RunKey,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
+        let mut until = Instant::now() + self.timing.lease;
+        let (mut looks, mut pause, mut unopened) = (0, 0, None::<RunId>);
+        while looks < MIN_LOOKS || Instant::now() < until {
+            looks += 1;
+            let locked = self.keys.try_lock(key);
+            let found = match &locked {
+                // A replacement looks only once it may claim the key, because it claims any.
+                Err(_) if purpose == Purpose::Replace => Found::Claimable(None),
+                _ => self.find_claim(key, purpose).await?,
+            };
+            match (found, locked) {
+                (Found::Run(record), _) => return Ok(Claim::Existing(record)),
+                (Found::Claimable(_), Err(unlocked)) => {
+                    unlocked.cancelled().await;
+                    (until, looks) = (Instant::now() + self.timing.lease, 0);
+                    continue;
+                }
+                (Found::Claimable(earlier), Ok(_locked)) => {
+                    if let Some(producer) = self.start(key, earlier).await? {
+                        return Ok(Claim::New(producer));
+                    }
+                }
+                (Found::Changed, _) => {}
+                (Found::Unopened(run, error), _) if unopened.as_ref() == Some(&run) => {
+                    return Err(error);
+                }
+                (Found::Unopened(run, _), _) => unopened = Some(run),
+            }
+            // Random, so that processes that compete do not meet again.
+            sleep(Duration::from_millis(fastrand::u64(..=pause))).await;
+            pause = (2 * pause + 1).min(MAX_PAUSE);
+        }
+        Err(StartError::Unavailable)
+    }
+
+    /// Looks for the run with this key once.
+    async fn find_claim(&self, key: &RunKey, purpose: Purpose) -> Result<Found, StartError> {
+        let look = match self.look(key).await {
+            Ok(look) => look,
+            Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
+            Err(_) => {
+                let here = self.live_here(key).map(Found::Run);
+                return here.ok_or(StartError::Unavailable);
+            }
+        };
+        if purpose == Purpose::Attach
+            && matches!(look, LookReply::Free | LookReply::Restoring)
+            && let Some(record) = self.lost_by_store(key)
+        {
+            return Ok(Found::Run(record));
+        }
+        let found = match look {
+            LookReply::Restoring => return Err(StartError::Unavailable),
+            LookReply::Live { run, .. } | LookReply::Ended { run, .. }
+                if purpose == Purpose::Replace =>
+            {
+                Found::Claimable(Some(run))
+            }
+            LookReply::Live { run, process, liveness } => {
+                match self.live(&run, &process, liveness).await {
+                    Ok(Some(record)) => Found::Run(record),
+                    Ok(None) => Found::Changed,
+                    Err(error) => Found::Unopened(run, error),
+                }
+            }
+            LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
+                Found::Run(self.open(&run, None).await?)
+            }
+            LookReply::Free | LookReply::Claimed | LookReply::Changed | LookReply::Ended { .. } => {
+                Found::Claimable(None)
+            }
+        };
+        Ok(match found {
+            // The run has ended since the look, or its claim is wrong: then each further look would
+            // find the same.
+            Found::Run(record) if !record.phase().is_usable() => {
+                Found::Unopened(RunId::of(&record), StartError::Unavailable)
+            }
+            found => found,
+        })
+    }
+
+    /// Returns the record of a live run for a client without an id. Returns `None` if the caller
+    /// has to look again.
+    async fn live(
+        &self,
+        run: &RunId,
+        process: &ProcessId,
+        liveness: Liveness,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        if *process == self.id {
+            // A claim whose request has left, or whose call returned no event stream, is given
+            // back: there never was a run.
+            let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
+            match own {
+                Some(record) if record.phase().is_live() => {
+                    // No process may declare the run dead while it is running here.
+                    if liveness != Liveness::Alive {
+                        self.exports.synchronize(run.epoch);
+                    }
+                    return Ok(Some(record));
+                }
+                Some(record) if record.is_forgotten() => {
+                    // This process has forgotten the run, so nothing can restore it.
+                    let lost = self.end(run, EndMode::Lost).await;
+                    lost.map_err(|_| StartError::Unavailable)?;
+                }
+                Some(_) => {
+                    if self.exports.has_ended(run.epoch) {
+                        // The store had the end of the run, and has lost it.
+                        self.exports.synchronize(run.epoch);
+                    }
+                    self.wait_until(|| self.exports.has_ended(run.epoch)).await;
+                }
+                // The request has left, the call returned no event stream, or the reply to the
+                // claim was lost.
+                None => {
+                    let released = self.end(run, EndMode::Release).await;
+                    released.map_err(|_| StartError::Unavailable)?;
+                }
+            }
+            return Ok(None);
+        }
+        match liveness {
+            Liveness::Alive => return self.open(run, None).await.map(Some),
+            Liveness::Late(wait) => sleep(wait).await,
+            Liveness::Dead => _ = self.mirrors.bury(run).await,
+        }
+        Ok(None)
+    }
+
+    /// Returns the live run of this process whose claim the store has lost, and restores the claim.
+    fn lost_by_store(&self, key: &RunKey) -> Option<Arc<Record>> {
+        let record = self.live_here(key)?;
+        self.exports.synchronize(record.epoch);
+        Some(record)
+    }
+
+    /// Returns the live run with this key at this process. Clients get it even if the store cannot
+    /// be reached.
+    pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
+        self.process.peek(key).filter(|record| record.phase().is_live())
+    }
+
+    /// Returns the run with this key for a client that has seen the events up to `last`.
+    pub(super) async fn find_key(
+        &self,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        let (run, is_certain) = match self.look(key).await {
+            Ok(LookReply::Live { run, .. }) => (run, true),
+            Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
+            Ok(LookReply::Restoring) => {
+                let here = self.lost_by_store(key);
+                return here.map(Some).ok_or(StartError::Unavailable);
+            }
+            Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
+                return Ok(self.lost_by_store(key));
+            }
+            Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
+        };
+        match self.open(&run, last).await {
+            // The id may be one of a later run, whose claim its owner may still restore.
+            Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
+            found => found.map(Some),
+        }
+    }
+
+    /// Returns the record of a run: the original if this process owns the run, otherwise a mirror.
+    pub(super) async fn open(
+        &self,
+        run: &RunId,
+        last: Option<&LastEventId>,
+    ) -> Result<Arc<Record>, StartError> {
+        let after = seen(last, run.epoch, MAX_SEQUENCE).ok_or(StartError::NotFound)?;
+        if let Some(record) = self.process.peek(&run.key).filter(|record| record.epoch == run.epoch)
+        {
+            return Ok(record);
+        }
+        self.mirrors.open(run, after).await
+    }
+}

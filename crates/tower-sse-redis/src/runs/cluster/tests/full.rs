@@ -1,0 +1,208 @@
+//! Processes whose memory is full: what is evicted, and what never is.
+
+use tower_sse::runs::Attachment;
+
+use super::*;
+
+const MAX_MEMORY: usize = 400_000;
+const RETAINED: usize = 90_000;
+
+/// Creates two processes that have room for four running runs each.
+async fn small() -> (Process, Process) {
+    two_with(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await
+}
+
+/// Returns texts whose events take 80 kB.
+fn texts() -> Vec<String> {
+    (0..80).map(|at| format!("{at}{}", "x".repeat(850))).collect()
+}
+
+/// Starts a run with events that take 80 kB, which the store gets in a few batches.
+async fn start_large(one: &Process, turn: usize) -> Source {
+    let source = one.start_as(&key_of(turn)).await;
+    for texts in texts().chunks(16) {
+        send(&source, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        sleep(Duration::from_secs(2)).await;
+    }
+    source
+}
+
+/// Asserts that a client receives all events, even if its mirror gives way. The client then
+/// reconnects with its last id.
+async fn assert_receives_all(process: &Process, turn: usize, client: Attachment) {
+    let (mut data, mut error) = read_all(client).await;
+    if error.is_some() {
+        assert_eq!(error.unwrap().outcome(), None, "its next event was evicted");
+        let run = process.get_as(&key_of(turn)).await.unwrap();
+        let record = process.record(&key_of(turn));
+        let last = (!data.is_empty()).then(|| id_of(&record, data.len() as u64));
+        let (rest, again) = read_all(soon(run.attach(last)).await.unwrap()).await;
+        data.extend(rest);
+        error = again;
+    }
+    assert!(error.is_none() && data == texts(), "{error:?} after {} events of {turn}", data.len());
+}
+
+/// Without evictions, eight copies of the other process's runs would take 640 kB.
+#[tokio::test(start_paused = true)]
+async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
+    let (one, other) = small().await;
+    let (mut sources, mut idle) = (Vec::new(), Vec::new());
+    for turn in 0..4 {
+        sources.push(start_large(&one, turn).await);
+    }
+    let own = other.start_as(&key_of(10)).await;
+    let mut prompt = other.attach_as(&key_of(10)).await;
+    // This client has not read the beginning of a run of its own process, which has ended.
+    drop(start_large(&other, 11).await);
+    let slow = other.attach_as(&key_of(11)).await;
+    for round in 0..3 {
+        for turn in 0..4 {
+            idle.push((turn, other.attach_as(&key_of(turn)).await));
+            let memory = other.runs.stats().memory();
+            assert!(memory <= MAX_MEMORY, "{memory} with {} idle clients", idle.len());
+            send(&own, &["own"]);
+            assert_eq!(read(&mut prompt, 1).await, ["own"], "{round} {turn}");
+        }
+    }
+    drop(own);
+    assert_whole(prompt, &[]).await;
+    let texts = texts();
+    assert_whole(slow, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    drop(sources);
+    for (turn, idle) in idle {
+        assert_receives_all(&other, turn, idle).await;
+    }
+}
+
+/// The run ends at the moment at which the mirror gives way. No client may take a part of the
+/// events for all of them.
+#[tokio::test(start_paused = true)]
+async fn mirror_that_gives_way_while_its_run_ends_ends_no_client_early() {
+    let (one, other) = small().await;
+    let source = start_large(&one, 0).await;
+    let idle = other.attach_as(&key_of(0)).await;
+    let mut prompt = other.attach_as(&key_of(0)).await;
+    read(&mut prompt, 80).await;
+    send(&source, &["y"]);
+    while other.cluster().mirrors.map.evict() {}
+    drop(source);
+    assert_whole(prompt, &["y"]).await;
+    let (data, error) = read_all(idle).await;
+    assert!(data.is_empty() && error.is_some_and(|error| error.outcome().is_none()));
+    let again = read_all(other.attach_as(&key_of(0)).await).await;
+    assert!(again.1.is_none() && again.0.len() == 81, "{again:?}");
+}
+
+/// A `404` would stop an `EventSource` for good.
+#[tokio::test(start_paused = true)]
+async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
+    let (one, other) = small().await;
+    let remote = start_large(&one, 0).await;
+    let mut own = Vec::new();
+    for turn in 1..5 {
+        own.push(start_large(&other, turn).await);
+    }
+    let answer = |process: &Process| {
+        let (runs, request) = (process.runs.clone(), request(None));
+        async move { soon(runs.answer(&key_of(0), &request)).await.unwrap().status().as_u16() }
+    };
+    let memory = other.runs.stats().memory();
+    assert!(memory + 80_000 > MAX_MEMORY, "{memory}");
+    assert_eq!(answer(&other).await, 503);
+    for turn in 1..5 {
+        let run = other.get_as(&key_of(turn)).await.unwrap();
+        assert_eq!(run.messages().map(|messages| messages.len()), Some(80), "{turn}");
+    }
+    own.clear();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(answer(&other).await, 200);
+    drop(remote);
+}
+
+/// While the store is away, no run starts that would need the room of the ended runs.
+#[tokio::test(start_paused = true)]
+async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
+    let (one, other) = small().await;
+    let mut sources = Vec::new();
+    for turn in 0..4 {
+        sources.push(one.start_as(&key_of(turn)).await);
+    }
+    one.store.go_away();
+    let (texts, running) = (texts(), sources.pop().unwrap());
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    for source in sources {
+        send(&source, &texts);
+    }
+    sleep(Duration::from_secs(60)).await;
+    send(&running, &texts);
+    sleep(Duration::from_secs(1)).await;
+    assert!(one.runs.stats().memory() <= MAX_MEMORY);
+    one.store.come_back();
+    sleep(Duration::from_secs(1)).await;
+    assert!(one.try_start(&key_of(4), None).await.unwrap().is_some(), "they have made room");
+    drop(running);
+    for turn in 0..4 {
+        assert_whole(other.attach_as(&key_of(turn)).await, &texts).await;
+    }
+}
+
+/// When the next run asks for room, the store does not have the end of the previous run yet.
+#[tokio::test(start_paused = true)]
+async fn run_takes_its_room_until_the_store_has_its_end() {
+    let one = alone(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await;
+    let mut sources = Vec::new();
+    for turn in 0..4 {
+        sources.push(start_large(&one, turn).await);
+    }
+    assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
+    one.store.faults().reply_delay = Duration::from_millis(100);
+    drop(sources.pop());
+    sleep(Duration::from_millis(10)).await;
+    one.store.faults().reply_delay = Duration::ZERO;
+    assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
+    sleep(Duration::from_secs(1)).await;
+    assert!(one.try_start(&key_of(4), None).await.unwrap().is_some());
+    assert_eq!(one.runs.stats().refused(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_replaced_although_memory_is_full() {
+    let (one, other) = small().await;
+    let mut sources = Vec::new();
+    for turn in 0..4 {
+        sources.push(start_large(&one, turn).await);
+    }
+    // Clients of both processes have read nothing of the run that is replaced.
+    let (_here, _there) = (one.attach_as(&key_of(0)).await, other.attach_as(&key_of(0)).await);
+    let (source, stream) = source();
+    soon(one.runs.replace(&key_of(0), None, || stream)).await.unwrap();
+    assert!(sources[0].is_closed());
+    let texts = texts();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    send(&source, &texts);
+    sleep(Duration::from_secs(1)).await;
+    assert!(one.runs.stats().memory() <= MAX_MEMORY, "{:?}", one.runs.stats());
+    drop((source, sources));
+    for turn in 0..4 {
+        assert_whole(other.attach_as(&key_of(turn)).await, &texts).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_while_memory_is_full_tells_every_client_the_whole_truth() {
+    let (one, other) = small().await;
+    let mut sources = Vec::new();
+    for turn in 0..4 {
+        sources.push(start_large(&one, turn).await);
+    }
+    let texts = texts();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    let cut = other.attach_as(&key_of(0)).await;
+    sources.drain(1..).for_each(drop);
+    soon(one.runs.drain(Duration::from_secs(1))).await;
+    assert_fails(cut, &texts, Some(Outcome::Interrupted)).await;
+    for turn in 1..4 {
+        assert_whole(other.attach_as(&key_of(turn)).await, &texts).await;
+    }
+}

@@ -1,0 +1,122 @@
+//! The handler's options reach each client, however and whenever this process learns of the run.
+
+use http::Response;
+use tower_sse::{StreamOptions, runs::AnswerBody};
+
+use super::*;
+
+/// The time of each call of the store. A client with an id looks the run up, subscribes, checks its
+/// owner and loads it.
+const DELAY: Duration = Duration::from_millis(100);
+
+fn options() -> StreamOptions {
+    StreamOptions::new().terminator("[DONE]").retry(Duration::from_secs(7))
+}
+
+/// Creates two processes, and starts a run of the first one with the handler's options and four
+/// events. With `is_trimmed`, the store has only the newest two events.
+async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
+    let retained = if is_trimmed { 2_500 } else { 1 << 20 };
+    let (one, other) = two_with(|builder| builder.retain_bytes(retained)).await;
+    let source = one.answer_with(options()).await;
+    for _ in 0..4 {
+        send(&source, &["x".repeat(1_000).as_str()]);
+        sleep(Duration::from_secs(2)).await;
+    }
+    // Waits for the next renewal.
+    sleep(LEASE).await;
+    let stored = one.store.server().streams[&one.run()].batches.len();
+    assert_eq!(stored, if is_trimmed { 2 } else { 4 });
+    (one, other, source)
+}
+
+fn assert_has_options(answer: &Response<AnswerBody>, case: &str) {
+    assert_eq!(answer.status(), StatusCode::OK, "{case}");
+    let received = answer.extensions().get::<StreamOptions>();
+    assert_eq!(format!("{received:?}"), format!("{:?}", Some(options())), "{case}");
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Completed,
+    Cancelled,
+    /// Another run with the key has replaced the run.
+    Replaced,
+}
+
+impl End {
+    async fn reach(self, process: &Process, source: Source) {
+        match self {
+            Self::Completed => drop(source),
+            Self::Cancelled => assert!(process.cancel().await),
+            Self::Replaced => drop(process.replace().await),
+        }
+    }
+}
+
+/// Asks for the rest of a run that ends at this moment of the request, in milliseconds, or long
+/// before.
+async fn answer_when(
+    end: End,
+    is_trimmed: bool,
+    seen: Option<u64>,
+    moment: Option<u64>,
+) -> Response<AnswerBody> {
+    let (one, other, source) = recorded(is_trimmed).await;
+    let last = seen.map(|seen| one.id(seen));
+    let Some(moment) = moment else {
+        end.reach(&one, source).await;
+        sleep(Duration::from_secs(5)).await;
+        return other.answer(last.as_ref()).await;
+    };
+    other.store.faults().delay = DELAY;
+    let ending = async {
+        sleep(Duration::from_millis(moment)).await;
+        end.reach(&one, source).await;
+    };
+    tokio::join!(other.answer(last.as_ref()), ending).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
+    for end in [End::Completed, End::Cancelled, End::Replaced] {
+        for (is_trimmed, seen) in [
+            (false, None),
+            (false, Some(0)),
+            (false, Some(2)),
+            (false, Some(4)),
+            (true, Some(2)),
+            (true, Some(4)),
+        ] {
+            for moment in [None, Some(50), Some(150), Some(250), Some(350), Some(450)] {
+                // The ids of the replaced run are unknown then.
+                if end == End::Replaced && moment.is_none_or(|moment| moment < 100) {
+                    continue;
+                }
+                let case = format!("{end:?}, trimmed: {is_trimmed}, {seen:?}, {moment:?}");
+                let answer = answer_when(end, is_trimmed, seen, moment).await;
+                assert_has_options(&answer, &case);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_options_come_although_a_reply_is_lost() {
+    for seen in [None, Some(2)] {
+        let (one, other, _source) = recorded(seen.is_some()).await;
+        let last = seen.map(|seen| one.id(seen));
+        other.store.faults().delay = DELAY;
+        let losing = async {
+            sleep(Duration::from_millis(250)).await;
+            other.store.faults().lost_replies = 1;
+        };
+        let (answer, ()) = tokio::join!(other.answer(last.as_ref()), losing);
+        assert_eq!(other.store.faults().lost_replies, 0);
+        if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
+            assert_has_options(&answer, "the reply to the check is lost");
+        }
+        drop(answer);
+        assert_has_options(&other.answer(last.as_ref()).await, "the next request");
+    }
+}

@@ -1,0 +1,214 @@
+//! Runs that are exported at intervals until a client of another process watches them.
+
+use std::slice;
+
+use futures_util::{FutureExt, future::join};
+use tower_sse::runs::support::Epoch;
+
+use super::*;
+use crate::runs::seam::{
+    command::{Check, Command},
+    store::{Connection, Overhead},
+};
+
+/// The owner does not push the batch that it exports at the moment at which the client begins to
+/// watch.
+#[tokio::test(start_paused = true)]
+async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
+    for delay in (0..=200).step_by(10) {
+        let (one, other) = two().await;
+        one.store.faults().delay = Duration::from_millis(100);
+        let source = soon(one.start()).await.unwrap();
+        send(&source, &["a", "b"]);
+        sleep(Duration::from_millis(1_000 + delay)).await;
+        let mut live = other.attach().await;
+        let attached = Instant::now();
+        assert_eq!(read(&mut live, 2).await, ["a", "b"]);
+        // Three commands of the owner at most: the one under way, a renewal, and a batch.
+        assert!(
+            attached.elapsed() < Duration::from_millis(350),
+            "{delay}: {:?}",
+            attached.elapsed()
+        );
+        send(&source, &["c"]);
+        drop(source);
+        assert_whole(live, &["c"]).await;
+    }
+}
+
+/// If the load came before the subscription, the client would miss an event between the two until
+/// the next check.
+#[tokio::test(start_paused = true)]
+async fn event_of_the_moment_at_which_a_client_attaches_is_not_late() {
+    const DELAY: Duration = Duration::from_millis(100);
+    for moment in (0..=600).step_by(20).map(Duration::from_millis) {
+        let (one, other) = two().await;
+        let source = one.start().await.unwrap();
+        other.store.faults().delay = DELAY;
+        let attached = Instant::now();
+        let sent = async {
+            sleep(moment).await;
+            send(&source, &["a"]);
+        };
+        let received = async {
+            let mut live = other.attach().await;
+            assert_eq!(read(&mut live, 1).await, ["a"]);
+            attached.elapsed()
+        };
+        let ((), received) = join(sent, received).await;
+        // A look, a subscription, a check and a load, each with the delay.
+        let expected = moment.max(4 * DELAY) + Duration::from_millis(20);
+        assert!(received <= expected, "{moment:?}: received after {received:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_pushed_while_a_client_watches() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    for _ in 0..50 {
+        send(&source, &["x"]);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(one.store.server().pushed_batches, 0);
+    let mut live = other.attach().await;
+    read(&mut live, 50).await;
+    let before = one.store.server().pushed_batches;
+    for _ in 0..200 {
+        send(&source, &["y"]);
+        let sent = Instant::now();
+        read(&mut live, 1).await;
+        assert!(sent.elapsed() <= Duration::from_millis(10), "{:?}", sent.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop(live);
+    sleep(LEASE).await;
+    let pushed = one.store.server().pushed_batches;
+    send(&source, &["z"]);
+    drop(source);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(one.store.server().pushed_batches, pushed);
+    assert_eq!(pushed - before, 200);
+    assert!(other.get().await.is_some());
+}
+
+/// A pipeline has 512 commands, so the renewals of all runs need several.
+#[tokio::test(start_paused = true)]
+async fn watched_runs_are_exported_first_after_a_break() {
+    const QUIET: usize = 3_000;
+    let (one, other) =
+        two_with(|builder| builder.retain_bytes(1 << 10).max_running_per_owner(QUIET + 1)).await;
+    let mut sources = Vec::new();
+    for turn in 0..QUIET {
+        sources.push(one.start_as(&key_of(turn)).await);
+    }
+    let watched = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&watched, &["a"]);
+    read(&mut live, 1).await;
+    one.store.go_away();
+    sleep(Duration::from_secs(2)).await;
+    one.store.faults().delay = Duration::from_millis(100);
+    one.store.come_back();
+    sleep(Duration::from_millis(50)).await;
+    let server = one.store.server().clone();
+    let renewed = server.commands["sync"];
+    sleep(Duration::from_millis(60)).await;
+    let first = one.store.server().synced[renewed..].to_vec();
+    assert!(first.len() <= 512, "{}", first.len());
+    assert_eq!(first.first(), Some(&one.epoch()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_without_watchers_share_their_pipelines() {
+    let one = alone(|builder| builder.max_running_per_owner(100)).await;
+    let mut sources = Vec::new();
+    for turn in 0..60 {
+        sources.push(one.start_as(&key_of(turn)).await);
+        sleep(Duration::from_millis(7)).await;
+    }
+    let before = one.store.server().pipelines;
+    for _ in 0..500 {
+        for source in &sources {
+            send(source, &["x"]);
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let pipelines = one.store.server().pipelines - before;
+    // There are four exports a second, and most renewals join them.
+    assert!(pipelines <= 40 + 20, "{pipelines}");
+}
+
+/// The store could lose the stream of a quiet run too.
+#[tokio::test(start_paused = true)]
+async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
+    let (one, other, source) = started(&["a"]).await;
+    sleep(10 * LEASE).await;
+    let commands = one.store.server().commands.clone();
+    // The owner sends a `Sync` for the head, and for the client at the other process.
+    assert!((1..=3).contains(&commands["sync"]), "{commands:?}");
+    assert!((6..=10).contains(&commands["renew and look"]), "{commands:?}");
+    assert!((18..=27).contains(&commands["renew"]), "{commands:?}");
+    one.store.server().streams.clear();
+    sleep(2 * LEASE).await;
+    let live = other.attach().await;
+    drop(source);
+    assert_whole(live, &["a"]).await;
+}
+
+/// The exporter takes an event before the run's task sets the mark for that event.
+#[tokio::test(start_paused = true)]
+async fn event_marked_during_its_export_does_not_delay_the_next_one() {
+    let one = alone(|builder| builder).await;
+    let cluster = one.cluster();
+    let exports = &cluster.exports;
+    let Connection::Up(connection) = *cluster.store.connection().borrow() else { panic!() };
+    let (record, events) = cluster.process.mirror(key(), Epoch::now(), 0);
+    let run = RunId::of(&record);
+    let claim = Command::Claim { run: run.clone(), earlier: None };
+    let watch = Command::Check(Check { run, is_watched: true, wants_head: false });
+    _ = cluster.store.execute(None, vec![claim, watch]).now_or_never().unwrap();
+    let mark = exports.add(Arc::clone(&record), Overhead::default());
+    events.begin(b"-");
+    exports.mark_all(slice::from_ref(&record));
+    let set_mark = || {
+        if mark.set() {
+            exports.make_due(mark.epoch);
+        }
+    };
+    let append = |sequence| {
+        let event = format!("data: x\nid: {}-{sequence}\n\n", record.epoch);
+        events.append_batch(sequence, sequence, &event.into());
+    };
+    let export = |meanwhile: &dyn Fn()| {
+        let plan = exports.plan(connection, &cluster.process.options);
+        meanwhile();
+        let (targets, commands) = plan.into_commands();
+        assert!(!commands.is_empty());
+        let replies = cluster.store.execute(Some(connection), commands).now_or_never().unwrap();
+        _ = exports.apply(targets, replies, connection);
+    };
+    // A `Sync`.
+    export(&|| {});
+    append(1);
+    set_mark();
+    append(2);
+    export(&set_mark);
+    append(3);
+    set_mark();
+    assert!(exports.next_due().unwrap() <= Instant::now());
+}
+
+/// Running runs continue after the last clone of their `Runs` is dropped.
+#[tokio::test(start_paused = true)]
+async fn client_elsewhere_gets_events_at_once_after_the_owner_dropped_its_runs() {
+    let (one, other, source) = started(&["a"]).await;
+    let Process { runs, .. } = one;
+    drop(runs);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    send(&source, &["b"]);
+    let sent = Instant::now();
+    read(&mut live, 1).await;
+    assert!(sent.elapsed() < Duration::from_millis(100), "{:?}", sent.elapsed());
+}

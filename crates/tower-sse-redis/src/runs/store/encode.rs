@@ -1,0 +1,245 @@
+use std::io::Write;
+
+use redis::{Cmd, Pipeline, cmd};
+use tower_sse::{hub::broker::support::whole_milliseconds, runs::RunKey};
+
+use super::{
+    scope::Scope,
+    script::{Hashes, Script},
+};
+use crate::runs::seam::{
+    command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
+    run_id::RunId,
+};
+
+/// The size above which a batch is followed by an empty entry. Scripts read that entry instead of
+/// the batch.
+const LARGE_BATCH: usize = 4 * 1024;
+
+/// An upper bound for the size of a command without its keys and its events.
+const SPARE: usize = 64;
+
+/// The maximum number of runs whose leases one command renews. Redis takes up to half a
+/// millisecond for it.
+const MAX_RENEWALS: usize = 64;
+/// The maximum number of runs that one command checks.
+const MAX_CHECKS: usize = 32;
+
+/// The maximum size of a page, unless it has a single entry. A batch has about the same maximum
+/// size.
+const PAGE_BYTES: usize = 64 * 1024;
+/// The maximum number of entries of a page. Redis takes up to half a millisecond for it.
+const PAGE_ENTRIES: usize = 256;
+
+/// Writes commands of the store as commands of Redis.
+pub(super) struct Encoder<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) hashes: &'a Hashes,
+    /// Whether the connection is so new that owners may not have renewed their leases since.
+    pub(super) is_new: bool,
+}
+
+impl Encoder<'_> {
+    /// Adds the commands of Redis for one of the [`parts`] to `pipeline`.
+    pub(super) fn encode(&self, part: &[Command], pipeline: &mut Pipeline) {
+        let Some(command) = part.first() else { return };
+        pipeline.add_command(match command {
+            Command::Look(key) => self.claim(Script::Look, key, ""),
+            Command::Claim { run, earlier: None } => {
+                self.claim(Script::Claim, &run.key, &run.epoch.to_string())
+            }
+            Command::Claim { run, earlier: Some(earlier) } => self.replace(run, earlier),
+            Command::Sync(sync) => self.sync(sync),
+            Command::Renew(_) => self.renew(part),
+            Command::Append(append) => return self.append(append, pipeline),
+            Command::Trim(trim) => self.trim(trim),
+            Command::End(end) => self.end(end),
+            Command::Check(_) => self.check(part),
+        });
+    }
+
+    /// Returns the command that registers this process as a user of a server. It is sent again at
+    /// intervals, so that the process remains registered. `server` is its id, and `earlier` that of
+    /// the server that the process used last.
+    pub(super) fn join(&self, server: &str, earlier: Option<&str>) -> Cmd {
+        let mut command = self.call(Script::Join, &[self.scope.keys.data()]);
+        command.arg(server).arg(earlier.unwrap_or_default());
+        command.arg(whole_milliseconds(self.scope.lease)).arg(self.scope.keys.everyone());
+        command
+    }
+
+    /// Returns the command that loads a page of the events above `after`.
+    pub(super) fn load(&self, run: &RunId, after: u64) -> Cmd {
+        let mut command = self.call(Script::Load, &[self.scope.keys.stream(run)]);
+        match after {
+            0 => command.arg("-"),
+            _ => command.arg(format!("{}-0", after.saturating_add(1))),
+        };
+        command.arg(PAGE_BYTES).arg(PAGE_ENTRIES);
+        command
+    }
+
+    fn claim(&self, script: Script, key: &RunKey, epoch: &str) -> Cmd {
+        let keys = &self.scope.keys;
+        let mut command = self.call(script, &[keys.claim(key), keys.data()]);
+        command.arg(epoch).arg(self.owner()).arg(self.is_new).arg(keys.everyone());
+        command.arg(keys.control_prefix());
+        command
+    }
+
+    fn replace(&self, run: &RunId, earlier: &RunId) -> Cmd {
+        let keys = &self.scope.keys;
+        let mut command = self.call(Script::Replace, &[keys.claim(&run.key), keys.stream(earlier)]);
+        command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(self.owner());
+        command.arg(keys.channel(earlier)).arg(keys.control_prefix());
+        command
+    }
+
+    fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
+        let mut command = self.call(Script::Sync, &self.keys_of(run));
+        command.arg(run.epoch.to_string()).arg(self.owner());
+        command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
+        command.arg(self.scope.keys.channel(run)).arg(*pushes);
+        command
+    }
+
+    fn renew(&self, part: &[Command]) -> Cmd {
+        let renewals = part.iter().filter_map(|command| match command {
+            Command::Renew(renew) => Some(renew),
+            _ => None,
+        });
+        let mut keys = Vec::with_capacity(part.len());
+        for Renew { run, entries } in renewals.clone() {
+            keys.push(self.scope.keys.claim(&run.key));
+            keys.extend(entries.map(|_| self.scope.keys.stream(run)));
+        }
+        let mut command = self.call(Script::Renew, &keys);
+        command.arg(self.owner());
+        for Renew { run, entries } in renewals {
+            command.arg(run.epoch.to_string()).arg(optional(*entries));
+        }
+        command
+    }
+
+    fn append(&self, Append { run, batch, pushes }: &Append, pipeline: &mut Pipeline) {
+        let Batch { first, last, bytes } = batch;
+        let stream = self.scope.keys.stream(run);
+        let mut add = sized("XADD", 8, stream.len() + bytes.len());
+        add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
+        add.arg("f").arg(first).arg("d").arg(&**bytes);
+        pipeline.add_command(add);
+        if has_marker(bytes.len()) {
+            let mut marker = sized("XADD", 6, stream.len());
+            marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1")).arg("").arg("");
+            pipeline.add_command(marker);
+        }
+        if *pushes {
+            let mut push = Vec::with_capacity(bytes.len() + SPARE);
+            _ = write!(push, "d{first} {last} ");
+            push.extend_from_slice(bytes);
+            let mut publish = sized("PUBLISH", 3, stream.len() + push.len());
+            publish.arg(self.scope.keys.channel_of(stream)).arg(push);
+            pipeline.add_command(publish);
+        }
+    }
+
+    fn trim(&self, Trim { run, keep_from }: &Trim) -> Cmd {
+        let mut command = cmd("XTRIM");
+        command.arg(self.scope.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
+        command
+    }
+
+    fn end(&self, End { run, mode }: &End) -> Cmd {
+        let (name, outcome) = match mode {
+            EndMode::Own { outcome, .. } => ("own", outcome.as_str()),
+            EndMode::Lost => ("lost", "interrupted"),
+            EndMode::Cancel { .. } => ("cancel", "cancelled"),
+            EndMode::Bury => ("bury", "interrupted"),
+            EndMode::Void => ("void", "void"),
+            EndMode::Release => ("orphan", "interrupted"),
+            EndMode::Forget => ("forget", ""),
+            EndMode::Discard => ("discard", ""),
+        };
+        let (error, newest, entries) = match mode {
+            EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),
+            _ => (None, 0, None),
+        };
+        let Scope { keys, process, kept_for, .. } = self.scope;
+        let mut command = self.call(Script::End, &self.keys_of(run));
+        command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
+        command.arg(newest).arg(optional(entries)).arg(process.as_str());
+        command.arg(whole_milliseconds(*kept_for)).arg(self.is_new);
+        command.arg(keys.channel(run)).arg(keys.control_prefix());
+        if let EndMode::Cancel { lines: Some(lines) } = mode {
+            command.arg(&**lines);
+        }
+        command
+    }
+
+    fn check(&self, part: &[Command]) -> Cmd {
+        let checks = part.iter().filter_map(|command| match command {
+            Command::Check(check) => Some(check),
+            _ => None,
+        });
+        let keys: Vec<_> = checks.clone().flat_map(|check| self.keys_of(&check.run)).collect();
+        let mut command = self.call(Script::Check, &keys);
+        command.arg(self.is_new).arg(whole_milliseconds(self.scope.kept_for));
+        command.arg(self.scope.keys.control_prefix());
+        for Check { run, is_watched, wants_head } in checks {
+            // The script cuts it to what the lease of the run's owner allows.
+            let watch = if *is_watched { whole_milliseconds(self.scope.lease * 3 / 4) } else { 0 };
+            command.arg(run.epoch.to_string()).arg(watch);
+            command.arg(*wants_head).arg(self.scope.keys.channel(run));
+        }
+        command
+    }
+
+    /// Returns the keys of a run's claim and stream.
+    fn keys_of(&self, run: &RunId) -> [String; 2] {
+        [self.scope.keys.claim(&run.key), self.scope.keys.stream(run)]
+    }
+
+    /// Returns this process, its lease and the time that keys are kept, as scripts take them.
+    fn owner(&self) -> (&str, u64, u64) {
+        let Scope { process, lease, kept_for, .. } = self.scope;
+        (process.as_str(), whole_milliseconds(*lease), whole_milliseconds(*kept_for))
+    }
+
+    fn call(&self, script: Script, keys: &[String]) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(self.hashes.of(script)).arg(keys.len()).arg(keys);
+        command
+    }
+}
+
+/// Returns a command with space for `arguments` arguments. The longest ones have `len` bytes
+/// together.
+fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(arguments, len + SPARE);
+    command.arg(name);
+    command
+}
+
+/// Returns whether an empty entry follows a batch of this size.
+pub(super) const fn has_marker(bytes: usize) -> bool {
+    bytes > LARGE_BATCH
+}
+
+/// Splits commands into parts that are each encoded together: renewals that follow each other,
+/// checks that do, or one other command.
+pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
+    let parts = commands.chunk_by(|one, next| {
+        matches!(
+            (one, next),
+            (Command::Renew(_), Command::Renew(_)) | (Command::Check(_), Command::Check(_))
+        )
+    });
+    parts.flat_map(|part| match part.first() {
+        Some(Command::Check(_)) => part.chunks(MAX_CHECKS),
+        _ => part.chunks(MAX_RENEWALS),
+    })
+}
+
+fn optional(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}

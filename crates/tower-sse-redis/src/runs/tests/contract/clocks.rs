@@ -1,0 +1,239 @@
+//! Leases while the server's clock jumps, or the server comes and goes.
+
+use futures_util::StreamExt;
+use redis::{Value, aio::PubSub};
+
+use super::*;
+use crate::runs::seam::command::EndMode;
+
+const VERSION: &str = include_str!("../../store/lua/version.lua");
+/// The functions that most scripts share.
+const COMMON: &str = include_str!("../../store/lua/common.lua");
+const CLAIM_SCRIPT: &str = include_str!("../../store/lua/claim.lua");
+const JOIN: &str = include_str!("../../store/lua/join.lua");
+
+/// The channel of hints to all processes.
+const EVERYONE: &str = "app:run:ctl@0";
+const LEASE_MS: u64 = LEASE.as_millis() as u64;
+const GRACE_MS: u64 = GRACE.as_millis() as u64;
+
+/// A server without processes, on which a test calls the scripts itself.
+async fn server() -> Option<Redis> {
+    let world = Redis::start(LEASE).await?;
+    world.join("s1", "").await;
+    Some(world)
+}
+
+impl Redis {
+    async fn call(&self, script: &str, keys: &[&str], arguments: &[&str]) -> String {
+        let script = format!("#!lua flags=allow-oom\n{VERSION}{COMMON}{script}");
+        let Value::Array(reply) = self.try_eval(&script, keys, arguments).await.unwrap() else {
+            panic!("no array");
+        };
+        let texts = reply.iter().map(|value| match value {
+            Value::Int(number) => number.to_string(),
+            Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => format!("{other:?}"),
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Joins the processes that use the server with this id, after a connection to `earlier`.
+    async fn join(&self, server: &str, earlier: &str) {
+        let lease = LEASE_MS.to_string();
+        let joined = self.call(JOIN, &[DATA], &[server, earlier, &lease, EVERYONE]).await;
+        assert_eq!(joined, "joined");
+    }
+
+    /// Looks as a process with an old connection does, or claims the key.
+    async fn claim(&self, epoch: &str) -> String {
+        let arguments = [epoch, "p", &LEASE_MS.to_string(), "1", "0", EVERYONE];
+        self.call(CLAIM_SCRIPT, &[CLAIM, DATA], &arguments).await
+    }
+
+    async fn look(&self) -> String {
+        self.claim("").await
+    }
+
+    /// Sets until when owners restore their claims, in milliseconds from now.
+    async fn set_restored(&self, milliseconds: i64) {
+        let until = self.server.now().await as i64 + milliseconds;
+        _ = self.server.command::<u32>(&format!("HSET {DATA} u {until}")).await;
+    }
+
+    /// Lets a key expire, as a jump of the clock does.
+    async fn expire(&self, key: &str) {
+        assert_eq!(self.server.command::<u32>(&format!("PEXPIRE {key} -1")).await, 1);
+    }
+
+    async fn hints(&self) -> Hints {
+        let client = redis::Client::open(self.server.url()).unwrap();
+        let mut messages = client.get_async_pubsub().await.unwrap();
+        messages.subscribe(EVERYONE).await.unwrap();
+        Hints(messages)
+    }
+}
+
+/// The hints to all processes.
+struct Hints(PubSub);
+
+impl Hints {
+    async fn next(&mut self) -> String {
+        soon(self.0.on_message().next()).await.unwrap().get_payload().unwrap()
+    }
+
+    /// Checks that no further hint was sent.
+    async fn is_empty(&mut self, world: &Redis) {
+        _ = world.server.command::<u32>(&format!("PUBLISH {EVERYONE} last")).await;
+        assert_eq!(self.next().await, "last");
+    }
+}
+
+#[tokio::test]
+async fn process_with_a_new_connection_waits_for_a_whole_lease() {
+    let Some(scene) = super::redis().await else { return };
+    scene.begin("a1").await;
+    scene.world.expire_lease(60_000).await;
+    scene.world.seen_late(GRACE_MS + 1_000, 100).await;
+    let reply = scene.end("a1", "q", EndMode::Bury).await;
+    assert!(reply.starts_with("late "), "{reply}");
+    scene.world.seen_late(LEASE_MS + 100, 100).await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+}
+
+/// The grace period follows from the owner's lease, which can differ from the looker's.
+#[tokio::test]
+async fn grace_period_is_that_of_the_owner() {
+    let Some(world) = server().await else { return };
+    assert_eq!(world.claim("a1").await, "new");
+    for (lease, first, expected) in [
+        (LEASE_MS, GRACE_MS - 1_000, "late"),
+        (LEASE_MS, GRACE_MS, "dead"),
+        (40_000, 14_000, "late"),
+        (40_000, 15_000, "dead"),
+        // 1.5 seconds at least.
+        (2_000, 1_000, "late"),
+        (2_000, 1_500, "dead"),
+    ] {
+        world.set("d", lease).await;
+        world.expire_lease(60_000).await;
+        world.seen_late(first, 500).await;
+        let reply = world.look().await;
+        assert!(reply.starts_with(expected), "{reply} of {lease} after {first}");
+    }
+}
+
+#[tokio::test]
+async fn lease_and_watch_from_before_a_backward_jump_are_cut() {
+    let Some(scene) = super::redis().await else { return };
+    scene.begin("a1").await;
+    let now = scene.world.server.now().await;
+    for field in ["l", "w"] {
+        scene.world.set(field, now + 3_600_000).await;
+        assert_eq!(scene.look().await, "live a1 of p");
+        let deadline: u64 = scene.world.get(field).await.unwrap().parse().unwrap();
+        assert!(
+            deadline <= scene.world.server.now().await + LEASE_MS,
+            "{field}: {deadline} at {now}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn looks_from_before_a_backward_jump_do_not_count() {
+    let Some(world) = server().await else { return };
+    assert_eq!(world.claim("a1").await, "new");
+    world.expire_lease(60_000).await;
+    let now = world.server.now().await;
+    for (first, last) in [(now + 60_000, now + 60_000), (now - 10_000, now + 60_000)] {
+        world.set("x", first).await;
+        world.set("y", last).await;
+        assert_eq!(world.look().await, "late a1 p starting 1500");
+    }
+}
+
+/// If a jump expires a claim, it expires the key that is missing only after a loss too.
+#[tokio::test]
+async fn claims_that_expire_are_lost() {
+    let Some(world) = server().await else { return };
+    assert_eq!(world.claim("a1").await, "new");
+    // The time that passes until the owner keeps its claim again: an eighth, and the renewals between
+    // two looks.
+    let longest = 60_000 / 8 + LEASE_MS * 2;
+    for earlier in ["s1", ""] {
+        world.join("s1", earlier).await;
+        let kept = world.ttl_of(DATA).await;
+        assert!((LEASE_MS..world.ttl_of(CLAIM).await - longest).contains(&kept), "{kept}");
+    }
+    world.expire(DATA).await;
+    assert!(world.look().await.starts_with("live a1 "));
+    world.expire(CLAIM).await;
+    assert_eq!(world.look().await, "restoring");
+    assert!(world.ttl_of(DATA).await >= LEASE_MS);
+}
+
+/// A claim that is kept after the clock was set back expires before `data`, which was kept before.
+#[tokio::test]
+async fn claim_may_be_lost_unseen_once_the_clock_was_set_back() {
+    let Some(world) = server().await else { return };
+    for finds_out in ["claim", "join"] {
+        world.join("s1", "s1").await;
+        world.set_restored(-1).await;
+        let mut hints = world.hints().await;
+        let now = world.server.now().await;
+        let kept_at =
+            async |time| world.server.command::<u32>(&format!("HSET {DATA} t {time}")).await;
+        _ = kept_at(now + 19_000).await;
+        assert_eq!(world.look().await, "free", "clocks are adjusted");
+        _ = kept_at(now + 25_000).await;
+        if finds_out == "join" {
+            world.join("s1", "s1").await;
+            assert_eq!(hints.next().await, "");
+        }
+        assert_eq!(world.claim("a1").await, "restoring");
+        if finds_out == "claim" {
+            assert_eq!(hints.next().await, "");
+        }
+        hints.is_empty(&world).await;
+        world.set_restored(-1).await;
+        assert_eq!(world.look().await, "free");
+    }
+}
+
+/// The process that finds out reports it to all owners, which restore their claims.
+#[tokio::test]
+async fn process_that_keeps_the_data_finds_out_that_they_are_lost() {
+    let Some(world) = server().await else { return };
+    let mut hints = world.hints().await;
+    let until = async || world.server.command::<u64>(&format!("HGET {DATA} u")).await;
+    world.expire(DATA).await;
+    world.join("s1", "s1").await;
+    assert_eq!(hints.next().await, "");
+    let before = until().await;
+    assert!(before > world.server.now().await);
+    world.join("s1", "s1").await;
+    assert_eq!(until().await, before, "it begins once");
+    hints.is_empty(&world).await;
+}
+
+#[tokio::test]
+async fn only_a_process_that_knew_the_data_says_that_they_are_lost() {
+    let Some(world) = server().await else { return };
+    assert_eq!(world.look().await, "free", "a new server");
+    world.join("s2", "").await;
+    assert_eq!(world.look().await, "free", "another process starts");
+    world.join("s2", "s1").await;
+    assert_eq!(world.look().await, "restoring", "the server was restarted");
+    world.set_restored(-1).await;
+    world.join("s2", "s1").await;
+    assert_eq!(world.look().await, "free", "the last process returns, after another has said so");
+    // The deadline is further away than a lease.
+    world.set_restored(LEASE_MS as i64 + 60_000).await;
+    assert_eq!(world.look().await, "free", "the clock was set back");
+
+    world.lose_data().await;
+    let hints = world.hints().await;
+    world.join("s2", "").await;
+    assert_eq!(world.look().await, "restoring", "a process starts while others are connected");
+    drop(hints);
+}

@@ -1,0 +1,160 @@
+//! Connections that break, and servers that restart.
+
+use super::{commands::*, proxy::Proxy, *};
+use crate::{
+    Redis as Servers,
+    runs::seam::{
+        inbox::Incoming,
+        reply::{AppendReply, Push, Reply, StoreError, SyncReply},
+    },
+};
+
+/// A short one, so that processes connect again soon.
+const LEASE: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn broken_connections_are_replaced() {
+    let Some(scene) = redis_with(LEASE).await else { return };
+    scene.begin("a1").await;
+    let mut number = scene.p.number();
+    for kind in ["pubsub", "normal"] {
+        let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
+        _ = scene.world.server.command::<u32>(&kill).await;
+        number = scene.p.reconnected_after(number).await;
+        scene.p.in_step(sync(&run("a1"))).await;
+        assert!(scene.world.health().is_ready());
+    }
+}
+
+/// What was exported over an earlier connection may be lost, so nothing is sent in the belief that
+/// it is there.
+#[tokio::test]
+async fn commands_for_an_earlier_connection_are_not_sent() {
+    let Some(mut scene) = redis_with(LEASE).await else { return };
+    scene.begin("a1").await;
+    let number = scene.p.number();
+    scene.world.restart().await;
+    let later = scene.p.reconnected_after(number).await;
+    assert!(later > number);
+    let results = scene.p.store.execute(Some(number), vec![append(&run("a1"), 1, 1, "a")]).await;
+    assert!(matches!(results[..], [Err(StoreError::Unavailable(_))]), "{results:?}");
+    let mut results = scene.p.store.execute(Some(later), vec![look(&run("a1"))]).await;
+    assert_eq!(reply::text(results.remove(0)), "restoring");
+}
+
+#[tokio::test]
+async fn subscriptions_survive_a_restart_of_the_server() {
+    let Some(mut scene) = redis_with(LEASE).await else { return };
+    scene.subscribe("q", "a1").await;
+    let numbers = (scene.p.number(), scene.q.number());
+    scene.world.restart().await;
+    _ = scene.p.reconnected_after(numbers.0).await;
+    _ = scene.q.reconnected_after(numbers.1).await;
+    assert_eq!(scene.received("q").await, "lost pushes");
+    _ = scene.p.execute(restore(&run("a1"))).await;
+    // Each process that returns may say that the server has lost its data.
+    let next = async |process: &'static str| loop {
+        match scene.process(process).receive().await {
+            Incoming::HintToAll | Incoming::LostPushes => {}
+            incoming => return incoming,
+        }
+    };
+    assert!(matches!(next("q").await, Incoming::Push(_, Push::Head(_))));
+    _ = scene.watch("a1", "q").await;
+    assert!(matches!(next("p").await, Incoming::Hint(_)), "hints too");
+}
+
+/// Until its owner has restored the claim, a run that is running is not taken for missing.
+#[tokio::test]
+async fn owners_learn_of_a_flush() {
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
+    scene.world.lose_data().await;
+    // It starts between the flush and the first request to the others.
+    let late = Process::connect(scene.world.store(), "late").await;
+    let reply = late.try_execute(look(&run("a1"))).await;
+    assert_eq!(reply::text(reply), "restoring");
+    assert_eq!(scene.received("p").await, "hint to all");
+}
+
+/// A proxy keeps the connection of a command that timed out, and Redis executes the command later.
+#[tokio::test]
+async fn connection_that_timed_out_is_closed_by_its_successor() {
+    let Some(world) = Redis::start(LEASE).await else { return };
+    let proxy = Proxy::start([world.server.port(); 2]).await;
+    proxy.keep();
+    let store = Servers::open(&proxy.url()).unwrap().runs("app").lease(LEASE);
+    let p = Process::connect(store, "p").await;
+    let name = run("a1");
+    p.begin(&name).await;
+    let number = p.number();
+    // Only writes wait, so that the next connection can be opened meanwhile.
+    let _: String = world.server.command("CLIENT PAUSE 60000 WRITE").await;
+    let results = p.store.execute(Some(number), vec![append(&name, 1, 1, "late")]).await;
+    assert!(matches!(results[..], [Err(StoreError::Lost(_))]), "{results:?}");
+    _ = p.reconnected_after(number).await;
+    let _: String = world.server.command("CLIENT UNPAUSE").await;
+    assert_eq!(p.in_step(sync(&name)).await, 0);
+}
+
+/// All connections must lead to the same server, as long as they last.
+#[tokio::test]
+async fn session_ends_if_another_server_is_behind_any_of_its_connections() {
+    let Some(server) = Server::start().await else { return };
+    let Some(other) = Server::start().await else { return };
+    for connection in 0..3 {
+        let proxy = Proxy::start([server.port(), other.port()]).await;
+        let store = Servers::open(&proxy.url()).unwrap().runs("app").lease(LEASE);
+        let health = store.health();
+        let p = Process::connect(store, "p").await;
+        let number = p.number();
+        proxy.swap(connection);
+        _ = p.reconnected_after(number).await;
+        assert!(health.last_error().unwrap().contains("another server answers"));
+    }
+}
+
+#[tokio::test]
+async fn missing_scripts_are_loaded_again() {
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
+    let (name, store) = (run("a1"), &scene.p.store);
+    let _: String = scene.world.server.command("SCRIPT FLUSH").await;
+    let commands = vec![append(&name, 1, 1, "event"), sync(&name), look(&name)];
+    let results = store.execute(Some(1), commands).await;
+    assert!(
+        matches!(
+            results[..],
+            [
+                Ok(Reply::Append(AppendReply::Appended { entries: 1 })),
+                Ok(Reply::Sync(SyncReply::InStep { newest: 1, .. })),
+                Ok(Reply::Look(_)),
+            ]
+        ),
+        "{results:?}"
+    );
+    let _: String = scene.world.server.command("SCRIPT FLUSH").await;
+    assert_eq!(store.load(&name, 0).await.unwrap().batches.len(), 1);
+    assert_eq!(scene.p.number(), 1, "over the same connection");
+}
+
+/// A process that has mirrors of ended runs only has nothing to check.
+#[tokio::test]
+async fn no_commands_leave_the_connections_open() {
+    let Some(scene) = redis().await else { return };
+    assert!(scene.p.store.execute(None, Vec::new()).await.is_empty());
+    assert_eq!(scene.look().await, "free");
+    assert_eq!(scene.p.number(), 1, "over the same connection");
+}
+
+#[tokio::test]
+async fn dropped_store_closes_its_connections() {
+    let Some(scene) = redis().await else { return };
+    let mut connection = scene.p.connection();
+    let Scene { world, p, q, r } = scene;
+    drop((p, q, r));
+    // The state is dropped with the store.
+    while soon(connection.changed()).await.is_ok() {}
+    let clients = async || world.server.command::<String>("CLIENT LIST").await.lines().count();
+    until_async(async || clients().await <= 1).await;
+}

@@ -1,0 +1,189 @@
+//! Each way in which a run ends.
+
+use tower_sse::runs::Outcome;
+
+use super::{
+    commands::{completed, completed_with},
+    reply::batch,
+    *,
+};
+use crate::runs::seam::command::EndMode;
+
+scenes!(Scene:
+    owner_ends_its_run_only_if_the_store_has_exactly_all_events,
+    owner_without_all_events_ends_its_run_as_interrupted,
+    only_a_call_without_an_answer_can_be_voided,
+    any_process_can_cancel_and_the_owner_is_told,
+    last_event_of_another_process_is_pushed_loaded_and_found,
+    last_event_is_added_only_to_a_run_that_is_running,
+    only_a_dead_owner_is_buried,
+    unknown_claim_is_released_only_by_its_process,
+    forgotten_run_leaves_nothing,
+    run_whose_key_has_another_run_is_forgotten_alone,
+    run_without_a_claim_is_gone,
+    end_has_the_head_however_the_run_ends,
+);
+
+async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    assert_eq!(scene.complete("a1", 3).await, "behind");
+    assert_eq!(scene.complete("a1", 1).await, "behind");
+    let end = async |entries| scene.end("a1", "p", completed_with(2, Some(entries))).await;
+    assert_eq!(end(3).await, "behind", "an entry is missing");
+    assert_eq!(end(2).await, "ended completed 2");
+    assert_eq!(end(2).await, "ended completed 2", "the reply was lost");
+    assert_eq!(scene.stream("a1").await, ["head", "1 2", "completed 2"]);
+    assert_eq!(scene.cancel("a1", "q").await, "over completed");
+}
+
+/// Otherwise, an owner that no longer has its last events would be behind for ever.
+async fn owner_without_all_events_ends_its_run_as_interrupted(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    assert_eq!(scene.complete("a1", 5).await, "behind");
+    assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 2");
+    assert_eq!(scene.look().await, "interrupted a1");
+    assert_eq!(scene.check("a1").await, "interrupted 2 head");
+}
+
+async fn only_a_call_without_an_answer_can_be_voided(scene: Scene<impl World>) {
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    scene.subscribe("q", "a1").await;
+    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
+    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed", "the reply was lost");
+    assert_eq!(scene.received("q").await, "void");
+    assert_eq!(scene.check("a1").await, "void");
+    scene.begin("a2").await;
+    assert_eq!(scene.end("a2", "p", EndMode::Void).await, "running");
+}
+
+async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    scene.subscribe("q", "a1").await;
+    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 2");
+    assert_eq!(scene.received("p").await, "hint a1");
+    assert_eq!(scene.received("q").await, "end cancelled 2");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "over cancelled");
+    assert_eq!(scene.complete("a1", 2).await, "over cancelled");
+}
+
+/// The owner may have given clients the events 3 and 4 and not exported them, so the number is far
+/// above theirs.
+async fn last_event_of_another_process_is_pushed_loaded_and_found(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    scene.subscribe("q", "a1").await;
+    for _ in 0..2 {
+        // The second time, the reply was lost.
+        let mode = EndMode::Cancel { lines: Some("event: usage\ndata: 100%\n".into()) };
+        assert_eq!(scene.end("a1", "q", mode).await, "ended cancelled 1000000003");
+    }
+    let event = "3 1000000003 event: usage\ndata: 100%\nid: a1-1000000003\n\n";
+    assert_eq!(scene.received("q").await, event);
+    assert_eq!(scene.received("q").await, "end cancelled 1000000003");
+    scene.has_received_all("q").await;
+    assert_eq!(scene.sync("a1", "p", HEAD).await, format!("over cancelled {event}"));
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, format!("over cancelled {event}"));
+    assert_eq!(scene.check("a1").await, "cancelled 1000000003 head");
+    for seen in [2, 4, 1_000_000_002] {
+        let page = scene.q.store.load(&run("a1"), seen).await.unwrap();
+        assert_eq!(page.batches.iter().map(batch).collect::<Vec<_>>(), [event], "{seen}");
+        assert_eq!(page.end.unwrap().newest, 1_000_000_003);
+    }
+}
+
+async fn last_event_is_added_only_to_a_run_that_is_running(scene: Scene<impl World>) {
+    let cancel = || EndMode::Cancel { lines: Some("data: 12\n".into()) };
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.end("a1", "q", cancel()).await, "ended cancelled 0");
+    assert_eq!(scene.stream("a1").await, ["cancelled 0"]);
+    scene.begin("a2").await;
+    assert_eq!(scene.complete("a2", 0).await, "ended completed 0");
+    assert_eq!(scene.end("a2", "q", cancel()).await, "over completed");
+    assert_eq!(scene.stream("a2").await, ["head", "completed 0"]);
+}
+
+/// The process that buried the run reports its end, also if the reply to its first attempt was lost.
+async fn only_a_dead_owner_is_buried(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "live");
+    scene.expire().await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "late 1500");
+    scene.die().await;
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.end("a1", "r", EndMode::Bury).await, "over interrupted");
+    assert_eq!(scene.complete("a1", 0).await, "over interrupted");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "over interrupted");
+}
+
+async fn unknown_claim_is_released_only_by_its_process(scene: Scene<impl World>) {
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.end("a1", "q", EndMode::Release).await, "other");
+    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "freed", "it was never called");
+    assert_eq!(scene.claim("a2", "q").await, "claimed");
+    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "other", "another run has the key");
+    assert_eq!(scene.sync("a2", "q", HEAD).await, "ok 0 1");
+    assert_eq!(scene.end("a2", "q", EndMode::Release).await, "ended interrupted 0");
+}
+
+async fn forgotten_run_leaves_nothing(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "running");
+    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
+    assert!(scene.stream("a1").await.is_empty());
+    assert_eq!(scene.look().await, "free");
+}
+
+async fn run_whose_key_has_another_run_is_forgotten_alone(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
+    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
+    assert!(scene.stream("a1").await.is_empty());
+    assert_eq!(scene.look().await, "live a2 of q");
+}
+
+async fn run_without_a_claim_is_gone(scene: Scene<impl World>) {
+    let modes = [completed(0), EndMode::Lost, EndMode::Void, EndMode::Release, EndMode::Bury];
+    for mode in modes {
+        assert_eq!(scene.end("a1", "p", mode.clone()).await, "gone", "{mode:?}");
+    }
+    assert_eq!(scene.cancel("a1", "q").await, "gone");
+    assert!(scene.stream("a1").await.is_empty());
+}
+
+/// The owner may have trimmed the first one, and another run may have the key.
+async fn end_has_the_head_however_the_run_ends(scene: Scene<impl World>) {
+    let head = async |epoch, seen| {
+        let end = scene.q.store.load(&run(epoch), seen).await.unwrap().end.unwrap();
+        (end.outcome, end.error.map(|it| it.to_string()), end.head.map(|it| it.len()))
+    };
+    let failed = EndMode::Own {
+        outcome: Outcome::Failed,
+        error: Some("no more tokens".into()),
+        newest: 2,
+        entries: None,
+    };
+    let message = Some("no more tokens".to_owned());
+    for (epoch, mode, expected) in [
+        ("a1", Some(failed), (Outcome::Failed, message, Some(4))),
+        ("b1", Some(EndMode::Lost), (Outcome::Interrupted, None, Some(4))),
+        ("c1", None, (Outcome::Cancelled, None, Some(4))),
+    ] {
+        scene.begin(epoch).await;
+        scene.append(epoch, 1, 1).await;
+        scene.append(epoch, 2, 2).await;
+        assert_eq!(scene.trim(epoch, 2).await, "trimmed 2");
+        match mode {
+            Some(mode) => assert!(scene.end(epoch, "p", mode).await.starts_with("ended ")),
+            None => assert_eq!(scene.replace(epoch, "d1", "q").await, "claimed"),
+        }
+        assert_eq!(head(epoch, 2).await, expected, "{epoch}");
+    }
+    // It ended before its call had answered.
+    assert_eq!(scene.cancel("d1", "p").await, "ended cancelled 0");
+    assert_eq!(head("d1", 0).await, (Outcome::Cancelled, None, None));
+}

@@ -1,0 +1,158 @@
+//! Losses and races that earlier versions of the protocol did not survive, step by step.
+
+use super::{commands::completed_with, *};
+use crate::runs::seam::command::EndMode;
+
+scenes!(Scene:
+    cancelled_run_stays_over_when_its_successor_is_voided,
+    ended_run_is_not_restored_after_its_claim_was_lost,
+    voided_run_is_over_for_late_renewals,
+    run_with_a_hole_does_not_complete,
+    live_run_takes_its_key_back_from_an_earlier_ended_run,
+    completed_run_without_its_stream_is_interrupted,
+);
+
+/// The run that follows a cancelled one is voided. The owner of the cancelled one then finds no run
+/// in its place, and must not take that for a loss.
+async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    scene.append("a1", 1, 2).await;
+    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 2");
+    assert_eq!(scene.claim("a2", "q").await, "claimed");
+    assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
+    assert_eq!(scene.append("a1", 3, 3).await, "refused");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "over cancelled");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled");
+    assert_eq!(scene.look().await, "free");
+}
+
+/// Even without any claim, the end in the stream decides.
+async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 0");
+    scene.world.lose_claim(&key()).await;
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled");
+    assert_eq!(scene.stream("a1").await, ["head", "cancelled 0"]);
+}
+
+/// A voided call is not restored by a renewal that was sent before.
+async fn voided_run_is_over_for_late_renewals(scene: Scene<impl World>) {
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over interrupted");
+    assert_eq!(scene.look().await, "free");
+}
+
+/// A fail-over that kept the connection gives an older state. The next event fits behind it, so
+/// only the number of entries shows the hole.
+async fn run_with_a_hole_does_not_complete(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    for event in 1..=3 {
+        scene.append("a1", event, event).await;
+    }
+    // Events 4 and 5 were acknowledged, and are lost.
+    scene.append("a1", 6, 6).await;
+    let known = Some(7);
+    assert_eq!(scene.sync("a1", "p", Sync { entries: known, ..HEAD }).await, "behind");
+    assert_eq!(scene.end("a1", "p", completed_with(6, known)).await, "behind");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
+    scene.append("a1", 1, 6).await;
+    assert_eq!(scene.end("a1", "p", completed_with(6, Some(2))).await, "ended completed 6");
+}
+
+/// A server with an older state has the run before this one.
+async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene<impl World>) {
+    scene.begin("a9").await;
+    assert_eq!(scene.complete("a9", 0).await, "ended completed 0");
+    assert_eq!(scene.sync("a10", "p", HEAD).await, "gone");
+    assert_eq!(scene.sync("a10", "p", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.look().await, "live a10 of p");
+    assert_eq!(scene.sync("a9", "p", RESTORE).await, "over completed", "never the other way");
+    assert_eq!(scene.complete("a10", 0).await, "ended completed 0");
+    assert_eq!(scene.sync("a8", "p", RESTORE).await, "other");
+}
+
+/// The claim says that the run completed, and the stream is lost. Whatever is left must not look
+/// complete, and the key becomes free for a new call.
+async fn completed_run_without_its_stream_is_interrupted(scene: Scene<impl World>) {
+    scene.begin("a1").await;
+    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    scene.world.lose_stream(&run("a1")).await;
+    assert_eq!(scene.check("a1").await, "interrupted 0 head");
+    assert_eq!(scene.stream("a1").await, ["interrupted 0"]);
+    let end = scene.q.store.load(&run("a1"), 0).await.unwrap().end.unwrap();
+    assert_eq!(end.head.as_deref(), Some(&b"head"[..]));
+    assert_eq!(scene.claim("a2", "q").await, "claimed");
+}
+
+/// A key of another type makes the renewal fail before the lease is renewed, so the run can be
+/// buried, and its end replaces the key.
+#[tokio::test]
+async fn run_whose_stream_has_another_type_can_still_end() {
+    for mode in [EndMode::Cancel { lines: None }, EndMode::Lost, EndMode::Bury] {
+        let Some(scene) = redis().await else { return };
+        scene.begin("a1").await;
+        scene.world.lose_stream(&run("a1")).await;
+        let _: String = scene.world.server.command(&format!("SET {} text", stream("a1"))).await;
+        scene.expire().await;
+        let late = scene.world.get("l").await;
+        assert_eq!(scene.sync("a1", "p", HEAD).await, "run");
+        assert_eq!(scene.renew("a1", "p", Some(1)).await, "unsure");
+        assert_eq!(scene.world.get("l").await, late, "the lease is not renewed");
+        scene.die().await;
+        let reply = scene.end("a1", "q", mode.clone()).await;
+        assert!(reply.starts_with("ended "), "{mode:?}: {reply}");
+        assert_eq!(scene.world.ids("a1").await, [END_ID]);
+        assert_eq!(scene.p.number(), 1, "over the same connection");
+    }
+}
+
+/// The stream has an end, and the claim is live.
+#[tokio::test]
+async fn live_claim_of_an_ended_stream_is_ended() {
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
+    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 0");
+    for command in ["sync", "own", "bury", "check"] {
+        scene.world.set("s", "running").await;
+        let reply = match command {
+            "sync" => scene.sync("a1", "p", HEAD).await,
+            "check" => scene.check("a1").await,
+            "own" => scene.complete("a1", 0).await,
+            _ => scene.end("a1", "p", EndMode::Bury).await,
+        };
+        assert!(reply.contains("cancelled"), "{command}: {reply}");
+        assert_eq!(scene.look().await, "cancelled a1", "{command}");
+    }
+}
+
+/// A process with another version changes nothing.
+#[tokio::test]
+async fn claim_of_another_version_is_left_alone() {
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
+    scene.die().await;
+    scene.world.set("v", 2).await;
+    let fields =
+        async || scene.world.server.command::<Vec<String>>(&format!("HGETALL {CLAIM}")).await;
+    let before = fields().await;
+    assert_eq!(scene.look().await, "version");
+    assert_eq!(scene.claim("a2", "q").await, "version");
+    assert_eq!(scene.replace("a1", "a2", "q").await, "version");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "version");
+    assert_eq!(scene.renew("a1", "p", None).await, "unsure");
+    assert_eq!(scene.watch("a1", "q").await, "version");
+    for mode in [
+        completed_with(0, None),
+        EndMode::Lost,
+        EndMode::Void,
+        EndMode::Release,
+        EndMode::Cancel { lines: None },
+        EndMode::Bury,
+        EndMode::Forget,
+    ] {
+        assert_eq!(scene.end("a1", "p", mode.clone()).await, "version", "{mode:?}");
+    }
+    assert_eq!(fields().await, before);
+    assert_eq!(scene.world.ids("a1").await, ["0-1"]);
+}

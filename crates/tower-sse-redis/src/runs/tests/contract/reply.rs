@@ -1,0 +1,127 @@
+//! Replies and pushes as short texts.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::runs::seam::{
+    command::Batch,
+    inbox::Incoming,
+    reply::{
+        AppendReply, CheckReply, EndReply, Liveness, LookReply, Push, RenewReply, Reply,
+        StoreError, SyncReply,
+    },
+};
+
+/// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.
+pub(crate) fn text(reply: Result<Reply, StoreError>) -> String {
+    match reply {
+        Ok(Reply::Look(reply)) => look(reply),
+        Ok(Reply::Sync(reply)) => sync(reply),
+        Ok(Reply::Renew(RenewReply::Unsure)) => "unsure".into(),
+        Ok(Reply::Renew(RenewReply::Renewed { watched })) => format!("renewed{}", is(watched)),
+        Ok(Reply::Append(AppendReply::Appended { entries })) => format!("appended {entries}"),
+        Ok(Reply::Append(AppendReply::Refused)) => "refused".into(),
+        Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
+        Ok(Reply::End(reply)) => end(reply),
+        Ok(Reply::Check(reply)) => check(reply),
+        Err(StoreError::Unavailable(_)) => "unavailable".into(),
+        Err(StoreError::Lost(_)) => "lost".into(),
+        Err(StoreError::Run(_)) => "run".into(),
+        Err(StoreError::Version) => "version".into(),
+    }
+}
+
+fn look(reply: LookReply) -> String {
+    match reply {
+        LookReply::Free => "free".into(),
+        LookReply::Restoring => "restoring".into(),
+        LookReply::Claimed => "claimed".into(),
+        LookReply::Changed => "changed".into(),
+        LookReply::Live { run, process, liveness } => {
+            format!("{} {} of {}", live(liveness), run.epoch, process.as_str())
+        }
+        LookReply::Ended { run, outcome, is_certain } => {
+            let doubt = if is_certain { "" } else { " or restoring" };
+            format!("{outcome} {}{doubt}", run.epoch)
+        }
+    }
+}
+
+fn sync(reply: SyncReply) -> String {
+    match reply {
+        SyncReply::InStep { newest, entries, watched } => {
+            format!("ok {newest} {entries}{}", is(watched))
+        }
+        SyncReply::Behind => "behind".into(),
+        SyncReply::Gone => "gone".into(),
+        SyncReply::Over { outcome, event: None } => format!("over {outcome}"),
+        SyncReply::Over { outcome, event: Some(event) } => {
+            format!("over {outcome} {}", batch(&event))
+        }
+        SyncReply::Other => "other".into(),
+    }
+}
+
+fn end(reply: EndReply) -> String {
+    match reply {
+        EndReply::Ended { outcome, newest } => format!("ended {outcome} {newest}"),
+        EndReply::Over(outcome) => format!("over {outcome}"),
+        EndReply::NotDead(liveness) => live(liveness),
+        EndReply::Running => "running".into(),
+        EndReply::Freed => "freed".into(),
+        EndReply::Behind => "behind".into(),
+        EndReply::Other => "other".into(),
+        EndReply::Gone => "gone".into(),
+    }
+}
+
+fn check(reply: CheckReply) -> String {
+    let (newest, text, head) = match reply {
+        CheckReply::Starting(liveness) => return format!("starting {}", live(liveness)),
+        CheckReply::Void => return "void".into(),
+        CheckReply::Gone => return "gone".into(),
+        CheckReply::Running { newest, liveness, head } => {
+            (newest, format!("running {}", live(liveness)), head)
+        }
+        CheckReply::Ended { newest, outcome, head } => (newest, outcome.to_string(), head),
+        CheckReply::Other { newest, head } => (newest, "other".into(), head),
+    };
+    let head = head.map(|head| format!(" {}", utf8(&head)));
+    format!("{text} {newest}{}", head.unwrap_or_default())
+}
+
+/// Returns what an inbox has received.
+pub(crate) fn received(incoming: &Incoming) -> String {
+    match incoming {
+        Incoming::Hint(epoch) => format!("hint {epoch}"),
+        Incoming::HintToAll => "hint to all".into(),
+        Incoming::LostPushes => "lost pushes".into(),
+        Incoming::Push(_, Push::Head(head)) => utf8(head),
+        Incoming::Push(_, Push::Batch(pushed)) => batch(pushed),
+        Incoming::Push(_, Push::Newest(newest)) => format!("newest {newest}"),
+        Incoming::Push(_, Push::End(end)) => format!("end {} {}", end.outcome, end.newest),
+        Incoming::Push(_, Push::Void) => "void".into(),
+        Incoming::Replaced(epoch) => format!("replaced {epoch}"),
+    }
+}
+
+pub(crate) fn batch(batch: &Batch) -> String {
+    format!("{} {} {}", batch.first, batch.last, utf8(&batch.bytes))
+}
+
+fn live(liveness: Liveness) -> String {
+    match liveness {
+        Liveness::Alive => "live".into(),
+        Liveness::Late(wait) => format!("late {}", wait.as_millis()),
+        Liveness::Dead => "dead".into(),
+    }
+}
+
+fn is(watched: Duration) -> &'static str {
+    if watched.is_zero() { "" } else { " watched" }
+}
+
+fn utf8(bytes: &Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

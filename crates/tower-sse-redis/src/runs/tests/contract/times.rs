@@ -1,0 +1,133 @@
+//! How long Redis keeps keys.
+
+use std::time::Duration;
+
+use super::{
+    commands::{CANCEL, completed},
+    *,
+};
+use crate::runs::seam::command::EndMode;
+
+/// Almost as long as keys are kept, in milliseconds.
+const LONG: u64 = 290_000;
+
+/// Whatever follows the claim, it does not stay for ever.
+#[tokio::test]
+async fn claim_is_kept_for_its_time() {
+    let Some(scene) = redis().await else { return };
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert!(scene.world.ttl_of(CLAIM).await > LONG);
+    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
+    assert!(scene.world.ttl_of(CLAIM).await > LONG);
+}
+
+/// All that its stream has is the end.
+#[tokio::test]
+async fn run_that_is_replaced_before_it_begins_is_kept_for_its_time() {
+    let Some(scene) = redis().await else { return };
+    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
+    assert_eq!(scene.world.ids("a1").await, [END_ID]);
+    assert!(scene.world.ttl_of(&stream("a1")).await > LONG);
+}
+
+/// Returns a scene whose processes keep runs for this time.
+async fn retained(retain_for: Duration) -> Option<Scene<Redis>> {
+    let mut scene = redis().await?;
+    let store = scene.world.store();
+    scene.p = Process::try_connect(store, "p", retain_for).await.unwrap();
+    Some(scene)
+}
+
+/// A script that failed after it has written would leave a key for ever.
+#[tokio::test]
+async fn no_time_is_too_long_for_a_script() {
+    let Some(mut scene) = retained(Duration::MAX).await else { return };
+    scene.begin("a1").await;
+    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    scene.world.lose_stream(&run("a1")).await;
+    std::mem::swap(&mut scene.p, &mut scene.q);
+    assert_eq!(scene.check("a1").await, "interrupted 0 head");
+    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
+    assert_eq!(scene.replace("a2", "a3", "q").await, "claimed");
+    assert_eq!(scene.end("a3", "q", EndMode::Void).await, "freed");
+}
+
+/// A run is kept for a minute even if the program keeps it for less.
+#[tokio::test]
+async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
+    let Some(scene) = retained(Duration::from_millis(1)).await else { return };
+    scene.begin("a1").await;
+    assert!(scene.world.ttl_of(CLAIM).await > 55_000);
+    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "ok 0 1");
+    assert!(scene.world.ttl_of(CLAIM).await > 55_000);
+}
+
+/// Of a call without an answer, Redis keeps the claim until late commands have arrived.
+#[tokio::test]
+async fn void_claim_is_kept_for_two_leases() {
+    let lease = LEASE.as_millis() as u64;
+    for mode in [EndMode::Void, EndMode::Release] {
+        let Some(scene) = redis().await else { return };
+        assert_eq!(scene.claim("a1", "p").await, "claimed");
+        assert_eq!(scene.end("a1", "p", mode.clone()).await, "freed");
+        let kept = scene.world.ttl_of(CLAIM).await;
+        assert!((lease..=2 * lease).contains(&kept), "{mode:?}: {kept}");
+        assert!(scene.world.ids("a1").await.is_empty(), "{mode:?}");
+    }
+}
+
+/// The time begins with the end, which can be all that the stream has.
+#[tokio::test]
+async fn keys_are_kept_from_the_end_on() {
+    let modes =
+        [EndMode::Lost, CANCEL, EndMode::Bury].map(|mode| [(mode.clone(), true), (mode, false)]);
+    for (mode, has_begun) in [(completed(0), true)].into_iter().chain(modes.into_iter().flatten()) {
+        let Some(scene) = redis().await else { return };
+        let keys = [CLAIM.to_owned(), stream("a1")];
+        assert_eq!(scene.claim("a1", "p").await, "claimed");
+        if has_begun {
+            assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1");
+        }
+        scene.die().await;
+        for key in &keys {
+            _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
+        }
+        let ended = scene.end("a1", "p", mode.clone()).await;
+        assert!(ended.starts_with("ended "), "{mode:?}: {ended}");
+        for key in &keys {
+            let kept = scene.world.ttl_of(key).await;
+            assert!(kept > LONG, "{key} after {mode:?}, begun: {has_begun}: {kept}");
+        }
+    }
+}
+
+/// Most renewals need not keep the keys for longer.
+#[tokio::test]
+async fn keys_are_kept_by_renewals_after_an_eighth_of_their_time() {
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
+    let now = scene.world.server.now().await;
+    for looks in [false, true] {
+        for (kept_since, is_renewed) in
+            [(now - 20_000, false), (now - 40_000, true), (now + 9_000, true)]
+        {
+            scene.world.set("t", kept_since).await;
+            let keys = [CLAIM.to_owned(), stream("a1")];
+            for key in &keys {
+                _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
+            }
+            if looks {
+                assert_eq!(scene.renew("a1", "p", Some(1)).await, "renewed");
+            } else {
+                assert_eq!(scene.sync("a1", "p", Sync::default()).await, "ok 0 1");
+            }
+            for key in &keys {
+                let is_kept = scene.world.ttl_of(key).await > LONG;
+                assert_eq!(is_kept, is_renewed, "{key}: {kept_since} at {now}, looks: {looks}");
+            }
+            let changed = scene.world.get("t").await != Some(kept_since.to_string());
+            assert_eq!(changed, is_renewed, "{kept_since} at {now}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+use std::mem::discriminant;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tower_sse::runs::Outcome;
+
+use super::server::{Sent, Server, State, Stream};
+use crate::runs::seam::{
+    command::{Append, Batch, Check, End, EndMode, Renew, Sync},
+    reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
+    run_id::{ProcessId, RunId},
+};
+
+/// How many sequence numbers stay free for the owner below an event that another process adds, as
+/// in `lua/end.lua`.
+const GAP: u64 = 1_000_000_000;
+
+/// The commands that concern one run.
+impl Server {
+    pub(super) fn sync(&mut self, sync: &Sync, process: &ProcessId) -> SyncReply {
+        let run = &sync.run;
+        self.synced.push(run.epoch);
+        let stream = self.streams.get(run).cloned().unwrap_or_default();
+        if let Some(end) = stream.end {
+            return SyncReply::Over { outcome: end.outcome, event: stream.added };
+        }
+        let claim = self.claims.get(&run.key);
+        let is_lost = claim.is_none_or(|claim| {
+            claim.epoch != run.epoch && !claim.is_live() && claim.epoch < run.epoch
+        });
+        if is_lost && !sync.restores {
+            return SyncReply::Gone;
+        }
+        if is_lost {
+            self.create(run, process);
+        }
+        let Some(claim) = self.claims.get_mut(&run.key) else { return SyncReply::Gone };
+        if claim.epoch != run.epoch {
+            return SyncReply::Other;
+        }
+        match claim.state {
+            State::Starting | State::Running => {}
+            State::Void => return over(Outcome::Interrupted),
+            State::Ended(outcome) => return over(outcome),
+        }
+        let stream = self.streams.entry(run.clone()).or_default();
+        if sync.restores {
+            *stream = Stream::default();
+        }
+        let is_behind = !sync.restores && sync.entries.is_some_and(|n| n != stream.entries());
+        if let Some(head) = sync.head.clone().filter(|_| !is_behind) {
+            if stream.entries() == 0 {
+                stream.head = Some(head.clone());
+            }
+            if claim.state == State::Starting {
+                claim.state = State::Running;
+                claim.head = Some(head.clone());
+                self.sent.push(Sent::Push(run.clone(), Push::Head(head)));
+            }
+        }
+        claim.deadline = Instant::now() + claim.lease;
+        let watched = claim.watched.saturating_duration_since(Instant::now());
+        if is_behind {
+            return SyncReply::Behind;
+        }
+        if !watched.is_zero() && !sync.pushes {
+            self.sent.push(Sent::Push(run.clone(), Push::Newest(stream.newest())));
+        }
+        SyncReply::InStep { newest: stream.newest(), entries: stream.entries(), watched }
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        Renew { run, entries }: &Renew,
+        process: &ProcessId,
+    ) -> RenewReply {
+        let now = Instant::now();
+        let stored = self.streams.get(run).map_or(0, Stream::entries);
+        let is_as_expected = entries.is_none_or(|entries| entries == stored);
+        match self.claims.get_mut(&run.key) {
+            Some(claim)
+                if claim.epoch == run.epoch
+                    && claim.process == *process
+                    && claim.is_live()
+                    && is_as_expected =>
+            {
+                claim.deadline = now + claim.lease;
+                let watched = claim.watched.saturating_duration_since(now);
+                RenewReply::Renewed { watched }
+            }
+            _ => RenewReply::Unsure,
+        }
+    }
+
+    pub(super) fn append(&mut self, append: &Append) -> AppendReply {
+        let batch = append.batch.clone();
+        match self.streams.get_mut(&append.run) {
+            Some(stream) if stream.end.is_none() && stream.newest() < batch.last => {
+                stream.batches.insert(batch.last, batch.clone());
+                if append.pushes {
+                    self.pushed_batches += 1;
+                    self.sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
+                }
+                AppendReply::Appended { entries: 1 }
+            }
+            _ => AppendReply::Refused,
+        }
+    }
+
+    pub(super) fn end(&mut self, end: &End, process: &ProcessId) -> EndReply {
+        let run = &end.run;
+        if let EndMode::Forget | EndMode::Discard = end.mode {
+            return self.forget(run, matches!(end.mode, EndMode::Discard));
+        }
+        let stream = self.streams.get(run).cloned().unwrap_or_default();
+        let Some(claim) = self.claims.get_mut(&run.key) else {
+            return EndReply::Gone;
+        };
+        let is_release = matches!(end.mode, EndMode::Release);
+        if claim.epoch != run.epoch || is_release && claim.process != *process {
+            return EndReply::Other;
+        }
+        let newest = stream.newest();
+        let ended_by = (process.clone(), discriminant(&end.mode));
+        match claim.state {
+            State::Starting | State::Running => {}
+            State::Void => return EndReply::Freed,
+            State::Ended(outcome) if claim.ended_by.as_ref() == Some(&ended_by) => {
+                return EndReply::Ended { outcome, newest };
+            }
+            State::Ended(outcome) => return EndReply::Over(outcome),
+        }
+        let (outcome, error) = match &end.mode {
+            EndMode::Own { newest: owned, entries, .. }
+                if newest != *owned || entries.is_some_and(|n| n != stream.entries()) =>
+            {
+                return EndReply::Behind;
+            }
+            EndMode::Own { outcome, error, .. } => (*outcome, error.clone()),
+            EndMode::Cancel { .. } => (Outcome::Cancelled, None),
+            EndMode::Bury => match claim.liveness() {
+                Liveness::Dead => (Outcome::Interrupted, None),
+                other => return EndReply::NotDead(other),
+            },
+            EndMode::Void | EndMode::Release if claim.state == State::Starting => {
+                claim.state = State::Void;
+                self.sent.push(Sent::Push(run.clone(), Push::Void));
+                return EndReply::Freed;
+            }
+            EndMode::Void => return EndReply::Running,
+            EndMode::Lost | EndMode::Release | EndMode::Forget | EndMode::Discard => {
+                (Outcome::Interrupted, None)
+            }
+        };
+        let has_begun = claim.state == State::Running;
+        claim.state = State::Ended(outcome);
+        claim.ended_by = Some(ended_by);
+        let owner = claim.process.clone();
+        if let EndMode::Cancel { lines: Some(lines) } = &end.mode
+            && has_begun
+        {
+            self.add(run, lines);
+        }
+        let newest = self.streams.get(run).map_or(0, Stream::newest);
+        self.close(run, outcome, error);
+        if owner != *process {
+            self.sent.push(Sent::Hint(owner, run.epoch));
+        }
+        EndReply::Ended { outcome, newest }
+    }
+
+    fn forget(&mut self, run: &RunId, was_replaced: bool) -> EndReply {
+        if let Some(claim) = self.claims.get(&run.key).filter(|claim| claim.epoch == run.epoch) {
+            if claim.is_live() || was_replaced {
+                return EndReply::Running;
+            }
+            self.claims.remove(&run.key);
+        }
+        self.streams.remove(run);
+        EndReply::Freed
+    }
+
+    /// Adds an event of a process that is not the owner.
+    fn add(&mut self, run: &RunId, lines: &Bytes) {
+        let stream = self.streams.entry(run.clone()).or_default();
+        let first = stream.newest() + 1;
+        let last = first + GAP;
+        let id = format!("id: {}-{last}\n\n", run.epoch);
+        let bytes = [lines, id.as_bytes()].concat().into();
+        let batch = Batch { first, last, bytes };
+        stream.batches.insert(last, batch.clone());
+        stream.added = Some(batch.clone());
+        self.sent.push(Sent::Push(run.clone(), Push::Batch(batch)));
+    }
+
+    pub(super) fn check(&mut self, check: &Check) -> CheckReply {
+        let mut reply = self.checked(check);
+        if let CheckReply::Running { head, .. }
+        | CheckReply::Ended { head, .. }
+        | CheckReply::Other { head, .. } = &mut reply
+            && !check.wants_head
+        {
+            *head = None;
+        }
+        reply
+    }
+
+    fn checked(&mut self, check: &Check) -> CheckReply {
+        let run = &check.run;
+        let stream = self.streams.get(run);
+        let (newest, has_end) = stream.map_or((0, false), |it| (it.newest(), it.end.is_some()));
+        let head = stream.and_then(|stream| stream.end.as_ref()?.head.clone());
+        let Some(claim) = self.claims.get_mut(&run.key) else { return CheckReply::Gone };
+        if claim.epoch < run.epoch && !claim.is_live() {
+            return CheckReply::Gone;
+        }
+        if claim.epoch != run.epoch {
+            return CheckReply::Other { newest, head };
+        }
+        match claim.state {
+            State::Void => return CheckReply::Void,
+            State::Ended(outcome) if has_end => {
+                return CheckReply::Ended { newest, outcome, head };
+            }
+            State::Ended(_) => {
+                let outcome = Outcome::Interrupted;
+                claim.state = State::Ended(outcome);
+                let head = claim.head.clone();
+                self.close(run, outcome, None);
+                return CheckReply::Ended { newest, outcome, head };
+            }
+            State::Starting | State::Running => {}
+        }
+        let liveness = claim.liveness();
+        if check.is_watched {
+            let now = Instant::now();
+            if claim.watched <= now {
+                self.sent.push(Sent::Hint(claim.process.clone(), run.epoch));
+            }
+            claim.watched = now + claim.lease * 3 / 4;
+        }
+        match claim.state {
+            State::Starting => CheckReply::Starting(liveness),
+            _ => CheckReply::Running { newest, liveness, head: claim.head.clone() },
+        }
+    }
+}
+
+fn over(outcome: Outcome) -> SyncReply {
+    SyncReply::Over { outcome, event: None }
+}

@@ -1,0 +1,2 @@
+mod contract;
+pub(crate) mod memory_store;
