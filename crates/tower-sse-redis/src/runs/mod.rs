@@ -7,7 +7,7 @@
 mod cluster;
 mod seam;
 mod store;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 
 pub use self::store::RedisRuns;

@@ -9,7 +9,7 @@ use tower_sse::runs::{
 use super::{cluster::Cluster, owner::exports::Exports};
 use crate::runs::seam::{
     command::Command,
-    reply::{LookReply, StoreError},
+    reply::{Failure, LookReply},
     run_id::RunId,
 };
 
@@ -68,7 +68,7 @@ impl Cluster {
         let reply = self.look_up(Command::Claim { run, earlier }).await;
         let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
         match &reply {
-            Err(StoreError::Lost(_)) => {}
+            Err(Failure::Lost | Failure::Stopped) => {}
             Ok(LookReply::Claimed) if is_late => {
                 replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
             }

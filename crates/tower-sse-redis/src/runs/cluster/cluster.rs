@@ -12,18 +12,21 @@ use super::{
     owner::{exporter, exports::Exports},
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::runs::seam::{
-    command::{Command, End, EndMode},
-    inbox::{Inbox, Incoming},
-    reply::{EndReply, LookReply, Reply, StoreError},
-    run_id::{ProcessId, RunId},
-    store::{Connect, Connection, Settings, Store},
+use crate::runs::{
+    seam::{
+        command::{Command, End, EndMode},
+        inbox::{Incoming, Receive},
+        reply::{EndReply, Failure, LookReply, Reply},
+        run_id::{ProcessId, RunId},
+        store::Connection,
+    },
+    store::Store,
 };
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
     pub(crate) process: Arc<Process>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     /// The name of this process in the store.
     pub(crate) id: ProcessId,
     pub(crate) timing: Timing,
@@ -36,22 +39,24 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Connects to a store, and starts the tasks that export and check runs.
-    pub(crate) async fn connect<S: Connect>(
-        store: S,
+    /// Opens a store, and starts the tasks that export and check runs.
+    pub(crate) async fn connect<S: Into<Store>, E, F>(
         options: Options,
-    ) -> Result<Arc<Self>, S::Error> {
+        open: impl FnOnce(ProcessId, Receive) -> F,
+    ) -> Result<Arc<Self>, E>
+    where
+        F: Future<Output = Result<S, E>>,
+    {
         let id = ProcessId::draw();
         // The store connects before the receiver of its messages exists.
         let target: Arc<OnceLock<Receiver>> = Arc::default();
         let receiver = Arc::clone(&target);
-        let inbox = Inbox::new(move |incoming| {
+        let receive = move |incoming| {
             if let Some(receiver) = receiver.get() {
                 receiver.receive(incoming);
             }
-        });
-        let settings = Settings { process: id.clone(), retain_for: options.retain_for, inbox };
-        let store = store.connect(settings).await?;
+        };
+        let store = Arc::new(open(id.clone(), Arc::new(receive)).await?.into());
         let timing = Timing::of_lease(store.lease());
         let exports = Arc::new(Exports::new(timing, &options));
         let map: Arc<MirrorMap> = Arc::default();
@@ -82,28 +87,28 @@ impl Cluster {
         timeout(EXPORT_WAIT, replied).await.is_ok()
     }
 
-    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {
         self.look_up(Command::Look(key.clone())).await
     }
 
     /// Executes a `Look` or a `Claim`.
-    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, StoreError> {
+    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, Failure> {
         match self.one(command).await? {
             Reply::Look(reply) => Ok(reply),
-            other => Err(mismatch(&other)),
+            _ => Err(Failure::Run),
         }
     }
 
-    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, StoreError> {
+    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, Failure> {
         match self.one(Command::End(End { run: run.clone(), mode })).await? {
             Reply::End(reply) => Ok(reply),
-            other => Err(mismatch(&other)),
+            _ => Err(Failure::Run),
         }
     }
 
-    async fn one(&self, command: Command) -> Result<Reply, StoreError> {
+    async fn one(&self, command: Command) -> Result<Reply, Failure> {
         let results = self.store.execute(None, vec![command]).await;
-        results.into_iter().next().unwrap_or_else(|| Err(StoreError::Lost("no reply".into())))
+        results.into_iter().next().unwrap_or(Err(Failure::Lost))
     }
 }
 
@@ -160,8 +165,4 @@ async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Expor
     while connection.changed().await.is_ok() {
         exports.wake();
     }
-}
-
-fn mismatch(reply: &Reply) -> StoreError {
-    StoreError::Run(format!("unexpected reply {reply:?}").into())
 }

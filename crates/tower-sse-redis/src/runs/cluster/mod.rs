@@ -17,6 +17,6 @@ mod key_locks;
 mod owner;
 mod requests;
 mod shared;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 mod timing;

@@ -13,14 +13,16 @@ use tower_sse::{
 use super::{cluster::Cluster, elsewhere::mirror::Mirror, timing::RETRY_DELAY};
 use crate::{
     Error,
-    runs::{RedisRuns, seam::run_id::RunId},
+    runs::{RedisRuns, seam::run_id::RunId, store::RedisStore},
 };
 
 impl RunStore for RedisRuns {
     type Error = Error;
 
     async fn connect(self, options: Options) -> Result<Connected, Error> {
-        let cluster = Cluster::connect(self, options).await?;
+        let retain_for = options.retain_for;
+        let open = move |id, receive| RedisStore::open(self, id, retain_for, receive);
+        let cluster = Cluster::connect(options, open).await?;
         Ok((Arc::clone(&cluster.process), cluster))
     }
 }

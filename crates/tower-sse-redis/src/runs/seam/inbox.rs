@@ -1,18 +1,14 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use tower_sse::runs::support::Epoch;
 
 use super::{reply::Push, run_id::RunId};
 
-/// The receiver of what other processes send through the store.
-///
-/// It does not block, and may be used after the [`Runs`](tower_sse::runs::Runs) was dropped.
-#[derive(Clone)]
-pub(crate) struct Inbox {
-    receive: Arc<dyn Fn(Incoming) + Send + Sync>,
-}
+/// Receives what other processes send through the store. It does not block, and may be called after
+/// the [`Runs`](tower_sse::runs::Runs) was dropped.
+pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + Sync>;
 
-/// What a store passes to an [`Inbox`].
+/// What a store passes to [`Receive`].
 #[derive(Debug)]
 pub(crate) enum Incoming {
     /// A push of a run that is subscribed. Pushes of one run are passed in their order.
@@ -29,20 +25,4 @@ pub(crate) enum Incoming {
     Replaced(Epoch),
     /// The store has lost its data. All runs of this process are synchronized.
     HintToAll,
-}
-
-impl Inbox {
-    pub(crate) fn new(receive: impl Fn(Incoming) + Send + Sync + 'static) -> Self {
-        Self { receive: Arc::new(receive) }
-    }
-
-    pub(crate) fn receive(&self, incoming: Incoming) {
-        (self.receive)(incoming);
-    }
-}
-
-impl fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").finish_non_exhaustive()
-    }
 }

@@ -1,8 +1,7 @@
 //! The interface to the store that processes share.
 //!
-//! - [`RunStore`](store::RunStore) connects to a store. [`Store`](store::Store) executes each
-//!   [`Command`](command::Command) and returns its [`Reply`](reply::Reply). [`Inbox`](inbox::Inbox)
-//!   receives what the store pushes.
+//! - A store executes each [`Command`](command::Command) and returns its [`Reply`](reply::Reply). It
+//!   passes what it pushes to a function, as [`Incoming`](inbox::Incoming).
 //! - [`RunId`](run_id::RunId) names a run.
 
 pub(crate) mod command;

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tower_sse::runs::Outcome;
@@ -179,7 +179,7 @@ pub(crate) struct StoredEnd {
 }
 
 /// A change of a run's stream, which the store passes to the
-/// [`Inbox`](super::inbox::Inbox).
+/// [`Receive`](super::inbox::Receive) function.
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Head(Bytes),
@@ -190,29 +190,23 @@ pub(crate) enum Push {
     Void,
 }
 
-/// The error of an operation on the store.
-#[derive(Clone, Debug)]
-pub(crate) enum StoreError {
-    /// The store cannot be reached, or does not accept writes at present. Nothing was changed.
-    Unavailable(Arc<str>),
-    /// The reply is missing, or the command has stopped for a reason that may pass. It may have been
-    /// executed, also in part, or be executed later.
-    Lost(Arc<str>),
+/// Why a command has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The store cannot be reached, or does not accept the command at present. Nothing was changed.
+    Unavailable,
+    /// The server cannot serve this connection, or no longer. Nothing was changed. A new connection
+    /// can lead to another server.
+    WrongServer,
+    /// The script is not loaded. Nothing was changed.
+    NoScript,
+    /// The reply is missing. The command may have been executed, or be executed later.
+    Lost,
+    /// A script may have stopped halfway, and its keys need not be the reason: if the user lacks a
+    /// permission for a command of the script, some versions of Redis answer with the same code.
+    Stopped,
     /// The command failed for this run alone, such as on a key of another type.
-    Run(Arc<str>),
+    Run,
     /// Another version of the protocol wrote the run's claim.
     Version,
 }
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable(text) => write!(f, "store of runs is unavailable: {text}"),
-            Self::Lost(text) => write!(f, "reply of the store of runs is missing: {text}"),
-            Self::Run(text) => write!(f, "store refused a command for a run: {text}"),
-            Self::Version => f.write_str("run belongs to another version of the protocol"),
-        }
-    }
-}
-
-impl Error for StoreError {}

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use redis::Value;
 use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
-use super::{
-    encode::has_marker,
-    failure::{Class, Failure, check},
-};
+use super::{encode::has_marker, failure::check};
 use crate::runs::seam::{
     command::{Append, Batch, Command},
-    reply::{AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply, SyncReply},
+    reply::{
+        AppendReply, CheckReply, EndReply, Failure, Liveness, LookReply, RenewReply, Reply,
+        SyncReply,
+    },
     run_id::{ProcessId, RunId},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn decode(
                     let replies = part.iter().zip(replies);
                     results.extend(replies.map(|(command, reply)| decode_one(command, reply)));
                 }
-                Err(error) => results.extend(part.iter().map(|_| Err(error.clone()))),
+                Err(error) => results.extend(part.iter().map(|_| Err(error))),
             }
         }
         [Command::Append(Append { batch, pushes, .. })] => {
@@ -41,7 +41,7 @@ pub(super) fn decode(
             results.push(decode_append(batch, marker.as_ref()));
         }
         [command] => results.push(decode_one(command, replies.next().unwrap_or(Value::Nil))),
-        _ => results.extend(part.iter().map(|_| Err(Failure::unexpected()))),
+        _ => results.extend(part.iter().map(|_| Err(Failure::Run))),
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn decode(
 fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
     match check(reply)? {
         Value::Array(replies) if replies.len() == count => Ok(replies),
-        _ => Err(Failure::unexpected()),
+        _ => Err(Failure::Run),
     }
 }
 
@@ -63,7 +63,7 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
         (command, Value::Array(fields)) => {
             let fields = Fields(fields);
             match command {
-                _ if fields.status() == "version" => return Err(Failure::version()),
+                _ if fields.status() == "version" => return Err(Failure::Version),
                 Command::Look(key) | Command::Claim { run: RunId { key, .. }, .. } => {
                     fields.look(key).map(Reply::Look)
                 }
@@ -75,7 +75,7 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
         }
         _ => None,
     };
-    reply.ok_or_else(Failure::unexpected)
+    reply.ok_or(Failure::Run)
 }
 
 /// Reads the replies to a batch and to the marker behind it, if it has one.
@@ -88,9 +88,7 @@ fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure>
             AppendReply::Appended { entries: 1 + u64::from(has_marker) }
         }
         // The id is not the highest, or the key has another type: a `Sync` finds out which.
-        Err(failure) if matches!(failure.class, Class::Run | Class::Stopped) => {
-            AppendReply::Refused
-        }
+        Err(Failure::Run | Failure::Stopped) => AppendReply::Refused,
         Err(failure) => return Err(failure),
     }))
 }

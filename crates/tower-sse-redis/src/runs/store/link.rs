@@ -20,8 +20,10 @@ use super::{
 use crate::{
     Error, RedisHealth,
     runs::seam::{
-        reply::StoreError,
-        store::{Connection, Settings, kept_for},
+        inbox::Receive,
+        reply::Failure,
+        run_id::ProcessId,
+        store::{Connection, kept_for},
     },
     server::{
         keeper::{Sessions, keep},
@@ -39,14 +41,18 @@ pub(super) struct Link {
 
 impl Link {
     /// Opens the first session.
-    pub(super) async fn open(runs: RedisRuns, settings: Settings) -> Result<Self, Error> {
-        let Settings { process, retain_for, inbox } = settings;
+    pub(super) async fn open(
+        runs: RedisRuns,
+        process: ProcessId,
+        retain_for: Duration,
+        receive: Receive,
+    ) -> Result<Self, Error> {
         let RedisRuns { mut servers, prefix, lease, health } = runs;
         for client in &mut servers.clients {
             *client = with_pushes(client)?;
         }
         let keys = Keys::new(&prefix, servers.database());
-        let subscriptions = Arc::new(Subscriptions::new(&keys, &process, inbox));
+        let subscriptions = Arc::new(Subscriptions::new(&keys, &process, receive));
         let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
         let name = servers.connection_name(&prefix);
         let link = Self {
@@ -59,15 +65,10 @@ impl Link {
         Ok(link)
     }
 
-    /// Returns the session, or why there is none.
-    pub(super) fn session(&self) -> Result<Arc<Session>, StoreError> {
+    /// Returns the session, if there is one that is not broken.
+    pub(super) fn session(&self) -> Result<Arc<Session>, Failure> {
         let session = lock(&self.session).clone();
-        session.filter(|session| !session.ended.is_cancelled()).ok_or_else(|| {
-            let error = self.health.last_error();
-            StoreError::Unavailable(
-                error.map_or_else(|| "no connection to Redis".into(), Into::into),
-            )
-        })
+        session.filter(|session| !session.ended.is_cancelled()).ok_or(Failure::Unavailable)
     }
 
     pub(super) fn state(&self) -> watch::Receiver<Connection> {

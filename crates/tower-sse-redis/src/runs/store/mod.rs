@@ -85,3 +85,8 @@ mod session;
 mod subscriptions;
 
 pub use self::redis_runs::RedisRuns;
+pub(super) use self::redis_store::RedisStore;
+#[cfg(not(test))]
+pub(super) use self::redis_store::RedisStore as Store;
+#[cfg(test)]
+pub(super) use super::tests::Store;

@@ -3,13 +3,12 @@ use redis::Pipeline;
 use super::{
     decode::decode,
     encode::{Encoder, parts},
-    failure::{Class, Failure},
     link::Link,
     session::Session,
 };
 use crate::runs::seam::{
     command::Command,
-    reply::{Reply, StoreError},
+    reply::{Failure, Reply},
 };
 
 /// Sending commands in pipelines.
@@ -19,23 +18,17 @@ impl Link {
         &self,
         connection: Option<u64>,
         commands: &[Command],
-    ) -> Vec<Result<Reply, StoreError>> {
+    ) -> Vec<Result<Reply, Failure>> {
         // The Redis client takes a pipeline without commands for an error, which would end the session.
         if commands.is_empty() {
             return Vec::new();
         }
         let session = match self.session() {
             Ok(session) if connection.is_none_or(|number| number == session.number) => session,
-            session => {
-                let replaced =
-                    || StoreError::Unavailable("the connection has been replaced".into());
-                return vec![Err(session.err().unwrap_or_else(replaced)); commands.len()];
-            }
+            _ => return vec![Err(Failure::Unavailable); commands.len()],
         };
         let mut results = self.send(&session, commands).await;
-        let is_missing = |result: &Result<_, Failure>| {
-            result.as_ref().is_err_and(|failure| failure.class == Class::NoScript)
-        };
+        let is_missing = |result: &Result<_, Failure>| matches!(result, Err(Failure::NoScript));
         if results.iter().any(is_missing) && session.load_scripts().await.is_ok() {
             let missing = || results.iter().map(is_missing);
             let again = commands.iter().zip(missing()).filter(|(_, is_missing)| *is_missing);
@@ -44,7 +37,7 @@ impl Link {
             let slots = results.iter_mut().filter(|result| is_missing(result));
             slots.zip(again).for_each(|(slot, result)| *slot = result);
         }
-        results.into_iter().map(|result| result.map_err(StoreError::from)).collect()
+        results
     }
 
     /// Sends commands in one pipeline.
@@ -55,12 +48,11 @@ impl Link {
         parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
         let mut replies = match session.send_all(&pipeline).await {
             Ok(replies) => replies.into_iter(),
-            Err(error) => return vec![Err(Failure::lost(&error)); commands.len()],
+            Err(_) => return vec![Err(Failure::Lost); commands.len()],
         };
         let mut results = Vec::with_capacity(commands.len());
         parts(commands).for_each(|part| decode(part, &mut replies, &mut results));
-        let is_of_wrong_server = |failure: &Failure| failure.class == Class::WrongServer;
-        if results.iter().filter_map(|result| result.as_ref().err()).any(is_of_wrong_server) {
+        if results.contains(&Err(Failure::WrongServer)) {
             session.ended.cancel();
         }
         results

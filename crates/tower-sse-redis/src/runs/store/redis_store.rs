@@ -1,23 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower_sse::runs::RunKey;
+use tower_sse::runs::{RunKey, support::spawn};
 
 use super::{
-    encode::Encoder,
-    failure::{Class, Failure, check},
-    link::Link,
-    page::parse_page,
+    encode::Encoder, endpoint::Endpoint, failure::check, link::Link, page::parse_page,
     redis_runs::RedisRuns,
 };
 use crate::{
     Error,
     runs::seam::{
         command::Command,
-        reply::{Page, Reply, StoreError},
-        run_id::RunId,
-        store::{Connect, Connection, Overhead, Pending, Settings, Store},
+        inbox::Receive,
+        reply::{Failure, Page, Reply},
+        run_id::{ProcessId, RunId},
+        store::{Connection, Overhead},
     },
 };
 
@@ -28,104 +26,110 @@ const STREAM: usize = 4_864;
 /// The memory of an entry besides its events.
 const ENTRY: usize = 48;
 
-/// The store of runs on one Redis server.
-struct RedisStore {
+/// The connection to the store of runs on one Redis server.
+///
+/// - Every command can be sent twice without harm, because it names an epoch or a sequence number.
+///   A command whose reply was lost may be executed at any later time.
+/// - Commands of one call are executed in order, but not as a transaction.
+/// - A command that concerns a run whose claim was written by another version of the protocol
+///   changes nothing and fails with [`Failure::Version`].
+pub(crate) struct RedisStore {
     link: Arc<Link>,
-    runtime: Handle,
     /// Ends the task that keeps the connection.
     _guard: DropGuard,
 }
 
-impl Connect for RedisRuns {
-    type Error = Error;
-
-    async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Error> {
-        let link = Arc::new(Link::open(self, settings).await?);
-        let (runtime, ended) = (Handle::current(), CancellationToken::new());
+impl RedisStore {
+    /// Connects. Once connected, passes pushes and hints to `receive`.
+    ///
+    /// The future is ready once commands can be sent and pushes are received: a subscription that
+    /// follows misses no push. Afterwards, the store reconnects by itself, at intervals of at most
+    /// 3/32 of the lease, until it is dropped.
+    pub(crate) async fn open(
+        runs: RedisRuns,
+        process: ProcessId,
+        retain_for: Duration,
+        receive: Receive,
+    ) -> Result<Self, Error> {
+        let link = Arc::new(Link::open(runs, process, retain_for, receive).await?);
+        let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&link);
-        let keep = async move { _ = ended.run_until_cancelled(kept.keep()).await };
-        #[cfg(tower_sse_simulation)]
-        let keep = tower_sse::simulation::adopt(keep);
-        runtime.spawn(keep);
-        Ok(Arc::new(RedisStore { link, runtime, _guard: guard }))
+        spawn(async move { _ = ended.run_until_cancelled(kept.keep()).await });
+        Ok(Self { link, _guard: guard })
     }
-}
 
-impl Store for RedisStore {
-    fn lease(&self) -> Duration {
+    /// Returns the lease: an owner that does not renew it in this time counts as late.
+    pub(crate) fn lease(&self) -> Duration {
         self.link.endpoint.scope.lease
     }
 
-    fn overhead(&self, key: &RunKey) -> Overhead {
+    /// Returns the memory that the store needs for a run with this key.
+    pub(crate) fn overhead(&self, key: &RunKey) -> Overhead {
         let name = self.link.endpoint.scope.keys.claim(key).len();
         Overhead { claim: CLAIM + name, stream: STREAM + name, batch: ENTRY }
     }
 
-    fn connection(&self) -> watch::Receiver<Connection> {
+    /// Returns the state of the connection, which changes with each new one.
+    pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
         self.link.state()
     }
 
-    fn execute(
+    /// Executes commands in one round trip, and returns one result for each, in their order.
+    ///
+    /// With a `connection`, the commands are sent only over this connection: if the store uses
+    /// another one by now, every result is [`Failure::Unavailable`].
+    ///
+    /// A missing reply fails with [`Failure::Lost`] after the store's reply timeout. The store then
+    /// replaces the connection. Dropping the future does not recall what was sent.
+    pub(crate) async fn execute(
         &self,
         connection: Option<u64>,
         commands: Vec<Command>,
-    ) -> Pending<Vec<Result<Reply, StoreError>>> {
-        let link = Arc::clone(&self.link);
-        Box::pin(async move { link.execute(connection, &commands).await })
+    ) -> Vec<Result<Reply, Failure>> {
+        self.link.execute(connection, &commands).await
     }
 
-    fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>> {
-        let (link, run) = (Arc::clone(&self.link), run.clone());
-        Box::pin(async move { link.load(&run, after).await })
-    }
-
-    fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>> {
-        let (link, channel) = (Arc::clone(&self.link), self.link.endpoint.scope.keys.channel(run));
-        // Added before the future is polled: an earlier `unsubscribe` that has not been sent yet
-        // must find this subscription.
-        link.endpoint.subscriptions.add(channel.clone(), run);
-        Box::pin(async move { link.subscribe(channel).await })
-    }
-
-    fn unsubscribe(&self, run: &RunId) {
-        let (link, channel) = (Arc::clone(&self.link), self.link.endpoint.scope.keys.channel(run));
-        link.endpoint.subscriptions.remove(&channel);
-        self.runtime.spawn(async move { link.unsubscribe(&channel).await });
-    }
-}
-
-impl Link {
-    async fn load(&self, run: &RunId, after: u64) -> Result<Page, StoreError> {
-        let session = self.session()?;
-        let encoder =
-            Encoder { scope: &self.endpoint.scope, hashes: &session.hashes, is_new: false };
+    /// Loads a part of a run's events above `after`. The future has no time limit, but fails if the
+    /// connection breaks.
+    pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
+        let (session, scope) = (self.link.session()?, &self.link.endpoint.scope);
+        let encoder = Encoder { scope, hashes: &session.hashes, is_new: false };
         let command = encoder.load(run, after);
-        let load =
-            async || check(session.load(&command).await.map_err(|error| Failure::lost(&error))?);
+        let load = async || check(session.load(&command).await.map_err(|_| Failure::Lost)?);
         let reply = match load().await {
-            Err(failure)
-                if failure.class == Class::NoScript && session.load_scripts().await.is_ok() =>
-            {
-                load().await
-            }
+            Err(Failure::NoScript) if session.load_scripts().await.is_ok() => load().await,
             reply => reply,
         };
-        Ok(parse_page(reply?).ok_or_else(Failure::unexpected)?)
+        parse_page(reply?).ok_or(Failure::Run)
     }
 
-    async fn subscribe(&self, channel: String) -> Result<(), StoreError> {
-        let _changing = self.endpoint.subscriptions.changing.lock().await;
-        let subscribed = self.session()?.subscribe(&[channel]).await;
-        subscribed.map_err(|error| Failure::lost(&error).into())
+    /// Starts passing on the pushes of a run. Once the future is ready, every later push is passed
+    /// on, or reported as [lost](crate::runs::seam::inbox::Incoming::LostPushes). The store
+    /// subscribes again after a break.
+    pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
+        let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
+        let channel = scope.keys.channel(run);
+        // Added before the future waits: an earlier `unsubscribe` that has not been sent yet must
+        // find this subscription.
+        subscriptions.add(channel.clone(), run);
+        let _changing = subscriptions.changing.lock().await;
+        let subscribed = self.link.session()?.subscribe(&[channel]).await;
+        subscribed.map_err(|_| Failure::Lost)
     }
 
-    async fn unsubscribe(&self, channel: &str) {
-        let _changing = self.endpoint.subscriptions.changing.lock().await;
-        if !self.endpoint.subscriptions.has(channel)
-            && let Ok(session) = self.session()
-        {
-            session.unsubscribe(channel).await;
-        }
+    /// Stops passing on the pushes of a run.
+    pub(crate) fn unsubscribe(&self, run: &RunId) {
+        let (link, channel) = (Arc::clone(&self.link), self.link.endpoint.scope.keys.channel(run));
+        link.endpoint.subscriptions.remove(&channel);
+        spawn(async move {
+            let subscriptions = &link.endpoint.subscriptions;
+            let _changing = subscriptions.changing.lock().await;
+            if !subscriptions.has(&channel)
+                && let Ok(session) = link.session()
+            {
+                session.unsubscribe(&channel).await;
+            }
+        });
     }
 }

@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     encode::Encoder,
     endpoint::Endpoint,
-    failure::{Class, check},
+    failure::check,
     loads::Loads,
     scope::Scope,
     script::{Hashes, TEXTS},
 };
 use crate::{
     Error,
+    runs::seam::reply::Failure,
     server::{
         connection::MultiplexedConnection,
         credentials::Renewal,
@@ -154,7 +155,7 @@ impl Session {
         // If the server does not accept this command now, the session sends it again at the next
         // check.
         if let Ok(reply) = commands.send_packed_command(&join).await
-            && check(reply).is_err_and(|failure| failure.class == Class::NoScript)
+            && check(reply) == Err(Failure::NoScript)
         {
             self.load_scripts().await?;
         }

@@ -5,7 +5,7 @@ use tower_sse::{hub::broker::support::lock, runs::support::Epoch};
 
 use super::{keys::Keys, messages::parse_push};
 use crate::runs::seam::{
-    inbox::{Inbox, Incoming},
+    inbox::{Incoming, Receive},
     run_id::{ProcessId, RunId},
 };
 
@@ -15,7 +15,7 @@ pub(super) struct Subscriptions {
     control: String,
     /// The channel of hints to all processes.
     everyone: String,
-    inbox: Inbox,
+    receive: Receive,
     runs: Mutex<BTreeMap<String, RunId>>,
     /// Held while the subscriptions at the server change, so that they change in the same order as
     /// `runs`.
@@ -23,11 +23,11 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn new(keys: &Keys, process: &ProcessId, inbox: Inbox) -> Self {
+    pub(super) fn new(keys: &Keys, process: &ProcessId, receive: Receive) -> Self {
         Self {
             control: keys.control(process),
             everyone: keys.everyone(),
-            inbox,
+            receive,
             runs: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }
@@ -63,7 +63,7 @@ impl Subscriptions {
                 (data.next(), data.next())
             && let Some(incoming) = self.parse(&channel, message)
         {
-            self.inbox.receive(incoming);
+            (self.receive)(incoming);
         }
         kind != PushKind::Disconnection
     }
@@ -84,6 +84,6 @@ impl Subscriptions {
     }
 
     pub(super) fn lose_pushes(&self) {
-        self.inbox.receive(Incoming::LostPushes);
+        (self.receive)(Incoming::LostPushes);
     }
 }

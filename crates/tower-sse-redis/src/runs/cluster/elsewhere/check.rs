@@ -9,7 +9,7 @@ use tower_sse::runs::{
 use super::{mirror::Mirror, mirrors::Mirrors};
 use crate::runs::seam::{
     command::{Command, End, EndMode},
-    reply::{CheckReply, EndReply, Liveness, Reply, StoreError},
+    reply::{CheckReply, EndReply, Failure, Liveness, Reply},
     run_id::RunId,
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Checked {
 }
 
 /// Applies the reply to a check.
-pub(super) fn apply(mirror: &Mirror, result: Result<Reply, StoreError>) -> Checked {
+pub(super) fn apply(mirror: &Mirror, result: Result<Reply, Failure>) -> Checked {
     let mut checked = Checked::default();
     let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else {
         return checked;
@@ -106,7 +106,7 @@ fn bury_command(run: &RunId) -> Command {
 }
 
 /// Returns whether a run has ended, and reports the end if this process has ended it.
-fn is_buried(process: &Process, run: &RunId, result: &Result<Reply, StoreError>) -> bool {
+fn is_buried(process: &Process, run: &RunId, result: &Result<Reply, Failure>) -> bool {
     match result {
         Ok(Reply::End(EndReply::Ended { outcome: Outcome::Interrupted, newest })) => {
             process.report_dead(run.key.clone(), run.epoch, *newest);

@@ -6,7 +6,7 @@ use tower_sse::runs::{
 };
 
 use super::{mirror::Mirror, mirrors::Mirrors};
-use crate::runs::seam::{command::Batch, reply::StoreError};
+use crate::runs::seam::{command::Batch, reply::Failure};
 
 /// A load of a mirror, on a task of its own.
 pub(super) struct Load {
@@ -54,7 +54,7 @@ impl Load {
                 }
                 // The stream cannot be read any more, even if the claim says that the run
                 // continues.
-                (Err(StoreError::Run(_)), _) => self.mirror.copy.lose(),
+                (Err(Failure::Run), _) => self.mirror.copy.lose(),
                 _ => {}
             }
             let is_live = self.mirror.record().is_some_and(|record| record.phase().is_live());
@@ -84,7 +84,7 @@ impl Load {
     }
 
     /// Loads pages until the last one is loaded, the run has ended, or nothing uses the mirror.
-    async fn load_all(&self, mirrors: &Arc<Mirrors>) -> Result<(), StoreError> {
+    async fn load_all(&self, mirrors: &Arc<Mirrors>) -> Result<(), Failure> {
         let mirror = &self.mirror;
         loop {
             // Loads take turns, in the order in which they ask. A turn lasts until the page has

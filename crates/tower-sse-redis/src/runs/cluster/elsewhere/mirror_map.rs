@@ -7,7 +7,7 @@ use tower_sse::runs::support::{Record, lock};
 use tower_sse::simulation::HashMap;
 
 use super::mirror::Mirror;
-use crate::runs::seam::{run_id::RunId, store::Store};
+use crate::runs::{seam::run_id::RunId, store::Store};
 
 /// The mirrors of this process, by run.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl MirrorMap {
     }
 
     /// Removes the mirrors that nothing uses, and those that have lost their run.
-    pub(super) fn prune(&self, store: &dyn Store) {
+    pub(super) fn prune(&self, store: &Store) {
         self.lock().retain(|run, mirrors| {
             mirrors.retain(|mirror| mirror.is_used());
             // Unsubscribes while the map is locked, so that a mirror that is added later subscribes

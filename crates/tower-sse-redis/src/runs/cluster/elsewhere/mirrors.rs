@@ -4,10 +4,7 @@ use tokio::sync::Semaphore;
 use tower_sse::runs::support::{Process, Record};
 
 use super::{mirror::Mirror, mirror_map::MirrorMap};
-use crate::runs::{
-    cluster::timing::Timing,
-    seam::{run_id::RunId, store::Store},
-};
+use crate::runs::{cluster::timing::Timing, seam::run_id::RunId, store::Store};
 
 /// The maximum number of pages that are loaded at the same time. Together, these pages have about a
 /// megabyte. On a slow link, all later replies wait until the pages have arrived.
@@ -20,7 +17,7 @@ const MAX_PAGES: usize = 16;
 /// which begins at the first event.
 pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<Store>,
     pub(super) timing: Timing,
     /// The permits of loads: each load holds one while it loads a page.
     pub(super) pages: Semaphore,
@@ -30,7 +27,7 @@ pub(crate) struct Mirrors {
 impl Mirrors {
     pub(crate) fn new(
         process: Arc<Process>,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         timing: Timing,
         map: Arc<MirrorMap>,
     ) -> Self {

@@ -29,7 +29,7 @@ async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {
         let due = if now >= next {
             next = now + interval;
             late.clear();
-            mirrors.map.prune(&*mirrors.store);
+            mirrors.map.prune(&mirrors.store);
             mirrors.map.all()
         } else {
             late.extract_if(.., |(at, _)| *at <= now).map(|(_, mirror)| mirror).collect()

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::runs::{
     cluster::timing::RETRY_DELAY,
-    seam::reply::{AppendReply, EndReply, RenewReply, Reply, StoreError, SyncReply},
+    seam::reply::{AppendReply, EndReply, Failure, RenewReply, Reply, SyncReply},
 };
 
 /// The number of failures in a row after which a run is given up, or its end.
@@ -25,7 +25,7 @@ impl Export {
     pub(crate) fn apply(
         &mut self,
         target: &Target,
-        result: Result<Reply, StoreError>,
+        result: Result<Reply, Failure>,
         connection: u64,
         beat: Duration,
     ) -> Option<Effect> {
@@ -42,13 +42,15 @@ impl Export {
             (Target::Trim(_, keep_from), Ok(Reply::Trim { entries })) => {
                 self.trimmed(entries, *keep_from);
             }
-            (_, Err(StoreError::Unavailable(_))) => self.has_failed = true,
-            (_, Err(StoreError::Lost(_))) => {
+            (_, Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript)) => {
+                self.has_failed = true;
+            }
+            (_, Err(Failure::Lost | Failure::Stopped)) => {
                 self.has_failed = true;
                 // What the store has is unknown.
                 self.connection = 0;
             }
-            (_, Ok(_) | Err(StoreError::Run(_) | StoreError::Version)) => return self.refuse(),
+            (_, Ok(_) | Err(Failure::Run | Failure::Version)) => return self.refuse(),
         }
         None
     }

@@ -9,26 +9,20 @@ use tower_sse::runs::{
 use super::{export::Effect, exports::Exports, pace::Pace};
 use crate::runs::{
     cluster::timing::RETRY_DELAY,
-    seam::{
-        command::Batch,
-        store::{Connection, Store},
-    },
+    seam::{command::Batch, store::Connection},
+    store::Store,
 };
 
 /// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts again
 /// after a panic, because otherwise all leases would expire, but not at once: a panic that repeats
 /// would take a processor.
-pub(crate) async fn supervise(
-    process: Weak<Process>,
-    exports: Arc<Exports>,
-    store: Arc<dyn Store>,
-) {
-    while caught(run(&process, &exports, &*store)).await.is_none() {
+pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
+    while caught(run(&process, &exports, &store)).await.is_none() {
         sleep(RETRY_DELAY).await;
     }
 }
 
-async fn run(process: &Weak<Process>, exports: &Exports, store: &dyn Store) {
+async fn run(process: &Weak<Process>, exports: &Exports, store: &Store) {
     let connection = store.connection();
     let mut latest = 0;
     let mut pace = Pace::new();
@@ -64,7 +58,7 @@ async fn run(process: &Weak<Process>, exports: &Exports, store: &dyn Store) {
 async fn export(
     process: &Arc<Process>,
     exports: &Exports,
-    store: &dyn Store,
+    store: &Store,
     connection: u64,
     pace: &mut Pace,
 ) -> bool {

@@ -11,7 +11,7 @@ use super::{
 use crate::runs::{
     cluster::timing::{EARLY, Timing},
     seam::{
-        reply::{Reply, StoreError},
+        reply::{Failure, Reply},
         run_id::RunId,
         store::Overhead,
     },
@@ -169,7 +169,7 @@ impl Exports {
     pub(crate) fn apply(
         &self,
         targets: Vec<Target>,
-        results: Vec<Result<Reply, StoreError>>,
+        results: Vec<Result<Reply, Failure>>,
         connection: u64,
     ) -> Vec<(Arc<Record>, Effect)> {
         self.lock().apply(targets, results, connection)

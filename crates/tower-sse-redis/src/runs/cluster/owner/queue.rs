@@ -15,7 +15,7 @@ use super::{
 use crate::runs::{
     cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
     seam::{
-        reply::{EndReply, Reply, StoreError},
+        reply::{EndReply, Failure, Reply},
         run_id::RunId,
         store::{Overhead, kept_for},
     },
@@ -151,7 +151,7 @@ impl Queue {
     pub(super) fn apply(
         &mut self,
         targets: Vec<Target>,
-        results: Vec<Result<Reply, StoreError>>,
+        results: Vec<Result<Reply, Failure>>,
         connection: u64,
     ) -> Vec<(Arc<Record>, Effect)> {
         let now = Instant::now();
@@ -206,7 +206,7 @@ impl Queue {
         effects
     }
 
-    fn released(&mut self, run: &RunId, result: &Result<Reply, StoreError>, now: Instant) {
+    fn released(&mut self, run: &RunId, result: &Result<Reply, Failure>, now: Instant) {
         let Some(claim) = self.lost_claims.get_mut(run) else { return };
         let is_settled = match result {
             // The store may still execute the claim after this command.

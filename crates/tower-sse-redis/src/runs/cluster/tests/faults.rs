@@ -2,7 +2,7 @@ use super::*;
 use crate::runs::{
     cluster::owner::{export::Export, plan::Target},
     seam::{
-        reply::{AppendReply, Reply, StoreError, SyncReply},
+        reply::{AppendReply, Failure, Reply, SyncReply},
         store::Overhead,
     },
 };
@@ -14,7 +14,7 @@ async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
     let refused = one.start().await.unwrap();
     let healthy = one.start_as(&key_of(1)).await;
     let run = one.get().await.unwrap();
-    one.store.faults().refused = Some((one.run(), StoreError::Run("WRONGTYPE".into())));
+    one.store.faults().refused = Some((one.run(), Failure::Run));
     send(&refused, &["a"]);
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
     assert!(refused.is_closed());
@@ -56,7 +56,7 @@ async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
     let (one, other, _source) = started(&["a"]).await;
     let run = one.run();
     let live = other.attach().await;
-    other.store.faults().refused = Some((run, StoreError::Version));
+    other.store.faults().refused = Some((run, Failure::Version));
     one.store.go_away();
     let (_, error) = read_all(live).await;
     assert_eq!(error.unwrap().outcome(), None, "the contact is lost");
@@ -91,14 +91,14 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     export.apply(&Target::Batch(epoch, 1, 10), Ok(appended), 1, beat);
 
     // The store has the acknowledged events, or an earlier state of them.
-    export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
+    export.apply(&Target::Run(epoch), Err(Failure::Lost), 1, beat);
     export.has_failed = false;
     export.synced(&in_step(1, 2), 2, beat);
     assert!(!export.sync.restores());
 
     // The server lost the first event, and then executed the command with the second event, whose
     // reply is missing.
-    export.apply(&Target::Run(epoch), Err(StoreError::Lost("no reply".into())), 1, beat);
+    export.apply(&Target::Run(epoch), Err(Failure::Lost), 1, beat);
     export.has_failed = false;
     export.synced(&in_step(2, 2), 3, beat);
     assert!(export.sync.restores());

@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    future::ready,
     sync::{Arc, Mutex, OnceLock, Weak},
     time::Duration,
 };
@@ -48,7 +49,8 @@ impl RunStore for Known {
     type Error = Infallible;
 
     async fn connect(self, options: Options) -> Result<Connected, Infallible> {
-        let cluster = Cluster::connect(self.store, options).await?;
+        let open = |id, receive| ready(Ok::<_, Infallible>(self.store.connect(id, receive)));
+        let cluster = Cluster::connect(options, open).await?;
         _ = self.cluster.set(Arc::downgrade(&cluster));
         Ok((Arc::clone(&cluster.process), cluster))
     }

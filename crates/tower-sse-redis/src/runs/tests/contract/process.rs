@@ -9,41 +9,39 @@ use tokio::sync::{mpsc, watch};
 use super::{commands::*, *};
 use crate::runs::seam::{
     command::{Command, End, EndMode},
-    inbox::{Inbox, Incoming},
-    reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
+    inbox::Incoming,
+    reply::{AppendReply, EndReply, Failure, LookReply, Reply, SyncReply},
     run_id::{ProcessId, RunId},
-    store::{Connect, Connection, Settings, Store},
+    store::Connection,
 };
+use crate::runs::tests::{Open, Store};
 
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 
 /// One process that is connected to a store.
 pub(crate) struct Process {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
 impl Process {
-    pub(crate) async fn connect<S: Connect<Error: Debug>>(store: S, name: &str) -> Self {
+    pub(crate) async fn connect<S: Open<Error: Debug>>(store: S, name: &str) -> Self {
         Self::try_connect(store, name, RETAINED).await.unwrap()
     }
 
-    pub(crate) async fn try_connect<S: Connect>(
+    pub(crate) async fn try_connect<S: Open>(
         store: S,
         name: &str,
         retain_for: Duration,
     ) -> Result<Self, S::Error> {
         let (sender, inbox) = mpsc::unbounded_channel();
-        let settings = Settings {
-            process: ProcessId::from_claim(name),
-            retain_for,
-            inbox: Inbox::new(move |incoming| _ = sender.send(incoming)),
-        };
-        Ok(Self { store: store.connect(settings).await?, inbox: Mutex::new(inbox) })
+        let receive = Arc::new(move |incoming| _ = sender.send(incoming));
+        let store = store.open(ProcessId::from_claim(name), retain_for, receive).await?;
+        Ok(Self { store: Arc::new(store), inbox: Mutex::new(inbox) })
     }
 
-    pub(crate) async fn try_execute(&self, command: Command) -> Result<Reply, StoreError> {
+    pub(crate) async fn try_execute(&self, command: Command) -> Result<Reply, Failure> {
         self.store.execute(None, vec![command]).await.pop().unwrap()
     }
 

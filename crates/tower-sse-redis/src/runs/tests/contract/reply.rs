@@ -8,13 +8,13 @@ use crate::runs::seam::{
     command::Batch,
     inbox::Incoming,
     reply::{
-        AppendReply, CheckReply, EndReply, Liveness, LookReply, Push, RenewReply, Reply,
-        StoreError, SyncReply,
+        AppendReply, CheckReply, EndReply, Failure, Liveness, LookReply, Push, RenewReply, Reply,
+        SyncReply,
     },
 };
 
 /// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.
-pub(crate) fn text(reply: Result<Reply, StoreError>) -> String {
+pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
     match reply {
         Ok(Reply::Look(reply)) => look(reply),
         Ok(Reply::Sync(reply)) => sync(reply),
@@ -25,10 +25,12 @@ pub(crate) fn text(reply: Result<Reply, StoreError>) -> String {
         Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
         Ok(Reply::End(reply)) => end(reply),
         Ok(Reply::Check(reply)) => check(reply),
-        Err(StoreError::Unavailable(_)) => "unavailable".into(),
-        Err(StoreError::Lost(_)) => "lost".into(),
-        Err(StoreError::Run(_)) => "run".into(),
-        Err(StoreError::Version) => "version".into(),
+        Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript) => {
+            "unavailable".into()
+        }
+        Err(Failure::Lost | Failure::Stopped) => "lost".into(),
+        Err(Failure::Run) => "run".into(),
+        Err(Failure::Version) => "version".into(),
     }
 }
 

@@ -3,7 +3,7 @@
 use tower_sse::runs::{RunKey, support::Epoch};
 
 use super::{commands::*, reply::text, *};
-use crate::runs::seam::{command::Command, reply::StoreError, run_id::RunId};
+use crate::runs::seam::{command::Command, reply::Failure, run_id::RunId};
 
 /// Begins runs `n0`, `n1`, and so on.
 async fn begun(scene: &Scene<Redis>, count: usize) -> Vec<RunId> {
@@ -25,7 +25,9 @@ async fn execute(scene: &Scene<Redis>, mut commands: Vec<Command>, calls: u32) -
     let replies = scene.p.store.execute(None, commands).await.into_iter();
     let stats: String = scene.world.server.command("INFO commandstats").await;
     assert!(stats.contains(&format!("cmdstat_evalsha:calls={calls},")), "{stats}");
-    assert!(!replies.as_slice().iter().any(|it| matches!(it, Err(StoreError::Lost(_)))));
+    assert!(
+        !replies.as_slice().iter().any(|it| matches!(it, Err(Failure::Lost | Failure::Stopped)))
+    );
     let mut replies: Vec<_> = replies.map(text).collect();
     assert_eq!(replies.remove(middle), "free");
     replies

@@ -2,11 +2,11 @@ use std::{fmt::Debug, time::Duration};
 
 use tower_sse::runs::{RunKey, RunStore};
 
-use crate::runs::seam::{run_id::RunId, store::Connect};
+use crate::runs::{seam::run_id::RunId, tests::Open};
 
 /// An empty store, and what a test can do to it.
 pub(crate) trait World: Sized {
-    type Store: Connect<Error: Debug> + RunStore<Error: Debug>;
+    type Store: Open<Error: Debug> + RunStore<Error: Debug>;
     type Way: Way;
 
     /// How late everything can be, on a busy machine.

@@ -5,7 +5,7 @@ use tower_sse::runs::support::lock;
 
 use super::{faults::Faults, server::Server, store::MemoryStore};
 use crate::runs::seam::{
-    inbox::{Inbox, Incoming},
+    inbox::{Incoming, Receive},
     store::Connection,
 };
 
@@ -38,10 +38,10 @@ impl MemoryStore {
                 connection.send_replace(Connection::Up(faults.number));
             }
         }
-        inbox.into_iter().for_each(|inbox| inbox.receive(Incoming::LostPushes));
+        inbox.into_iter().for_each(|receive| receive(Incoming::LostPushes));
     }
 
-    fn inbox(&self) -> Option<Inbox> {
+    fn inbox(&self) -> Option<Receive> {
         let server = self.server();
         let own = server.inboxes.iter().find(|(_, _, faults)| Arc::ptr_eq(faults, &self.faults));
         own.map(|(_, inbox, _)| inbox.clone())

@@ -2,7 +2,7 @@ use std::{collections::HashSet, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::runs::seam::{reply::StoreError, run_id::RunId, store::Connection};
+use crate::runs::seam::{reply::Failure, run_id::RunId, store::Connection};
 
 /// The state of a process' connection, and its faults.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub(crate) struct Faults {
     /// Whether pushes and hints to this process are lost.
     pub(crate) loses_pushes: bool,
     /// The result of every command that names this run, instead of a reply.
-    pub(crate) refused: Option<(RunId, StoreError)>,
+    pub(crate) refused: Option<(RunId, Failure)>,
     /// Whether another process is faster at every claim.
     pub(crate) is_overtaken: bool,
     /// The number of calls that panic instead of executing their commands.

@@ -14,5 +14,5 @@ mod store;
 
 pub(crate) use self::{
     server::{Server, State},
-    store::MemoryStore,
+    store::{Link, MemoryStore},
 };

@@ -12,20 +12,20 @@ use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 use super::faults::Faults;
 use crate::runs::seam::{
     command::{Batch, Command, EndMode},
-    inbox::Inbox,
+    inbox::Receive,
     reply::{Liveness, LookReply, Push, Reply, StoredEnd},
     run_id::{ProcessId, RunId},
 };
 
 /// The state of the server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Server {
     pub(super) lease: Duration,
     /// The claims of all keys.
     pub(crate) claims: HashMap<RunKey, Claim>,
     /// The streams of all runs.
     pub(crate) streams: HashMap<RunId, Stream>,
-    pub(super) inboxes: Vec<(ProcessId, Inbox, Arc<Mutex<Faults>>)>,
+    pub(super) inboxes: Vec<(ProcessId, Receive, Arc<Mutex<Faults>>)>,
     /// What commands have sent to other processes, until it is delivered.
     pub(super) sent: Vec<Sent>,
     /// Until when owners may restore claims that the server has lost.

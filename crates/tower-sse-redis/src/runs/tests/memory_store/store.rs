@@ -1,12 +1,13 @@
 use std::{
     convert::Infallible,
+    future::ready,
     mem,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::sync::watch;
-use tower_sse::runs::{RunKey, support::lock};
+use tower_sse::runs::support::lock;
 use tower_sse::runs::{
     RunStore,
     support::{Connected, Options},
@@ -20,15 +21,16 @@ use crate::runs::cluster::cluster::Cluster;
 use crate::runs::seam::{
     command::Command,
     inbox::Incoming,
-    reply::{LookReply, Page, Reply, StoreError},
+    inbox::Receive,
+    reply::{Failure, LookReply, Page, Reply},
     run_id::{ProcessId, RunId},
-    store::{Connect, Connection, Overhead, Pending, Settings, Store},
+    store::Connection,
 };
 
 const PAGE: usize = 3;
 
 /// A store that the processes of one test share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct MemoryStore {
     server: Arc<Mutex<Server>>,
     /// The faults of this process's connection.
@@ -47,24 +49,21 @@ impl MemoryStore {
         Self { faults: Arc::default(), ..self.clone() }
     }
 
-    /// Returns the state of the server, to inspect or change it.
-    pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
-        lock(&self.server)
-    }
-}
-
-impl Connect for MemoryStore {
-    type Error = Infallible;
-
-    async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Infallible> {
+    /// Connects one process.
+    pub(crate) fn connect(self, process: ProcessId, receive: Receive) -> Link {
         {
             let mut faults = self.faults();
             faults.number = 1;
             faults.connection = Some(watch::Sender::new(Connection::Up(1)));
             let faults = Arc::clone(&self.faults);
-            self.server().inboxes.push((settings.process.clone(), settings.inbox, faults));
+            self.server().inboxes.push((process.clone(), receive, faults));
         }
-        Ok(Arc::new(Link { store: self, process: settings.process }))
+        Link { store: self, process }
+    }
+
+    /// Returns the state of the server, to inspect or change it.
+    pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
+        lock(&self.server)
     }
 }
 
@@ -72,12 +71,14 @@ impl RunStore for MemoryStore {
     type Error = Infallible;
 
     async fn connect(self, options: Options) -> Result<Connected, Infallible> {
-        let cluster = Cluster::connect(self, options).await?;
+        let open = |id, receive| ready(Ok::<_, Infallible>(self.connect(id, receive)));
+        let cluster = Cluster::connect(options, open).await?;
         Ok((Arc::clone(&cluster.process), cluster))
     }
 }
 
-struct Link {
+/// The connection of one process.
+pub(crate) struct Link {
     store: MemoryStore,
     process: ProcessId,
 }
@@ -88,105 +89,94 @@ impl Drop for Link {
     }
 }
 
-impl Store for Link {
-    fn lease(&self) -> Duration {
+impl Link {
+    pub(crate) fn lease(&self) -> Duration {
         self.store.server().lease
     }
 
-    /// Returns no overhead, so that tests of limits count only events.
-    fn overhead(&self, _key: &RunKey) -> Overhead {
-        Overhead::default()
-    }
-
-    fn connection(&self) -> watch::Receiver<Connection> {
+    pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
         let faults = self.store.faults();
         let down = || watch::channel(Connection::Down).1;
         faults.connection.as_ref().map_or_else(down, watch::Sender::subscribe)
     }
 
-    fn execute(
+    pub(crate) async fn execute(
         &self,
         connection: Option<u64>,
         commands: Vec<Command>,
-    ) -> Pending<Vec<Result<Reply, StoreError>>> {
-        let (store, process) = (self.store.clone(), self.process.clone());
-        Box::pin(async move {
-            store.delay().await;
-            let (is_lost, refusal, is_overtaken) = {
-                let mut faults = store.faults();
-                if faults.panics > 0 {
-                    faults.panics -= 1;
-                    drop(faults);
-                    panic!("the store panics");
-                }
-                if faults.is_away || connection.is_some_and(|number| number != faults.number) {
-                    return refused(&commands, &StoreError::Unavailable("away".into()));
-                }
-                let is_lost = faults.lost_replies > 0;
-                faults.lost_replies -= usize::from(is_lost);
-                (is_lost, faults.refused.clone(), faults.is_overtaken)
-            };
-            let replies = {
-                let mut server = store.server();
-                server.pipelines += 1;
-                let mut execute = |command: &Command| match &refusal {
-                    Some((run, error)) if run_of(command) == Some(run) => Err(error.clone()),
-                    _ if is_overtaken && matches!(command, Command::Claim { .. }) => {
-                        Ok(Reply::Look(LookReply::Changed))
-                    }
-                    _ => Ok(server.execute(command, &process)),
-                };
-                commands.iter().map(&mut execute).collect()
-            };
-            store.deliver();
-            store.delay_reply().await;
-            if is_lost {
-                return refused(&commands, &StoreError::Lost("timeout".into()));
-            }
-            replies
-        })
-    }
-
-    fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>> {
-        let (store, run) = (self.store.clone(), run.clone());
-        Box::pin(async move {
-            store.delay().await;
-            assert!(!mem::take(&mut store.faults().load_panics), "the load panics");
-            if store.faults().is_away {
-                return Err(StoreError::Unavailable("away".into()));
-            }
-            let mut server = store.server();
-            server.loads += 1;
-            let Some(stream) = server.streams.get(&run) else {
-                return Ok(Page { is_last: true, ..Page::default() });
-            };
-            let rest: Vec<_> = stream.batches.range(after + 1..).collect();
-            let batches = rest.iter().take(PAGE).map(|(_, batch)| (*batch).clone()).collect();
-            let is_last = rest.len() <= PAGE;
-            let head = stream.head.clone().filter(|_| after == 0);
-            let end = stream.end.clone().filter(|_| is_last);
-            Ok(Page { head, batches, end, is_last })
-        })
-    }
-
-    fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>> {
-        let (store, run) = (self.store.clone(), run.clone());
-        Box::pin(async move {
-            store.delay().await;
-            store.server().subscriptions += 1;
+    ) -> Vec<Result<Reply, Failure>> {
+        let Self { store, process } = self;
+        store.delay().await;
+        let (is_lost, refusal, is_overtaken) = {
             let mut faults = store.faults();
-            faults.subscribed.insert(run);
-            if faults.is_away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
-        })
+            if faults.panics > 0 {
+                faults.panics -= 1;
+                drop(faults);
+                panic!("the store panics");
+            }
+            if faults.is_away || connection.is_some_and(|number| number != faults.number) {
+                return refused(&commands, Failure::Unavailable);
+            }
+            let is_lost = faults.lost_replies > 0;
+            faults.lost_replies -= usize::from(is_lost);
+            (is_lost, faults.refused.clone(), faults.is_overtaken)
+        };
+        let replies = {
+            let mut server = store.server();
+            server.pipelines += 1;
+            let mut execute = |command: &Command| match &refusal {
+                Some((run, failure)) if run_of(command) == Some(run) => Err(*failure),
+                _ if is_overtaken && matches!(command, Command::Claim { .. }) => {
+                    Ok(Reply::Look(LookReply::Changed))
+                }
+                _ => Ok(server.execute(command, process)),
+            };
+            commands.iter().map(&mut execute).collect()
+        };
+        store.deliver();
+        store.delay_reply().await;
+        if is_lost {
+            return refused(&commands, Failure::Lost);
+        }
+        replies
     }
 
-    fn unsubscribe(&self, run: &RunId) {
+    pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
+        let store = &self.store;
+        store.delay().await;
+        assert!(!mem::take(&mut store.faults().load_panics), "the load panics");
+        if store.faults().is_away {
+            return Err(Failure::Unavailable);
+        }
+        let mut server = store.server();
+        server.loads += 1;
+        let Some(stream) = server.streams.get(run) else {
+            return Ok(Page { is_last: true, ..Page::default() });
+        };
+        let rest: Vec<_> = stream.batches.range(after + 1..).collect();
+        let batches = rest.iter().take(PAGE).map(|(_, batch)| (*batch).clone()).collect();
+        let is_last = rest.len() <= PAGE;
+        let head = stream.head.clone().filter(|_| after == 0);
+        let end = stream.end.clone().filter(|_| is_last);
+        Ok(Page { head, batches, end, is_last })
+    }
+
+    pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
+        let store = &self.store;
+        store.delay().await;
+        store.server().subscriptions += 1;
+        let mut faults = store.faults();
+        faults.subscribed.insert(run.clone());
+        if faults.is_away { Err(Failure::Unavailable) } else { Ok(()) }
+    }
+
+    pub(crate) fn unsubscribe(&self, run: &RunId) {
         self.store.faults().subscribed.remove(run);
     }
 }
 
-fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreError>> {
-    commands.iter().map(|_| Err(error.clone())).collect()
+fn refused(commands: &[Command], failure: Failure) -> Vec<Result<Reply, Failure>> {
+    vec![Err(failure); commands.len()]
 }
 
 fn run_of(command: &Command) -> Option<&RunId> {
@@ -209,7 +199,7 @@ impl MemoryStore {
             (mem::take(&mut server.sent), server.inboxes.clone())
         };
         for sent in sent {
-            for (process, inbox, faults) in &inboxes {
+            for (process, receive, faults) in &inboxes {
                 let faults = lock(faults);
                 let incoming = match &sent {
                     _ if faults.is_away || faults.loses_pushes => None,
@@ -221,7 +211,7 @@ impl MemoryStore {
                     _ => None,
                 };
                 drop(faults);
-                incoming.into_iter().for_each(|incoming| inbox.receive(incoming));
+                incoming.into_iter().for_each(|incoming| receive(incoming));
             }
         }
     }
