@@ -81,6 +81,8 @@ pub(crate) enum SyncReply {
         outcome: Outcome,
         /// The event that another process has added before it cancelled the run.
         event: Option<Batch>,
+        /// Whether another run has taken the key.
+        is_replaced: bool,
     },
     /// Another run has the key, and this one has no end: its claim was lost.
     Other,

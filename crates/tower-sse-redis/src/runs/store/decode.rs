@@ -132,7 +132,11 @@ impl Fields<'_> {
             },
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
-            "over" => SyncReply::Over { outcome: outcome(self.text(1)?), event: self.batch(2) },
+            status @ ("over" | "replaced") => SyncReply::Over {
+                outcome: outcome(self.text(1)?),
+                event: self.batch(2),
+                is_replaced: status == "replaced",
+            },
             "other" => SyncReply::Other,
             _ => return None,
         })

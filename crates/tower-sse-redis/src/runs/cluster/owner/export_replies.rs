@@ -63,8 +63,12 @@ impl Export {
     ) -> Option<Effect> {
         self.failures = 0;
         let is_new = self.connection != connection;
+        if let SyncReply::Over { is_replaced, .. } = reply {
+            // The message that it was can precede the reply to the claim.
+            self.is_replaced |= is_replaced;
+        }
         match reply {
-            SyncReply::Over { outcome, event } if !self.is_done() => {
+            SyncReply::Over { outcome, event, .. } if !self.is_done() => {
                 return Some(Effect::Over(*outcome, event.clone()));
             }
             SyncReply::Other if !self.is_done() => {

@@ -182,10 +182,10 @@ impl Queue {
                 // The store keeps the run for the time that `lua/end.lua` sets.
                 let kept_for = if export.is_void() { self.timing.lease * 2 } else { self.kept_for };
                 self.ended.add(export.run(), export.memory(), now + kept_for);
-                if export.is_replaced {
-                    self.ended.replace(epoch, now + self.timing.lease * 2);
-                }
                 effects.push((Arc::clone(&export.record), effect));
+            }
+            if export.is_replaced {
+                self.ended.replace(epoch, now + self.timing.lease * 2);
             }
             count(&mut self.live_bytes, export);
             // The store had the end of the run, and has lost it.
@@ -214,10 +214,17 @@ impl Queue {
             Ok(_) => true,
             Err(_) => false,
         };
-        if is_settled {
-            self.lost_claims.remove(run);
-        } else {
+        if !is_settled {
             claim.due = now + RETRY_DELAY;
+            return;
+        }
+        self.lost_claims.remove(run);
+        // The stream can have an end, which another process has added.
+        if let Ok(Reply::End(reply @ (EndReply::Over(_) | EndReply::Other))) = result {
+            self.ended.add(run.clone(), 0, now + self.kept_for);
+            if *reply == EndReply::Other {
+                self.ended.replace(run.epoch, now + self.timing.lease * 2);
+            }
         }
     }
 }

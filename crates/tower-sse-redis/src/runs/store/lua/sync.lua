@@ -11,6 +11,7 @@
 -- behind newest entries watched     Redis lost entries: restore
 -- gone                              Redis lost the claim: restore
 -- over   outcome first last event   the run was ended, after an event of another process (or none)
+-- replaced …                        the same, and another run has taken the key
 -- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim
 local key, stream, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
@@ -25,12 +26,14 @@ local refused = refuse_version(claim)
 if refused then return refused end
 if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
+  local is_replaced = not has_lost(claim, epoch) and claim.epoch ~= epoch
+  local status = is_replaced and 'replaced' or 'over'
   local id = string.format('%.0f-0', newest)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if entry and entry[2][5] == 'l' then
-    return { 'over', outcome, tonumber(entry[2][2]), newest, entry[2][4] }
+    return { status, outcome, tonumber(entry[2][2]), newest, entry[2][4] }
   end
-  return { 'over', outcome }
+  return { status, outcome }
 end
 
 local is_lost = has_lost(claim, epoch)

@@ -18,7 +18,7 @@ async fn live_run_is_cancelled_and_its_owner_is_told(scene: Scene<impl World>) {
     scene.subscribe("q", "a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.stream("a1").await, ["head", "1 3", "cancelled 3"]);
-    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "over cancelled");
+    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "replaced cancelled");
     assert_eq!(scene.look().await, "live a2 of q");
     assert_eq!(scene.received("p").await, "replaced a1");
     assert_eq!(scene.received("q").await, "end cancelled 3");
@@ -42,7 +42,7 @@ async fn run_that_ended_keeps_its_outcome_and_its_owner_is_told(scene: Scene<imp
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "over completed");
+    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "replaced completed");
     assert_eq!(scene.received("p").await, "replaced a1");
 }
 
@@ -63,6 +63,6 @@ async fn replaced_run_stays_over_when_its_successor_is_voided(scene: Scene<impl 
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "replaced cancelled");
     assert_eq!(scene.look().await, "free");
 }

@@ -57,9 +57,10 @@ fn sync(reply: SyncReply) -> String {
         }
         SyncReply::Behind => "behind".into(),
         SyncReply::Gone => "gone".into(),
-        SyncReply::Over { outcome, event: None } => format!("over {outcome}"),
-        SyncReply::Over { outcome, event: Some(event) } => {
-            format!("over {outcome} {}", batch(&event))
+        SyncReply::Over { outcome, event, is_replaced } => {
+            let status = if is_replaced { "replaced" } else { "over" };
+            let event = event.map(|event| format!(" {}", batch(&event)));
+            format!("{status} {outcome}{}", event.unwrap_or_default())
         }
         SyncReply::Other => "other".into(),
     }

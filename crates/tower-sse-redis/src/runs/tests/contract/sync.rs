@@ -70,7 +70,7 @@ async fn lost_stream_is_behind_and_can_be_restored(scene: Scene<impl World>) {
 async fn run_that_lost_its_key_is_over(scene: Scene<impl World>) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "over cancelled");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "replaced cancelled");
     scene.world.lose_stream(&run("a1")).await;
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "other");
     assert_eq!(scene.look().await, "live a2 of q");

@@ -21,13 +21,14 @@ impl Server {
         let run = &sync.run;
         self.synced.push(run.epoch);
         let stream = self.streams.get(run).cloned().unwrap_or_default();
-        if let Some(end) = stream.end {
-            return SyncReply::Over { outcome: end.outcome, event: stream.added };
-        }
         let claim = self.claims.get(&run.key);
         let is_lost = claim.is_none_or(|claim| {
             claim.epoch != run.epoch && !claim.is_live() && claim.epoch < run.epoch
         });
+        if let Some(end) = stream.end {
+            let is_replaced = !is_lost && claim.is_some_and(|claim| claim.epoch != run.epoch);
+            return SyncReply::Over { outcome: end.outcome, event: stream.added, is_replaced };
+        }
         if is_lost && !sync.restores {
             return SyncReply::Gone;
         }
@@ -247,5 +248,5 @@ impl Server {
 }
 
 fn over(outcome: Outcome) -> SyncReply {
-    SyncReply::Over { outcome, event: None }
+    SyncReply::Over { outcome, event: None, is_replaced: false }
 }
