@@ -3,20 +3,14 @@
 //! - [`Process`] is what all clones of a [`Runs`](crate::runs::Runs) share. It locks the
 //!   [`Registry`](registry::Registry), and does deferred work after it has released all locks.
 //!   Its task forgets runs after `retain_for`.
-//! - `eviction.rs` decides what is kept: [`Process::make_room`] evicts runs that have ended, and
-//!   copies of other processes' events. A running run is never evicted.
-//! - `admission.rs` has the limits of a new run.
-//! - [`claim`] decides whether a request starts a run, and [`Producer`] is the right to record it.
+//! - The registry has the limits of a new run, and decides what is kept. [`Process::make_room`] evicts
+//!   runs that have ended, and copies of other processes' events. A running run is never evicted.
+//! - [`Process::claim`] decides whether a request starts a run, and [`Producer`] is the right to
+//!   record it.
 //! - [`Hooks`] are called for changes that other processes must know. Without a store, there are no
 //!   hooks.
 
-mod admission;
-mod cancel;
-mod claim;
 mod ended_runs;
-mod eviction;
-mod hooks;
-mod mark;
 #[allow(clippy::module_inception)]
 mod process;
 mod producer;
@@ -24,10 +18,7 @@ mod registry;
 
 pub(crate) use self::producer::PANICKED;
 pub use self::{
-    claim::{Claim, Purpose},
     ended_runs::EndedRuns,
-    hooks::Hooks,
-    mark::Mark,
-    process::Process,
-    producer::Producer,
+    process::{Hooks, Process},
+    producer::{Claim, Mark, Producer, Purpose},
 };

@@ -1,28 +1,45 @@
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     sync::Notify,
     time::{Instant, sleep_until},
 };
 
-use super::{hooks::Hooks, registry::Registry};
+use super::registry::Registry;
 use crate::{
     callback::catch_panic,
-    history::Epoch,
-    history::sync::{Mutex, MutexGuard, lock},
+    connection::LastEventId,
+    history::{
+        Epoch, seen,
+        sync::{Mutex, MutexGuard, lock},
+    },
     runs::{
         Outcome, RunEnd, RunKey, RunsStats,
         counters::Counters,
         failure::Failure,
         options::{MAX_TIME, Options},
-        record::{Deferred, Mirror, Record},
+        record::{Deferred, LastEvent, Mirror, Record},
         until::until,
     },
 };
 
 /// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";
+
+/// The callbacks of a process whose runs other processes can reach through a store.
+pub trait Hooks: Send + Sync {
+    /// Called for an event of a run whose [`Mark`](super::Mark) was not set.
+    fn has_events(&self, epoch: Epoch);
+
+    /// Called when the phases of runs have changed.
+    fn have_changed(&self, runs: &[Arc<Record>]);
+
+    /// Evicts events of a mirror, which can be loaded again, because memory is full. Returns
+    /// whether there were any.
+    fn evict(&self) -> bool;
+}
 
 /// The state that all clones of a [`Runs`](crate::runs::Runs), its layers and its tasks share.
 pub struct Process {
@@ -124,6 +141,47 @@ impl Process {
     /// Keeps a run that has ended, because the store has its end too.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
+    }
+
+    /// Cancels the run of this process with this key, after the event with these `lines` if there
+    /// are any. Returns `false` if it was neither starting nor running, or has no event `last`.
+    pub fn cancel(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        lines: Option<Bytes>,
+    ) -> bool {
+        let Some(record) = self.get(key) else { return false };
+        seen(last, record.epoch, record.newest()).is_some()
+            && self.cancel_record(&record, lines.map(LastEvent::New).as_ref())
+    }
+
+    /// Cancels a run of this process, after `event` if there is one. Returns whether it was
+    /// starting or running.
+    pub fn cancel_record(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        event: Option<&LastEvent>,
+    ) -> bool {
+        let is_cancelled =
+            self.with_registry(|registry, deferred| registry.cancel(record, event, deferred));
+        if event.is_some() {
+            self.make_room(0);
+        }
+        is_cancelled
+    }
+
+    /// Makes room for `additional` bytes beside the memory of all runs. Evicts runs that have ended
+    /// and that no client reads, then what mirrors have, then all other runs that have ended.
+    /// Running runs need no room: [`Registry::reserve`] admits only as many as there is room for.
+    pub fn make_room(self: &Arc<Self>, additional: usize) {
+        let evict_ended = |is_read| {
+            self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
+        };
+        let evict_mirrored = || self.hooks.as_ref().is_some_and(|hooks| hooks.evict());
+        while self.counters.memory.total().saturating_add(additional) > self.options.max_memory
+            && (evict_ended(false) || evict_mirrored() || evict_ended(true))
+        {}
     }
 
     /// Reports the end of a run of a process that is dead.

@@ -2,18 +2,45 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     slice,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
     task::Context,
 };
 
 use tokio::time::Instant;
 
-use super::{mark::Mark, process::Process};
+use super::process::Process;
 use crate::{
-    history::drop_waker,
+    connection::LastEventId,
+    history::{Epoch, drop_waker},
     options::StreamOptions,
-    runs::{Outcome, failure::Failure, record::Record},
+    runs::{Outcome, RunKey, StartError, failure::Failure, record::Record},
 };
+
+/// A run's mark, which its task sets for each event without a lock. The run's exporter clears it.
+#[derive(Clone)]
+pub struct Mark {
+    is_set: Arc<AtomicBool>,
+    pub epoch: Epoch,
+}
+
+impl Mark {
+    pub fn new(epoch: Epoch) -> Self {
+        Self { is_set: Arc::default(), epoch }
+    }
+
+    /// Sets the mark. Returns whether it was not set.
+    #[inline]
+    pub fn set(&self) -> bool {
+        !self.is_set.swap(true, AcqRel)
+    }
+
+    pub fn clear(&self) {
+        self.is_set.swap(false, AcqRel);
+    }
+}
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
 /// the run is interrupted. If the request has not received the claim by then, the key is freed, and
@@ -141,5 +168,93 @@ impl Drop for Producer {
         } else {
             self.process.end(&self.record, Outcome::Interrupted, None);
         }
+    }
+}
+
+/// The result of a request for a run.
+pub enum Claim {
+    /// The caller starts the run.
+    New(Producer),
+    /// The request is about this run.
+    Existing(Arc<Record>),
+}
+
+/// What a request without a last event id does to the run that has its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It attaches to a run that is starting, running or has completed. A run that has ended
+    /// without completing frees its key.
+    Attach,
+    /// It replaces any run.
+    Replace,
+}
+
+impl Process {
+    /// Returns the run of this process that a request is about, or claims the key for a new run.
+    ///
+    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
+    /// of an answer, and a new run would be a different one.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
+        let claim = self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            let existing = registry.get(key).cloned();
+            if last.is_some() {
+                return existing.map(Claim::Existing).ok_or(StartError::NotFound);
+            }
+            match existing {
+                Some(record) if purpose == Purpose::Attach && record.phase().is_usable() => {
+                    return Ok(Claim::Existing(record));
+                }
+                // During a shutdown, no run would take its place.
+                Some(earlier) if purpose == Purpose::Replace && !registry.is_draining => {
+                    registry.end(&earlier, Outcome::Cancelled, None, deferred);
+                }
+                _ => {}
+            }
+            let record = registry.reserve(key, None, &self.options, &self.counters)?;
+            registry.enter(&record, deferred);
+            Ok(Claim::New(Producer::new(Arc::clone(self), record)))
+        });
+        match &claim {
+            Ok(Claim::New(_)) => self.make_room(0),
+            Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
+            Err(_) => self.counters.totals().refused += 1,
+        }
+        claim
+    }
+
+    /// Reserves a run that other processes can reach, unless a limit is reached. It counts as running, but requests do not find
+    /// it before it is [entered](Self::enter). A run of this process that the new one will replace, `earlier`, does not count towards the
+    /// limits.
+    pub fn reserve(
+        self: &Arc<Self>,
+        key: &RunKey,
+        earlier: Option<Epoch>,
+    ) -> Result<Producer, StartError> {
+        let record = self.with_registry(|registry, _| {
+            registry.reserve(key, earlier, &self.options, &self.counters)
+        })?;
+        Ok(Producer::new(Arc::clone(self), record))
+    }
+
+    /// Lets requests find a reserved run, and ends a run of this process that has its key.
+    pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) {
+        let record = &reserved.record;
+        self.with_registry(|registry, deferred| {
+            if let Some(other) = registry.get(&record.key).cloned() {
+                // If the new run does not replace `other`, the store has lost the claim of `other`.
+                let is_replaced = earlier == Some(other.epoch);
+                let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
+                registry.end(&other, outcome, None, deferred);
+            }
+            // The run may have ended already, at the beginning of a shutdown.
+            registry.enter(record, deferred);
+        });
+        self.make_room(0);
     }
 }

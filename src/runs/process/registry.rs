@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use tokio::{task::JoinHandle, time::Instant};
@@ -9,8 +10,11 @@ use super::ended_runs::EndedRuns;
 use crate::{
     history::Epoch,
     runs::{
-        Outcome, RunKey,
+        Outcome, RunKey, StartError,
+        counters::Counters,
+        epoch,
         failure::Failure,
+        options::Options,
         record::{Deferred, LastEvent, Phase, Record, State},
     },
 };
@@ -185,6 +189,131 @@ impl Registry {
             self.by_key.remove(&record.key);
             shrink(&mut self.by_key);
         }
+    }
+}
+
+/// Which runs may start, by the limits of their number and memory.
+impl Registry {
+    /// Adds a run, unless a limit is reached. The run counts as running, but requests do not find
+    /// it before it is [entered](Self::enter). A run of this process that the new run will replace
+    /// does not count towards the limits.
+    pub(crate) fn reserve(
+        &mut self,
+        key: &RunKey,
+        earlier: Option<Epoch>,
+        options: &Options,
+        counters: &Arc<Counters>,
+    ) -> Result<Arc<Record>, StartError> {
+        let is_replaced = earlier.is_some_and(|epoch| self.running.contains_key(&epoch));
+        self.check(key, usize::from(is_replaced), options)?;
+        let next = if self.is_connected { epoch::unique } else { epoch::after };
+        let epoch = next(self.newest_epoch);
+        self.newest_epoch = Some(epoch);
+        let record = Record::new(key.clone(), epoch, options, Arc::clone(counters));
+        let record = Arc::new(record);
+        if let Some(owner) = key.shared_owner() {
+            *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
+        }
+        self.running.insert(epoch, Arc::clone(&record));
+        Ok(record)
+    }
+
+    /// Checks the limits for a new run, which takes the place of `replaced` running ones.
+    fn check(&self, key: &RunKey, replaced: usize, options: &Options) -> Result<(), StartError> {
+        if self.is_draining {
+            return Err(StartError::Draining);
+        }
+        let running = self.running.len() - replaced;
+        let memory = options.memory_of_running(running + 1).saturating_add(self.ending_memory());
+        if running >= options.limits.running || memory > options.max_memory {
+            return Err(StartError::Full);
+        }
+        let of_owner = key.shared_owner().and_then(|owner| self.running_by_owner.get(owner));
+        if of_owner.is_some_and(|count| count - replaced >= options.limits.running_per_owner) {
+            return Err(StartError::OwnerFull);
+        }
+        Ok(())
+    }
+
+    /// Returns the memory of the runs that have ended, but whose ends the store does not have yet.
+    /// They are never evicted, unless another run has their key.
+    fn ending_memory(&self) -> usize {
+        let states = self.ending.values().map(|record| record.lock());
+        states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
+    }
+}
+
+/// Which runs are kept, and which are evicted first.
+impl Registry {
+    /// Keeps a run that has ended, and evicts the earlier ones of its owner that exceed the limit.
+    pub(super) fn keep(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        let (ended_at, memory) = {
+            let state = record.lock();
+            let (false, Some(ended_at)) = (state.is_forgotten, state.ended_at) else {
+                return;
+            };
+            (ended_at, state.memory())
+        };
+        self.kept.add((ended_at, record.epoch), Arc::clone(record), memory);
+        while let Some(excess) = self.kept.remove_excess(&record.key) {
+            self.evict(excess, deferred);
+        }
+    }
+
+    /// Forgets a run that is kept, with all its events.
+    fn evict(&mut self, record: Arc<Record>, deferred: &mut Deferred) {
+        self.forget(&record, deferred);
+        record.lock().clear(deferred);
+        deferred.changed.push(record);
+    }
+
+    /// Forgets a run that has ended. Clients that are still reading can read the rest.
+    pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        self.remove_key(record);
+        let mut state = record.lock();
+        state.is_forgotten = true;
+        if let Some(ended_at) = state.ended_at {
+            self.kept.remove((ended_at, record.epoch));
+        }
+        if state.readers.count() == 0 {
+            state.clear(deferred);
+        } else {
+            self.lingering.push(Arc::downgrade(record));
+            if self.lingering.len().is_power_of_two() {
+                self.lingering.retain(|record| record.strong_count() > 0);
+            }
+        }
+        // Dropping the record runs code of the program, because its options contain closures.
+        deferred.changed.push(Arc::clone(record));
+    }
+
+    /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
+    pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
+        loop {
+            let ((ended_at, _), record) = self.kept.oldest()?;
+            let due = ended_at.checked_add(age)?;
+            if due > Instant::now() {
+                return Some(due);
+            }
+            let record = Arc::clone(record);
+            self.forget(&record, deferred);
+        }
+    }
+
+    /// Evicts the run that ended first, with all its events. With `is_read`, also evicts runs that
+    /// clients read, those that are forgotten already first. Returns whether it evicted one.
+    pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
+        if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
+            if let Some(record) = lingering.upgrade() {
+                record.lock().clear(deferred);
+                deferred.changed.push(record);
+            }
+            return true;
+        }
+        let oldest = self.kept.find(|record| is_read || !record.is_read()).cloned();
+        let is_found = oldest.is_some();
+        oldest.into_iter().for_each(|oldest| self.evict(oldest, deferred));
+        is_found
     }
 }
 
