@@ -56,7 +56,7 @@ async fn main() -> io::Result<()> {
 
 pub(crate) fn settings() -> RunsBuilder {
     // The key is not printed, because its owner lets a page attach.
-    Runs::builder().on_end(|end: &RunEnd| println!("{} words, {}", end.events(), end.outcome()))
+    Runs::builder().on_end(|end: &RunEnd| println!("{} words, {}", end.events, end.outcome))
 }
 
 /// Serves until SIGTERM or ctrl-c. The hub carries the figures that the page shows.

@@ -48,7 +48,7 @@ impl Default for Runs {
 ///     .abandon_after(Duration::from_secs(600))
 ///     .max_running(10_000)
 ///     .max_running_per_owner(16)
-///     .on_end(|end| println!("{} events, {}", end.events(), end.outcome()))
+///     .on_end(|end| println!("{} events, {}", end.events, end.outcome))
 ///     .build();
 /// # _ = runs;
 /// ```

@@ -26,20 +26,41 @@ pub(crate) struct Counters {
 
 /// Statistics of all runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunsStats {
-    pub(super) running: usize,
-    pub(super) kept: usize,
-    attached: usize,
-    memory: usize,
-    pub(crate) started: u64,
-    pub(crate) refused: u64,
-    pub(crate) lagged: u64,
-    pub(super) mirrors: usize,
-    pub(super) waiting_exports: usize,
-    pub(crate) fenced: u64,
-    pub(crate) declared_dead: u64,
-    events: u64,
-    bytes: u64,
+    /// The number of runs that are running, including calls that have no answer yet.
+    pub running: usize,
+    /// The number of runs that have ended and are kept.
+    pub kept: usize,
+    /// The number of clients that are attached or wait for a call's answer.
+    pub attached: usize,
+    /// The memory of all runs in bytes, as
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
+    pub memory: usize,
+    /// The number of calls that were made, including those whose answer was not an event
+    /// stream. A request that leaves before its call is made does not count.
+    pub started: u64,
+    /// The number of calls that were refused: at a limit, while the store could not be
+    /// reached, or during a shutdown.
+    pub refused: u64,
+    /// The number of clients whose next event was evicted before they had read it.
+    pub lagged: u64,
+    /// The number of copies of other processes' runs that clients or handles use at
+    /// this process. A run has another copy if a client resumes before the first event of the
+    /// first copy. The number is 0 without a [store](crate::runs::RunStore).
+    pub mirrors: usize,
+    /// The number of runs whose export to the store is overdue. It rises while the store
+    /// cannot be reached.
+    pub waiting_exports: usize,
+    /// The number of runs of this process that another process declared dead, because
+    /// this process did not reach the store in time.
+    pub fenced: u64,
+    /// The number of runs that this process declared dead.
+    pub declared_dead: u64,
+    /// The number of events of all runs that have ended.
+    pub events: u64,
+    /// The size of the events of all runs that have ended, in bytes on the wire.
+    pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }
 
@@ -66,42 +87,6 @@ impl Counters {
 }
 
 impl RunsStats {
-    getters! {
-        /// Returns the number of runs that are running, including calls that have no answer yet.
-        running: usize,
-        /// Returns the number of runs that have ended and are kept.
-        kept: usize,
-        /// Returns the number of clients that are attached or wait for a call's answer.
-        attached: usize,
-        /// Returns the memory of all runs in bytes, as
-        /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
-        memory: usize,
-        /// Returns the number of calls that were made, including those whose answer was not an event
-        /// stream. A request that leaves before its call is made does not count.
-        started: u64,
-        /// Returns the number of calls that were refused: at a limit, while the store could not be
-        /// reached, or during a shutdown.
-        refused: u64,
-        /// Returns the number of clients whose next event was evicted before they had read it.
-        lagged: u64,
-        /// Returns the number of copies of other processes' runs that clients or handles use at
-        /// this process. A run has another copy if a client resumes before the first event of the
-        /// first copy. The number is 0 without a [store](crate::runs::RunStore).
-        mirrors: usize,
-        /// Returns the number of runs whose export to the store is overdue. It rises while the store
-        /// cannot be reached.
-        waiting_exports: usize,
-        /// Returns the number of runs of this process that another process declared dead, because
-        /// this process did not reach the store in time.
-        fenced: u64,
-        /// Returns the number of runs that this process declared dead.
-        declared_dead: u64,
-        /// Returns the number of events of all runs that have ended.
-        events: u64,
-        /// Returns the size of the events of all runs that have ended, in bytes on the wire.
-        bytes: u64,
-    }
-
     /// Returns the number of runs that ended with this outcome.
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {

@@ -220,8 +220,6 @@
 //! }
 //! ```
 
-#[macro_use]
-mod getters;
 mod answer;
 mod builder;
 mod call;

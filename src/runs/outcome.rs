@@ -69,25 +69,28 @@ impl fmt::Display for Outcome {
 /// The report of a run that has ended, as passed to
 /// [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunEnd {
-    pub(crate) key: RunKey,
+    /// The key of the run.
+    pub key: RunKey,
     pub(crate) epoch: Epoch,
-    pub(crate) outcome: Outcome,
-    pub(crate) events: u64,
-    pub(crate) bytes: u64,
-    pub(crate) age: Duration,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// The number of recorded events, including those that have been evicted. If the process of the
+    /// run died, it is the number that the store has.
+    pub events: u64,
+    /// The total size of these events in bytes on the wire, including their ids. If the process of
+    /// the run died, it is 0, because the store does not know it.
+    pub bytes: u64,
+    /// The time from the start of the call to the end of the run. If the process of the run died, the
+    /// run ends when another process notices.
+    pub age: Duration,
 }
 
 impl RunEnd {
     /// Creates the report of a run whose process is dead.
     pub(crate) fn of_dead(key: RunKey, epoch: Epoch, events: u64) -> Self {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch::age(epoch) }
-    }
-
-    /// Returns the key of the run.
-    #[must_use]
-    pub const fn key(&self) -> &RunKey {
-        &self.key
     }
 
     /// Returns the first part of the ids of the run's events. No other run with the same key has
@@ -98,20 +101,6 @@ impl RunEnd {
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
-    }
-
-    getters! {
-        /// Returns how the run ended.
-        outcome: Outcome,
-        /// Returns the number of recorded events, including those that have been evicted. If the
-        /// process of the run died, it is the number that the store has.
-        events: u64,
-        /// Returns the total size of these events in bytes on the wire, including their ids. If the
-        /// process of the run died, it is 0, because the store does not know it.
-        bytes: u64,
-        /// Returns the time from the start of the call to the end of the run. If the process of the
-        /// run died, the run ends when another process notices.
-        age: Duration,
     }
 }
 

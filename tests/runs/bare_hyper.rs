@@ -96,7 +96,7 @@ async fn event_stream_is_recorded_and_resumed_after_a_cut() {
         assert_eq!(last.data, "b");
         // The client's connection is cut in the middle of an event.
         drop(reader);
-        until(|| server.runs.stats().attached() == 0).await;
+        until(|| server.runs.stats().attached == 0).await;
         feed.data("\n\ndata: d\n\n");
         let again = Request::post("/words").header("last-event-id", &*last.last_event_id);
         let mut reader = EventReader::new(server.send(again).await);
@@ -121,7 +121,7 @@ async fn json_answer_passes_and_frees_its_key() {
             let answer = server.send(Request::post("/json")).await;
             assert_eq!(answer.headers()["content-type"], "application/json");
             assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), "a");
-            assert_eq!((server.calls(), server.runs.stats().running()), (calls, 0));
+            assert_eq!((server.calls(), server.runs.stats().running), (calls, 0));
         }
     }
 }
@@ -140,7 +140,7 @@ async fn error_and_panic_reach_the_server_and_free_their_key() {
                     Connection::Http2(mut sender) => soon(sender.send_request(request)).await,
                 };
                 assert!(sent.is_err(), "{path}: {sent:?}");
-                assert_eq!((server.calls(), server.runs.stats().running()), (calls, 0), "{path}");
+                assert_eq!((server.calls(), server.runs.stats().running), (calls, 0), "{path}");
             }
             assert_eq!(server.runs.stats().ended(Outcome::Failed), failures, "{path}");
         }

@@ -37,7 +37,7 @@ impl Ends {
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
-        self.0.lock().unwrap().iter().map(RunEnd::outcome).collect()
+        self.0.lock().unwrap().iter().map(|end| end.outcome).collect()
     }
 }
 
@@ -59,14 +59,14 @@ async fn report_has_the_figures_of_the_run() {
     feed.end();
     settle().await;
     let end = ends.first();
-    assert_eq!((end.key(), end.outcome(), end.events()), (&turn(), Outcome::Completed, 2));
-    assert_eq!(end.bytes(), 2 * client.bytes.len() as u64);
-    assert_eq!(end.age().as_secs(), 3);
+    assert_eq!((&end.key, end.outcome, end.events), (&turn(), Outcome::Completed, 2));
+    assert_eq!(end.bytes, 2 * client.bytes.len() as u64);
+    assert_eq!(end.age.as_secs(), 3);
     let stats = rig.runs.stats();
-    assert_eq!((stats.events(), stats.bytes()), (end.events(), end.bytes()));
-    assert_eq!((stats.running(), stats.kept(), stats.attached()), (0, 1, 1));
+    assert_eq!((stats.events, stats.bytes), (end.events, end.bytes));
+    assert_eq!((stats.running, stats.kept, stats.attached), (0, 1, 1));
     drop(client);
-    assert_eq!(rig.runs.stats().attached(), 0);
+    assert_eq!(rig.runs.stats().attached, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn events_before_a_panic_in_the_same_turn_are_recorded() {
         assert_eq!(client.read().await, ["0", "1", "2", "3"]);
         assert_eq!(client.end, Some(End::Failed));
         let end = ends.first();
-        assert_eq!((end.outcome(), end.events()), (Outcome::Failed, 4));
+        assert_eq!((end.outcome, end.events), (Outcome::Failed, 4));
     }
 }
 
@@ -222,7 +222,7 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
                     settle().await;
                     assert_eq!(rig.handler.calls(), 2);
                     assert!(rig.runs.cancel(&turn(), None).await);
-                    assert_eq!(ends.0.lock().unwrap().pop().unwrap().outcome(), Outcome::Cancelled);
+                    assert_eq!(ends.0.lock().unwrap().pop().unwrap().outcome, Outcome::Cancelled);
                     continue;
                 }
                 (Some(Outcome::Cancelled), Requester::EventSource) => 204,
@@ -261,12 +261,12 @@ fn runtime_that_ends_interrupts_its_runs() {
     });
     drop(first);
     assert_eq!(ends.outcomes(), [Outcome::Interrupted; 2]);
-    assert_eq!(runs.stats().running(), 0);
+    assert_eq!(runs.stats().running, 0);
     // Another runtime finds them, and forgets them at their time.
     runtime().block_on(async {
         assert!(runs.get(&turn()).await.is_some());
         tokio::time::sleep(Duration::from_secs(301)).await;
-        assert_eq!(runs.stats().kept(), 0);
+        assert_eq!(runs.stats().kept, 0);
     });
 }
 
@@ -285,7 +285,7 @@ async fn callback_can_use_the_runs() {
     static RUNS: OnceLock<Runs> = OnceLock::new();
     let (seen, running) = std::sync::mpsc::channel();
     let builder =
-        Runs::builder().on_end(move |_| seen.send(RUNS.get().unwrap().stats().running()).unwrap());
+        Runs::builder().on_end(move |_| seen.send(RUNS.get().unwrap().stats().running).unwrap());
     let runs = RUNS.get_or_init(|| builder.build());
     let run = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     run.ended().await;

@@ -44,7 +44,7 @@ async fn attached_client_receives_it_and_then_a_clean_end() {
     assert!(bytes.ends_with(&format!("event: usage\ndata: 12 tokens\nid: {next}\n\n")), "{bytes}");
     let ends = ends.lock().unwrap();
     let [end] = &ends[..] else { panic!("{ends:?}") };
-    assert_eq!((end.outcome(), end.events()), (Outcome::Cancelled, 2));
+    assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +113,7 @@ async fn full_run_evicts_its_oldest_events_for_it() {
     settle().await;
     drop(client);
     settle().await;
-    let memory = rig.runs.stats().memory();
+    let memory = rig.runs.stats().memory;
     assert!(cancel(&rig).await);
-    assert!(rig.runs.stats().memory() <= memory, "it takes the place of others");
+    assert!(rig.runs.stats().memory <= memory, "it takes the place of others");
 }

@@ -43,16 +43,16 @@ fn ended_run_takes_about_what_is_counted() {
         let runtime = runtime();
         let runs = Runs::builder().retain_for(Duration::MAX).max_memory(usize::MAX).build();
         start_all(&runtime, &runs, 0..100, || events(count)());
-        let before = runs.stats().memory();
+        let before = runs.stats().memory;
         let taken = measure(|| start_all(&runtime, &runs, 100..RUNS, || events(count)()));
-        let counted = runs.stats().memory() - before;
+        let counted = runs.stats().memory - before;
         let ratio = taken.bytes_current as f64 / counted as f64;
         println!(
             "{name}: {} bytes each, {counted} counted in all",
             taken.bytes_current as usize / RUNS
         );
         assert!((0.75..1.05).contains(&ratio), "{name}: {ratio}, {taken:?} of {counted}");
-        assert_eq!(runs.stats().kept(), RUNS);
+        assert_eq!(runs.stats().kept, RUNS);
     }
 }
 
@@ -63,10 +63,10 @@ fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     let runs = Runs::builder().max_memory(usize::MAX).max_running_per_owner(1024).build();
     let endless = || stream::iter([Event::from("x")]).chain(stream::pending());
     start_all(&runtime, &runs, 0..100, endless);
-    let before = runs.stats().memory();
+    let before = runs.stats().memory;
     let taken = measure(|| start_all(&runtime, &runs, 100..100 + RUNS, endless));
     let each = taken.bytes_current as f64 / RUNS as f64;
-    let counted = (runs.stats().memory() - before) as f64 / RUNS as f64;
+    let counted = (runs.stats().memory - before) as f64 / RUNS as f64;
     println!("{each} bytes each, {counted} counted");
     // An event of 30 bytes takes 112 more.
     assert!(each < 2048.0 + 142.0, "{each} bytes");
@@ -86,14 +86,14 @@ fn memory_stays_below_its_limit_and_is_freed() {
     let event = |_| Event::from("x".repeat(1000));
     let flood = || stream::iter(0..100).map(event).chain(stream::pending());
     let endless = measure(|| start_all(&runtime, &runs, 0..1000, flood));
-    assert_eq!(runs.stats().running(), 1000);
-    assert!(runs.stats().memory() <= LIMIT, "{:?}", runs.stats());
+    assert_eq!(runs.stats().running, 1000);
+    assert!(runs.stats().memory <= LIMIT, "{:?}", runs.stats());
     assert!(endless.bytes_current <= limit, "{endless:?}");
     assert!(endless.bytes_max as i64 <= limit, "{endless:?}");
     let empty = measure(|| start_all(&runtime, &runs, 1000..101_000, stream::empty));
-    assert!(runs.stats().memory() <= LIMIT, "{:?}", runs.stats());
+    assert!(runs.stats().memory <= LIMIT, "{:?}", runs.stats());
     assert!(endless.bytes_current + empty.bytes_current <= limit, "{empty:?}");
-    assert_eq!(runs.stats().running(), 1000, "a running run is never evicted");
+    assert_eq!(runs.stats().running, 1000, "a running run is never evicted");
     let rest = measure(|| {
         runtime.block_on(async {
             tokio::time::sleep(Duration::from_secs(61)).await;
@@ -101,7 +101,7 @@ fn memory_stays_below_its_limit_and_is_freed() {
             tokio::time::sleep(Duration::from_secs(301)).await;
         });
     });
-    assert_eq!((runs.stats().kept(), runs.stats().memory()), (0, 0));
+    assert_eq!((runs.stats().kept, runs.stats().memory), (0, 0));
     let left = endless.bytes_current + empty.bytes_current + rest.bytes_current;
     assert!(left < 600_000, "{left} bytes left");
 }
@@ -119,7 +119,7 @@ fn runs_that_stalled_clients_hold_are_within_the_limit() {
             settle().await;
             tokio::time::advance(Duration::from_millis(10)).await;
         }
-        let memory = runs.stats().memory();
+        let memory = runs.stats().memory;
         assert!(memory <= LIMIT + LIMIT / 20, "{memory}");
         let mut lagged = 0;
         for attachment in &mut stalled {
@@ -131,7 +131,7 @@ fn runs_that_stalled_clients_hold_are_within_the_limit() {
         }
         assert!(lagged > 50, "{lagged}");
         drop(stalled);
-        assert_eq!(runs.stats().memory(), 0);
+        assert_eq!(runs.stats().memory, 0);
     });
 }
 
@@ -143,8 +143,8 @@ fn clients_that_are_behind_add_frames_to_a_small_run() {
         let tokens = || stream::iter((0..100).map(|_| Event::from("x".repeat(17))));
         let run = runs.start(&key(0), None, tokens).await.unwrap();
         run.ended().await;
-        let alone = runs.stats().memory();
-        assert!((4400..4600).contains(&runs.stats().bytes()), "{:?}", runs.stats());
+        let alone = runs.stats().memory;
+        assert!((4400..4600).contains(&runs.stats().bytes), "{:?}", runs.stats());
         assert!((16_000..17_000).contains(&alone), "{alone}");
         // A replay, and then clients that resume after different events.
         let mut ids = vec![None];
@@ -155,7 +155,7 @@ fn clients_that_are_behind_add_frames_to_a_small_run() {
                 let of_batch = field_of(&events, "id: ");
                 ids.extend(of_batch.map(|id| Some(LastEventId::try_from(id).unwrap())));
             }
-            added.push(runs.stats().memory() - alone);
+            added.push(runs.stats().memory - alone);
         }
         assert!((4_500..5_000).contains(&added[0]), "{added:?}");
         assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
@@ -169,7 +169,7 @@ fn ended_runs_evict_others_of_their_owner_only() {
         let runs = Runs::builder().max_memory_per_owner(5_000).build();
         let other = runs.start(&key(1), None, events(20)).await.unwrap();
         other.ended().await;
-        let of_other = runs.stats().memory();
+        let of_other = runs.stats().memory;
         let mut sources = Vec::new();
         for n in 0..2 {
             let (source, events) = source::<Event>();
@@ -186,14 +186,14 @@ fn ended_runs_evict_others_of_their_owner_only() {
             let run = runs.start(&key(1000 * n), None, events(1)).await.unwrap();
             run.ended().await;
             assert!(run.attach(None).await.is_some(), "the run that ended last is kept");
-            let memory = runs.stats().memory();
+            let memory = runs.stats().memory;
             assert!(memory <= of_other + 5_000, "after {n} runs: {memory}");
         }
         assert!(other.attach(None).await.is_some());
         let large = runs.start(&key(30_000), None, events(100)).await.unwrap();
         large.ended().await;
         assert!(large.attach(None).await.is_some(), "it is the only one");
-        assert_eq!(runs.stats().kept(), 2);
+        assert_eq!(runs.stats().kept, 2);
     });
 }
 

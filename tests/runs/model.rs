@@ -263,14 +263,14 @@ impl World {
         let stats = self.runs.stats();
         let live = self.modelled.iter().filter(|run| run.outcome.is_none()).count();
         let kept = self.modelled.iter().filter(|run| run.is_known && run.outcome.is_some()).count();
-        assert_eq!((stats.running(), stats.kept()), (live, kept));
-        assert_eq!(stats.attached(), self.readers.len());
+        assert_eq!((stats.running, stats.kept), (live, kept));
+        assert_eq!(stats.attached, self.readers.len());
         for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Abandoned]
         {
             let ended = self.modelled.iter().filter(|run| run.outcome == Some(outcome)).count();
             assert_eq!(stats.ended(outcome), ended as u64, "{outcome}");
         }
-        assert_eq!(stats.started(), self.modelled.len() as u64);
+        assert_eq!(stats.started, self.modelled.len() as u64);
     }
 }
 
@@ -313,7 +313,7 @@ async fn random_steps_agree_with_the_model() {
         advance(RETAIN + ABANDON).await;
         settle().await;
         let stats = world.runs.stats();
-        let zero = (stats.running(), stats.kept(), stats.attached(), stats.memory());
+        let zero = (stats.running, stats.kept, stats.attached, stats.memory);
         assert_eq!(zero, (0, 0, 0, 0), "seed {seed}");
     }
 }

@@ -72,7 +72,7 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
         assert!(read.len() <= 51, "{read:?}");
         if read.len() % 7 == 3 {
             drop(reader);
-            until(|| runs.stats().attached() == 0).await;
+            until(|| runs.stats().attached == 0).await;
             permits.add_permits(7);
             connections += 1;
             let request = Request::get("/words").header("last-event-id", &*message.last_event_id);
@@ -81,10 +81,10 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
     }
     assert_eq!(read.pop().as_deref(), Some("[DONE]"));
     assert_eq!(read, numbers(0..50));
-    assert_eq!((connections, runs.stats().started()), (8, 1));
+    assert_eq!((connections, runs.stats().started), (8, 1));
     let events = EventReader::new(send(address, Request::post("/words")).await).rest().await;
     assert_eq!(events.len(), 51, "a completed run is replayed");
-    assert_eq!(runs.stats().started(), 1);
+    assert_eq!(runs.stats().started, 1);
 }
 
 async fn ask(State((runs, permits)): State<(Runs, Permits)>, parts: Parts) -> Response {
@@ -191,7 +191,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         // Only the answers have time. A stream that never ends does not linger with them.
         assert!(news.rest().await.is_empty());
         if grace == PATIENCE {
-            assert_eq!(runs.stats().running(), 1);
+            assert_eq!(runs.stats().running, 1);
             permits.add_permits(49);
             for client in clients {
                 let words: Vec<_> = client.rest().await.into_iter().map(|word| word.data).collect();

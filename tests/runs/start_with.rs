@@ -40,7 +40,7 @@ async fn data(run: &Run) -> Vec<String> {
 async fn assert_free(runs: &Runs) {
     settle().await;
     assert!(runs.get(&turn()).await.is_none());
-    assert_eq!((runs.stats().running(), runs.stats().kept(), runs.stats().memory()), (0, 0, 0));
+    assert_eq!((runs.stats().running, runs.stats().kept, runs.stats().memory), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +53,7 @@ async fn stream_is_recorded_once_the_call_has_it() {
     });
     settle().await;
     assert!(!starting.is_finished());
-    assert_eq!(runs.stats().running(), 1);
+    assert_eq!(runs.stats().running, 1);
     call.send(events("a")).unwrap();
     let run = starting.await.unwrap().unwrap().unwrap();
     assert_eq!(data(&run).await, ["a"]);

@@ -250,8 +250,8 @@ async fn run_is_unknown_after_its_retention() {
     assert_eq!(rig.send(after(&id, post())).client().await.status, 200);
     tokio::time::advance(Duration::from_secs(2)).await;
     settle().await;
-    assert_eq!(rig.runs.stats().kept(), 0);
-    assert_eq!(rig.runs.stats().memory(), 0);
+    assert_eq!(rig.runs.stats().kept, 0);
+    assert_eq!(rig.runs.stats().memory, 0);
     assert_eq!(rig.send(after(&id, post())).client().await.status, 404);
     let mut again = rig.send(post());
     assert!(again.now().await.is_none());

@@ -137,7 +137,7 @@ async fn answer_survives_its_connections_and_is_paid_for_once() {
     }
 
     let end = server.end().await;
-    assert_eq!((end.outcome(), end.events()), (Outcome::Completed, WORDS as u64));
+    assert_eq!((end.outcome, end.events), (Outcome::Completed, WORDS as u64));
     let (bill, text) = figures(&browser).await;
     assert_eq!((&bill["calls"], &bill["tokens"]), (&json!(1), &json!(WORDS)));
     let connections = bill["connections"].as_u64().unwrap();
@@ -157,7 +157,7 @@ async fn answer_survives_its_connections_and_is_paid_for_once() {
     until_state(&browser, "complete").await;
     shows(&browser, "document", WORDS).await;
     assert_eq!(figures(&browser).await.0["calls"], 1);
-    assert_eq!(server.runs.stats().started(), 1);
+    assert_eq!(server.runs.stats().started, 1);
 }
 
 #[tokio::test]
@@ -173,14 +173,14 @@ async fn stop_ends_the_answer_on_every_page_but_not_the_next_one() {
     }
     browser.until("(demo.tab.close(), true)").await;
     let end = server.end().await;
-    assert_eq!((end.outcome(), end.events()), (Outcome::Cancelled, 7));
+    assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 7));
 
     // The model no longer generates: all of its quota is left for the next answer.
     browser.click("#ask").await;
     server.say(&browser, WORDS, WORDS).await;
     until_state(&browser, "complete").await;
     let end = server.end().await;
-    assert_eq!((end.outcome(), end.events()), (Outcome::Completed, WORDS as u64));
+    assert_eq!((end.outcome, end.events), (Outcome::Completed, WORDS as u64));
     assert_eq!(server.quota.available_permits(), 0);
     assert_eq!(figures(&browser).await.0["calls"], 1);
 }
@@ -198,12 +198,12 @@ async fn shutdown_waits_for_the_answer_which_is_not_asked_for_again() {
     server.shutdown.cancel();
     server.say(&browser, WORDS - 10, WORDS).await;
     until_state(&browser, "complete").await;
-    assert_eq!(server.end().await.outcome(), Outcome::Completed);
+    assert_eq!(server.end().await.outcome, Outcome::Completed);
     soon(server.serving).await.unwrap();
 
     let restarted = Server::start(address).await;
     browser.click("#reload").await;
     until_state(&browser, "lost").await;
-    assert_eq!(restarted.runs.stats().started(), 0);
+    assert_eq!(restarted.runs.stats().started, 0);
     assert_eq!(figures(&browser).await.0["calls"], 0);
 }

@@ -102,7 +102,7 @@ async fn answer_goes_on_without_its_page_and_is_asked_for_once() {
     model.generate(2).await;
     shows(&browser, WORDS, "over").await;
     let end = model.end().await;
-    assert_eq!((end.outcome(), end.events()), (Outcome::Completed, WORDS as u64));
+    assert_eq!((end.outcome, end.events), (Outcome::Completed, WORDS as u64));
     assert_eq!(model.calls.load(Relaxed), 1);
 }
 
@@ -113,7 +113,7 @@ async fn stop_button_ends_the_answer_and_the_model() {
     browser.click("#stop").await;
     shows(&browser, 3, "over").await;
     let end = model.end().await;
-    assert_eq!((end.outcome(), end.events()), (Outcome::Cancelled, 3));
+    assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 3));
     soon(model.dropped.cancelled()).await;
 
     // What was generated stays, also for a page that reloads.

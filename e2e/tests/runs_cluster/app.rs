@@ -55,7 +55,7 @@ impl Service {
             .layer(layer)
             .route(
                 "/running",
-                get(async |State(it): State<Self>| it.runs.stats().running().to_string()),
+                get(async |State(it): State<Self>| it.runs.stats().running.to_string()),
             )
             .with_state(self)
     }

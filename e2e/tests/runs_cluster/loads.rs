@@ -168,7 +168,7 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
     pair.wire.limit(20_000_000);
     let before = pair.wire.passed();
     for _ in 0..CLIENTS {
-        until_async(async || pair.reader.stats().mirrors() == 0).await;
+        until_async(async || pair.reader.stats().mirrors == 0).await;
         let passed = pair.wire.passed();
         let (key, request) = (key("stored"), request());
         tokio::select! {

@@ -110,11 +110,11 @@ impl Service {
             subscribers: hub.subscribers() as u64,
             gaps: hub.gaps(),
             losses: self.losses.losses(),
-            running: runs.running() as u64,
-            kept: runs.kept() as u64,
-            attached: runs.attached() as u64,
-            started: runs.started(),
-            lagged: runs.lagged(),
+            running: runs.running as u64,
+            kept: runs.kept as u64,
+            attached: runs.attached as u64,
+            started: runs.started,
+            lagged: runs.lagged,
             ended: outcomes.map(|it| (it.as_str().to_owned(), runs.ended(it))).into(),
         }
     }

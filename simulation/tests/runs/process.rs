@@ -123,8 +123,8 @@ impl Process {
                     if gate.is_killed() {
                         return;
                     }
-                    reporting.network.log(|| format!("report: {} {}", end.id(), end.outcome()));
-                    let report = Report { epoch: end.id(), outcome: end.outcome() };
+                    reporting.network.log(|| format!("report: {} {}", end.id(), end.outcome));
+                    let report = Report { epoch: end.id(), outcome: end.outcome };
                     reporting.records().reports.push(report);
                 });
             match builder.connect(redis).await {

@@ -58,7 +58,7 @@ pub(crate) fn check_keys(network: &Network) -> Option<String> {
 pub(crate) fn check_counts(world: &World) -> Option<String> {
     let processes = world.records().processes.clone();
     processes.iter().find_map(|process| {
-        let counted = process.runs()?.stats().started();
+        let counted = process.runs()?.stats().started;
         let calls = world.calls.list().iter().filter(|call| call.life == process.life).count();
         let number = process.number;
         (counted != calls as u64)

@@ -113,10 +113,10 @@ impl Process {
             // A tracing subscriber is code of the program too, and can panic.
             _ = catch_panic(|| {
                 debug!(
-                    outcome = end.outcome().as_str(),
-                    events = end.events(),
-                    bytes = end.bytes(),
-                    age = ?end.age(),
+                    outcome = end.outcome.as_str(),
+                    events = end.events,
+                    bytes = end.bytes,
+                    age = ?end.age,
                     "a run ended"
                 );
             });

@@ -99,7 +99,7 @@ fn unattended(runtime: &Runtime, events: u64, burst: u64, text: &'static str) ->
         assert_eq!(run.ended().await, Some(Outcome::Completed));
     });
     let stats = runs.stats();
-    assert_eq!(stats.events(), events);
+    assert_eq!(stats.events, events);
     0
 }
 

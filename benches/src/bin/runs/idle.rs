@@ -33,8 +33,8 @@ pub(crate) fn measure() {
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime without I/O");
         let counted = count(|| runtime.block_on(start(&runs, events)));
-        let memory = runs.stats().memory() / RUNS;
-        assert_eq!((runs.stats().running(), runs.stats().attached()), (RUNS, 0));
+        let memory = runs.stats().memory / RUNS;
+        assert_eq!((runs.stats().running, runs.stats().attached), (RUNS, 0));
         let allocated = usize::try_from(counted.bytes_current).expect("memory in use") / RUNS;
         let peak = counted.bytes_max as usize / RUNS;
         let run = now(runs.get(&key(0))).expect("a run");

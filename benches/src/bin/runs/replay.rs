@@ -60,7 +60,7 @@ async fn completed(text: &'static str) -> (Runs, Run) {
     let source = || stream::iter((0..EVENTS).map(move |_| event(text)));
     let run = runs.start(&key, None, source).await.expect("a run");
     assert_eq!(run.ended().await, Some(Outcome::Completed));
-    assert_eq!(runs.stats().events(), EVENTS);
+    assert_eq!(runs.stats().events, EVENTS);
     (runs, run)
 }
 

@@ -31,16 +31,16 @@ impl Collector for RunsMetrics {
 
 fn encode_gauges(now: &RunsStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, unit, value) in [
-        ("sse_runs_running", "Runs that are running.", None, now.running()),
-        ("sse_runs_kept", "Runs that have ended and are kept.", None, now.kept()),
-        ("sse_runs_attached", "Clients that are attached or wait.", None, now.attached()),
-        ("sse_runs_memory", "Memory of all runs.", Some(Unit::Bytes), now.memory()),
-        ("sse_runs_mirrors", "Copies of runs of other processes.", None, now.mirrors()),
+        ("sse_runs_running", "Runs that are running.", None, now.running),
+        ("sse_runs_kept", "Runs that have ended and are kept.", None, now.kept),
+        ("sse_runs_attached", "Clients that are attached or wait.", None, now.attached),
+        ("sse_runs_memory", "Memory of all runs.", Some(Unit::Bytes), now.memory),
+        ("sse_runs_mirrors", "Copies of runs of other processes.", None, now.mirrors),
         (
             "sse_runs_waiting_exports",
             "Runs whose export to the store is overdue.",
             None,
-            now.waiting_exports(),
+            now.waiting_exports,
         ),
     ] {
         encode_gauge(encoder, name, help, unit.as_ref(), &ConstGauge::new(value))?;
@@ -50,13 +50,13 @@ fn encode_gauges(now: &RunsStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::R
 
 fn encode_counters(now: &RunsStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, count) in [
-        ("sse_runs_started", "Calls that were made.", now.started()),
-        ("sse_runs_refused", "Calls that were refused.", now.refused()),
-        ("sse_runs_lagged", "Clients that fell behind what is kept.", now.lagged()),
-        ("sse_runs_fenced", "Runs that another process declared dead.", now.fenced()),
-        ("sse_runs_declared_dead", "Runs that this process declared dead.", now.declared_dead()),
-        ("sse_runs_events", "Events of runs that have ended.", now.events()),
-        ("sse_runs_bytes", "Bytes of runs that have ended.", now.bytes()),
+        ("sse_runs_started", "Calls that were made.", now.started),
+        ("sse_runs_refused", "Calls that were refused.", now.refused),
+        ("sse_runs_lagged", "Clients that fell behind what is kept.", now.lagged),
+        ("sse_runs_fenced", "Runs that another process declared dead.", now.fenced),
+        ("sse_runs_declared_dead", "Runs that this process declared dead.", now.declared_dead),
+        ("sse_runs_events", "Events of runs that have ended.", now.events),
+        ("sse_runs_bytes", "Bytes of runs that have ended.", now.bytes),
     ] {
         encode_counter(encoder, name, help, count)?;
     }

@@ -50,7 +50,7 @@ impl Crowd {
         let mut since = None;
         let mut most = 0;
         let watch = |crowd: &mut Self| {
-            let memory = crowd.runs(SMALL).stats().memory();
+            let memory = crowd.runs(SMALL).stats().memory;
             let now = crowd.world.network.elapsed();
             let begin = *since.get_or_insert(now);
             if memory <= limit + EXCESS {

@@ -149,7 +149,7 @@ async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
         let asked = Instant::now();
         let answer = other.answer(Some(&one.id(2))).await;
         assert!(asked.elapsed() <= Duration::from_millis(300), "{:?}", asked.elapsed());
-        assert_eq!(other.runs.stats().mirrors(), 1, "{is_read}");
+        assert_eq!(other.runs.stats().mirrors, 1, "{is_read}");
         send(&source, &["c"]);
         drop(source);
         assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", one.epoch()));

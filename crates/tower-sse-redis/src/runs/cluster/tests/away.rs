@@ -69,17 +69,17 @@ async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
 #[tokio::test(start_paused = true)]
 async fn statistics_count_mirrors_and_exports_that_wait() {
     let (one, other, source, live) = watched(&["a"]).await;
-    assert_eq!((one.runs.stats().mirrors(), other.runs.stats().mirrors()), (0, 1));
-    assert_eq!(one.runs.stats().waiting_exports(), 0);
+    assert_eq!((one.runs.stats().mirrors, other.runs.stats().mirrors), (0, 1));
+    assert_eq!(one.runs.stats().waiting_exports, 0);
     one.store.go_away();
     drop(source);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(one.runs.stats().waiting_exports(), 1);
+    assert_eq!(one.runs.stats().waiting_exports, 1);
     one.store.come_back();
     assert_whole(live, &[]).await;
     sleep(LEASE).await;
-    assert_eq!(other.runs.stats().mirrors(), 0, "nothing uses it");
-    assert_eq!(one.runs.stats().waiting_exports(), 0);
+    assert_eq!(other.runs.stats().mirrors, 0, "nothing uses it");
+    assert_eq!(one.runs.stats().waiting_exports, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ async fn claim_whose_reply_is_read_after_its_lease_starts_nothing() {
     one.store.faults().reply_delay = Duration::ZERO;
     let _source = other.start().await.expect("the lease has expired");
     assert!(soon(starting).await.is_none(), "it attaches to the other run");
-    assert_eq!(one.runs.stats().started() + other.runs.stats().started(), 1);
+    assert_eq!(one.runs.stats().started + other.runs.stats().started, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,7 +59,7 @@ async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     for round in 0..3 {
         for turn in 0..4 {
             idle.push((turn, other.attach_as(&key_of(turn)).await));
-            let memory = other.runs.stats().memory();
+            let memory = other.runs.stats().memory;
             assert!(memory <= MAX_MEMORY, "{memory} with {} idle clients", idle.len());
             send(&own, &["own"]);
             assert_eq!(read(&mut prompt, 1).await, ["own"], "{round} {turn}");
@@ -107,7 +107,7 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
         let (runs, request) = (process.runs.clone(), request(None));
         async move { soon(runs.answer(&key_of(0), &request)).await.unwrap().status().as_u16() }
     };
-    let memory = other.runs.stats().memory();
+    let memory = other.runs.stats().memory;
     assert!(memory + 80_000 > MAX_MEMORY, "{memory}");
     assert_eq!(answer(&other).await, 503);
     for turn in 1..5 {
@@ -137,7 +137,7 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
     sleep(Duration::from_secs(60)).await;
     send(&running, &texts);
     sleep(Duration::from_secs(1)).await;
-    assert!(one.runs.stats().memory() <= MAX_MEMORY);
+    assert!(one.runs.stats().memory <= MAX_MEMORY);
     one.store.come_back();
     sleep(Duration::from_secs(1)).await;
     assert!(one.try_start(&key_of(4), None).await.unwrap().is_some(), "they have made room");
@@ -163,7 +163,7 @@ async fn run_takes_its_room_until_the_store_has_its_end() {
     assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
     sleep(Duration::from_secs(1)).await;
     assert!(one.try_start(&key_of(4), None).await.unwrap().is_some());
-    assert_eq!(one.runs.stats().refused(), 2);
+    assert_eq!(one.runs.stats().refused, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +182,7 @@ async fn run_is_replaced_although_memory_is_full() {
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     send(&source, &texts);
     sleep(Duration::from_secs(1)).await;
-    assert!(one.runs.stats().memory() <= MAX_MEMORY, "{:?}", one.runs.stats());
+    assert!(one.runs.stats().memory <= MAX_MEMORY, "{:?}", one.runs.stats());
     drop((source, sources));
     for turn in 0..4 {
         assert_whole(other.attach_as(&key_of(turn)).await, &texts).await;

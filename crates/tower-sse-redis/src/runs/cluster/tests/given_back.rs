@@ -14,7 +14,7 @@ async fn leave_during_the_claim(one: &Process, claimed: bool) {
     assert!((&mut starting).now_or_never().is_none(), "the look is answered");
     if claimed {
         sleep(Duration::from_millis(10)).await;
-        assert_eq!(one.runs.stats().running(), 1, "the claim is answered");
+        assert_eq!(one.runs.stats().running, 1, "the claim is answered");
     }
 }
 
@@ -24,10 +24,10 @@ async fn only_calls_that_are_made_count_as_started() {
     for claimed in [false, true] {
         leave_during_the_claim(&one, claimed).await;
         sleep(Duration::from_secs(1)).await;
-        assert_eq!((one.runs.stats().started(), one.runs.stats().running()), (0, 0), "{claimed}");
+        assert_eq!((one.runs.stats().started, one.runs.stats().running), (0, 0), "{claimed}");
     }
     assert!(one.start().await.is_some());
-    assert_eq!(one.runs.stats().started(), 1);
+    assert_eq!(one.runs.stats().started, 1);
 }
 
 /// The next request of the process finds the claim before the process has given it back.
@@ -60,7 +60,7 @@ async fn call_that_was_never_made_is_never_interrupted() {
     drop(source);
     assert_whole(other.attach().await, &["a"]).await;
     assert_eq!(one.outcomes(), [Outcome::Completed]);
-    assert_eq!((one.runs.stats().started(), other.runs.stats().started()), (2, 0));
+    assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
 }
 
 /// The reply to the abandoned claim arrives after the next request has its own claim.
@@ -97,7 +97,7 @@ async fn two_processes_start_the_key_of_a_returned_claim_once() {
         drop(source);
         assert_whole(one.attach().await, &["a"]).await;
         assert_whole(other.attach().await, &["a"]).await;
-        assert_eq!(one.runs.stats().started() + other.runs.stats().started(), 1, "{claimed}");
+        assert_eq!(one.runs.stats().started + other.runs.stats().started, 1, "{claimed}");
         let outcomes = [one.outcomes(), other.outcomes()].concat();
         assert_eq!(outcomes, [Outcome::Completed], "{claimed}");
     }

@@ -56,7 +56,7 @@ async fn event_of_another_process_follows_what_the_owner_has_not_exported() {
     let ids: Vec<_> = messages.iter().map(|message| message.last_event_id.to_string()).collect();
     assert_eq!(ids, [1, 2, FAR].map(|number| one.id(number).as_str().to_owned()));
     let end = one.ends.lock().unwrap()[0].clone();
-    assert_eq!((end.outcome(), end.events()), (Outcome::Cancelled, 3));
+    assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 3));
     assert!(!cancel(&one).await && !cancel(&other).await);
 }
 

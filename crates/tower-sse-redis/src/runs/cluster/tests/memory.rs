@@ -17,7 +17,7 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
         drop(source);
         sleep(Duration::from_secs(1)).await;
     }
-    let memory = one.runs.stats().memory();
+    let memory = one.runs.stats().memory;
     assert!(memory < 60_000 + 20_000, "{memory}");
     let mut kept = Vec::new();
     for turn in 1..20 {

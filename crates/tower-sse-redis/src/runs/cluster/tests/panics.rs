@@ -109,7 +109,7 @@ async fn run_whose_claim_panics_never_was() {
     assert!((&mut starting).now_or_never().is_none());
     one.store.faults().panics = 1;
     assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
-    assert_eq!(one.runs.stats().running(), 0);
+    assert_eq!(one.runs.stats().running, 0);
     assert!(one.start().await.is_some());
     assert_eq!(one.outcomes(), []);
 }
@@ -124,7 +124,7 @@ fn run_whose_claim_ends_with_the_runtime_of_its_request_never_was() {
     let one = tasks.block_on(alone(|builder| builder.max_running_per_owner(1)));
     assert!(requests.block_on(async { one.start().now_or_never() }).is_none());
     drop(requests);
-    assert_eq!(one.runs.stats().running(), 0);
+    assert_eq!(one.runs.stats().running, 0);
     assert!(tasks.block_on(one.start()).is_some());
     assert_eq!(one.outcomes(), []);
 }

@@ -189,7 +189,7 @@ impl Process {
     }
 
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
-        self.ends.lock().unwrap().iter().map(RunEnd::outcome).collect()
+        self.ends.lock().unwrap().iter().map(|end| end.outcome).collect()
     }
 }
 

@@ -39,8 +39,8 @@ async fn owner_that_was_declared_dead_is_fenced(pair: Pair<impl World>) {
     assert_fails(own, &["a", "b"], Outcome::Interrupted).await;
     assert_eq!(pair.one.outcomes(), [], "the other process has reported it");
     let (one, other) = (pair.one.runs.stats(), pair.other.runs.stats());
-    assert_eq!((one.fenced(), one.declared_dead()), (1, 0));
-    assert_eq!((other.fenced(), other.declared_dead()), (0, 1));
+    assert_eq!((one.fenced, one.declared_dead), (1, 0));
+    assert_eq!((other.fenced, other.declared_dead), (0, 1));
     send(&second, &["d"]);
     drop(second);
     assert_whole(at_second, &["d"]).await;

@@ -125,7 +125,7 @@ async fn starts_without(command: &str) {
     drop(source);
     let answer = one.answer_until_known(None).await;
     assert!(answer.contains("data: a\n"), "{command}: {answer}");
-    assert_eq!(one.runs.stats().started() + other.runs.stats().started(), 1, "{command}");
+    assert_eq!(one.runs.stats().started + other.runs.stats().started, 1, "{command}");
 }
 
 #[tokio::test]

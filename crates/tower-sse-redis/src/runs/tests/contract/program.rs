@@ -116,7 +116,7 @@ impl<W: Way> Program<W> {
     }
 
     pub(crate) fn outcomes(&self) -> Vec<Outcome> {
-        self.ends.lock().unwrap().iter().map(RunEnd::outcome).collect()
+        self.ends.lock().unwrap().iter().map(|end| end.outcome).collect()
     }
 }
 

@@ -58,7 +58,7 @@ async fn replaced_runs_displace_no_kept_answer(pair: Pair<impl World>) {
         for client in earlier.drain(..) {
             assert_fails(client, &[], Outcome::Cancelled).await;
         }
-        let memory = pair.one.runs.stats().memory();
+        let memory = pair.one.runs.stats().memory;
         assert!(memory < 2 * EVENTS * 1_100, "{memory} bytes of one answer");
         let text = text();
         send(&source, &[text.as_str(); EVENTS]);

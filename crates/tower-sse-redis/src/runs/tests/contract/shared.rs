@@ -96,7 +96,7 @@ async fn simultaneous_requests_of_all_processes_start_one_run(pair: Pair<impl Wo
     sources.clear();
     assert_whole(pair.one.attach().await, &["a"]).await;
     assert_whole(pair.other.attach().await, &["a"]).await;
-    assert_eq!(pair.one.runs.stats().started() + pair.other.runs.stats().started(), 1);
+    assert_eq!(pair.one.runs.stats().started + pair.other.runs.stats().started, 1);
 }
 
 /// Each replacement cancels the one before. All processes agree on the last.
