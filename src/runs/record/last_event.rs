@@ -21,7 +21,7 @@ pub(super) const GAP: u64 = 1_000_000_000;
 /// The event after which a cancelled run ends.
 #[derive(Clone, Debug)]
 pub enum LastEvent {
-    /// The [lines](lines_of) of an event that gets the next sequence number.
+    /// The lines of an event that gets the next sequence number.
     New(Bytes),
     /// The event that another process has added to the run in the store, as a batch.
     Stored { first: u64, last: u64, bytes: Bytes },
