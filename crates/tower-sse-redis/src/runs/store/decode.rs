@@ -81,14 +81,13 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
 /// Reads the replies to a batch and to the marker behind it, if it has one.
 fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure> {
     Ok(Reply::Append(match check(batch) {
-        Ok(Value::Nil) => AppendReply::Refused,
+        // The id is not the highest, or the key has another type: a `Sync` finds out which.
+        Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => AppendReply::Refused,
         // There is no marker if the run was ended between the two commands.
         Ok(_) => {
             let has_marker = matches!(marker, Some(Value::BulkString(_)));
             AppendReply::Appended { entries: 1 + u64::from(has_marker) }
         }
-        // The id is not the highest, or the key has another type: a `Sync` finds out which.
-        Err(Failure::Run | Failure::Stopped) => AppendReply::Refused,
         Err(failure) => return Err(failure),
     }))
 }
