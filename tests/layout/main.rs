@@ -11,7 +11,12 @@ use std::{collections::BTreeSet, fs};
 use crate::rooms::{Arrow, Tree};
 
 /// The sources of the crates.
-const CRATES: [&str; 3] = ["src", "crates/tower-sse-postgres/src", "crates/tower-sse-redis/src"];
+const CRATES: [&str; 4] = [
+    "src",
+    "crates/tower-sse-broker/src",
+    "crates/tower-sse-postgres/src",
+    "crates/tower-sse-redis/src",
+];
 
 /// Rows of a table in CONTRIBUTING: those after the line that begins with `header`.
 fn rows(header: &str) -> Vec<Vec<String>> {

@@ -16,6 +16,9 @@ fn all_published_crates_have_one_version_and_require_it_exactly() {
         let requirement = format!("tower-sse = {{ version = \"={version}\", path = ");
         assert_eq!(value(&manifest, "version.workspace = "), "true", "{}", path.display());
         assert!(manifest.contains(&requirement), "{} needs {requirement}", path.display());
+        let broker = format!("tower-sse-broker = {{ version = \"={version}\", path = ");
+        let uses_broker = manifest.contains("\ntower-sse-broker = ");
+        assert!(!uses_broker || manifest.contains(&broker), "{} needs {broker}", path.display());
         crates += 1;
     }
     assert!(crates > 0);

@@ -136,21 +136,6 @@ impl Error {
     pub(crate) fn ends_session(&self) -> bool {
         self.state().is_none_or(ends_session)
     }
-
-    /// Returns the texts of the error and of its sources.
-    pub(crate) fn with_sources(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = error::Error::source(self);
-        while let Some(error) = source {
-            let reason = error.to_string();
-            // Some errors include the text of their source.
-            if !text.ends_with(&reason) {
-                text.extend([": ", &reason]);
-            }
-            source = error.source();
-        }
-        text
-    }
 }
 
 impl fmt::Display for Error {

@@ -1,16 +1,15 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use crate::{Error, ErrorKind};
 use tower_sse::hub::broker::support::lock;
+use tower_sse_broker::{Health, with_sources};
+
+use crate::{Error, ErrorKind};
 
 /// The state of a hub's connections, from [`Postgres::health`](crate::Postgres::health).
 ///
@@ -31,15 +30,13 @@ use tower_sse::hub::broker::support::lock;
 /// processes have probably lost the same server.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresHealth {
+    pub(crate) common: Health<Error>,
     state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    is_ready: AtomicBool,
     listens: AtomicBool,
-    last_error: Mutex<Option<(ErrorKind, String)>>,
-    reconnections: AtomicU64,
     waiting: Mutex<Option<Waiting>>,
 }
 
@@ -62,7 +59,7 @@ impl PostgresHealth {
     /// because the server does not answer. It is `true` again when the hub has caught up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.state.is_ready.load(Acquire)
+        self.common.is_ready()
     }
 
     /// Returns whether the server's notifications arrive. If not, for example behind a pooler or with
@@ -76,13 +73,13 @@ impl PostgresHealth {
     /// there was no error.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.last_failure().map(|(_, text)| text)
+        self.common.last_error().map(|error| with_sources(&error))
     }
 
     /// Returns how many times the process has connected again after its connection broke.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
-        self.state.reconnections.load(Relaxed)
+        self.common.reconnections()
     }
 
     /// Returns the rows of the inbox that wait, or `None` before they are known. They are counted
@@ -92,36 +89,21 @@ impl PostgresHealth {
         *lock(&self.state.waiting)
     }
 
-    /// Returns the kind and the text of the newest error.
-    pub(crate) fn last_failure(&self) -> Option<(ErrorKind, String)> {
-        lock(&self.state.last_error).clone()
-    }
-
     /// Returns the error of an event that was not sent.
     pub(crate) fn not_connected(&self) -> Error {
         const ACTION: &str = "publish an event to PostgreSQL";
-        match self.last_failure() {
-            Some((kind, error)) if !self.is_ready() => Error::with_kind(ACTION, kind, error),
+        match self.common.last_error() {
+            Some(error) if !self.is_ready() => {
+                Error::with_kind(ACTION, error.kind(), with_sources(&error))
+            }
             _ => {
                 Error::with_kind(ACTION, ErrorKind::Unreachable, "earlier events await their reply")
             }
         }
     }
 
-    pub(crate) fn count_reconnection(&self) {
-        self.state.reconnections.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn set_ready(&self, is_ready: bool) {
-        self.state.is_ready.store(is_ready, Release);
-    }
-
     pub(crate) fn set_listening(&self, listens: bool) {
         self.state.listens.store(listens, Relaxed);
-    }
-
-    pub(crate) fn set_error(&self, error: &Error) {
-        *lock(&self.state.last_error) = Some((error.kind(), error.with_sources()));
     }
 
     pub(crate) fn set_waiting(&self, waiting: Waiting) {

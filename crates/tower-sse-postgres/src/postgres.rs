@@ -5,21 +5,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::{select, sync::oneshot};
 use tokio_postgres::{Config, config::SslMode};
 use tower_sse::hub::broker::{Broker, Feed};
+use tower_sse_broker::{Gate, Queue, follow};
 
 use crate::{
     BrokerStats, Error, PostgresHealth, PostgresPublisher,
     clock::Clock,
     connection::{Encryption, Settings, Wakes, quoted},
-    publisher::{Batcher, Gate, Queue},
-    reader::{Follower, Reader, Upkeep},
+    publisher::Batcher,
+    reader::{LONGEST, PostgresLog, State},
 };
-
-/// The longest age that is passed to the server. A longer one means no limit: no row of the log is
-/// older, and the server cannot express such times.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// A [`Broker`] over PostgreSQL: hubs of several processes share the events of one stream, and any
 /// program publishes to it in its own transactions.
@@ -75,6 +71,8 @@ impl Postgres {
         if requires_tls && !cfg!(feature = "tls") {
             return Err(Error::new(ACTION, "`sslmode=require` needs feature `tls`"));
         }
+        let health = PostgresHealth::default();
+        let stats = BrokerStats::of(health.common.clone());
         let settings = Settings {
             config,
             encryption: Encryption::None,
@@ -83,7 +81,7 @@ impl Postgres {
             stream: "tower_sse".to_owned(),
             listens: true,
             wakes: Wakes::default(),
-            health: PostgresHealth::default(),
+            health,
             clock: Clock::new(),
             covered: AtomicI64::new(0),
         };
@@ -92,7 +90,7 @@ impl Postgres {
             publish_deadline: Duration::from_secs(2),
             max_age: None,
             max_rows: 100_000,
-            stats: BrokerStats::default(),
+            stats,
         };
         #[cfg(feature = "tls")]
         if requires_tls {
@@ -177,34 +175,24 @@ impl Broker for Postgres {
         let max_age = max_age.filter(|age| *age <= LONGEST);
         let settings = Arc::new(self.settings.with_defaults());
         let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::default()));
-        let batcher = Batcher {
-            queue: Arc::clone(&queue),
-            gate: Arc::clone(&gate),
-            settings: Arc::clone(&settings),
-        };
-        // The batcher has a task of its own: the feed's task is dropped when the hub is closed, and
-        // the events of the last batch must still be acknowledged.
-        let batching = tokio::spawn(batcher.run(feed.closed()));
-        let publisher = PostgresPublisher::new(
-            Arc::clone(&queue),
-            self.publish_deadline,
-            Arc::clone(&settings),
-        );
-        let (loaded, loading) = oneshot::channel();
-        feed.spawn(async move |feed| {
-            let reader = Reader::new(feed, gate, self.stats, settings);
-            let upkeep = Upkeep::new(max_age, self.max_rows);
-            let follower = Follower { reader, queue, upkeep };
-            select! {
-                never = follower.run(|result| _ = loaded.send(result)) => match never {},
-                // The batcher has panicked, so the hub would be silent.
-                _ = batching => {}
-            }
+        let batching = tokio::spawn({
+            let batcher = Batcher { settings: Arc::clone(&settings), passes: 0 };
+            let (queue, gate, closed) = (Arc::clone(&queue), Arc::clone(&gate), feed.closed());
+            async move { queue.run(&gate, closed, batcher).await }
         });
-        loading
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ACTION, "the task that reads has ended")))?;
-        Ok(publisher)
+        let health = settings.health.common.clone();
+        let log = PostgresLog {
+            settings: Arc::clone(&settings),
+            queue: Arc::clone(&queue),
+            stats: self.stats,
+            retained,
+            max_age,
+            max_rows: self.max_rows,
+            state: State::default(),
+        };
+        // A batcher that has panicked would leave a hub that cannot publish.
+        follow(log, feed, gate, health, async { _ = batching.await }).await?;
+        Ok(PostgresPublisher { queue, deadline: self.publish_deadline, settings })
     }
 }
 

@@ -1,12 +1,12 @@
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tower_sse::hub::broker::support::lock;
+use tower_sse_broker::Health;
+
+use crate::Error;
 
 /// The numbers of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
 ///
@@ -14,13 +14,8 @@ use tower_sse::hub::broker::support::lock;
 /// those of the inbox.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
-    state: Arc<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    losses: AtomicU64,
-    log: Mutex<Option<LogStats>>,
+    health: Health<Error>,
+    log: Arc<Mutex<Option<LogStats>>>,
 }
 
 /// The state of a hub's log, from [`BrokerStats::log`].
@@ -42,27 +37,27 @@ pub struct LogStats {
 }
 
 impl BrokerStats {
+    pub(crate) fn of(health: Health<Error>) -> Self {
+        Self { health, log: Arc::default() }
+    }
+
     /// Returns how many losses this process has detected since it loaded the history.
     ///
     /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
     /// counts all gaps sent to clients, for losses and for evictions.
     #[must_use]
     pub fn losses(&self) -> u64 {
-        self.state.losses.load(Relaxed)
+        self.health.losses()
     }
 
     /// Returns the state of the log, or `None` before it is known. It is updated every two seconds
     /// while the hub is [ready](crate::PostgresHealth::is_ready).
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
-        *lock(&self.state.log)
-    }
-
-    pub(crate) fn count_loss(&self) {
-        self.state.losses.fetch_add(1, Relaxed);
+        *lock(&self.log)
     }
 
     pub(crate) fn update_log(&self, update: impl FnOnce(&mut LogStats)) {
-        update(lock(&self.state.log).get_or_insert_default());
+        update(lock(&self.log).get_or_insert_default());
     }
 }

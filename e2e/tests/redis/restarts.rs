@@ -104,9 +104,15 @@ async fn marker_that_is_lost_is_written_again() {
     _ = process.publish_and_read(5..10).await;
     process.reads(1..10).await;
     server.kill();
-    // The reader looks for the marker with an exclusive range.
-    proxy.hold_when_sent("\r\n(");
+    proxy.hold_when_sent("newest_at");
     server.restart().await;
+    // The script that adds it runs when the process connects, in vain, and when it has found the loss.
+    // Then the process reads on.
+    for next in ["newest_at", "*6\r\n$6\r\nXRANGE\r\n"] {
+        until(|| proxy.is_holding()).await;
+        proxy.hold_when_sent(next);
+        proxy.release();
+    }
     until(|| proxy.is_holding()).await;
     server.kill();
     proxy.lose();

@@ -100,7 +100,7 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let arrived = match test.await {
         Ok(_) => timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_ok(),
         Err(error) => {
-            health.set_error(&error);
+            health.common.set_error(error);
             false
         }
     };

@@ -1,7 +1,8 @@
 use std::time::SystemTime;
 
 use tokio_postgres::{Error, Row};
-use tower_sse::{Event, hub::broker::support::Identity};
+use tower_sse::Event;
+use tower_sse_broker::{Identity, event_of};
 
 /// A row of the log.
 pub(crate) struct LogRow {
@@ -42,26 +43,13 @@ impl LogRow {
         };
         Ok(Self { identity, at: row.try_get("at")?, kind, bytes: data.len() })
     }
-
-    pub(crate) const fn number(&self) -> u64 {
-        self.identity.number
-    }
 }
 
 fn decode_event(row: &Row, data: &str, ends_topic: bool) -> Result<Kind, Error> {
-    let mut event = Event::new().data(data);
-    if let Some(name) = row.try_get::<_, Option<String>>("event")? {
-        event = match event.try_event(name) {
-            Ok(event) => event,
-            Err(_) => return Ok(Kind::Foreign),
-        };
-    }
-    if let Some(retry) = row.try_get("retry")? {
-        event = event.retry(std::time::Duration::from_millis(number(retry)));
-    }
-    if let Some(comment) = row.try_get::<_, Option<&str>>("comment")? {
-        event = event.comment(comment);
-    }
+    let retry = row.try_get::<_, Option<i64>>("retry")?.map(number);
+    let Ok(event) = event_of(data, row.try_get("event")?, retry, row.try_get("comment")?) else {
+        return Ok(Kind::Foreign);
+    };
     Ok(Kind::Event { topic: row.try_get("topic")?, event, ends_topic })
 }
 

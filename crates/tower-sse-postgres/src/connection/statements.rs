@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use tokio_postgres::types::Type;
-use tower_sse::hub::broker::support::Identity;
+use tower_sse_broker::Identity;
 
 use super::{
     connection::{Connection, Parameter},

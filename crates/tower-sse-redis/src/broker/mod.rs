@@ -2,7 +2,7 @@
 //!
 //! - [`RedisBroker`] has its options (`limits.rs`) and connects it. `Connector` opens its connections.
 //! - `stream` has the stream's commands, entries, ids and markers, and the scripts in its `lua/`.
-//! - `publisher` awaits acknowledgements, and `reader` feeds the hub and finds every loss.
+//! - `publisher` awaits acknowledgements. `reader` is the log that `tower_sse_broker` follows.
 //! - [`BrokerStats`] are the figures of the stream.
 
 mod connector;

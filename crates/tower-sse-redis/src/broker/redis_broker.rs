@@ -1,12 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
 use tower_sse::hub::broker::{Broker, Feed};
+use tower_sse_broker::{Gate, follow};
 
 use super::{
     connector::Connector,
-    publisher::{Gate, RedisPublisher},
-    reader::{Follower, Reader},
+    publisher::RedisPublisher,
+    reader::{State, StreamLog},
     stream::Clock,
 };
 use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
@@ -42,6 +42,7 @@ impl Redis {
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     pub fn broker(&self, key: impl Into<String>) -> RedisBroker {
+        let health = RedisHealth::new();
         RedisBroker {
             servers: self.servers.clone(),
             key: key.into(),
@@ -49,8 +50,8 @@ impl Redis {
             max_age: None,
             publish_deadline: Duration::from_secs(2),
             pause: Duration::ZERO,
-            health: RedisHealth::new(),
-            stats: BrokerStats::new(),
+            stats: BrokerStats::of(health.common.clone()),
+            health,
         }
     }
 }
@@ -95,33 +96,29 @@ impl Broker for RedisBroker {
     /// Connects and loads the history. Then a task follows the stream until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<RedisPublisher, Error> {
-        const ACTION: &str = "connect a hub";
         let Self { servers, key, max_len, max_age, publish_deadline, pause, health, stats } = self;
-        if max_age.is_some_and(|age| age < feed.max_age()) {
+        let retained = feed.max_age();
+        if max_age.is_some_and(|age| age < retained) {
             let reason = "`max_age` is less than the age of the hub's retention";
-            return Err(Error::new(ACTION, reason));
+            return Err(Error::new("connect a hub", reason));
         }
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::default()));
         let reply_timeout = servers.timeout.max(publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
-        let (loaded, loading) = oneshot::channel();
         let publisher = RedisPublisher {
             key,
             max_len,
             deadline: publish_deadline,
             gate: Arc::clone(&gate),
-            clock,
+            clock: Arc::clone(&clock),
             health: health.clone(),
         };
-        feed.spawn(move |feed| {
-            let reader = Reader::new(feed, gate, stats);
-            let renewal = None;
-            Follower { connector, reader, health, max_len, max_age, pause, renewal }
-                .run(|result| _ = loaded.send(result))
-        });
-        let panicked = |_| Err(Error::new(ACTION, "the task that reads has ended"));
-        loading.await.unwrap_or_else(panicked)?;
+        let state = State::default();
+        let common = health.common.clone();
+        let log =
+            StreamLog { connector, clock, health, stats, max_len, max_age, retained, pause, state };
+        follow(log, feed, gate, common, pending()).await?;
         Ok(publisher)
     }
 }

@@ -7,25 +7,28 @@ use std::{
 };
 
 use tower_sse::hub::broker::support::lock;
+use tower_sse_broker::Health;
+
+use crate::Error;
 
 /// The numbers of a hub's stream in Redis, from [`RedisBroker::stats`](crate::RedisBroker::stats).
 ///
 /// Clones share the same numbers.
 #[derive(Clone, Debug)]
 pub struct BrokerStats {
+    health: Health<Error>,
     state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    losses: AtomicU64,
     foreign_entries: AtomicU64,
     stream: Mutex<Option<StreamStats>>,
 }
 
 impl BrokerStats {
-    pub(super) fn new() -> Self {
-        Self { state: Arc::default() }
+    pub(super) fn of(health: Health<Error>) -> Self {
+        Self { health, state: Arc::default() }
     }
 
     /// Returns how many losses this process has detected since it loaded the history.
@@ -34,7 +37,7 @@ impl BrokerStats {
     /// counts all gaps sent to clients, for losses and for evictions.
     #[must_use]
     pub fn losses(&self) -> u64 {
-        self.state.losses.load(Relaxed)
+        self.health.losses()
     }
 
     /// Returns how many entries of the stream were skipped because they are not in the
@@ -53,10 +56,6 @@ impl BrokerStats {
 
     pub(super) fn set_stream(&self, stream: StreamStats) {
         *lock(&self.state.stream) = Some(stream);
-    }
-
-    pub(super) fn count_loss(&self) {
-        self.state.losses.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_foreign_entry(&self) {

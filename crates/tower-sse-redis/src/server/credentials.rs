@@ -6,8 +6,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_sse::{BoxError, hub::broker::support::caught};
+use tower_sse_broker::with_sources;
 
-use super::{connection::MultiplexedConnection, health::display_with_sources};
+use super::connection::MultiplexedConnection;
 use crate::{Error, ErrorKind};
 
 const ACTION: &str = "get the credentials for Redis";
@@ -80,7 +81,7 @@ impl Provider {
         let asked = caught(async { (self.0)().await });
         let reason = match timeout(limit, asked).await {
             Ok(Some(Ok(credentials))) => return Ok(credentials),
-            Ok(Some(Err(error))) => display_with_sources(&*error),
+            Ok(Some(Err(error))) => with_sources(&*error),
             Ok(None) => "the closure that returns them panicked".to_owned(),
             Err(_) => "the closure that returns them took too long".to_owned(),
         };
@@ -122,7 +123,7 @@ async fn renew_all<const N: usize>(
             // A refused renewal leaves a connection as it is. The server closes the connection when
             // the old credentials expire.
             Err(_error) => {
-                warn!(error = %display_with_sources(&_error), "failed to renew credentials for Redis");
+                warn!(error = %with_sources(&_error), "failed to renew credentials for Redis");
                 (renew_after / 12).max(MIN_DELAY)
             }
         };

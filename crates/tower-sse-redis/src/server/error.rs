@@ -1,4 +1,4 @@
-use std::{error, fmt};
+use std::{error, fmt, sync::Arc};
 
 use redis::RedisError;
 use tower_sse::BoxError;
@@ -21,12 +21,13 @@ use tower_sse::BoxError;
 ///
 /// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
 /// change in any release.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
-    /// `None` if nothing was sent, because there was no session. The text says why.
-    source: Option<BoxError>,
+    /// `None` if nothing was sent, because there was no session. The text says why. Shared, because
+    /// one error can refuse many events.
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
 /// The kind of an [`Error`], by what an operator can do about it.
@@ -78,9 +79,9 @@ impl ErrorKind {
 impl Error {
     /// Creates the error of an action, such as `connect to …`, with its source.
     pub(crate) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
-        let source = source.into();
+        let source: BoxError = source.into();
         let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
-        Self { kind, text: format!("failed to {action}"), source: Some(source) }
+        Self { kind, text: format!("failed to {action}"), source: Some(Arc::from(source)) }
     }
 
     /// Creates an error of this kind, whose source is a text of this crate.
@@ -106,7 +107,7 @@ impl Error {
 
     /// Returns the source, if it is an error of the Redis client and not of this crate.
     pub(crate) fn client_error(&self) -> Option<&RedisError> {
-        self.source.as_ref()?.downcast_ref()
+        self.source.as_deref()?.downcast_ref()
     }
 }
 

@@ -1,12 +1,13 @@
 use std::convert::Infallible;
 
 use tokio::time::{Instant, sleep};
-use tower_sse::hub::broker::support::Backoff;
+use tower_sse_broker::Backoff;
+#[cfg(feature = "tracing")]
+use tower_sse_broker::with_sources;
 
-use super::health::display_with_sources;
 use crate::{Error, RedisHealth};
 
-/// The connections of a hub or of runs to one server, which are replaced together.
+/// The connections of runs to one server, which are replaced together.
 pub(crate) trait Sessions {
     type Session;
 
@@ -27,19 +28,19 @@ pub(crate) async fn keep<S: Sessions>(
     loop {
         let opened = Instant::now();
         let error = sessions.broken(&mut session).await;
-        health.set_error(&error);
-        warn!(error = %display_with_sources(&error), "connection to Redis lost");
+        warn!(error = %with_sources(&error), "connection to Redis lost");
+        health.common.set_error(error);
         backoff.end_session(opened.elapsed());
         session = loop {
             sleep(backoff.next_delay()).await;
             match sessions.open().await {
                 Ok(session) => break session,
                 Err(error) => {
-                    health.set_error(&error);
-                    debug!(error = %display_with_sources(&error), "failed to reconnect to Redis");
+                    debug!(error = %with_sources(&error), "failed to reconnect to Redis");
+                    health.common.set_error(error);
                 }
             }
         };
-        health.count_reconnection();
+        health.common.count_reconnection();
     }
 }

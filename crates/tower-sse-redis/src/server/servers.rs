@@ -2,11 +2,11 @@ use std::{env, fmt, fs, process, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Value};
 use tokio::task::JoinSet;
+use tower_sse_broker::with_sources;
 
 use super::{
     connection::MultiplexedConnection,
     credentials::{Provider, Renewal, keep_valid},
-    health::display_with_sources,
     lineage,
     server_info::{SECTIONS, ServerInfo},
 };
@@ -176,7 +176,7 @@ fn no_primary(errors: &[(String, Error)]) -> Error {
         .unwrap_or(ErrorKind::Unreachable);
     let mut text = "no address leads to a primary".to_owned();
     for (address, error) in errors {
-        text.extend(["; ", address, ": ", &display_with_sources(error)]);
+        text.extend(["; ", address, ": ", &with_sources(error)]);
     }
     Error::with_kind(ACTION, kind, text)
 }

@@ -3,7 +3,7 @@ use tower_sse::{Event, hub::broker::Fields};
 
 use super::{
     entry::{COMMENT, DATA, END, EVENT, RETRY, TOPIC},
-    identity::fingerprint,
+    fingerprint::fingerprint,
 };
 use crate::Error;
 

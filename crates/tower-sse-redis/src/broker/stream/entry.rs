@@ -1,6 +1,5 @@
-use std::time::Duration;
-
-use tower_sse::{Event, EventName};
+use tower_sse::Event;
+use tower_sse_broker::event_of;
 
 pub(super) const TOPIC: &str = "topic";
 pub(super) const DATA: &str = "data";
@@ -61,24 +60,16 @@ impl Entry {
                 return None;
             }
         }
-        let mut event = Event::new().data(data?);
-        if let Some(name) = name {
-            event = event.event(EventName::try_from(name).ok()?);
-        }
-        if let Some(retry) = retry {
-            event = event.retry(parse_retry(&retry)?);
-        }
-        if let Some(comment) = comment {
-            event = event.comment(comment);
-        }
+        let retry = retry.map(|retry| parse_retry(&retry).ok_or(())).transpose().ok()?;
+        let event = event_of(data?, name, retry, comment).ok()?;
         Some(Self::Event { topic: topic?, event, ends_topic: end.is_some() })
     }
 }
 
 /// Parses a reconnection time in milliseconds, which has only digits, as in an event stream.
-fn parse_retry(text: &str) -> Option<Duration> {
+fn parse_retry(text: &str) -> Option<u64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    Some(Duration::from_millis(text.parse().ok().filter(|_| is_number)?))
+    text.parse().ok().filter(|_| is_number)
 }
 
 #[cfg(test)]
@@ -97,7 +88,7 @@ mod tests {
             Arg::Simple(bytes) => bytes.to_vec(),
             other => panic!("unexpected argument {other:?}"),
         });
-        RawEntry { id: StreamId::ZERO, fields: arguments.skip(count).collect() }
+        RawEntry { id: StreamId::default(), fields: arguments.skip(count).collect() }
     }
 
     /// Returns the entry of an event.

@@ -1,9 +1,8 @@
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::{
-    identity::{Identity, fingerprint},
-    stream_id::StreamId,
-};
+use tower_sse_broker::Identity;
+
+use super::{fingerprint::fingerprint, stream_id::StreamId};
 
 /// An entry of the stream as Redis sends it.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub(crate) struct RawEntry {
 
 impl RawEntry {
     pub(crate) fn identity(&self) -> Identity {
-        Identity { id: self.id, fingerprint: fingerprint(&self.fields) }
+        Identity { number: self.id.sequence(), fingerprint: fingerprint(&self.fields) }
     }
 }
 

@@ -2,11 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tower_sse::hub::broker::support::whole_milliseconds;
+use tower_sse_broker::Identity;
 
 use super::{
     clock::Clock,
     entry::{GAP, NONCE, SKIP},
-    identity::{Identity, fingerprint},
+    fingerprint::fingerprint,
     raw_entry::RawEntry,
     stream_id::StreamId,
 };
@@ -58,14 +59,6 @@ pub(crate) struct RedisStream {
     pub(crate) lineage: Arc<Lineage>,
 }
 
-/// The first entry of a range.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RangeStart {
-    First,
-    At(StreamId),
-    After(StreamId),
-}
-
 impl RedisStream {
     /// Sets the clock to the server's.
     pub(crate) async fn set_clock(&mut self) -> Result<(), Error> {
@@ -90,22 +83,14 @@ impl RedisStream {
         Ok(entries.first().map(RawEntry::identity))
     }
 
-    /// Returns whether the stream still has this entry.
-    pub(crate) async fn has(&mut self, entry: Identity) -> Result<bool, Error> {
-        let mut command = cmd("XRANGE");
-        command.arg(&*self.key).arg(entry.id.to_string()).arg(entry.id.to_string());
-        let found = self.entries(&command, "find an entry of the Redis stream").await?;
-        Ok(found.first().is_some_and(|found| found.identity() == entry))
-    }
-
     /// Returns whether the stream has an entry with this id or a lower one.
     pub(crate) async fn has_entries_up_to(&mut self, id: StreamId) -> Result<bool, Error> {
         Ok(self.first_id(["XRANGE", "-", &id.to_string()]).await?.is_some())
     }
 
-    /// Returns the id of the entry after `id`, without reading the entry.
-    pub(crate) async fn id_after(&mut self, id: StreamId) -> Result<Option<StreamId>, Error> {
-        self.first_id(["XRANGE", &format!("({id}"), "+"]).await
+    /// Returns the id of the first entry from `id` on, without reading the entry.
+    pub(crate) async fn first_id_from(&mut self, id: StreamId) -> Result<Option<StreamId>, Error> {
+        self.first_id(["XRANGE", &id.to_string(), "+"]).await
     }
 
     /// Returns the id of the newest entry up to a time in milliseconds, or up to the end (`+`),
@@ -122,20 +107,14 @@ impl RedisStream {
         id.map_or(Ok(()), |id| self.check_range(id, ACTION)).map(|()| id)
     }
 
-    /// Returns up to `count` entries.
+    /// Returns up to `count` entries from `id` on.
     pub(crate) async fn range(
         &mut self,
-        from: RangeStart,
+        id: StreamId,
         count: usize,
     ) -> Result<Vec<RawEntry>, Error> {
         let mut command = cmd("XRANGE");
-        command.arg(&*self.key);
-        match from {
-            RangeStart::First => command.arg("-"),
-            RangeStart::At(id) => command.arg(id.to_string()),
-            RangeStart::After(id) => command.arg(format!("({id}")),
-        };
-        command.arg("+").arg("COUNT").arg(count);
+        command.arg(&*self.key).arg(id.to_string()).arg("+").arg("COUNT").arg(count);
         self.entries(&command, "read the Redis stream").await
     }
 
@@ -150,9 +129,9 @@ impl RedisStream {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK");
         pipeline.arg(BLOCK_TIMEOUT.as_millis() as u64);
-        pipeline.arg("STREAMS").arg(&*self.key).arg(last.id.to_string());
+        let id = StreamId::of_sequence(last.number).to_string();
+        pipeline.arg("STREAMS").arg(&*self.key).arg(&id);
         // Redis runs this after the wait. XREAD alone skips trimmed entries silently.
-        let id = last.id.to_string();
         pipeline.cmd("XRANGE").arg(&*self.key).arg(&id).arg(&id);
         let replies = self.connection.send_packed_commands(&pipeline, 0, 2).await;
         let replies = replies.and_then(|replies| Value::Array(replies).extract_error());
@@ -181,7 +160,7 @@ impl RedisStream {
         command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
         let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
         self.check_range(id, ACTION)?;
-        Ok(Some(Identity { id, fingerprint: fingerprint([GAP, &nonce]) }))
+        Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.

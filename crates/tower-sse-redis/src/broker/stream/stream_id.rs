@@ -21,9 +21,6 @@ pub(crate) struct StreamId {
 }
 
 impl StreamId {
-    /// The id before all entries.
-    pub(crate) const ZERO: Self = Self { milliseconds: 0, counter: 0 };
-
     fn parse(text: &str) -> Option<Self> {
         let (milliseconds, counter) = text.split_once('-')?;
         Some(Self { milliseconds: milliseconds.parse().ok()?, counter: counter.parse().ok()? })

@@ -7,7 +7,8 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-use tower_sse::hub::broker::support::{Backoff, lock};
+use tower_sse::hub::broker::support::lock;
+use tower_sse_broker::Backoff;
 
 use super::{
     endpoint::Endpoint,
@@ -61,7 +62,9 @@ impl Link {
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
         };
-        link.connect(1, None).await.inspect_err(|error| link.health.set_error(error))?;
+        link.connect(1, None)
+            .await
+            .inspect_err(|error| link.health.common.set_error(error.clone()))?;
         Ok(link)
     }
 
@@ -102,7 +105,7 @@ impl Link {
     }
 
     fn set(&self, session: Option<Arc<Session>>, state: Connection) {
-        self.health.set_ready(session.is_some());
+        self.health.common.set_ready(session.is_some());
         *lock(&self.session) = session;
         self.state.send_replace(state);
     }

@@ -1,7 +1,45 @@
 use std::time::Duration;
 
+/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
+const BASE: Duration = Duration::from_millis(50);
+/// The maximum delay before any attempt.
+const MAX: Duration = Duration::from_secs(2);
+/// After a session of this length, the delays start over.
+const STABLE_SESSION: Duration = Duration::from_secs(5);
+
+/// The delays before attempts to reconnect.
+#[derive(Debug)]
+pub struct Backoff {
+    attempts: u32,
+    max: Duration,
+}
+
+impl Backoff {
+    /// Creates a series of delays of up to `max` each, and at most 2 seconds.
+    #[must_use]
+    pub fn up_to(max: Duration) -> Self {
+        Self { attempts: 0, max: max.min(MAX) }
+    }
+
+    /// Starts over if the session was stable.
+    pub fn end_session(&mut self, age: Duration) {
+        if age >= STABLE_SESSION {
+            self.attempts = 0;
+        }
+    }
+
+    /// Returns the delay before the next attempt: a random value from half of the maximum up to the
+    /// maximum, which doubles with each attempt. Processes therefore do not reconnect at the same
+    /// time.
+    pub fn next_delay(&mut self) -> Duration {
+        let max = BASE.saturating_mul(1 << self.attempts.min(8)).min(self.max);
+        self.attempts = self.attempts.saturating_add(1);
+        max.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
 /// The maximum number of entries of a page.
-const MAX: usize = 1000;
+const MAX_ENTRIES: usize = 1000;
 /// Full pages double while an answer takes less than this. Then they grow by one entry, because the
 /// latency of the link can be higher.
 const FAST: Duration = Duration::from_millis(500);
@@ -13,7 +51,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// It starts at 1 and adapts to the time that an answer takes: a page of large entries over a slow
 /// link would otherwise exceed the timeout of the connection, again after each reconnection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageSize(usize);
+pub(crate) struct PageSize(usize);
 
 impl Default for PageSize {
     fn default() -> Self {
@@ -23,31 +61,30 @@ impl Default for PageSize {
 
 impl PageSize {
     /// Returns the maximum number of entries of the next page.
-    #[must_use]
-    pub const fn entries(self) -> usize {
+    pub(crate) const fn entries(self) -> usize {
         self.0
     }
 
     /// Adapts to an answer with this many entries, for which the server did not wait.
-    pub fn adapt(&mut self, entries: usize, elapsed: Duration) {
+    pub(crate) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();
         } else if entries < self.0 {
             // The last page says nothing.
         } else if elapsed < FAST {
-            self.0 = (self.0 * 2).min(MAX);
+            self.0 = (self.0 * 2).min(MAX_ENTRIES);
         } else {
             self.grow();
         }
     }
 
     /// Adds an entry.
-    pub fn grow(&mut self) {
-        self.0 = (self.0 + 1).min(MAX);
+    pub(crate) fn grow(&mut self) {
+        self.0 = (self.0 + 1).min(MAX_ENTRIES);
     }
 
     /// Adapts to a break of the connection, which may have been a timeout.
-    pub fn halve(&mut self) {
+    pub(crate) fn halve(&mut self) {
         self.0 = (self.0 / 2).max(1);
     }
 }

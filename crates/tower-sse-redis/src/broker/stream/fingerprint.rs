@@ -1,33 +1,3 @@
-use tower_sse::hub::broker::support;
-
-use super::stream_id::StreamId;
-
-/// An entry's id and a fingerprint of its fields.
-///
-/// The id alone does not identify an entry: Redis can assign it again after it has returned to an
-/// older state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) id: StreamId,
-    pub(crate) fingerprint: u64,
-}
-
-impl Identity {
-    /// Returns the identity of an entry that was not read. No entry that is read is equal to it.
-    pub(crate) const fn unread(id: StreamId) -> Self {
-        Self { id, fingerprint: 0 }
-    }
-
-    pub(crate) const fn is_unread(self) -> bool {
-        self.fingerprint == 0
-    }
-
-    /// Returns the identity of the event in the hub.
-    pub(crate) const fn of_sequence(self) -> support::Identity {
-        support::Identity { number: self.id.sequence(), fingerprint: self.fingerprint }
-    }
-}
-
 /// The fractional part of the golden ratio, which has no pattern in its bits.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -1,6 +1,6 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
-use super::{Identity, recent::Recent};
+use crate::Identity;
 
 /// The events that the server has acknowledged to this process, compared with the entries that the
 /// reader meets. The reader must meet every acknowledged event.
@@ -9,11 +9,11 @@ use super::{Identity, recent::Recent};
 /// one proves that it is still there: after the server has returned to an older state, it continues
 /// from that state, and can assign numbers again.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
     session: u64,
     /// The newest entry that was read or acknowledged.
-    pub newest_known: u64,
+    pub(crate) newest_known: u64,
     /// The last entry that was read.
     last_read: u64,
     /// The acknowledged entries that the reader has not reached, in ascending order.
@@ -35,14 +35,14 @@ struct Pending {
 
 /// What was known when an event was sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     session: u64,
     newest_known: u64,
 }
 
 /// The reason an acknowledged event may not reach any client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unproven {
+pub(crate) enum Unproven {
     /// The connection broke before the acknowledgement arrived.
     Late,
     /// The number is not above those that were known when the event was sent.
@@ -52,9 +52,8 @@ pub enum Unproven {
 }
 
 impl Unproven {
-    /// Returns the reason for [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
+    /// Returns the reason for [`PublishError::Unknown`](tower_sse::hub::PublishError::Unknown).
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Late => "connection lost while the event was published",
             Self::RolledBack => "the log has returned to an older state",
@@ -66,26 +65,25 @@ impl Unproven {
 impl Ledger {
     /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
     /// count.
-    pub fn begin_session(&mut self) -> u64 {
+    pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;
         self.session
     }
 
     /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
     /// has arrived or is no longer awaited.
-    #[must_use]
-    pub fn begin(&mut self, session: u64) -> Sent {
+    pub(crate) fn begin(&mut self, session: u64) -> Sent {
         self.recent.begin(self.newest_known);
         Sent { session, newest_known: self.newest_known }
     }
 
     /// Records that a reply has arrived, or is no longer awaited.
-    pub fn end(&mut self, sent: Sent) {
+    pub(crate) fn end(&mut self, sent: Sent) {
         self.recent.end(sent.newest_known);
     }
 
     /// Records the acknowledgement of an event, or returns why the event may be lost.
-    pub fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
+    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
         if sent.session != self.session {
             return Err(Unproven::Late);
         }
@@ -104,7 +102,7 @@ impl Ledger {
 
     /// Records the acknowledgement of a marker. It covers all losses before it. If the marker is
     /// lost, that is a new loss.
-    pub fn await_marker(&mut self, marker: Identity) {
+    pub(crate) fn await_marker(&mut self, marker: Identity) {
         self.cover(marker.number);
         self.await_entry(marker);
     }
@@ -118,13 +116,12 @@ impl Ledger {
 
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
     /// event that is sent later is not in this page.
-    #[must_use]
-    pub fn needs_entries(&self) -> bool {
+    pub(crate) fn needs_entries(&self) -> bool {
         !self.pending.is_empty() || self.recent.is_recording()
     }
 
     /// Records that the reader has passed all numbers up to `last`, and has met these entries.
-    pub fn pass(&mut self, entries: &[Identity], last: u64) {
+    pub(crate) fn pass(&mut self, entries: &[Identity], last: u64) {
         for entry in entries {
             self.lose_before(entry.number);
             match self.pending.front() {
@@ -144,14 +141,14 @@ impl Ledger {
     }
 
     /// Returns the number of a read that is about to be sent.
-    pub fn begin_read(&mut self) -> u64 {
+    pub(crate) fn begin_read(&mut self) -> u64 {
         self.reads += 1;
         self.reads
     }
 
     /// Records that a read has reached the end of the log. Entries that were acknowledged before
     /// it was sent, and that the reader has not met, are lost.
-    pub fn finish_read(&mut self, read: u64) {
+    pub(crate) fn finish_read(&mut self, read: u64) {
         let is_lost = |pending: &Pending| pending.reads < read;
         if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
             self.lose(lost.entry.number);
@@ -160,24 +157,17 @@ impl Ledger {
     }
 
     /// Forgets the acknowledged entries before `first`, which were trimmed before they were read.
-    pub fn forgive_before(&mut self, first: u64) {
+    pub(crate) fn forgive_before(&mut self, first: u64) {
         self.pending.retain(|pending| pending.entry.number >= first);
     }
 
     /// Records that clients receive a gap at the position of a marker.
-    pub fn cover(&mut self, marker: u64) {
+    pub(crate) fn cover(&mut self, marker: u64) {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
-    /// Returns whether an entry was lost and no marker covers it.
-    #[must_use]
-    pub const fn has_lost(&self) -> bool {
-        self.lost.is_some()
-    }
-
     /// Returns the newest lost entry that no marker covers.
-    #[must_use]
-    pub const fn lost(&self) -> Option<u64> {
+    pub(crate) const fn lost(&self) -> Option<u64> {
         self.lost
     }
 
@@ -194,7 +184,57 @@ impl Ledger {
     }
 
     /// Records that an entry is lost.
-    pub fn lose(&mut self, number: u64) {
+    pub(crate) fn lose(&mut self, number: u64) {
         self.lost = self.lost.max(Some(number));
     }
 }
+
+/// The entries that were read while events are in flight, because an acknowledgement can arrive
+/// after the reader has passed its entry.
+#[derive(Debug, Default)]
+struct Recent {
+    /// In ascending order.
+    entries: VecDeque<Identity>,
+    /// The number of events in flight, by the newest entry that was known when they were sent.
+    in_flight: BTreeMap<u64, usize>,
+}
+
+impl Recent {
+    /// Adds an event that is about to be sent. Its number will be above `newest_known`.
+    fn begin(&mut self, newest_known: u64) {
+        *self.in_flight.entry(newest_known).or_default() += 1;
+    }
+
+    /// Removes an event, and the entries that no other event can have.
+    fn end(&mut self, newest_known: u64) {
+        if let Entry::Occupied(mut in_flight) = self.in_flight.entry(newest_known) {
+            *in_flight.get_mut() -= 1;
+            if *in_flight.get() == 0 {
+                in_flight.remove();
+            }
+        }
+        let oldest = self.in_flight.first_key_value().map_or(u64::MAX, |(number, _)| *number);
+        self.entries.drain(..self.entries.partition_point(|entry| entry.number <= oldest));
+    }
+
+    /// Returns whether events are in flight.
+    fn is_recording(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Adds an entry that was read, if events are in flight.
+    fn add(&mut self, entry: Identity) {
+        if self.is_recording() {
+            self.entries.push_back(entry);
+        }
+    }
+
+    /// Returns the entry with this number.
+    fn find(&self, number: u64) -> Option<&Identity> {
+        let index = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
+        self.entries.get(index)
+    }
+}
+
+#[cfg(test)]
+mod tests;

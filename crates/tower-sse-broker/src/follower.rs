@@ -1,0 +1,414 @@
+use std::{convert::Infallible, future::pending, pin::pin, sync::Arc, time::Duration, vec};
+
+use tokio::{
+    select,
+    sync::oneshot,
+    task::yield_now,
+    time::{Instant, sleep, timeout},
+};
+use tower_sse::hub::broker::Feed;
+
+#[cfg(feature = "tracing")]
+use crate::with_sources;
+use crate::{
+    Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page, Session, pace::PageSize,
+};
+
+/// The number of entries that are fed before the follower yields to other tasks. Feeding them takes
+/// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
+const ENTRIES_PER_POLL: usize = 100;
+/// The number of timeouts in a row after which an entry is skipped. All but the first are those of a
+/// page with one entry.
+const MAX_TIMEOUTS: u32 = 3;
+
+/// Loads the history of a log into a hub, and then follows the log on a task, until the hub is closed
+/// or dropped. [`Broker::start`](tower_sse::hub::broker::Broker::start) calls it.
+///
+/// If `alongside` completes, the task ends, and so the hub is closed: pass the task that publishes, or
+/// [`pending`] if there is none.
+///
+/// # Errors
+///
+/// Returns an error if the log cannot be opened or loaded.
+pub async fn follow<L: Log>(
+    log: L,
+    feed: Feed,
+    gate: Arc<Gate<L::Publishing>>,
+    health: Health<L::Error>,
+    alongside: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), L::Error> {
+    let (loaded, loading) = oneshot::channel();
+    feed.spawn(async move |feed| {
+        let follower = Follower {
+            log,
+            feed,
+            gate,
+            health,
+            last: Identity::default(),
+            page_size: PageSize::default(),
+            timeouts: 0,
+            is_loaded: false,
+        };
+        select! {
+            never = follower.run(loaded) => match never {},
+            () = alongside => {}
+        }
+    });
+    loading.await.unwrap_or_else(|_| Err(L::broken("the task that reads has ended")))
+}
+
+/// The task that follows a log, and reconnects when a connection breaks. It feeds every entry to the
+/// hub, or reports that entries may be missing.
+struct Follower<L: Log> {
+    log: L,
+    feed: Feed,
+    gate: Arc<Gate<L::Publishing>>,
+    health: Health<L::Error>,
+    /// The last entry that was read, or the one before the history. Its number is zero if there was
+    /// none yet.
+    last: Identity,
+    page_size: PageSize,
+    /// The number of reads in a row that did not end in time.
+    timeouts: u32,
+    /// Whether the history is loaded. Losses found before that are not counted.
+    is_loaded: bool,
+}
+
+/// The log's connections and the publishers' session.
+type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
+
+/// The place in the log before a page.
+#[derive(Clone, Copy)]
+enum Before {
+    /// The entry with this number, which is still there.
+    Entry(u64),
+    /// Entries that were in the log and have been trimmed, so that other processes may have read
+    /// them.
+    Trimmed,
+    /// Entries that no process may have read. The next mark reports them to all.
+    Gone,
+    /// Entries of an older state of the log, from which nothing was trimmed up to the page.
+    Older,
+}
+
+impl<L: Log> Drop for Follower<L> {
+    /// Shuts the gate when the hub is closed or dropped.
+    fn drop(&mut self) {
+        self.gate.retire();
+        self.health.set_ready(false);
+    }
+}
+
+impl<L: Log> Follower<L> {
+    async fn run(mut self, loaded: oneshot::Sender<Result<(), L::Error>>) -> Infallible {
+        let mut opened = match self.load().await {
+            Ok(opened) => {
+                _ = loaded.send(Ok(()));
+                opened
+            }
+            Err(error) => {
+                self.health.set_error(error.clone());
+                _ = loaded.send(Err(error));
+                // The hub is dropped now, and this future with it.
+                pending().await
+            }
+        };
+        let mut backoff = Backoff::up_to(Duration::MAX);
+        loop {
+            let since = Instant::now();
+            let error = self.broken(&mut opened).await;
+            warn!(error = %with_sources(&error), "connection to {} lost", L::SERVER);
+            self.end_session(error);
+            backoff.end_session(since.elapsed());
+            opened = loop {
+                sleep(backoff.next_delay()).await;
+                match self.open().await {
+                    Ok(opened) => break opened,
+                    Err(error) => {
+                        debug!(error = %with_sources(&error), "failed to reconnect to {}", L::SERVER);
+                        self.end_session(error);
+                    }
+                }
+            };
+            self.health.count_reconnection();
+        }
+    }
+
+    /// Opens the first session. A program that tried again would start from the beginning, and fail
+    /// at the same page.
+    async fn load(&mut self) -> Result<Opened<L>, L::Error> {
+        loop {
+            let session = self.log.open(self.known()).await?;
+            match self.begin(session).await {
+                Err(error)
+                    if L::is_timeout(&error) && (1..=MAX_TIMEOUTS + 1).contains(&self.timeouts) => {
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<Opened<L>, L::Error> {
+        let session = self.log.open(self.known()).await?;
+        self.begin(session).await
+    }
+
+    /// Begins a session: catches up, marks losses, and opens the gate to publishers.
+    async fn begin(&mut self, mut session: L::Session) -> Result<Opened<L>, L::Error> {
+        self.catch_up(&mut session).await?;
+        // The mark can be lost as well.
+        while self.known().lost.is_some() {
+            if let Some(mark) = self.log.mark(&mut session, self.known()).await? {
+                self.gate.ledger().await_marker(mark);
+            }
+            self.catch_up(&mut session).await?;
+        }
+        self.is_loaded = true;
+        let publishing = self.log.publishing(&mut session, self.last).await?;
+        let publishers = self.gate.open(publishing);
+        self.health.set_ready(true);
+        debug!(last = self.last.number, "following the log in {}", L::SERVER);
+        Ok((session, publishers))
+    }
+
+    /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
+    fn end_session(&mut self, error: L::Error) {
+        self.gate.shut();
+        self.page_size.halve();
+        self.health.set_ready(false);
+        self.health.set_error(error);
+    }
+
+    /// Follows the log until one of the connections breaks.
+    async fn broken(&mut self, (session, publishers): &mut Opened<L>) -> L::Error {
+        match publishers.ended.run_until_cancelled(self.follow(session)).await {
+            Some(Err(error)) => error,
+            None => L::broken("the connection for publishing is unusable"),
+        }
+    }
+
+    async fn follow(&mut self, session: &mut L::Session) -> Result<Infallible, L::Error> {
+        loop {
+            self.log.wait(session).await?;
+            let health = self.health.clone();
+            let mut look = pin!(self.look(session));
+            if let Ok(looked) = timeout(L::LATE, &mut look).await {
+                looked?;
+                continue;
+            }
+            let late = format!("not at the end of the log within {:?}", L::LATE);
+            health.set_error(L::broken(&late));
+            health.set_ready(false);
+            look.await?;
+            health.set_ready(true);
+        }
+    }
+
+    /// Reads what is new.
+    async fn look(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+        self.log.upkeep(session, self.last).await?;
+        let read = self.gate.ledger().begin_read();
+        let count = self.page_size.entries();
+        if let Some(entries) = self.log.look(session, self.last, count).await? {
+            let is_full = entries.len() == count;
+            self.feed_page(Before::Entry(self.last.number), entries).await;
+            if is_full {
+                // The duration of this read says nothing about the link, because it can include a
+                // wait for an entry.
+                self.page_size.grow();
+                self.catch_up(session).await?;
+            } else {
+                self.gate.ledger().finish_read(read);
+            }
+        } else {
+            self.catch_up(session).await?;
+        }
+        if self.known().lost.is_some() {
+            // The next session marks the losses, before this process publishes again. The backoff
+            // limits the attempts.
+            return Err(L::broken("an entry is missing that this process has read or published"));
+        }
+        Ok(())
+    }
+
+    /// Returns what this process knows of the log.
+    fn known(&self) -> Known {
+        let ledger = self.gate.ledger();
+        Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost() }
+    }
+
+    /// Reads to the end of the log, and finds losses.
+    async fn catch_up(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+        let result = self.read_to_end(session).await;
+        if result.as_ref().is_err_and(L::is_timeout) {
+            self.timeouts += 1;
+            self.page_size = PageSize::default();
+        }
+        result
+    }
+
+    async fn read_to_end(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+        if self.last.number == 0
+            && let Some(before) = self.log.newest_before(session, self.feed.max_age()).await?
+        {
+            // A client that resumes before the history receives a gap.
+            self.report_loss(before.number);
+            self.last = before;
+            if before.is_unread() {
+                self.log.skip(session, before.number).await?;
+            }
+        } else if L::SKIPS && self.timeouts >= MAX_TIMEOUTS {
+            self.skip_next(session).await?;
+        }
+        loop {
+            // The last entry shows that the log is still the same, unless it was not read.
+            let is_inclusive = !self.last.is_unread();
+            let from = self.last.number.saturating_add(u64::from(!is_inclusive));
+            let count = self.page_size.entries() + usize::from(is_inclusive);
+            let read = self.gate.ledger().begin_read();
+            let asked = Instant::now();
+            let Page { mut entries, has_more } = self.log.read(session, from, count).await?;
+            let new_entries = entries.len().saturating_sub(usize::from(is_inclusive));
+            self.page_size.adapt(new_entries, asked.elapsed());
+            let is_last = |first: &L::Entry| {
+                first.number() == self.last.number && first.identity() == self.last
+            };
+            let before = if entries.first().is_some_and(is_last) {
+                Before::Entry(self.last.number)
+            } else {
+                self.find_place(session, entries.is_empty()).await?
+            };
+            entries.retain(|entry| entry.number() > self.last.number);
+            self.timeouts = 0;
+            self.feed_page(before, entries).await;
+            if !has_more {
+                self.gate.ledger().finish_read(read);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns what is before a page that was read from the last entry on, and does not begin with it.
+    ///
+    /// Logs are trimmed from the beginning. So if the log still has anything up to the last entry,
+    /// nothing was trimmed up to the page: it is an older state of the log, without the last entry.
+    /// Otherwise, entries between the last one and the page may be missing too.
+    async fn find_place(
+        &mut self,
+        session: &mut L::Session,
+        is_empty: bool,
+    ) -> Result<Before, L::Error> {
+        let last = self.last;
+        if last.number == 0 {
+            return Ok(Before::Trimmed);
+        }
+        let has_older = self.log.has_up_to(session, last.number).await?;
+        if !has_older && !is_empty && self.log.was_trimmed(session).await? {
+            return Ok(Before::Trimmed);
+        }
+        if !last.is_unread() {
+            self.gate.ledger().lose(last.number);
+        }
+        Ok(if has_older { Before::Older } else { Before::Gone })
+    }
+
+    /// Reports the next entry as lost without reading it: one entry must not stop all that follow.
+    async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+        let last = self.last;
+        // After a roll-back, the large entry itself can have the number of the last one.
+        let is_proof_late = self.timeouts > MAX_TIMEOUTS;
+        let is_proven = last.is_unread()
+            || !is_proof_late && {
+                let page = self.log.read(session, last.number, 1).await?;
+                page.entries.first().is_some_and(|first| first.identity() == last)
+            };
+        if !is_proven {
+            self.gate.ledger().lose(last.number);
+        }
+        if let Some(next) = self.log.skip(session, last.number.saturating_add(1)).await? {
+            debug!(number = next, "skipping an entry that does not come in time");
+            self.report_loss(next);
+            self.gate.ledger().pass(&[], next);
+            self.last = Identity::unread(next);
+        } else if is_proof_late {
+            self.log.skip(session, last.number).await?;
+            self.last = Identity::unread(last.number);
+        }
+        Ok(())
+    }
+
+    /// Feeds entries to the hub, and reports those that are missing.
+    async fn feed_page(&mut self, mut before: Before, entries: Vec<L::Entry>) {
+        let mut entries = entries.into_iter();
+        while entries.len() > 0 {
+            before = self.feed_some(before, &mut entries);
+            if entries.len() > 0 {
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Feeds entries without a pause. Returns the place after them. Once the hub is closed, this does
+    /// nothing, and the task ends at its next `await`.
+    fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
+        let tracks = self.gate.ledger().needs_entries();
+        let (mut tracked, mut mark) = (Vec::new(), 0);
+        for count in 1..=ENTRIES_PER_POLL {
+            let Some(entry) = entries.next() else { break };
+            let number = entry.number();
+            // The follower can stop after these. An identity can be a hash of the whole entry.
+            let is_compared = count == ENTRIES_PER_POLL || entries.len() == 0;
+            let identity = (tracks || is_compared).then(|| entry.identity());
+            let previous = entry.previous();
+            let content = self.log.content(entry);
+            if before.is_incomplete(previous, &content) {
+                if !matches!(before, Before::Gone) {
+                    // No mark is needed: every process that has not read these finds the same hole.
+                    self.gate.ledger().forgive_before(number);
+                }
+                self.report_loss(number.saturating_sub(1));
+            }
+            before = Before::Entry(number);
+            match content {
+                Content::Event { arrival, topic, event } => {
+                    _ = self.feed.event(arrival, &topic, &event);
+                }
+                Content::Mark => {
+                    mark = number;
+                    self.report_loss(number);
+                }
+                Content::Unreadable => self.report_loss(number),
+                Content::Nothing => {}
+            }
+            if let Some(identity) = identity {
+                self.last = identity;
+                tracked.extend(tracks.then_some(identity));
+            }
+        }
+        let mut ledger = self.gate.ledger();
+        ledger.pass(&tracked, self.last.number);
+        ledger.cover(mark);
+        before
+    }
+
+    /// Reports that events with numbers up to this one may have been lost.
+    fn report_loss(&mut self, number: u64) {
+        if self.feed.report_loss(number) == Ok(true) && self.is_loaded {
+            self.health.count_loss();
+        }
+    }
+}
+
+impl Before {
+    /// Returns whether entries are missing between this place and an entry. `previous` is the one
+    /// that was written before it, if that is known.
+    fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
+        match self {
+            // The mark reports them, at the same place in all processes.
+            _ if matches!(content, Content::Mark) => false,
+            Self::Entry(number) => previous.is_some_and(|previous| previous != number),
+            Self::Trimmed | Self::Gone => true,
+            Self::Older => false,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower_sse::hub::{
+    PublishError,
+    broker::{Acknowledged, support::lock},
+};
+
+use crate::{
+    Identity,
+    ledger::{Ledger, Sent, Unproven},
+};
+
+/// The gate between publishers and the server. It is open while the reader follows the log.
+///
+/// After a break it stays shut until the reader has caught up and has marked the losses that it
+/// found. `C` is what the publishers use to publish, such as a connection.
+#[derive(Debug)]
+pub struct Gate<C> {
+    session: watch::Sender<Option<Session<C>>>,
+    ledger: Mutex<Ledger>,
+}
+
+/// The publishers' connection, from the opening of the gate to a break.
+#[derive(Clone, Debug)]
+pub struct Session<C> {
+    number: u64,
+    /// The connection of the publishers.
+    pub connection: C,
+    /// Cancelled when the session has ended. A publisher cancels it if the connection is of no
+    /// further use.
+    pub ended: CancellationToken,
+}
+
+/// Events whose acknowledgement is awaited. While it exists, the gate records the entries that the
+/// reader reads.
+#[derive(Debug)]
+pub struct InFlight<'a, C> {
+    gate: &'a Gate<C>,
+    /// The session in which they are sent.
+    pub session: Session<C>,
+    sent: Sent,
+}
+
+impl<C> Default for Gate<C> {
+    fn default() -> Self {
+        Self { session: watch::Sender::new(None), ledger: Mutex::default() }
+    }
+}
+
+impl<C: Clone> Gate<C> {
+    /// Opens the gate to publishers, over a new connection.
+    pub(crate) fn open(&self, connection: C) -> Session<C> {
+        let number = self.ledger().begin_session();
+        let session = Session { number, connection, ended: CancellationToken::new() };
+        self.session.send_replace(Some(session.clone()));
+        session
+    }
+
+    /// Waits until the gate is open, and returns its session.
+    pub async fn session(&self) -> Option<Session<C>> {
+        // A publisher that finds its connection broken ends the session before the reader shuts the
+        // gate.
+        let is_usable = |session: &Option<Session<C>>| {
+            session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
+        };
+        let mut session = self.session.subscribe();
+        let usable = session.wait_for(is_usable).await.ok()?;
+        usable.clone()
+    }
+}
+
+impl<C> Gate<C> {
+    /// Ends the session.
+    pub(crate) fn shut(&self) {
+        if let Some(session) = self.session.send_replace(None) {
+            session.ended.cancel();
+        }
+        // Acknowledgements that arrive later belong to an ended session, and are rejected.
+        self.ledger().begin_session();
+    }
+
+    /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
+    /// acknowledged.
+    pub(crate) fn retire(&self) {
+        self.session.send_replace(None);
+    }
+
+    /// Starts to record what is read, before events are sent in this session.
+    pub fn begin(&self, session: Session<C>) -> InFlight<'_, C> {
+        let sent = self.ledger().begin(session.number);
+        InFlight { gate: self, session, sent }
+    }
+
+    /// Returns the ledger, locked.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+}
+
+impl<C> InFlight<'_, C> {
+    /// Returns the newest number that this process has read or been given.
+    #[must_use]
+    pub fn newest_known(&self) -> u64 {
+        self.gate.ledger().newest_known
+    }
+
+    /// Records that the server has acknowledged an event, which was published `at` this time of the
+    /// clock that all processes share. The reader then looks for it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError::Unknown`] if the event may be lost: the session has ended, the reader
+    /// has passed its number without reading it, or the number was given before.
+    pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
+        let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
+        acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {
+            if unproven == Unproven::RolledBack {
+                self.session.ended.cancel();
+            }
+            PublishError::Unknown(unproven.reason().into())
+        })
+    }
+}
+
+impl<C> Drop for InFlight<'_, C> {
+    fn drop(&mut self) {
+        self.gate.ledger().end(self.sent);
+    }
+}

@@ -1,0 +1,99 @@
+use std::{
+    error::Error,
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+};
+
+use tower_sse::hub::broker::support::lock;
+
+/// The state of a process's connection to a log, for readiness probes and metrics.
+///
+/// Clones share the same state.
+#[derive(Clone, Debug)]
+pub struct Health<E> {
+    state: Arc<State<E>>,
+}
+
+#[derive(Debug)]
+struct State<E> {
+    is_ready: AtomicBool,
+    last_error: Mutex<Option<E>>,
+    reconnections: AtomicU64,
+    losses: AtomicU64,
+}
+
+impl<E> Default for Health<E> {
+    fn default() -> Self {
+        let (is_ready, last_error) = (AtomicBool::new(false), Mutex::new(None));
+        let [reconnections, losses] = [const { AtomicU64::new(0) }; 2];
+        Self { state: Arc::new(State { is_ready, last_error, reconnections, losses }) }
+    }
+}
+
+impl<E: Clone> Health<E> {
+    /// Returns whether the hub is connected, and has caught up with its log.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state.is_ready.load(Acquire)
+    }
+
+    /// Returns the newest error, even after the connection has recovered, or `None` if there was
+    /// none.
+    #[must_use]
+    pub fn last_error(&self) -> Option<E> {
+        lock(&self.state.last_error).clone()
+    }
+
+    /// Returns how many times the process has connected again after its connection broke.
+    #[must_use]
+    pub fn reconnections(&self) -> u64 {
+        self.state.reconnections.load(Relaxed)
+    }
+
+    /// Returns how many losses this process has found since it loaded the history. One loss can
+    /// affect any number of events.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.state.losses.load(Relaxed)
+    }
+
+    /// Sets the newest error. [`follow`](crate::follow) does it for what it meets itself.
+    pub fn set_error(&self, error: E) {
+        *lock(&self.state.last_error) = Some(error);
+    }
+
+    /// Sets whether the connection is ready. [`follow`](crate::follow) does it for a hub.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.state.is_ready.store(is_ready, Release);
+    }
+
+    /// Counts a reconnection. [`follow`](crate::follow) does it for a hub.
+    pub fn count_reconnection(&self) {
+        self.state.reconnections.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_loss(&self) {
+        self.state.losses.fetch_add(1, Relaxed);
+    }
+}
+
+/// Returns the texts of an error and of its sources, for a log line.
+#[must_use]
+pub fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let reason = error.to_string();
+        // Some errors include the text of their source.
+        if !text.ends_with(&reason) {
+            text.extend([": ", &reason]);
+        }
+        source = error.source();
+    }
+    text
+}

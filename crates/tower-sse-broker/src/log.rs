@@ -1,0 +1,236 @@
+use std::{error, future::ready, time::Duration};
+
+use tower_sse::{Event, InvalidField, hub::broker::Arrival};
+
+/// The number of an entry and a fingerprint of its content.
+///
+/// The number alone does not identify an entry: a server can assign it again after it has returned to
+/// an older state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The number of the entry in the log.
+    pub number: u64,
+    /// A hash of its content, or a random number that is stored with it. Not zero.
+    pub fingerprint: u64,
+}
+
+impl Identity {
+    /// Returns the identity of an entry that was not read. No entry that is read is equal to it.
+    #[must_use]
+    pub const fn unread(number: u64) -> Self {
+        Self { number, fingerprint: 0 }
+    }
+
+    /// Returns whether the entry was not read.
+    #[must_use]
+    pub const fn is_unread(self) -> bool {
+        self.fingerprint == 0
+    }
+}
+
+/// An entry of a log, as it was read.
+pub trait LogEntry: Send + 'static {
+    /// Returns the number of the entry, which rises from entry to entry.
+    fn number(&self) -> u64;
+
+    /// Returns what identifies the entry. The follower calls it for the last entry of a page, and for
+    /// all entries while it awaits acknowledgements.
+    fn identity(&self) -> Identity;
+
+    /// Returns the number of the entry that was written before this one, if the log knows it. If
+    /// that is not the entry that was read before this one, entries between them were removed. The
+    /// default is `None`: numbers have holes.
+    fn previous(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What an entry means.
+#[derive(Debug)]
+pub enum Content {
+    /// An event.
+    Event {
+        /// What is known of it.
+        arrival: Arrival,
+        /// Its topic.
+        topic: String,
+        /// The event.
+        event: Event,
+    },
+    /// A mark: events before it may be lost. Each process reports it at this place.
+    Mark,
+    /// An entry that cannot be decoded. It is reported as a loss.
+    Unreadable,
+    /// Nothing for clients.
+    Nothing,
+}
+
+/// Makes an event of its [fields](Event::fields), as a log has them.
+///
+/// # Errors
+///
+/// Returns an error if the name contains a line break or U+0000.
+pub fn event_of(
+    data: impl Into<String>,
+    name: Option<String>,
+    retry_in_milliseconds: Option<u64>,
+    comment: Option<String>,
+) -> Result<Event, InvalidField> {
+    let mut event = Event::new().data(data);
+    if let Some(name) = name {
+        event = event.try_event(name)?;
+    }
+    if let Some(retry) = retry_in_milliseconds {
+        event = event.retry(Duration::from_millis(retry));
+    }
+    Ok(match comment {
+        Some(comment) => event.comment(comment),
+        None => event,
+    })
+}
+
+/// What a process knows of the log.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Known {
+    /// The number of the last entry that it has read. Zero if it has read none.
+    pub last: u64,
+    /// The newest number that it has read or been given.
+    pub newest: u64,
+    /// The newest entry that is lost and that no mark follows.
+    pub lost: Option<u64>,
+}
+
+/// Entries of a log in the order of their numbers.
+#[derive(Debug)]
+pub struct Page<E> {
+    /// The entries.
+    pub entries: Vec<E>,
+    /// Whether the log can have more entries behind them.
+    pub has_more: bool,
+}
+
+/// A log on a server that can trim it, lose it, or return to an older state of it.
+///
+/// [`follow`](crate::follow) calls these methods one after another. An error of any of them ends the
+/// session, and a delay later the next one is opened. Each method has a time limit of its own.
+pub trait Log: Send + Sized + 'static {
+    /// The connections of a session.
+    type Session: Send;
+    /// What publishers use in a session. The [gate](crate::Gate) hands it out.
+    type Publishing: Clone + Send + Sync;
+    /// An entry.
+    type Entry: LogEntry;
+    /// The error of a request.
+    type Error: error::Error + Clone + Send + Sync + 'static;
+
+    /// The name of the server, for log lines.
+    const SERVER: &'static str;
+    /// A hub that does not reach the end of the log within this time is not ready until it does. It
+    /// includes the time for which [`look`](Self::look) waits.
+    const LATE: Duration = Duration::from_secs(1);
+    /// Whether [`skip`](Self::skip) skips an entry that does not come in time.
+    const SKIPS: bool = false;
+
+    /// Connects. If the log has no entries, adds a mark, whose number is above `known.newest`: what
+    /// the log had is lost, and a client's first visit has no gap.
+    fn open(
+        &mut self,
+        known: Known,
+    ) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
+
+    /// Returns the newest entry that is older than this age.
+    fn newest_before(
+        &mut self,
+        session: &mut Self::Session,
+        age: Duration,
+    ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
+
+    /// Reads entries from this number on, at most `count`.
+    fn read(
+        &mut self,
+        session: &mut Self::Session,
+        from: u64,
+        count: usize,
+    ) -> impl Future<Output = Result<Page<Self::Entry>, Self::Error>> + Send;
+
+    /// Returns whether the log has entries up to this number.
+    fn has_up_to(
+        &mut self,
+        session: &mut Self::Session,
+        number: u64,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// Returns whether the entries that the log no longer has at its beginning were certainly
+    /// trimmed. Otherwise an older state may have taken the place of the log, which never had them.
+    /// The default is `true`: trimming never removes the newest entry.
+    fn was_trimmed(
+        &mut self,
+        _session: &mut Self::Session,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
+        ready(Ok(true))
+    }
+
+    /// Adds a mark of the loss of `known.lost`, unless the log has one that this process has not read.
+    /// Its number is above `known.newest` and all others of the log. Returns the mark, if it was added
+    /// and its identity is known.
+    fn mark(
+        &mut self,
+        session: &mut Self::Session,
+        known: Known,
+    ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
+
+    /// Returns what publishers use in this session. The process has caught up, and all losses that
+    /// it has found are marked.
+    fn publishing(
+        &mut self,
+        session: &mut Self::Session,
+        last: Identity,
+    ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
+
+    /// Waits until the log may have new entries.
+    fn wait(
+        &mut self,
+        session: &mut Self::Session,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Returns up to `count` entries behind `last`, or `None` if [`read`](Self::read) has to find
+    /// them, or to find out whether `last` is still there. The default is `None`.
+    fn look(
+        &mut self,
+        _session: &mut Self::Session,
+        _last: Identity,
+        _count: usize,
+    ) -> impl Future<Output = Result<Option<Vec<Self::Entry>>, Self::Error>> + Send {
+        ready(Ok(None))
+    }
+
+    /// Trims the log if that is due, and does whatever else is to be done from time to time.
+    fn upkeep(
+        &mut self,
+        _session: &mut Self::Session,
+        _last: Identity,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Returns the number of the first entry from this number on, without reading the entry, and adds
+    /// an entry behind it if there is none: the reader finds its place by an entry that it has read.
+    /// Only called if [`SKIPS`](Self::SKIPS).
+    fn skip(
+        &mut self,
+        _session: &mut Self::Session,
+        _from: u64,
+    ) -> impl Future<Output = Result<Option<u64>, Self::Error>> + Send {
+        ready(Ok(None))
+    }
+
+    /// Decodes an entry. The follower calls it once for each.
+    fn content(&mut self, entry: Self::Entry) -> Content;
+
+    /// Returns whether the server did not answer in time.
+    fn is_timeout(error: &Self::Error) -> bool;
+
+    /// Creates the error of a session that the follower ends for this reason.
+    fn broken(reason: &str) -> Self::Error;
+}

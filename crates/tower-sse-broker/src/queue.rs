@@ -1,0 +1,224 @@
+use std::{collections::BTreeMap, mem, pin::pin, sync::Mutex, time::Duration};
+
+use tokio::{
+    select,
+    sync::{Notify, oneshot},
+    time::timeout,
+};
+use tower_sse::{
+    BoxError,
+    hub::{
+        PublishError,
+        broker::{Acknowledged, Publication, support::lock},
+    },
+};
+
+use crate::{Gate, InFlight};
+
+/// The maximum number of events in a batch.
+const MAX_EVENTS: usize = 1000;
+/// The size of the events at which a batch is full, in bytes.
+const MAX_BYTES: usize = 4 << 20;
+
+/// The events that wait for the batch before them: a commit takes long, and thousands of events can be
+/// published at the same time.
+///
+/// The publisher of each waits for it until a deadline, and then takes it out. So while no batch is
+/// sent, the queue has no more events than there are publishers that wait.
+#[derive(Debug, Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    /// Wakes the task that sends batches.
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order of their arrival.
+    events: BTreeMap<u64, Queued>,
+    /// The number of events that have arrived.
+    arrivals: u64,
+    /// Whether a batch is to be sent even if no event waits.
+    is_woken: bool,
+    is_closed: bool,
+}
+
+/// An event that waits for its batch, or for its acknowledgement.
+#[derive(Debug)]
+pub struct Queued {
+    /// The event.
+    pub publication: Publication,
+    /// A random number, to be stored with the event as its [fingerprint](crate::Identity). It is
+    /// neither zero nor above `i64::MAX`.
+    pub nonce: u64,
+    reply: oneshot::Sender<Result<Acknowledged, PublishError>>,
+}
+
+/// Sends the batches of a queue, for [`Queue::run`].
+pub trait SendBatch<C>: Send {
+    /// Sends a batch, and [answers](Queued::answer) each of its events. An event that is dropped
+    /// without an answer is reported as [unknown](PublishError::Unknown). Returns whether the next
+    /// batch is to be sent even if no event waits.
+    fn send(
+        &mut self,
+        in_flight: &InFlight<'_, C>,
+        batch: Vec<Queued>,
+    ) -> impl Future<Output = bool> + Send;
+}
+
+/// The place of an event in the queue. Dropping it takes the event out, unless it was sent.
+struct Place<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+/// Closes a queue when it is dropped.
+struct Closing<'a>(&'a Queue);
+
+impl Queued {
+    /// Answers the publisher, which may have stopped waiting.
+    pub fn answer(self, outcome: Result<Acknowledged, PublishError>) {
+        _ = self.reply.send(outcome);
+    }
+
+    /// Returns the size of the event in a batch.
+    fn size(&self) -> usize {
+        let fields = self.publication.event.fields();
+        self.publication.topic.len() + fields.data.len() + fields.comment.map_or(0, str::len)
+    }
+}
+
+impl Queue {
+    /// Publishes an event with the next batch, and waits for its answer until the deadline.
+    ///
+    /// # Errors
+    ///
+    /// Returns the answer of [`SendBatch::send`]; [`Refused`](PublishError::Refused), with the reason
+    /// from `not_sent`, if the event was not sent before the deadline; [`Unknown`](PublishError::Unknown)
+    /// if it was not answered; and [`Closed`](PublishError::Closed) if the queue is closed.
+    pub async fn publish<E: Into<BoxError>>(
+        &self,
+        publication: Publication,
+        deadline: Duration,
+        not_sent: impl FnOnce() -> E,
+    ) -> Result<Acknowledged, PublishError> {
+        let (reply, outcome) = oneshot::channel();
+        let place = self.add(Queued { publication, nonce: fastrand::u64(1..1 << 63), reply });
+        match timeout(deadline, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            _ if place.leave() => Err(PublishError::Refused(not_sent().into())),
+            Ok(Err(_)) => Err(PublishError::Unknown("the hub closed before the response".into())),
+            Err(_) => Err(PublishError::Unknown("no response before the deadline".into())),
+        }
+    }
+
+    /// Sends one batch after another, while the gate is open, until `closed` is ready. Then it closes
+    /// the queue.
+    ///
+    /// Spawn it as a task of its own: the task of the feed is dropped when the hub is closed, and the
+    /// events of the last batch must still be acknowledged.
+    pub async fn run<C: Clone>(
+        &self,
+        gate: &Gate<C>,
+        closed: impl Future<Output = ()>,
+        mut sender: impl SendBatch<C>,
+    ) {
+        let _closing = Closing(self);
+        let mut closed = pin!(closed);
+        loop {
+            let session = select! {
+                biased;
+                () = &mut closed => return,
+                session = gate.session() => session,
+            };
+            let Some(session) = session else { return };
+            let mut more = false;
+            loop {
+                select! {
+                    biased;
+                    () = &mut closed => return,
+                    () = session.ended.cancelled() => break,
+                    () = self.filled(), if !more => {}
+                    () = async {}, if more => {}
+                }
+                let in_flight = gate.begin(session.clone());
+                more = sender.send(&in_flight, self.take_batch()).await;
+            }
+        }
+    }
+
+    /// Has a batch sent even if no event waits.
+    pub fn wake(&self) {
+        lock(&self.state).is_woken = true;
+        self.filled.notify_one();
+    }
+
+    /// Adds an event.
+    fn add(&self, queued: Queued) -> Place<'_> {
+        let mut state = lock(&self.state);
+        let number = state.arrivals;
+        state.arrivals += 1;
+        if state.is_closed {
+            drop(state);
+            queued.answer(Err(PublishError::Closed));
+        } else {
+            state.events.insert(number, queued);
+            drop(state);
+            self.filled.notify_one();
+        }
+        Place { queue: self, number }
+    }
+
+    /// Waits until there is something to send. Only one task waits.
+    async fn filled(&self) {
+        let is_empty = || {
+            let state = lock(&self.state);
+            state.events.is_empty() && !state.is_woken
+        };
+        while is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Takes the events of the next batch out of the queue.
+    fn take_batch(&self) -> Vec<Queued> {
+        let mut state = lock(&self.state);
+        state.is_woken = false;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < MAX_EVENTS
+            && bytes < MAX_BYTES
+            && let Some((_, queued)) = state.events.pop_first()
+        {
+            bytes += queued.size();
+            batch.push(queued);
+        }
+        batch
+    }
+}
+
+impl Drop for Closing<'_> {
+    /// Answers the events that wait, and those that follow, that the hub is closed.
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.is_closed = true;
+        let events = mem::take(&mut state.events);
+        drop(state);
+        for queued in events.into_values() {
+            queued.answer(Err(PublishError::Closed));
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Takes the event out of the queue. Returns `false` if it is no longer there.
+    fn leave(&self) -> bool {
+        let queued = lock(&self.queue.state).events.remove(&self.number);
+        queued.is_some()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,203 @@
+//! Publishing in batches.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+use tokio::select;
+use tokio_postgres::types::Type;
+use tower_sse::hub::{
+    PublishError,
+    broker::{Acknowledged, Publication, Publisher},
+};
+use tower_sse_broker::{Identity, InFlight, Queue, Queued, SendBatch};
+
+use crate::{
+    Error,
+    clock::since_epoch,
+    connection::{Connection, Parameter, Settings, number, signed},
+};
+
+/// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
+/// is later.
+const MAX_LEAD: Duration = Duration::from_secs(60);
+/// One batch in this many looks at the whole inbox, in case `covered` has passed rows that are not
+/// numbered.
+const FULL_PASS: u32 = 50;
+/// The limits of the tables, which also hold for events by SQL. In bytes.
+const MAX_TOPIC: usize = 1 << 10;
+const MAX_DATA: usize = 1 << 20;
+const MAX_NAME: usize = 256;
+const MAX_COMMENT: usize = 4 << 10;
+
+/// Publishes the events of a hub as rows of its log.
+pub struct PostgresPublisher {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) deadline: Duration,
+    pub(crate) settings: Arc<Settings>,
+}
+
+impl Publisher for PostgresPublisher {
+    async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
+        if let Err(reason) = check(&publication) {
+            let error = Error::new("store the event in PostgreSQL", reason);
+            return Err(PublishError::Refused(error.into()));
+        }
+        let not_sent = || self.settings.health.not_connected();
+        self.queue.publish(publication, self.deadline, not_sent).await
+    }
+
+    fn newest_possible(&self, committed: u64) -> u64 {
+        let microseconds = |time: Duration| time.as_micros().try_into().unwrap_or(u64::MAX);
+        let now = microseconds(self.settings.clock.now().saturating_add(MAX_LEAD));
+        now.max(committed.saturating_add(microseconds(MAX_LEAD)))
+    }
+}
+
+impl fmt::Debug for PostgresPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresPublisher")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns why no row can hold an event.
+fn check(publication: &Publication) -> Result<(), String> {
+    let fields = publication.event.fields();
+    let texts = [
+        ("topic", Some(&*publication.topic), MAX_TOPIC),
+        ("data", Some(fields.data), MAX_DATA),
+        ("event name", fields.name, MAX_NAME),
+        ("comment", fields.comment, MAX_COMMENT),
+    ];
+    for (field, text, max) in texts {
+        let text = text.unwrap_or_default();
+        if text.len() > max {
+            return Err(format!("{field} has {} bytes, more than {max}", text.len()));
+        }
+        if let Some(at) = text.find('\0') {
+            return Err(format!("{field} contains U+0000 at byte {at}"));
+        }
+    }
+    Ok(())
+}
+
+/// Sends the batches of a hub.
+pub(crate) struct Batcher {
+    pub(crate) settings: Arc<Settings>,
+    /// The number of batches that were sent.
+    pub(crate) passes: u32,
+}
+
+impl SendBatch<Arc<Connection>> for Batcher {
+    async fn send(
+        &mut self,
+        in_flight: &InFlight<'_, Arc<Connection>>,
+        batch: Vec<Queued>,
+    ) -> bool {
+        let Self { settings, passes } = self;
+        let session = &in_flight.session;
+        *passes = passes.wrapping_add(1);
+        if passes.is_multiple_of(FULL_PASS) {
+            settings.covered.store(0, Relaxed);
+        }
+        let (covered, known) = (settings.covered.load(Relaxed), in_flight.newest_known());
+        let appended = select! {
+            biased;
+            appended = session.connection.append(covered, known, None, false, &batch) => appended,
+            // Its acknowledgement would count no more, and the next session must not wait for it.
+            () = session.ended.cancelled() => Err(session.connection.abandon().await),
+        };
+        match &appended {
+            Ok(appended) => {
+                settings.covered.store(appended.covered, Relaxed);
+                // Otherwise, the notification of the server does.
+                if !settings.health.listens() {
+                    settings.wakes.log.notify_one();
+                }
+            }
+            Err(error) => {
+                if !session.ended.is_cancelled() {
+                    settings.health.common.set_error(error.clone());
+                }
+                if error.ends_session() {
+                    session.ended.cancel();
+                }
+            }
+        }
+        let more = appended.as_ref().is_ok_and(|appended| appended.more);
+        for (place, queued) in (1..).zip(batch) {
+            let outcome = match &appended {
+                Ok(Appended { before, at, .. }) => {
+                    let event = Identity { number: before + place, fingerprint: queued.nonce };
+                    in_flight.acknowledge(event, since_epoch(*at))
+                }
+                Err(error) if error.is_rolled_back() => {
+                    Err(PublishError::Refused(error.clone().into()))
+                }
+                Err(error) => Err(PublishError::Unknown(error.clone().into())),
+            };
+            queued.answer(outcome);
+        }
+        more
+    }
+}
+
+/// The response of `append`.
+pub(crate) struct Appended {
+    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
+    covered: i64,
+    /// The number before that of the first event.
+    before: u64,
+    at: SystemTime,
+    /// Whether rows are left in the inbox.
+    more: bool,
+}
+
+impl Connection {
+    /// Numbers the rows of the inbox, and adds these events behind them.
+    ///
+    /// `known` is the newest number that this process has read or been given, and `lost` the newest
+    /// lost one, if no mark follows it yet. `opens`: whether the connection is new.
+    pub(crate) async fn append(
+        &self,
+        covered: i64,
+        known: u64,
+        lost: Option<u64>,
+        opens: bool,
+        batch: &[Queued],
+    ) -> Result<Appended, Error> {
+        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
+        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
+        let data: Vec<_> = fields().map(|fields| fields.data).collect();
+        let names: Vec<_> = fields().map(|fields| fields.name).collect();
+        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
+        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
+        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
+        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
+        let parameters: [Parameter<'_>; 13] = [
+            self.stream(),
+            (&covered, Type::INT8),
+            (&signed(known), Type::INT8),
+            (&lost.map(signed), Type::INT8),
+            (&opens, Type::BOOL),
+            (&topics, Type::TEXT_ARRAY),
+            (&data, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&retries, Type::INT8_ARRAY),
+            (&comments, Type::TEXT_ARRAY),
+            (&ends, Type::BOOL_ARRAY),
+            (&nonces, Type::INT8_ARRAY),
+            (&self.settings.listens, Type::BOOL),
+        ];
+        let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        let appended = self.call_one(function, &parameters, |row| {
+            let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
+            Ok(Appended { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
+        });
+        appended.await
+    }
+}

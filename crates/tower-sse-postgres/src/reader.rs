@@ -1,0 +1,303 @@
+//! Reading the log: what is PostgreSQL's own in following it.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
+use tower_sse::hub::broker::Arrival;
+use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue, with_sources};
+
+use crate::{
+    BrokerStats, Error, ErrorKind,
+    clock::since_epoch,
+    connection::{Connection, Kind, LogRow, Opened, Settings},
+    health::Waiting,
+};
+
+const ACTION: &str = "follow the log in PostgreSQL";
+/// The octets of data at which a page is full. The client library reads a response without waiting
+/// for the reader.
+const PAGE_BYTES: usize = 4 << 20;
+/// The longest age that is passed to the server. A longer one means no limit: no row of the log is
+/// older, and the server cannot express such times.
+pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+/// The time between two polls, give or take a quarter.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// If polls are slow, the pause between them is this many times as long as a poll.
+const POLL_SHARE: u32 = 10;
+/// The maximum pause between polls that are slow.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// One poll in this many looks at the whole inbox, in case `Settings::covered` has passed rows that
+/// are not numbered.
+const FULL_POLL: u32 = 50;
+/// The time between two trims, give or take a quarter.
+const TRIM_INTERVAL: Duration = Duration::from_secs(2);
+/// The number of trims for each survey of the tables.
+const TRIMS_PER_SURVEY: u32 = 5;
+
+/// The log of a hub.
+pub(crate) struct PostgresLog {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) stats: BrokerStats,
+    /// The age of the hub's retention.
+    pub(crate) retained: Duration,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_rows: u64,
+    pub(crate) state: State,
+}
+
+/// What the log knows besides its options.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The number of rows that were read.
+    rows: u64,
+    next_poll: Option<Instant>,
+    /// The time that the last poll took.
+    last_took: Duration,
+    polls: u32,
+    /// Whether the next look is a poll. Otherwise the log has new rows.
+    is_due: bool,
+    next_trim: Option<Instant>,
+    trims: u32,
+    /// The lowest number that the log can still have.
+    first: i64,
+    /// How many rows were read when the rows of the log were last counted.
+    counted: Option<u64>,
+}
+
+impl Log for PostgresLog {
+    type Session = Opened;
+    type Publishing = Arc<Connection>;
+    type Entry = LogRow;
+    type Error = Error;
+
+    const SERVER: &'static str = "PostgreSQL";
+
+    async fn open(&mut self, known: Known) -> Result<Opened, Error> {
+        let opened = Opened::connect(&self.settings).await?;
+        // This adds a mark if the log is empty, or is another one than before.
+        opened.publishing.append(0, known.newest, known.lost, true, &[]).await?;
+        Ok(opened)
+    }
+
+    async fn newest_before(
+        &mut self,
+        session: &mut Opened,
+        age: Duration,
+    ) -> Result<Option<Identity>, Error> {
+        session.reading.before(age.min(LONGEST)).await
+    }
+
+    async fn read(
+        &mut self,
+        session: &mut Opened,
+        from: u64,
+        count: usize,
+    ) -> Result<Page<LogRow>, Error> {
+        let entries = session.reading.read(from, count, PAGE_BYTES).await?;
+        let bytes: usize = entries.iter().map(|row| row.bytes).sum();
+        Ok(Page { has_more: entries.len() == count || bytes >= PAGE_BYTES, entries })
+    }
+
+    async fn has_up_to(&mut self, session: &mut Opened, number: u64) -> Result<bool, Error> {
+        let oldest = session.reading.read(0, 1, PAGE_BYTES).await?;
+        Ok(oldest.first().is_some_and(|oldest| oldest.number() <= number))
+    }
+
+    async fn mark(
+        &mut self,
+        session: &mut Opened,
+        known: Known,
+    ) -> Result<Option<Identity>, Error> {
+        session.publishing.append(0, known.newest, known.lost, false, &[]).await?;
+        Ok(None)
+    }
+
+    async fn publishing(
+        &mut self,
+        session: &mut Opened,
+        _: Identity,
+    ) -> Result<Arc<Connection>, Error> {
+        self.settings.covered.store(0, Relaxed);
+        // This session may have another log.
+        self.state = State { rows: self.state.rows, ..State::default() };
+        Ok(Arc::clone(&session.publishing))
+    }
+
+    async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
+        let (wakes, next_poll) = (&self.settings.wakes, self.state.next_poll);
+        let next_poll = next_poll.unwrap_or_else(Instant::now);
+        self.state.is_due = select! {
+            biased;
+            () = session.reading.ended.cancelled() => {
+                return Err(Self::broken("the reader's connection has ended"));
+            }
+            () = session.publishing.ended.cancelled() => {
+                return Err(Self::broken("the publishers' connection has ended"));
+            }
+            () = wakes.inbox.notified() => true,
+            () = wakes.log.notified() => Instant::now() >= next_poll,
+            () = sleep_until(next_poll) => true,
+        };
+        Ok(())
+    }
+
+    /// Polls if that is due.
+    async fn look(
+        &mut self,
+        session: &mut Opened,
+        last: Identity,
+        _: usize,
+    ) -> Result<Option<Vec<LogRow>>, Error> {
+        if !self.state.is_due {
+            return Ok(None);
+        }
+        self.state.polls = self.state.polls.wrapping_add(1);
+        if self.state.polls.is_multiple_of(FULL_POLL) {
+            self.settings.covered.store(0, Relaxed);
+        }
+        let asked = Instant::now();
+        let polled = session.reading.poll(self.settings.covered.load(Relaxed)).await?;
+        let took = asked.elapsed();
+        self.state.next_poll = Some(Instant::now() + pause(took, self.state.last_took));
+        self.state.last_took = took;
+        if polled.waits {
+            self.queue.wake();
+        }
+        Ok((polled.newest == Some(last)).then(Vec::new))
+    }
+
+    /// Trims the log and surveys the tables, if that is due.
+    async fn upkeep(&mut self, session: &mut Opened, _: Identity) -> Result<(), Error> {
+        if self.state.next_trim.is_some_and(|due| Instant::now() < due) {
+            return Ok(());
+        }
+        self.state.next_trim = Some(Instant::now() + jittered(TRIM_INTERVAL));
+        // Use the publishers' connection, to find out whether a proxy has closed it while nothing was
+        // published.
+        let connection = &*session.publishing;
+        let done = match self.trim(connection).await {
+            Ok(()) if self.state.trims % TRIMS_PER_SURVEY == 1 => self.survey(connection).await,
+            result => result,
+        };
+        match done {
+            // The user may lack a permission.
+            Err(error) if !error.ends_session() => {
+                debug!(error = %with_sources(&error), "failed to trim the log in PostgreSQL");
+                self.settings.health.common.set_error(error);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn content(&mut self, row: LogRow) -> Content {
+        self.state.rows += 1;
+        let (number, age) = (row.number(), self.settings.clock.age_of(row.at));
+        match row.kind {
+            Kind::Event { topic, event, ends_topic } => {
+                let arrival = Arrival::new(number, since_epoch(row.at), age).ends_topic(ends_topic);
+                Content::Event { arrival, topic, event }
+            }
+            Kind::Loss => Content::Mark,
+            Kind::Leap(_) => Content::Nothing,
+            Kind::Foreign => Content::Unreadable,
+        }
+    }
+
+    fn is_timeout(error: &Error) -> bool {
+        error.kind() == ErrorKind::Unreachable
+    }
+
+    fn broken(reason: &str) -> Error {
+        Error::with_kind(ACTION, ErrorKind::Unreachable, reason)
+    }
+}
+
+impl LogEntry for LogRow {
+    fn number(&self) -> u64 {
+        self.identity.number
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn previous(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Leap(Some(previous)) => Some(previous),
+            _ => self.number().checked_sub(1),
+        }
+    }
+}
+
+impl PostgresLog {
+    async fn trim(&mut self, connection: &Connection) -> Result<(), Error> {
+        let state = &mut self.state;
+        state.trims = state.trims.wrapping_add(1);
+        // Count the rows only after enough new ones, because counting takes as long as reading all
+        // of them.
+        let counts = state.counted.is_none_or(|rows| state.rows - rows >= self.max_rows / 10);
+        let rows = counts.then(|| self.max_rows.try_into().unwrap_or(i64::MAX));
+        let trimmed = connection.trim(state.first, self.max_age, rows).await?;
+        state.first = trimmed.first;
+        if trimmed.is_full {
+            state.next_trim = None;
+        } else if counts {
+            state.counted = Some(state.rows);
+        }
+        let age_of = |at| self.settings.clock.age_of(at);
+        self.stats.update_log(|log| {
+            log.oldest_age = trimmed.oldest.map_or(Duration::ZERO, age_of);
+            log.retention_age = self.retained;
+        });
+        Ok(())
+    }
+
+    async fn survey(&self, connection: &Connection) -> Result<(), Error> {
+        let surveyed = connection.survey().await?;
+        let oldest_age = surveyed.since.map_or(Duration::ZERO, |at| self.settings.clock.age_of(at));
+        self.settings.health.set_waiting(Waiting { rows: surveyed.waiting, oldest_age });
+        self.stats.update_log(|log| log.bytes = surveyed.bytes);
+        Ok(())
+    }
+}
+
+/// Returns the pause after a poll, from the times that it and the one before it took. A single slow
+/// poll does not delay the next one.
+fn pause(took: Duration, last_took: Duration) -> Duration {
+    let share = took.min(last_took).saturating_mul(POLL_SHARE);
+    jittered(POLL_INTERVAL).max(share.min(MAX_PAUSE))
+}
+
+/// Returns a random time of three quarters to five quarters of `time`.
+fn jittered(time: Duration) -> Duration {
+    time.mul_f64(0.75 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::pause;
+
+    #[test]
+    fn pause_grows_after_several_slow_polls_up_to_a_second() {
+        let [quick, slow, stuck] = [1, 50, 4000].map(Duration::from_millis);
+        let usual = Duration::from_millis(75)..=Duration::from_millis(125);
+        for (took, last_took) in [(quick, quick), (stuck, quick), (quick, stuck)] {
+            let pause = pause(took, last_took);
+            assert!(usual.contains(&pause), "{took:?} {last_took:?} {pause:?}");
+        }
+        for (took, last_took) in [(slow, slow), (slow, stuck), (stuck, slow)] {
+            assert_eq!(pause(took, last_took), slow * 10);
+        }
+        assert_eq!(pause(stuck, stuck), Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,117 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use redis::{RedisError, Value};
+use tokio::time::timeout;
+use tower_sse::{
+    BoxError,
+    hub::{
+        PublishError,
+        broker::{Acknowledged, Publication, Publisher, support::whole_milliseconds},
+    },
+};
+use tower_sse_broker::{Gate, Identity, Session, with_sources};
+
+use super::stream::{AddEvent, Clock, RedisStream, StreamId};
+use crate::{Error, ErrorKind, server::health::RedisHealth};
+
+/// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
+/// is later. Redis continues from the newest id if its clock is set back.
+const MAX_LEAD: Duration = Duration::from_secs(60);
+
+/// Publishes the events of a hub as entries of its stream.
+pub struct RedisPublisher {
+    pub(crate) key: String,
+    pub(crate) max_len: usize,
+    pub(crate) deadline: Duration,
+    pub(crate) gate: Arc<Gate<RedisStream>>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) health: RedisHealth,
+}
+
+impl Publisher for RedisPublisher {
+    async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
+        let Publication { topic, event, ends_topic, .. } = publication;
+        let added = AddEvent::new(&self.key, self.max_len, &topic, &event, ends_topic);
+        let added = added.map_err(refused)?;
+        drop((topic, event));
+        let mut is_sent = false;
+        match timeout(self.deadline, self.acknowledged(&added, &mut is_sent)).await {
+            Ok(result) => result,
+            Err(_) if is_sent => Err(PublishError::Unknown("no reply before the deadline".into())),
+            Err(_) => Err(refused(self.not_connected())),
+        }
+    }
+
+    fn newest_possible(&self, committed: u64) -> u64 {
+        let lead = whole_milliseconds(MAX_LEAD);
+        let now = StreamId::at(self.clock.now().saturating_add(lead)).sequence();
+        now.max(committed.saturating_add(StreamId::at(lead).sequence()))
+    }
+}
+
+impl RedisPublisher {
+    /// Publishes an event and waits for its acknowledgement, without a deadline. `is_sent` is `true`
+    /// while an answer is awaited.
+    async fn acknowledged(
+        &self,
+        event: &AddEvent,
+        is_sent: &mut bool,
+    ) -> Result<Acknowledged, PublishError> {
+        loop {
+            let session = self.gate.session().await;
+            let session = session.ok_or_else(|| refused(self.not_connected()))?;
+            let mut in_flight = self.gate.begin(session);
+            let stream = &mut in_flight.session.connection;
+            *is_sent = true;
+            // Await the reply even if the session ends meanwhile: Redis may have refused the event.
+            let reply = stream.connection.send_packed_command(&event.command).await;
+            *is_sent = false;
+            let added = match reply.and_then(Value::extract_error) {
+                // If the id is out of range, no process can read the event.
+                Ok(reply) => stream.parse_added(reply).map_err(refused)?,
+                Err(error) => return Err(failed(&in_flight.session, error)),
+            };
+            if let Some(id) = added {
+                let entry = Identity { number: id.sequence(), fingerprint: event.fingerprint };
+                return in_flight.acknowledge(entry, id.time());
+            }
+            // Create the stream again with a marker, so that every process reports the loss.
+            let known = StreamId::of_sequence(in_flight.newest_known());
+            in_flight.session.connection.mark(None, known).await.map_err(refused)?;
+        }
+    }
+
+    fn not_connected(&self) -> Error {
+        let (kind, reason) = match self.health.common.last_error() {
+            Some(error) if !self.health.is_ready() => {
+                let cause = with_sources(&error);
+                (error.kind(), format!("the Redis stream is unavailable: {cause}"))
+            }
+            _ => (ErrorKind::Unreachable, "no connection to Redis".to_owned()),
+        };
+        Error::unavailable(kind, reason)
+    }
+}
+
+/// Returns the error of a command without a reply, or with an error as its reply.
+fn failed(session: &Session<RedisStream>, error: RedisError) -> PublishError {
+    // The server rejected the command, or the client did not send it.
+    let is_refused = error.code().is_some() || matches!(error.kind(), redis::ErrorKind::Client);
+    // The server may no longer be the primary, so reconnect.
+    let is_read_only = error.code() == Some("READONLY");
+    if !is_refused || is_read_only || error.redirect_node().is_some() {
+        session.ended.cancel();
+    }
+    let error = session.connection.error("publish an event to Redis", error);
+    if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
+}
+
+fn refused(error: Error) -> PublishError {
+    PublishError::Refused(error.into())
+}
+
+impl fmt::Debug for RedisPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisPublisher").field("key", &self.key).finish_non_exhaustive()
+    }
+}

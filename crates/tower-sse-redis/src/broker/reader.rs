@@ -1,0 +1,259 @@
+//! Reading the stream: what is Redis' own in following it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_sse::hub::broker::{Arrival, support::whole_milliseconds};
+use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, with_sources};
+
+use super::{
+    connector::Connector,
+    stats::{BrokerStats, StreamStats},
+    stream::{BLOCK_TIMEOUT, Clock, Entry, RawEntry, RedisStream, StreamId},
+};
+use crate::{
+    Error, ErrorKind, RedisHealth,
+    server::{credentials::Renewal, lineage::Lineage, server_info::Eviction, servers::Connections},
+};
+
+/// The log of a hub.
+pub(crate) struct StreamLog {
+    pub(crate) connector: Connector,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) health: RedisHealth,
+    pub(crate) stats: BrokerStats,
+    pub(crate) max_len: usize,
+    /// The age after which entries are removed.
+    pub(crate) max_age: Option<Duration>,
+    /// The age of the hub's retention.
+    pub(crate) retained: Duration,
+    /// The pause after each read to the end of the stream.
+    pub(crate) pause: Duration,
+    pub(crate) state: State,
+}
+
+/// What the log knows besides its options.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The lineage of the stream at the beginning of the session.
+    lineage: Option<Arc<Lineage>>,
+    /// Whether the link was too slow for the entry before the history.
+    is_slow: bool,
+    /// The last millisecond for which this process has sent a skip, because an entry's counter was
+    /// high.
+    skipped_millisecond: u64,
+    /// The server for which the ids were advanced last, because they were ahead of its clock.
+    advanced_server: String,
+}
+
+/// Two connections to one server: one for the reader, whose reads block, and one for publishers.
+pub(crate) struct Opened {
+    reading: RedisStream,
+    publishing: RedisStream,
+    /// Keeps the credentials of both valid.
+    _renewal: Option<Renewal>,
+    checked: Option<Instant>,
+}
+
+impl Log for StreamLog {
+    type Session = Opened;
+    type Publishing = RedisStream;
+    type Entry = RawEntry;
+    type Error = Error;
+
+    const SERVER: &'static str = "Redis";
+    /// A reply has a time limit, which the program sets.
+    const LATE: Duration = Duration::MAX;
+    const SKIPS: bool = true;
+
+    async fn open(&mut self, known: Known) -> Result<Opened, Error> {
+        match self.connect(known).await {
+            // The error of a cluster names the server that has the stream.
+            Err(error) if self.connector.follow_redirect(&error) => self.connect(known).await,
+            result => result,
+        }
+    }
+
+    async fn newest_before(
+        &mut self,
+        Opened { reading, .. }: &mut Opened,
+        age: Duration,
+    ) -> Result<Option<Identity>, Error> {
+        let start = self.clock.now().saturating_sub(whole_milliseconds(age));
+        let end = start.saturating_sub(1).to_string();
+        if self.state.is_slow {
+            let id = reading.newest_id_up_to(&end).await?;
+            return Ok(id.map(|id| Identity::unread(id.sequence())));
+        }
+        let newest = reading.newest_up_to(&end).await;
+        newest.inspect_err(|error| self.state.is_slow = error.is_timeout())
+    }
+
+    async fn read(
+        &mut self,
+        session: &mut Opened,
+        from: u64,
+        count: usize,
+    ) -> Result<Page<RawEntry>, Error> {
+        let entries = session.reading.range(StreamId::of_sequence(from), count).await?;
+        Ok(Page { has_more: entries.len() == count, entries })
+    }
+
+    async fn has_up_to(&mut self, session: &mut Opened, number: u64) -> Result<bool, Error> {
+        session.reading.has_entries_up_to(StreamId::of_sequence(number)).await
+    }
+
+    async fn was_trimmed(&mut self, session: &mut Opened) -> Result<bool, Error> {
+        let Some(lineage) = &self.state.lineage else { return Ok(true) };
+        Ok(**lineage == session.reading.ask_lineage().await?)
+    }
+
+    async fn mark(
+        &mut self,
+        session: &mut Opened,
+        known: Known,
+    ) -> Result<Option<Identity>, Error> {
+        let [last, newest] = [known.last, known.newest].map(StreamId::of_sequence);
+        session.reading.mark(Some(last), newest).await
+    }
+
+    /// Advances the ids if they are ahead of the server's clock, before this process publishes.
+    ///
+    /// After a rollback, some ids may be known only to other processes. While its clock is behind,
+    /// Redis increments its newest id, and would assign those ids again. Only one process does this
+    /// for each start of a server.
+    async fn publishing(
+        &mut self,
+        Opened { reading, publishing, .. }: &mut Opened,
+        last: Identity,
+    ) -> Result<RedisStream, Error> {
+        let last = StreamId::of_sequence(last.number);
+        if self.state.advanced_server != *reading.server && self.clock.is_behind(last.milliseconds)
+        {
+            // The estimate is behind by the delay of the last reply. The server reads the time for
+            // this reply after it has assigned the id.
+            reading.set_clock().await?;
+            if self.clock.is_behind(last.milliseconds) {
+                let server = Arc::clone(&reading.server);
+                reading.skip_to(last.leap(), &server).await?;
+                self.state.advanced_server = server.to_string();
+            }
+        }
+        self.state.lineage = Some(Arc::clone(&publishing.lineage));
+        Ok(publishing.clone())
+    }
+
+    async fn wait(&mut self, _: &mut Opened) -> Result<(), Error> {
+        if !self.pause.is_zero() {
+            sleep(self.pause).await;
+        }
+        Ok(())
+    }
+
+    async fn look(
+        &mut self,
+        session: &mut Opened,
+        last: Identity,
+        count: usize,
+    ) -> Result<Option<Vec<RawEntry>>, Error> {
+        session.reading.wait_after(last, count).await
+    }
+
+    async fn upkeep(
+        &mut self,
+        Opened { reading, publishing, checked, .. }: &mut Opened,
+        last: Identity,
+    ) -> Result<(), Error> {
+        let id = StreamId::of_sequence(last.number);
+        if id.has_high_counter() && self.state.skipped_millisecond < id.milliseconds {
+            self.state.skipped_millisecond = id.milliseconds;
+            // Ignore an error: every process that reads an entry with a high counter tries this.
+            _ = reading.skip_to(StreamId::at(id.milliseconds.saturating_add(1)), "").await;
+        }
+        if checked.is_some_and(|checked| checked.elapsed() < BLOCK_TIMEOUT) {
+            return Ok(());
+        }
+        *checked = Some(Instant::now());
+        // Check the publishers' connection too: a proxy may have closed it while it was idle. The
+        // server's clock may have been set.
+        publishing.set_clock().await?;
+        self.survey(publishing).await
+    }
+
+    async fn skip(&mut self, session: &mut Opened, from: u64) -> Result<Option<u64>, Error> {
+        let Some(id) = session.reading.first_id_from(StreamId::of_sequence(from)).await? else {
+            return Ok(None);
+        };
+        session.reading.skip_to(id.leap(), "").await?;
+        Ok(Some(id.sequence()))
+    }
+
+    fn content(&mut self, RawEntry { id, fields }: RawEntry) -> Content {
+        match Entry::decode(fields) {
+            Entry::Event { topic, event, ends_topic } => {
+                let age = self.clock.age_of(id.milliseconds);
+                let arrival = Arrival::new(id.sequence(), id.time(), age).ends_topic(ends_topic);
+                return Content::Event { arrival, topic, event };
+            }
+            Entry::Gap => return Content::Mark,
+            Entry::Skip { server } if !server.is_empty() => self.state.advanced_server = server,
+            Entry::Skip { .. } => {}
+            Entry::Foreign => self.stats.count_foreign_entry(),
+        }
+        Content::Nothing
+    }
+
+    fn is_timeout(error: &Error) -> bool {
+        error.is_timeout()
+    }
+
+    fn broken(reason: &str) -> Error {
+        Error::with_kind("follow the Redis stream", ErrorKind::Unreachable, reason.to_owned())
+    }
+}
+
+impl LogEntry for RawEntry {
+    fn number(&self) -> u64 {
+        self.id.sequence()
+    }
+
+    fn identity(&self) -> Identity {
+        RawEntry::identity(self)
+    }
+}
+
+impl StreamLog {
+    /// Connects, and creates the stream if it has no entries: if the first event created it, a new
+    /// stream could not be distinguished from a lost one.
+    async fn connect(&mut self, known: Known) -> Result<Opened, Error> {
+        let Connections { connections, info, renewal } = self.connector.connect().await?;
+        self.health.set_evicting(info.eviction == Eviction::All);
+        let [mut reading, publishing] = connections;
+        reading.mark(None, StreamId::of_sequence(known.newest)).await?;
+        Ok(Opened { reading, publishing, _renewal: renewal, checked: None })
+    }
+
+    /// Trims the stream by time, and records its state.
+    async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+        // If the server did not report the memory last time, the user lacks the permission to ask
+        // for it.
+        let asks_memory = self.stats.stream().is_none_or(|stats| stats.memory.is_some());
+        match stream.survey(self.max_age, asks_memory).await {
+            Ok(Some((entries, oldest, memory))) => self.stats.set_stream(StreamStats {
+                entries,
+                max_len: self.max_len as u64,
+                oldest_age: self.clock.age_of(oldest.milliseconds),
+                retention_age: self.retained,
+                memory,
+            }),
+            Ok(None) => {}
+            // The server accepts no writes at present, or the user may not trim.
+            Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
+                debug!(error = %with_sources(&error), "failed to survey the Redis stream");
+                self.health.common.set_error(error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
