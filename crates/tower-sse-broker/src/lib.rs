@@ -1,4 +1,68 @@
-//! For writers of brokers of [`tower_sse`].
+//! Writes the difficult half of a broker of [`tower_sse`]: it follows a log on a server, and finds every
+//! loss.
+//!
+//! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If it is a log on a
+//! server, such as a table, implement [`Log`]: how to connect, read, wait and add a mark. [`follow`]
+//! then keeps most of the promises on the page of [`Broker`](tower_sse::hub::broker::Broker):
+//!
+//! - It loads the history before the hub is ready, with pages that fit the speed of the link, and
+//!   reports what came before.
+//! - It reads on from the last entry, inclusively, so that a log that was trimmed, lost or restored
+//!   from a copy is noticed, also while nobody publishes.
+//! - It reports what only this process has missed, and marks what all have lost.
+//! - It looks for each event that the server has acknowledged.
+//! - It reconnects, and publishers wait meanwhile.
+//!
+//! [`Queue`] publishes in batches, which thousands of calls at the same time need. [`Gate`] proves
+//! acknowledgements, and [`Health`] has what a readiness probe and metrics ask for.
+//!
+//! # An example
+//!
+//! A broker over a file of SQLite, for processes on one host. It passes the [kit that checks
+//! brokers](tower_sse::testing::broker).
+//!
+//! ```
+#![doc = include_str!("../docs/sqlite_broker.rs")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let name = format!("tower-sse-{}.sqlite", std::process::id());
+//! # let file = std::env::temp_dir().join(name);
+//! # let hub = tower_sse::hub::Hub::connect(SqliteBroker(file.clone())).await?;
+//! # hub.publish("news", "hello").await?;
+//! # drop(hub);
+//! # for suffix in ["", "-wal", "-shm"] {
+//! #     _ = std::fs::remove_file(format!("{}{suffix}", file.display()));
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a log needs
+//!
+//! 1. **Numbers** above zero, which rise in the order in which all processes read. A new log begins
+//!    above all numbers of a lost one: begin at the clock.
+//! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
+//!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have the
+//!    same number.
+//! 3. **Marks**: entries that mean "events may be lost before this". Each process reports a mark where
+//!    it reads it. A log without entries gets one before its first event.
+//! 4. **Trimming from the beginning**, which never removes the newest entry.
+//! 5. **A time limit for each request**, and one for publishing.
+//!
+//! # Which losses are marked
+//!
+//! The follower reads from the last entry on. If the page begins with it, nothing is missing.
+//! Otherwise it asks whether the log [has anything up to it](Log::has_up_to):
+//!
+//! | The log has | What has happened | |
+//! |---|---|---|
+//! | something up to it | the log is an older state, or the entry was deleted | a loss of all |
+//! | nothing up to it, and something after it | it was [trimmed](Log::was_trimmed) | a loss of this process alone |
+//! | nothing | it was lost | a loss of all |
+//!
+//! A loss of all ends the session. The next one adds a [mark](Log::mark) before this process publishes
+//! again. An event that the server has acknowledged, and that the follower does not meet by its number
+//! and its fingerprint, is a loss of all too.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, mem, pin::pin, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     select,
@@ -118,12 +124,12 @@ impl Queue {
     /// Spawn it as a task of its own: the task of the feed is dropped when the hub is closed, and the
     /// events of the last batch must still be acknowledged.
     pub async fn run<C: Clone>(
-        &self,
-        gate: &Gate<C>,
+        self: Arc<Self>,
+        gate: Arc<Gate<C>>,
         closed: impl Future<Output = ()>,
         mut sender: impl SendBatch<C>,
     ) {
-        let _closing = Closing(self);
+        let _closing = Closing(&self);
         let mut closed = pin!(closed);
         loop {
             let session = select! {

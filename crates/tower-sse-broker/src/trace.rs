@@ -1,5 +1,7 @@
-//! Logging macros that expand to nothing without feature `tracing`.
+//! Logging macros that expand to nothing without feature `tracing` of the crate that uses them.
 
+#[doc(hidden)]
+#[macro_export]
 macro_rules! debug {
     ($($message:tt)+) => {{
         #[cfg(feature = "tracing")]
@@ -7,6 +9,8 @@ macro_rules! debug {
     }};
 }
 
+#[doc(hidden)]
+#[macro_export]
 macro_rules! warn {
     ($($message:tt)+) => {{
         #[cfg(feature = "tracing")]

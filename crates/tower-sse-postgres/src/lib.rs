@@ -159,8 +159,9 @@
 // | `health.rs`, `stats.rs`, `error.rs` | what programs and operators see |
 // | `clock.rs` | the server's clock |
 
+// Its macros for log lines.
 #[macro_use]
-mod log;
+extern crate tower_sse_broker;
 
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}

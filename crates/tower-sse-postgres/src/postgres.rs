@@ -175,11 +175,9 @@ impl Broker for Postgres {
         let max_age = max_age.filter(|age| *age <= LONGEST);
         let settings = Arc::new(self.settings.with_defaults());
         let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::default()));
-        let batching = tokio::spawn({
-            let batcher = Batcher { settings: Arc::clone(&settings), passes: 0 };
-            let (queue, gate, closed) = (Arc::clone(&queue), Arc::clone(&gate), feed.closed());
-            async move { queue.run(&gate, closed, batcher).await }
-        });
+        let batcher = Batcher { settings: Arc::clone(&settings), passes: 0 };
+        let batching = Arc::clone(&queue).run(Arc::clone(&gate), feed.closed(), batcher);
+        let batching = tokio::spawn(batching);
         let health = settings.health.common.clone();
         let log = PostgresLog {
             settings: Arc::clone(&settings),

@@ -144,8 +144,9 @@
 #[cfg(all(test, unix, feature = "runs"))]
 extern crate self as tower_sse_redis;
 
+// Its macros for log lines.
 #[macro_use]
-mod log;
+extern crate tower_sse_broker;
 
 mod broker;
 mod redis;

@@ -9,22 +9,9 @@
 //! To bring your own, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what they must
 //! do.
 //!
-//! # An example
-//!
-//! A log in a file on one host: each process appends lines to it, and reads those of all. It uses
-//! `serde_json`.
-//!
-//! ```
-#![doc = include_str!("../../../docs/file_broker.rs")]
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let file = std::env::temp_dir().join(format!("tower-sse-{}.log", std::process::id()));
-//! # let hub = tower_sse::hub::Hub::connect(FileBroker(file.clone())).await?;
-//! # hub.publish("news", "hello").await?;
-//! # std::fs::remove_file(file)?;
-//! # Ok(())
-//! # }
-//! ```
+//! If your broker is a log on a server, such as a table,
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of it: it loads the history,
+//! reconnects, publishes in batches, and finds every loss. Its page has a broker over a file of SQLite.
 
 // | `broker.rs` | what a broker does |
 // | `feed.rs`, `closed.rs` | the way from the broker to the hub |

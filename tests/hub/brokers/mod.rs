@@ -2,11 +2,6 @@
 //! and what a broker may rely on.
 
 mod dropped;
-mod file;
-// It is public in the documentation.
-#[allow(unreachable_pub)]
-#[path = "../../../docs/file_broker.rs"]
-mod file_broker;
 mod local;
 mod log;
 mod memory;
