@@ -8,8 +8,6 @@ use tokio::{
 };
 use tower_sse::hub::broker::Feed;
 
-#[cfg(feature = "tracing")]
-use crate::with_sources;
 use crate::{
     Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page, Session, pace::PageSize,
 };
@@ -117,7 +115,7 @@ impl<L: Log> Follower<L> {
         loop {
             let since = Instant::now();
             let error = self.broken(&mut opened).await;
-            warn!(error = %with_sources(&error), "connection to {} lost", L::SERVER);
+            warn!(error = %crate::with_sources(&error), "connection to {} lost", L::SERVER);
             self.end_session(error);
             backoff.end_session(since.elapsed());
             opened = loop {
@@ -125,7 +123,7 @@ impl<L: Log> Follower<L> {
                 match self.open().await {
                     Ok(opened) => break opened,
                     Err(error) => {
-                        debug!(error = %with_sources(&error), "failed to reconnect to {}", L::SERVER);
+                        debug!(error = %crate::with_sources(&error), "failed to reconnect to {}", L::SERVER);
                         self.end_session(error);
                     }
                 }

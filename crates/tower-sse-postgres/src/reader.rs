@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tower_sse::hub::broker::Arrival;
-use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue, with_sources};
+use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue};
 
 use crate::{
     BrokerStats, Error, ErrorKind,
@@ -189,7 +189,7 @@ impl Log for PostgresLog {
         match done {
             // The user may lack a permission.
             Err(error) if !error.ends_session() => {
-                debug!(error = %with_sources(&error), "failed to trim the log in PostgreSQL");
+                debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim the log in PostgreSQL");
                 self.settings.health.common.set_error(error);
                 Ok(())
             }

@@ -2,8 +2,6 @@ use std::convert::Infallible;
 
 use tokio::time::{Instant, sleep};
 use tower_sse_broker::Backoff;
-#[cfg(feature = "tracing")]
-use tower_sse_broker::with_sources;
 
 use crate::{Error, RedisHealth};
 
@@ -28,7 +26,7 @@ pub(crate) async fn keep<S: Sessions>(
     loop {
         let opened = Instant::now();
         let error = sessions.broken(&mut session).await;
-        warn!(error = %with_sources(&error), "connection to Redis lost");
+        warn!(error = %tower_sse_broker::with_sources(&error), "connection to Redis lost");
         health.common.set_error(error);
         backoff.end_session(opened.elapsed());
         session = loop {
@@ -36,7 +34,7 @@ pub(crate) async fn keep<S: Sessions>(
             match sessions.open().await {
                 Ok(session) => break session,
                 Err(error) => {
-                    debug!(error = %with_sources(&error), "failed to reconnect to Redis");
+                    debug!(error = %tower_sse_broker::with_sources(&error), "failed to reconnect to Redis");
                     health.common.set_error(error);
                 }
             }
