@@ -138,7 +138,7 @@ async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
     proxy.release();
     behind.reads_gap().await;
     behind.reads(3..=4).await;
-    ahead.publish([5]).await;
+    behind.publish([5]).await;
     ahead.reads([5]).await;
     behind.reads([5]).await;
     assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
