@@ -3,8 +3,7 @@ use crate::BoxError;
 
 /// An engine that carries the events of one hub between processes.
 ///
-/// [`Hub::connect`](crate::hub::Hub::connect) takes one. The [module](super) lists those that exist,
-/// and has an example of one.
+/// [`Hub::connect`](crate::hub::Hub::connect) takes one. The [module](super) lists those that exist.
 ///
 /// # What a broker must do
 ///
@@ -47,6 +46,9 @@ use crate::BoxError;
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that it can have assigned. See [`Publisher::newest_possible`].
+///
+/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) keeps rules 2 to 6 for a broker whose log is on
+/// a server.
 ///
 /// # What a broker may rely on
 ///
