@@ -42,19 +42,15 @@ impl Observation {
     /// Notes the first event if it begins in `data`: the first line that is neither empty, nor a
     /// comment, nor a reconnection time. The layer writes no other lines while a stream is open.
     pub(super) fn note_data(&mut self, data: &[u8]) {
-        let mut lines = data.split(|byte| matches!(byte, b'\n' | b'\r'));
-        if self.in_other_line {
-            lines.next();
-        }
+        let lines = data.split(|byte| matches!(byte, b'\n' | b'\r'));
         let is_other =
-            |line: &&[u8]| line.is_empty() || line.starts_with(b":") || line.starts_with(b"retry:");
-        if lines.any(|line| !is_other(&line)) {
+            |line: &[u8]| line.is_empty() || line.starts_with(b":") || line.starts_with(b"retry:");
+        if lines.skip(usize::from(self.in_other_line)).all(is_other) {
+            self.in_other_line =
+                data.last().map_or(self.in_other_line, |last| !matches!(last, b'\n' | b'\r'));
+        } else {
             self.awaits_event = false;
             self.time_to_first_event = self.arrived.map(|arrived| arrived.elapsed());
-            return;
-        }
-        if let Some(last) = data.last() {
-            self.in_other_line = !matches!(last, b'\n' | b'\r');
         }
     }
 

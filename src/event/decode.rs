@@ -5,7 +5,6 @@ use bytes::Buf;
 use super::{
     EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece,
     event_ref::{NO_NAME, reconnection_time},
-    line::{Line, is_reconnection_time, without_line_end},
 };
 
 /// A decoder of event streams for clients, proxies and tests, as specified by the
@@ -162,11 +161,10 @@ impl Decoder {
 impl ClientState {
     #[inline]
     fn read_piece(&mut self, piece: Piece<'_>) -> Option<Message> {
-        match piece {
-            Piece::Event(event) => return self.read(event),
-            Piece::Between(lines) => self.read_between(lines),
-            Piece::Comment(_) | Piece::Oversized(_) => {}
+        if let Piece::Event(event) = piece {
+            return self.read(event);
         }
+        self.read_between(piece);
         None
     }
 
@@ -201,13 +199,11 @@ impl ClientState {
         event.owned_name()
     }
 
-    /// Reads lines between events.
+    /// Reads what stands between events.
     #[cold]
-    fn read_between(&mut self, lines: &[u8]) {
-        if let Line::Field { name: b"retry", value } = Line::parse(without_line_end(lines))
-            && is_reconnection_time(value)
-        {
-            self.set_retry(reconnection_time(value));
+    fn read_between(&mut self, piece: Piece<'_>) {
+        if let Some(retry) = piece.retry() {
+            self.set_retry(reconnection_time(retry));
         }
     }
 

@@ -242,7 +242,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the lines before the empty one, without and with their line ends.
-    fn lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let end = if self.is_terminated() { self.spans.empty_line } else { self.raw.len() };
         let mut rest = self.raw.get(..end).unwrap_or_default();
         std::iter::from_fn(move || {

@@ -19,7 +19,6 @@ mod id;
 #[cfg(feature = "json")]
 mod json;
 mod line;
-mod line_reader;
 mod lines;
 mod message;
 mod message_id;
@@ -47,13 +46,11 @@ pub use self::{
 pub use self::encode::whole_milliseconds;
 #[cfg(feature = "hub")]
 pub use self::fields::Fields;
+#[cfg(feature = "runs")]
+pub(crate) use self::line::Line;
 pub(crate) use self::{
     field::{check_one_line, one_line_text},
     frame_buf::FrameBuf,
     line::{BYTE_ORDER_MARK, text, without_line_end},
-    line_reader::first_block_has_retry,
-};
-pub(crate) use self::{
-    line::{Line, is_reconnection_time},
-    line_reader::LineReader,
+    splitter::first_block_has_retry,
 };

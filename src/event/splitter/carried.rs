@@ -177,6 +177,17 @@ impl EventSplitter {
         if self.is_returned { &[] } else { &self.carried }
     }
 
+    /// Returns whether the next byte begins a line between events.
+    pub(crate) const fn is_between_events(&self) -> bool {
+        matches!(self.place, Place::Between)
+    }
+
+    /// Returns the memory of the incomplete event.
+    #[cfg(feature = "runs")]
+    pub(crate) const fn memory(&self) -> usize {
+        self.carried.capacity()
+    }
+
     /// Returns whether a comment between events has been received only in part.
     pub(crate) const fn is_in_comment(&self) -> bool {
         matches!(self.place, Place::Comment)

@@ -1,4 +1,8 @@
-use super::{EventRef, EventTooLarge, field_spans::FieldSpans};
+use super::{
+    EventRef, EventTooLarge,
+    field_spans::FieldSpans,
+    line::{Line, is_reconnection_time, without_line_end},
+};
 
 mod carried;
 mod oversized;
@@ -71,6 +75,19 @@ impl<'a> Piece<'a> {
         match self {
             Self::Event(event) => event.raw,
             Self::Between(bytes) | Self::Comment(bytes) | Self::Oversized(bytes) => bytes,
+        }
+    }
+
+    /// Returns the digits of the reconnection time that this part sets.
+    #[inline]
+    pub(crate) fn retry(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Event(event) => event.spans.retry.of(event.raw),
+            Self::Between(lines) => match Line::parse(without_line_end(lines)) {
+                Line::Field { name: b"retry", value } if is_reconnection_time(value) => Some(value),
+                _ => None,
+            },
+            Self::Comment(_) | Self::Oversized(_) => None,
         }
     }
 }
@@ -175,8 +192,44 @@ impl EventSplitter {
     }
 }
 
+/// Returns whether the first bytes of a stream show a `retry` field in its first block.
+pub(crate) fn first_block_has_retry(mut stream: &[u8]) -> bool {
+    let mut splitter = EventSplitter::new();
+    while let Ok(Some(piece)) = splitter.next(&mut stream) {
+        if piece.retry().is_some() {
+            return true;
+        } else if matches!(piece, Piece::Event(_) | Piece::Between([b'\n' | b'\r', ..])) {
+            return false;
+        }
+    }
+    // The line that the stream breaks off in counts too.
+    splitter.finish().is_some_and(|piece| piece.retry().is_some())
+}
+
 impl Default for EventSplitter {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_block_has_retry;
+
+    #[test]
+    fn first_block_has_retry_only_with_a_whole_number_before_its_end() {
+        for (stream, expected) in [
+            ("", false),
+            ("retry: 5\n\n", true),
+            ("data: x\r\nretry:50", true),
+            ("retry: soon\ndata: x\n\n", false),
+            ("retry\nretry:\nretry: -1\n\n", false),
+            ("data: x\n\nretry: 5\n\n", false),
+            ("\u{feff}: note\r\nretry: 5\n", true),
+            (": note\n\nretry: 5\n", false),
+            ("data: x\nretry: 5\nretry: soon\n\n", true),
+        ] {
+            assert_eq!(first_block_has_retry(stream.as_bytes()), expected, "{stream:?}");
+        }
     }
 }

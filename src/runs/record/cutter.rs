@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
 use super::{chunk::Chunk, id::Id};
-use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
+use crate::event::{BYTE_ORDER_MARK, EventRef, EventSplitter, Line, Piece};
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
@@ -24,84 +24,87 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
 ///   is dropped.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cutter {
-    lines: LineReader,
-    block: Block,
+    splitter: EventSplitter,
+    /// The lines of the complete event, or nothing.
+    lines: Vec<u8>,
+    /// The value of the last `retry` line since the previous event.
+    retry: Option<Box<[u8]>>,
     /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the next
     /// event; otherwise 0.
     plain_len: usize,
     chunk: Chunk,
 }
 
-/// The current event.
-#[derive(Debug, Default)]
-struct Block {
-    lines: Vec<u8>,
-    retry: Option<Box<[u8]>>,
-    /// Whether the block has a `data` or `event` line.
-    is_event: bool,
-    /// Whether the block is an event whose last line has been read.
-    is_complete: bool,
-}
-
 /// The error for an event that is larger than the caller's limit.
 #[derive(Debug)]
 pub(crate) struct TooLarge;
 
+impl Default for Cutter {
+    fn default() -> Self {
+        Self {
+            splitter: EventSplitter::new().max_event_size(usize::MAX),
+            lines: Vec::new(),
+            retry: None,
+            plain_len: 0,
+            chunk: Chunk::default(),
+        }
+    }
+}
+
 impl Cutter {
     /// Returns whether there is a complete event to [take](Self::take).
     pub(crate) const fn is_complete(&self) -> bool {
-        self.plain_len > 0 || self.block.is_complete
+        self.plain_len > 0 || !self.lines.is_empty()
     }
 
     /// Returns the memory of an incomplete event.
     pub(crate) const fn memory(&self) -> usize {
-        self.block.lines.capacity() + self.lines.memory()
+        self.lines.capacity() + self.splitter.memory()
     }
 
     /// Frees large buffers that are empty, because the source is idle.
     pub(crate) fn shrink(&mut self) {
-        self.lines.shrink(KEPT_WHILE_IDLE);
-        if self.block.lines.is_empty() && self.block.lines.capacity() > KEPT_WHILE_IDLE {
-            self.block.lines = Vec::new();
+        self.splitter.shrink();
+        if self.lines.is_empty() && self.lines.capacity() > KEPT_WHILE_IDLE {
+            self.lines = Vec::new();
         }
     }
 
     /// Finds the next event. Returns whether it is complete; if not, all bytes are consumed.
-    /// Returns an error if the lines of an event that came in parts have more than `limit` bytes.
+    /// Returns an error if an event that came in parts has more than `limit` bytes.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
-        if self.block.lines.is_empty() && self.lines.is_at_line_start() {
+        if self.splitter.is_between_events() {
             self.plain_len = plain_lines(bytes).unwrap_or_default();
             if self.plain_len > 0 {
                 return Ok(true);
             }
         }
-        self.cut_lines(bytes, limit)
-    }
-
-    fn cut_lines(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         let mut rest = &bytes[..];
-        while !self.block.is_complete {
-            // A comment may be longer than the limit, because its text is dropped.
-            let Ok(Some(line)) = self.lines.next(&mut rest, usize::MAX) else {
-                self.lines.drop_comment();
+        // The limit of the splitter is never reached.
+        while let Ok(Some(piece)) = self.splitter.next(&mut rest) {
+            if let Some(retry) = piece.retry() {
+                self.retry = Some(retry.into());
+            }
+            if let Piece::Event(event) = piece
+                && add_lines(&mut self.lines, event)
+            {
                 break;
-            };
-            self.block.add(line);
+            }
         }
         let consumed = bytes.len() - rest.len();
         bytes.advance(consumed);
-        if self.block.lines.len() + self.lines.incomplete().len() > limit {
+        if self.lines.len().max(self.splitter.incomplete().len()) > limit {
             return Err(TooLarge);
         }
-        Ok(self.block.is_complete)
+        Ok(self.is_complete())
     }
 
     /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(crate) fn event_len(&self, id_len: usize) -> usize {
-        let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
-        let lines = if self.plain_len > 0 { self.plain_len } else { self.block.lines.len() };
+        let retry = self.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
+        let lines = if self.plain_len > 0 { self.plain_len } else { self.lines.len() };
         lines + retry + "id: \n\n".len() + id_len
     }
 
@@ -110,11 +113,14 @@ impl Cutter {
     #[inline]
     pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>, recorded: u64) -> Bytes {
         let len = self.event_len(id.len());
-        let retry = self.block.retry.take();
+        let retry = self.retry.take();
         let plain = mem::take(&mut self.plain_len);
         if plain == 0 {
-            let event = self.chunk.event(len, recorded, write(&self.block.lines, retry, id));
-            self.block.clear();
+            let event = self.chunk.event(len, recorded, write(&self.lines, retry, id));
+            if self.lines.capacity() > KEPT_CAPACITY {
+                self.lines = Vec::new();
+            }
+            self.lines.clear();
             return event;
         }
         let (lines, _) = bytes.split_at_checked(plain).unwrap_or_default();
@@ -123,6 +129,29 @@ impl Cutter {
         bytes.advance(bytes.len().min(plain + 1));
         event
     }
+}
+
+/// Adds the lines of an event to `lines`, unless it has no `data` or `event` line. Returns whether it
+/// has one.
+#[inline]
+fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
+    let mut is_event = false;
+    for (line, _) in event.lines() {
+        match Line::parse(line) {
+            Line::Empty | Line::Comment(_) | Line::Field { name: b"id" | b"retry", .. } => continue,
+            Line::Field { name: b"data" | b"event", .. } => is_event = true,
+            // If a client's stream began with this line, the client would strip the mark, and read
+            // the rest as a field.
+            Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => continue,
+            Line::Field { .. } => {}
+        }
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    }
+    if !is_event {
+        lines.clear();
+    }
+    is_event
 }
 
 /// Returns a closure that writes an event.
@@ -153,44 +182,6 @@ fn plain_lines(bytes: &[u8]) -> Option<usize> {
     }
     let len = bytes.len() - rest.len();
     (len > 0 && rest.first() == Some(&b'\n')).then_some(len)
-}
-
-impl Block {
-    fn clear(&mut self) {
-        self.is_complete = false;
-        self.is_event = false;
-        if self.lines.capacity() > KEPT_CAPACITY {
-            self.lines = Vec::new();
-        }
-        self.lines.clear();
-    }
-
-    #[inline]
-    fn add(&mut self, line: &[u8]) {
-        match Line::parse(line) {
-            Line::Empty => {
-                self.is_complete = self.is_event;
-                if !self.is_event {
-                    self.lines.clear();
-                }
-                return;
-            }
-            Line::Comment(_) | Line::Field { name: b"id", .. } => return,
-            Line::Field { name: b"retry", value } => {
-                if is_reconnection_time(value) {
-                    self.retry = Some(value.into());
-                }
-                return;
-            }
-            Line::Field { name: b"data" | b"event", .. } => self.is_event = true,
-            // If a client's stream began with this line, the client would strip the mark, and read
-            // the rest as a field.
-            Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => return,
-            Line::Field { .. } => {}
-        }
-        self.lines.extend_from_slice(line);
-        self.lines.push(b'\n');
-    }
 }
 
 #[cfg(test)]
