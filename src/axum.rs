@@ -11,15 +11,12 @@ use axum_core::{
 };
 use http::{StatusCode, request::Parts};
 
+#[cfg(feature = "hub")]
+use crate::hub::Subscription;
 use crate::{
     connection::{Disconnect, LastEventId},
     options::StreamOptions,
     streams::Subjects,
-};
-#[cfg(feature = "hub")]
-use crate::{
-    event::{Event, Message},
-    hub::{MapMessages, Subscription},
 };
 
 /// Extracts the last event id. It is empty if the client sent none, as the [HTML standard][html]
@@ -181,17 +178,6 @@ impl IntoResponseParts for StreamOptions {
 /// The [`response`](Subscription::response) to a request.
 #[cfg(feature = "hub")]
 impl IntoResponse for Subscription {
-    fn into_response(self) -> Response {
-        self.response().map(Body::new)
-    }
-}
-
-/// The [`response`](MapMessages::response) to a request.
-#[cfg(feature = "hub")]
-impl<F> IntoResponse for MapMessages<F>
-where
-    F: FnMut(Message) -> Option<Event> + Send + 'static,
-{
     fn into_response(self) -> Response {
         self.response().map(Body::new)
     }

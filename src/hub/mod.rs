@@ -263,9 +263,37 @@
 //!
 //! # One client's view
 //!
-//! [`Subscription::map_messages`] changes or drops single events for one client, such as for its
-//! permissions or its language. The client keeps the hub's ids, gaps and end. `map_messages`
-//! decodes and encodes each event for each client, so prefer topics where a few of them are enough.
+//! A [filter](crate::filter) changes or drops single events for one client, such as for its
+//! permissions or its language:
+//!
+//! ```
+//! use axum::response::IntoResponse;
+//! use tower_sse::{
+//!     Event, LastEventId,
+//!     filter::{self, FilterBody, Verdict},
+//!     hub::Hub,
+//! };
+//!
+//! async fn orders(hub: Hub, user: String, last: Option<LastEventId>) -> impl IntoResponse {
+//!     let own = filter::from_fn(move |event| match (&*event.name(), event.id()) {
+//!         ("order", Some(id)) if !event.data().starts_with(&user) => {
+//!             Event::new().try_id(&*id).map_or_else(Verdict::fail, Verdict::replace)
+//!         }
+//!         _ => Verdict::Pass,
+//!     });
+//!     hub.subscribe_to("orders").resume(last).response().map(|body| FilterBody::new(body, own))
+//! }
+//! # _ = orders;
+//! ```
+//!
+//! - Decide by the name of the event, and let all others pass: a filter also sees
+//!   [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
+//! - The id alone tells the client its position and, by the [HTML standard][html], is no event.
+//!   With [`Verdict::Drop`](crate::filter::Verdict::Drop), a client that sees few events receives a
+//!   gap if it reconnects after the events since its last id were evicted.
+//! - Prefer topics where a few of them are enough: a filter decides on each event for each client.
+//!
+//! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
 //! # Memory
 //!
@@ -339,5 +367,5 @@ pub use self::{
     receipt::Receipt,
     retention::Retention,
     stats::HubStats,
-    subscription::{GapPolicy, MapMessages, Messages, Subscribe, Subscription, TopicNames},
+    subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames},
 };

@@ -23,10 +23,7 @@ pub(crate) use self::{
     item_error::{ItemError, program_error},
     nothing_more::NothingMore,
     on_refusal::OnRefusal,
-    polled_by::{
-        is_heartbeat_due, is_recorded, is_within_layer, is_within_recorder, within_layer,
-        within_layer_at_heartbeat, within_recorder,
-    },
+    polled_by::{is_recorded, is_within_layer, is_within_recorder, within_layer, within_recorder},
     recorded_error::{RecordedError, source_error},
     stopped::Stopped,
 };

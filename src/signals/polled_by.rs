@@ -17,8 +17,6 @@ struct PolledBy {
 enum Layer {
     None,
     Sse,
-    /// A layer that is about to send a heartbeat.
-    SseAtHeartbeat,
     Runs,
 }
 
@@ -30,12 +28,6 @@ enum Layer {
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Sse, poll)
-}
-
-/// Calls `poll`, which polls a body for a layer that is about to send a heartbeat. A source can then
-/// send what is not worth a packet of its own.
-pub(crate) fn within_layer_at_heartbeat<T>(poll: impl FnOnce() -> T) -> T {
-    within(Layer::SseAtHeartbeat, poll)
 }
 
 /// Calls `poll`, which polls a response or a body for the layer of runs. That layer copies each frame
@@ -66,11 +58,6 @@ fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
 /// Returns whether a layer is polling on this thread.
 pub(crate) fn is_within_layer() -> bool {
     POLLED_BY.get().innermost != Layer::None
-}
-
-/// Returns whether the layer that is polling on this thread is about to send a heartbeat.
-pub(crate) fn is_heartbeat_due() -> bool {
-    POLLED_BY.get().innermost == Layer::SseAtHeartbeat
 }
 
 /// Returns whether the layer of runs is polling on this thread, with no layer inside of it.

@@ -14,7 +14,6 @@ mod loss;
 mod loss_elsewhere;
 mod loss_starts;
 mod many;
-mod mapped;
 mod memory;
 mod messages;
 mod model;

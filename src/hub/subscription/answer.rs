@@ -1,13 +1,7 @@
-use futures_core::Stream;
 use http::Response;
 
-use super::{MapMessages, Subscription};
-use crate::{
-    body::EventBody,
-    event::{Encoded, Event, Message},
-    layer,
-    signals::NothingMore,
-};
+use super::Subscription;
+use crate::{body::EventBody, layer, signals::NothingMore};
 
 /// The answer to a request.
 impl Subscription {
@@ -37,43 +31,11 @@ impl Subscription {
     /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
-        let start = Start::of(&self);
-        respond(self, start)
+        let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
+        let mut response = layer::response(self);
+        if has_ended {
+            response.extensions_mut().insert(NothingMore);
+        }
+        if is_latest { response.map(EventBody::with_newest_only) } else { response }
     }
-}
-
-impl<F> MapMessages<F>
-where
-    F: FnMut(Message) -> Option<Event>,
-{
-    /// Returns the response to a request, as [`Subscription::response`] does.
-    #[must_use]
-    pub fn response(self) -> Response<EventBody<Self>> {
-        let start = Start::of(self.subscription());
-        respond(self, start)
-    }
-}
-
-/// What a response must know of its subscription.
-#[derive(Clone, Copy)]
-struct Start {
-    has_ended: bool,
-    is_latest: bool,
-}
-
-impl Start {
-    fn of(subscription: &Subscription) -> Self {
-        Self { has_ended: subscription.has_ended(), is_latest: subscription.is_latest() }
-    }
-}
-
-fn respond<S>(stream: S, start: Start) -> Response<EventBody<S>>
-where
-    S: Stream<Item = Encoded>,
-{
-    let mut response = layer::response(stream);
-    if start.has_ended {
-        response.extensions_mut().insert(NothingMore);
-    }
-    if start.is_latest { response.map(EventBody::with_newest_only) } else { response }
 }

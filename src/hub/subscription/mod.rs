@@ -10,8 +10,6 @@
 //! | `gap_policy.rs` | the action of a subscription with a gap |
 //! | `wait.rs` | the wait for the next event of any topic |
 //! | `answer.rs` | the response, which tells a client that its topics have ended |
-//! | `map_messages.rs` | a subscription whose events are changed for one client |
-//! | `item.rs` | an item of a subscription: events, or what the subscription itself says |
 //! | `messages.rs` | the decoded messages, for consumers in the process |
 //! | `cursor.rs` | the position in one topic |
 //! | `cursors.rs` | the positions in all topics |
@@ -25,8 +23,6 @@ mod cursors;
 mod flush_window;
 mod gap;
 mod gap_policy;
-mod item;
-mod map_messages;
 mod merge_queue;
 mod messages;
 mod preamble;
@@ -39,6 +35,6 @@ mod topic_names;
 mod wait;
 
 pub use self::{
-    gap_policy::GapPolicy, map_messages::MapMessages, messages::Messages, subscribe::Subscribe,
-    subscription::Subscription, topic_names::TopicNames,
+    gap_policy::GapPolicy, messages::Messages, subscribe::Subscribe, subscription::Subscription,
+    topic_names::TopicNames,
 };

@@ -1,7 +1,6 @@
 use super::{
     cursor::TopicRead,
     cursors::Cursors,
-    item::Item,
     merge_queue::Next,
     subscription::{Read, Subscription},
 };
@@ -16,7 +15,7 @@ impl Subscription {
         if self.preamble.is_some()
             && let Some(item) = self.next_of_preamble()
         {
-            return Read::Item(Item::Notice(item));
+            return Read::Item(item);
         }
         for _ in 0..READS_PER_POLL {
             // No event with a lower sequence number can be committed after this.
@@ -46,11 +45,11 @@ impl Subscription {
                 // The event is not committed yet, or has just been evicted.
                 TopicRead::Nothing => {}
                 TopicRead::Batch(batch) => {
-                    return Read::Item(Item::Events(Encoded::of(batch.bytes)));
+                    return Read::Item(Encoded::of(batch.bytes));
                 }
                 TopicRead::Gap(sequence) => {
                     if let Some(gaps) = self.gaps(index, sequence) {
-                        return Read::Item(Item::Notice(gaps));
+                        return Read::Item(gaps);
                     }
                 }
             }

@@ -10,8 +10,7 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow, item::Item,
-    preamble::Preamble,
+    GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow, preamble::Preamble,
 };
 use crate::{
     event::Encoded,
@@ -69,7 +68,7 @@ pub struct Subscription {
 /// The result of reading from the topics of a subscription.
 pub(super) enum Read {
     Nothing,
-    Item(Item),
+    Item(Encoded),
     /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
     /// are ignored.
     Loss,
@@ -201,21 +200,24 @@ impl Subscription {
     }
 }
 
-impl Subscription {
+impl Stream for Subscription {
+    type Item = Encoded;
+
     #[inline]
-    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        if let Some(window) = &mut self.window {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
+        let this = self.get_mut();
+        if let Some(window) = &mut this.window {
             ready!(window.poll_elapsed(cx));
         }
         let unit = ready!(coop::poll_proceed(cx));
-        while !self.ended && !self.cursors.is_empty() {
+        while !this.ended && !this.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
-            let is_closed = self.hub.is_closed();
-            match self.read() {
+            let is_closed = this.hub.is_closed();
+            match this.read() {
                 // The gaps of a loss are now the preamble, unless gaps are ignored.
                 Read::Loss => continue,
                 Read::Item(item) => {
-                    if let Some(window) = &mut self.window {
+                    if let Some(window) = &mut this.window {
                         window.record_item();
                     }
                     unit.made_progress();
@@ -227,35 +229,26 @@ impl Subscription {
                 }
                 Read::Nothing => {}
             }
-            if is_closed || self.have_topics_ended() {
-                self.ended = true;
+            if is_closed || this.have_topics_ended() {
+                this.ended = true;
                 continue;
             }
-            match self.wait(cx.waker()) {
+            match this.wait(cx.waker()) {
                 Wait::NotNeeded => {}
                 Wait::Yield => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Wait::Started => {
-                    if let Some(window) = &mut self.window {
+                    if let Some(window) = &mut this.window {
                         window.start_delay();
                     }
                     return Poll::Pending;
                 }
             }
         }
-        self.leave();
+        this.leave();
         Poll::Ready(None)
-    }
-}
-
-impl Stream for Subscription {
-    type Item = Encoded;
-
-    #[inline]
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
-        self.get_mut().poll_item(cx).map(|item| item.map(Item::into_bytes))
     }
 }
 
