@@ -43,18 +43,18 @@ fn main() -> io::Result<()> {
             .shutdown(shutdown.clone())
             .farewell(Event::new().event("restart").data("back in a moment"))
             .stats(&stats)
-            .on_close(|closed| println!("{} after {:?}", closed.reason(), closed.age()));
+            .on_close(|closed| println!("{} after {:?}", closed.reason, closed.age));
         serve(listener, routes().layer(layer), shutdown, DEADLINE).await
     });
     // Streams that are still open are cut.
-    let cut = stats.snapshot().open();
+    let cut = stats.snapshot().open;
     // axum spawns a task per connection and does not join them. The runtime drops them here, and
     // with them the streams that the deadline cut: only now are their close reports made. The end
     // of `#[tokio::main]` does the same; `process::exit` would not. The timeout is for a blocking
     // task that never returns.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let stats = stats.snapshot();
-    println!("{} opened, {} closed, {cut} of them cut", stats.opened(), stats.closed());
+    println!("{} opened, {} closed, {cut} of them cut", stats.opened, stats.closed);
     served
 }
 

@@ -81,11 +81,11 @@ async fn main() -> io::Result<()> {
         .max_age(MaxAge::new(HOUR).jitter(0.1))
         .farewell(Event::new().event("restart").data("back in a moment"))
         .stats(&stats)
-        .on_close(|closed| println!("{} after {:?}", closed.reason(), closed.age()));
+        .on_close(|closed| println!("{} after {:?}", closed.reason, closed.age));
     let service = ServiceBuilder::new().layer(layer).service_fn(events);
     let cut = serve(listener, service, shutdown, LIMITS).await;
     let stats = stats.snapshot();
-    println!("{} opened, {} closed, connections cut: {cut}", stats.opened(), stats.closed());
+    println!("{} opened, {} closed, connections cut: {cut}", stats.opened, stats.closed);
     Ok(())
 }
 

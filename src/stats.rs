@@ -1,5 +1,5 @@
 use std::{
-    array, fmt,
+    fmt,
     sync::{
         Arc, Mutex,
         atomic::{
@@ -32,7 +32,7 @@ use crate::{
 /// # let layer: SseLayer =
 /// SseLayer::new().stats(&stats);
 ///
-/// assert_eq!(stats.snapshot().open(), 0);
+/// assert_eq!(stats.snapshot().open, 0);
 /// ```
 ///
 /// A snapshot displays as metrics in the text format of Prometheus, and so do
@@ -68,15 +68,7 @@ struct Counters {
     bytes: AtomicU64,
     heartbeats: AtomicU64,
     /// In the order in which they were first seen, and at most [`MAX_LABELS`] and [`OTHER`].
-    labels: Mutex<Vec<LabelCounts>>,
-}
-
-/// The streams with one label.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct LabelCounts {
-    label: Label,
-    opened: u64,
-    closed: u64,
+    labels: Mutex<Vec<(Label, LabelStats)>>,
 }
 
 /// The maximum number of labels that are counted.
@@ -98,42 +90,49 @@ impl Stats {
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
         let counters = &*self.counters;
-        // Read `closed` before `opened`: a snapshot that includes the close of a stream then also
-        // includes its opening.
-        let closed =
-            array::from_fn(|at| counters.closed.get(at).map_or(0, |closed| closed.load(Acquire)));
+        // Read before `opened`: a snapshot that includes the close of a stream then also includes its
+        // opening.
+        let closed = counters.closed.iter().map(|closed| closed.load(Acquire));
+        let closed_by_reason: Vec<_> = CloseReason::ALL.into_iter().zip(closed).collect();
+        let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();
+        let opened = load(&counters.opened);
         StatsSnapshot {
+            open: opened.saturating_sub(closed),
+            opened,
             closed,
-            opened: load(&counters.opened),
+            closed_by_reason,
             refused: load(&counters.refused),
             frames: load(&counters.frames),
             bytes: load(&counters.bytes),
             heartbeats: load(&counters.heartbeats),
-            labels: lock(&counters.labels).clone(),
+            by_label: lock(&counters.labels).clone(),
         }
     }
 
     pub(crate) fn opened(&self, label: Option<&Label>) {
         self.counters.opened.fetch_add(1, Relaxed);
         if let Some(label) = label {
-            self.count_labelled(label, |counts| counts.opened += 1);
+            self.count_labelled(label, |streams| {
+                streams.open += 1;
+                streams.opened += 1;
+            });
         }
     }
 
     /// Counts a stream with a label, or as one of the others if there are too many labels.
-    fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut LabelCounts)) {
+    fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut LabelStats)) {
         let mut labels = lock(&self.counters.labels);
-        let is_known = |label: &Label| labels.iter().position(|counts| counts.label == *label);
+        let is_known = |label: &Label| labels.iter().position(|(known, _)| known == label);
         let known =
             is_known(label).or_else(|| (labels.len() >= MAX_LABELS).then(|| is_known(&OTHER))?);
-        if let Some(counts) = known.and_then(|at| labels.get_mut(at)) {
-            count(counts);
+        if let Some((_, streams)) = known.and_then(|at| labels.get_mut(at)) {
+            count(streams);
             return;
         }
         let label = if labels.len() < MAX_LABELS { label.clone() } else { OTHER };
-        let mut counts = LabelCounts { label, opened: 0, closed: 0 };
-        count(&mut counts);
-        labels.push(counts);
+        let mut streams = LabelStats::default();
+        count(&mut streams);
+        labels.push((label, streams));
     }
 
     pub(crate) fn refused(&self) {
@@ -151,7 +150,7 @@ impl Stats {
             counter.fetch_add(1, Release);
         }
         if let Some(label) = &report.label {
-            self.count_labelled(label, |counts| counts.closed += 1);
+            self.count_labelled(label, |streams| streams.open = streams.open.saturating_sub(1));
         }
     }
 }
@@ -161,133 +160,63 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 /// A snapshot of [`Stats`]. The counters in it were read one after another.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StatsSnapshot {
-    opened: u64,
-    closed: [u64; CloseReason::ALL.len()],
-    refused: u64,
-    frames: u64,
-    bytes: u64,
-    heartbeats: u64,
-    labels: Vec<LabelCounts>,
-}
-
-impl StatsSnapshot {
-    /// Returns the number of streams that are open.
-    #[must_use]
-    pub fn open(&self) -> u64 {
-        self.opened.saturating_sub(self.closed())
-    }
-
-    /// Returns the number of streams that were opened.
-    #[must_use]
-    pub const fn opened(&self) -> u64 {
-        self.opened
-    }
-
-    /// Returns the number of streams that have closed.
-    #[must_use]
-    pub fn closed(&self) -> u64 {
-        self.closed.iter().sum()
-    }
-
-    /// Returns the number of streams that have closed for each reason, including reasons with none.
-    #[must_use]
-    pub fn closed_by_reason(&self) -> impl ExactSizeIterator<Item = (CloseReason, u64)> + use<> {
-        CloseReason::ALL.into_iter().zip(self.closed)
-    }
-
-    /// Returns the number of streams that were [refused](crate::Refusal#what-is-refused): at a
-    /// limit, after the [shutdown](crate::SseLayer::shutdown) began, or by the program inside the
-    /// layer, with [`Refusal::answer`](crate::Refusal::answer).
-    #[must_use]
-    pub const fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    /// Returns the number of open streams with each [label](crate::SseLayer::label), and how many
-    /// were opened, in the order in which the labels were first seen. The first 100 labels are
-    /// counted. Streams with any other label count as `other`.
-    #[must_use]
-    pub fn by_label(&self) -> impl ExactSizeIterator<Item = (&str, LabelStats)> {
-        self.labels.iter().map(|counts| {
-            let LabelCounts { label, opened, closed } = counts;
-            (label.as_str(), LabelStats { open: opened.saturating_sub(*closed), opened: *opened })
-        })
-    }
-
-    /// Returns the number of data frames that were passed to the server.
-    #[must_use]
-    pub const fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    /// Returns the number of bytes in those frames.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Returns the number of frames that were heartbeats.
-    #[must_use]
-    pub const fn heartbeats(&self) -> u64 {
-        self.heartbeats
-    }
+    /// The number of streams that are open.
+    pub open: u64,
+    /// The number of streams that were opened.
+    pub opened: u64,
+    /// The number of streams that have closed.
+    pub closed: u64,
+    /// The number of streams that have closed for each reason, including reasons with none.
+    pub closed_by_reason: Vec<(CloseReason, u64)>,
+    /// The number of streams that were [refused](crate::Refusal#what-is-refused): at a limit, after
+    /// the [shutdown](crate::SseLayer::shutdown) began, or by the program inside the layer, with
+    /// [`Refusal::answer`](crate::Refusal::answer).
+    pub refused: u64,
+    /// The number of data frames that were passed to the server.
+    pub frames: u64,
+    /// The number of bytes in those frames.
+    pub bytes: u64,
+    /// The number of frames that were heartbeats.
+    pub heartbeats: u64,
+    /// The streams with each [label](crate::SseLayer::label), in the order in which the labels were
+    /// first seen. The first 100 labels are counted. Streams with any other label count as `other`.
+    pub by_label: Vec<(Label, LabelStats)>,
 }
 
 impl fmt::Display for StatsSnapshot {
     /// Writes the counters in the text format of Prometheus.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        gauge(f, "sse_streams_open", "Streams that are open.", self.open())?;
+        gauge(f, "sse_streams_open", "Streams that are open.", self.open)?;
         counter(f, "sse_streams_opened_total", "Streams that were opened.", self.opened)?;
         let (name, help) = ("sse_streams_closed_total", "Streams that have closed, by reason.");
-        labelled_counter(f, name, help, "reason", self.closed_by_reason())?;
+        labelled_counter(f, name, help, "reason", self.closed_by_reason.iter().copied())?;
         counter(f, "sse_streams_refused_total", "Streams that were refused.", self.refused)?;
         counter(f, "sse_frames_total", "Frames of data that were sent.", self.frames)?;
         counter(f, "sse_bytes_total", "Bytes that were sent.", self.bytes)?;
         counter(f, "sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats)?;
-        if self.labels.is_empty() {
+        if self.by_label.is_empty() {
             return Ok(());
         }
+        let labels = self.by_label.iter().map(|(label, streams)| (Escaped(label), streams));
         let (name, help) = ("sse_label_streams_open", "Streams that are open, by label.");
-        let open = self.by_label().map(|(label, counts)| (Escaped(label), counts.open));
+        let open = labels.clone().map(|(label, streams)| (label, streams.open));
         labelled_gauge(f, name, help, "label", open)?;
         let (name, help) =
             ("sse_label_streams_opened_total", "Streams that were opened, by label.");
-        let opened = self.by_label().map(|(label, counts)| (Escaped(label), counts.opened));
+        let opened = labels.map(|(label, streams)| (label, streams.opened));
         labelled_counter(f, name, help, "label", opened)
     }
 }
 
-impl fmt::Debug for StatsSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatsSnapshot")
-            .field("opened", &self.opened)
-            .field("closed", &ClosedByReason(self.closed))
-            .field("refused", &self.refused)
-            .field("frames", &self.frames)
-            .field("bytes", &self.bytes)
-            .field("heartbeats", &self.heartbeats)
-            .field("labels", &self.labels)
-            .finish()
-    }
-}
-
 /// The streams with one [label](crate::SseLayer::label).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LabelStats {
     /// The number of streams that are open.
     pub open: u64,
     /// The number of streams that were opened.
     pub opened: u64,
-}
-
-/// Displays each reason with its number.
-struct ClosedByReason([u64; CloseReason::ALL.len()]);
-
-impl fmt::Debug for ClosedByReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(CloseReason::ALL.into_iter().zip(self.0)).finish()
-    }
 }

@@ -133,8 +133,8 @@ pub fn published_at_limit_to(topics: usize, text: &'static str) -> impl FnMut(u6
 
 /// Publishes to one topic until an event is evicted, and some more.
 fn fill(hub: &Hub, text: &'static str) {
-    let evicted = hub.stats().evicted();
-    while hub.stats().evicted() == evicted {
+    let evicted = hub.stats().evicted;
+    while hub.stats().evicted == evicted {
         (0..1_000).for_each(|_| _ = black_box(publish(hub, "news", text)));
     }
 }

@@ -162,7 +162,7 @@ async fn say(
         .map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     match message.publish(&hub).await {
         Ok(receipt) => {
-            let heard_by = json!({ "subscribers": receipt.subscribers() });
+            let heard_by = json!({ "subscribers": receipt.subscribers });
             Ok((StatusCode::ACCEPTED, Json(heard_by)))
         }
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),

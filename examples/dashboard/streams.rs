@@ -16,10 +16,11 @@ impl Streams {
     pub(super) fn of(stats: &Stats) -> Self {
         let now = stats.snapshot();
         Self {
-            open: now.open(),
-            opened: now.opened(),
+            open: now.open,
+            opened: now.opened,
             closed: now
-                .closed_by_reason()
+                .closed_by_reason
+                .into_iter()
                 .map(|(reason, count)| (reason.as_str(), count))
                 .collect(),
         }

@@ -96,70 +96,29 @@ impl fmt::Display for CloseReason {
 
 /// The report of a closed stream, as passed to [`SseLayer::on_close`](crate::SseLayer::on_close).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CloseReport {
-    pub(crate) reason: CloseReason,
-    pub(crate) age: Duration,
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-    pub(crate) heartbeats: u64,
-    pub(crate) label: Option<Label>,
-    pub(crate) time_to_head: Option<Duration>,
-    pub(crate) time_to_first_event: Option<Duration>,
-}
-
-impl CloseReport {
-    /// Returns why the stream closed.
-    #[must_use]
-    pub const fn reason(&self) -> CloseReason {
-        self.reason
-    }
-
-    /// Returns how long the stream was open.
-    #[must_use]
-    pub const fn age(&self) -> Duration {
-        self.age
-    }
-
-    /// Returns the number of data frames that were passed to the server, including those that the
+    /// Why the stream closed.
+    pub reason: CloseReason,
+    /// How long the stream was open.
+    pub age: Duration,
+    /// The number of data frames that were passed to the server, including those that the
     /// layer wrote. A frame may contain several events, part of one, or none, as a heartbeat does.
-    #[must_use]
-    pub const fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    /// Returns the number of bytes in those frames. A client that disconnected may not have
+    pub frames: u64,
+    /// The number of bytes in those frames. A client that disconnected may not have
     /// received all of them.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Returns the number of frames that were heartbeats.
-    #[must_use]
-    pub const fn heartbeats(&self) -> u64 {
-        self.heartbeats
-    }
-
-    /// Returns the label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
-    #[must_use]
-    pub fn label(&self) -> Option<&str> {
-        self.label.as_ref().map(Label::as_str)
-    }
-
-    /// Returns the time from the request to the response head, with
+    pub bytes: u64,
+    /// The number of frames that were heartbeats.
+    pub heartbeats: u64,
+    /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
+    pub label: Option<Label>,
+    /// The time from the request to the response head, with
     /// [`SseLayer::timings`](crate::SseLayer::timings). `None` if the client disconnected before.
-    #[must_use]
-    pub const fn time_to_head(&self) -> Option<Duration> {
-        self.time_to_head
-    }
-
-    /// Returns the time from the request to the first byte of an event of the source, as it was passed
+    pub time_to_head: Option<Duration>,
+    /// The time from the request to the first byte of an event of the source, as it was passed
     /// to the server, with [`SseLayer::timings`](crate::SseLayer::timings). `None` if there was no event:
     /// comments, reconnection times and the layer's own lines and events do not count.
-    #[must_use]
-    pub const fn time_to_first_event(&self) -> Option<Duration> {
-        self.time_to_first_event
-    }
+    pub time_to_first_event: Option<Duration>,
 }
 
 #[cfg(test)]

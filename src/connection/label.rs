@@ -1,11 +1,13 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
+    ops::Deref,
     sync::Arc,
 };
 
 /// The label of a stream, such as the path of its route, from
-/// [`SseLayer::label`](crate::SseLayer::label). Clones share the text.
+/// [`SseLayer::label`](crate::SseLayer::label). It is a text, so that
+/// [`CloseReport::label`](crate::CloseReport::label) is read with `as_deref`. Clones share it.
 #[derive(Clone)]
 pub struct Label(Text);
 
@@ -21,10 +23,12 @@ impl Label {
     pub const fn from_static(text: &'static str) -> Self {
         Self(Text::Static(text))
     }
+}
 
-    /// Returns the text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+impl Deref for Label {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         match &self.0 {
             Text::Static(text) => text,
             Text::Shared(text) => text,
@@ -52,7 +56,7 @@ impl From<String> for Label {
 
 impl PartialEq for Label {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        **self == **other
     }
 }
 
@@ -60,18 +64,18 @@ impl Eq for Label {}
 
 impl Hash for Label {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        (**self).hash(state);
     }
 }
 
 impl fmt::Debug for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.pad(self)
     }
 }

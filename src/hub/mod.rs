@@ -18,7 +18,7 @@
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
 //!
 //! let receipt = hub.publish("news", Event::new().event("headline").data("…")).await?;
-//! println!("{} for {} subscribers", receipt.id(), receipt.subscribers());
+//! println!("{} for {} subscribers", receipt.id(), receipt.subscribers);
 //! # Ok(())
 //! # }
 //! ```

@@ -2,9 +2,16 @@ use crate::{event::EventId, history::Position};
 
 /// The id of a published event, and the number of the topic's subscriptions in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    pub(crate) subscribers: usize,
+    /// The number of subscriptions that the topic had in this process.
+    ///
+    /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
+    ///   sends the event, unless it ends first or the event is evicted first.
+    /// - With a broker they are counted once the broker has acknowledged the event. Subscriptions in
+    ///   other processes are not counted.
+    pub subscribers: usize,
 }
 
 impl Receipt {
@@ -13,16 +20,5 @@ impl Receipt {
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()
-    }
-
-    /// Returns the number of subscriptions that the topic had in this process.
-    ///
-    /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
-    ///   sends the event, unless it ends first or the event is evicted first.
-    /// - With a broker they are counted once the broker has acknowledged the event. Subscriptions in
-    ///   other processes are not counted.
-    #[must_use]
-    pub const fn subscribers(&self) -> usize {
-        self.subscribers
     }
 }

@@ -37,7 +37,7 @@ impl StreamOptions {
     ///
     /// # fn options(user: String) -> StreamOptions {
     /// StreamOptions::new().on_close(move |report| {
-    ///     println!("{user} left after {:?}: {}", report.age(), report.reason());
+    ///     println!("{user} left after {:?}: {}", report.age, report.reason);
     /// })
     /// # }
     /// # _ = options(String::new());

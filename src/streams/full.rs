@@ -2,30 +2,14 @@ use std::{error::Error, fmt, sync::Arc};
 
 /// A subject that has as many open streams as its [limit](super::StreamsBuilder::limit) allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Full {
-    pub(super) subject: Arc<str>,
-    pub(super) prefix: Arc<str>,
-    pub(super) limit: usize,
-}
-
-impl Full {
-    /// Returns the subject.
-    #[must_use]
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    /// Returns the prefix of its limit.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// Returns the limit.
-    #[must_use]
-    pub const fn limit(&self) -> usize {
-        self.limit
-    }
+    /// The subject.
+    pub subject: Arc<str>,
+    /// The prefix of its limit.
+    pub prefix: Arc<str>,
+    /// The limit.
+    pub limit: usize,
 }
 
 impl fmt::Display for Full {

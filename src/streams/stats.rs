@@ -8,18 +8,12 @@ use crate::prometheus::{Escaped, labelled_counter};
 /// It displays as metrics in the text format of Prometheus, as
 /// [`StatsSnapshot`](crate::StatsSnapshot) does.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamsStats {
-    pub(super) refused: Vec<(Arc<str>, u64)>,
-}
-
-impl StreamsStats {
-    /// Returns how many streams were refused for each prefix that has a
+    /// The number of streams that were refused for each prefix that has a
     /// [limit](super::StreamsBuilder::limit), including prefixes with none. Places that
     /// [`Subjects::try_add`](super::Subjects::try_add) did not get count too.
-    #[must_use]
-    pub fn refused_by_prefix(&self) -> impl ExactSizeIterator<Item = (&str, u64)> {
-        self.refused.iter().map(|(prefix, refused)| (&**prefix, *refused))
-    }
+    pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
 impl fmt::Display for StreamsStats {
@@ -27,7 +21,8 @@ impl fmt::Display for StreamsStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, help) =
             ("sse_streams_limited_total", "Streams that were refused at the limit of a subject.");
-        let counts = self.refused_by_prefix().map(|(prefix, refused)| (Escaped(prefix), refused));
+        let counts =
+            self.refused_by_prefix.iter().map(|(prefix, refused)| (Escaped(prefix), *refused));
         labelled_counter(f, name, help, "prefix", counts)
     }
 }

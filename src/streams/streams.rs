@@ -121,9 +121,9 @@ impl Streams {
     /// Returns how many streams were refused at the [limits](super::StreamsBuilder::limit) of their subjects.
     #[must_use]
     pub fn stats(&self) -> StreamsStats {
-        let mut refused: Vec<_> = self.open_streams.limits.refused().collect();
-        refused.sort();
-        StreamsStats { refused }
+        let mut refused_by_prefix: Vec<_> = self.open_streams.limits.refused().collect();
+        refused_by_prefix.sort();
+        StreamsStats { refused_by_prefix }
     }
 
     async fn close_by(&self, closing: Closing<&str>) -> Result<usize, CloseError> {

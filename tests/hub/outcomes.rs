@@ -61,7 +61,7 @@ fn events_that_cannot_be_published_do_not_reach_the_broker() {
 fn receipt_counts_the_subscriptions_of_its_own_process() {
     let (_, [one, other]) = connected();
     let _clients = [0; 3].map(|_| asleep(&other, &["a", "b"], Waker::noop()));
-    let count = |hub: &Hub| hub.publish("a", "x").now_or_never().unwrap().unwrap().subscribers();
+    let count = |hub: &Hub| hub.publish("a", "x").now_or_never().unwrap().unwrap().subscribers;
     assert_eq!((count(&one), count(&other)), (0, 3));
 }
 

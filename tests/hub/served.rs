@@ -48,7 +48,7 @@ async fn reconnected_client_resumes_after_its_last_event() {
     let mut reader = open(address, "/a,b", None).await;
     assert_eq!(read(&mut reader, 2).await.0, ["b2@2", "a3@3"]);
     let receipt = hub.publish("a", Event::from("a4")).await.unwrap();
-    assert_eq!(receipt.subscribers(), 1);
+    assert_eq!(receipt.subscribers, 1);
     let (live, last) = read(&mut reader, 1).await;
     assert_eq!(live, ["a4@4"]);
     assert_eq!(last, receipt.id().as_str());

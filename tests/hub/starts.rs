@@ -86,7 +86,7 @@ fn counted_subscription_receives_all_later_events() {
                 let hub = given.get()?;
                 if topic == "b" {
                     let receipt = hub.publish_now("a", Event::from("a1")).unwrap();
-                    assert_eq!(receipt.subscribers(), 1);
+                    assert_eq!(receipt.subscribers, 1);
                 }
                 None
             })

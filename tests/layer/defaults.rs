@@ -128,7 +128,7 @@ mod of_hubs {
         for topic in 0..limit / event.len() + 8 {
             hub.publish_now(topic.to_string(), event.as_str()).unwrap();
         }
-        let memory = hub.stats().memory();
+        let memory = hub.stats().memory;
         assert!(memory <= limit && memory > limit - 2 * event.len(), "{memory} of {limit}");
     }
 }

@@ -65,7 +65,7 @@ fn subscriber_that_panics_keeps_no_close_from_its_reports() {
     let (_feed, body) = fed(&layer);
     drop(body);
     assert_eq!(reports.closed().len(), 1);
-    assert_eq!(stats.snapshot().open(), 0);
+    assert_eq!(stats.snapshot().open, 0);
 }
 
 #[tokio::test]

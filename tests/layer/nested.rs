@@ -94,7 +94,7 @@ fn outer_layer_passes_the_refusal_of_an_inner_one() {
                 StatusCode::OK => assert_come_back(response, "of the inner layer"),
                 _ => assert_unavailable(response, "of the inner layer"),
             }
-            assert_eq!((stats.snapshot().opened(), stats.snapshot().refused()), (0, 0));
+            assert_eq!((stats.snapshot().opened, stats.snapshot().refused), (0, 0));
         }
         assert!(open::<Bodies>(&outer).is_ok(), "no place was taken");
     }
@@ -262,9 +262,9 @@ fn stream_is_counted_by_the_layer_that_owns_it_only() {
         .map(|_| through(&outer, through(&inner, event_stream(Feed::new().1))))
         .inspect(|response| assert_eq!(response.status(), 200))
         .collect();
-    assert_eq!((inner_stats.snapshot().open(), outer_stats.snapshot().opened()), (3, 0));
+    assert_eq!((inner_stats.snapshot().open, outer_stats.snapshot().opened), (3, 0));
     drop(bodies);
-    assert_eq!((inner_stats.snapshot().closed(), outer_stats.snapshot().closed()), (3, 0));
+    assert_eq!((inner_stats.snapshot().closed, outer_stats.snapshot().closed), (3, 0));
 }
 
 /// Those of the inner layer replace those of the outer one.

@@ -138,7 +138,7 @@ where
 
     /// Returns the close reason, if the stream has closed.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
-        self.closed().map(|closed| closed.reason())
+        self.closed().map(|closed| closed.reason)
     }
 
     /// Returns the close report, if there is one, and asserts that there is at most one.

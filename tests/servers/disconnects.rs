@@ -54,15 +54,15 @@ async fn client_that_leaves_is_reported_once_and_never_as_a_failure() {
                 if !waits || matches!(host, Host::HyperH1 | Host::HyperH2) {
                     opened += 1;
                     let report = server.report().await;
-                    assert_eq!((report.reason(), report.bytes()), (reason, bytes as u64), "{case}");
+                    assert_eq!((report.reason, report.bytes), (reason, bytes as u64), "{case}");
                 }
             }
         }
         assert!(!server.has_report(), "{host:?}: one report each");
         assert_eq!(server.failures(), 0, "{host:?}");
         let stats = server.stats();
-        assert_eq!((stats.opened(), stats.open()), (opened, 0), "{host:?}");
-        reports += stats.opened();
+        assert_eq!((stats.opened, stats.open), (opened, 0), "{host:?}");
+        reports += stats.opened;
     }
     assert!(log.all().iter().all(|line| line.starts_with("DEBUG ")), "{:?}", log.all());
     if cfg!(feature = "tracing") {
@@ -82,7 +82,7 @@ async fn source_that_fails_is_a_failure_to_the_same_observers() {
         peer.end().await;
         request.over().await;
         assert_eq!(request.disconnect.reason(), Some(CloseReason::Failed), "{host:?}");
-        assert_eq!(server.report().await.reason(), CloseReason::Failed);
+        assert_eq!(server.report().await.reason, CloseReason::Failed);
         assert_eq!(server.failures(), 1, "{host:?}");
     }
 }

@@ -100,8 +100,8 @@ async fn fin_is_not_noticed_while_idle_but_by_the_second_write() {
         }
         request.over().await;
         let report = server.report().await;
-        assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
-        assert_eq!(report.frames(), 2, "{host:?}, {case:?}: both were handed to hyper");
+        assert_eq!(report.reason, CloseReason::Disconnected, "{host:?}, {case:?}");
+        assert_eq!(report.frames, 2, "{host:?}, {case:?}: both were handed to hyper");
         assert_eq!(server.failures(), 0);
     }
 }
@@ -135,8 +135,8 @@ async fn fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
         drop(peer);
         request.over().await;
         let report = server.report().await;
-        assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
-        assert!(report.heartbeats() >= 2, "{host:?}, {case:?}: {report:?}");
+        assert_eq!(report.reason, CloseReason::Disconnected, "{host:?}, {case:?}");
+        assert!(report.heartbeats >= 2, "{host:?}, {case:?}: {report:?}");
     }
 }
 

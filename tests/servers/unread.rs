@@ -59,9 +59,9 @@ async fn user_timeout_cuts_a_stalled_client_but_none_with_a_closed_window() {
             unread.send(MEBIBYTE);
         }
         unread.over().await;
-        assert_eq!(server.report().await.reason(), CloseReason::Disconnected, "{h1:?}");
+        assert_eq!(server.report().await.reason, CloseReason::Disconnected, "{h1:?}");
 
         assert!(!shut.is_dropped() && !shut_server.has_report(), "{h2:?}");
-        assert_eq!(shut_server.stats().open(), 1, "{h2:?}");
+        assert_eq!(shut_server.stats().open, 1, "{h2:?}");
     }
 }

@@ -34,11 +34,11 @@ impl Reports {
     }
 
     pub fn reasons(&self) -> Vec<CloseReason> {
-        self.closed().iter().map(CloseReport::reason).collect()
+        self.closed().iter().map(|report| report.reason).collect()
     }
 
     /// Returns the close reasons since the last call.
     pub fn take(&self) -> Vec<CloseReason> {
-        mem::take(&mut *self.closed.lock().unwrap()).iter().map(CloseReport::reason).collect()
+        mem::take(&mut *self.closed.lock().unwrap()).iter().map(|report| report.reason).collect()
     }
 }

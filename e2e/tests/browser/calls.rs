@@ -54,7 +54,7 @@ async fn new_calls_get_a_retry_after_and_open_ones_complete() {
         assert_eq!(rest, ["last", "[DONE]"], "no farewell, and a clean end");
         let stats = server.stats.clone();
         server.shut_down().await;
-        let ended = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
+        let ended = stats.snapshot().closed_by_reason.into_iter().find(|(_, closed)| *closed > 0);
         assert_eq!(ended, Some((CloseReason::Ended, 1)));
     }
 }

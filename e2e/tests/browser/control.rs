@@ -47,7 +47,7 @@ async fn event_source_gives_up_at_a_503() {
     server.drain();
     browser.until_each(&[EVENT_SOURCE], "it.over").await;
     let stats = server.stats.snapshot();
-    assert_eq!((stats.opened(), stats.refused()), (1, 1), "it came once");
+    assert_eq!((stats.opened, stats.refused), (1, 1), "it came once");
 }
 
 /// Shows why a stream that `fetch` reads must end by failing.

@@ -58,8 +58,8 @@ impl Client {
         // The stream, and two refusals.
         self.until(|seen| seen.opened > 2).await;
         let stats = server.stats.snapshot();
-        assert!(stats.refused() >= 2, "{stats:?}");
-        assert_eq!((stats.opened(), stats.open()), (1, 0));
+        assert!(stats.refused >= 2, "{stats:?}");
+        assert_eq!((stats.opened, stats.open), (1, 0));
     }
 
     /// Waits until the client has resumed at the second server.

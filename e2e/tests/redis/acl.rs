@@ -42,7 +42,7 @@ async fn documented_permissions_are_enough() {
     };
     until_async(asks_for_the_time).await;
     let (other, ..) = connect().await;
-    assert_eq!(other.stats().events(), 2);
+    assert_eq!(other.stats().events, 2);
     until(|| health.is_ready()).await;
     assert_eq!(health.last_error(), None);
     assert!(stats.stream().unwrap().memory.is_some());

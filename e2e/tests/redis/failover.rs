@@ -24,7 +24,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     link.hold();
     _ = ahead.publish_and_read(5..10).await;
     _ = behind.publish(10..12).await;
-    until(|| ahead.hub.stats().events() == 12).await;
+    until(|| ahead.hub.stats().events == 12).await;
 
     server.kill();
     link.switch_to(free_port());

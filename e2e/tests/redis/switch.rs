@@ -54,7 +54,7 @@ async fn ring(State(hub): State<Hub>, Path(topic): Path<String>) -> impl IntoRes
 
 fn answer(published: Result<Receipt, PublishError>) -> (StatusCode, String) {
     match published {
-        Ok(receipt) => (StatusCode::OK, format!("{} {}", receipt.id(), receipt.subscribers())),
+        Ok(receipt) => (StatusCode::OK, format!("{} {}", receipt.id(), receipt.subscribers)),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
     }
 }

@@ -21,7 +21,7 @@ async fn maximum_connection_age_releases_permits_of_closed_windows() {
         .max_streams(PLACES)
         // Without effect on a stream that is not polled.
         .max_age(MaxAge::new(Duration::from_millis(1)))
-        .on_close(move |report| _ = reports.send(report.reason()));
+        .on_close(move |report| _ = reports.send(report.reason));
     let service = layer.layer(service_fn(|request: Request<Incoming>| {
         let answer = Source::at(request.uri().path()).answer(None);
         std::future::ready(answer).map(Ok::<_, Infallible>)

@@ -75,14 +75,14 @@ async fn drain_all(drain: Drain, clients: &[Requester], sources: &[Source]) -> V
         servers.push(server);
     }
     let opened = streams.len();
-    assert_eq!(stats.snapshot().open(), opened as u64);
+    assert_eq!(stats.snapshot().open, opened as u64);
 
     begin.send_replace(Some(Instant::now()));
     shutdown.cancel();
     let drained = soon(try_join_all(streams)).await.unwrap();
     soon(join_all(servers.into_iter().map(Server::finished))).await;
     assert_eq!(reports.reasons(), vec![CloseReason::Drained; opened]);
-    assert_eq!(stats.snapshot().open(), 0);
+    assert_eq!(stats.snapshot().open, 0);
     drained
 }
 

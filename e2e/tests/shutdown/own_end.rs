@@ -76,7 +76,8 @@ async fn streams_that_may_go_on_hold_the_server_until_their_own_end() {
                 let end = read_to_end(response).await;
                 assert!(end.bytes.is_empty() && !end.failed, "{what}: {end:?}");
                 server.finished().await;
-                let closed = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
+                let closed =
+                    stats.snapshot().closed_by_reason.into_iter().find(|(_, closed)| *closed > 0);
                 assert_eq!(closed, Some((CloseReason::Ended, 1)), "{what}");
             }
         })

@@ -52,7 +52,7 @@ async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdow
             .drain(Drain::at_once())
             .max_age(MaxAge::new(MAX_AGE))
             .max_streams(STREAMS + 2)
-            .on_close(move |report| closed.send(report.reason()).unwrap())
+            .on_close(move |report| closed.send(report.reason).unwrap())
             .stats(&stats);
         let server = host.start(layer, handler(|parts| answer(&parts)), &shutdown).await;
         let shut = connect(server.address).await;
@@ -67,7 +67,7 @@ async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdow
         for expected in [CloseReason::Expired, CloseReason::Drained] {
             assert_eq!(soon(reports.recv()).await, Some(expected), "{host:?}");
         }
-        assert_eq!(stats.snapshot().open(), STREAMS as u64, "{host:?}");
+        assert_eq!(stats.snapshot().open, STREAMS as u64, "{host:?}");
         assert!(reports.is_empty() && !server.has_finished(), "{host:?}");
 
         drop(shut);

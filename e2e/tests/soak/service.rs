@@ -67,7 +67,7 @@ impl Service {
             .stats(&self.stats)
             .on_open(move || opened.lock().unwrap().0 += 1)
             .on_close(move |report| {
-                let reason = report.reason().to_string();
+                let reason = report.reason.to_string();
                 *closed.lock().unwrap().1.entry(reason).or_default() += 1;
             })
             .shutdown(self.shutdown.clone())
@@ -87,7 +87,7 @@ impl Service {
     fn figures(&self) -> Figures {
         let (stats, hub, runs) = (self.stats.snapshot(), self.hub.stats(), self.runs.stats());
         let (reported_opened, reported_closed) = self.reports.lock().unwrap().clone();
-        let closed = stats.closed_by_reason().filter(|(_, count)| *count > 0);
+        let closed = stats.closed_by_reason.into_iter().filter(|(_, count)| *count > 0);
         let outcomes = [
             Outcome::Completed,
             Outcome::Failed,
@@ -99,16 +99,16 @@ impl Service {
             memory: figures::memory(),
             descriptors: figures::descriptors(),
             tasks: Handle::current().metrics().num_alive_tasks() as u64,
-            open: stats.open(),
-            opened: stats.opened(),
-            refused: stats.refused(),
+            open: stats.open,
+            opened: stats.opened,
+            refused: stats.refused,
             closed: closed.map(|(reason, count)| (reason.to_string(), count)).collect(),
             reported_opened,
             reported_closed,
-            topics: hub.topics() as u64,
-            events: hub.events() as u64,
-            subscribers: hub.subscribers() as u64,
-            gaps: hub.gaps(),
+            topics: hub.topics as u64,
+            events: hub.events as u64,
+            subscribers: hub.subscribers as u64,
+            gaps: hub.gaps,
             losses: self.losses.losses(),
             running: runs.running as u64,
             kept: runs.kept as u64,

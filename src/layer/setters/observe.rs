@@ -51,7 +51,7 @@ impl<M> SseLayer<M> {
     ///
     /// # let layer: SseLayer =
     /// SseLayer::new().on_close(|report| {
-    ///     println!("{} after {:?}, {} bytes", report.reason(), report.age(), report.bytes());
+    ///     println!("{} after {:?}, {} bytes", report.reason, report.age, report.bytes);
     /// });
     /// ```
     #[must_use]
@@ -71,7 +71,7 @@ impl<M> SseLayer<M> {
     /// let stats = Stats::new();
     /// # let layer: SseLayer =
     /// SseLayer::new().stats(&stats);
-    /// assert_eq!(stats.snapshot().open(), 0);
+    /// assert_eq!(stats.snapshot().open, 0);
     /// ```
     #[must_use]
     pub fn stats(mut self, stats: &Stats) -> Self {
@@ -110,7 +110,7 @@ impl<M> SseLayer<M> {
     ///
     /// # let layer: SseLayer =
     /// SseLayer::new().timings(true).on_close(|report| {
-    ///     println!("first event after {:?}", report.time_to_first_event());
+    ///     println!("first event after {:?}", report.time_to_first_event);
     /// });
     /// ```
     #[must_use]

@@ -22,7 +22,7 @@ async fn due_encoded_stream_fails_for_every_client() {
             due.until_due(&mut rig, &Polled::Pending).await;
             rig.assert_fails(due.reason()).await;
             assert!(rig.feed.is_dropped());
-            assert_eq!(rig.closed().unwrap().bytes(), begun.len() as u64);
+            assert_eq!(rig.closed().unwrap().bytes, begun.len() as u64);
         }
     }
 }

@@ -170,7 +170,7 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
     rig.feed.data("\n\r\ndata: b\n");
     assert_eq!(rig.poll(), data("\n\r\n"));
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);
-    assert_eq!(rig.closed().unwrap().heartbeats(), 1);
+    assert_eq!(rig.closed().unwrap().heartbeats, 1);
 }
 
 /// Some clients reject a block with two `retry` lines.

@@ -78,59 +78,59 @@ async fn due() -> Rig {
 #[tokio::test(start_paused = true)]
 async fn client_that_leaves_before_the_end_is_decided_is_disconnected() {
     let never_polled = Rig::new(layer(Drain::at_once()), Requester::EventSource);
-    assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(never_polled.leave().reason, CloseReason::Disconnected);
 
     let never_polled = Rig::new(layer(Drain::at_once()), Requester::EventSource);
     never_polled.shutdown.cancel();
-    assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(never_polled.leave().reason, CloseReason::Disconnected);
 
     let open = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
-    assert_eq!(open.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(open.leave().reason, CloseReason::Disconnected);
 
     let mut in_grace = Rig::draining(b"data: a\n\n", layer(Drain::after(SECOND)), Requester::Get);
     assert_eq!(in_grace.poll(), Polled::Pending);
-    assert_eq!(in_grace.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(in_grace.leave().reason, CloseReason::Disconnected);
 
-    assert_eq!(due().await.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(due().await.leave().reason, CloseReason::Disconnected);
 
     let mut ending = due().await;
     ending.feed.data("\ndata: b");
     assert_eq!(ending.poll(), data("\n"));
-    assert_eq!(ending.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(ending.leave().reason, CloseReason::Disconnected);
 
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
     let mut aged = Rig::after(b"data: a\n", aging, Requester::Get);
     time::advance(SECOND).await;
     assert_eq!(aged.poll(), Polled::Pending);
-    assert_eq!(aged.leave().reason(), CloseReason::Disconnected);
+    assert_eq!(aged.leave().reason, CloseReason::Disconnected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn client_that_leaves_later_does_not_change_a_decided_end() {
     let mut clean = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(clean.poll(), data(GOODBYE));
-    assert_eq!(clean.leave().reason(), CloseReason::Drained);
+    assert_eq!(clean.leave().reason, CloseReason::Drained);
 
     let mut said = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
     assert_eq!(said.poll(), data(GOODBYE));
-    assert_eq!(said.leave().reason(), CloseReason::Drained);
+    assert_eq!(said.leave().reason, CloseReason::Drained);
 
     let mut held_back = due().await;
     time::advance(500 * MILLISECOND).await;
     held_back.assert_polls([data(RETRY), Polled::Pending]);
-    assert_eq!(held_back.leave().reason(), CloseReason::Drained);
+    assert_eq!(held_back.leave().reason, CloseReason::Drained);
 
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
     let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Requester::Fetch);
     time::advance(SECOND).await;
     aged.assert_polls([data(":\n"), Polled::Pending]);
-    assert_eq!(aged.leave().reason(), CloseReason::Expired);
+    assert_eq!(aged.leave().reason, CloseReason::Expired);
 
     let mut failed = Rig::after(b"data: a\n", aging, Requester::Get);
     failed.feed.fail("broken");
     failed.assert_polls([data(":\n"), Polled::Pending]);
     failed.shutdown.cancel();
-    assert_eq!(failed.leave().reason(), CloseReason::Failed);
+    assert_eq!(failed.leave().reason, CloseReason::Failed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +148,7 @@ async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
         } else {
             CloseReason::Disconnected
         };
-        assert_eq!(rig.leave().reason(), reason);
+        assert_eq!(rig.leave().reason, reason);
     }
 }
 
@@ -159,9 +159,9 @@ async fn close_report_includes_the_farewell_and_the_age() {
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
     let closed = rig.closed().unwrap();
-    assert_eq!(closed.frames(), 2);
-    assert_eq!(closed.bytes(), ("data: a\n\n".len() + GOODBYE.len()) as u64);
-    assert_eq!((closed.age(), closed.heartbeats()), (7 * SECOND, 0));
+    assert_eq!(closed.frames, 2);
+    assert_eq!(closed.bytes, ("data: a\n\n".len() + GOODBYE.len()) as u64);
+    assert_eq!((closed.age, closed.heartbeats), (7 * SECOND, 0));
     time::advance(SECOND).await;
     assert_eq!(rig.leave(), closed);
 }
@@ -185,6 +185,6 @@ async fn source_that_panics_at_the_drain_is_reported_as_panicked() {
         };
         let panic = catch_unwind(AssertUnwindSafe(|| rig.poll())).unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&expected));
-        assert_eq!(rig.leave().reason(), CloseReason::Panicked, "{expected}");
+        assert_eq!(rig.leave().reason, CloseReason::Panicked, "{expected}");
     }
 }

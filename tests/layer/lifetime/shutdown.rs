@@ -30,7 +30,7 @@ async fn stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
         assert_eq!(response.status(), status, "{client:?}");
         assert!(feed.is_dropped());
         assert_eq!(feed.polls(), 0);
-        assert_eq!((stats.snapshot().refused(), stats.snapshot().opened()), (1, 0));
+        assert_eq!((stats.snapshot().refused, stats.snapshot().opened), (1, 0));
         if status == StatusCode::OK {
             assert!(!response.body().is_end_stream());
             let Polled::Data(line) = poll_frame(response.body_mut()) else { panic!("no line") };
@@ -82,7 +82,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration
             polled if polled == data(":\n") => {
                 assert_eq!(rig.poll(), Polled::Pending);
                 assert!(rig.feed.is_dropped());
-                let reason = rig.leave().reason();
+                let reason = rig.leave().reason;
                 return (age, Polled::Failed(reason.to_string()));
             }
             Polled::Pending => {}

@@ -153,7 +153,7 @@ async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
             assert_eq!(body, "retry: 3000\n");
         }
         canceller.await.unwrap();
-        assert_eq!(stats.snapshot().open(), 0);
-        assert_eq!(stats.snapshot().closed(), STREAMS as u64);
+        assert_eq!(stats.snapshot().open, 0);
+        assert_eq!(stats.snapshot().closed, STREAMS as u64);
     }
 }

@@ -56,9 +56,9 @@ async fn close_report_has_the_age_and_what_was_sent() {
     assert_eq!(poll_frame(&mut body), Polled::End);
     drop(body);
     let [closed] = &reports.closed()[..] else { panic!("{:?}", reports.closed()) };
-    assert_eq!(closed.reason(), CloseReason::Ended);
-    assert_eq!(closed.age(), 53 * SECOND);
-    assert_eq!((closed.frames(), closed.bytes(), closed.heartbeats()), (5, 12 + 6 + 11, 3));
+    assert_eq!(closed.reason, CloseReason::Ended);
+    assert_eq!(closed.age, 53 * SECOND);
+    assert_eq!((closed.frames, closed.bytes, closed.heartbeats), (5, 12 + 6 + 11, 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +83,7 @@ async fn bare_stream_opens_at_the_call_and_others_at_the_head() {
         assert_eq!(reports.opened(), 1);
         advance(4 * SECOND).await;
         drop(response);
-        reports.closed()[0].age()
+        reports.closed()[0].age
     }
 
     assert_eq!(age::<Bodies>().await, 4 * SECOND);

@@ -85,7 +85,7 @@ fn removing_on_close_affects_only_closures_set_before() {
 fn close_without_a_closure_is_counted() {
     let stats = Stats::new();
     close(&SseLayer::new().stats(&stats), StreamOptions::new().without_on_close());
-    assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
+    assert_eq!((stats.snapshot().opened, stats.snapshot().closed), (1, 1));
 }
 
 async fn contains_panics_of_callbacks<K: Kind>() {
@@ -100,7 +100,7 @@ async fn contains_panics_of_callbacks<K: Kind>() {
         let disconnect = exit.go::<K>(&layer.clone().track_disconnects(true)).await;
 
         assert_eq!(reports.reasons(), Vec::from_iter(exit.reason::<K>()), "{exit:?}");
-        assert_eq!(stats.snapshot().open(), 0, "{exit:?}");
+        assert_eq!(stats.snapshot().open, 0, "{exit:?}");
         assert!(disconnect.is_none_or(|disconnect| disconnect.is_cancelled()), "{exit:?}");
         assert!(open::<K>(&layer).is_ok(), "{exit:?}: the place is free");
     }

@@ -9,7 +9,7 @@ use crate::support::*;
 /// Lets streams end on every exit path, and looks at all that they release and report.
 async fn releases_and_reports_once<K: Kind>(tracks: bool) {
     let stats = Stats::new();
-    let mut expected: Vec<_> = stats.snapshot().closed_by_reason().collect();
+    let mut expected: Vec<_> = stats.snapshot().closed_by_reason;
     let (mut closed, mut frames, mut bytes) = (0, 0, 0);
     for &exit in ExitPath::ALL {
         let limited = SseLayer::<K::Marker>::new().max_streams(1);
@@ -20,7 +20,7 @@ async fn releases_and_reports_once<K: Kind>(tracks: bool) {
             let (limited, stats) = (limited.clone(), stats.clone());
             move |_| {
                 let released = (witness.is_dropped(), open::<K>(&limited).is_ok());
-                let counted = (stats.snapshot().open(), stats.snapshot().closed());
+                let counted = (stats.snapshot().open, stats.snapshot().closed);
                 found.lock().unwrap().push((released, counted));
             }
         });
@@ -31,8 +31,8 @@ async fn releases_and_reports_once<K: Kind>(tracks: bool) {
         assert_eq!(reports.opened(), usize::from(reason.is_some()), "{exit:?}");
         assert_eq!(reports.reasons(), Vec::from_iter(reason), "{exit:?}");
         for report in reports.closed() {
-            assert_eq!((report.frames(), report.bytes()), exit.sent(), "{exit:?}");
-            assert_eq!(report.heartbeats(), 0, "{exit:?}");
+            assert_eq!((report.frames, report.bytes), exit.sent(), "{exit:?}");
+            assert_eq!(report.heartbeats, 0, "{exit:?}");
         }
         if let Some(reason) = reason {
             expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
@@ -42,10 +42,10 @@ async fn releases_and_reports_once<K: Kind>(tracks: bool) {
         assert_eq!(*found.lock().unwrap(), Vec::from_iter(seen), "{exit:?}");
 
         let now = stats.snapshot();
-        assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{exit:?}");
-        assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{exit:?}");
-        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{exit:?}");
-        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{exit:?}");
+        assert_eq!(Vec::from_iter(now.closed_by_reason), expected, "{exit:?}");
+        assert_eq!((now.opened, now.closed, now.open), (closed, closed, 0), "{exit:?}");
+        assert_eq!((now.frames, now.bytes), (frames, bytes), "{exit:?}");
+        assert_eq!((now.heartbeats, now.refused), (0, 0), "{exit:?}");
 
         let _first = open::<K>(&limited).expect("the place is free");
         let second = open::<K>(&limited).err();

@@ -97,7 +97,7 @@ async fn handlers_on_close_is_called_after_the_layers() {
         let (source, events) = Source::new();
         source.send("one");
         let options = StreamOptions::new().on_close(move |report| {
-            closed.send(format!("{} {} {}", path.0, report.reason(), report.bytes())).unwrap();
+            closed.send(format!("{} {} {}", path.0, report.reason, report.bytes)).unwrap();
         });
         (options, tower_sse::response(events))
     };

@@ -1,5 +1,5 @@
 use http::{Request, request::Parts};
-use tower_sse::{Label, LabelStats, SseLayer, Stats, StatsSnapshot};
+use tower_sse::{Label, SseLayer, Stats, StatsSnapshot};
 
 use crate::{rig::Rig, support::*};
 
@@ -8,7 +8,7 @@ fn path(parts: &Parts) -> String {
 }
 
 fn counts(now: &StatsSnapshot) -> Vec<(&str, u64, u64)> {
-    now.by_label().map(|(label, LabelStats { open, opened, .. })| (label, open, opened)).collect()
+    now.by_label.iter().map(|(label, streams)| (&**label, streams.open, streams.opened)).collect()
 }
 
 fn request(path: &str) -> Request<()> {
@@ -23,13 +23,13 @@ async fn label_of_the_request_is_in_the_report_and_the_statistics() {
     let two = Rig::fed(layer(), request("/chat"));
     let three = Rig::fed(layer(), request("/events"));
     assert_eq!(counts(&stats.snapshot()), [("/events", 2, 2), ("/chat", 1, 1)]);
-    assert_eq!(one.leave().label(), Some("/events"));
+    assert_eq!(one.leave().label.as_deref(), Some("/events"));
     assert_eq!(counts(&stats.snapshot()), [("/events", 1, 2), ("/chat", 1, 1)]);
     let text = stats.snapshot().to_string();
     assert!(text.contains("sse_label_streams_open{label=\"/events\"} 1\n"), "{text}");
     assert!(text.contains("sse_label_streams_opened_total{label=\"/events\"} 2\n"), "{text}");
     drop((two, three));
-    assert_eq!(Rig::fed(SseLayer::new(), request("/")).leave().label(), None);
+    assert_eq!(Rig::fed(SseLayer::new(), request("/")).leave().label, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,8 +68,8 @@ async fn streams_with_too_many_labels_count_as_other() {
     let now = stats.snapshot();
     assert_eq!(counts(&now)[99..], [("/99", 1, 1), ("other", 50, 50)]);
     let reports = open.into_iter().map(Rig::leave);
-    let labels: Vec<_> = reports.map(|report| report.label().unwrap().to_owned()).collect();
-    assert_eq!(labels[149], "/149", "a report has its own label");
+    let labels: Vec<_> = reports.map(|report| report.label.unwrap()).collect();
+    assert_eq!(&*labels[149], "/149", "a report has its own label");
     let now = stats.snapshot();
     assert_eq!(counts(&now)[99..], [("/99", 0, 1), ("other", 0, 50)]);
 }
@@ -77,7 +77,7 @@ async fn streams_with_too_many_labels_count_as_other() {
 #[tokio::test(start_paused = true)]
 async fn closure_that_panics_leaves_the_stream_without_a_label() {
     let layer = SseLayer::new().label(|_| -> Label { panic!("in the label") });
-    assert_eq!(Rig::fed(layer, request("/")).leave().label(), None);
+    assert_eq!(Rig::fed(layer, request("/")).leave().label, None);
 }
 
 #[cfg(feature = "axum")]
@@ -95,5 +95,5 @@ async fn route_of_axum_is_known_inside_of_its_router() {
     let app: Router = Router::new().route("/rooms/{room}", get(stream)).layer(layer);
     let request = Request::get("/rooms/7").body(axum::body::Body::empty()).unwrap();
     drop(app.oneshot(request).await.unwrap());
-    assert_eq!(reports.closed()[0].label(), Some("/rooms/{room}"));
+    assert_eq!(reports.closed()[0].label.as_deref(), Some("/rooms/{room}"));
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn times(report: &CloseReport) -> (Option<Duration>, Option<Duration>) {
-    (report.time_to_head(), report.time_to_first_event())
+    (report.time_to_head, report.time_to_first_event)
 }
 
 /// The handler takes two seconds, and its first event three more.
@@ -67,7 +67,7 @@ async fn comments_and_reconnection_times_are_no_events() {
     rig.passes(":\ndata: one\n\n");
     advance(SECOND).await;
     rig.passes("data: two\n\n");
-    assert_eq!(rig.leave().time_to_first_event(), Some(16 * SECOND));
+    assert_eq!(rig.leave().time_to_first_event, Some(16 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,14 +76,14 @@ async fn events_of_the_layer_are_no_events_of_the_source() {
     let mut rig = Rig::new(layer().terminator("[DONE]"), Requester::Get);
     rig.feed.end();
     assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
-    assert_eq!(rig.leave().time_to_first_event(), None);
+    assert_eq!(rig.leave().time_to_first_event, None);
 
     let layer = layer().farewell(Event::from("bye")).drain(Drain::at_once().without_retry());
     let mut rig = Rig::new(layer, Requester::Get);
     assert_eq!(rig.poll(), Polled::Pending);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data("data: bye\n\n"));
-    assert_eq!(rig.leave().time_to_first_event(), None);
+    assert_eq!(rig.leave().time_to_first_event, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn first_bytes_of_a_content_coding_count_as_an_event() {
     advance(SECOND).await;
     rig.feed.data(&b"\x1f\x8b\x08"[..]);
     assert_eq!(rig.poll(), bytes(b"\x1f\x8b\x08"));
-    assert_eq!(rig.leave().time_to_first_event(), Some(SECOND));
+    assert_eq!(rig.leave().time_to_first_event, Some(SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,5 +115,5 @@ async fn times_are_not_noted_by_default() {
         Rig::new(SseLayer::new().label(|_| "a").timings(true).timings(false), Requester::Get);
     rig.passes("data: one\n\n");
     let report = rig.leave();
-    assert_eq!((times(&report), report.label()), ((None, None), Some("a")));
+    assert_eq!((times(&report), report.label.as_deref()), ((None, None), Some("a")));
 }

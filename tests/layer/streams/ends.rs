@@ -27,7 +27,7 @@ async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
         advance(Duration::from_millis(500)).await;
         // Neither the farewell nor the reconnection time of the drain.
         assert_eq!(open.poll(), data(":\n"));
-        assert_eq!(open.leave().reason(), Revoked);
+        assert_eq!(open.leave().reason, Revoked);
     }
 }
 
@@ -37,7 +37,7 @@ async fn shutdown_and_a_maximum_age_still_end_a_stream_with_subjects() {
     let mut drained = open(&streams, &["a"]);
     drained.shutdown.cancel();
     assert_eq!(drained.poll(), data(GOODBYE));
-    assert_eq!((drained.leave().reason(), streams.count("a")), (Drained, 0));
+    assert_eq!((drained.leave().reason, streams.count("a")), (Drained, 0));
 
     let aging = layer(&streams).max_age(SECOND);
     let mut aged = open_for(&streams, aging, Requester::EventSource, &["a"]).begin(b"");
@@ -68,12 +68,12 @@ async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
     let between_events = open(&streams, &["a"]);
     assert_eq!((now(streams.close("a")), streams.count("a")), (1, 0));
     assert_eq!(between_events.reason(), None);
-    assert_eq!(between_events.leave().reason(), Revoked);
+    assert_eq!(between_events.leave().reason, Revoked);
 
     let mut mid_event = open(&streams, &["a"]).begin(b"data: half");
     now(streams.close("a"));
     assert_eq!(mid_event.poll(), Polled::Pending);
-    assert_eq!(mid_event.leave().reason(), Revoked);
+    assert_eq!(mid_event.leave().reason, Revoked);
 }
 
 /// Layer options and response options do not replace subjects.

@@ -91,7 +91,7 @@ impl Ledger {
     pub(crate) fn options(self: &Arc<Self>, id: u64) -> StreamOptions {
         let ledger = Arc::clone(self);
         StreamOptions::new().on_close(move |closed| {
-            ledger.change(id, |account| account.reports.push(closed.reason()));
+            ledger.change(id, |account| account.reports.push(closed.reason));
         })
     }
 
@@ -146,10 +146,10 @@ impl Ledger {
         }
         assert_eq!(self.sources.load(SeqCst), 0, "sources that are left");
         let stats = self.stats.snapshot();
-        assert_eq!(stats.open(), 0);
-        assert_eq!(stats.opened(), self.reports.opened() as u64);
-        assert_eq!(stats.closed(), self.reports.closed().len() as u64);
-        for (reason, count) in stats.closed_by_reason() {
+        assert_eq!(stats.open, 0);
+        assert_eq!(stats.opened, self.reports.opened() as u64);
+        assert_eq!(stats.closed, self.reports.closed().len() as u64);
+        for (reason, count) in stats.closed_by_reason.iter().copied() {
             assert_eq!(closed.get(&reason).copied(), Some(count), "{reason}");
         }
         println!("{} streams: {stats:?}", accounts.len());

@@ -60,7 +60,7 @@ async fn load(server: &Server, topics: usize) -> Row {
     is_done.set(true);
     let longest_hold = witness.await.expect("a witness");
     let stats = hub.stats();
-    assert!(stats.events() as u64 + stats.evicted() == ENTRIES as u64, "{stats:?}");
+    assert!(stats.events as u64 + stats.evicted == ENTRIES as u64, "{stats:?}");
     Row { time, own, redis: server.processor_time() - redis, longest_hold }
 }
 

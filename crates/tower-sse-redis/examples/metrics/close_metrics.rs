@@ -37,10 +37,10 @@ impl CloseMetrics {
 
     /// Measures a stream that has closed.
     pub(super) fn observe(&self, report: &CloseReport) {
-        let label = [("label", report.label().unwrap_or("other").to_owned())];
-        if let Some(time) = report.time_to_first_event() {
+        let label = [("label", report.label.as_deref().unwrap_or("other").to_owned())];
+        if let Some(time) = report.time_to_first_event {
             self.first_events.get_or_create(&label).observe(time.as_secs_f64());
         }
-        self.ages.get_or_create(&label).observe(report.age().as_secs_f64());
+        self.ages.get_or_create(&label).observe(report.age.as_secs_f64());
     }
 }

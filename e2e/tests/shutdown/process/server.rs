@@ -84,7 +84,7 @@ fn answer(parts: &Parts) -> Response<Body> {
         path => Source::at(path).answer(Some(PERIOD)),
     };
     response.extensions_mut().insert(StreamOptions::new().on_close(move |closed| {
-        println!("closed {number} {}", closed.reason());
+        println!("closed {number} {}", closed.reason);
     }));
     response
 }
