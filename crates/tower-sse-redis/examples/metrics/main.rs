@@ -7,8 +7,9 @@
 //! curl http://127.0.0.1:3000/ready
 //!
 //! Metrics of event streams, a hub and runs for Prometheus. Statistics are read at each scrape, so
-//! streams and events have no additional cost; the ages of streams and the times to their first event
-//! come from `on_close`.
+//! streams and events have no additional cost. Those of streams, limits, the hub and runs display as
+//! metrics. A registry has the others: the ages of streams and the times to their first event, which
+//! come from `on_close`, the outcomes of `publish`, and the statistics of Redis.
 //!
 //! The guide's page `observing` explains each metric, and says what to alert on. `grafana.json` is a
 //! dashboard for Grafana.
@@ -20,12 +21,9 @@
 
 mod close_metrics;
 mod encode;
-mod hub_metrics;
 mod publish_metrics;
 mod redis_metrics;
 mod routes;
-mod runs_metrics;
-mod stream_metrics;
 
 use std::{env, net::SocketAddr, process, sync::Arc};
 
@@ -47,8 +45,8 @@ use tower_sse::{
 use tower_sse_redis::Redis;
 
 use self::{
-    close_metrics::CloseMetrics, hub_metrics::HubMetrics, publish_metrics::PublishMetrics,
-    redis_metrics::RedisMetrics, runs_metrics::RunsMetrics, stream_metrics::StreamMetrics,
+    close_metrics::CloseMetrics, publish_metrics::PublishMetrics, redis_metrics::RedisMetrics,
+    routes::Metrics,
 };
 
 /// The maximum number of streams that are open, and that of a single address.
@@ -94,10 +92,6 @@ fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>) -> Router {
     let mut registry = Registry::default();
     let closes = CloseMetrics::register(&mut registry);
     let publishes = PublishMetrics::register(&mut registry);
-    let stream_metrics = StreamMetrics { stats: stats.clone(), streams: streams.clone() };
-    registry.register_collector(Box::new(stream_metrics));
-    registry.register_collector(Box::new(HubMetrics { hub: hub.clone() }));
-    registry.register_collector(Box::new(RunsMetrics { runs }));
     if let Some(redis) = redis.clone() {
         registry.register_collector(Box::new(redis));
     }
@@ -108,6 +102,7 @@ fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>) -> Router {
         .label(routes::route)
         .timings(true)
         .on_close(move |report| closes.observe(report));
+    let metrics = Arc::new(Metrics { stats, streams, hub: hub.clone(), runs, registry });
     Router::new()
         .route("/news", get(routes::listen))
         .with_state(hub.clone())
@@ -115,6 +110,6 @@ fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>) -> Router {
         .layer(from_fn(routes::name_address))
         .layer(layer)
         .merge(Router::new().route("/news", post(routes::report)).with_state((hub, publishes)))
-        .merge(Router::new().route("/metrics", get(routes::scrape)).with_state(Arc::new(registry)))
+        .merge(Router::new().route("/metrics", get(routes::scrape)).with_state(metrics))
         .merge(Router::new().route("/ready", get(routes::ready)).with_state(redis))
 }

@@ -9,7 +9,12 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::time::sleep;
-use tower_sse::{Event, Label, LastEventId, hub::Hub, streams::Subjects};
+use tower_sse::{
+    Event, Label, LastEventId, Stats,
+    hub::Hub,
+    runs::Runs,
+    streams::{Streams, Subjects},
+};
 
 use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
 
@@ -17,8 +22,19 @@ use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
 const ANSWER: &str = "A run is one answer that belongs to no connection.";
 /// The time that a word takes.
 const PACE: Duration = Duration::from_millis(120);
-/// Prometheus' text format in its standardised form, which Prometheus prefers to the older one.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Prometheus' text format. It takes the lines of OpenMetrics that the registry adds, such as units,
+/// for comments.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The sources of the metrics.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) stats: Stats,
+    pub(super) streams: Streams,
+    pub(super) hub: Hub,
+    pub(super) runs: Runs,
+    pub(super) registry: Registry,
+}
 
 pub(super) async fn listen(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
     hub.subscribe_to("news").recent(1).resume(last).response()
@@ -70,10 +86,12 @@ pub(super) async fn ready(State(redis): State<Option<RedisMetrics>>) -> (StatusC
     }
 }
 
-pub(super) async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
-    let mut metrics = String::new();
-    match text::encode(&mut metrics, &registry) {
-        Ok(()) => Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], metrics)),
+pub(super) async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    let Metrics { stats, streams, hub, runs, registry } = &*metrics;
+    let (stats, streams) = (stats.snapshot(), streams.stats());
+    let mut text = format!("{stats}{streams}{}{}", hub.stats(), runs.stats());
+    match text::encode(&mut text, registry) {
+        Ok(()) => Ok(([(header::CONTENT_TYPE, PROMETHEUS)], text)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }
