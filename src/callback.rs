@@ -1,8 +1,11 @@
-//! Calls of the program's callbacks, whose panics must not end a stream.
+//! Values of the program: calls of its callbacks, whose panics must not end a stream, and `Debug` for
+//! types that hold what has none.
 
 use std::{
+    fmt,
     future::poll_fn,
     mem,
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::Poll,
@@ -34,4 +37,35 @@ pub async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
         None => Poll::Ready(None),
     })
     .await
+}
+
+/// A value that `Debug` does not show, such as a closure.
+#[derive(Clone)]
+pub(crate) struct Opaque<T>(pub(crate) T);
+
+impl<T> Deref for Opaque<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Opaque<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}
+
+/// Implements `Debug` for a type of whose fields it shows none.
+macro_rules! opaque_debug {
+    ($type:ident $(<$($parameter:ident $(: $(?$unsized:ident)? $($bound:ident)?)?),+>)?) => {
+        impl$(<$($parameter $(: $(?$unsized)? $($bound)?)?),+>)? std::fmt::Debug
+            for $type$(<$($parameter),+>)?
+        {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type)).finish_non_exhaustive()
+            }
+        }
+    };
 }

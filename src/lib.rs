@@ -283,11 +283,12 @@
 
 #[macro_use]
 mod log;
+#[macro_use]
+mod callback;
 
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
-mod callback;
 mod connection;
 mod coop;
 mod error;

@@ -34,11 +34,7 @@ impl DeferredPanic {
     }
 }
 
-impl fmt::Debug for DeferredPanic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeferredPanic")
-    }
-}
+opaque_debug!(DeferredPanic);
 
 impl fmt::Display for DeferredPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,6 @@
 #[cfg(feature = "hub")]
 use std::time::Duration;
 use std::{
-    any::type_name,
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -205,10 +203,4 @@ fn tracked(release: &mut Option<Box<Release>>, frame: Bytes) -> Bytes {
     }
 }
 
-impl<S> fmt::Debug for EventBody<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventBody")
-            .field("stream", &format_args!("{}", type_name::<S>()))
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(EventBody<S>);

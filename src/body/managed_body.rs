@@ -67,14 +67,6 @@ impl<B> ManagedBody<B> {
     fn new(source: Option<B>, role: Role) -> Self {
         Self { source, role: Box::pin(role) }
     }
-
-    pub(super) fn is_stream(&self) -> bool {
-        matches!(*self.role, Role::Stream { .. })
-    }
-
-    pub(super) fn is_foreign(&self) -> bool {
-        matches!(*self.role, Role::Tracked { .. })
-    }
 }
 
 impl<B: Body> ManagedBody<B> {

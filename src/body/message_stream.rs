@@ -1,6 +1,5 @@
 use std::{
-    any::type_name,
-    fmt, io,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -240,12 +239,4 @@ impl<B: Body<Error: Into<BoxError>>> Stream for MessageStream<B> {
     }
 }
 
-impl<B: Body> fmt::Debug for MessageStream<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MessageStream")
-            .field("body", &format_args!("{}", type_name::<B>()))
-            .field("last_event_id", &self.last_event_id())
-            .field("retry", &self.retry())
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(MessageStream<B: Body>);

@@ -1,5 +1,3 @@
-use std::fmt;
-
 use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -66,14 +64,4 @@ impl<B: Body> SseBody<B> {
 
 forward_to_kinds!(SseBody: PassThrough, Managed);
 
-impl<B> fmt::Debug for SseBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
-            Kind::PassThrough { .. } => "foreign",
-            Kind::Managed { body } if body.is_foreign() => "foreign",
-            Kind::Managed { body } if body.is_stream() => "event stream",
-            Kind::Managed { .. } => "whole",
-        };
-        f.debug_struct("SseBody").field("kind", &format_args!("{kind}")).finish_non_exhaustive()
-    }
-}
+opaque_debug!(SseBody<B>);

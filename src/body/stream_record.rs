@@ -1,10 +1,10 @@
-use std::{mem, sync::Arc, thread};
+use std::{mem, thread};
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::Observation;
 use crate::{
-    callback::catch_panic,
+    callback::{Opaque, catch_panic},
     connection::{CloseReason, CloseReport, DisconnectGuard},
     options::{OnClose, OnOpen},
     stats::Stats,
@@ -43,7 +43,7 @@ struct OpenStream {
     /// The counts that have been added to `stats`.
     in_stats: Counts,
     stats: Stats,
-    on_close: Option<Arc<OnClose>>,
+    on_close: Option<OnClose>,
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
     observation: Option<Box<Observation>>,
@@ -56,14 +56,14 @@ impl StreamRecord {
     /// Counts an opened stream and calls the `on_open` callbacks.
     pub(crate) fn open(
         stats: Stats,
-        on_open: &[Arc<OnOpen>],
-        on_close: Option<Arc<OnClose>>,
+        on_open: &[OnOpen],
+        on_close: Option<OnClose>,
         disconnect: Option<DisconnectGuard>,
         permit: Option<OwnedSemaphorePermit>,
         observation: Option<Box<Observation>>,
     ) -> Self {
         stats.opened(observation.as_ref().and_then(|observed| observed.label.as_ref()));
-        for callback in on_open {
+        for Opaque(callback) in on_open {
             _ = catch_panic(|| callback());
         }
         let awaits_event = observation.as_ref().is_some_and(|observed| observed.awaits_event());

@@ -1,10 +1,11 @@
-use std::{fmt, mem};
+use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
 /// The buffer into which [`Encode`](crate::Encode) writes events.
 ///
 /// It is opaque, because only the types of this crate write events.
+#[derive(Debug)]
 pub struct FrameBuf {
     bytes: BytesMut,
     /// Encoded bytes that were not copied into `bytes`. Large ones follow `bytes` as a frame of
@@ -104,11 +105,5 @@ impl FrameBuf {
         } else if !bytes.is_empty() {
             self.uncopied = Some(bytes);
         }
-    }
-}
-
-impl fmt::Debug for FrameBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrameBuf").field("len", &self.len()).finish_non_exhaustive()
     }
 }

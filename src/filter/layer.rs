@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use tower_layer::Layer;
@@ -240,8 +240,4 @@ impl<S, M: ?Sized> Layer<S> for FilterLayer<M> {
     }
 }
 
-impl<M: ?Sized> fmt::Debug for FilterLayer<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FilterLayer").finish_non_exhaustive()
-    }
-}
+opaque_debug!(FilterLayer<M: ?Sized>);

@@ -134,17 +134,6 @@
 //!   [`MessageStream`](crate::MessageStream); the page on [upstreams](crate::guide::upstreams)
 //!   compares both.
 
-/// Implements `Debug` for a type that holds values of the program.
-macro_rules! opaque_debug {
-    ($type:ident<$($parameter:ident $(: $bound:ident)?),+>) => {
-        impl<$($parameter $(: $bound)?),+> std::fmt::Debug for $type<$($parameter),+> {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($type)).finish_non_exhaustive()
-            }
-        }
-    };
-}
-
 mod body;
 mod closure;
 mod end;

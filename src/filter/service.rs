@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -57,8 +56,4 @@ impl<S: Clone, M: ?Sized> Clone for FilterService<S, M> {
     }
 }
 
-impl<S, M: ?Sized> fmt::Debug for FilterService<S, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FilterService").finish_non_exhaustive()
-    }
-}
+opaque_debug!(FilterService<S, M: ?Sized>);

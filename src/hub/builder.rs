@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +9,7 @@ use super::{
     state::HubState,
     topic::{RetentionOf, Topics},
 };
-use crate::history::Epoch;
+use crate::{callback::Opaque, history::Epoch};
 
 impl Hub {
     /// Returns a hub with the default limits: those of [`Retention::new`] for each topic, and
@@ -60,10 +60,11 @@ impl Default for Hub {
 ///     .build();
 /// # _ = hub;
 /// ```
+#[derive(Debug)]
 #[must_use]
 pub struct HubBuilder {
     retention: Retention,
-    retention_of: Option<Box<RetentionOf>>,
+    retention_of: Option<RetentionOf>,
     max_memory: usize,
 }
 
@@ -88,7 +89,7 @@ impl HubBuilder {
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
     {
-        self.retention_of = Some(Box::new(retention_of));
+        self.retention_of = Some(Opaque(Box::new(retention_of)));
         self
     }
 
@@ -154,14 +155,5 @@ impl HubBuilder {
 impl Default for HubBuilder {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Debug for HubBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubBuilder")
-            .field("retention", &self.retention)
-            .field("max_memory", &self.max_memory)
-            .finish_non_exhaustive()
     }
 }

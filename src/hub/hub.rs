@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use super::{HubStats, Subscribe, TopicNames, state::HubState};
 use crate::event::EventId;
@@ -99,13 +99,4 @@ impl Hub {
     }
 }
 
-impl fmt::Debug for Hub {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub")
-            .field("epoch", &self.shared.epoch)
-            .field("committed", &self.shared.committed())
-            .field("closed", &self.shared.is_closed())
-            .field("memory", &self.shared.topics.memory.total())
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(Hub);

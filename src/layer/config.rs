@@ -1,4 +1,4 @@
-use std::{fmt, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use http::{HeaderMap, Request, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::Refusal;
 use crate::{
     body::{Observation, StreamRecord},
-    callback::catch_panic,
+    callback::{Opaque, catch_panic},
     connection::{DisconnectGuard, Label, LastEventId},
     headers,
     options::{OnOpen, ResolvedOptions},
@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// Returns the label of the stream that answers a request.
-pub(super) type LabelOf = dyn Fn(&Parts) -> Label + Send + Sync;
+pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
 
 /// The options of a layer, which its services and their streams share.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(super) options: Arc<ResolvedOptions>,
     pub(super) shutdown: Option<CancellationToken>,
@@ -33,12 +33,12 @@ pub(crate) struct Config {
     pub(super) track_disconnects: bool,
     pub(super) timings: bool,
     pub(super) omits_incremental: bool,
-    pub(super) label: Option<Arc<LabelOf>>,
+    pub(super) label: Option<LabelOf>,
     /// Whether every response is tracked, for one of the options above or for `streams`.
     pub(super) tracks_all: bool,
     pub(super) streams: Option<Streams>,
     pub(super) stats: Stats,
-    pub(super) on_open: Vec<Arc<OnOpen>>,
+    pub(super) on_open: Vec<OnOpen>,
 }
 
 impl Config {
@@ -65,7 +65,7 @@ impl Config {
         if !self.timings && self.label.is_none() {
             return None;
         }
-        let label = self.label.as_ref().and_then(|label| label_of(&**label, request));
+        let label = self.label.as_ref().and_then(|label| label_of(label, request));
         Some(Box::new(Observation::new(label, self.timings)))
     }
 
@@ -116,22 +116,4 @@ fn label_of<B>(label: &LabelOf, request: &mut Request<B>) -> Option<Label> {
     *request.headers_mut() = parts.headers;
     *request.extensions_mut() = parts.extensions;
     label
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("options", self.options.stream_options())
-            .field("shutdown", &self.shutdown)
-            .field("permits", &self.permits.as_ref().map(|permits| permits.available_permits()))
-            .field("refusal", &self.refusal)
-            .field("limit_refusal", &self.limit_refusal)
-            .field("require_accept", &self.require_accept)
-            .field("last_event_id_query", &self.last_event_id_query)
-            .field("track_disconnects", &self.track_disconnects)
-            .field("timings", &self.timings)
-            .field("streams", &self.streams)
-            .field("stats", &self.stats)
-            .finish_non_exhaustive()
-    }
 }

@@ -16,7 +16,7 @@ mod request_info;
 mod service;
 mod setters;
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
@@ -157,6 +157,7 @@ use self::{
 /// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
 /// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without one, a stream
 /// panics when it needs a timer, as tokio's timers do.
+#[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
 #[doc(alias = "nginx")]
@@ -198,11 +199,5 @@ impl<M> Default for SseLayer<M> {
 impl<M> Clone for SseLayer<M> {
     fn clone(&self) -> Self {
         Self { config: Arc::clone(&self.config), kind: PhantomData }
-    }
-}
-
-impl<M> fmt::Debug for SseLayer<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SseLayer").field("config", &self.config).finish()
     }
 }

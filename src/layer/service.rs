@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     marker::PhantomData,
     sync::Arc,
     task::{Context, Poll},
@@ -14,6 +13,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
+#[derive(Debug)]
 pub struct SseService<S, M = marker::Http> {
     inner: S,
     config: Arc<Config>,
@@ -94,14 +94,5 @@ fn concerns_stream(extensions: &Extensions) -> bool {
 impl<S: Clone, M> Clone for SseService<S, M> {
     fn clone(&self) -> Self {
         Self::new(self.inner.clone(), Arc::clone(&self.config))
-    }
-}
-
-impl<S: fmt::Debug, M> fmt::Debug for SseService<S, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SseService")
-            .field("inner", &self.inner)
-            .field("config", &self.config)
-            .finish()
     }
 }

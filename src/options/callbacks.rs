@@ -1,7 +1,7 @@
 use std::{error::Error, sync::Arc};
 
 use super::{StreamOptions, closures::CloseCallbacks};
-use crate::{connection::CloseReport, event::Event};
+use crate::{callback::Opaque, connection::CloseReport, event::Event};
 
 /// Closures that are called when the stream fails or has closed.
 impl StreamOptions {
@@ -11,7 +11,7 @@ impl StreamOptions {
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
     {
-        self.on_error = Some(Some(Arc::new(to_event)));
+        self.on_error = Some(Some(Opaque(Arc::new(to_event))));
         self
     }
 
@@ -46,7 +46,7 @@ impl StreamOptions {
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
     {
-        self.on_close.add(Arc::new(callback));
+        self.on_close.add(Opaque(Arc::new(callback)));
         self
     }
 

@@ -3,17 +3,22 @@ use std::{error::Error, sync::Arc};
 use tokio::task::JoinError;
 
 use super::{ResolvedOptions, closures::CancellationIf};
-use crate::{BoxError, callback::catch_panic, error::causes, signals::program_error};
+use crate::{
+    BoxError,
+    callback::{Opaque, catch_panic},
+    error::causes,
+    signals::program_error,
+};
 
 impl ResolvedOptions {
     /// Returns these options, extended so that errors for which `predicate` returns `true` are
     /// cancellations too.
-    pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
-        let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
+    pub(crate) fn with_cancellation_if(&self, predicate: CancellationIf) -> Self {
+        let predicate = match self.cancellation_if.clone() {
             None => predicate,
-            Some(earlier) => Arc::new(move |error| {
+            Some(earlier) => Opaque(Arc::new(move |error: &(dyn Error + 'static)| {
                 catch_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
-            }),
+            }) as Arc<_>),
         };
         let mut options = self.clone();
         options.cancellation_if = Some(predicate);
@@ -31,7 +36,7 @@ impl ResolvedOptions {
         // Not of a host's own errors: tonic makes a `Cancelled` status of an upstream's reset.
         let error = program_error(&**error);
         is_cancelled_task(error)
-            || self.cancellation_if.as_deref().is_some_and(|predicate| {
+            || self.cancellation_if.as_ref().is_some_and(|predicate| {
                 causes(error).any(|cause| catch_panic(|| predicate(cause)).unwrap_or_default())
             })
     }

@@ -1,21 +1,25 @@
 use std::{error::Error, sync::Arc};
 
-use crate::{callback::catch_panic, connection::CloseReport, event::Event};
+use crate::{
+    callback::{Opaque, catch_panic},
+    connection::CloseReport,
+    event::Event,
+};
 
 /// A closure that is called when a stream opens.
-pub(crate) type OnOpen = dyn Fn() + Send + Sync;
+pub(crate) type OnOpen = Opaque<Arc<dyn Fn() + Send + Sync>>;
 /// A closure that is called when a stream has closed.
-pub(crate) type OnClose = dyn Fn(&CloseReport) + Send + Sync;
+pub(crate) type OnClose = Opaque<Arc<dyn Fn(&CloseReport) + Send + Sync>>;
 /// A closure that turns an error of the source into the last event of the stream.
-pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync;
+pub(super) type ErrorToEvent = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync>>;
 
 /// A closure that decides whether an error of the source is a cancellation.
-pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+pub(super) type CancellationIf = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync>>;
 
 /// The closures that are called when a stream has closed, combined into one.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct CloseCallbacks {
-    pub(super) callback: Option<Arc<OnClose>>,
+    pub(super) callback: Option<OnClose>,
     /// The closures that were set earlier, such as the layer's, are not called.
     replaces_earlier: bool,
 }
@@ -24,7 +28,7 @@ impl CloseCallbacks {
     pub(super) const NONE: Self = Self { callback: None, replaces_earlier: false };
     pub(super) const TURNED_OFF: Self = Self { callback: None, replaces_earlier: true };
 
-    pub(super) fn add(&mut self, callback: Arc<OnClose>) {
+    pub(super) fn add(&mut self, callback: OnClose) {
         self.callback = Some(match self.callback.take() {
             Some(earlier) => both(earlier, callback),
             None => callback,
@@ -45,9 +49,9 @@ impl CloseCallbacks {
 }
 
 /// Returns a callback that calls `first` and then `second`, even if `first` panics.
-fn both(first: Arc<OnClose>, second: Arc<OnClose>) -> Arc<OnClose> {
-    Arc::new(move |report| {
+fn both(first: OnClose, second: OnClose) -> OnClose {
+    Opaque(Arc::new(move |report| {
         _ = catch_panic(|| first(report));
         second(report);
-    })
+    }))
 }

@@ -1,6 +1,3 @@
-use std::fmt;
-
-use bytes::Bytes;
 use http::{Extensions, Response};
 
 use super::{StreamOptions, closures::CloseCallbacks};
@@ -100,22 +97,5 @@ impl StreamOptions {
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
             on_close: self.on_close.after(&defaults.on_close),
         }
-    }
-}
-
-impl fmt::Debug for StreamOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamOptions")
-            .field("heartbeat", &self.heartbeat)
-            .field("retry", &self.retry)
-            .field("padding", &self.padding.as_ref().map(Bytes::len))
-            .field("max_age", &self.max_age)
-            .field("end_when", &self.end_when)
-            .field("drain", &self.drain)
-            .field("farewell", &self.farewell)
-            .field("terminator", &self.terminator)
-            .field("on_error", &self.on_error.as_ref().map(Option::is_some))
-            .field("on_close", &self.on_close.callback.is_some())
-            .finish()
     }
 }

@@ -12,10 +12,10 @@ use super::{
 use crate::{BoxError, callback::catch_panic, connection::Client, signals::source_error};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct ResolvedOptions {
     options: StreamOptions,
-    pub(super) cancellation_if: Option<Arc<CancellationIf>>,
+    pub(super) cancellation_if: Option<CancellationIf>,
     /// The start of the time grid that the heartbeats of a layer share.
     grid: Instant,
 }
@@ -53,10 +53,6 @@ impl ResolvedOptions {
         Arc::new(Self { options: layer.options.resolve(request, response), ..Self::clone(layer) })
     }
 
-    pub(crate) const fn stream_options(&self) -> &StreamOptions {
-        &self.options
-    }
-
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
         self.options.heartbeat.as_ref()?.as_ref()
     }
@@ -74,7 +70,7 @@ impl ResolvedOptions {
 
     /// Returns the comment line that streams start with, or no bytes if there is none.
     pub(crate) fn padding(&self) -> Bytes {
-        self.options.padding.clone().unwrap_or_default()
+        self.options.padding.as_deref().cloned().unwrap_or_default()
     }
 
     /// Returns the lines that the stream starts with, or no bytes if there are none.
@@ -118,7 +114,7 @@ impl ResolvedOptions {
         self.drain().retry_line()
     }
 
-    pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
+    pub(crate) fn on_close(&self) -> Option<OnClose> {
         self.options.on_close.callback.clone()
     }
 

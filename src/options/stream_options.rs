@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +6,7 @@ use super::{
     closures::{CloseCallbacks, ErrorToEvent},
     last_event::last_event,
 };
-use crate::event::Event;
+use crate::{callback::Opaque, event::Event};
 
 /// The options of one stream.
 ///
@@ -66,20 +64,20 @@ use crate::event::Event;
 ///
 /// A method `without_…` turns an option off that was set before. There is one for every
 /// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
     // The outer `Option` is `None` for an option that is not set, the inner one for an option that
     // is turned off; `padding` is turned off by no bytes.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
-    pub(crate) padding: Option<Bytes>,
+    pub(crate) padding: Option<Opaque<Bytes>>,
     pub(super) max_age: Option<Option<MaxAge>>,
     pub(super) end_when: Option<Option<CancellationToken>>,
     pub(crate) drain: Option<Drain>,
     pub(crate) farewell: Option<Option<Bytes>>,
     pub(crate) terminator: Option<Option<Bytes>>,
-    pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
+    pub(super) on_error: Option<Option<ErrorToEvent>>,
     pub(super) on_close: CloseCallbacks,
 }
 
@@ -141,13 +139,13 @@ impl StreamOptions {
         assert!(bytes <= 1 << 16, "a stream cannot start with more than 64 KiB of padding");
         let spaces = vec![b' '; bytes.saturating_sub(b":\n".len())];
         let line = if bytes == 0 { Vec::new() } else { [b":", &*spaces, b"\n"].concat() };
-        self.padding = Some(line.into());
+        self.padding = Some(Opaque(line.into()));
         self
     }
 
     /// Starts the stream without padding.
     pub fn without_padding(mut self) -> Self {
-        self.padding = Some(Bytes::new());
+        self.padding = Some(Opaque(Bytes::new()));
         self
     }
 

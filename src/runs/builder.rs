@@ -5,6 +5,7 @@ use super::{
     options::{MAX_TIME, Options},
     process::Process,
 };
+use crate::callback::Opaque;
 
 impl Runs {
     /// Creates a `Runs` with the default limits.
@@ -250,7 +251,7 @@ impl RunsBuilder {
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,
     {
-        self.options.on_end.push(Arc::new(callback));
+        self.options.on_end.push(Opaque(Arc::new(callback)));
         self
     }
 

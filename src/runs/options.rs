@@ -1,14 +1,15 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     RunEnd,
     overhead::{MAX_OVERHEAD, max_event},
 };
+use crate::callback::Opaque;
 
-pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
+pub(crate) type OnEnd = Opaque<Arc<dyn Fn(&RunEnd) + Send + Sync>>;
 
 /// The options that a [`RunsBuilder`](super::RunsBuilder) sets.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) retain_bytes: usize,
     pub max_memory: usize,
@@ -17,7 +18,7 @@ pub struct Options {
     pub(crate) abandon_after: Duration,
     pub(crate) max_duration: Duration,
     pub(crate) limits: RunLimits,
-    pub(crate) on_end: Vec<Arc<OnEnd>>,
+    pub(crate) on_end: Vec<OnEnd>,
 }
 
 /// The limits on the number of running runs.
@@ -60,19 +61,5 @@ impl Default for Options {
             limits: RunLimits { running: 10_000, running_per_owner: 16 },
             on_end: Vec::new(),
         }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("retain_bytes", &self.retain_bytes)
-            .field("max_memory", &self.max_memory)
-            .field("max_memory_per_owner", &self.max_memory_per_owner)
-            .field("retain_for", &self.retain_for)
-            .field("abandon_after", &self.abandon_after)
-            .field("max_duration", &self.max_duration)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{Response, request::Parts};
 
@@ -158,11 +158,4 @@ pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefu
     OnRefusal::new(move || _ = process.end_unattended(&record, Outcome::Cancelled))
 }
 
-impl fmt::Debug for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("key", &self.record.key)
-            .field("phase", &self.record.phase())
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(Run);

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use super::{RunsStats, process::Process, shared::SharedRuns};
 
@@ -71,11 +71,4 @@ impl Runs {
     }
 }
 
-impl fmt::Debug for Runs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runs")
-            .field("options", &self.process.options)
-            .field("running", &self.process.lock().running())
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(Runs);

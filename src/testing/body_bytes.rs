@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     future::poll_fn,
     task::{Context, Poll},
     time::Duration,
@@ -77,8 +76,4 @@ impl BodyBytes {
     }
 }
 
-impl fmt::Debug for BodyBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyBytes").field("has_ended", &self.0.is_none()).finish()
-    }
-}
+opaque_debug!(BodyBytes);

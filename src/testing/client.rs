@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     future::Future,
     marker::PhantomData,
     panic::Location,
@@ -191,13 +190,4 @@ pub(super) fn parsed(uri: &str) -> Uri {
     }
 }
 
-impl<S: fmt::Debug, B> fmt::Debug for TestClient<S, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, headers, time_limit, request_body: _ } = self;
-        f.debug_struct("TestClient")
-            .field("service", service)
-            .field("headers", headers)
-            .field("time_limit", time_limit)
-            .finish()
-    }
-}
+opaque_debug!(TestClient<S, B>);

@@ -1,6 +1,5 @@
 use std::{
     convert::Infallible,
-    fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -190,10 +189,4 @@ impl Publisher for MemoryPublisher {
     }
 }
 
-impl fmt::Debug for MemoryBroker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBroker")
-            .field("newest", &lock(&self.state).newest)
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(MemoryBroker);

@@ -135,20 +135,20 @@ mod of_hubs {
 
 #[cfg(feature = "runs")]
 mod of_runs {
-    use http::Request;
     use tower_sse::runs::Runs;
 
     use super::documented;
 
     #[test]
     fn runs_have_the_limits_of_the_pages() {
-        let layer = format!("{:?}", Runs::new().layer(|_: &Request<()>| None));
+        let builder = format!("{:?}", Runs::builder());
         let pages = documented();
         let has = |field: &str, value: &dyn std::fmt::Debug| {
             let expected = format!("{field}: {value:?}");
-            let at = layer.find(&expected).unwrap_or_else(|| panic!("no `{expected}` in {layer}"));
+            let at =
+                builder.find(&expected).unwrap_or_else(|| panic!("no `{expected}` in {builder}"));
             // The value ends there.
-            assert!(layer[at + expected.len()..].starts_with([',', ' ']), "{layer}");
+            assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
         has("retain_bytes", &bytes("that each run keeps to `bytes`. The default is {}."));

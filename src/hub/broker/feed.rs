@@ -1,5 +1,5 @@
 use std::{
-    fmt, mem,
+    mem,
     sync::{Arc, Weak, mpsc},
     thread,
     time::Duration,
@@ -159,14 +159,7 @@ impl Feed {
     }
 }
 
-impl fmt::Debug for Feed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Feed")
-            .field("max_age", &self.max_age)
-            .field("is_closed", &self.is_closed())
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(Feed);
 
 fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
     match result {

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -13,6 +12,7 @@ use crate::event::{Decoder, Message};
 /// A stream of the [`Message`]s of a [`Subscription`], for consumers in the same process.
 ///
 /// [`Subscription::messages`] returns it. It ends with the subscription.
+#[derive(Debug)]
 pub struct Messages {
     subscription: Subscription,
     decoder: Decoder,
@@ -67,11 +67,5 @@ impl Stream for Messages {
                 None => return Poll::Ready(None),
             }
         }
-    }
-}
-
-impl fmt::Debug for Messages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").field("subscription", &self.subscription).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{GapPolicy, TopicNames};
 use crate::{
@@ -167,13 +167,4 @@ impl Subscribe {
     }
 }
 
-impl fmt::Debug for Subscribe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscribe")
-            .field("topics", &self.topics)
-            .field("recent", &self.recent)
-            .field("gap_policy", &self.gap_policy)
-            .field("flush_window", &self.window)
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(Subscribe);

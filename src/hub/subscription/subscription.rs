@@ -1,6 +1,6 @@
 use std::{
     collections::HashSet,
-    fmt, mem,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -259,9 +259,4 @@ impl Drop for Subscription {
     }
 }
 
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topics: Vec<_> = self.cursors.iter().map(|cursor| cursor.topic().name()).collect();
-        f.debug_struct("Subscription").field("topics", &topics).finish_non_exhaustive()
-    }
-}
+opaque_debug!(Subscription);

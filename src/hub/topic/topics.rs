@@ -11,6 +11,7 @@ use super::{
     topic::{Topic, TopicState},
 };
 use crate::{
+    callback::Opaque,
     history::{Limits, Log, MemoryCounter, sync::RwLock},
     hub::{HubStats, Retention},
 };
@@ -18,14 +19,14 @@ use crate::{
 /// The topics of a hub by name, and the memory that they use.
 pub(crate) struct Topics {
     retention: Retention,
-    retention_of: Option<Box<RetentionOf>>,
+    retention_of: Option<RetentionOf>,
     pub(crate) max_memory: usize,
     pub(crate) memory: Arc<MemoryCounter>,
     names: RwLock<Names>,
     pub(super) queue: EvictionQueue,
 }
 
-pub(crate) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
+pub(crate) type RetentionOf = Opaque<Box<dyn Fn(&str) -> Option<Retention> + Send + Sync>>;
 
 #[derive(Debug, Default)]
 struct Names {
@@ -41,7 +42,7 @@ const TOPIC_OVERHEAD: usize = 560;
 impl Topics {
     pub(crate) fn new(
         retention: Retention,
-        retention_of: Option<Box<RetentionOf>>,
+        retention_of: Option<RetentionOf>,
         max_memory: usize,
     ) -> Self {
         Self {

@@ -2,6 +2,7 @@ use std::{error::Error, sync::Arc};
 
 use super::SseLayer;
 use crate::{
+    callback::Opaque,
     event::Event,
     options::{MaxAge, StreamOptions},
     streams::Streams,
@@ -132,7 +133,8 @@ impl<M> SseLayer<M> {
         F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     {
         let config = self.config_mut();
-        config.options = Arc::new(config.options.with_cancellation_if(Arc::new(is_cancellation)));
+        config.options =
+            Arc::new(config.options.with_cancellation_if(Opaque(Arc::new(is_cancellation))));
         self
     }
 

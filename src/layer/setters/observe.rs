@@ -4,6 +4,7 @@ use http::request::Parts;
 
 use super::SseLayer;
 use crate::{
+    callback::Opaque,
     connection::{CloseReport, Label},
     options::StreamOptions,
     stats::Stats,
@@ -31,7 +32,7 @@ impl<M> SseLayer<M> {
     where
         F: Fn() + Send + Sync + 'static,
     {
-        self.config_mut().on_open.push(Arc::new(callback));
+        self.config_mut().on_open.push(Opaque(Arc::new(callback)));
         self
     }
 
@@ -152,7 +153,7 @@ impl<M> SseLayer<M> {
         L: Into<Label>,
     {
         let config = self.config_mut();
-        config.label = Some(Arc::new(move |parts: &Parts| label(parts).into()));
+        config.label = Some(Opaque(Arc::new(move |parts: &Parts| label(parts).into())));
         config.update_tracking();
         self
     }

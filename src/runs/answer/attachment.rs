@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -58,10 +57,4 @@ impl Stream for Attachment {
     }
 }
 
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment")
-            .field("run", &self.reader.as_ref().map(|reader| &reader.record.key))
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(Attachment);

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -55,11 +54,7 @@ impl Body for AnswerBody {
     }
 }
 
-impl fmt::Debug for AnswerBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerBody").finish_non_exhaustive()
-    }
-}
+opaque_debug!(AnswerBody);
 
 pin_project! {
     /// The response body of a [`RunLayer`](crate::runs::RunLayer)'s service: the events of a run, or the
@@ -97,12 +92,4 @@ impl<B: Body> RunBody<B> {
 
 forward_to_kinds!(RunBody: PassThrough, Answer);
 
-impl<B> fmt::Debug for RunBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
-            Kind::PassThrough { .. } => "passed through",
-            Kind::Answer { .. } => "answer",
-        };
-        f.debug_struct("RunBody").field("kind", &kind).finish_non_exhaustive()
-    }
-}
+opaque_debug!(RunBody<B>);

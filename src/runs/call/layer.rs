@@ -1,5 +1,3 @@
-use std::{any::type_name, fmt};
-
 use http::Request;
 use tower_layer::Layer;
 
@@ -105,11 +103,4 @@ impl<K: Clone> Clone for RunLayer<K> {
     }
 }
 
-impl<K> fmt::Debug for RunLayer<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunLayer")
-            .field("options", &self.runs.process.options)
-            .field("key", &format_args!("{}", type_name::<K>()))
-            .finish()
-    }
-}
+opaque_debug!(RunLayer<K>);

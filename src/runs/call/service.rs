@@ -1,6 +1,4 @@
 use std::{
-    any::type_name,
-    fmt,
     future::{Future, ready},
     mem,
     pin::Pin,
@@ -95,15 +93,7 @@ impl<S: Clone, K: Clone> Clone for RunService<S, K> {
     }
 }
 
-impl<S: fmt::Debug, K> fmt::Debug for RunService<S, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunService")
-            .field("inner", &self.inner)
-            .field("options", &self.runs.process.options)
-            .field("key", &format_args!("{}", type_name::<K>()))
-            .finish()
-    }
-}
+opaque_debug!(RunService<S, K>);
 
 pin_project! {
     /// The response future of [`RunService`].
@@ -144,8 +134,4 @@ where
     }
 }
 
-impl<F, R, E> fmt::Debug for RunFuture<F, R, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunFuture").finish_non_exhaustive()
-    }
-}
+opaque_debug!(RunFuture<F, R, E>);

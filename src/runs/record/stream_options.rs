@@ -3,6 +3,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use crate::{
+    callback::Opaque,
     event::whole_milliseconds,
     options::{Drain, GRACE, Heartbeat, Retry, StreamOptions, When},
 };
@@ -55,7 +56,7 @@ pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
             b'r' if value.is_empty() => options.retry = Some(None),
             b'r' => options.retry = Some(Some(take_retry(&mut value)?)),
             b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
-                options.padding = Some(Bytes::copy_from_slice(value));
+                options.padding = Some(Opaque(Bytes::copy_from_slice(value)));
             }
             b'd' => options.drain = Some(take_drain(&mut value)?),
             b'f' => options.farewell = Some(take_event(value)?),
