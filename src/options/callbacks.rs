@@ -1,6 +1,6 @@
 use std::{error::Error, sync::Arc};
 
-use super::{StreamOptions, closures::CloseCallbacks};
+use super::{StreamOptions, closures::both};
 use crate::{callback::Opaque, connection::CloseReport, event::Event};
 
 /// Closures that are called when the stream fails or has closed.
@@ -11,13 +11,7 @@ impl StreamOptions {
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
     {
-        self.on_error = Some(Some(Opaque(Arc::new(to_event))));
-        self
-    }
-
-    /// Makes the body fail if the source fails.
-    pub fn without_on_error(mut self) -> Self {
-        self.on_error = Some(None);
+        self.on_error = Some(Opaque(Arc::new(to_event)));
         self
     }
 
@@ -25,8 +19,7 @@ impl StreamOptions {
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows,
     /// such as the user.
     ///
-    /// The layer's closures are called before this one. After
-    /// [`without_on_close`](Self::without_on_close), only closures that are set later are called.
+    /// The layer's closures are called before this one.
     ///
     /// The closure is not called if the response opens no stream: it is refused or not acceptable,
     /// answers a `HEAD` request, or is served without a layer. To release a resource in these cases
@@ -46,13 +39,7 @@ impl StreamOptions {
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
     {
-        self.on_close.add(Opaque(Arc::new(callback)));
-        self
-    }
-
-    /// Calls no closure when the stream has closed, not even the layer's.
-    pub fn without_on_close(mut self) -> Self {
-        self.on_close = CloseCallbacks::TURNED_OFF;
+        self.on_close = both(self.on_close.take(), Some(Opaque(Arc::new(callback))));
         self
     }
 }

@@ -1,6 +1,6 @@
 use http::{Extensions, Response};
 
-use super::{StreamOptions, closures::CloseCallbacks};
+use super::{StreamOptions, closures::both};
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
@@ -47,40 +47,21 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns the options of one stream of a layer with these options, from those of its request
-    /// and its response.
-    pub(super) fn resolve(&self, request: Option<Self>, response: Option<Self>) -> Self {
-        let mut request = request.unwrap_or_default();
-        // Not merged field by field: no response turns off the maximum age of its request.
-        let expiry = request.max_age.take_if(|max_age| max_age.is_some()).flatten();
-        let mut options = response.unwrap_or_default().over(&request.over(self));
-        if let Some(expiry) = expiry {
-            options.max_age = Some(Some(match options.max_age.flatten() {
-                Some(other) => expiry.and(other),
-                None => expiry,
-            }));
-        }
-        options
-    }
-
-    /// Returns these options over those of another place. The shortest of several maximum ages
-    /// counts.
-    fn over(self, below: &Self) -> Self {
-        let shortest = match (&self.max_age, &below.max_age) {
-            (Some(Some(one)), Some(Some(other))) => Some(one.clone().and(other.clone())),
+    /// Returns these options over those of another place. Of two maximum ages, both count.
+    pub(super) fn over(self, below: &Self) -> Self {
+        let both = match (&self.max_age, &below.max_age) {
+            (Some(one), Some(other)) => Some(one.clone().and(other.clone())),
             _ => None,
         };
         let mut options = self.or(below);
-        if shortest.is_some() {
-            options.max_age = Some(shortest);
-        }
+        options.max_age = both.or(options.max_age);
         options
     }
 
     /// Returns the options that apply to every client of one source: all but the maximum age,
     /// `end_when` and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, end_when: None, on_close: CloseCallbacks::NONE, ..self.clone() }
+        Self { max_age: None, end_when: None, on_close: None, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -95,7 +76,7 @@ impl StreamOptions {
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
-            on_close: self.on_close.after(&defaults.on_close),
+            on_close: both(defaults.on_close.clone(), self.on_close),
         }
     }
 }

@@ -50,7 +50,9 @@ impl ResolvedOptions {
         if request.is_none() && response.is_none() {
             return Arc::clone(layer);
         }
-        Arc::new(Self { options: layer.options.resolve(request, response), ..Self::clone(layer) })
+        let options = request.unwrap_or_default().over(&layer.options);
+        let options = response.unwrap_or_default().over(&options);
+        Arc::new(Self { options, ..Self::clone(layer) })
     }
 
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
@@ -65,7 +67,7 @@ impl ResolvedOptions {
 
     /// Returns the reconnection time that streams start with.
     pub(crate) fn retry(&self) -> Option<Retry> {
-        self.options.retry?
+        self.options.retry
     }
 
     /// Returns the comment line that streams start with, or no bytes if there is none.
@@ -84,12 +86,12 @@ impl ResolvedOptions {
 
     /// Draws the maximum age of one stream.
     pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
-        Some(self.options.max_age.as_ref()?.as_ref()?.draw(client))
+        self.options.max_age.as_ref().map(|max_age| max_age.draw(client))
     }
 
     /// Returns the token at whose cancellation the stream ends.
     pub(crate) fn end_when(&self) -> Option<&CancellationToken> {
-        self.options.end_when.as_ref()?.as_ref()
+        self.options.end_when.as_ref()
     }
 
     pub(crate) fn drain(&self) -> Drain {
@@ -115,13 +117,13 @@ impl ResolvedOptions {
     }
 
     pub(crate) fn on_close(&self) -> Option<OnClose> {
-        self.options.on_close.callback.clone()
+        self.options.on_close.clone()
     }
 
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
     /// panics, or if no client would dispatch the event.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
-        let to_event = self.options.on_error.as_ref()?.as_ref()?;
+        let to_event = self.options.on_error.as_ref()?;
         last_event(catch_panic(|| to_event(source_error(&**error)))?)
     }
 }

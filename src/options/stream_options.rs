@@ -3,7 +3,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
-    closures::{CloseCallbacks, ErrorToEvent},
+    closures::{ErrorToEvent, OnClose},
     last_event::last_event,
 };
 use crate::{callback::Opaque, event::Event};
@@ -46,8 +46,7 @@ use crate::{callback::Opaque, event::Event};
 /// Each option of a request replaces the layer's, and each option of a response replaces both.
 /// There are two exceptions:
 ///
-/// - Of several maximum ages, the one that ends the stream first counts. A response can turn off
-///   the layer's, but not that of its request.
+/// - Of several maximum ages, the one that ends the stream first counts.
 /// - All closures of [`on_close`](Self::on_close) are called.
 ///
 /// # Setting and turning off options
@@ -62,23 +61,23 @@ use crate::{callback::Opaque, event::Event};
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// A method `without_…` turns an option off that was set before. There is one for every
-/// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
+/// The methods `without_…` turn options off that were set before. For a route on which another
+/// option must be off, give that route a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
-    // The outer `Option` is `None` for an option that is not set, the inner one for an option that
-    // is turned off; `padding` is turned off by no bytes.
+    // Of two nested `Option`s, the outer one is `None` for an option that is not set, the inner one
+    // for an option that is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
-    pub(crate) retry: Option<Option<Retry>>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) padding: Option<Opaque<Bytes>>,
-    pub(super) max_age: Option<Option<MaxAge>>,
-    pub(super) end_when: Option<Option<CancellationToken>>,
+    pub(super) max_age: Option<MaxAge>,
+    pub(super) end_when: Option<CancellationToken>,
     pub(crate) drain: Option<Drain>,
     pub(crate) farewell: Option<Option<Bytes>>,
     pub(crate) terminator: Option<Option<Bytes>>,
-    pub(super) on_error: Option<Option<ErrorToEvent>>,
-    pub(super) on_close: CloseCallbacks,
+    pub(super) on_error: Option<ErrorToEvent>,
+    pub(super) on_close: Option<OnClose>,
 }
 
 impl StreamOptions {
@@ -94,7 +93,7 @@ impl StreamOptions {
             farewell: None,
             terminator: None,
             on_error: None,
-            on_close: CloseCallbacks::NONE,
+            on_close: None,
         }
     }
 
@@ -118,17 +117,11 @@ impl StreamOptions {
     /// Sets the reconnection time that the stream starts with; see
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
-        self.retry = Some(Some(retry.into()));
+        self.retry = Some(retry.into());
         self
     }
 
-    /// Sends no reconnection time at the start of the stream.
-    pub fn without_retry(mut self) -> Self {
-        self.retry = Some(None);
-        self
-    }
-
-    /// Starts the stream with a comment line of `bytes` bytes; see
+    /// Starts the stream with a comment line of `bytes` bytes, or none if it is zero; see
     /// [`SseLayer::padding`](crate::SseLayer::padding).
     ///
     /// # Panics
@@ -140,12 +133,6 @@ impl StreamOptions {
         let spaces = vec![b' '; bytes.saturating_sub(b":\n".len())];
         let line = if bytes == 0 { Vec::new() } else { [b":", &*spaces, b"\n"].concat() };
         self.padding = Some(Opaque(line.into()));
-        self
-    }
-
-    /// Starts the stream without padding.
-    pub fn without_padding(mut self) -> Self {
-        self.padding = Some(Opaque(Bytes::new()));
         self
     }
 
@@ -163,13 +150,7 @@ impl StreamOptions {
     /// # _ = options(Duration::from_secs(1));
     /// ```
     pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
-        self.max_age = Some(Some(max_age.into()));
-        self
-    }
-
-    /// Sets no limit to the age of the stream, except for that in its [request](Self#precedence).
-    pub fn without_max_age(mut self) -> Self {
-        self.max_age = Some(None);
+        self.max_age = Some(max_age.into());
         self
     }
 
@@ -208,13 +189,7 @@ impl StreamOptions {
     /// ```
     #[doc(alias = "take_until")]
     pub fn end_when(mut self, cancelled: CancellationToken) -> Self {
-        self.end_when = Some(Some(cancelled));
-        self
-    }
-
-    /// Ends the stream at no token.
-    pub fn without_end_when(mut self) -> Self {
-        self.end_when = Some(None);
+        self.end_when = Some(cancelled);
         self
     }
 

@@ -36,8 +36,8 @@ async fn connect(address: SocketAddr) -> Shut {
 /// Answers with one event and then nothing; the stream at `/ageless` has no maximum age.
 fn answer(parts: &Parts) -> Response<Body> {
     let mut response = Source::Idle.answer(None);
-    if parts.uri.path() == "/ageless" {
-        response.extensions_mut().insert(StreamOptions::new().without_max_age());
+    if parts.uri.path() != "/ageless" {
+        response.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::new(MAX_AGE)));
     }
     response
 }
@@ -50,7 +50,6 @@ async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdow
         let layer = SseLayer::new()
             .shutdown(shutdown.clone())
             .drain(Drain::at_once())
-            .max_age(MaxAge::new(MAX_AGE))
             .max_streams(STREAMS + 2)
             .on_close(move |report| closed.send(report.reason).unwrap())
             .stats(&stats);

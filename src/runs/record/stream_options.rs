@@ -28,9 +28,7 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
             text(out, heartbeat.event.as_deref().unwrap_or_default());
         }
     });
-    field(&mut out, b'r', options.retry.as_ref(), |value, out| {
-        value.iter().for_each(|retry| put_retry(out, *retry));
-    });
+    field(&mut out, b'r', options.retry.as_ref(), |retry, out| put_retry(out, *retry));
     field(&mut out, b'p', options.padding.as_ref(), |value, out| out.extend_from_slice(value));
     field(&mut out, b'd', options.drain.as_ref(), put_drain);
     let event = |value: &Option<Bytes>, out: &mut Vec<u8>| {
@@ -53,8 +51,7 @@ pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
         let mut value = take_text(&mut rest)?;
         match name {
             b'h' => options.heartbeat = Some(take_heartbeat(&mut value)?),
-            b'r' if value.is_empty() => options.retry = Some(None),
-            b'r' => options.retry = Some(Some(take_retry(&mut value)?)),
+            b'r' => options.retry = Some(take_retry(&mut value)?),
             b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
                 options.padding = Some(Opaque(Bytes::copy_from_slice(value)));
             }
@@ -181,8 +178,7 @@ mod tests {
                 .terminator(Event::from("[DONE]")),
             StreamOptions::new()
                 .without_heartbeat()
-                .without_retry()
-                .without_padding()
+                .padding(0)
                 .drain(Drain::per_client().grace(second).without_retry())
                 .without_farewell()
                 .without_terminator(),

@@ -61,33 +61,6 @@ fn response_of_a_stream_has_its_own_closure_too() {
     assert_eq!(calls.take(), ["layer", "response"]);
 }
 
-#[test]
-fn removing_on_close_affects_only_closures_set_before() {
-    let calls = Calls::default();
-    let layer = || SseLayer::new().on_close(calls.record("layer"));
-    close(&layer(), StreamOptions::new().without_on_close());
-    close(&layer(), StreamOptions::new().on_close(calls.record("response")).without_on_close());
-    close(&layer().options(StreamOptions::new().without_on_close()), StreamOptions::new());
-    assert_eq!(calls.take(), [""; 0]);
-
-    close(&layer(), StreamOptions::new().without_on_close().on_close(calls.record("alone")));
-    assert_eq!(calls.take(), ["alone"]);
-
-    let silenced = layer().options(StreamOptions::new().without_on_close());
-    close(&silenced, StreamOptions::new().on_close(calls.record("response")));
-    assert_eq!(calls.take(), ["response"]);
-    close(&silenced.on_close(calls.record("later")), StreamOptions::new());
-    assert_eq!(calls.take(), ["later"]);
-}
-
-/// The operator of the server still counts the stream.
-#[test]
-fn close_without_a_closure_is_counted() {
-    let stats = Stats::new();
-    close(&SseLayer::new().stats(&stats), StreamOptions::new().without_on_close());
-    assert_eq!((stats.snapshot().opened, stats.snapshot().closed), (1, 1));
-}
-
 async fn contains_panics_of_callbacks<K: Kind>() {
     for &exit in ExitPath::ALL {
         let (reports, stats) = (Reports::default(), Stats::new());
