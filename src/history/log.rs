@@ -208,12 +208,6 @@ impl Log {
         self.entries.get(self.index_after(seen)).map(|entry| entry.sequence)
     }
 
-    /// Returns the newest event up to `seen`, with its sequence number.
-    pub(crate) fn newest_up_to(&self, seen: u64) -> Option<(u64, Bytes)> {
-        let newest = self.entries.get(self.index_after(seen).checked_sub(1)?)?;
-        Some((newest.sequence, newest.bytes.clone()))
-    }
-
     /// Returns the newest `count` sequence numbers up to `newest`, in descending order.
     pub(crate) fn recent(&self, count: usize, newest: u64) -> impl Iterator<Item = u64> {
         let end = self.index_after(newest);

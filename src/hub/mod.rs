@@ -200,8 +200,6 @@
 //! ```
 //!
 //! - A first visit begins with the newest value of each topic.
-//! - If a page adds symbols and resumes with its last event id, pass them to
-//!   [`and_new`](Subscribe::and_new): they begin with their newest value too.
 //! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
 //!   value does not cause a `gap`.
 //! - If all topics of a hub are of this kind, pass [`Retention::latest`] to

@@ -1,4 +1,4 @@
-//! Streams that begin with state from a database, and topics that a client has just chosen.
+//! Streams that begin with state from a database.
 
 use tower_sse::{
     Event, EventId, LastEventId,
@@ -138,33 +138,4 @@ fn stream_can_start_at_a_position_without_a_backlog() {
         ["a4@4"]
     );
     assert_eq!(Client::new(hub.subscribe(["a"]).resume(position)).read(), ["a4@4"]);
-}
-
-#[test]
-fn topic_that_is_new_to_a_client_starts_with_its_newest_value() {
-    let hub = Hub::builder().retention(Retention::latest()).build();
-    publish_all(&hub, ["a1", "b2", "c3", "c4", "a5"]);
-    let seen = id(&hub, 5);
-    let quiet = hub.subscribe(["a", "b", "c"]).resume(seen.clone());
-    assert_eq!(Client::new(quiet).read(), [""; 0]);
-    let subscribe = || hub.subscribe(["a"]).and_new(["c"]).and_new(["b", "none"]);
-    let mut client = Client::new(subscribe().resume(seen));
-    assert_eq!(client.read(), ["b2@5", "c4@5"], "in their order, with the client's id");
-    publish_all(&hub, ["c6", "a7", "b8"]);
-    assert_eq!(client.read(), ["c6@6", "a7@7", "b8@8"]);
-    // Later values come once.
-    let mut behind = Client::new(subscribe().resume(id(&hub, 5)));
-    assert_eq!(behind.read(), ["c6@6", "a7@7", "b8@8"]);
-    let mut first = Client::new(subscribe().resume(None));
-    assert_eq!(first.read(), ["c6@6", "a7@7", "b8@8"]);
-}
-
-#[test]
-fn topic_that_is_new_and_has_ended_sends_its_last_event() {
-    let hub = Hub::new();
-    publish_all(&hub, ["a1"]);
-    hub.end_now("b", Event::from("b2")).unwrap();
-    publish_all(&hub, ["a3"]);
-    let mut client = Client::new(hub.subscribe([""; 0]).and_new(["b"]).resume(id(&hub, 3)));
-    client.assert_ends_with(&["b2@3"]);
 }

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     GapPolicy, Subscribe, Subscription, cursor::TopicCursor, flush_window::FlushWindow,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     connection::LastEventId,
-    event::{Decoder, Encoded, Event, EventId, Message},
+    event::{Encoded, Event, EventId},
     history::{Position, ResumeFrom, UnknownId},
 };
 
@@ -62,7 +62,7 @@ impl Subscribe {
 
     fn start(self, last: ResumeFrom, newest: u64, subscription: &mut Subscription) {
         match last {
-            ResumeFrom::Seen(seen) => self.start_after(seen, subscription),
+            ResumeFrom::Seen(seen) => subscription.seek_after(seen),
             ResumeFrom::Unknown(UnknownId::Foreign) => {
                 subscription.unknown_id = Some(UnknownId::Foreign);
                 subscription.cursors.iter_mut().for_each(TopicCursor::seek_foreign);
@@ -80,21 +80,6 @@ impl Subscribe {
         }
     }
 
-    /// Starts after an id of this hub.
-    fn start_after(self, seen: u64, subscription: &mut Subscription) {
-        subscription.seek_after(seen);
-        if let Some(greeting) = self.values_of_new_topics(seen, subscription) {
-            let seen = subscription.hub.position(seen);
-            subscription.preamble = Some(Box::new(Preamble {
-                before: seen,
-                last: seen,
-                next_gap: subscription.cursors.len(),
-                greeting: Some(greeting),
-                ends: false,
-            }));
-        }
-    }
-
     /// Starts after the id of a client that has missed nothing, and otherwise after the position for
     /// which the greeting has the state.
     fn start_since(
@@ -108,7 +93,7 @@ impl Subscribe {
             ResumeFrom::Seen(seen) => {
                 subscription.seek_after(seen);
                 if !subscription.has_gap(newest) {
-                    return self.start_after(seen, subscription);
+                    return;
                 }
                 Some(subscription.hub.position(seen))
             }
@@ -122,25 +107,6 @@ impl Subscribe {
         let start = if let ResumeFrom::Seen(since) = since { since } else { newest };
         subscription.seek_after(start);
         subscription.begin_with(missed_after, start, self.greeting);
-    }
-
-    /// Returns the newest event up to `seen` of each topic that is new to the client. They have the
-    /// client's id, because it would go back otherwise.
-    fn values_of_new_topics(&self, seen: u64, subscription: &Subscription) -> Option<Encoded> {
-        let new: HashSet<&str> = self.new_topics.iter().map(String::as_str).collect();
-        let cursors = subscription.cursors.iter();
-        let mut values: Vec<_> = cursors
-            .filter(|cursor| new.contains(&**cursor.topic().name()))
-            .filter_map(|cursor| cursor.topic().lock().log.newest_up_to(seen))
-            .collect();
-        values.sort_unstable_by_key(|(sequence, _)| *sequence);
-        let id = EventId::from(subscription.hub.position(seen));
-        let mut decoder = Decoder::new().max_event_size(usize::MAX);
-        let mut message = |mut event| decoder.decode(&mut event).ok().flatten();
-        let values: Vec<Message> =
-            values.into_iter().filter_map(|(_, event)| message(event)).collect();
-        let with_id = |message| Event::from(message).id(id.clone());
-        (!values.is_empty()).then(|| values.into_iter().map(with_id).collect())
     }
 }
 

@@ -11,8 +11,6 @@ use crate::{
 pub struct Subscribe {
     pub(super) hub: Arc<HubState>,
     pub(super) topics: Vec<String>,
-    /// The topics whose newest event is sent to a client that has seen a later one.
-    pub(super) new_topics: Vec<String>,
     pub(super) since: Option<EventId>,
     pub(super) recent: usize,
     pub(super) gap_policy: GapPolicy,
@@ -29,7 +27,6 @@ impl Subscribe {
         Self {
             hub,
             topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
-            new_topics: Vec::new(),
             since: None,
             recent: 0,
             gap_policy: GapPolicy::default(),
@@ -43,33 +40,6 @@ impl Subscribe {
     /// the subscription on, and let no event replace another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
-        self
-    }
-
-    /// Adds topics whose newest event is sent although the client has seen later events of the hub.
-    ///
-    /// It is for a page that changes its choice of topics, and resumes with its last event id. Without
-    /// it, a topic that the client has just chosen sends nothing until its next event.
-    ///
-    /// ```
-    /// # use tower_sse::{LastEventId, hub::{Hub, Subscription}};
-    /// # fn prices(hub: &Hub, last: Option<LastEventId>) -> Subscription {
-    /// // `/prices?symbols=AAPL&new=MSFT`
-    /// hub.subscribe(["price:AAPL"]).and_new(["price:MSFT"]).resume(last)
-    /// # }
-    /// ```
-    ///
-    /// Such an event has the id that the client sent, so that it misses nothing of the other topics
-    /// when it reconnects. A topic can also be among those of [`subscribe`](crate::hub::Hub::subscribe).
-    /// Calling it again adds further topics.
-    pub fn and_new<T>(mut self, topics: T) -> Self
-    where
-        T: TopicNames,
-    {
-        for topic in topics {
-            self.topics.push(topic.as_ref().to_owned());
-            self.new_topics.push(topic.as_ref().to_owned());
-        }
         self
     }
 
