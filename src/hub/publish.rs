@@ -54,7 +54,12 @@ impl Hub {
     where
         E: IntoEvent,
     {
-        self.send_now(topic.as_ref(), event, false)
+        let event = publishable(event)?;
+        if let Some(link) = &self.shared.link {
+            link.warn_not_in_process();
+            return Err(PublishError::NotInProcess);
+        }
+        self.shared.publish(topic.as_ref(), &event, false)
     }
 
     /// Publishes the last event of a topic and ends the topic.
@@ -100,32 +105,6 @@ impl Hub {
         E: IntoEvent,
     {
         self.send(topic.as_ref(), event, true).await
-    }
-
-    /// Publishes the last event of a topic and ends the topic, from synchronous code and in a hub
-    /// without a broker. See [`end`](Self::end).
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`publish_now`](Self::publish_now).
-    pub fn end_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
-    where
-        E: IntoEvent,
-    {
-        self.send_now(topic.as_ref(), event, true)
-    }
-
-    #[inline]
-    fn send_now<E>(&self, topic: &str, event: E, ends_topic: bool) -> Result<Receipt, PublishError>
-    where
-        E: IntoEvent,
-    {
-        let event = publishable(event)?;
-        if let Some(link) = &self.shared.link {
-            link.warn_not_in_process();
-            return Err(PublishError::NotInProcess);
-        }
-        self.shared.publish(topic, &event, ends_topic)
     }
 
     async fn send<E>(

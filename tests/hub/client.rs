@@ -145,6 +145,11 @@ pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
     sequence(receipt.id().as_str())
 }
 
+/// Ends a topic of a hub without a broker.
+pub(crate) fn end(hub: &Hub, topic: &str, event: impl Into<Event>) {
+    hub.end(topic, event.into()).now_or_never().unwrap().unwrap();
+}
+
 /// Publishes events by their data, whose first letter is the topic.
 pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>) {
     for data in data {

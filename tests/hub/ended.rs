@@ -21,10 +21,6 @@ use crate::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn end(hub: &Hub, topic: &str, data: &str) {
-    hub.end_now(topic, Event::from(data)).unwrap();
-}
-
 fn is_ended<T>(result: &Result<T, PublishError>) -> bool {
     matches!(result, Err(PublishError::Ended))
 }
@@ -97,7 +93,7 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
     end(&hub, "a", "a1");
     let again = || hub.publish_now("a", Event::from("a2"));
     assert!(is_ended(&again()));
-    assert!(is_ended(&hub.end_now("a", Event::from("a2"))));
+    assert!(is_ended(&hub.end("a", Event::from("a2")).await));
     assert!(is_ended(&hub.publish("a", Event::from("a2")).await));
     assert_eq!(hub.position(), tower_sse::EventId::try_from(id(&hub, 1).as_str()).unwrap());
     advance(10 * SECOND - Duration::from_millis(1)).await;

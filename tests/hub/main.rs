@@ -41,7 +41,7 @@ mod support;
 
 use {
     client::{
-        Client, asleep, describe, foreign, id, last_id, publish, publish_all, read, resumed,
+        Client, asleep, describe, end, foreign, id, last_id, publish, publish_all, read, resumed,
         sequence, subscribed, wait,
     },
     fed::{connect, connect_with, connected},

@@ -172,7 +172,7 @@ async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
 #[tokio::test]
 async fn only_the_response_of_an_ended_subscription_is_204() {
     let hub = Hub::new();
-    hub.end_now("a", Event::from("a1")).unwrap();
+    end(&hub, "a", Event::from("a1"));
     let ended = || hub.subscribe(["a"]).resume(hub.position());
     assert!(ended().has_ended());
     let answer = |answer: Response<EventBody<Subscription>>| {

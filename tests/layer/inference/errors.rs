@@ -128,7 +128,7 @@ fn error_of_a_forgotten_resume_names_it() {
 #[cfg(all(feature = "hub", feature = "json"))]
 #[test]
 fn values_that_are_published_without_json() {
-    for method in ["publish", "publish_now", "end", "end_now"] {
+    for method in ["publish", "publish_now", "end"] {
         for value in ["Value", "&Value", "&vec![1]", "42"] {
             let snippet = format!(
                 "struct Value;
