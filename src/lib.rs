@@ -105,8 +105,6 @@
 //!   nothing ends streams; a graceful shutdown waits for them
 //! - [`max_streams`](SseLayer::max_streams): unlimited
 //! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client)
-//! - [`limit_refusal`](SseLayer::limit_refusal): [`too_many_requests`](Refusal::too_many_requests), for
-//!   streams above the [limit of a subject](streams#limits-for-each-subject)
 //! - [`timings`](SseLayer::timings), [`label`](SseLayer::label): off
 //! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): none;
 //!   with feature `tracing`, each close is a DEBUG line

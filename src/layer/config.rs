@@ -26,8 +26,6 @@ pub(crate) struct Config {
     /// One permit for each stream that may be open.
     pub(super) permits: Option<Arc<Semaphore>>,
     pub(super) refusal: Refusal,
-    /// The refusal of a stream whose subject has no place left, unless it is the default.
-    pub(super) limit_refusal: Option<Refusal>,
     pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
     pub(super) track_disconnects: bool,

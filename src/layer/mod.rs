@@ -103,7 +103,6 @@ use self::{
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
 /// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
-/// - [`limit_refusal`](Self::limit_refusal) sets the answer to clients above the limit of a subject.
 /// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
 ///   stream.
 ///

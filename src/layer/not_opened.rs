@@ -42,9 +42,7 @@ impl NotOpened {
             Self::Limited => {
                 config.stats.refused();
                 debug!("an event stream was refused at the limit of a subject");
-                let refusal =
-                    config.limit_refusal.clone().unwrap_or_else(Refusal::too_many_requests);
-                refusal.refuse(response, request.client, SseBody::whole)
+                Refusal::too_many_requests().refuse(response, request.client, SseBody::whole)
             }
         }
     }

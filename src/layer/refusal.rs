@@ -86,7 +86,7 @@ impl Refusal {
     /// `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60 seconds: the client
     /// has other streams open, and is refused until one of them ends.
     ///
-    /// It is the default of [`limit_refusal`](crate::SseLayer::limit_refusal).
+    /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) get it.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { answer: Answer::PerClient, status, retry: Some(Retry::much_later()) }

@@ -153,10 +153,11 @@
 //! - A stream takes a place for each of its subjects when it opens: all of them, or none.
 //! - It keeps its places until it has ended, also after [`Streams::close`]: a client that does not read
 //!   could otherwise open any number of streams.
-//! - A stream whose subject has no place left is refused:
-//!   [`limit_refusal`](crate::SseLayer::limit_refusal) sets the answer. As with
+//! - A stream whose subject has no place left is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). As with
 //!   [`max_streams`](crate::SseLayer::max_streams), a stream with a status other than 200 is never refused.
-//! - [`Subjects::try_add`] takes a place before the handler does its work.
+//! - [`Subjects::try_add`] takes a place before the handler does its work, which can then give another
+//!   answer.
 //! - The newest stream is refused. If the oldest one were closed instead, six tabs with five places
 //!   would close each other for ever.
 //! - The limits are those of one process. Behind a load balancer with `n` processes, a user can have up

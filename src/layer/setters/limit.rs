@@ -52,26 +52,6 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the answer to clients whose streams are refused because one of their subjects has no
-    /// place left, at a [limit](crate::streams::StreamsBuilder::limit) of
-    /// [`streams`](Self::streams). The default is [`Refusal::too_many_requests`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tower_sse::{Refusal, SseLayer, streams::Streams};
-    ///
-    /// let streams = Streams::builder().limit("user:", 5).build();
-    /// # let layer: SseLayer =
-    /// SseLayer::new()
-    ///     .streams(&streams)
-    ///     .limit_refusal(Refusal::too_many_requests().retry(Duration::from_secs(300)));
-    /// ```
-    #[must_use]
-    pub fn limit_refusal(mut self, refusal: Refusal) -> Self {
-        self.config_mut().limit_refusal = Some(refusal);
-        self
-    }
-
     /// Answers `406 Not Acceptable` instead of an event stream if the request does not accept one
     /// (RFC 9110, section 12.5.1).
     ///

@@ -128,11 +128,6 @@ async fn each_client_is_refused_so_that_it_tries_again_later() {
     let line = std::str::from_utf8(&line).unwrap().trim_end().strip_prefix("retry: ").unwrap();
     assert!((30_000..=60_000).contains(&line.parse::<u64>().unwrap()));
     assert_eq!(poll_frame(&mut body), Polled::End);
-
-    let layer = SseLayer::new().limit_refusal(Refusal::unavailable().without_retry());
-    let refused = send(&layer, &streams, Requester::EventSource, &["user:1"]);
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(!refused.headers().contains_key("retry-after"));
 }
 
 /// As at the limit of the layer: the service has chosen the status.
