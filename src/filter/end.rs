@@ -64,9 +64,6 @@ pub struct FilterEnd {
     /// The number of bytes that passed the filter or were sent by it. The client may have received
     /// fewer.
     pub bytes_sent: u64,
-    /// The time until the filter saw its first event. It begins when the filter was made: with the
-    /// layer, at the request.
-    pub first_event_after: Option<Duration>,
-    /// The time from when the filter was made to the end.
+    /// The time from when the filter was made to the end: with the layer, from the request.
     pub age: Duration,
 }

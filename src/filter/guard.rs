@@ -42,9 +42,6 @@ impl<F: EventFilter> FilterGuard<F> {
     #[inline]
     pub(super) fn event(&mut self, event: EventRef<'_>) -> Verdict {
         self.report.events += 1;
-        if self.report.events == 1 {
-            self.report.first_event_after = self.start.map(|start| start.elapsed());
-        }
         // With `map_or`, dropping the unused verdict would be a call.
         match &mut self.filter {
             Some(filter) => filter.event(event),
