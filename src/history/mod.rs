@@ -20,7 +20,6 @@ mod log;
 mod memory;
 mod position;
 mod resume_from;
-mod slab;
 pub(crate) mod sync;
 mod waiters;
 
@@ -32,7 +31,6 @@ pub(crate) use self::{
     memory::{MemoryCounter, MemoryShare},
     position::Position,
     resume_from::{ResumeFrom, UnknownId},
-    slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };
 pub use self::{epoch::Epoch, log::ENTRY_OVERHEAD, resume_from::seen};

@@ -1,6 +1,7 @@
 use std::{mem, task::Waker};
 
-use super::slab::Slab;
+use slab::Slab;
+
 use crate::callback::without_panic;
 
 /// The wakers of the subscriptions that wait for a topic's next event.
@@ -17,7 +18,7 @@ pub(crate) struct Waiters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     generation: u64,
-    index: u32,
+    index: usize,
 }
 
 impl Ticket {
@@ -44,7 +45,11 @@ impl Waiters {
 
     /// Removes the waker with this ticket. The caller drops it after releasing all locks.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
-        if ticket.is_valid_in(self.generation) { self.wakers.remove(ticket.index) } else { None }
+        if ticket.is_valid_in(self.generation) {
+            self.wakers.try_remove(ticket.index)
+        } else {
+            None
+        }
     }
 
     /// Returns whether the ticket's waker is listed and wakes the same task as `waker`.
@@ -58,20 +63,19 @@ impl Waiters {
     // event.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
-        if self.wakers.len() == 0 {
+        if self.wakers.is_empty() {
             return WakeList::None;
         }
         self.generation += 1;
-        let slots = self.wakers.clear();
-        if slots.len() <= FEW {
+        if self.wakers.capacity() <= FEW {
             // The list keeps its allocation for the next few waiters.
             let mut few = [const { None }; FEW];
-            for (waker, slot) in slots.drain(..).zip(&mut few) {
-                *slot = waker;
+            for (waker, slot) in self.wakers.drain().zip(&mut few) {
+                *slot = Some(waker);
             }
             return WakeList::Few(few);
         }
-        WakeList::Many(mem::take(slots))
+        WakeList::Many(mem::take(&mut self.wakers))
     }
 
     #[cfg(test)]
@@ -88,7 +92,7 @@ const FEW: usize = 8;
 pub(crate) enum WakeList {
     None,
     Few([Option<Waker>; FEW]),
-    Many(Vec<Option<Waker>>),
+    Many(Slab<Waker>),
 }
 
 impl WakeList {
@@ -103,7 +107,7 @@ impl WakeList {
         match self {
             Self::None => {}
             Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
-            Self::Many(wakers) => wakers.into_iter().flatten().for_each(wake),
+            Self::Many(wakers) => wakers.into_iter().for_each(|(_, waker)| wake(waker)),
         }
     }
 }
@@ -129,7 +133,7 @@ mod tests {
         match list {
             WakeList::None => 0,
             WakeList::Few(wakers) => wakers.iter().flatten().count(),
-            WakeList::Many(wakers) => wakers.iter().flatten().count(),
+            WakeList::Many(wakers) => wakers.len(),
         }
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
 use tokio::runtime::{Builder, Runtime};
 use tower_sse::{
-    Decoder, LastEventId, Message,
+    Decoder, Event, LastEventId, Message,
     hub::{Hub, Subscription},
 };
 

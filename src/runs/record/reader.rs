@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) record: Arc<Record>,
-    index: u32,
+    index: usize,
     ticket: Ticket,
     /// Whether the last read returned the newest event, so that the next one will probably wait.
     has_read_all: bool,

@@ -1,6 +1,5 @@
+use slab::Slab;
 use tokio::time::Instant;
-
-use crate::history::Slab;
 
 /// The positions of the clients that are attached to a run.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ impl Readers {
     }
 
     /// Returns the number of attached clients.
-    pub(crate) const fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.positions.len()
     }
 
@@ -38,27 +37,27 @@ impl Readers {
 
     /// Returns the position of the slowest client, or `None` if no client is attached.
     pub(crate) fn slowest(&self) -> Option<u64> {
-        self.positions.iter().copied().min()
+        self.positions.iter().map(|(_, position)| *position).min()
     }
 
     /// Adds a client and returns its index.
-    pub(crate) fn add(&mut self, position: u64) -> u32 {
+    pub(crate) fn add(&mut self, position: u64) -> usize {
         self.positions.insert(position)
     }
 
-    pub(crate) fn remove(&mut self, index: u32) {
-        self.positions.remove(index);
+    pub(crate) fn remove(&mut self, index: usize) {
+        self.positions.try_remove(index);
         if self.count() == 0 {
             self.positions = Slab::default();
             self.unattended_since = self.unattended_since.max(Instant::now());
         }
     }
 
-    pub(crate) fn get(&self, index: u32) -> u64 {
+    pub(crate) fn get(&self, index: usize) -> u64 {
         self.positions.get(index).copied().unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn set(&mut self, index: u32, position: u64) {
+    pub(crate) fn set(&mut self, index: usize, position: u64) {
         if let Some(read) = self.positions.get_mut(index) {
             *read = position;
         }
@@ -66,6 +65,6 @@ impl Readers {
 
     /// Returns the position of the fastest client, or `None` if no client is attached.
     pub(crate) fn fastest(&self) -> Option<u64> {
-        self.positions.iter().copied().max()
+        self.positions.iter().map(|(_, position)| *position).max()
     }
 }
