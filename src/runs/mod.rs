@@ -45,8 +45,8 @@
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. A handler that waits for an upstream, which can
-//! refuse, calls [`Runs::start_with`] or [`Runs::replace_with`]: a `429` of the upstream is then
-//! answered, and not recorded.
+//! refuse, calls [`Runs::start_with`]: a `429` of the upstream is then answered, and not recorded. To
+//! replace a run in this way, cancel it first.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a

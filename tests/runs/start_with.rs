@@ -69,8 +69,6 @@ async fn other_answer_is_returned_and_not_recorded() {
     let limited = || ready(Call::Err("429"));
     assert_eq!(runs.start_with(&turn(), None, limited).await.unwrap().err(), Some("429"));
     assert_free(&runs).await;
-    assert_eq!(runs.replace_with(&turn(), None, limited).await.unwrap().err(), Some("429"));
-    assert_free(&runs).await;
     let run = runs.start_with(&turn(), None, || ready(events("a"))).await.unwrap().unwrap();
     assert_eq!(data(&run).await, ["a"]);
 }
@@ -149,22 +147,6 @@ async fn run_that_ends_during_the_call_is_returned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replaced_run_is_cancelled_before_the_call() {
-    let runs = Runs::new();
-    let (_events, stream) = source::<Event>();
-    let before = runs.start(&turn(), None, || stream).await.unwrap();
-    let (call, answer) = waiting();
-    let replacing = tokio::spawn({
-        let runs = runs.clone();
-        async move { runs.replace_with(&turn(), None, || answer).await }
-    });
-    settle().await;
-    assert_eq!(before.outcome(), Some(Outcome::Cancelled));
-    call.send(events("b")).unwrap();
-    assert_eq!(data(&replacing.await.unwrap().unwrap().unwrap()).await, ["b"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn panic_propagates_and_frees_the_key() {
     let runs = Runs::new();
     let key = turn();
@@ -185,8 +167,6 @@ async fn request_for_the_rest_never_calls() {
     let uncalled = || -> std::future::Ready<Call> { panic!("called") };
     let (parts, ()) = after("a-1", post()).into_parts();
     let error = runs.start_with(&turn(), &parts, uncalled).await.unwrap_err();
-    assert_eq!(error, StartError::NotFound);
-    let error = runs.replace_with(&turn(), &parts, uncalled).await.unwrap_err();
     assert_eq!(error, StartError::NotFound);
 }
 

@@ -86,42 +86,6 @@ impl Runs {
         })
     }
 
-    /// Starts a run in place of the one with this key, as [`replace`](Self::replace) does. The
-    /// source is like that of [`start_with`](Self::start_with).
-    ///
-    /// The run that had the key is cancelled before the call, so it does not come back if the call
-    /// fails.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`replace`](Self::replace). What `call` fails with is the inner `Err`.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside a runtime. A panic of `call` or of its future propagates, and the key is free
-    /// again.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped after it has started a run, the run continues.
-    pub async fn replace_with<'p, C, F, S, R>(
-        &self,
-        key: &RunKey,
-        request: impl Into<Option<&'p Parts>>,
-        call: C,
-    ) -> Result<Result<Run, R>, StartError>
-    where
-        C: FnOnce() -> F,
-        F: Future<Output = Result<S, R>> + Send + 'static,
-        S: Stream<Item: Encode> + Send + 'static,
-        R: Send + 'static,
-    {
-        Ok(match self.claim_to_replace(key, request.into()).await? {
-            Claim::New(producer) => self.call(producer, call).await,
-            Claim::Existing(record) => Ok(self.existing(record)),
-        })
-    }
-
     /// Makes the call on the task of the run, and waits for what it returns.
     async fn call<C, F, S, R>(&self, producer: Producer, call: C) -> Result<Run, R>
     where
