@@ -49,29 +49,4 @@ impl Runs {
         }
         Some(Run::new(self.clone(), record, false))
     }
-
-    /// Returns the runs of an owner that are starting or running at this process, the oldest first.
-    ///
-    /// A page that was reloaded can show them: [`Run::key`] has their names, and [`Run::age`] their
-    /// ages. It takes time in proportion to the number of all running runs.
-    ///
-    /// ```
-    /// use tower_sse::runs::Runs;
-    ///
-    /// fn names(runs: &Runs, user: &str) -> Vec<String> {
-    ///     let running = runs.running_of(user);
-    ///     running.iter().map(|run| run.key().name().to_owned()).collect()
-    /// }
-    /// # _ = names;
-    /// ```
-    ///
-    /// # Several processes
-    ///
-    /// Runs of other processes are not returned, because no process knows all runs of an owner.
-    #[must_use]
-    pub fn running_of(&self, owner: &str) -> Vec<Run> {
-        let records = self.process.lock().running_of(owner);
-        let run = |record| Run::new(self.clone(), record, false);
-        records.into_iter().map(run).collect()
-    }
 }

@@ -181,10 +181,9 @@
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
-//!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::running_of`],
-//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. `max_memory` also limits what the
-//!   runs of a process take in the store. Beyond it, replaced runs and then the oldest ended runs are
-//!   deleted there.
+//!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
+//!   [`Runs::drain`] apply to one process. `max_memory` also limits what the runs of a process take
+//!   in the store. Beyond it, replaced runs and then the oldest ended runs are deleted there.
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without

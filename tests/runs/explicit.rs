@@ -247,3 +247,11 @@ async fn items_of_any_kind_are_recorded() {
     let read = read(&run, None).await;
     assert_eq!(read, (vec!["one".into(), "two".into(), "three".into()], None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn age_of_a_run_is_the_time_since_its_start() {
+    let runs = Runs::new();
+    let run = runs.start(&turn(), None, endless).await.unwrap();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(run.age(), Duration::from_secs(3));
+}

@@ -20,7 +20,6 @@ mod recorded;
 mod refused;
 mod repeated;
 mod rig;
-mod running;
 mod served;
 #[cfg(feature = "tracing")]
 mod spans;

@@ -75,15 +75,6 @@ impl Registry {
         self.running.is_empty() && self.reporting == 0
     }
 
-    /// Returns the running runs of an owner, the oldest first.
-    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
-        if !self.running_by_owner.contains_key(owner) {
-            return Vec::new();
-        }
-        let is_of_owner = |record: &&Arc<Record>| record.key.owner() == Some(owner);
-        self.running.values().filter(is_of_owner).cloned().collect()
-    }
-
     /// Lets requests find a run by its key. An earlier run with the same key must have
     /// [ended](Self::end); it is forgotten.
     pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
