@@ -218,6 +218,7 @@
 //!   [`StreamOptions`] as a response part. It depends on axum-core only. Closures such as
 //!   [`on_error`](SseLayer::on_error) then receive [your own
 //!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
+//! - `filter`: [`filter`]
 //! - `hub`: [`hub`]
 //! - `json`: [`Json`] and [`Event::json_data`]
 //! - `runs`: [`runs`]
@@ -291,6 +292,7 @@ mod connection;
 mod coop;
 mod error;
 mod event;
+#[cfg(feature = "filter")]
 pub mod filter;
 pub mod guide;
 mod headers;

@@ -1,4 +1,5 @@
 //! Filters of events in flight.
+#![cfg(feature = "filter")]
 
 mod clients;
 mod composition;

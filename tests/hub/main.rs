@@ -1,5 +1,5 @@
 //! The hub, by its public interface alone, with and without a broker.
-#![cfg(all(feature = "hub", feature = "testing"))]
+#![cfg(all(feature = "filter", feature = "hub", feature = "testing"))]
 
 mod behind;
 mod brokers;

@@ -143,6 +143,7 @@ fn values_have_all_auto_traits() {
     );
 }
 
+#[cfg(feature = "filter")]
 #[test]
 fn filters_have_the_auto_traits_of_their_parts() {
     use tower_sse::{
@@ -162,8 +163,10 @@ fn filters_have_the_auto_traits_of_their_parts() {
 }
 
 /// A filter without a closure, whose type can be written.
+#[cfg(feature = "filter")]
 struct Never;
 
+#[cfg(feature = "filter")]
 impl tower_sse::filter::EventFilter for Never {
     fn event(&mut self, _: tower_sse::EventRef<'_>) -> tower_sse::filter::Verdict {
         tower_sse::filter::Verdict::Pass
