@@ -80,10 +80,10 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 ///     .layer(SseLayer::new().track_disconnects(true));
 /// ```
 impl<S: Sync> FromRequestParts<S> for Disconnect {
-    type Rejection = MissingDisconnect;
+    type Rejection = MissingLayer;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingDisconnect> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingDisconnect(()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer::DISCONNECT)
     }
 }
 
@@ -97,59 +97,45 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     }
 }
 
-/// The rejection of the [`Disconnect`] extractor, for a handler that is not inside a layer with
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects). Its response is a `500`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingDisconnect(());
-
-impl fmt::Display for MissingDisconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer \
-             around this handler",
-        )
-    }
-}
-
-impl Error for MissingDisconnect {}
-
-impl IntoResponse for MissingDisconnect {
-    fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
-    }
-}
-
 /// Extracts the subjects of the request. The handler must be inside a layer with
 /// [`SseLayer::streams`](crate::SseLayer::streams), or middleware outside of it must have called
 /// [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
 /// It is an error not to be, because no close would end the stream.
 impl<S: Sync> FromRequestParts<S> for Subjects {
-    type Rejection = MissingSubjects;
+    type Rejection = MissingLayer;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingSubjects> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingSubjects(()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer::SUBJECTS)
     }
 }
 
-/// The rejection of the [`Subjects`] extractor, for a handler that is not inside a layer with
-/// [`SseLayer::streams`](crate::SseLayer::streams). Its response is a `500`.
+/// The rejection of the extractors [`Disconnect`] and [`Subjects`], for a handler that is not inside a
+/// layer that inserts them. It displays as the option that is missing. Its response is a `500`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingSubjects(());
+pub struct MissingLayer(&'static str);
 
-impl fmt::Display for MissingSubjects {
+impl MissingLayer {
+    const DISCONNECT: Self = Self(
+        "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer around \
+         this handler",
+    );
+    const SUBJECTS: Self = Self(
+        "no `Subjects` in the request: set `SseLayer::streams` on a layer around this handler",
+    );
+}
+
+impl fmt::Display for MissingLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no `Subjects` in the request: set `SseLayer::streams` on a layer around this handler",
-        )
+        f.write_str(self.0)
     }
 }
 
-impl Error for MissingSubjects {}
+impl Error for MissingLayer {}
 
-impl IntoResponse for MissingSubjects {
+impl IntoResponse for MissingLayer {
     fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+        (StatusCode::INTERNAL_SERVER_ERROR, self.0).into_response()
     }
 }
 

@@ -330,7 +330,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "axum")]
-pub use crate::axum::{MissingDisconnect, MissingSubjects};
+pub use crate::axum::MissingLayer;
 #[cfg(feature = "json")]
 pub use crate::event::Json;
 

@@ -176,7 +176,7 @@ impl tower_sse::filter::EventFilter for Never {
 #[cfg(feature = "axum")]
 #[test]
 fn rejection_has_all_auto_traits() {
-    assert_traits!("Send Sync Unpin Clone": tower_sse::MissingDisconnect);
+    assert_traits!("Send Sync Unpin Clone": tower_sse::MissingLayer);
 }
 
 #[cfg(feature = "json")]

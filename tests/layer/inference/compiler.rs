@@ -45,7 +45,7 @@ const IMPORTS: &str = "
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let imports = [
         (true, "use tower_sse::Event;"),
-        (cfg!(feature = "axum"), "use tower_sse::MissingDisconnect;"),
+        (cfg!(feature = "axum"), "use tower_sse::MissingLayer;"),
         (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
         (cfg!(feature = "json"), "fn f() { _ = tower_sse::Event::new().json(&1); }"),
         (cfg!(feature = "runs"), "use tower_sse::runs::Runs;"),

@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
-use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
+use tower_sse::{CloseReason, Disconnect, MissingLayer, SseLayer, StreamOptions};
 
 use crate::support::*;
 
@@ -68,7 +68,7 @@ async fn without_tracking_the_answer_is_a_500_that_names_the_method() {
 async fn handler_can_ask_for_the_rejection_or_for_an_option() {
     async fn handler(
         optional: Option<Disconnect>,
-        result: Result<Disconnect, MissingDisconnect>,
+        result: Result<Disconnect, MissingLayer>,
     ) -> String {
         let rejection = result.map(drop).map_err(|missing| missing.to_string());
         format!("{} {}", optional.is_some(), rejection.err().unwrap_or_default())
