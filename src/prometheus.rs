@@ -10,37 +10,16 @@ pub(crate) fn counter(f: &mut Formatter<'_>, name: &str, help: &str, count: u64)
     writeln!(f, "{name} {count}")
 }
 
-/// Writes a counter with a sample for each value of a label.
-pub(crate) fn labelled_counter<L: Display>(
+/// Writes a metric with a sample for each value of a label.
+pub(crate) fn labelled<L: Display>(
     f: &mut Formatter<'_>,
-    name: &str,
-    help: &str,
+    kind: &str,
+    (name, help): (&str, &str),
     label: &str,
-    counts: impl Iterator<Item = (L, u64)>,
+    samples: impl Iterator<Item = (L, u64)>,
 ) -> Result {
-    head(f, name, help, "counter")?;
-    samples(f, name, label, counts)
-}
-
-/// Writes a gauge with a sample for each value of a label.
-pub(crate) fn labelled_gauge<L: Display>(
-    f: &mut Formatter<'_>,
-    name: &str,
-    help: &str,
-    label: &str,
-    values: impl Iterator<Item = (L, u64)>,
-) -> Result {
-    head(f, name, help, "gauge")?;
-    samples(f, name, label, values)
-}
-
-fn samples<L: Display>(
-    f: &mut Formatter<'_>,
-    name: &str,
-    label: &str,
-    values: impl Iterator<Item = (L, u64)>,
-) -> Result {
-    for (value, count) in values {
+    head(f, name, help, kind)?;
+    for (value, count) in samples {
         writeln!(f, "{name}{{{label}=\"{value}\"}} {count}")?;
     }
     Ok(())

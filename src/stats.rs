@@ -12,7 +12,7 @@ use std::{
 use crate::{
     connection::{CloseReason, CloseReport, Label},
     lock::lock,
-    prometheus::{Escaped, counter, gauge, labelled_counter, labelled_gauge},
+    prometheus::{Escaped, counter, gauge, labelled},
 };
 
 /// Counters of event streams, for a `/metrics` route or a health check.
@@ -191,8 +191,8 @@ impl fmt::Display for StatsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         gauge(f, "sse_streams_open", "Streams that are open.", self.open)?;
         counter(f, "sse_streams_opened_total", "Streams that were opened.", self.opened)?;
-        let (name, help) = ("sse_streams_closed_total", "Streams that have closed, by reason.");
-        labelled_counter(f, name, help, "reason", self.closed_by_reason.iter().copied())?;
+        let metric = ("sse_streams_closed_total", "Streams that have closed, by reason.");
+        labelled(f, "counter", metric, "reason", self.closed_by_reason.iter().copied())?;
         counter(f, "sse_streams_refused_total", "Streams that were refused.", self.refused)?;
         counter(f, "sse_frames_total", "Frames of data that were sent.", self.frames)?;
         counter(f, "sse_bytes_total", "Bytes that were sent.", self.bytes)?;
@@ -201,13 +201,12 @@ impl fmt::Display for StatsSnapshot {
             return Ok(());
         }
         let labels = self.by_label.iter().map(|(label, streams)| (Escaped(label), streams));
-        let (name, help) = ("sse_label_streams_open", "Streams that are open, by label.");
+        let metric = ("sse_label_streams_open", "Streams that are open, by label.");
         let open = labels.clone().map(|(label, streams)| (label, streams.open));
-        labelled_gauge(f, name, help, "label", open)?;
-        let (name, help) =
-            ("sse_label_streams_opened_total", "Streams that were opened, by label.");
+        labelled(f, "gauge", metric, "label", open)?;
+        let metric = ("sse_label_streams_opened_total", "Streams that were opened, by label.");
         let opened = labels.map(|(label, streams)| (label, streams.opened));
-        labelled_counter(f, name, help, "label", opened)
+        labelled(f, "counter", metric, "label", opened)
     }
 }
 

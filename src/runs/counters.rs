@@ -9,7 +9,7 @@ use std::{
 use crate::{
     history::MemoryCounter,
     lock::lock,
-    prometheus::{counter, gauge, labelled_counter},
+    prometheus::{counter, gauge, labelled},
     runs::{Outcome, RunEnd},
 };
 
@@ -120,7 +120,7 @@ impl fmt::Display for RunsStats {
         counter(f, "sse_runs_declared_dead_total", help, self.declared_dead)?;
         counter(f, "sse_runs_events_total", "Events of runs that have ended.", self.events)?;
         counter(f, "sse_runs_bytes_total", "Bytes of runs that have ended.", self.bytes)?;
-        let (name, help) = ("sse_runs_ended_total", "Runs that have ended, by outcome.");
-        labelled_counter(f, name, help, "outcome", self.ended_by_outcome())
+        let metric = ("sse_runs_ended_total", "Runs that have ended, by outcome.");
+        labelled(f, "counter", metric, "outcome", self.ended_by_outcome())
     }
 }

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use crate::prometheus::{Escaped, labelled_counter};
+use crate::prometheus::{Escaped, labelled};
 
 /// The streams that were refused because a subject had no place left, from
 /// [`Streams::stats`](super::Streams::stats).
@@ -19,10 +19,10 @@ pub struct StreamsStats {
 impl fmt::Display for StreamsStats {
     /// Writes the counters in the text format of Prometheus.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, help) =
+        let metric =
             ("sse_streams_limited_total", "Streams that were refused at the limit of a subject.");
         let counts =
             self.refused_by_prefix.iter().map(|(prefix, refused)| (Escaped(prefix), *refused));
-        labelled_counter(f, name, help, "prefix", counts)
+        labelled(f, "counter", metric, "prefix", counts)
     }
 }
