@@ -8,12 +8,13 @@ mod acl;
 mod addresses;
 mod ahead;
 mod certificates;
-mod client;
 mod closes;
 mod cluster;
 mod credentials;
 mod ended;
 mod failover;
+#[path = "../../../tests/support/hub_process.rs"]
+mod hub_process;
 mod keys;
 mod kit;
 mod latest;
@@ -24,6 +25,8 @@ mod proxy;
 mod python;
 mod range;
 mod record;
+#[path = "../../../tests/support/relay.rs"]
+mod relay;
 mod restarts;
 mod sentinel;
 mod server;
@@ -41,11 +44,11 @@ mod trim;
 
 use {
     certificates::Secure,
-    client::Client,
     cluster::Cluster,
     credentials::start_run,
+    hub_process::{Client, HubProcess, publish},
     load::load_until,
-    process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind, publish},
+    process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind},
     proxy::Proxy,
     record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
     sentinel::{Name, Sentinel},

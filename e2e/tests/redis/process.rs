@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
 use tower_sse::{
     BoxError,
     hub::{Hub, HubBuilder, PublishError, Receipt},
@@ -13,13 +12,7 @@ use crate::*;
 /// can exceed it, so such a process publishes nothing that must be acknowledged.
 pub(crate) const SHORT_DEADLINE: Duration = Duration::from_millis(300);
 
-/// The hub of a process, and one client of topic `a`.
-pub(crate) struct Process {
-    pub(crate) hub: Hub,
-    pub(crate) health: RedisHealth,
-    pub(crate) stats: BrokerStats,
-    pub(crate) client: Client,
-}
+pub(crate) type Process = HubProcess<RedisHealth, BrokerStats>;
 
 impl Process {
     /// Starts a server, and connects a process to it.
@@ -35,21 +28,7 @@ impl Process {
 
     pub(crate) async fn connect_with(builder: HubBuilder, broker: RedisBroker) -> Self {
         let (health, stats) = (broker.health(), broker.stats());
-        let hub = builder.connect(broker).await.unwrap();
-        let client = Client::connect(&hub, &["a"]);
-        Self { hub, health, stats, client }
-    }
-
-    /// Publishes events to topic `a`, each until it is acknowledged, and returns the last receipt.
-    pub(crate) async fn publish(
-        &self,
-        numbers: impl IntoIterator<Item = usize>,
-    ) -> Option<Receipt> {
-        let mut receipt = None;
-        for number in numbers {
-            receipt = Some(publish(&self.hub, "a", &number.to_string()).await);
-        }
-        receipt
+        Self::new(builder.connect(broker).await.unwrap(), health, stats)
     }
 
     /// Publishes events, and waits until the hub has read them.
@@ -82,21 +61,6 @@ impl Process {
         until(move || self.health.last_error().is_some_and(contains))
     }
 
-    /// Reads events with these numbers as data.
-    pub(crate) async fn reads(&mut self, numbers: impl IntoIterator<Item = usize>) {
-        let numbers: Vec<_> = numbers.into_iter().map(|number| number.to_string()).collect();
-        assert_eq!(self.client.data(numbers.len()).await, numbers);
-    }
-
-    pub(crate) async fn reads_gap(&mut self) {
-        self.client.gap("a").await;
-    }
-
-    pub(crate) async fn reads_after_a_gap(&mut self, numbers: impl IntoIterator<Item = usize>) {
-        self.reads_gap().await;
-        self.reads(numbers).await;
-    }
-
     /// Reads events before a gap, the gap, and events after it.
     pub(crate) async fn reads_around_a_gap(
         &mut self,
@@ -113,21 +77,6 @@ pub(crate) async fn hub_of(server: Option<Server>) -> Option<(Server, Hub)> {
     let server = server?;
     let hub = Hub::connect(server.broker()).await.unwrap();
     Some((server, hub))
-}
-
-/// Publishes an event that the broker may refuse at first.
-pub(crate) async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match hub.publish(topic, data.to_owned()).await {
-            Ok(receipt) => return receipt,
-            Err(PublishError::Refused(error)) => {
-                assert!(Instant::now() < deadline, "{error:?}");
-                sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => panic!("{error:?}"),
-        }
-    }
 }
 
 /// Two processes that use one server, one of which reads through a proxy.

@@ -1,8 +1,7 @@
 use std::{
-    net::Ipv4Addr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -14,13 +13,11 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tower_sse_redis::{Redis, RedisBroker};
 
-use crate::{listen, patient};
+use crate::{patient, relay::Relay};
 
 /// What only publishers send. A reader adds entries too, if ids are ahead, and does not trim then.
 const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";
@@ -29,56 +26,32 @@ const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";
 ///
 /// If the server dies, bytes for a reader that the proxy has not forwarded are lost.
 pub(crate) struct Proxy {
-    port: u16,
+    relay: Relay,
     state: Arc<State>,
-    accepting: JoinHandle<()>,
 }
 
 struct State {
-    server: AtomicU16,
     delay: AtomicU64,
     bytes_per_millisecond: AtomicU64,
     is_held: watch::Sender<bool>,
     hold_when_sent: Mutex<Option<Vec<u8>>>,
-    /// The server of every other connection.
-    other_server: Mutex<Option<u16>>,
-    connections: Mutex<CancellationToken>,
 }
 
 impl Proxy {
     pub(crate) async fn start(server: u16) -> Self {
-        let (listener, address) = listen().await;
         let state = Arc::new(State {
-            server: AtomicU16::new(server),
             delay: AtomicU64::new(0),
             bytes_per_millisecond: AtomicU64::new(u64::MAX),
             is_held: watch::Sender::new(false),
             hold_when_sent: Mutex::new(None),
-            other_server: Mutex::new(None),
-            connections: Mutex::new(CancellationToken::new()),
         });
-        let accepting = tokio::spawn({
-            let state = Arc::clone(&state);
-            async move {
-                loop {
-                    let (client, _) = listener.accept().await.unwrap();
-                    let ended = state.connections.lock().unwrap().clone();
-                    let relaying = relay(client, Arc::clone(&state));
-                    tokio::spawn(async move {
-                        tokio::select! {
-                            biased;
-                            () = ended.cancelled() => {}
-                            () = relaying => {}
-                        }
-                    });
-                }
-            }
-        });
-        Self { port: address.port(), state, accepting }
+        let passing = Arc::clone(&state);
+        let pass = move |client, server| pass(client, server, Arc::clone(&passing));
+        Self { relay: Relay::start(server, pass).await, state }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://127.0.0.1:{}/", self.port())
     }
 
     pub(crate) fn redis(&self) -> Redis {
@@ -91,7 +64,7 @@ impl Proxy {
     }
 
     pub(crate) const fn port(&self) -> u16 {
-        self.port
+        self.relay.port
     }
 
     /// Delays the server's bytes to readers by this time.
@@ -124,46 +97,24 @@ impl Proxy {
 
     /// Discards the held bytes, as it does when the server dies, and holds no more.
     pub(crate) fn lose(&self) {
-        self.cut();
+        self.relay.cut();
         self.release();
-    }
-
-    /// Breaks all connections.
-    fn cut(&self) {
-        std::mem::take(&mut *self.state.connections.lock().unwrap()).cancel();
     }
 
     /// Breaks all connections. From now on, the first is to one server and the second to the other,
     /// and so on.
     pub(crate) fn alternate(&self, servers: [u16; 2]) {
-        self.state.server.store(servers[0], SeqCst);
-        *self.state.other_server.lock().unwrap() = Some(servers[1]);
-        self.cut();
+        self.relay.alternate(servers);
+        self.relay.cut();
     }
 
     /// Connects clients to another server from now on, and breaks their connections to this one.
     pub(crate) fn switch_to(&self, server: u16) {
-        self.state.server.store(server, SeqCst);
-        *self.state.other_server.lock().unwrap() = None;
-        self.cut();
+        self.alternate([server; 2]);
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        self.cut();
-    }
-}
-
-async fn relay(client: TcpStream, state: Arc<State>) {
-    let port = state.server.load(SeqCst);
-    if let Some(other) = &mut *state.other_server.lock().unwrap() {
-        state.server.store(std::mem::replace(other, port), SeqCst);
-    }
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
-    client.set_nodelay(true).unwrap();
-    server.set_nodelay(true).unwrap();
+async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let is_publisher = AtomicBool::new(false);

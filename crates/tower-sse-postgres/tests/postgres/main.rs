@@ -4,7 +4,6 @@
 
 #![cfg(unix)]
 
-mod client;
 mod clients;
 mod deadline;
 mod docs;
@@ -28,12 +27,16 @@ mod trigger;
 mod wake;
 
 // The rig of all tests. Not its `mod.rs`, which needs the dependencies of the crate's own tests.
+#[path = "../../../../tests/support/hub_process.rs"]
+mod hub_process;
 #[path = "../../../../tests/support/patience.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod patience;
 #[path = "../../../../tests/support/port.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod port;
+#[path = "../../../../tests/support/relay.rs"]
+mod relay;
 #[path = "../../../../tests/support/tool.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod tool;
@@ -47,9 +50,9 @@ use tower_sse::{
 use tower_sse_postgres::{Postgres, SCHEMA};
 
 use self::{
-    client::Client,
+    hub_process::{Client, HubProcess, publish},
     patience::{PATIENCE, soon, until, until_async},
-    process::{Process, publish},
+    process::Process,
     proxy::Proxy,
     server::{Server, Stop, sql},
 };

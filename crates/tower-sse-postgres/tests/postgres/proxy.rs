@@ -1,86 +1,62 @@
-use std::{
-    net::Ipv4Addr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    spawn,
+    net::TcpStream,
     sync::watch,
-    task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
 use tower_sse_postgres::Postgres;
 
-use crate::server::patient;
+use crate::{relay::Relay, server::patient};
 
 /// A proxy in front of a server that breaks connections, or delays what hubs read.
 pub(crate) struct Proxy {
-    port: u16,
+    relay: Relay,
     state: Arc<State>,
-    accepting: JoinHandle<()>,
+    server: u16,
 }
 
 struct State {
-    server: AtomicU16,
-    /// The server of every other connection.
-    other: AtomicU16,
     is_held: watch::Sender<bool>,
     /// Connections of publishers are held if their number is below this one.
     held_publishers: watch::Sender<usize>,
     /// The number of connections so far.
     accepted: AtomicUsize,
-    connections: Mutex<CancellationToken>,
     /// Whether notifications are removed from what the server sends.
     drops_notifications: AtomicBool,
 }
 
 impl Proxy {
     pub(crate) async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
-            server: AtomicU16::new(server),
-            other: AtomicU16::new(server),
             is_held: watch::Sender::new(false),
             held_publishers: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
-            connections: Mutex::default(),
             drops_notifications: AtomicBool::new(false),
         });
-        let accepting = spawn({
-            let state = Arc::clone(&state);
-            async move {
-                loop {
-                    let (client, _) = listener.accept().await.unwrap();
-                    let ended = state.connections.lock().unwrap().clone();
-                    let relaying = relay(client, Arc::clone(&state));
-                    spawn(async move { ended.run_until_cancelled(relaying).await });
-                }
-            }
-        });
-        Self { port, state, accepting }
+        let passing = Arc::clone(&state);
+        let pass = move |client, server| pass(client, server, Arc::clone(&passing));
+        Self { relay: Relay::start(server, pass).await, state, server }
     }
 
     /// Returns a broker of the server behind the proxy.
     pub(crate) fn broker(&self) -> Postgres {
-        let address = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port);
+        let port = self.relay.port;
+        let address = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
         patient(Postgres::open(&address).unwrap())
     }
 
     /// Breaks all connections.
     pub(crate) fn cut(&self) {
-        let mut connections = self.state.connections.lock().unwrap();
-        std::mem::take(&mut *connections).cancel();
+        self.relay.cut();
     }
 
     /// Leads every other new connection to this server.
     pub(crate) fn alternate_with(&self, other: u16) {
-        self.state.other.store(other, SeqCst);
+        self.relay.alternate([self.server, other]);
     }
 
     /// Holds all connections that publish nothing, in both directions: what a reader asks for while
@@ -104,13 +80,6 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        self.cut();
-    }
-}
-
 impl State {
     /// Waits until the connection with this number is not held.
     async fn passes(&self, number: usize, reads: bool) {
@@ -122,13 +91,8 @@ impl State {
     }
 }
 
-async fn relay(client: TcpStream, state: Arc<State>) {
+async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let number = state.accepted.fetch_add(1, SeqCst);
-    let port = state.server.swap(state.other.load(SeqCst), SeqCst);
-    state.other.store(port, SeqCst);
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
-    client.set_nodelay(true).unwrap();
-    server.set_nodelay(true).unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let reads = AtomicBool::new(false);

@@ -1,0 +1,90 @@
+//! A port in front of a server. A module of some tests only, like `log.rs`.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::{
+    mem::{swap, take},
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    spawn,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A port whose connections lead to a server, until a test breaks them or leads them elsewhere.
+pub struct Relay {
+    pub port: u16,
+    state: Arc<Mutex<State>>,
+    accepting: JoinHandle<()>,
+}
+
+struct State {
+    /// The servers of the next connection and of the one after it, and so on.
+    servers: [u16; 2],
+    /// Ends all connections.
+    connections: CancellationToken,
+}
+
+impl Relay {
+    /// Passes each connection to `server`, by `pass`.
+    pub async fn start<F>(
+        server: u16,
+        pass: impl Fn(TcpStream, TcpStream) -> F + Clone + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = CancellationToken::new();
+        let state = Arc::new(Mutex::new(State { servers: [server; 2], connections }));
+        let accepting = spawn({
+            let state = Arc::clone(&state);
+            async move {
+                loop {
+                    let (client, _) = listener.accept().await.unwrap();
+                    let (port, ended) = state.lock().unwrap().next();
+                    let pass = pass.clone();
+                    let passing = async move {
+                        let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+                        let Ok(server) = server else { return };
+                        client.set_nodelay(true).unwrap();
+                        server.set_nodelay(true).unwrap();
+                        pass(client, server).await;
+                    };
+                    spawn(async move { ended.run_until_cancelled(passing).await });
+                }
+            }
+        });
+        Self { port, state, accepting }
+    }
+
+    /// Breaks all connections.
+    pub fn cut(&self) {
+        take(&mut self.state.lock().unwrap().connections).cancel();
+    }
+
+    /// Leads the next connection to the first server and the one after it to the second, and so on.
+    pub fn alternate(&self, servers: [u16; 2]) {
+        self.state.lock().unwrap().servers = servers;
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+impl State {
+    fn next(&mut self) -> (u16, CancellationToken) {
+        let [next, later] = &mut self.servers;
+        swap(next, later);
+        (*later, self.connections.clone())
+    }
+}
