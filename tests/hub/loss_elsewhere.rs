@@ -1,54 +1,20 @@
 //! Losses of one process alone, such as entries that were trimmed before it read them: clients move
 //! between processes that have lost different events.
 
-use std::{
-    future::pending,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::pending, sync::mpsc, time::Duration};
 
-use futures_util::FutureExt;
 use tower_sse::{
     Event,
-    hub::{
-        Hub, PublishError,
-        broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher},
-    },
+    hub::{Hub, broker::Arrival},
 };
 
 use crate::*;
 
-/// A broker whose events the test feeds by hand.
-#[derive(Clone, Default)]
-struct ByHand(Arc<Mutex<Option<Feed>>>);
-
-struct PublishesNothing;
-
-impl Broker for ByHand {
-    type Publisher = PublishesNothing;
-    type Error = std::convert::Infallible;
-
-    fn name(&self) -> String {
-        "by hand".to_owned()
-    }
-
-    async fn start(self, feed: Feed) -> Result<PublishesNothing, Self::Error> {
-        *self.0.lock().unwrap() = Some(feed);
-        Ok(PublishesNothing)
-    }
-}
-
-impl Publisher for PublishesNothing {
-    async fn publish(&self, _: Publication) -> Result<Acknowledged, PublishError> {
-        pending().await
-    }
-}
-
 /// A hub that has received the first of five events, and those after `lost_up_to`.
 fn hub(lost_up_to: u64) -> Hub {
-    let broker = ByHand::default();
-    let hub = Hub::connect(broker.clone()).now_or_never().expect("ready").unwrap();
-    let mut feed = broker.0.lock().unwrap().take().unwrap();
+    let (given, taken) = mpsc::channel();
+    let hub = connect_by_hand(Hub::builder(), move |feed| given.send(feed).unwrap());
+    let mut feed = taken.recv().unwrap();
     for (number, topic) in (1..).zip(["a", "b", "c", "a", "b"]) {
         if number == 1 || number > lost_up_to {
             let arrival = Arrival::new(number, Duration::ZERO, Duration::ZERO);

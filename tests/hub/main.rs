@@ -3,6 +3,7 @@
 
 mod behind;
 mod brokers;
+mod by_hand;
 mod client;
 mod closes;
 mod ended;
@@ -40,6 +41,7 @@ mod log;
 mod support;
 
 use {
+    by_hand::connect_by_hand,
     client::{
         Client, asleep, describe, end, foreign, id, last_id, publish, publish_all, read, resumed,
         sequence, subscribed, wait,

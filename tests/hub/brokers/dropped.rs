@@ -1,20 +1,18 @@
 //! A hub whose last owner drops it while its broker feeds it is not dropped by the broker's thread.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, mpsc},
     task::Waker,
-    thread::{self, JoinHandle, ThreadId},
+    thread,
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tower_sse::{
     Event,
     hub::{
-        Hub, PublishError,
-        broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher},
+        Hub,
+        broker::{Arrival, Feed},
     },
 };
 
@@ -38,10 +36,6 @@ fn feed_one(feed: &mut Feed, fed: Fed, sequence: u64) -> bool {
     result.is_ok()
 }
 
-fn refused() -> Result<Acknowledged, PublishError> {
-    Err(PublishError::Refused("read only".into()))
-}
-
 /// Drops the last owner of a hub when the hub wakes a subscription, and so within the feeding.
 fn drop_when_woken(hub: Hub) {
     let owner = Arc::new(Mutex::new(None));
@@ -63,14 +57,12 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-type Feeds = Vec<(usize, Feed)>;
-
-/// A broker whose feeds are in a list, which a publisher leaves when it is dropped.
+/// The feeds of a broker. A publisher leaves the list when it is dropped.
 #[derive(Clone, Default)]
-struct List(Arc<Mutex<Feeds>>);
+struct List(Arc<Mutex<Vec<(usize, Feed)>>>);
 
 impl List {
-    fn feeds(&self) -> MutexGuard<'_, Feeds> {
+    fn feeds(&self) -> MutexGuard<'_, Vec<(usize, Feed)>> {
         self.0.lock().unwrap()
     }
 
@@ -79,39 +71,13 @@ impl List {
             feed_one(feed, fed, sequence);
         }
     }
-}
 
-impl Broker for List {
-    type Publisher = Member;
-    type Error = Infallible;
-
-    fn name(&self) -> String {
-        "list".to_owned()
-    }
-
-    async fn start(self, feed: Feed) -> Result<Member, Infallible> {
-        let mut feeds = self.feeds();
-        let member = feeds.iter().map(|(member, _)| member + 1).max().unwrap_or(0);
-        feeds.push((member, feed));
-        drop(feeds);
-        Ok(Member { list: self, member })
-    }
-}
-
-struct Member {
-    list: List,
-    member: usize,
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.list.feeds().retain(|(member, _)| *member != self.member);
-    }
-}
-
-impl Publisher for Member {
-    async fn publish(&self, _: Publication) -> Result<Acknowledged, PublishError> {
-        refused()
+    fn connect(&self, member: usize) -> Hub {
+        let list = self.clone();
+        connect_by_hand(Hub::builder(), move |feed| {
+            list.feeds().push((member, feed));
+            OnDrop(move || list.feeds().retain(|(other, _)| *other != member))
+        })
     }
 }
 
@@ -120,8 +86,7 @@ fn publisher_leaves_a_list_that_its_broker_has_locked() {
     for fed in [Fed::Event, Fed::Loss] {
         without_deadlock(move || {
             let list = List::default();
-            let [one, other] =
-                [(); 2].map(|()| Hub::connect(list.clone()).now_or_never().unwrap().unwrap());
+            let [one, other] = [0, 1].map(|member| list.connect(member));
             drop_when_woken(one);
             list.feed(fed, 1);
             while list.feeds().len() > 1 {
@@ -133,50 +98,16 @@ fn publisher_leaves_a_list_that_its_broker_has_locked() {
     }
 }
 
-/// A broker with a thread that reads, which ends with its hub.
-struct Thread {
-    items: mpsc::Receiver<(Fed, u64)>,
-    joined: mpsc::Sender<thread::Result<()>>,
-}
-
-impl Broker for Thread {
-    type Publisher = Reader;
-    type Error = Infallible;
-
-    fn name(&self) -> String {
-        "thread".to_owned()
-    }
-
-    async fn start(self, mut feed: Feed) -> Result<Reader, Infallible> {
-        let Self { items, joined } = self;
-        let read = move || while items.recv().is_ok_and(|(fed, n)| feed_one(&mut feed, fed, n)) {};
-        Ok(Reader { thread: Some(thread::spawn(read)), joined })
-    }
-}
-
-struct Reader {
-    thread: Option<JoinHandle<()>>,
-    joined: mpsc::Sender<thread::Result<()>>,
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.joined.send(self.thread.take().unwrap().join()).unwrap();
-    }
-}
-
-impl Publisher for Reader {
-    async fn publish(&self, _: Publication) -> Result<Acknowledged, PublishError> {
-        refused()
-    }
-}
-
 #[test]
 fn publisher_joins_the_thread_that_feeds_its_hub() {
     for fed in [Fed::Event, Fed::Loss] {
         let ((send, items), (joined, is_joined)) = (mpsc::channel(), mpsc::channel());
-        let connecting = Hub::connect(Thread { items, joined });
-        drop_when_woken(connecting.now_or_never().unwrap().unwrap());
+        drop_when_woken(connect_by_hand(Hub::builder(), |mut feed| {
+            let read =
+                move || while items.recv().is_ok_and(|(fed, n)| feed_one(&mut feed, fed, n)) {};
+            let mut thread = Some(thread::spawn(read));
+            OnDrop(move || joined.send(thread.take().unwrap().join()).unwrap())
+        }));
         send.send((fed, 1)).unwrap();
         // The reader is told that the hub is gone.
         _ = send.send((fed, 2));
@@ -184,45 +115,11 @@ fn publisher_joins_the_thread_that_feeds_its_hub() {
     }
 }
 
-/// A broker that hands out its feed, and whose publisher says where it is dropped.
-struct Told {
-    feed: Arc<Mutex<Option<Feed>>>,
-    dropped: mpsc::Sender<(ThreadId, Option<Handle>)>,
-}
-
-impl Broker for Told {
-    type Publisher = Teller;
-    type Error = Infallible;
-
-    fn name(&self) -> String {
-        "told".to_owned()
-    }
-
-    async fn start(self, feed: Feed) -> Result<Teller, Infallible> {
-        *self.feed.lock().unwrap() = Some(feed);
-        Ok(Teller(self.dropped))
-    }
-}
-
-struct Teller(mpsc::Sender<(ThreadId, Option<Handle>)>);
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        self.0.send((thread::current().id(), Handle::try_current().ok())).unwrap();
-    }
-}
-
-impl Publisher for Teller {
-    async fn publish(&self, _: Publication) -> Result<Acknowledged, PublishError> {
-        refused()
-    }
-}
-
 /// Connects a hub within this runtime, lets its last owner drop it within the feeding, and returns
 /// where its publisher was dropped. Asserts that its events were not freed by the feeding.
 fn where_it_drops(runtime: Option<&tokio::runtime::Runtime>, fed: Fed) -> Option<Handle> {
     let (dropped, is_dropped) = mpsc::channel();
-    let feed = Arc::default();
+    let (given, taken) = mpsc::channel();
     let here = thread::current().id();
     let freed = OnDrop(move || assert_ne!(thread::current().id(), here));
     let hub = {
@@ -231,11 +128,14 @@ fn where_it_drops(runtime: Option<&tokio::runtime::Runtime>, fed: Fed) -> Option
             _ = &freed;
             None
         });
-        let connecting = builder.connect(Told { feed: Arc::clone(&feed), dropped });
-        connecting.now_or_never().unwrap().unwrap()
+        connect_by_hand(builder, move |feed| {
+            given.send(feed).unwrap();
+            let place = || (thread::current().id(), Handle::try_current().ok());
+            OnDrop(move || dropped.send(place()).unwrap())
+        })
     };
     drop_when_woken(hub);
-    let mut feed = feed.lock().unwrap().take().unwrap();
+    let mut feed = taken.recv().unwrap();
     feed_one(&mut feed, fed, 1);
     let (thread, context) = is_dropped.recv_timeout(PATIENCE).unwrap();
     assert_ne!(thread, here);

@@ -1,39 +1,16 @@
 //! What a program sees of a reader that ends before its hub.
 #![cfg(feature = "tracing")]
 
-use std::{convert::Infallible, future::pending};
+use std::future::pending;
 
 use futures_util::StreamExt;
-use tower_sse::hub::{
-    Hub, PublishError,
-    broker::{Acknowledged, Broker, Feed, Publication, Publisher},
-};
+use tower_sse::hub::Hub;
 
-use crate::log::Log;
+use crate::{log::Log, *};
 
-/// A broker whose reader is this future.
-struct Reads<F>(F);
-
-struct Refuses;
-
-impl<F: Future<Output = ()> + Send + 'static> Broker for Reads<F> {
-    type Publisher = Refuses;
-    type Error = Infallible;
-
-    fn name(&self) -> String {
-        "reads".to_owned()
-    }
-
-    async fn start(self, feed: Feed) -> Result<Refuses, Infallible> {
-        feed.spawn(|_| self.0);
-        Ok(Refuses)
-    }
-}
-
-impl Publisher for Refuses {
-    async fn publish(&self, _: Publication) -> Result<Acknowledged, PublishError> {
-        Err(PublishError::Refused("read only".into()))
-    }
+/// Connects a hub whose reader is this future.
+fn hub_with_reader(reader: impl Future<Output = ()> + Send + 'static) -> Hub {
+    connect_by_hand(Hub::builder(), |feed| feed.spawn(|_| reader))
 }
 
 #[tokio::test]
@@ -41,7 +18,7 @@ async fn reader_that_panics_or_returns_is_an_error_line() {
     let panics: fn() = || panic!("in the reader");
     for (panicked, read) in [(true, panics), (false, || {})] {
         let (log, _recording) = Log::record();
-        let hub = Hub::connect(Reads(async move { read() })).await.unwrap();
+        let hub = hub_with_reader(async move { read() });
         assert_eq!(hub.subscribe_to("a").resume(None).next().await, None);
         let lines = log.lines();
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -58,7 +35,7 @@ async fn reader_that_panics_or_returns_is_an_error_line() {
 #[tokio::test]
 async fn reader_that_ends_with_its_hub_logs_nothing() {
     let (log, _recording) = Log::record();
-    let hub = Hub::connect(Reads(pending())).await.unwrap();
+    let hub = hub_with_reader(pending());
     hub.close();
     assert_eq!(hub.subscribe_to("a").resume(None).next().await, None);
     tokio::task::yield_now().await;

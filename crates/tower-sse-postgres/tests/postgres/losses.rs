@@ -6,20 +6,42 @@ use tokio::time::sleep;
 use tower_sse::{LastEventId, hub::PublishError};
 
 use crate::{
-    server::{copy, patient, program},
+    server::{patient, program},
     tool::Directory,
     *,
 };
 
+async fn two(server: &Server) -> [Process; 2] {
+    [Process::connect(server.broker()).await, Process::connect(server.broker()).await]
+}
+
+/// Publishes events in one of two processes, and reads them in both.
+async fn publish_and_read<const N: usize>(pair: &mut [Process; 2], numbers: [usize; N]) {
+    pair[0].publish(numbers).await;
+    for process in pair {
+        process.reads(numbers).await;
+    }
+}
+
 /// Two processes that have read the events 1 to 3.
 async fn pair(server: &Server) -> [Process; 2] {
-    let mut pair =
-        [Process::connect(server.broker()).await, Process::connect(server.broker()).await];
-    pair[0].publish(1..=3).await;
-    for process in &mut pair {
-        process.reads(1..=3).await;
-    }
+    let mut pair = two(server).await;
+    publish_and_read(&mut pair, [1, 2, 3]).await;
     pair
+}
+
+/// A process that has read the events 1 to 4, and one that has read the first and then waits at its
+/// proxy.
+async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
+    let proxy = Proxy::start(server.port).await;
+    let mut ahead = Process::connect(server.broker()).await;
+    let mut behind = Process::connect(proxy.broker()).await;
+    ahead.publish([1]).await;
+    behind.reads([1]).await;
+    proxy.hold();
+    ahead.publish(2..=4).await;
+    ahead.reads(1..=4).await;
+    (ahead, behind, proxy)
 }
 
 /// Publishes an event in a process that finds a loss meanwhile. It then connects again, and does not
@@ -50,8 +72,7 @@ async fn reads_one_gap(server: &Server, pair: &mut [Process; 2], next: usize) {
     publish_while_connections_break(server, &pair[0], next).await;
     let new = Process::connect(server.broker()).await;
     for process in pair.iter_mut() {
-        process.reads_gap().await;
-        process.reads([next]).await;
+        process.reads_after_a_gap([next]).await;
         assert_eq!(process.stats.losses(), 1);
     }
     for process in [&pair[0], &pair[1], &new] {
@@ -83,11 +104,8 @@ async fn emptied_log_of_idle_processes_is_one_loss() {
     for process in &mut pair {
         process.reads_gap().await;
     }
-    pair[0].publish([4]).await;
-    for process in &mut pair {
-        process.reads([4]).await;
-        assert_eq!(process.stats.losses(), 1);
-    }
+    publish_and_read(&mut pair, [4]).await;
+    assert_eq!(pair.map(|process| process.stats.losses()), [1; 2]);
 }
 
 /// A process that stops after each unlogged row that it has numbered.
@@ -104,19 +122,11 @@ async fn crash_empties_an_unlogged_log() {
 #[tokio::test]
 async fn deleted_row_is_a_loss_of_processes_that_have_not_read_it() {
     let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port).await;
-    let mut ahead = Process::connect(server.broker()).await;
-    let mut behind = Process::connect(proxy.broker()).await;
-    ahead.publish([1]).await;
-    behind.reads([1]).await;
-    proxy.hold();
-    ahead.publish(2..=4).await;
-    ahead.reads(1..=4).await;
+    let (mut ahead, mut behind, proxy) = ahead_and_behind(&server).await;
     sql(&server.connect().await, "delete from tower_sse.log where data = '3'").await;
     proxy.release();
     behind.reads([2]).await;
-    behind.reads_gap().await;
-    behind.reads([4]).await;
+    behind.reads_after_a_gap([4]).await;
     behind.publish([5]).await;
     ahead.reads([5]).await;
     behind.reads([5]).await;
@@ -126,18 +136,10 @@ async fn deleted_row_is_a_loss_of_processes_that_have_not_read_it() {
 #[tokio::test]
 async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
     let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port).await;
-    let mut ahead = Process::connect(server.broker()).await;
-    let mut behind = Process::connect(proxy.broker()).await;
-    ahead.publish([1]).await;
-    behind.reads([1]).await;
-    proxy.hold();
-    ahead.publish(2..=4).await;
-    ahead.reads(1..=4).await;
+    let (mut ahead, mut behind, proxy) = ahead_and_behind(&server).await;
     sql(&server.connect().await, "select from tower_sse.trim('tower_sse', 0, null, 2, 100)").await;
     proxy.release();
-    behind.reads_gap().await;
-    behind.reads(3..=4).await;
+    behind.reads_after_a_gap(3..=4).await;
     behind.publish([5]).await;
     ahead.reads([5]).await;
     behind.reads([5]).await;
@@ -147,25 +149,11 @@ async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
 #[tokio::test]
 async fn older_data_directory_is_one_loss() {
     let Some(mut server) = Server::start().await else { return };
-    let mut first = Process::connect(server.broker()).await;
-    let mut second = Process::connect(server.broker()).await;
-    first.publish([0]).await;
-    for process in [&mut first, &mut second] {
-        process.reads([0]).await;
-    }
-    let snapshot = server.path().join("snapshot");
-    server.stop(Stop::Immediate);
-    copy(&server.data(), &snapshot);
-    server.restart().await;
-    first.publish(1..=3).await;
-    let mut pair = [first, second];
-    for process in &mut pair {
-        process.reads(1..=3).await;
-    }
-    server.stop(Stop::Immediate);
-    fs::remove_dir_all(server.data()).unwrap();
-    copy(&snapshot, &server.data());
-    server.restart().await;
+    let mut pair = two(&server).await;
+    publish_and_read(&mut pair, [0]).await;
+    server.take_snapshot().await;
+    publish_and_read(&mut pair, [1, 2, 3]).await;
+    server.restart_with_snapshot().await;
     reads_one_gap(&server, &mut pair, 4).await;
 }
 
@@ -173,26 +161,18 @@ async fn older_data_directory_is_one_loss() {
 #[tokio::test]
 async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     let Some(mut server) = Server::start().await else { return };
-    let mut pair =
-        [Process::connect(server.broker()).await, Process::connect(server.broker()).await];
+    let mut pair = two(&server).await;
     // So that no hub numbers the event before the snapshot.
     let holding = server.connect().await;
     sql(&holding, "begin; select from tower_sse.stream for update").await;
     sql(&server.connect().await, "select tower_sse.publish('a', '1')").await;
-    let snapshot = server.path().join("snapshot");
-    server.stop(Stop::Immediate);
-    copy(&server.data(), &snapshot);
-    server.restart().await;
+    server.take_snapshot().await;
     for process in &mut pair {
         process.reads([1]).await;
     }
-    server.stop(Stop::Immediate);
-    fs::remove_dir_all(server.data()).unwrap();
-    copy(&snapshot, &server.data());
-    server.restart().await;
+    server.restart_with_snapshot().await;
     for process in &mut pair {
-        process.reads_gap().await;
-        process.reads([1]).await;
+        process.reads_after_a_gap([1]).await;
         assert_eq!(process.stats.losses(), 1);
     }
 }
@@ -254,8 +234,7 @@ async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     last.reads([3]).await;
     last.reads_gap().await;
     // The hole, and what the other process marks.
-    behind.reads_gap().await;
-    behind.reads([3]).await;
+    behind.reads_after_a_gap([3]).await;
     behind.reads_gap().await;
     publish_while_connections_break(&server, &ahead, 4).await;
     for process in [&mut ahead, &mut last, &mut behind] {
@@ -271,19 +250,8 @@ async fn promoted_standby_that_lags_is_one_loss() {
     server::own(directory.path());
     let mut backup = program("pg_basebackup").unwrap();
     let port = primary.port.to_string();
-    backup.args([
-        "-h",
-        "127.0.0.1",
-        "-U",
-        "postgres",
-        "-p",
-        &port,
-        "-c",
-        "fast",
-        "--no-sync",
-        "-D",
-    ]);
-    run(backup.arg(directory.path().join("data")));
+    backup.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port]);
+    run(backup.args(["-c", "fast", "--no-sync", "-D"]).arg(directory.path().join("data")));
     fs::write(directory.path().join("data/standby.signal"), "").unwrap();
     let standby = Server::start_in(directory, &[]).await;
     let address = format!(
@@ -292,10 +260,7 @@ async fn promoted_standby_that_lags_is_one_loss() {
     );
     let broker = || patient(Postgres::open(&address).unwrap());
     let mut pair = [Process::connect(broker()).await, Process::connect(broker()).await];
-    pair[0].publish(1..=3).await;
-    for process in &mut pair {
-        process.reads(1..=3).await;
-    }
+    publish_and_read(&mut pair, [1, 2, 3]).await;
     primary.stop(Stop::Immediate);
     run(program("pg_ctl").unwrap().args(["promote", "-D"]).arg(standby.data()));
     until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
@@ -381,11 +346,8 @@ async fn crash_loses_nothing_if_commits_do_not_wait() {
     server.stop(Stop::Immediate);
     server.restart().await;
     until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
-    pair[0].publish([4]).await;
-    for process in &mut pair {
-        process.reads([4]).await;
-        assert_eq!(process.stats.losses(), 0);
-    }
+    publish_and_read(&mut pair, [4]).await;
+    assert_eq!(pair.map(|process| process.stats.losses()), [0; 2]);
 }
 
 #[tokio::test]
@@ -406,13 +368,9 @@ async fn restart_loses_nothing() {
 
 #[tokio::test]
 async fn connections_to_two_servers_are_refused() {
-    let Some([old, new]) = two_servers().await else { return };
+    let (Some(old), Some(new)) = (Server::start().await, Server::start().await) else { return };
     let proxy = Proxy::start(old.port).await;
     proxy.alternate_with(new.port);
     let error = Hub::connect(proxy.broker()).await.unwrap_err();
     assert!(format!("{:?}", error.source()).contains("different servers"), "{error:?}");
-}
-
-async fn two_servers() -> Option<[Server; 2]> {
-    Some([Server::start().await?, Server::start().await?])
 }

@@ -120,6 +120,21 @@ impl Server {
         process.wait().unwrap();
     }
 
+    /// Restarts the process, and copies its data meanwhile.
+    pub(crate) async fn take_snapshot(&mut self) {
+        self.stop(Stop::Immediate);
+        copy(&self.data(), &self.path().join("snapshot"));
+        self.restart().await;
+    }
+
+    /// Restarts the process with the data of the snapshot.
+    pub(crate) async fn restart_with_snapshot(&mut self) {
+        self.stop(Stop::Immediate);
+        fs::remove_dir_all(self.data()).unwrap();
+        copy(&self.path().join("snapshot"), &self.data());
+        self.restart().await;
+    }
+
     /// Stops the processes of the server's clients and the one that starts them, until it is
     /// [resumed](Self::resume). None of them answers after this call.
     pub(crate) async fn freeze(&self) -> Vec<Pid> {
