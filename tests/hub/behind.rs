@@ -1,17 +1,11 @@
 //! What the hub holds for clients that are behind and do not read, counted by an allocator. A
 //! server such as hyper takes up to 16 frames for each of them.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use std::{pin::Pin, task::Context};
 
 use allocation_counter::measure;
 use futures_util::Stream;
-use tower_sse::{
-    Encoded,
-    hub::{Hub, Retention, Subscription},
-};
+use tower_sse::Encoded;
 
 use crate::*;
 

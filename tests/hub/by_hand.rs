@@ -2,11 +2,9 @@
 
 use std::convert::Infallible;
 
-use futures_util::FutureExt;
-use tower_sse::hub::{
-    Hub, HubBuilder, PublishError,
-    broker::{Acknowledged, Broker, Feed, Publication, Publisher},
-};
+use tower_sse::hub::broker::{Acknowledged, Broker, Feed, Publication, Publisher};
+
+use crate::*;
 
 /// A broker that hands its feed to a closure. What that returns lives as long as the publisher.
 struct ByHand<F>(F);

@@ -1,20 +1,11 @@
 //! A client that is polled by hand, and decodes what it gets.
 
-use std::{
-    future::poll_fn,
-    iter,
-    pin::Pin,
-    sync::LazyLock,
-    task::{Context, Poll, Waker},
-};
+use std::{future::poll_fn, pin::Pin, sync::LazyLock, task::Context};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream};
+use futures_util::Stream;
 use tokio::runtime::{Builder, Runtime};
-use tower_sse::{
-    Decoder, Event, LastEventId, Message,
-    hub::{Hub, Subscription},
-};
+use tower_sse::Decoder;
 
 use crate::*;
 

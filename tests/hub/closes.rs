@@ -1,14 +1,10 @@
 //! Closing the streams of a subject in several processes, which share a broker in memory.
 
-use std::time::Duration;
-
 use futures_util::stream;
 use http::Request;
 use tower_sse::{
-    Event, EventBody, SseBody, SseLayer,
-    hub::{Hub, HubBuilder, Retention},
+    EventBody, SseBody,
     streams::{CloseError, Streams},
-    testing::MemoryBroker,
 };
 
 use crate::*;

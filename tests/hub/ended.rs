@@ -1,21 +1,6 @@
 //! Topics that end: who receives the last event, what ends, and when the name is free.
 
-use std::{
-    sync::{
-        Barrier,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    thread,
-    time::Duration,
-};
-
-use futures_util::{FutureExt, StreamExt};
-use tokio::time::advance;
-use tower_sse::{
-    Event, SseLayer,
-    hub::{GapPolicy, Hub, PublishError, Retention},
-    testing::MemoryBroker,
-};
+use std::sync::Barrier;
 
 use crate::*;
 

@@ -1,19 +1,6 @@
 //! Hubs of several processes that share a broker.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::Waker,
-};
-
-use futures_util::FutureExt;
-use tower_sse::{
-    LastEventId,
-    hub::{Hub, HubBuilder, PublishError},
-    testing::MemoryBroker,
-};
+use std::sync::atomic::Ordering::SeqCst;
 
 use crate::*;
 

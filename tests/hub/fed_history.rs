@@ -1,13 +1,5 @@
 //! The history that a hub receives from its broker late, and the age of its events.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::advance;
-use tower_sse::{
-    hub::{Hub, Retention},
-    testing::MemoryBroker,
-};
-
 use crate::*;
 
 const MINUTE: Duration = Duration::from_secs(60);

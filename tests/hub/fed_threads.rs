@@ -1,9 +1,5 @@
 //! Threads that publish through two hubs of a broker, while it loses its history now and then.
 
-use std::thread;
-
-use tower_sse::hub::Hub;
-
 use crate::*;
 
 const EVENTS: usize = 3_000;

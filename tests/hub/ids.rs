@@ -1,12 +1,5 @@
 //! Where a subscription resumes for each kind of last event id, and the gaps that it reports.
 
-use std::iter;
-
-use tower_sse::{
-    Event, LastEventId,
-    hub::{GapPolicy, Hub, PublishError, Retention},
-};
-
 use crate::*;
 
 /// Each event's number is in its data. Of `a` the first is lost.

@@ -1,13 +1,5 @@
 //! Losses of a broker: events that no hub can know, which its clients are told as gaps.
 
-use std::{task::Waker, time::Duration};
-
-use tokio::time::advance;
-use tower_sse::{
-    hub::{Hub, Retention},
-    testing::MemoryBroker,
-};
-
 use crate::*;
 
 /// The gaps of these topics in a loss at this sequence number, for a client that has received

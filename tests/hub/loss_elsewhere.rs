@@ -1,12 +1,9 @@
 //! Losses of one process alone, such as entries that were trimmed before it read them: clients move
 //! between processes that have lost different events.
 
-use std::{future::pending, sync::mpsc, time::Duration};
+use std::{future::pending, sync::mpsc};
 
-use tower_sse::{
-    Event,
-    hub::{Hub, broker::Arrival},
-};
+use tower_sse::hub::broker::Arrival;
 
 use crate::*;
 

@@ -1,10 +1,6 @@
 //! Which losses a client is told, by where its subscription starts.
 
-use tower_sse::{
-    Event,
-    hub::{GapPolicy, Hub, Retention, Subscribe},
-    testing::MemoryBroker,
-};
+use tower_sse::hub::Subscribe;
 
 use crate::*;
 

@@ -40,6 +40,25 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::{
+    iter,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::advance;
+use tower_sse::{
+    Event, LastEventId, Message, SseLayer,
+    hub::{GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscription},
+    testing::MemoryBroker,
+};
+
 use {
     by_hand::connect_by_hand,
     client::{

@@ -1,15 +1,5 @@
 //! Subscriptions of very many topics: no poll does all of the work, and nothing is lost in between.
 
-use std::{
-    sync::Arc,
-    task::{Poll, Waker},
-};
-
-use tower_sse::{
-    Message,
-    hub::{GapPolicy, Hub},
-};
-
 use crate::*;
 
 const TOPICS: usize = 12_500;

@@ -1,10 +1,6 @@
 //! What the hub says that it keeps is what it keeps.
 
-use std::{iter, time::Duration};
-
 use allocation_counter::measure;
-use tokio::time::advance;
-use tower_sse::hub::{GapPolicy, Hub, Retention};
 
 use crate::*;
 

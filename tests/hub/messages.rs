@@ -1,13 +1,5 @@
 //! Subscriptions as decoded messages, for consumers in the process.
 
-use std::iter;
-
-use futures_util::{FutureExt, StreamExt};
-use tower_sse::{
-    Event,
-    hub::{Hub, Retention},
-};
-
 use crate::*;
 
 #[test]

@@ -1,10 +1,7 @@
 //! Random histories of a hub and its clients, checked against the [naive](crate::naive) hub.
 
-use std::time::Duration;
-
 use proptest::{prelude::*, sample::Index, test_runner::RngAlgorithm};
-use tokio::{runtime, task::yield_now, time::advance};
-use tower_sse::LastEventId;
+use tokio::{runtime, task::yield_now};
 
 use crate::*;
 

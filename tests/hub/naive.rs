@@ -1,8 +1,6 @@
 //! A hub as simple as possible: a list of all events ever published. It asks the hub which of them
 //! are kept, and checks that the limits and the documented order of eviction allow that.
 
-use tower_sse::hub::Hub;
-
 use crate::*;
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];

@@ -1,13 +1,6 @@
 //! What publishing through a broker returns.
 
-use std::{error::Error, task::Waker};
-
-use futures_util::FutureExt;
-use tower_sse::{
-    Event,
-    hub::{Hub, PublishError},
-    testing::MemoryBroker,
-};
+use std::error::Error;
 
 use crate::*;
 

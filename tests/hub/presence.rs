@@ -1,23 +1,14 @@
 //! The code of the page `guide::presence`, as it stands there.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    future::ready,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, convert::Infallible, future::ready};
 
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use http::Request;
 use tokio::time::{Instant, interval};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{
-    Event, SseLayer,
-    hub::{Hub, PublishError},
-    streams::Streams,
-    testing::MemoryBroker,
-};
+use tower_sse::streams::Streams;
+
+use crate::*;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 

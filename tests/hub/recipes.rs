@@ -1,17 +1,9 @@
 //! The recipes of the hub's manual page.
 
-use std::{
-    sync::{Barrier, Mutex},
-    thread,
-    time::Duration,
-};
+use std::sync::Barrier;
 
-use tokio::{task::yield_now, time::advance};
-use tower_sse::{
-    Event, EventId, LastEventId,
-    hub::{Hub, HubBuilder, Retention, Subscription},
-    testing::MemoryBroker,
-};
+use tokio::task::yield_now;
+use tower_sse::EventId;
 
 use crate::*;
 

@@ -1,12 +1,9 @@
 //! Wakers and callbacks that the hub calls can use the hub.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, mpsc},
-    task::{Wake, Waker},
-    thread,
+    sync::{OnceLock, mpsc},
+    task::Wake,
 };
-
-use tower_sse::hub::{Hub, Subscription};
 
 use crate::*;
 

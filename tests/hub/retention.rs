@@ -1,20 +1,9 @@
 //! What is kept, and what of that which is not is remembered.
 
-use std::{
-    iter,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
-use tokio::time::advance;
-use tower_sse::{
-    Event,
-    hub::{Hub, HubBuilder, Retention},
-};
 
 use crate::*;
 

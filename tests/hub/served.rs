@@ -6,11 +6,7 @@ use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::ge
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::{
-    Event, EventBody, LastEventId, Message, SseLayer,
-    filter::{self, FilterBody},
-    hub::{Hub, Retention, Subscription},
-};
+use tower_sse::EventBody;
 
 use crate::{support::client, *};
 

@@ -1,10 +1,6 @@
 //! Streams that begin with state from a database.
 
-use tower_sse::{
-    Event, EventId, LastEventId,
-    hub::{GapPolicy, Hub, Retention, Subscribe},
-    testing::MemoryBroker,
-};
+use tower_sse::{EventId, hub::Subscribe};
 
 use crate::*;
 

@@ -1,15 +1,11 @@
 //! Clients that stall while the values of their topics are replaced.
 
-use std::{pin::Pin, task::Context, time::Duration};
+use std::{pin::Pin, task::Context};
 
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::time::advance;
-use tower_sse::{
-    BoxError, Event, SseLayer,
-    hub::{Hub, Retention, Subscription},
-};
+use tower_sse::BoxError;
 
 use crate::*;
 

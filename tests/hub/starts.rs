@@ -1,11 +1,8 @@
 //! What a subscription sends first: greetings, the gaps of a malformed id and recent events.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use tower_sse::{
-    Event,
-    hub::{GapPolicy, Hub, Retention, Subscribe},
-};
+use tower_sse::hub::Subscribe;
 
 use crate::*;
 

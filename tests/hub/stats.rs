@@ -1,10 +1,5 @@
 //! The figures of a hub, against independent counts.
 
-use std::{task::Waker, time::Duration};
-
-use tokio::time::advance;
-use tower_sse::hub::{GapPolicy, Hub, Retention};
-
 use crate::*;
 
 const MINUTE: Duration = Duration::from_secs(60);

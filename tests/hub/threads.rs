@@ -1,16 +1,6 @@
 //! The promises of the [model](crate::model), while everything happens at the same time.
 
-use std::{
-    collections::BTreeMap,
-    sync::Barrier,
-    thread,
-    time::{Duration, Instant},
-};
-
-use tower_sse::{
-    Event, LastEventId,
-    hub::{Hub, PublishError, Retention, Subscription},
-};
+use std::{collections::BTreeMap, sync::Barrier, time::Instant};
 
 use crate::*;
 

@@ -1,8 +1,6 @@
 //! A client of the hub that checks every message against the naive hub.
 
-use std::{ops::Range, task::Poll};
-
-use tower_sse::{Event, LastEventId, Message};
+use std::ops::Range;
 
 use crate::*;
 

@@ -1,10 +1,5 @@
 //! Who is woken, and how often.
 
-use std::{sync::Arc, task::Poll, time::Duration};
-
-use tokio::time::advance;
-use tower_sse::{Event, hub::Hub};
-
 use crate::*;
 
 #[test]

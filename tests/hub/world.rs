@@ -1,12 +1,6 @@
 //! The processes of the model: one hub, or two on a broker, each beside its naive hub.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use tower_sse::{
-    Event, LastEventId,
-    hub::{Hub, HubBuilder, PublishError, Retention},
-    testing::MemoryBroker,
-};
+use std::collections::BTreeSet;
 
 use crate::*;
 

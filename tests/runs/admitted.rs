@@ -1,11 +1,5 @@
 //! Which runs are admitted, and what makes room for them.
 
-use futures_util::{FutureExt, StreamExt, stream};
-use tower_sse::{
-    Event,
-    runs::{Outcome, RunKey, Runs, StartError},
-};
-
 use crate::*;
 
 fn key(n: usize) -> RunKey {

@@ -1,19 +1,11 @@
 //! A handler of hyper alone, without axum and over sockets.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
-use tower::{Layer, service_fn};
-use tower_sse::{
-    BoxError, SseLayer,
-    runs::{InvalidKey, Outcome, RunKey, Runs},
-};
+use tower::service_fn;
+use tower_sse::{BoxError, runs::InvalidKey};
 
 use crate::*;
 

@@ -1,19 +1,8 @@
 //! What is kept, who waits for whom, and when a run is given up.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use futures_util::{FutureExt, Stream, StreamExt, stream};
-use tokio::time::advance;
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Attachment, Outcome, Run, Runs},
-};
+use tower_sse::runs::Attachment;
 
 use crate::*;
 

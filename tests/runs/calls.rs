@@ -1,14 +1,9 @@
 //! The layer calls an unchanged service once for each run.
 
-use std::{sync::mpsc, time::Duration};
+use std::sync::mpsc;
 
-use http::{HeaderValue, Response};
-use http_body_util::BodyExt;
-use tower::{Layer, ServiceExt};
-use tower_sse::{
-    CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, StreamOptions,
-    runs::{Outcome, Runs},
-};
+use http::HeaderValue;
+use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, StreamOptions};
 
 use crate::*;
 

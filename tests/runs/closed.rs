@@ -1,11 +1,7 @@
 //! Closing the stream of one client of a run.
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
-use tower::{Layer, ServiceExt};
 use tower_sse::{
-    SseBody, SseLayer,
-    runs::Runs,
+    SseBody,
     streams::{Streams, Subjects},
 };
 

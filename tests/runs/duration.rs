@@ -1,13 +1,6 @@
 //! The maximum duration of a run.
 
-use std::time::Duration;
-
-use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
-use tower_sse::{
-    Event,
-    runs::{Outcome, Runs},
-};
 
 use crate::*;
 

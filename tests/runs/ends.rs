@@ -1,18 +1,11 @@
 //! Each run is reported once, on every exit path.
 
-use std::{
-    sync::{Arc, Barrier, Mutex, OnceLock},
-    time::Duration,
-};
+use std::sync::{Barrier, OnceLock};
 
-use futures_util::{StreamExt, stream};
-use http::Response;
-use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, ServiceExt};
 use tower_sse::{
-    Drain, Event, MaxAge, SseBody, SseLayer, StreamOptions,
-    runs::{Outcome, RunEnd, RunError, RunKey, Runs, RunsBuilder, StartError},
+    Drain, MaxAge, SseBody, StreamOptions,
+    runs::{RunEnd, RunError, RunsBuilder},
 };
 
 use crate::*;

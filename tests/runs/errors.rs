@@ -3,17 +3,12 @@
 use std::{
     error::Error,
     sync::{
-        Arc, Weak,
+        Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
-use tower_sse::{
-    BoxError, Event, SseLayer,
-    runs::{Outcome, RunError, Runs},
-};
+use tower_sse::{BoxError, runs::RunError};
 
 use crate::{
     support::error::{Caused, Root},

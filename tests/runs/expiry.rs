@@ -1,14 +1,6 @@
 //! When the runs that have ended are forgotten.
 
-use std::time::Duration;
-
-use futures_util::{FutureExt, stream};
-use tokio::{runtime::Handle, time::advance};
-use tower::{Layer, ServiceExt};
-use tower_sse::{
-    Event,
-    runs::{RunKey, Runs},
-};
+use tokio::runtime::Handle;
 
 use crate::*;
 

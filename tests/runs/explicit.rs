@@ -1,14 +1,9 @@
 //! The interface for handlers: start, replace, answer, cancel.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe};
 
-use futures_util::{FutureExt, Stream, StreamExt, future::join_all, stream};
-use tokio::sync::mpsc;
+use futures_util::future::join_all;
 use tokio_stream::wrappers::ReceiverStream;
-use tower_sse::{
-    Event, LastEventId, SseLayer,
-    runs::{Outcome, Run, RunKey, Runs, StartError},
-};
 
 use crate::*;
 

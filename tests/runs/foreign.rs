@@ -3,10 +3,8 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::StreamBody;
 use proptest::{prelude::*, sample::Index};
-use tower_sse::runs::Runs;
 
 use crate::*;
 

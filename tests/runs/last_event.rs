@@ -1,11 +1,6 @@
 //! A run that is cancelled with a last event.
 
-use std::sync::{Arc, Mutex};
-
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Outcome, RunEnd, Runs},
-};
+use tower_sse::runs::RunEnd;
 
 use crate::*;
 

@@ -36,6 +36,21 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tokio::{sync::mpsc, time::advance};
+use tower::{Layer, ServiceExt};
+use tower_sse::{
+    Event, LastEventId, SseLayer,
+    runs::{Outcome, Run, RunKey, Runs, StartError},
+};
+
 use {
     cuts::{cut, special_bytes},
     log::{current_span, record_by},

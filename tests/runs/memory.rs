@@ -1,14 +1,7 @@
 //! What runs say that they keep is what they keep, and no more than they may.
 
-use std::time::Duration;
-
 use allocation_counter::measure;
-use futures_util::{Stream, StreamExt, stream};
 use tokio::runtime::Runtime;
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Outcome, RunKey, Runs},
-};
 
 use crate::*;
 

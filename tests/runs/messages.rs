@@ -1,11 +1,5 @@
 //! The decoded events of a run.
 
-use futures_util::stream;
-use tower_sse::{
-    Event,
-    runs::{Outcome, Run, Runs},
-};
-
 use crate::*;
 
 async fn recorded(runs: &Runs, events: Vec<Event>) -> Run {

@@ -1,16 +1,7 @@
 //! Random steps against a naive model, which keeps every event of every run in a list.
 
-use std::time::Duration;
-
-use futures_util::{FutureExt, StreamExt};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, advance},
-};
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Attachment, Outcome, RunKey, Runs},
-};
+use tokio::time::Instant;
+use tower_sse::runs::Attachment;
 
 use crate::*;
 

@@ -1,13 +1,8 @@
 //! Events of this crate's own streams are recorded as the same bytes of any other body are.
 
-use futures_util::{Stream, StreamExt, stream};
-use http::Response;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::StreamBody;
 use tokio::task::yield_now;
-use tower_sse::{
-    Encoded, Event, EventBody,
-    runs::{Run, Runs},
-};
+use tower_sse::{Encoded, EventBody};
 
 use crate::{foreign::names_and_data, *};
 

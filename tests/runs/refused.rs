@@ -1,8 +1,6 @@
 //! Requests that get no event stream.
 
-use futures_util::stream;
-use http_body_util::BodyExt;
-use tower_sse::{Event, Refusal, runs::Runs};
+use tower_sse::Refusal;
 
 use crate::*;
 

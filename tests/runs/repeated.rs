@@ -1,13 +1,5 @@
 //! Clients that reconnect by repeating their `POST`, whose handler starts or replaces the run.
 
-use futures_util::{Stream, StreamExt, stream};
-use http::Request;
-use http_body_util::BodyExt;
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Outcome, RunKey, Runs, StartError},
-};
-
 use crate::*;
 
 /// What a handler does with a request.

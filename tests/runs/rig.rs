@@ -3,24 +3,22 @@
 use std::{
     collections::VecDeque,
     future::{Ready, pending, ready},
-    sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{Full, combinators::UnsyncBoxBody};
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     task::{JoinHandle, yield_now},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
+use tower::{service_fn, util::ServiceFn};
 use tower_sse::{
-    BoxError, Decoder, Encoded, Event, Message, SseBody, SseLayer,
-    runs::{InvalidKey, Outcome, Run, RunBody, RunKey, Runs},
+    BoxError, Decoder, Encoded, Message, SseBody,
+    runs::{InvalidKey, RunBody},
 };
 
 use crate::*;

@@ -1,6 +1,6 @@
 //! Over sockets, with axum.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{
     Router,
@@ -8,15 +8,11 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
     routing::{get, post},
 };
-use futures_util::{Stream, StreamExt, stream};
-use http::{Request, StatusCode, request::Parts};
-use http_body_util::{BodyExt, Full};
+use http::{StatusCode, request::Parts};
+use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
-    runs::{InvalidKey, Outcome, RunKey, Runs},
-};
+use tower_sse::{Drain, Heartbeat, StreamOptions, runs::InvalidKey};
 
 use crate::*;
 

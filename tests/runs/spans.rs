@@ -1,9 +1,5 @@
 //! The request's span is current wherever its run's source is polled or dropped.
 
-use std::sync::{Arc, Mutex};
-
-use futures_util::{StreamExt, stream};
-use tower_sse::{Event, runs::Runs};
 use tracing::{Instrument, info_span};
 use tracing_subscriber::registry::Registry;
 

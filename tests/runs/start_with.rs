@@ -3,18 +3,9 @@
 use std::{
     future::{pending, ready},
     panic::AssertUnwindSafe,
-    time::Duration,
 };
 
-use futures_util::{FutureExt, stream};
-use tokio::{
-    sync::oneshot,
-    time::{advance, sleep},
-};
-use tower_sse::{
-    Event,
-    runs::{Outcome, Run, Runs, StartError},
-};
+use tokio::{sync::oneshot, time::sleep};
 
 use crate::*;
 

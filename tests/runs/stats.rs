@@ -1,12 +1,8 @@
 //! The statistics of all runs.
 
-use futures_util::stream;
-use tower_sse::{
-    Event,
-    runs::{Outcome, RunKey, Runs, RunsStats},
-};
+use tower_sse::runs::RunsStats;
 
-use crate::rig::settle;
+use crate::{rig::settle, *};
 
 /// Returns all figures but the memory and those of outcomes.
 fn figures(stats: &RunsStats) -> ([usize; 5], [u64; 7]) {

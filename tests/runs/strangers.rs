@@ -1,9 +1,5 @@
 //! A client that is not the owner learns nothing, not even that there is a run.
 
-use http::Request;
-use http_body_util::BodyExt;
-use tower_sse::runs::{Outcome, Runs};
-
 use crate::*;
 
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND"];

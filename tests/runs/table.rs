@@ -1,10 +1,5 @@
 //! The table of answers, cell by cell.
 
-use std::time::Duration;
-
-use http::Request;
-use tower_sse::runs::{Outcome, Runs};
-
 use crate::{repeated::Handler, *};
 
 /// What a client got: the status, the events, and how the body ended if it did.

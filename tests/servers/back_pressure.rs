@@ -1,14 +1,3 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
-
-use axum::body::Body;
-use futures_util::{StreamExt, stream};
-use http::{Response, request::Parts};
-use http_body_util::BodyExt;
-use tower_sse::{Encoded, Event};
-
 use crate::*;
 
 /// Returns a handler that answers `/flood` with an endless stream that counts its events, and other

@@ -1,10 +1,5 @@
-use std::{io, sync::Arc, time::Duration};
-
-use http::Request;
-use hyper::body::Incoming;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tower::ServiceBuilder;
-use tower_sse::{CloseReason, SseLayer};
 
 use crate::*;
 

@@ -1,17 +1,4 @@
-use std::{
-    error::Error,
-    io,
-    net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-};
-
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::{future::join_all, stream};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Incoming;
-use tower_sse::{Encoded, Event, SseLayer};
+use std::error::Error;
 
 use crate::*;
 

@@ -1,5 +1,4 @@
-use http::{HeaderMap, Request};
-use http_body_util::Full;
+use http::HeaderMap;
 
 use crate::*;
 

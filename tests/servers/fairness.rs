@@ -4,26 +4,11 @@
 //! two turns of another task on the same thread, one that yields as if it waited for a socket: it
 //! is woken when the runtime looks at its driver, which is the last to come.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+use std::future::Future;
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Sse, sse},
-};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use http::Response;
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use axum::response::{IntoResponse, Sse, sse};
 use tokio::task::yield_now;
-use tower_sse::{BoxError, Encode, Encoded, Event, EventBody, SseLayer};
+use tower_sse::{Encode, EventBody};
 
 use crate::*;
 

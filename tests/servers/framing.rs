@@ -1,11 +1,3 @@
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
-use tower_sse::{BoxError, Event, SseLayer};
-
 use crate::*;
 
 const EVENTS: &str = "data: one\n\ndata: two\n\n";

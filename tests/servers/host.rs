@@ -1,13 +1,7 @@
 //! The servers behind one type.
 
-use std::{convert::Infallible, net::SocketAddr};
-
-use axum::{Router, body::Body, extract};
-use bytes::Bytes;
-use http::{Request, Response, request::Parts};
-use hyper::body::Incoming;
+use axum::extract;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{BoxError, SseLayer};
 
 use crate::*;
 

@@ -6,25 +6,21 @@ use std::{
     collections::HashMap,
     env,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::Mutex,
     task::{Context, Poll},
 };
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
 };
 use fastrand::Rng;
-use futures_util::{FutureExt, Stream};
-use http_body_util::BodyExt;
+use futures_util::FutureExt;
 use tower_sse::{
-    Event, Refusal, SseLayer,
+    Refusal,
     streams::{Streams, Subjects},
 };
 

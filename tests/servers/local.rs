@@ -1,12 +1,9 @@
-use std::{convert::Infallible, future::Future, rc::Rc};
+use std::{future::Future, rc::Rc};
 
-use futures_util::{StreamExt, stream};
-use http::Request;
-use hyper::{body::Incoming, rt, server};
+use hyper::{rt, server};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::task::{LocalSet, spawn_local};
 use tower::ServiceBuilder;
-use tower_sse::{Event, SseLayer};
 
 use crate::*;
 

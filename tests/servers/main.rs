@@ -27,6 +27,27 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, future::join_all, stream};
+use http::{Request, Response, request::Parts};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
+use tokio::{net::TcpStream, time::timeout};
+use tower_sse::{BoxError, CloseReason, Encoded, Event, Heartbeat, SseLayer};
+
 use {
     host::Host,
     log::Log,

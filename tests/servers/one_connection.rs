@@ -1,14 +1,8 @@
 //! A failing stream does not affect the others on its HTTP/2 connection. Peers count what looks
 //! like a flood, such as frames without bytes, for the whole connection.
 
-use std::io;
-
-use axum::body::Body;
-use futures_util::{StreamExt, future::join_all, stream};
-use http::Request;
-use http_body_util::{BodyExt, Full};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, SseLayer, StreamOptions};
+use tower_sse::{Drain, StreamOptions};
 
 use crate::*;
 

@@ -1,15 +1,7 @@
 //! On HTTP/2 a reset clears what the server has not written yet. While a socket is full, a failure
 //! must wait for the head and the last events of its stream.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::{future::join_all, stream};
 use h2::{RecvStream, client::ResponseFuture};
-use http::{Request, request::Parts};
-use tokio::net::TcpStream;
-use tower_sse::{Encoded, Event};
 
 use crate::*;
 

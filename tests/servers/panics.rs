@@ -1,6 +1,3 @@
-use http_body_util::BodyExt;
-use tower_sse::SseLayer;
-
 use crate::*;
 
 /// A panic of the source ends the connection (HTTP/1) or the stream (HTTP/2), with and without the

@@ -1,10 +1,3 @@
-use std::net::SocketAddr;
-
-use axum::body::Body;
-use http::{Response, request::Parts};
-use hyper::body::Incoming;
-use tower_sse::SseLayer;
-
 use crate::*;
 
 /// Returns a handler that opens a stream for every request.

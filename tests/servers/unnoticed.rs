@@ -1,10 +1,7 @@
 //! The cases in which hyper on HTTP/1 does not notice that a client has left while its stream is
 //! idle, as it does not read from the connection then. The front page of the crate documents them.
 
-use std::time::Duration;
-
 use tokio::task::yield_now;
-use tower_sse::{CloseReason, Heartbeat};
 
 use crate::*;
 

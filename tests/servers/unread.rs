@@ -1,14 +1,8 @@
 //! Clients that do not read, and TCP's user timeout: it cuts clients that do not read their
 //! connection, and knows nothing of the windows of HTTP/2.
 
-use std::{net::SocketAddr, time::Duration};
-
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::{body::Incoming, client::conn::http2};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tower_sse::{CloseReason, Heartbeat};
+use hyper::client::conn::http2;
+use tokio::io::AsyncWriteExt;
 
 use crate::*;
 

@@ -6,7 +6,6 @@ use std::{
     process::Command,
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
 use nix::{
@@ -15,9 +14,8 @@ use nix::{
 };
 use tokio::{
     net,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
-use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{support::skip, *};
 

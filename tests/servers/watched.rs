@@ -1,30 +1,14 @@
 //! A server that records what becomes of its responses.
 
-use std::{
-    convert::Infallible,
-    future::pending,
-    io,
-    net::SocketAddr,
-    ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{future::pending, ops::Deref};
 
-use axum::{Router, extract, serve::ListenerExt};
-use futures_util::{Stream, StreamExt, stream};
-use http::Request;
-use hyper::{body::Incoming, server};
+use axum::{extract, serve::ListenerExt};
+use hyper::server;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
+use tokio::{net::TcpListener, sync::mpsc};
 use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
-use tower_sse::{CloseReport, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
+use tower_sse::{CloseReport, Disconnect, Stats, StatsSnapshot};
 use tracing::Span;
 
 use crate::*;

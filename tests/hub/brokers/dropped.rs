@@ -1,20 +1,9 @@
 //! A hub whose last owner drops it while its broker feeds it is not dropped by the broker's thread.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, mpsc},
-    task::Waker,
-    thread,
-    time::Duration,
-};
+use std::sync::{MutexGuard, mpsc};
 
 use tokio::runtime::Handle;
-use tower_sse::{
-    Event,
-    hub::{
-        Hub,
-        broker::{Arrival, Feed},
-    },
-};
+use tower_sse::hub::broker::{Arrival, Feed};
 
 use crate::{reentry::Run, *};
 

@@ -1,25 +1,16 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{convert::Infallible, time::UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 use tower_sse::{
-    hub::{
-        PublishError,
-        broker::{Acknowledged, Broker, Closed, Feed, Publication, Publisher},
-    },
+    hub::broker::{Acknowledged, Broker, Closed, Feed, Publication, Publisher},
     testing::broker::{Fault, World},
 };
 
 use super::log::{Entry, Log, NAME, RETRY, TOPIC, encode, feed_entry};
+use crate::*;
 
 /// What is wrong with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

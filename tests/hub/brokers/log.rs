@@ -1,20 +1,12 @@
 //! A log in memory, as a server has it, and its entries as text.
 
-use std::{
-    mem,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::mem;
 
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
-use tower_sse::{
-    Event,
-    hub::broker::{Arrival, Closed, Feed, Publication},
-};
+use tower_sse::hub::broker::{Arrival, Closed, Feed, Publication};
+
+use crate::*;
 
 /// The topic of an event, whether it ends the topic, its data, name, retry and comment.
 type Fields = (String, bool, String, Option<String>, Option<u64>, Option<String>);

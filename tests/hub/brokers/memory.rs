@@ -1,9 +1,8 @@
 //! `MemoryBroker` passes the kit.
 
-use tower_sse::testing::{
-    MemoryBroker,
-    broker::{Fault, World, check, outcomes},
-};
+use tower_sse::testing::broker::{Fault, World, check, outcomes};
+
+use crate::*;
 
 struct Memory(MemoryBroker);
 

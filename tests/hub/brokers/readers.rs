@@ -3,9 +3,6 @@
 
 use std::future::pending;
 
-use futures_util::StreamExt;
-use tower_sse::hub::Hub;
-
 use crate::{log::Log, *};
 
 /// Connects a hub whose reader is this future.

@@ -1,7 +1,7 @@
 //! A broker over a socket passes the kit: a server with the log in memory, and clients that connect
 //! again.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
@@ -12,14 +12,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    hub::{
-        PublishError,
-        broker::{Acknowledged, Broker, Feed, Publication, Publisher},
-    },
+    hub::broker::{Acknowledged, Broker, Feed, Publication, Publisher},
     testing::broker::{Fault, World, check},
 };
 
 use super::log::{Entry, Log, encode, feed_entry};
+use crate::*;
 
 /// What a client sends.
 #[derive(Deserialize, Serialize)]

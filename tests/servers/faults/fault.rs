@@ -1,8 +1,5 @@
-use std::{sync::Arc, time::Duration};
-
 use fastrand::Rng;
-use tokio::time::timeout;
-use tower_sse::{CloseReason, Drain};
+use tower_sse::Drain;
 
 use super::{
     ledger::{Ledger, Outcome},

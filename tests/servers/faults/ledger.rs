@@ -1,13 +1,7 @@
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+use std::{collections::HashMap, sync::Mutex};
 
-use tokio::{sync::Notify, time::timeout};
-use tower_sse::{CloseReason, Disconnect, SseLayer, Stats, StreamOptions};
+use tokio::sync::Notify;
+use tower_sse::{Disconnect, Stats, StreamOptions};
 
 use crate::*;
 

@@ -9,7 +9,7 @@ mod ledger;
 mod server;
 mod source;
 
-use std::{env, fmt::Display, str::FromStr, sync::Arc};
+use std::{env, fmt::Display, str::FromStr};
 
 use allocation_counter::measure;
 use fastrand::Rng;
@@ -18,9 +18,7 @@ use tokio::{
     task::yield_now,
 };
 
-use self::fault::Fault;
-use self::ledger::Ledger;
-use self::server::Server;
+use self::{fault::Fault, ledger::Ledger, server::Server};
 use crate::*;
 
 /// The number of concurrent faults.

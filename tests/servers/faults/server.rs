@@ -1,25 +1,18 @@
-use std::{convert::Infallible, future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::future::pending;
 
 use axum::{
-    Router,
-    body::Body,
     extract::{Path, Request, State},
     middleware::{Next, from_fn},
     response::Response,
     routing::get,
     serve::ListenerExt,
 };
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http_body::Frame;
-use http_body_util::StreamBody;
-use hyper::body::Incoming;
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{
-    CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker,
+    Disconnect, MaxAge, marker,
     streams::{Streams, Subjects},
 };
 

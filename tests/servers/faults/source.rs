@@ -1,9 +1,7 @@
-use std::{future::pending, io, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{future::pending, panic::resume_unwind};
 
 use async_stream::stream;
-use futures_util::Stream;
 use tokio::time::interval;
-use tower_sse::{Encoded, Event};
 
 use super::ledger::Ledger;
 use crate::*;

@@ -1,8 +1,5 @@
-use std::io;
-
 use h2::Reason;
 use tonic::{Code, Status};
-use tower_sse::BoxError;
 
 use crate::*;
 

@@ -4,20 +4,11 @@
 mod breaks;
 mod server;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
-
-use axum::Router;
-use futures_util::future::join_all;
-use http_body_util::BodyExt;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Event, SseLayer};
-
-use crate::*;
 use breaks::Break;
 use server::Proxy;
+use tokio_util::sync::CancellationToken;
+
+use crate::*;
 
 const HALF: &str = "data: half\n\n";
 

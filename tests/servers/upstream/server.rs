@@ -1,17 +1,9 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-use axum::{Router, body::Body, extract::Path, routing::any};
-use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response};
-use http_body_util::Full;
+use axum::{extract::Path, routing::any};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     sync::Semaphore,
 };
-use tower_sse::{BoxError, Event};
 
 use super::{HALF, breaks::Break};
 use crate::*;
