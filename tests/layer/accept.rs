@@ -1,11 +1,6 @@
-use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use tower_sse::{Event, IntoSse, SseLayer};
+use tower_sse::IntoSse;
 
-use crate::support::*;
+use crate::*;
 
 fn strict<M>() -> SseLayer<M> {
     SseLayer::new().require_accept(true)

@@ -1,22 +1,13 @@
 //! How often memory is allocated: a number that does not depend on other load, so it is pinned.
 
-use std::{
-    cell::Cell,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{cell::Cell, pin::Pin, rc::Rc, task::Context};
 
 use allocation_counter::{AllocationInfo, measure};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use http::{Request, Response, header::CONTENT_TYPE};
-use http_body_util::Full;
-use tokio::{runtime, time::advance};
-use tower_sse::{Encode, Encoded, Event, EventBody, LastEventId, SseLayer};
+use http::header::CONTENT_TYPE;
+use tokio::runtime;
+use tower_sse::{Encode, Encoded};
 
-use crate::support::*;
+use crate::*;
 
 const EVENTS: usize = 10_000;
 

@@ -1,12 +1,10 @@
 //! The maximum cost of one poll, whatever a source or a client sends.
 
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::task::Waker;
 
-use futures_util::stream;
-use http_body_util::StreamBody;
-use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseBody, SseLayer};
+use tower_sse::Decoder;
 
-use crate::support::*;
+use crate::*;
 
 /// Nothing else limits a task outside of tokio's cooperative budget.
 #[test]

@@ -1,11 +1,8 @@
 //! The defaults that the pages state are those of the code.
 
-use std::time::Duration;
+use tower_sse::Decoder;
 
-use bytes::Bytes;
-use tower_sse::{Decoder, Drain, MaxAge, Refusal, Retry, SseLayer};
-
-use crate::{documented::Documented, rig::*};
+use crate::{documented::Documented, rig::*, *};
 
 /// Returns the pages of the crate.
 fn documented() -> Documented {

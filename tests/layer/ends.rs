@@ -1,12 +1,6 @@
 //! How a stream begins and ends: preamble, terminator, trailers.
 
-use std::{convert::Infallible, time::Duration};
-
-use futures_util::{StreamExt, stream};
-use http_body::Body;
-use tower_sse::{Event, Retry, SseLayer};
-
-use crate::support::*;
+use crate::*;
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()

@@ -1,11 +1,8 @@
 //! How an error of the source ends its stream.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt};
 
-use tokio::time;
-use tower_sse::{BoxError, CloseReason, Event, SseLayer};
-
-use crate::support::*;
+use crate::*;
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()

@@ -1,12 +1,7 @@
-use std::io;
+use http_body::SizeHint;
+use http_body_util::Empty;
 
-use bytes::Bytes;
-use http::Response;
-use http_body::{Body, SizeHint};
-use http_body_util::{BodyExt, Empty, Full};
-use tower_sse::{Event, SseBody, SseLayer, StreamOptions};
-
-use crate::support::*;
+use crate::*;
 
 /// A layer with every option that writes into a stream.
 fn writing_layer() -> SseLayer {

@@ -1,11 +1,7 @@
-use axum::response::{IntoResponse, Sse, sse};
-use bytes::Bytes;
-use futures_util::{Stream, stream};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use tower_sse::{Event, SseLayer};
+use axum::response::{Sse, sse};
+use http::HeaderMap;
 
-use crate::support::*;
+use crate::*;
 
 fn events() -> impl Stream<Item = Event> + Unpin {
     stream::iter([Event::from("one")])

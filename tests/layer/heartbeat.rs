@@ -1,15 +1,6 @@
 //! Heartbeats are sent when a stream is silent and only then: poll by poll, under a paused clock.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::stream;
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use tokio::time::{self, Instant};
-use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
-
-use crate::support::*;
+use crate::*;
 
 /// Returns a layer whose interval puts deadlines on whole seconds since it was made.
 fn every_16_seconds() -> SseLayer {

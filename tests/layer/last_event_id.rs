@@ -1,8 +1,6 @@
-use http::{HeaderValue, Request};
 use http_body_util::Empty;
-use tower_sse::{LastEventId, SseLayer};
 
-use crate::support::*;
+use crate::*;
 
 fn request(uri: &str, headers: &[&[u8]]) -> Request<()> {
     let mut request = Request::get(uri).body(()).unwrap();

@@ -1,13 +1,4 @@
-use std::convert::Infallible;
-
-use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, SseLayer};
-
-use crate::{reports::respond, support::*};
+use crate::{reports::respond, *};
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 

@@ -1,13 +1,9 @@
 //! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
 #![cfg(feature = "tracing")]
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::sync::mpsc;
 
-use http::Request;
-use tower_sse::{
-    Event, SseLayer, Stats,
-    streams::{Streams, Subjects},
-};
+use tower_sse::streams::{Streams, Subjects};
 use tracing::Subscriber;
 use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt},
@@ -16,7 +12,7 @@ use tracing_subscriber::{
 
 use crate::{
     log::{Log, record_by},
-    support::*,
+    *,
 };
 
 /// Returns what `run` logs at DEBUG and above.

@@ -36,3 +36,30 @@ mod documented;
 mod log;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    io,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    task::Poll,
+    thread,
+    time::Duration,
+};
+
+use axum::{Router, response::IntoResponse, routing::get};
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use tokio::time::{self, Instant, advance};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_sse::{
+    BoxError, CloseReason, Disconnect, Drain, Event, EventBody, Heartbeat, LastEventId, MaxAge,
+    Refusal, Retry, SseBody, SseLayer, Stats, StreamOptions, marker,
+};
+
+use support::*;

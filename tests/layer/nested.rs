@@ -1,17 +1,6 @@
 //! Several layers around one response. The innermost one that opens a stream owns it.
 
-use std::{future::ready, io, time::Duration};
-
-use futures_util::{FutureExt, stream};
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use tokio::time::advance;
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{
-    CloseReason, Disconnect, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retry,
-    SseLayer, Stats, StreamOptions, streams,
-};
+use tower_sse::streams;
 
 use crate::{
     refusal::{
@@ -19,7 +8,7 @@ use crate::{
         two_seconds,
     },
     streams::rig::{add, layer, now},
-    support::*,
+    *,
 };
 
 fn outer() -> SseLayer {

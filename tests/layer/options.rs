@@ -1,16 +1,7 @@
-use std::io;
-
-use axum::{Router, body::Body, response::IntoResponse, routing::get};
-use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response};
-use http_body_util::BodyExt;
-use tokio::time::advance;
-use tower::ServiceExt;
+use axum::body::Body;
 use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
-use tower_sse::{Event, Heartbeat, Retry, SseBody, SseLayer, StreamOptions};
 
-use crate::support::*;
+use crate::*;
 
 fn layer() -> SseLayer {
     SseLayer::new()

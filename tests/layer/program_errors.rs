@@ -1,26 +1,13 @@
 //! The errors that closures of the layer receive: those of the program, in every host.
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    fmt, io,
-    sync::{Arc, Mutex},
-};
+use std::{error::Error, fmt};
 
-use axum::{Router, body::Body, response::IntoResponse, response::sse, routing::get};
-use bytes::Bytes;
-use futures_util::{Stream, stream};
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use axum::{body::Body, response::sse};
 use hyper_util::rt::TokioIo;
-use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, service::Routes};
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{BoxError, CloseReason, Event, SseLayer, marker};
 
-use crate::support::*;
+use crate::*;
 
 /// A host of the layer, and the kind of body in which the program's error is.
 #[derive(Clone, Copy, Debug)]

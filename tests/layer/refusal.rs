@@ -4,13 +4,7 @@ mod headers;
 mod passing;
 mod time;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{BoxError, Event, Refusal, Retry, SseBody, SseLayer, StreamOptions};
-
-use crate::support::*;
+use crate::*;
 
 /// A client's name, method and request headers, and whether its refusal must be a `200`.
 type Client = (&'static str, Method, &'static [(&'static str, &'static str)], bool);

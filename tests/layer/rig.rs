@@ -1,13 +1,8 @@
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::task::Waker;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use tokio::time::{self, Instant};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer, StreamOptions,
-};
+use tower_sse::CloseReport;
+
+use crate::*;
 
 pub(crate) use crate::support::*;
 

@@ -6,26 +6,17 @@
 #![cfg(feature = "tracing")]
 
 use std::{
-    convert::Infallible,
     env,
     future::Future,
     process::{self, Command},
-    thread,
 };
 
-use axum::{Router, body::Body, middleware::map_response, response::IntoResponse, routing::get};
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use axum::{body::Body, middleware::map_response};
 use tokio::runtime;
 use tokio_stream::wrappers::ReceiverStream;
-use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
-use tower_sse::{Event, EventBody, SseLayer, StreamOptions};
 
-use crate::support::*;
+use crate::*;
 
 /// Is set in the process in which a test runs its scenario.
 const CHILD: &str = "TOWER_SSE_UNLAYERED";

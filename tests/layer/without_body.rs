@@ -1,13 +1,6 @@
 //! Responses that cannot have a body: to HEAD, and with status 1xx, 204 and 304.
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::{Method, Request, Response};
-use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use tower_sse::{Event, SseLayer, StreamOptions};
-
-use crate::support::*;
+use crate::*;
 
 const STATUSES: [u16; 5] = [100, 101, 103, 204, 304];
 

@@ -1,16 +1,13 @@
 //! Shutdowns with clients that call an API and read the answer as it is generated. They are not
 //! browsers, and do not reconnect by themselves.
 
-use std::sync::Arc;
-
-use async_stream::stream;
-use axum::{Router, routing::post};
+use axum::routing::post;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
-use tower_sse::{CloseReason, Event};
+use tower_sse::CloseReason;
 
 use crate::*;
 

@@ -1,6 +1,6 @@
 //! A certificate for servers on this machine, and clients that trust it.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command, sync::Arc};
+use std::process::Command;
 
 use rustls::{
     ClientConfig, RootCertStore,

@@ -1,16 +1,8 @@
 //! The example `chat` in browsers: messages arrive, and a page that reconnects after a while has
 //! every message once.
 
-use std::{net::SocketAddr, time::Duration};
-
-use http::StatusCode;
-use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    task::{JoinHandle, yield_now},
-};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, Retry, SseLayer, hub::Hub};
+use tokio::task::{JoinHandle, yield_now};
+use tower_sse::Drain;
 
 use crate::*;
 

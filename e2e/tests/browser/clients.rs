@@ -1,14 +1,7 @@
 //! A page with an `EventSource` and a `@microsoft/fetch-event-source`, and the events that they
 //! have received.
 
-use std::{net::SocketAddr, path::PathBuf};
-
-use axum::{
-    Router,
-    extract::Path,
-    response::{Html, IntoResponse},
-    routing::get,
-};
+use axum::{extract::Path, response::Html, routing::get};
 use serde::Deserialize;
 
 use crate::*;

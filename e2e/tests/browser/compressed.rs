@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::{Router, routing::get};
+use axum::routing::get;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::Request;
@@ -11,7 +11,6 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tower::{ServiceExt, service_fn};
 use tower_http::decompression::Decompression;
-use tower_sse::{Event, SseLayer};
 
 use crate::*;
 

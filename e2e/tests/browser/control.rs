@@ -1,9 +1,7 @@
-use std::time::Duration;
-
-use axum::{Router, routing::get};
+use axum::routing::get;
 use futures_util::stream;
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tower_sse::{Event, Refusal, Retry};
+use tower_sse::Refusal;
 
 use crate::*;
 

@@ -1,7 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
-
-use serde_json::Value;
-use tower_sse::{Drain, Retry, SseLayer};
+use tower_sse::Drain;
 
 use crate::*;
 

@@ -1,11 +1,6 @@
 //! The pages of `cargo doc`, at the width of a desktop and of a phone.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
-
-use serde_json::json;
+use std::{env, fs};
 
 use crate::*;
 

@@ -1,17 +1,14 @@
 //! The configurations of proxies in the guide, and the one of nginx in the examples with several
 //! processes, which has the same answer for clients that find no server.
 
-use std::{sync::Arc, time::Duration};
-
-use async_stream::stream;
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{extract::State, routing::get};
 use bytes::Bytes;
 use futures_util::{future::join_all, stream::pending};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::{sync::watch, time::Instant};
-use tower_sse::{Event, SseLayer, StreamOptions};
+use tower_sse::StreamOptions;
 
 use crate::*;
 

@@ -1,21 +1,10 @@
 //! The example `job` in a browser: progress, the end, late visitors, failed and unknown jobs.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use axum::middleware::map_response;
-use http::{Response, StatusCode};
-use tokio::net::TcpListener;
-use tower_sse::{
-    Retry, SseLayer,
-    hub::{Hub, Retention},
-};
+use http::Response;
+use tower_sse::hub::Retention;
 
 use crate::*;
 

@@ -1,9 +1,6 @@
 //! Clients at the limit of open streams.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::OnceLock;
 
 use tower_sse::{MaxAge, Stats};
 

@@ -36,6 +36,21 @@ mod example;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_stream::stream;
+use axum::{Router, response::IntoResponse};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Event, Retry, SseLayer, hub::Hub};
+
 use {
     certificate::Certificate,
     chromium::Chromium,

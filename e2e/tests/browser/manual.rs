@@ -1,28 +1,16 @@
 //! The page code in the hub's manual, as it stands there.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use axum::{
-    Router,
     extract::State,
     http::StatusCode,
-    response::{Html, IntoResponse, Response},
+    response::{Html, Response},
     routing::get,
 };
 use futures_util::StreamExt;
-use serde_json::{Value, json};
 use tokio::sync::{Notify, RwLock};
-use tower_sse::{
-    Event, LastEventId, Retry, SseLayer,
-    hub::{Hub, Retention},
-};
+use tower_sse::{LastEventId, hub::Retention};
 
 use crate::*;
 

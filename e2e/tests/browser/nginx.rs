@@ -1,4 +1,4 @@
-use std::{fs::write, net::SocketAddr, path::Path, process::Stdio};
+use std::{fs::write, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},

@@ -1,6 +1,6 @@
 //! The `EventSource`s of two packages for Node, each an independent client.
 
-use std::{net::SocketAddr, path::Path, process::Stdio};
+use std::process::Stdio;
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},

@@ -1,19 +1,13 @@
 //! The example `notifications` in a browser, with a database whose queries the test delays.
 
-use std::{net::SocketAddr, sync::Arc};
-
-use http::StatusCode;
-use serde_json::json;
+use example::database::{Answer, Database, Memory, Notification, User};
 use tokio::sync::Semaphore;
-use tower_sse::hub::Hub;
 
 use crate::*;
 
 #[path = "../../../examples/notifications/main.rs"]
 #[allow(dead_code)]
 mod example;
-
-use example::database::{Answer, Database, Memory, Notification, User};
 
 /// A database whose query of unread notifications waits twice: before it reads, and before it answers.
 #[derive(Clone)]

@@ -3,8 +3,6 @@
 
 use std::{
     fs::{File, read_to_string, write},
-    net::SocketAddr,
-    path::{Path, PathBuf},
     process::Stdio,
 };
 

@@ -1,31 +1,21 @@
 //! The example `runs` in a browser: whatever happens to the page's connections, the handler is
 //! called once, and the page has every word once.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-use http::StatusCode;
-use serde_json::{Value, json};
+use example::{
+    Demo,
+    model::{ANSWER, Model},
+};
 use tokio::{
-    net::TcpListener,
     sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    hub::Hub,
-    runs::{Outcome, RunEnd, Runs},
-};
+use tower_sse::runs::{Outcome, RunEnd, Runs};
 
 use crate::*;
 
 #[path = "../../../examples/runs/main.rs"]
 #[allow(dead_code)]
 mod example;
-
-use example::{
-    Demo,
-    model::{ANSWER, Model},
-};
 
 const WORDS: usize = 80;
 

@@ -1,22 +1,10 @@
 //! The example `runs_quickstart` in a browser, with a model that generates when the test allows it.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use async_stream::stream;
 use axum::routing::post;
-use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Event,
-    runs::{Outcome, RunEnd, Runs},
-};
+use tower_sse::runs::{Outcome, RunEnd, Runs};
 
 use crate::*;
 

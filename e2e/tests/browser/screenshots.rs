@@ -1,13 +1,6 @@
 //! Screenshots for a review by eye. `.ci/slow screenshots` takes all of them.
 
-use std::{
-    env,
-    fs::write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use serde_json::{Value, json};
+use std::{env, fs::write};
 
 use crate::*;
 

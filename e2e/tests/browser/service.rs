@@ -1,16 +1,10 @@
 //! One service across several servers: events are published while servers come and go.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::net::Ipv4Addr;
 
-use async_stream::stream;
-use axum::{Router, response::IntoResponse, routing::get, serve::ListenerExt};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::interval};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, LastEventId, Refusal, Retry, SseLayer, Stats};
+use axum::{routing::get, serve::ListenerExt};
+use tokio::{sync::watch, task::JoinHandle, time::interval};
+use tower_sse::{Drain, LastEventId, Refusal, Stats};
 
 use crate::*;
 

@@ -1,8 +1,6 @@
 //! A server ends its streams, by a shutdown or by age, and both kinds of client reconnect.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
-
-use tower_sse::{CloseReason, MaxAge, Retry, StatsSnapshot};
+use tower_sse::{CloseReason, MaxAge, StatsSnapshot};
 
 use crate::*;
 

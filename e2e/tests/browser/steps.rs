@@ -1,18 +1,12 @@
 //! A test that events pass one at a time, independent of the machine's speed: each event is created
 //! only once the page has received the previous one.
 
-use std::{net::SocketAddr, sync::Arc};
-
-use async_stream::stream;
 use axum::{
-    Router,
     extract::State,
-    response::{Html, IntoResponse},
+    response::Html,
     routing::{get, post},
 };
-use serde_json::json;
 use tokio::sync::Notify;
-use tower_sse::{Event, SseLayer};
 
 use crate::*;
 

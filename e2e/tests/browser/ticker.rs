@@ -1,9 +1,6 @@
 //! The example `ticker` in a browser: prices of the chosen symbols.
 
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tower_sse::hub::{Hub, Retention};
+use tower_sse::hub::Retention;
 
 use crate::*;
 

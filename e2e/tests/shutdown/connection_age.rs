@@ -1,14 +1,11 @@
 //! An HTTP/2 client with a window of 0, whose permits only the maximum age of its connection frees.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
-use futures_util::FutureExt;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use tokio::{net::TcpStream, sync::mpsc};
-use tokio_util::sync::CancellationToken;
+use http::Request;
+use tokio::sync::mpsc;
 use tower::{Layer, service_fn};
-use tower_sse::{CloseReason, MaxAge, SseLayer};
+use tower_sse::MaxAge;
 
 use crate::{graceful_hyper, *};
 

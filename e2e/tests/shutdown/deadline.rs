@@ -2,18 +2,13 @@
 //! still have close reports.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use socket2::SockRef;
 use tokio::{net::TcpListener, runtime::Runtime, task::yield_now};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, SseLayer};
 
 use crate::*;
 

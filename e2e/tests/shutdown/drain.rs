@@ -1,12 +1,9 @@
 //! Graceful shutdowns of every server, which finish in every state of its streams, because they end
 //! as their `Drain` requires.
 
-use std::{sync::Arc, time::Duration};
-
 use futures_util::future::{join_all, try_join_all};
 use tokio::{sync::watch, time::Instant};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
+use tower_sse::Retry;
 
 use crate::*;
 

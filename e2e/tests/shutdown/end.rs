@@ -2,8 +2,6 @@
 
 use std::fmt::Debug;
 
-use bytes::Bytes;
-use http::Response;
 use http_body_util::BodyExt;
 
 use crate::*;

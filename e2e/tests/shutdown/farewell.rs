@@ -1,11 +1,5 @@
 //! The farewell, which arrives however its stream ends.
 
-use std::time::Duration;
-
-use futures_util::{StreamExt, stream};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Event, SseLayer};
-
 use crate::*;
 
 const RUNS: usize = 500;

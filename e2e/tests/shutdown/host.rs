@@ -1,16 +1,13 @@
 //! The servers, as the examples run them.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::convert::Infallible;
 
-use axum::{Router, body::Body, extract};
-use futures_util::{FutureExt, future::BoxFuture};
-use http::{Request, Response, request::Parts};
-use hyper::body::Incoming;
+use axum::{Router, extract};
+use futures_util::future::BoxFuture;
+use http::Request;
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::{Layer, service_fn};
-use tower_sse::SseLayer;
 
 use crate::*;
 

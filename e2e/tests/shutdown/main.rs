@@ -28,6 +28,17 @@ mod graceful_tonic;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use http::{Response, request::Parts};
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, Event, SseLayer, Stats};
+
 use {
     end::{End, read_to_end},
     graceful_hyper::{LIMITS, Limits},

@@ -1,12 +1,8 @@
 //! Streams that may continue until their source ends after the shutdown has begun.
 
-use std::time::Duration;
-
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
+use tower_sse::Retry;
 
 use crate::*;
 

@@ -1,13 +1,7 @@
 //! Requests that arrive while a server is draining.
 
-use std::sync::Arc;
-
-use futures_util::FutureExt;
-use http::{Response, header::RETRY_AFTER};
-use hyper::body::Incoming;
+use http::header::RETRY_AFTER;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, SseLayer, Stats};
 
 use crate::*;
 

@@ -1,10 +1,7 @@
 //! A slow network: the server's bytes can be delayed on their way.
 
-use std::net::SocketAddr;
-
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::TcpStream,
     sync::watch,
 };
 

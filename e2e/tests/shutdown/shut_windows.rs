@@ -2,16 +2,9 @@
 //! polled, and nothing in them can end them. One connection may have as many of them as the server
 //! allows.
 
-use std::{net::SocketAddr, time::Duration};
-
-use axum::body::Body;
-use bytes::Bytes;
-use http::{Response, request::Parts};
 use http_body_util::Full;
-use hyper::{body::Incoming, client::conn::http2};
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
+use hyper::client::conn::http2;
+use tower_sse::{MaxAge, StreamOptions};
 
 use crate::*;
 

@@ -1,14 +1,10 @@
 //! Sources that never end by themselves, and all that their clients receive.
 
-use std::{io, time::Duration};
+use std::io;
 
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use http::{Response, request::Parts};
+use futures_util::Stream;
 use tokio::{sync::mpsc, time::interval};
 use tokio_stream::wrappers::IntervalStream;
-use tower_sse::Event;
 
 use crate::*;
 

@@ -1,14 +1,11 @@
 //! Clients that do not read, and the streams that stall.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::{Response, Version};
+use http::Version;
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, client::conn::http2};
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::yield_now};
+use hyper::client::conn::http2;
+use tokio::{io::AsyncWriteExt, task::yield_now};
 
 use crate::*;
 

@@ -1,16 +1,11 @@
 //! Shutdowns of servers whose layer has no `shutdown`, which show the purpose of that option.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     task::yield_now,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
-use tower_sse::SseLayer;
 
 use crate::*;
 

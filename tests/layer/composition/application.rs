@@ -1,21 +1,12 @@
 //! An application whose streams the test feeds, and the two positions of another layer relative to
 //! `SseLayer`.
 
-use std::{convert::Infallible, future};
+use std::future;
 
-use axum::{
-    Json, Router,
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-    routing::{Route, get},
-};
-use futures_util::stream;
+use axum::{Json, body::Body, extract::Request, response::Response, routing::Route};
 use hyper::body::Incoming;
-use tower::{Layer, Service, ServiceExt};
-use tower_sse::{Event, SseLayer};
 
-use crate::support::*;
+use crate::*;
 
 pub(crate) fn application() -> (Router, Sources) {
     let (sources, open) = Sources::new();

@@ -1,14 +1,8 @@
-use std::time::Duration;
-
 use axum::body::Body;
-use http::StatusCode;
-use http_body_util::BodyExt;
-use tokio::time::{Instant, advance};
 use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer, TimeoutLayer};
-use tower_sse::{Heartbeat, SseLayer};
 
 use super::application::{Place, call, get_request, open};
-use crate::support::*;
+use crate::*;
 
 const TIMED_OUT: &str = "data was not received within the designated timeout";
 

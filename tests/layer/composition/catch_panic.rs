@@ -1,11 +1,9 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
-use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::application::{Place, assert_streams, call, get_request, open_served};
-use crate::support::*;
-use tower_sse::SseLayer;
+use crate::*;
 
 #[tokio::test]
 async fn catch_panic_leaves_streams_alone() {

@@ -1,10 +1,9 @@
 use axum::{body::Body, extract::Request};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::BodyExt;
+use http::HeaderName;
 use tower_http::cors::CorsLayer;
 
 use super::application::{Place, assert_streams, call, open_served};
-use tower_sse::SseLayer;
+use crate::*;
 
 const ORIGIN: &str = "https://page.example";
 

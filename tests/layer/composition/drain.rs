@@ -1,18 +1,12 @@
 //! What surrounding layers observe of streams that end because the server shuts down.
 
-use axum::Router;
-use futures_util::FutureExt;
-use http::StatusCode;
-use tokio::time::advance;
-use tokio_util::sync::CancellationToken;
 use tower_http::metrics::InFlightRequestsLayer;
-use tower_sse::{Drain, Event, Retry, SseLayer};
 
 use super::{
     application::{Place, call, open},
     trace::{Counts, http_trace, trace},
 };
-use crate::support::{Requester::*, *};
+use crate::{support::Requester::*, *};
 
 const CUT_SHORT: &str = "the event stream was cut short: drained";
 

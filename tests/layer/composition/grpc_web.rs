@@ -1,10 +1,7 @@
-use axum::Router;
-use http::StatusCode;
 use tonic_web::GrpcWebLayer;
-use tower_sse::SseLayer;
 
 use super::application::{application, assert_streams, call};
-use crate::support::*;
+use crate::*;
 
 /// Over HTTP/1 it accepts only grpc-web calls, on either side of `SseLayer`.
 #[tokio::test]

@@ -1,11 +1,7 @@
-use std::{io, time::Duration};
-
-use tokio::time::advance;
 use tower_http::metrics::InFlightRequestsLayer;
 
 use super::application::{Place, open};
-use crate::support::*;
-use tower_sse::SseLayer;
+use crate::*;
 
 #[tokio::test]
 async fn stream_is_in_flight_until_it_ends_or_its_client_leaves() {

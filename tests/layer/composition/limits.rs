@@ -1,16 +1,11 @@
-use std::{convert::Infallible, io, pin::pin};
+use std::pin::pin;
 
 use axum::{body::Body, extract::Request, response::Response};
-use bytes::Bytes;
 use futures_util::poll;
-use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer,
-    load_shed::error::Overloaded, service_fn,
-};
-use tower_sse::SseLayer;
+use tower::{BoxError, limit::ConcurrencyLimitLayer, load_shed::error::Overloaded};
 
 use super::application::{Place, application, assert_streams, call, get_request};
-use crate::support::*;
+use crate::*;
 
 /// tower's limit counts requests in progress and not open streams: its permit is released as soon
 /// as the head is ready.

@@ -1,14 +1,11 @@
-use axum::Router;
-use tower::{Layer, ServiceBuilder};
 use tower_http::{
     ServiceBuilderExt,
     normalize_path::NormalizePathLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
 };
-use tower_sse::{LastEventId, SseLayer};
 
 use super::application::{Place, application, assert_streams};
-use crate::support::*;
+use crate::*;
 
 #[tokio::test]
 async fn request_id_is_set_and_returned() {

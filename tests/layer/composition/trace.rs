@@ -1,15 +1,6 @@
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use bytes::Bytes;
-use http::{HeaderMap, Response};
-use http_body_util::BodyExt;
+use http::HeaderMap;
 use hyper::body::Incoming;
 use tower_http::{
     classify::{GrpcErrorsAsFailures, ServerErrorsAsFailures, SharedClassifier},
@@ -18,11 +9,10 @@ use tower_http::{
         TraceLayer,
     },
 };
-use tower_sse::SseLayer;
 use tracing::Span;
 
 use super::application::{Place, assert_streams, open_served};
-use crate::support::*;
+use crate::*;
 
 #[derive(Clone, Default)]
 pub(crate) struct Counts(Arc<[AtomicUsize; 3]>);

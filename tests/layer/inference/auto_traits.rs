@@ -6,15 +6,16 @@ use std::{
     marker::{PhantomData, PhantomPinned},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::Context,
 };
 
 use tower_sse::{
-    CloseReason, CloseReport, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId,
-    EventName, EventTooLarge, Heartbeat, InvalidField, Label, LabelStats, LastEventId, MaxAge,
-    Message, MessageId, MessageStream, Refusal, ResponseFuture, Retry, SseBody, SseLayer,
-    SseService, Stats, StatsSnapshot, StreamOptions, marker, streams,
+    CloseReport, Decoder, Encoded, EventId, EventName, EventTooLarge, InvalidField, Label,
+    LabelStats, Message, MessageId, MessageStream, ResponseFuture, SseService, StatsSnapshot,
+    streams,
 };
+
+use crate::*;
 
 /// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
 /// trait wherever its bound holds.

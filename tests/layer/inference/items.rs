@@ -1,11 +1,8 @@
-use std::{convert::Infallible, io};
-
 use async_stream::stream;
 use axum::extract::Request;
-use futures_util::{Stream, stream};
-use http_body_util::BodyExt;
-use tower::{ServiceBuilder, ServiceExt};
-use tower_sse::{Encode, Encoded, Event, SseLayer};
+use tower_sse::{Encode, Encoded};
+
+use crate::*;
 
 async fn body_of<S>(events: impl Fn() -> S) -> String
 where

@@ -1,10 +1,6 @@
-use std::convert::Infallible;
-
-use axum::{Router, extract::Request, response::IntoResponse, routing::get};
-use bytes::Bytes;
-use futures_util::{Stream, stream};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Full};
+use axum::extract::Request;
+use http::HeaderName;
+use http_body_util::Empty;
 use hyper::{client, server};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::TcpListener;
@@ -12,12 +8,13 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::{
     compression::CompressionLayer, cors::CorsLayer, set_header::SetResponseHeaderLayer,
     trace::TraceLayer,
 };
-use tower_sse::{Event, SseBody, SseLayer, SseService, marker};
+use tower_sse::SseService;
+
+use crate::*;
 
 fn events() -> impl Stream<Item = Event> + Send + Unpin + 'static {
     stream::iter(["one", "two"].map(Event::from))

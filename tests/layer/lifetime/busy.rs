@@ -1,16 +1,10 @@
 //! Sources that never let a body wait, or use up the coop budget of its task.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::Response;
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, StreamBody};
-use tokio::{task::coop, time};
-use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
+use tokio::task::coop;
 
-use crate::rig::*;
+use crate::{rig::*, *};
 
 /// Returns a source that has this frame at every poll.
 fn always(

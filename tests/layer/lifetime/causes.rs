@@ -1,18 +1,9 @@
 //! Every reason for which a stream must end, for every kind of client, wherever in an event the
 //! source is.
 
-use std::time::Duration;
+use tower_sse::streams::Streams;
 
-use bytes::Bytes;
-use futures_util::{FutureExt, stream};
-use http::Request;
-use http_body::{Body, Frame};
-use http_body_util::StreamBody;
-use tokio::time;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseLayer, StreamOptions, streams::Streams};
-
-use crate::rig::*;
+use crate::{rig::*, *};
 
 const WINDOW: Duration = Duration::from_secs(20);
 const AGE: Duration = Duration::from_secs(60);

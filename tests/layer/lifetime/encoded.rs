@@ -1,12 +1,8 @@
 //! Streams with a content coding: their event boundaries are unknown, so the layer writes nothing
 //! into them, and every end but their own is a failure.
 
-use http::Request;
-use tokio::time;
-use tower_sse::{CloseReason, Drain, SseLayer};
-
 use super::causes::cases;
-use crate::rig::*;
+use crate::{rig::*, *};
 
 fn encoded(layer: SseLayer, request: Request<()>) -> Rig {
     Rig::answering(layer, request, |answer| answer.with_header("content-encoding", "gzip"))

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tokio::time;
-use tower_sse::{
-    CloseReason, Decoder, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions,
-};
+use tower_sse::Decoder;
 
-use crate::rig::*;
+use crate::{rig::*, *};
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.
 async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {

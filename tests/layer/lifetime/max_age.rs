@@ -1,12 +1,7 @@
 //! The maximum age of a stream.
 
-use std::time::Duration;
-
-use tokio::time;
-use tower_sse::{CloseReason, Drain, MaxAge, Retry, SseLayer, StreamOptions};
-
 use super::causes::assert_ends_evenly;
-use crate::rig::*;
+use crate::{rig::*, *};
 
 const AGE: Duration = Duration::from_secs(60);
 

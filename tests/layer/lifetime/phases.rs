@@ -1,19 +1,9 @@
 //! What servers and close reports see of a stream in each of its phases: its size, its end, and its
 //! close reason.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Poll,
-};
+use std::panic::catch_unwind;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http_body::{Body, Frame};
-use http_body_util::StreamBody;
-use tokio::time;
-use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody};
-
-use crate::rig::*;
+use crate::{rig::*, *};
 
 fn is_over(body: &SseBody<FedBody>) -> bool {
     let (over, size) = (body.is_end_stream(), body.size_hint());

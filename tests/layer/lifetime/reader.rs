@@ -1,12 +1,7 @@
-use std::time::Duration;
-
-use http_body::Body;
-use tokio::time;
-use tower_sse::{Drain, Heartbeat, MaxAge};
-
 use crate::{
     rig::*,
     support::naive::{self, Place},
+    *,
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);

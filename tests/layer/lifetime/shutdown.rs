@@ -1,14 +1,6 @@
 //! The beginning of the shutdown, combined with other ends.
 
-use std::time::Duration;
-
-use http::StatusCode;
-use http_body::Body;
-use tokio::time;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
-
-use crate::rig::*;
+use crate::{rig::*, *};
 
 #[tokio::test(start_paused = true)]
 async fn stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {

@@ -1,13 +1,10 @@
 //! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
 
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::task::Waker;
 
-use http_body_util::BodyExt;
-use tokio::{sync::Barrier, task::JoinSet, time};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
+use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::rig::*;
+use crate::{rig::*, *};
 
 impl Rig {
     /// Asserts that the task is woken after exactly this time.

@@ -1,13 +1,8 @@
-use std::{convert::Infallible, future::ready};
-
-use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Request, StatusCode};
-use tower::{Service, ServiceBuilder};
+use http::HeaderName;
 use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
-use tower_sse::Refusal;
 
 use super::{RefusalCause, event_source, full, refusing, two_seconds};
-use crate::support::*;
+use crate::*;
 
 #[test]
 fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {

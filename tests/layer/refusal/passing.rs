@@ -1,19 +1,11 @@
 //! Responses that are never refused.
 
-use std::{convert::Infallible, pin::pin};
+use std::pin::pin;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use http::{Method, Request, Response, StatusCode};
-use http_body::Body;
-use http_body_util::Full;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{Refusal, SseLayer, marker};
 
 use super::{RefusalCause, event_source, full, refusing, request_of};
-use crate::support::*;
+use crate::*;
 
 fn json<B>(status: u16, body: B) -> Response<B> {
     Response::new(body).with_status(status).with_header("content-type", "application/json")

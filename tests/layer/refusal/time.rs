@@ -1,9 +1,7 @@
-use std::{collections::BTreeSet, time::Duration};
-
-use tower_sse::{Refusal, Retry, SseLayer};
+use std::collections::BTreeSet;
 
 use super::{SECOND, full};
-use crate::support::*;
+use crate::*;
 
 /// Returns the `retry-after` of a refused client, and what it receives.
 fn refused(refusal: Refusal) -> (Option<String>, Polled) {

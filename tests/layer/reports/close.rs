@@ -1,16 +1,8 @@
-use std::{
-    io,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
+use std::sync::OnceLock;
 
-use futures_util::FutureExt;
-use http::{Method, Request, Response};
-use tokio::{sync::oneshot, time::advance};
-use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer};
+use tokio::sync::oneshot;
 
-use crate::support::*;
+use crate::*;
 
 /// The next stream would be refused if the closed one still held the only permit, and it would
 /// deadlock if a lock were held.

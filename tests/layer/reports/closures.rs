@@ -1,14 +1,6 @@
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind, panic_any},
-    sync::{Arc, Mutex},
-    task::Poll,
-};
+use std::panic::{catch_unwind, panic_any};
 
-use futures_util::stream;
-use http::{Request, Response};
-use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
-
-use crate::rig::*;
+use crate::{rig::*, *};
 
 /// The names of the closures that were called, in order.
 #[derive(Clone, Default)]

@@ -1,12 +1,7 @@
-use std::convert::Infallible;
-
-use futures_util::FutureExt;
-use http::{Request, Response};
-use tower::{Layer, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
+use tower_sse::IntoSse;
 
-use crate::support::*;
+use crate::*;
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
 /// the service found in its request.

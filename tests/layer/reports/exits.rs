@@ -1,10 +1,4 @@
-use std::sync::{Arc, Mutex};
-
-use futures_util::FutureExt;
-use http::StatusCode;
-use tower_sse::{SseLayer, Stats};
-
-use crate::support::*;
+use crate::*;
 
 /// Lets streams end on every exit path, and looks at all that they release and report.
 async fn releases_and_reports_once<K: Kind>(tracks: bool) {

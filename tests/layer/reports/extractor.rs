@@ -1,15 +1,10 @@
 //! `Disconnect` as an extractor, feature `axum`.
 
-use std::sync::Mutex;
-
-use axum::{Router, body::Body, response::Response, routing::get};
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use axum::{body::Body, response::Response};
 use tokio::sync::{mpsc, oneshot};
-use tower::ServiceExt;
-use tower_sse::{CloseReason, Disconnect, MissingLayer, SseLayer, StreamOptions};
+use tower_sse::MissingDisconnect;
 
-use crate::support::*;
+use crate::*;
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)

@@ -1,19 +1,11 @@
 //! `Disconnect` for responses that are not event streams.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::catch_unwind;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame};
-use http_body_util::{Empty, Full, StreamBody};
-use tower_sse::{CloseReason, Disconnect, SseBody, SseLayer};
+use http_body_util::Empty;
 
 use super::disconnect::{answer_and_disconnect, respond};
-use crate::support::*;
+use crate::*;
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)

@@ -1,7 +1,7 @@
-use http::{Request, request::Parts};
-use tower_sse::{Label, SseLayer, Stats, StatsSnapshot};
+use http::request::Parts;
+use tower_sse::{Label, LabelStats, StatsSnapshot};
 
-use crate::{rig::Rig, support::*};
+use crate::{rig::Rig, *};
 
 fn path(parts: &Parts) -> String {
     parts.uri.path().to_owned()

@@ -1,15 +1,6 @@
 //! With feature `tracing`, every report on a stream is made within its request's span.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
-
-use futures_util::FutureExt;
-use http::Request;
-use tower::{Layer, Service, service_fn};
 use tower_http::trace::TraceLayer;
-use tower_sse::{CloseReason, SseLayer, marker};
 use tracing::{Subscriber, info_span};
 use tracing_subscriber::{
     layer::{Context, SubscriberExt},
@@ -18,7 +9,7 @@ use tracing_subscriber::{
 
 use crate::{
     log::{Log, current_span, record_by},
-    support::*,
+    *,
 };
 
 /// How a line begins within the request's span.

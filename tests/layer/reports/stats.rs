@@ -1,8 +1,7 @@
-use http::{Request, Response};
-use tokio::{task::yield_now, time::advance};
-use tower_sse::{CloseReason, Heartbeat, Refusal, SseLayer, Stats, StatsSnapshot};
+use tokio::task::yield_now;
+use tower_sse::StatsSnapshot;
 
-use crate::support::*;
+use crate::*;
 
 fn closed_for(now: &StatsSnapshot, reason: CloseReason) -> u64 {
     now.closed_by_reason.iter().find(|(other, _)| *other == reason).unwrap().1

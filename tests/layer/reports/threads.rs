@@ -1,17 +1,12 @@
 //! Streams that open and close on many threads while the counters are read.
 
-use std::{
-    sync::{
-        atomic::{AtomicBool, Ordering::SeqCst},
-        mpsc,
-    },
-    thread,
+use std::sync::{
+    atomic::{AtomicBool, Ordering::SeqCst},
+    mpsc,
 };
 
-use tower_sse::{CloseReason, SseLayer, Stats};
-
 use super::disconnect::answer_and_disconnect;
-use crate::support::*;
+use crate::*;
 
 const THREADS: u64 = 4;
 const STREAMS: u64 = 3_000;

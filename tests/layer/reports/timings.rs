@@ -1,14 +1,9 @@
-use std::{convert::Infallible, time::Duration};
-
-use futures_util::FutureExt;
-use http::Request;
-use tokio::time::{advance, sleep};
-use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReport, Drain, Event, Heartbeat, Retry, SseLayer};
+use tokio::time::sleep;
+use tower_sse::CloseReport;
 
 use crate::{
     rig::{Polled, Requester, Rig, bytes},
-    support::*,
+    *,
 };
 
 fn times(report: &CloseReport) -> (Option<Duration>, Option<Duration>) {

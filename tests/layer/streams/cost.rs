@@ -1,15 +1,10 @@
 //! What subjects cost, in bytes.
 
 use allocation_counter::measure;
-use futures_util::stream;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Event, SseLayer,
-    streams::{Streams, Subjects},
-};
+use tower_sse::streams::{Streams, Subjects};
 
 use super::rig::now;
-use crate::support::*;
+use crate::*;
 
 /// Returns the bytes of each of so many open streams, which have been polled.
 fn bytes_per_stream(

@@ -1,15 +1,9 @@
 //! No response leaves a count behind, whatever becomes of it.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe};
-
-use futures_util::FutureExt;
-use http::{Method, Request, Response};
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{SseLayer, marker, streams::Streams};
+use tower_sse::streams::Streams;
 
 use super::rig::{add, layer, now};
-use crate::support::*;
+use crate::*;
 
 fn assert_nothing_counts(streams: &Streams) {
     assert_eq!(streams.subjects(), []);

@@ -1,14 +1,13 @@
 //! How a closed stream ends, combined with other ends. Those of each client, wherever in an event its
 //! source is, are in `lifetime/causes.rs`.
 
-use std::time::Duration;
-
-use tokio::time::advance;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason::*, Drain, StreamOptions, streams::Streams};
+use tower_sse::{CloseReason::*, streams::Streams};
 
 use super::rig::{layer, now, open, open_for};
-use crate::rig::{self, *};
+use crate::{
+    rig::{self, *},
+    *,
+};
 
 #[tokio::test(start_paused = true)]
 async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {

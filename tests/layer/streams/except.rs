@@ -1,13 +1,11 @@
 //! Closing thousands of streams of one subject except some, while others open and leave.
 
-use std::{sync::Barrier, thread};
+use std::sync::Barrier;
 
-use futures_util::stream;
-use http::Request;
-use tower_sse::{Event, EventBody, SseBody, SseLayer, streams::Streams};
+use tower_sse::streams::Streams;
 
 use super::rig::now;
-use crate::support::*;
+use crate::*;
 
 /// Several times as many as a close visits at a time.
 const STREAMS: usize = 5_000;

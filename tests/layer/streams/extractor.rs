@@ -1,15 +1,10 @@
 //! `Subjects` as an extractor, and where subjects can be added.
 
-use axum::{Router, body::Body, response::IntoResponse, routing::get};
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use tower::ServiceExt;
-use tower_sse::{
-    SseLayer,
-    streams::{Streams, Subjects},
-};
+use axum::body::Body;
+use tower_sse::streams::{Streams, Subjects};
 
 use super::rig::now;
+use crate::*;
 
 fn routes() -> Router {
     let handler = async |subjects: Subjects| {

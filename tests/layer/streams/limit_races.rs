@@ -1,17 +1,10 @@
 //! Threads that open and drop streams of a few subjects at the same time.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::SeqCst},
-    },
-    thread,
-};
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
-use http::{Request, StatusCode};
-use tower_sse::{SseLayer, streams::Streams};
+use tower_sse::streams::Streams;
 
-use crate::support::*;
+use crate::*;
 
 const USERS: usize = 4;
 const USER_LIMIT: i64 = 2;

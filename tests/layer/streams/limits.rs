@@ -1,18 +1,14 @@
 //! Limits of open streams for each subject.
 
-use std::{convert::Infallible, future::pending};
+use std::future::pending;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tower::{Layer, Service, service_fn};
-use tower_sse::{
-    Refusal, SseLayer, Stats,
-    streams::{Full, Streams},
-};
+use http::HeaderMap;
+use tower_sse::streams::{Full, Streams};
 
 use super::rig::{now, open};
 use crate::{
     rig::{Polled, Requester, Rig},
-    support::*,
+    *,
 };
 
 fn limited(limits: &[(&'static str, usize)]) -> Streams {

@@ -1,27 +1,16 @@
 //! Races of a request's check with a log-out, on several threads. The program follows two rules:
 //! the log-out writes the store before it closes, and the request's check reads the store.
 
-use std::{
-    convert::Infallible,
-    future::ready,
-    sync::{
-        Arc, Barrier,
-        atomic::{AtomicBool, Ordering::SeqCst},
-        mpsc,
-    },
-    thread,
+use std::sync::{
+    Barrier,
+    atomic::{AtomicBool, Ordering::SeqCst},
+    mpsc,
 };
 
-use futures_util::{FutureExt, stream};
-use http::{Request, Response, StatusCode};
-use tower::{Layer, Service, service_fn};
-use tower_sse::{
-    Event, EventBody, SseLayer,
-    streams::{Streams, Subjects},
-};
+use tower_sse::streams::{Streams, Subjects};
 
 use super::rig::now;
-use crate::support::*;
+use crate::*;
 
 type Events = stream::Pending<Event>;
 

@@ -1,11 +1,9 @@
-use futures_util::FutureExt;
-use http::Request;
-use tower_sse::{
-    Drain, SseLayer,
-    streams::{CloseError, Streams, Subjects},
-};
+use tower_sse::streams::{CloseError, Streams, Subjects};
 
-use crate::rig::{self, *};
+use crate::{
+    rig::{self, *},
+    *,
+};
 
 /// Returns a layer that writes something at every kind of end but that of a closed stream.
 pub(crate) fn layer(streams: &Streams) -> SseLayer {

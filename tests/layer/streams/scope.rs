@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use http::Request;
 use tower_sse::streams::{Streams, Subjects};
 
 use super::rig::{layer, now, open};
-use crate::rig::{Polled, Requester::EventSource, Rig};
+use crate::{
+    rig::{Polled, Requester::EventSource, Rig},
+    *,
+};
 
 /// Opens the stream of a request that arrived before.
 fn answer(streams: &Streams, request: Request<()>) -> Rig {

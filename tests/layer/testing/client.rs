@@ -1,25 +1,12 @@
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, Weak},
-    time::Duration,
-};
+use std::sync::Weak;
 
-use axum::{
-    Router,
-    extract::{Request as AxumRequest, State},
-    response::IntoResponse,
-    routing::get,
-};
-use futures_util::{StreamExt, stream};
-use http::{HeaderMap, Request, Response, header::ACCEPT};
+use axum::extract::{Request as AxumRequest, State};
+use http::{HeaderMap, header::ACCEPT};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-use tower::{ServiceBuilder, service_fn};
-use tower_sse::{
-    Event, LAST_EVENT_ID, LastEventId, MaxAge, Message, SseLayer, testing::TestClient,
-};
+use tower_sse::{LAST_EVENT_ID, Message, testing::TestClient};
 
-use crate::support::event_stream;
+use crate::*;
 
 /// Counts on from the id that the client sends.
 async fn count(request: AxumRequest) -> impl IntoResponse {

@@ -1,27 +1,15 @@
 //! A test that fails says where, why and what came before.
 
 use std::{
-    convert::Infallible,
-    future::{Future, pending, ready},
-    io,
+    future::{Future, pending},
     sync::mpsc,
-    thread,
 };
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::StreamBody;
-use tokio::time::{Instant, interval};
+use tokio::time::interval;
 use tokio_stream::wrappers::IntervalStream;
-use tower::service_fn;
-use tower_sse::{
-    BoxError, Event,
-    testing::{TestClient, TestStream},
-};
+use tower_sse::testing::{TestClient, TestStream};
 
-use crate::support::{ResponseExt, SECOND, event_stream};
+use crate::*;
 
 /// Returns the text with which the task panics.
 async fn panic_of<T: Send + 'static>(test: impl Future<Output = T> + Send + 'static) -> String {

@@ -1,15 +1,11 @@
-use std::{io, time::Duration};
-
-use axum::{Router, routing::get};
-use futures_util::{FutureExt, StreamExt, stream};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::IntervalStream;
 use tower_sse::{
-    Event, Message, SseLayer,
+    Message,
     testing::{TestClient, TestStream},
 };
 
-use crate::support::*;
+use crate::*;
 
 fn fed() -> (Feed, TestStream) {
     let (feed, body) = Feed::new();

@@ -1,12 +1,9 @@
 //! Answers that are not event streams.
 
-use std::convert::Infallible;
-
-use http::{HeaderName, Request, Response};
-use tower::service_fn;
+use http::HeaderName;
 use tower_sse::{LAST_EVENT_ID, testing::TestClient};
 
-use crate::support::{ResponseExt, event_stream};
+use crate::*;
 
 #[tokio::test]
 async fn answer_that_is_no_event_stream_is_returned_whole() {

@@ -1,6 +1,6 @@
 //! A server process, observed from outside.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use tokio::{sync::watch, task::JoinHandle};
 

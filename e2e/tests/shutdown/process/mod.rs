@@ -3,11 +3,9 @@
 mod child;
 mod server;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::{StreamExt, future::try_join_all, stream};
-use http::Response;
-use hyper::body::Incoming;
+use futures_util::future::try_join_all;
 use tokio::{sync::Mutex, time::timeout};
 
 use self::{child::Server, server::NO_LAYER};

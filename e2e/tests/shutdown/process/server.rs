@@ -1,23 +1,16 @@
 //! The server process.
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, time::Instant};
 
 use axum::{
     Router,
-    body::Body,
     response::sse::{self, Sse},
     routing::get,
 };
-use futures_util::{StreamExt, stream};
-use http::{Response, request::Parts};
 use socket2::SockRef;
 use tokio::{net::TcpListener, runtime::Runtime, time::interval};
 use tokio_stream::wrappers::IntervalStream;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, Retry, SseLayer, StreamOptions};
+use tower_sse::{Retry, StreamOptions};
 
 use crate::*;
 

@@ -3,20 +3,16 @@
 //! It polls a body again after its end. A stream that must not be polled again, such as one of
 //! `unfold`, needs a body around it that keeps the end to itself.
 
-use std::{convert::Infallible, io};
-
 use axum::{
-    Router,
     body::Body,
-    response::{IntoResponse, Response, Sse, sse},
-    routing::get,
+    response::{Response, Sse, sse},
 };
-use futures_util::{Stream, stream};
-use tower_sse::{Event, SseLayer};
 
-use super::super::application::{call, get_request};
-use super::everything;
-use crate::support::{event_stream, read_bytes};
+use super::{
+    super::application::{call, get_request},
+    everything,
+};
+use crate::*;
 
 /// Returns a stream of two items that panics when it is polled after its end.
 fn unfolded<T>(item: fn(&'static str) -> T) -> impl Stream<Item = T> {

@@ -1,21 +1,16 @@
 //! Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
 //! soon as the stream is pending.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, resume_unwind},
-};
+use std::panic::resume_unwind;
 
-use futures_util::{FutureExt, future::join_all};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, Heartbeat, Retry, SseLayer};
+use futures_util::future::join_all;
 
-use super::super::application::Place;
 use super::{
+    super::application::Place,
     decoded::{CODINGS, Decoded},
     everything,
 };
-use crate::support::*;
+use crate::*;
 
 /// A stream of this coding over this protocol, inside a compressor.
 struct Coded {

@@ -1,17 +1,8 @@
-use std::{convert::Infallible, future::ready};
-
-use axum::Router;
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
-use http_body::Body;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use tower::{ServiceExt, service_fn};
 use tower_http::decompression::{Decompression, DecompressionBody};
-use tower_sse::BoxError;
 
-use crate::support::*;
+use crate::*;
 
 /// The codings that browsers accept.
 pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];

@@ -2,16 +2,11 @@
 //! and then the stream may fail. An outer compressor keeps them until more bytes come, so that
 //! their drop says nothing, and the stream fails when the wait times out.
 
-use std::time::Duration;
-
-use http::HeaderValue;
-use tokio::time::advance;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Event, SseLayer};
-
-use super::super::application::{Place, call};
-use super::everything;
-use crate::support::*;
+use super::{
+    super::application::{Place, call},
+    everything,
+};
+use crate::*;
 
 /// The minimum delay of any failure.
 const HELD_BACK: Duration = Duration::from_millis(20);

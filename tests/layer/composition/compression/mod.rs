@@ -7,22 +7,14 @@ mod decoded;
 mod last_words;
 mod secrets;
 
-use std::time::Duration;
-
-use axum::Router;
-use bytes::Bytes;
-use http::Response;
-use http_body_util::{BodyExt, Full};
-use tokio::time::advance;
 use tower_http::compression::{
     CompressionLayer,
     predicate::{NotForContentType, Predicate, SizeAbove},
 };
-use tower_sse::{Event, Heartbeat, SseLayer};
 
 use self::decoded::decompressed;
 use super::application::{Place, application, assert_streams, call, get_request, open_served};
-use crate::support::*;
+use crate::*;
 
 const ACCEPTED: (&str, &str) = ("accept-encoding", "gzip, br");
 

@@ -1,12 +1,10 @@
 //! What the length of a compressed stream reveals of its content (BREACH).
 
-use axum::{Router, routing::get};
-use futures_util::stream;
-use http_body_util::BodyExt;
-use tower_sse::{Event, SseLayer};
-
-use super::super::application::{call, get_request};
-use super::everything;
+use super::{
+    super::application::{call, get_request},
+    everything,
+};
+use crate::*;
 
 const SECRET: &str = "the token is k7w2m9";
 const KNOWN: &str = "the token is k7w2m";
