@@ -1,7 +1,6 @@
 use actix_web::body::BoxBody;
 use actix_web_lab::sse::{Data, Event, Sse};
 use bytestring::ByteString;
-use futures_core::Stream;
 
 use crate::{
     Case,
@@ -10,46 +9,30 @@ use crate::{
     stream::Repeat,
 };
 
-const ACTIX: &str = "actix-web-lab";
-
 pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Case {
     match ownership {
-        Ownership::Literal => Case::new(work, ACTIX, move |times| {
-            poll_all(Repeat::new(times, move |_| Data::new(text).into()))
-        }),
-        Ownership::Owned => Case::new(work, ACTIX, move |times| {
-            poll_all(Repeat::new(times, move |_| Data::new(String::from(text)).into()))
-        }),
+        Ownership::Literal => case(work, move |_| Data::new(text)),
+        Ownership::Owned => case(work, move |_| Data::new(String::from(text))),
         Ownership::Shared => {
             let shared = ByteString::from(text.to_owned());
-            Case::new(work, ACTIX, move |times| {
-                let shared = shared.clone();
-                poll_all(Repeat::new(times, move |_| Data::new(shared.clone()).into()))
-            })
+            case(work, move |_| Data::new(shared.clone()))
         }
     }
 }
 
 pub fn fields(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, ACTIX, move |times| {
-        poll_all(Repeat::new(times, move |number| {
-            Data::new(text).event("tick").id(number.to_string()).into()
-        }))
-    })
+    case(work, move |number| Data::new(text).event("tick").id(number.to_string()))
 }
 
 pub fn json(work: &'static str) -> Case {
-    Case::new(work, ACTIX, move |times| {
-        poll_all(Repeat::new(times, |_| {
-            Data::new_json(&MESSAGE).expect("a value that serialises").into()
-        }))
-    })
+    case(work, |_| Data::new_json(&MESSAGE).expect("a value that serialises"))
 }
 
 /// Polls all events in a boxed body, as the body of a response is.
-fn poll_all<S>(events: S) -> u64
-where
-    S: Stream<Item = Event> + 'static,
-{
-    drain_actix(BoxBody::new(Sse::from_infallible_stream(events)))
+fn case(work: &'static str, make: impl Fn(u64) -> Data + Clone + Unpin + 'static) -> Case {
+    Case::new(work, "actix-web-lab", move |times| {
+        let make = make.clone();
+        let events = Repeat::new(times, move |number| Event::from(make(number)));
+        drain_actix(BoxBody::new(Sse::from_infallible_stream(events)))
+    })
 }

@@ -5,7 +5,6 @@ use axum::response::{
     sse::{Event, KeepAlive},
 };
 use bytestring::ByteString;
-use futures_core::Stream;
 
 use crate::{
     Case,
@@ -18,36 +17,21 @@ const AXUM: &str = "axum";
 
 pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Case {
     match ownership {
-        Ownership::Literal => Case::new(work, AXUM, move |times| {
-            poll_all(Repeat::new(times, move |_| Ok(Event::default().data(text))))
-        }),
-        Ownership::Owned => Case::new(work, AXUM, move |times| {
-            poll_all(Repeat::new(times, move |_| Ok(Event::default().data(String::from(text)))))
-        }),
+        Ownership::Literal => case(work, AXUM, move |_| Event::default().data(text)),
+        Ownership::Owned => case(work, AXUM, move |_| Event::default().data(String::from(text))),
         Ownership::Shared => {
             let shared = ByteString::from(text.to_owned());
-            Case::new(work, AXUM, move |times| {
-                let shared = shared.clone();
-                poll_all(Repeat::new(times, move |_| Ok(Event::default().data(shared.clone()))))
-            })
+            case(work, AXUM, move |_| Event::default().data(shared.clone()))
         }
     }
 }
 
 pub fn fields(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, AXUM, move |times| {
-        poll_all(Repeat::new(times, move |number| {
-            Ok(Event::default().event("tick").id(number.to_string()).data(text))
-        }))
-    })
+    case(work, AXUM, move |number| Event::default().event("tick").id(number.to_string()).data(text))
 }
 
 pub fn json(work: &'static str) -> Case {
-    Case::new(work, AXUM, move |times| {
-        poll_all(Repeat::new(times, |_| {
-            Ok(Event::default().json_data(&MESSAGE).expect("a value that serialises"))
-        }))
-    })
+    case(work, AXUM, |_| Event::default().json_data(&MESSAGE).expect("a value that serialises"))
 }
 
 pub fn heartbeat(work: &'static str, text: &'static str) -> Case {
@@ -59,14 +43,16 @@ pub fn heartbeat(work: &'static str, text: &'static str) -> Case {
 }
 
 pub fn without_heartbeat(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, "axum without KeepAlive", move |times| {
-        poll_all(Repeat::new(times, move |_| Ok(Event::default().data(text))))
-    })
+    case(work, "axum without KeepAlive", move |_| Event::default().data(text))
 }
 
-fn poll_all<S>(events: S) -> u64
+fn case<F>(work: &'static str, subject: &'static str, make: F) -> Case
 where
-    S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
+    F: Fn(u64) -> Event + Clone + Send + Unpin + 'static,
 {
-    drain(Sse::new(events).into_response().into_body())
+    Case::new(work, subject, move |times| {
+        let make = make.clone();
+        let events = Repeat::new(times, move |number| Ok::<_, Infallible>(make(number)));
+        drain(Sse::new(events).into_response().into_body())
+    })
 }

@@ -18,43 +18,29 @@ use crate::{
 };
 
 pub const HEARTBEAT_OFF: &str = "tower-sse with the heartbeat off";
-const WITHOUT_LAYER: &str = "tower-sse without the layer";
 
 pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Case {
     match ownership {
-        Ownership::Literal => Case::new(work, OURS, move |times| {
-            poll_all(Repeat::new(times, move |_| Event::from_static(text)))
-        }),
-        Ownership::Owned => Case::new(work, OURS, move |times| {
-            poll_all(Repeat::new(times, move |_| Event::from(String::from(text))))
-        }),
+        Ownership::Literal => case(work, OURS, move |_| Event::from_static(text)),
+        Ownership::Owned => case(work, OURS, move |_| Event::from(String::from(text))),
         Ownership::Shared => {
             let encoded = Encoded::from(Event::from(text));
-            Case::new(work, OURS, move |times| {
-                let encoded = encoded.clone();
-                poll_all(Repeat::new(times, move |_| encoded.clone()))
-            })
+            case(work, OURS, move |_| encoded.clone())
         }
     }
 }
 
 /// Sends text that `data` copies, because it may be borrowed.
 pub fn copied(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, OURS, move |times| {
-        poll_all(Repeat::new(times, move |_| Event::new().data(text)))
-    })
+    case(work, OURS, move |_| Event::new().data(text))
 }
 
 pub fn fields(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, OURS, move |times| {
-        poll_all(Repeat::new(times, move |number| {
-            Event::from_static(text).event("tick").id(number)
-        }))
-    })
+    case(work, OURS, move |number| Event::from_static(text).event("tick").id(number))
 }
 
 pub fn json(work: &'static str) -> Case {
-    Case::new(work, OURS, move |times| poll_all(Repeat::new(times, |_| Json::new(&MESSAGE))))
+    case(work, OURS, |_| Json::new(&MESSAGE))
 }
 
 /// Sends events through the layer with its defaults.
@@ -74,17 +60,18 @@ fn layered(work: &'static str, subject: &'static str, layer: SseLayer, text: &'s
 }
 
 pub fn without_layer(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, WITHOUT_LAYER, move |times| {
-        poll_all(Repeat::new(times, move |_| Event::from_static(text)))
-    })
+    case(work, "tower-sse without the layer", move |_| Event::from_static(text))
 }
 
 /// Polls all events in axum's body, as the response of a handler is.
-fn poll_all<S>(events: S) -> u64
+fn case<T, F>(work: &'static str, subject: &'static str, make: F) -> Case
 where
-    S: Stream<Item: Encode> + Send + 'static,
+    T: Encode + 'static,
+    F: Fn(u64) -> T + Clone + Send + Unpin + 'static,
 {
-    drain(Body::new(tower_sse::response(events).into_body()))
+    Case::new(work, subject, move |times| {
+        drain(Body::new(tower_sse::response(Repeat::new(times, make.clone())).into_body()))
+    })
 }
 
 /// Returns the body that the layer makes of a stream of events.

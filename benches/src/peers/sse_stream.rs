@@ -1,6 +1,5 @@
 use std::convert::Infallible;
 
-use futures_core::Stream;
 use sse_stream::{Sse, SseBody};
 
 use crate::{
@@ -10,36 +9,26 @@ use crate::{
     stream::Repeat,
 };
 
-const SSE_STREAM: &str = "sse-stream";
-
 /// Its events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
-    Case::new(work, SSE_STREAM, move |times| {
-        poll_all(Repeat::new(times, move |_| Ok(Sse::default().data(text))))
-    })
+    case(work, move |_| Sse::default().data(text))
 }
 
 pub fn fields(work: &'static str, text: &'static str) -> Case {
-    Case::new(work, SSE_STREAM, move |times| {
-        poll_all(Repeat::new(times, move |number| {
-            Ok(Sse::default().event("tick").id(number.to_string()).data(text))
-        }))
-    })
+    case(work, move |number| Sse::default().event("tick").id(number.to_string()).data(text))
 }
 
 pub fn json(work: &'static str) -> Case {
-    Case::new(work, SSE_STREAM, move |times| {
-        poll_all(Repeat::new(times, |_| {
-            let data = serde_json::to_string(&MESSAGE).expect("a value that serialises");
-            Ok(Sse::default().data(data))
-        }))
+    case(work, |_| {
+        let data = serde_json::to_string(&MESSAGE).expect("a value that serialises");
+        Sse::default().data(data)
     })
 }
 
 /// Polls all events. The body is not boxed, as it is meant to be used directly.
-fn poll_all<S>(events: S) -> u64
-where
-    S: Stream<Item = Result<Sse, Infallible>>,
-{
-    drain(SseBody::new(events))
+fn case(work: &'static str, make: impl Fn(u64) -> Sse + Copy + Unpin + 'static) -> Case {
+    Case::new(work, "sse-stream", move |times| {
+        let events = Repeat::new(times, move |number| Ok::<_, Infallible>(make(number)));
+        drain(SseBody::new(events))
+    })
 }
