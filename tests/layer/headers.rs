@@ -1,5 +1,5 @@
 use axum::response::{Sse, sse};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use crate::*;
 

@@ -1,8 +1,5 @@
 //! Passwords, users, the newer protocol, and clusters.
 
-use tower_sse::hub::Hub;
-use tower_sse_redis::{Redis, RedisBroker};
-
 use crate::*;
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! Acknowledged events that are no longer in the stream when the reader comes to their place.
 
-use tower_sse::hub::{Hub, Receipt};
-
 use crate::*;
 
 /// Three processes that have read the event 0. The event 1 is in the stream, and Redis has answered

@@ -1,10 +1,5 @@
 //! The permissions that the documentation lists.
 
-use std::time::Duration;
-
-use tower_sse::hub::Hub;
-use tower_sse_redis::Redis;
-
 use crate::*;
 
 /// Returns the command of the documentation.

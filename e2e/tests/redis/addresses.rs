@@ -1,7 +1,6 @@
 //! Lists of URLs, of which processes use the primary.
 
-use tower_sse::{hub::Hub, runs::Runs};
-use tower_sse_redis::{ErrorKind, Redis};
+use tower_sse_redis::ErrorKind;
 
 use crate::*;
 

@@ -1,11 +1,6 @@
 //! Ids that are ahead of the server's clock, as after the clock was set back. Redis then only
 //! counts, so after a loss it would assign ids again that some processes know.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-use tower_sse::hub::{PublishError, Receipt};
-
 use crate::*;
 
 /// Adds the event 9 with an id that is an hour ahead.

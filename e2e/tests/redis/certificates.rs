@@ -2,8 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use tower_sse::{hub::Hub, runs::Runs};
-use tower_sse_redis::{Redis, RedisBroker, Tls};
+use tower_sse_redis::Tls;
 
 use crate::*;
 

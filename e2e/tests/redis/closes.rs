@@ -1,14 +1,7 @@
 //! Closing the streams of a subject in three processes, on a Redis that is killed, wiped and cut
 //! off. Each process serves its streams over sockets.
 
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    env,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, convert::Infallible, env, time::Instant};
 
 use axum::{
     Router,
@@ -26,11 +19,11 @@ use tokio::{
     time::timeout,
 };
 use tower_sse::{
-    Event, SseLayer,
-    hub::{Hub, HubBuilder, Retention},
+    SseLayer,
+    hub::HubBuilder,
     streams::{CloseError, Streams, Subjects},
 };
-use tower_sse_redis::{RedisBroker, RedisHealth};
+use tower_sse_redis::RedisHealth;
 
 use crate::*;
 

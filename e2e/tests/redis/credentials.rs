@@ -1,24 +1,11 @@
 //! Users and passwords that change while processes are connected.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, sync::atomic::AtomicBool};
 
 use futures_util::stream;
 use http::Request;
-use tokio::time::{Instant, sleep};
-use tower_sse::{
-    Event,
-    hub::Hub,
-    runs::{RunKey, Runs, StartError},
-};
-use tower_sse_redis::{Credentials, ErrorKind, Redis};
+use tower_sse::runs::{RunKey, StartError};
+use tower_sse_redis::{Credentials, ErrorKind};
 
 use crate::*;
 

@@ -1,11 +1,6 @@
 //! Topics that end while other processes publish to them.
 
-use std::time::Duration;
-
-use tower_sse::{
-    Event, EventId, LastEventId,
-    hub::{Hub, PublishError, Receipt, Retention},
-};
+use tower_sse::EventId;
 
 use crate::*;
 
@@ -128,29 +123,5 @@ async fn event_after_a_restart_without_data_begins_an_ended_topic_anew() {
     for (hub, client) in older.iter().zip(&mut of_two) {
         assert_eq!(client.data(3).await, ["next", "next", "last"]);
         assert!(hub.subscribe_to("a").resume(LastEventId::from(last.clone())).has_ended());
-    }
-}
-
-#[tokio::test]
-async fn name_is_free_in_all_processes_by_the_time_of_the_log() {
-    let Some(server) = Server::start().await else { return };
-    let second = Duration::from_secs(1);
-    let connect =
-        || Hub::builder().retention(Retention::new().age(second)).connect(server.broker());
-    let hubs: [Hub; 2] = [connect().await.unwrap(), connect().await.unwrap()];
-    let end = hubs[0].end("a", "1").await.unwrap();
-    until(|| hubs[1].position() == end.id()).await;
-    let receipt = loop {
-        match hubs[1].publish("a", "2").await {
-            Ok(receipt) => break receipt,
-            Err(PublishError::Ended) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error:?}"),
-        }
-    };
-    until(|| hubs.iter().all(|hub| hub.position() == receipt.id())).await;
-    for hub in &hubs {
-        let mut client = Client::connect(hub, &["a"]);
-        hub.publish("a", "3").await.unwrap();
-        assert_eq!(client.data(1).await, ["3"]);
     }
 }

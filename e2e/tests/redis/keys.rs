@@ -1,7 +1,5 @@
 //! Changes to the key and its entries by other programs.
 
-use tower_sse::hub::Hub;
-
 use crate::*;
 
 #[tokio::test]

@@ -1,12 +1,8 @@
 //! The conformance kit of brokers, against a real server.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::atomic::Ordering::Relaxed;
 
 use tower_sse::testing::broker::{Fault, World, check};
-use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::*;
 

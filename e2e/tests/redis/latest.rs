@@ -1,11 +1,7 @@
 //! Topics in which each event replaces the one before it, and the trimming of the stream.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tower_sse::{
-    EventId, LastEventId,
-    hub::{Hub, Receipt, Retention},
-};
-use tower_sse_redis::RedisBroker;
+use tower_sse::EventId;
 
 use crate::*;
 

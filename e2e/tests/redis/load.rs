@@ -1,15 +1,7 @@
 //! The stream, the connections and the processes under load: publishers in two processes, one of
 //! which reads late, and clients that move between them.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use tokio::{task::JoinHandle, time::sleep};
-use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, PublishError};
-use tower_sse_redis::{Redis, RedisBroker};
+use tokio::task::JoinHandle;
 
 use crate::*;
 

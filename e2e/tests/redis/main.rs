@@ -42,6 +42,24 @@ mod tls;
 mod topologies;
 mod trim;
 
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Event, LastEventId,
+    hub::{Hub, PublishError, Receipt, Retention},
+    runs::Runs,
+};
+use tower_sse_redis::{Redis, RedisBroker};
+
 use {
     certificates::Secure,
     cluster::Cluster,

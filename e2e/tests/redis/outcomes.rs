@@ -1,10 +1,7 @@
 //! Events whose publisher gets an error: published or not, as the error says.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, pause, resume, timeout};
-use tower_sse::hub::{Hub, PublishError};
-use tower_sse_redis::{Error, ErrorKind, Redis};
+use tokio::time::{pause, resume, timeout};
+use tower_sse_redis::{Error, ErrorKind};
 
 use crate::*;
 

@@ -1,10 +1,5 @@
-use std::time::Duration;
-
-use tower_sse::{
-    BoxError,
-    hub::{Hub, HubBuilder, PublishError, Receipt},
-};
-use tower_sse_redis::{BrokerStats, RedisBroker, RedisHealth};
+use tower_sse::{BoxError, hub::HubBuilder};
+use tower_sse_redis::{BrokerStats, RedisHealth};
 
 use crate::*;
 

@@ -1,10 +1,4 @@
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,11 +7,10 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::sleep_until,
 };
-use tower_sse_redis::{Redis, RedisBroker};
 
-use crate::{patient, relay::Relay};
+use crate::{patient, relay::Relay, *};
 
 /// What only publishers send. A reader adds entries too, if ids are ahead, and does not trim then.
 const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";

@@ -5,8 +5,6 @@ use std::{
     process::Command,
 };
 
-use tower_sse::hub::Hub;
-
 use crate::*;
 
 /// Returns the code block of the module's documentation.

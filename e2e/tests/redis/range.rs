@@ -2,7 +2,6 @@
 //! break the order.
 
 use futures_util::future::join_all;
-use tower_sse::hub::{Hub, PublishError};
 
 use crate::*;
 

@@ -2,13 +2,6 @@
 //!
 //! One of the two processes is up to date; the other has read only the event 0.
 
-use std::time::Duration;
-
-use tower_sse::{
-    LastEventId,
-    hub::{Hub, Retention},
-};
-
 use crate::*;
 
 #[tokio::test]

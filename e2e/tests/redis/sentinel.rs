@@ -1,11 +1,9 @@
 use std::{
     fs,
     process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
 };
 
-use tokio::{task::AbortHandle, time::sleep};
+use tokio::task::AbortHandle;
 
 use crate::*;
 

@@ -1,34 +1,6 @@
 //! The events and ids that hubs of several processes share.
 
-use std::time::Duration;
-
-use tower_sse::{
-    Event,
-    hub::{Hub, Retention},
-};
-use tower_sse_redis::Redis;
-
 use crate::*;
-
-#[tokio::test]
-async fn event_reaches_the_clients_of_all_processes_with_one_id() {
-    let Some(server) = Server::start().await else { return };
-    let one = Hub::connect(server.broker()).await.unwrap();
-    let other = Hub::connect(server.broker()).await.unwrap();
-    let mut clients = [Client::connect(&one, &["a"]), Client::connect(&other, &["a"])];
-
-    let event = Event::new().event("tick").retry(Duration::from_secs(1)).data("x\ny");
-    let receipt = one.publish("a", event).await.unwrap();
-
-    assert_eq!(receipt.subscribers, 1);
-    for client in &mut clients {
-        let message = client.next().await;
-        assert_eq!((&*message.event, &*message.data), ("tick", "x\ny"));
-        assert_eq!(&*message.last_event_id, receipt.id().as_str());
-        assert_eq!(message.retry, Some(Duration::from_secs(1)));
-    }
-    until(|| one.position() == receipt.id() && other.position() == receipt.id()).await;
-}
 
 #[tokio::test]
 async fn new_process_loads_the_history() {

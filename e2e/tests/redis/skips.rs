@@ -2,10 +2,6 @@
 //! the counts of the server's commands no longer prove that they were trimmed: any program on the
 //! server may have renamed a key.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-
 use crate::*;
 
 /// Renames a key that no hub uses, as a program does that swaps its caches.

@@ -1,10 +1,6 @@
 //! Replies of Redis that are late, or that report that it is still loading.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, pause, resume, sleep};
-use tower_sse::hub::{Hub, PublishError};
-use tower_sse_redis::Redis;
+use tokio::time::{pause, resume};
 
 use crate::{latest::entry, *};
 

@@ -1,12 +1,5 @@
 //! The statistics of the connection and of the stream.
 
-use std::time::Duration;
-
-use tower_sse::{
-    hub::{Hub, Retention},
-    runs::Runs,
-};
-
 use crate::*;
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The switch from one process to several, which changes one line: an application answers a client
 //! identically with either kind of hub.
 
-use std::{fmt::Write, net::SocketAddr};
+use std::fmt::Write;
 
 use axum::{
     Router,
@@ -12,10 +12,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::{
-    Event, LastEventId, Message, SseLayer,
-    hub::{Hub, PublishError, Receipt},
-};
+use tower_sse::{Message, SseLayer};
 
 use crate::{support::client, *};
 

@@ -3,9 +3,6 @@
 
 use std::{env, path::Path, process::Output};
 
-use tower_sse::{hub::Hub, runs::Runs};
-use tower_sse_redis::Redis;
-
 use crate::*;
 
 /// The variable with the URL for the process below.

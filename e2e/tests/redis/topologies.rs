@@ -1,10 +1,5 @@
 //! More than one server: a cluster whose stream moves, and Sentinel behind a name that changes.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::sleep;
-use tower_sse_redis::Redis;
-
 use crate::*;
 
 #[tokio::test]

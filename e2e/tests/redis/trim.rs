@@ -1,10 +1,5 @@
 //! Trimming by time.
 
-use std::time::Duration;
-
-use tower_sse::hub::{Hub, Retention};
-use tower_sse_redis::RedisBroker;
-
 use crate::*;
 
 /// Long enough that clients on a busy machine read events before they are too old.

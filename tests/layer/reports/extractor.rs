@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use tokio::sync::{mpsc, oneshot};
-use tower_sse::MissingDisconnect;
+use tower_sse::MissingLayer;
 
 use crate::*;
 

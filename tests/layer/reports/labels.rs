@@ -1,5 +1,5 @@
 use http::request::Parts;
-use tower_sse::{Label, LabelStats, StatsSnapshot};
+use tower_sse::{Label, StatsSnapshot};
 
 use crate::{rig::Rig, *};
 

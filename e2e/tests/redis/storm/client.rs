@@ -1,9 +1,6 @@
-use std::{net::SocketAddr, time::Duration};
-
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout_at;
 use tower_sse::{Decoder, Message};
 
 use crate::*;

@@ -6,17 +6,7 @@ mod client;
 mod process;
 mod publisher;
 
-use std::{
-    env,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
-
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use std::env;
 
 use self::{client::StormClient, publisher::publish_until};
 use crate::{record, *};

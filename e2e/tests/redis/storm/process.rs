@@ -4,13 +4,9 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use tower_sse::{
-    Event, LastEventId, SseLayer,
-    hub::{Hub, PublishError},
-};
-use tower_sse_redis::Redis;
+use tower_sse::SseLayer;
 
-use crate::{listen, patient, support::Process};
+use crate::{listen, patient, support::Process, *};
 
 /// Starts a server in a process of its own.
 pub(super) async fn start(redis: &str) -> Process {

@@ -1,19 +1,9 @@
-use std::{
-    net::SocketAddr,
-    ops::AddAssign,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::ops::AddAssign;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::TOPICS;
 use crate::*;
