@@ -1,13 +1,9 @@
 //! A server that does not answer: publishing ends at its deadline, and what it says is true.
 
-use std::{pin::pin, time::Duration};
+use std::pin::pin;
 
 use allocation_counter::measure;
-use tokio::{
-    runtime::Builder,
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use tokio::{runtime::Builder, task::JoinSet, time::timeout};
 
 use crate::*;
 

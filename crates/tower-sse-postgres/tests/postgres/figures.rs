@@ -1,16 +1,8 @@
 //! Figures, as ratios to what pgbench does with the same server in the same run.
 
-use std::{
-    fs,
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fs, process::Stdio, sync::atomic::Ordering::Relaxed};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::{order::large, server::program, *};
 

@@ -1,6 +1,5 @@
 //! What programs may insert, and what is an error of their statement.
 
-use tokio_postgres::error::SqlState;
 use tower_sse_postgres::schema_named;
 
 use crate::*;

@@ -1,6 +1,6 @@
 //! The conformance kit of brokers, against a real server.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use tower_sse::testing::broker::{Fault, World, check};
 use tower_sse_postgres::Postgres;

@@ -1,8 +1,7 @@
 //! What is lost, and that the clients of every process receive one gap for it.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command};
 
-use tokio::time::sleep;
 use tower_sse::{LastEventId, hub::PublishError};
 
 use crate::{

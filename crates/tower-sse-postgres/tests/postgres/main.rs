@@ -41,8 +41,14 @@ mod relay;
 #[allow(dead_code, unreachable_pub)]
 mod tool;
 
-use std::error::Error as _;
+use std::{
+    error::Error as _,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
+use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
 use tower_sse::{
     Event,
     hub::{Hub, HubBuilder, PublishError, Retention},

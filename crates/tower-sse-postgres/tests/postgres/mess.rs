@@ -5,13 +5,12 @@
 use std::{
     collections::{HashMap, HashSet},
     env,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::Mutex,
 };
 
 use tokio::{
     task::{JoinHandle, JoinSet, block_in_place},
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 use tokio_postgres::Client as Sql;
 

@@ -2,10 +2,7 @@
 
 use std::{
     fs,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Mutex, atomic::Ordering::SeqCst},
 };
 
 use tower_sse::BoxError;

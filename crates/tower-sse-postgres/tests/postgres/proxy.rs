@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +7,7 @@ use tokio::{
 };
 use tower_sse_postgres::Postgres;
 
-use crate::{relay::Relay, server::patient};
+use crate::{relay::Relay, server::patient, *};
 
 /// A proxy in front of a server that breaks connections, or delays what hubs read.
 pub(crate) struct Proxy {

@@ -1,6 +1,5 @@
 //! The two roles of the operator's page, and no more rights.
 
-use tokio_postgres::error::SqlState;
 use tower_sse_postgres::ErrorKind;
 
 use crate::{docs::statements_of, server::connect, *};

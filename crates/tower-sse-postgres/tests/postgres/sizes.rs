@@ -1,9 +1,5 @@
 //! What is removed from the log and counted in the inbox, and what polls cost.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use crate::{order::large, *};
 
 const COUNT: &str = "select count(*)::text from tower_sse.log";

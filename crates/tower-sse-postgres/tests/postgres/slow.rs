@@ -1,9 +1,6 @@
 //! A server that stands still for a moment: later events arrive as usual, and the hub is not ready
 //! meanwhile.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 use tokio_postgres::Client as Sql;
 
 use crate::*;

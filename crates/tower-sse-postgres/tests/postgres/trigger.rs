@@ -1,7 +1,5 @@
 //! A table that exists is the source of events, by the triggers of the crate's page.
 
-use tokio_postgres::error::SqlState;
-
 use crate::{docs::block, *};
 
 const PAGE: &str = include_str!("../../src/lib.rs");

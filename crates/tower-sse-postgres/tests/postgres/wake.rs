@@ -1,10 +1,5 @@
 //! How hubs find rows that another process has inserted or numbered.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-use tokio_postgres::error::SqlState;
-
 use crate::*;
 
 const SEND: &str = "select tower_sse.publish('a', $1, wake => $2)";
