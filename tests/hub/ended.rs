@@ -4,7 +4,6 @@ use std::sync::Barrier;
 
 use crate::*;
 
-const SECOND: Duration = Duration::from_secs(1);
 
 fn is_ended<T>(result: &Result<T, PublishError>) -> bool {
     matches!(result, Err(PublishError::Ended))

@@ -72,8 +72,8 @@ use {
     reentry::{Run, without_deadlock},
     starts::hub_with_eviction_between,
     support::{
-        EventReader, PATIENCE, Polled, Requester, Wakes, answer_to, case, poll_frame, serve_axum,
-        soon, until,
+        EventReader, MILLISECOND, PATIENCE, Polled, Requester, SECOND, Wakes, answer_to, case,
+        poll_frame, serve_axum, soon, until,
     },
     visitor::Visitor,
     world::{Process, World},

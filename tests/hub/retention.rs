@@ -7,8 +7,6 @@ use bytes::Bytes;
 
 use crate::*;
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-
 /// Returns the kept events of a topic, without the gap after a foreign id.
 fn kept(hub: &Hub, topic: &str) -> Vec<String> {
     read(hub, &[topic], foreign()).split_off(1)

@@ -21,120 +21,110 @@ fn running(count: usize) -> impl FnOnce() -> Running {
 
 type Running = stream::Chain<stream::Iter<std::vec::IntoIter<Event>>, stream::Pending<Event>>;
 
-#[test]
-fn ended_runs_go_first_and_running_runs_never() {
-    runtime().block_on(async {
-        let runs = four_at_a_time();
-        let mut ended = Vec::new();
-        for n in 0..4 {
-            ended.push(runs.start(&key(n), None, events(150)).await.unwrap());
-            settle().await;
-        }
-        let slow = ended[0].attach(None).await.unwrap();
-        let mut live = Vec::new();
-        for n in 10..14 {
-            // A clientless run of 24 kB, 37 kB, and twice more than it may keep.
-            let count = [100, 150, 1000, 1000][n - 10];
-            live.push(runs.start(&key(n), None, running(count)).await.unwrap());
-            settle().await;
-            assert!(runs.stats().memory <= 4 * 42_752, "{:?}", runs.stats());
-        }
-        assert!(ended[1].attach(None).await.is_none(), "it ended before the others");
-        assert!(ended[0].attach(None).await.is_none(), "its room is needed");
-        drop(slow);
-        for (run, count) in live.iter().zip([100, 150]) {
-            assert_eq!(run.messages().unwrap().len(), count);
-        }
-        for run in &live {
-            assert_eq!(run.outcome(), None, "a running run is never stopped");
-        }
-    });
+#[tokio::test(start_paused = true)]
+async fn ended_runs_go_first_and_running_runs_never() {
+    let runs = four_at_a_time();
+    let mut ended = Vec::new();
+    for n in 0..4 {
+        ended.push(runs.start(&key(n), None, events(150)).await.unwrap());
+        settle().await;
+    }
+    let slow = ended[0].attach(None).await.unwrap();
+    let mut live = Vec::new();
+    for n in 10..14 {
+        // A clientless run of 24 kB, 37 kB, and twice more than it may keep.
+        let count = [100, 150, 1000, 1000][n - 10];
+        live.push(runs.start(&key(n), None, running(count)).await.unwrap());
+        settle().await;
+        assert!(runs.stats().memory <= 4 * 42_752, "{:?}", runs.stats());
+    }
+    assert!(ended[1].attach(None).await.is_none(), "it ended before the others");
+    assert!(ended[0].attach(None).await.is_none(), "its room is needed");
+    drop(slow);
+    for (run, count) in live.iter().zip([100, 150]) {
+        assert_eq!(run.messages().unwrap().len(), count);
+    }
+    for run in &live {
+        assert_eq!(run.outcome(), None, "a running run is never stopped");
+    }
 }
 
-#[test]
-fn run_is_refused_unless_memory_holds_it_beside_those_that_run() {
-    runtime().block_on(async {
-        let runs = four_at_a_time();
-        let mut live = Vec::new();
-        for n in 0..4 {
-            live.push(runs.start(&key(n), None, running(1)).await.unwrap());
-        }
-        let refused = async |n| runs.start(&key(n), None, running(1)).await.unwrap_err();
-        assert_eq!(refused(4).await, StartError::Full);
-        assert!(runs.start(&key(0), None, running(1)).await.is_ok(), "it runs already");
-        let replaced = runs.replace(&key(0), None, running(1)).await.unwrap();
-        assert_eq!(live[0].outcome(), Some(Outcome::Cancelled), "another takes its place");
-        assert_eq!(refused(5).await, StartError::Full);
-        replaced.cancel().await;
-        _ = runs.start(&key(6), None, running(1)).await.unwrap();
-        assert_eq!(runs.stats().refused, 2);
-    });
+#[tokio::test(start_paused = true)]
+async fn run_is_refused_unless_memory_holds_it_beside_those_that_run() {
+    let runs = four_at_a_time();
+    let mut live = Vec::new();
+    for n in 0..4 {
+        live.push(runs.start(&key(n), None, running(1)).await.unwrap());
+    }
+    let refused = async |n| runs.start(&key(n), None, running(1)).await.unwrap_err();
+    assert_eq!(refused(4).await, StartError::Full);
+    assert!(runs.start(&key(0), None, running(1)).await.is_ok(), "it runs already");
+    let replaced = runs.replace(&key(0), None, running(1)).await.unwrap();
+    assert_eq!(live[0].outcome(), Some(Outcome::Cancelled), "another takes its place");
+    assert_eq!(refused(5).await, StartError::Full);
+    replaced.cancel().await;
+    _ = runs.start(&key(6), None, running(1)).await.unwrap();
+    assert_eq!(runs.stats().refused, 2);
 }
 
 /// Their clients are up to date or stalled, and need no frames.
-#[test]
-fn running_runs_that_are_full_stay_within_the_limit() {
+#[tokio::test(start_paused = true)]
+async fn running_runs_that_are_full_stay_within_the_limit() {
     const LIMIT: usize = 4 * 42_752;
-    runtime().block_on(async {
-        let runs = four_at_a_time();
-        let (mut senders, mut clients) = (Vec::new(), Vec::new());
-        for n in 0..4 {
-            let (sender, events) = source();
-            let run = runs.start(&key(n), None, || events).await.unwrap();
-            for _ in 0..3 {
-                clients.push(run.attach(None).await.unwrap());
-            }
-            senders.push(sender);
+    let runs = four_at_a_time();
+    let (mut senders, mut clients) = (Vec::new(), Vec::new());
+    for n in 0..4 {
+        let (sender, events) = source();
+        let run = runs.start(&key(n), None, || events).await.unwrap();
+        for _ in 0..3 {
+            clients.push(run.attach(None).await.unwrap());
         }
-        let mut highest = 0;
-        for round in 0..1000 {
-            for sender in &senders {
-                // Of few bytes, and of many.
-                let size = [5, 50, 500][round % 3];
-                sender.send(Event::from("x".repeat(size))).unwrap();
-            }
-            settle().await;
-            // One client of each run reads all, and two read nothing.
-            for (n, client) in clients.iter_mut().enumerate() {
-                let reads = n % 3 == 0;
-                while reads && matches!(client.next().now_or_never(), Some(Some(Ok(_)))) {}
-            }
-            highest = highest.max(runs.stats().memory);
+        senders.push(sender);
+    }
+    let mut highest = 0;
+    for round in 0..1000 {
+        for sender in &senders {
+            // Of few bytes, and of many.
+            let size = [5, 50, 500][round % 3];
+            sender.send(Event::from("x".repeat(size))).unwrap();
         }
-        assert!((LIMIT * 9 / 10..=LIMIT).contains(&highest), "{highest} of {LIMIT}");
-    });
+        settle().await;
+        // One client of each run reads all, and two read nothing.
+        for (n, client) in clients.iter_mut().enumerate() {
+            let reads = n % 3 == 0;
+            while reads && matches!(client.next().now_or_never(), Some(Some(Ok(_)))) {}
+        }
+        highest = highest.max(runs.stats().memory);
+    }
+    assert!((LIMIT * 9 / 10..=LIMIT).contains(&highest), "{highest} of {LIMIT}");
 }
 
-#[test]
-fn thousand_short_answers_run_at_a_time_by_default() {
-    runtime().block_on(async {
-        let runs = Runs::new();
-        let mut sources = Vec::new();
-        for n in 0..1000 {
-            let (source, events) = source::<Event>();
-            _ = runs.start(&key(n), None, || events).await.unwrap();
-            sources.push(source);
-        }
-        assert_eq!((runs.stats().running, runs.stats().refused), (1000, 0));
-        let mut started = 1000;
-        while runs.start(&key(started), None, stream::pending::<Event>).await.is_ok() {
-            started += 1;
-        }
-        assert_eq!(started, 1022, "as the docs of `max_memory` say");
-    });
+#[tokio::test(start_paused = true)]
+async fn thousand_short_answers_run_at_a_time_by_default() {
+    let runs = Runs::new();
+    let mut sources = Vec::new();
+    for n in 0..1000 {
+        let (source, events) = source::<Event>();
+        _ = runs.start(&key(n), None, || events).await.unwrap();
+        sources.push(source);
+    }
+    assert_eq!((runs.stats().running, runs.stats().refused), (1000, 0));
+    let mut started = 1000;
+    while runs.start(&key(started), None, stream::pending::<Event>).await.is_ok() {
+        started += 1;
+    }
+    assert_eq!(started, 1022, "as the docs of `max_memory` say");
 }
 
 /// A limit that no run fits into is that of a single run.
-#[test]
-fn size_limit_above_the_memory_limit_allows_one_run_at_a_time() {
-    runtime().block_on(async {
-        let runs = Runs::builder().max_memory(100_000).retain_bytes(1 << 20).build();
-        let run = runs.start(&key(0), None, running(1000)).await.unwrap();
-        settle().await;
-        let refused = runs.start(&key(1), None, running(1)).await.unwrap_err();
-        assert_eq!(refused, StartError::Full);
-        assert_eq!(run.outcome(), None);
-        let memory = runs.stats().memory;
-        assert!((90_000..=100_000).contains(&memory), "{memory}");
-    });
+#[tokio::test(start_paused = true)]
+async fn size_limit_above_the_memory_limit_allows_one_run_at_a_time() {
+    let runs = Runs::builder().max_memory(100_000).retain_bytes(1 << 20).build();
+    let run = runs.start(&key(0), None, running(1000)).await.unwrap();
+    settle().await;
+    let refused = runs.start(&key(1), None, running(1)).await.unwrap_err();
+    assert_eq!(refused, StartError::Full);
+    assert_eq!(run.outcome(), None);
+    let memory = runs.stats().memory;
+    assert!((90_000..=100_000).contains(&memory), "{memory}");
 }

@@ -196,8 +196,6 @@ async fn outcome_after(run: &Run, time: Duration) -> Option<Outcome> {
     run.outcome()
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-
 #[tokio::test(start_paused = true)]
 async fn run_without_a_client_is_abandoned() {
     let runs = Runs::builder().abandon_after(60 * SECOND).build();

@@ -10,8 +10,6 @@ use tower_sse::{
 
 use crate::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<Vec<RunEnd>>>);
 

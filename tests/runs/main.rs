@@ -59,8 +59,8 @@ use {
         runtime, settle, source, turn,
     },
     support::{
-        Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, cancelled_task,
-        event_stream, listen, naive, poll_frame, serve_axum, server::serve_connection, soon, start,
-        until,
+        Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND,
+        cancelled_task, event_stream, listen, naive, poll_frame, serve_axum,
+        server::serve_connection, soon, start, until,
     },
 };

@@ -100,94 +100,88 @@ fn memory_stays_below_its_limit_and_is_freed() {
 }
 
 /// Runs that were replaced while clients still read them are within the limit too.
-#[test]
-fn runs_that_stalled_clients_hold_are_within_the_limit() {
+#[tokio::test(start_paused = true)]
+async fn runs_that_stalled_clients_hold_are_within_the_limit() {
     const LIMIT: usize = 1 << 20;
-    runtime().block_on(async {
-        let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
-        let mut stalled = Vec::new();
-        for _ in 0..100 {
-            let run = runs.replace(&key(0), None, events(500)).await.unwrap();
-            stalled.push(run.attach(None).await.unwrap());
-            settle().await;
-            tokio::time::advance(Duration::from_millis(10)).await;
+    let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
+    let mut stalled = Vec::new();
+    for _ in 0..100 {
+        let run = runs.replace(&key(0), None, events(500)).await.unwrap();
+        stalled.push(run.attach(None).await.unwrap());
+        settle().await;
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    let memory = runs.stats().memory;
+    assert!(memory <= LIMIT + LIMIT / 20, "{memory}");
+    let mut lagged = 0;
+    for attachment in &mut stalled {
+        let mut items = Vec::new();
+        while let Some(item) = attachment.next().await {
+            items.push(item);
         }
-        let memory = runs.stats().memory;
-        assert!(memory <= LIMIT + LIMIT / 20, "{memory}");
-        let mut lagged = 0;
-        for attachment in &mut stalled {
-            let mut items = Vec::new();
-            while let Some(item) = attachment.next().await {
-                items.push(item);
-            }
-            lagged += usize::from(items.last().is_some_and(Result::is_err));
-        }
-        assert!(lagged > 50, "{lagged}");
-        drop(stalled);
-        assert_eq!(runs.stats().memory, 0);
-    });
+        lagged += usize::from(items.last().is_some_and(Result::is_err));
+    }
+    assert!(lagged > 50, "{lagged}");
+    drop(stalled);
+    assert_eq!(runs.stats().memory, 0);
 }
 
 /// The example in the docs of `max_memory`: 16 kB, 5 kB for a replay, and 69 kB for 16 clients.
-#[test]
-fn clients_that_are_behind_add_frames_to_a_small_run() {
-    runtime().block_on(async {
-        let runs = Runs::new();
-        let tokens = || stream::iter((0..100).map(|_| Event::from("x".repeat(17))));
-        let run = runs.start(&key(0), None, tokens).await.unwrap();
-        run.ended().await;
-        let alone = runs.stats().memory;
-        assert!((4400..4600).contains(&runs.stats().bytes), "{:?}", runs.stats());
-        assert!((16_000..17_000).contains(&alone), "{alone}");
-        // A replay, and then clients that resume after different events.
-        let mut ids = vec![None];
-        let mut added = Vec::new();
-        for n in 0..16 {
-            let mut attachment = run.attach(ids[n].clone()).await.unwrap();
-            while let Some(Ok(events)) = attachment.next().await {
-                let of_batch = field_of(&events, "id: ");
-                ids.extend(of_batch.map(|id| Some(LastEventId::try_from(id).unwrap())));
-            }
-            added.push(runs.stats().memory - alone);
+#[tokio::test(start_paused = true)]
+async fn clients_that_are_behind_add_frames_to_a_small_run() {
+    let runs = Runs::new();
+    let tokens = || stream::iter((0..100).map(|_| Event::from("x".repeat(17))));
+    let run = runs.start(&key(0), None, tokens).await.unwrap();
+    run.ended().await;
+    let alone = runs.stats().memory;
+    assert!((4400..4600).contains(&runs.stats().bytes), "{:?}", runs.stats());
+    assert!((16_000..17_000).contains(&alone), "{alone}");
+    // A replay, and then clients that resume after different events.
+    let mut ids = vec![None];
+    let mut added = Vec::new();
+    for n in 0..16 {
+        let mut attachment = run.attach(ids[n].clone()).await.unwrap();
+        while let Some(Ok(events)) = attachment.next().await {
+            let of_batch = field_of(&events, "id: ");
+            ids.extend(of_batch.map(|id| Some(LastEventId::try_from(id).unwrap())));
         }
-        assert!((4_500..5_000).contains(&added[0]), "{added:?}");
-        assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
-    });
+        added.push(runs.stats().memory - alone);
+    }
+    assert!((4_500..5_000).contains(&added[0]), "{added:?}");
+    assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
 }
 
 /// The first two end at the same instant, the later one first.
-#[test]
-fn ended_runs_evict_others_of_their_owner_only() {
-    runtime().block_on(async {
-        let runs = Runs::builder().max_memory_per_owner(5_000).build();
-        let other = runs.start(&key(1), None, events(20)).await.unwrap();
-        other.ended().await;
-        let of_other = runs.stats().memory;
-        let mut sources = Vec::new();
-        for n in 0..2 {
-            let (source, events) = source::<Event>();
-            _ = runs.start(&key(1000 * n), None, || events).await.unwrap();
-            source.send(Event::from("x".repeat(100))).unwrap();
-            sources.push(source);
-        }
+#[tokio::test(start_paused = true)]
+async fn ended_runs_evict_others_of_their_owner_only() {
+    let runs = Runs::builder().max_memory_per_owner(5_000).build();
+    let other = runs.start(&key(1), None, events(20)).await.unwrap();
+    other.ended().await;
+    let of_other = runs.stats().memory;
+    let mut sources = Vec::new();
+    for n in 0..2 {
+        let (source, events) = source::<Event>();
+        _ = runs.start(&key(1000 * n), None, || events).await.unwrap();
+        source.send(Event::from("x".repeat(100))).unwrap();
+        sources.push(source);
+    }
+    settle().await;
+    while let Some(source) = sources.pop() {
+        drop(source);
         settle().await;
-        while let Some(source) = sources.pop() {
-            drop(source);
-            settle().await;
-        }
-        for n in 2..30 {
-            let run = runs.start(&key(1000 * n), None, events(1)).await.unwrap();
-            run.ended().await;
-            assert!(run.attach(None).await.is_some(), "the run that ended last is kept");
-            let memory = runs.stats().memory;
-            assert!(memory <= of_other + 5_000, "after {n} runs: {memory}");
-        }
-        assert!(other.attach(None).await.is_some());
-        let large = runs.start(&key(30_000), None, events(100)).await.unwrap();
-        large.ended().await;
-        assert!(large.attach(None).await.is_some(), "it is the only one");
-        assert_eq!(runs.stats().kept, 2);
-    });
+    }
+    for n in 2..30 {
+        let run = runs.start(&key(1000 * n), None, events(1)).await.unwrap();
+        run.ended().await;
+        assert!(run.attach(None).await.is_some(), "the run that ended last is kept");
+        let memory = runs.stats().memory;
+        assert!(memory <= of_other + 5_000, "after {n} runs: {memory}");
+    }
+    assert!(other.attach(None).await.is_some());
+    let large = runs.start(&key(30_000), None, events(100)).await.unwrap();
+    large.ended().await;
+    assert!(large.attach(None).await.is_some(), "it is the only one");
+    assert_eq!(runs.stats().kept, 2);
 }
 
 #[test]
