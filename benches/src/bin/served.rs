@@ -160,12 +160,12 @@ fn subscribed(hub: &Hub, subject: &str) -> Response {
 /// The layer with every option that makes a stream larger.
 const OPERATED: &str = "operated";
 
-fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
+fn layer(subject: &str) -> Option<SseLayer> {
     match subject {
         OURS | SHARED | OWN | ONE_BY_ONE | "gzip" | "br" | "zstd" => Some(SseLayer::new()),
         OPERATED => Some(
             SseLayer::new()
-                .shutdown(shutdown.clone())
+                .shutdown(CancellationToken::new())
                 .max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1))
                 .max_streams(1_000_000)
                 .track_disconnects(true)
@@ -208,6 +208,24 @@ where
         }
         None => accept(listener, inner).await,
     }
+}
+
+/// Serves endless streams. Returns the address, and the number of events that were made.
+fn serve_endless(listener: TcpListener, subject: &str) -> (SocketAddr, Arc<AtomicU64>) {
+    let address = listener.local_addr().expect("an address");
+    let made = Arc::new(AtomicU64::new(0));
+    let (served, counted) = (subject.to_owned(), Arc::clone(&made));
+    let answer = move || endless(&served, Arc::clone(&counted));
+    tokio::spawn(serve(listener, layer(subject), answer));
+    (address, made)
+}
+
+/// Serves streams that never have an event, and returns the address.
+fn serve_silent(listener: TcpListener, subject: &str) -> SocketAddr {
+    let address = listener.local_addr().expect("an address");
+    let (served, hub) = (subject.to_owned(), Hub::new());
+    tokio::spawn(serve(listener, layer(subject), move || silent(&served, &hub)));
+    address
 }
 
 /// Serves every connection with `service`.
@@ -262,15 +280,17 @@ fn on_one_thread<F: Future<Output = ()>>(work: impl FnOnce(TcpListener) -> F) {
     });
 }
 
+/// Opens clients, which block.
+async fn on_a_thread<T: Send + 'static>(open: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(open).await.expect("clients")
+}
+
 const OBSERVED: Duration = Duration::from_secs(3);
 
 /// Measures how long a task that only yields waits beside a stream that a client reads.
 fn hold(subject: &str) {
     on_one_thread(|listener| async {
-        let address = listener.local_addr().expect("an address");
-        let layer = layer(subject, &CancellationToken::new());
-        let served = subject.to_owned();
-        tokio::spawn(serve(listener, layer, move || endless(&served, Arc::default())));
+        let (address, _) = serve_endless(listener, subject);
         thread::spawn(move || {
             let mut stream = connect(address);
             let mut buffer = vec![0; 256 * 1024];
@@ -306,11 +326,7 @@ const CLIENTS: u64 = 100;
 /// Measures the memory per client that has read `read_before` bytes and then stalls.
 fn stalled(subject: &str, read_before: usize) {
     on_one_thread(|listener| async {
-        let address = listener.local_addr().expect("an address");
-        let made = Arc::new(AtomicU64::new(0));
-        let layer = layer(subject, &CancellationToken::new());
-        let (served, counted) = (subject.to_owned(), Arc::clone(&made));
-        tokio::spawn(serve(listener, layer, move || endless(&served, Arc::clone(&counted))));
+        let (address, made) = serve_endless(listener, subject);
         let clients = move || -> Vec<_> {
             let mut buffer = vec![0; 64 * 1024];
             let mut client = || {
@@ -324,10 +340,10 @@ fn stalled(subject: &str, read_before: usize) {
             (0..CLIENTS).map(|_| client()).collect()
         };
         // One client first, to exclude what the process allocates once.
-        let first = tokio::task::spawn_blocking(move || connect(address)).await.expect("a client");
+        let first = on_a_thread(move || connect(address)).await;
         settle(&made).await;
         let before = resident_kib();
-        let open = tokio::task::spawn_blocking(clients).await.expect("clients");
+        let open = on_a_thread(clients).await;
         settle(&made).await;
         let held = resident_kib() - before;
         println!("{subject}: {:.1} KiB for each client", held as f64 / CLIENTS as f64);
@@ -343,9 +359,8 @@ fn stalled_hub(subject: &str) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");
         let hub = Hub::builder().retention(Retention::new().events(1024)).build();
-        let (layer, served, serving) =
-            (layer(subject, &CancellationToken::new()), subject.to_owned(), hub.clone());
-        tokio::spawn(serve(listener, layer, move || subscribed(&serving, &served)));
+        let (served, serving) = (subject.to_owned(), hub.clone());
+        tokio::spawn(serve(listener, layer(subject), move || subscribed(&serving, &served)));
         let text = payload::line(256);
         let publish = |count| {
             let hub = hub.clone();
@@ -358,14 +373,13 @@ fn stalled_hub(subject: &str) {
             }
         };
         // One client first, to exclude what the process allocates once and what the hub retains.
-        let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
+        let first = on_a_thread(move || open(address, 1)).await;
         publish(EVENTS).await;
         let before = resident_kib();
         let mut stalled = Vec::new();
         let (turns, at_once) = if subject == ONE_BY_ONE { (CLIENTS, 1) } else { (1, CLIENTS) };
         for _ in 0..turns {
-            let open = tokio::task::spawn_blocking(move || open(address, at_once));
-            stalled.extend(open.await.expect("clients"));
+            stalled.extend(on_a_thread(move || open(address, at_once)).await);
             publish(EVENTS).await;
         }
         let held = resident_kib() - before;
@@ -410,10 +424,9 @@ fn behind_hub(own: bool) {
         };
         tokio::spawn(serve(listener, Some(SseLayer::new()), answer));
         // Some clients first, to exclude what the process allocates once.
-        let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
+        let first = on_a_thread(move || open(address, 1)).await;
         let before = resident_kib();
-        let stalled =
-            tokio::task::spawn_blocking(move || open(address, CLIENTS)).await.expect("clients");
+        let stalled = on_a_thread(move || open(address, CLIENTS)).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let held = resident_kib() - before;
         let subject = if own { "places-own" } else { "places" };
@@ -427,16 +440,11 @@ fn idle(subject: &str) {
     const STREAMS: u64 = 2_000;
 
     on_one_thread(|listener| async {
-        let address = listener.local_addr().expect("an address");
-        let shutdown = CancellationToken::new();
-        let (layer, served) = (layer(subject, &shutdown), subject.to_owned());
-        let hub = Hub::new();
-        tokio::spawn(serve(listener, layer, move || silent(&served, &hub)));
+        let address = serve_silent(listener, subject);
         // Some clients first, to exclude what the process allocates once.
-        let first = tokio::task::spawn_blocking(move || open(address, 50)).await.expect("clients");
+        let first = on_a_thread(move || open(address, 50)).await;
         let before = resident_kib();
-        let streams =
-            tokio::task::spawn_blocking(move || open(address, STREAMS)).await.expect("clients");
+        let streams = on_a_thread(move || open(address, STREAMS)).await;
         let held = resident_kib() - before;
         println!("{subject}: {:.2} KiB for each stream", held as f64 / STREAMS as f64);
         drop((first, streams));
