@@ -18,7 +18,7 @@ use tower_sse::{BoxError, Decoder, EventTooLarge, Message, MessageStream};
 
 use crate::{
     cuts::{cut, special_bytes},
-    support::{FedBody, Feed, naive},
+    support::{FedBody, Feed, SECOND, naive},
 };
 
 fn fed() -> (Feed, MessageStream<FedBody>) {
@@ -204,8 +204,6 @@ fn stream_starts_after_a_known_id() {
     let messages: Vec<_> = empty.try_collect().now_or_never().unwrap().unwrap();
     assert_eq!(messages, [Message::new("one")], "without an id field");
 }
-
-const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn silence_above_its_limit_is_an_error_and_any_byte_ends_it() {

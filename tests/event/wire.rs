@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error as _, time::Duration};
 
 use tower_sse::{Encoded, Event, EventId, EventName};
 
-const MILLISECOND: Duration = Duration::from_millis(1);
+use crate::support::MILLISECOND;
 
 #[track_caller]
 fn assert_wire(event: Event, wire: &str) {

@@ -8,14 +8,6 @@ fn every_16_seconds() -> SseLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_stream_gets_a_comment_line_after_15_seconds_by_default() {
-    let (_feed, mut body) = fed(&SseLayer::new());
-    idle(&mut body, 15 * SECOND - MILLISECOND).await;
-    idle(&mut body, SECOND).await;
-    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn body_wakes_its_task_when_a_heartbeat_is_due() {
     let (_feed, mut body) = fed(&every_16_seconds());
     let (wakes, waker) = Wakes::new();

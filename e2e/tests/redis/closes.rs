@@ -25,9 +25,7 @@ use tower_sse::{
 };
 use tower_sse_redis::RedisHealth;
 
-use crate::*;
-
-const SECOND: Duration = Duration::from_secs(1);
+use crate::{support::SECOND, *};
 
 /// A process with streams that it can close everywhere.
 struct Process {
