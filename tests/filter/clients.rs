@@ -1,16 +1,17 @@
 //! Clients that split a stream in different ways read what a filter sends like the same stream
 //! changed by hand, whatever its line ends are and however it is cut.
 
-use bytes::Bytes;
-use proptest::{collection::vec, prelude::*, sample::Index, sample::select};
-use tower_sse::{
-    Encoded, EventRef,
-    filter::{EventFilter, FilterPipe, SourceEnd, Verdict},
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
 };
+use tower_sse::Encoded;
 
 use crate::{
     cuts::cut,
     support::{naive_clients::CLIENTS, naive_filter::ADDED},
+    *,
 };
 
 /// A line and its end.

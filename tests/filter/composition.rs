@@ -1,18 +1,15 @@
 //! Filters with the rest of the crate, and with other layers.
 
-use std::{convert::Infallible, future::ready};
+use std::convert::Infallible;
 
 use axum::{Router, body::Body, routing::get};
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 use tower_sse::{
-    Drain, Event, EventBody, EventRef, SseLayer,
-    filter::{self, BoxFilterLayer, EventFilter, FilterBody, FilterLayer, Verdict},
+    Drain, Event, EventBody, SseLayer,
+    filter::BoxFilterLayer,
     runs::{RunKey, Runs},
 };
 
@@ -22,6 +19,7 @@ use crate::{
         naive_filter::{Choice, Plan},
         *,
     },
+    *,
 };
 
 #[tokio::test(start_paused = true)]

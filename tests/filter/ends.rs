@@ -1,18 +1,12 @@
 //! The end of every stream is reported exactly once, with its outcome.
 
 use std::{
-    future::{pending, ready},
+    future::pending,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use futures_util::FutureExt;
-use http::{Method, Request, Response};
-use tower_sse::{
-    BoxError, EventRef,
-    filter::{
-        self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
-    },
-};
+use http::Method;
+use tower_sse::filter::FilterEnd;
 
 use crate::{
     rig::{Logged, PASS, call, fed_by, filters, outcome, through},
@@ -20,6 +14,7 @@ use crate::{
         naive_filter::{ADDED, Choice, Plan},
         *,
     },
+    *,
 };
 
 fn on_event(choice: Choice) -> Plan {

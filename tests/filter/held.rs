@@ -3,23 +3,13 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use futures_util::FutureExt;
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use tokio::time;
-use tower::{Service, ServiceBuilder, ServiceExt, retry, service_fn};
-use tower_sse::{
-    BoxError,
-    filter::{self, FilterBody, FilterLayer, Verdict},
-};
+use tower::{Service, ServiceBuilder, ServiceExt, retry};
 
 use crate::{
     plan::Planned,
@@ -28,6 +18,7 @@ use crate::{
         naive_filter::{ADDED, Choice, Plan},
         *,
     },
+    *,
 };
 
 const LIMIT: Duration = Duration::from_secs(5);

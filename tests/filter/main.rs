@@ -16,3 +16,15 @@ mod waits;
 mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::{future::ready, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower::service_fn;
+use tower_sse::{
+    BoxError, EventRef,
+    filter::{self, EventFilter, FilterBody, FilterLayer, FilterPipe, SourceEnd, Verdict},
+};

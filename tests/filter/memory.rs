@@ -1,12 +1,11 @@
 //! What a filter keeps is bounded, and passing costs no allocation.
 
 use allocation_counter::measure;
-use bytes::Bytes;
-use tower_sse::filter::{self, FilterBody, FilterPipe};
 
 use crate::{
     rig::{PASS, fed_by},
     support::*,
+    *,
 };
 
 const LIMIT: usize = 64 << 10;

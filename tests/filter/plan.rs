@@ -1,19 +1,15 @@
 //! A filter that carries out a plan, and writes down what it sees.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use bytes::Bytes;
-use http::Response;
-use tower_sse::{
-    BoxError, Encoded, EventRef,
-    filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict},
-};
+use tower_sse::{Encoded, filter::FilterEnd};
 
 use crate::{
-    support::naive::Block,
-    support::naive_filter::{
-        ADDED, BY_FILTER, Choice, Expected, OF_SOURCE, Plan, REJECTED, TOO_LARGE,
+    support::{
+        naive::Block,
+        naive_filter::{ADDED, BY_FILTER, Choice, Expected, OF_SOURCE, Plan, REJECTED, TOO_LARGE},
     },
+    *,
 };
 
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! Any stream, cut anywhere, through any verdicts: what is sent is what the oracle says.
 
-use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
         naive::{self, Block, Part, Place},
         naive_filter::{ADDED, Choice, Expected, Plan, filtered},
     },
+    *,
 };
 fn choice() -> impl Strategy<Value = Choice> {
     prop_oneof![

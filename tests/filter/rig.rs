@@ -1,19 +1,9 @@
 //! A service whose answer a test gives, behind a layer of filters by a plan.
 
-use std::{
-    future::{Future, ready},
-    sync::{Arc, Mutex},
-};
+use std::{future::Future, sync::Mutex};
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use http::{Request, Response};
 use http_body::Body;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{
-    BoxError,
-    filter::{EventFilter, FilterBody, FilterLayer},
-};
+use tower::{Layer, Service};
 
 use crate::{
     plan::{Log, Planned},
@@ -21,6 +11,7 @@ use crate::{
         naive_filter::{Choice, Plan},
         *,
     },
+    *,
 };
 
 pub(crate) const PASS: Plan = Plan {

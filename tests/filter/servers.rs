@@ -4,13 +4,8 @@ use std::net::SocketAddr;
 
 use axum::{Router, body::Body, extract::State, routing::get};
 use futures_util::stream;
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::{
-    Event, SseLayer,
-    filter::{self, FilterLayer, Verdict},
-};
+use tower_sse::{Event, SseLayer};
 
 use crate::{
     rig::{PASS, filters, outcome},
@@ -18,6 +13,7 @@ use crate::{
         naive_filter::{Choice, Plan},
         *,
     },
+    *,
 };
 
 /// Answers with what the upstream sends.

@@ -1,16 +1,11 @@
 //! Nothing waits for what comes later.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
-
-use bytes::Bytes;
-use tower_sse::filter::{self, FilterBody};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use crate::{
     rig::{PASS, fed_by},
     support::*,
+    *,
 };
 
 #[tokio::test(start_paused = true)]
