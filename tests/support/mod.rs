@@ -1,7 +1,8 @@
 //! The rig of the tests: everything that several of them use. Each file has one noun.
 //!
 //! `cuts.rs` and `log.rs` are modules of some tests of the crate only, because `e2e` does not depend
-//! on the crates that they need. So is `documented.rs`, which reads the pages of one package.
+//! on the crates that they need. So is `documented.rs`, which reads the pages of one package, and so
+//! are `hub_process.rs` and `relay.rs`, for hubs over a real server.
 
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]

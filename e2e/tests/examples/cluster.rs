@@ -1,13 +1,6 @@
 //! Examples on two processes with a Redis, behind nginx.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    process::{Command, Stdio},
-};
-
-use http::StatusCode;
-use serde_json::{Value, json};
+use std::{path::Path, process::Stdio};
 
 use crate::{
     notifications::{Session, next},

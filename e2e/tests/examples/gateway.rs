@@ -1,5 +1,3 @@
-use http_body_util::BodyExt;
-
 use crate::*;
 
 /// Returns the answer to a request, and whether it is whole.

@@ -1,7 +1,5 @@
 //! Events that one request publishes and another receives.
 
-use serde_json::{Value, json};
-
 use crate::*;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.rs");

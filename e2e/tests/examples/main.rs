@@ -25,6 +25,12 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+use std::{net::SocketAddr, process::Command};
+
+use http::StatusCode;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
 #[cfg(target_os = "linux")]
 use support::start;
 #[cfg(unix)]

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use http::StatusCode;
-use http_body_util::BodyExt;
-use serde_json::Value;
 use tower_sse::{Stats, hub::Hub, runs::Runs, streams::Streams};
 
 use crate::{server::Server, *};

@@ -1,10 +1,8 @@
 //! Notifications for logged-in users: unread ones, live ones, and a log-out.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
 
-use http::StatusCode;
 use hyper::body::Incoming;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::*;

@@ -1,12 +1,10 @@
 use std::{
     env,
     io::{BufRead, BufReader, Lines},
-    net::SocketAddr,
     path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Stdio},
 };
 
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::*;

@@ -1,5 +1,3 @@
-use std::process::Command;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::*;

@@ -1,8 +1,5 @@
 //! Answers that outlive their connection.
 
-use http::StatusCode;
-use serde_json::{Value, json};
-
 use crate::*;
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 //!
 //! cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes
 
-use std::{fs, io, net::SocketAddr, process::Command, sync::Arc, time::Duration};
+use std::{fs, io, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::Request;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{
     client,
     server::conn::{http1, http2},

@@ -1,11 +1,12 @@
 //! The handlers' answers: the same words, in the protocol of each client.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use serde_json::{Value, json};
 use tower_sse::Event;
+
+use crate::*;
 
 /// An answer's number of words, and the time between two.
 #[derive(Clone, Copy)]

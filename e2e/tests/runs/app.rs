@@ -1,26 +1,17 @@
 //! The service: a route for the protocol of each client. Its answers are runs.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::{Path, Query, State},
-    response::{Html, IntoResponse, Response, Sse},
+    response::{Html, IntoResponse, Sse},
     routing::{get, post},
 };
 use http::{Request, StatusCode, header, request::Parts};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Drain, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions,
+    Drain, Heartbeat, LastEventId, Retry, StreamOptions,
     runs::{InvalidKey, RunKey, Runs},
 };
 

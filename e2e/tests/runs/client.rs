@@ -7,7 +7,6 @@ use std::{
     sync::OnceLock,
 };
 
-use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},

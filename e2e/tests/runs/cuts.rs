@@ -1,6 +1,6 @@
 //! Connections that are cut at random bytes.
 
-use std::{iter::repeat_n, time::Duration};
+use std::iter::repeat_n;
 
 use tokio::time::timeout;
 

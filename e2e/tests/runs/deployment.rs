@@ -1,8 +1,5 @@
 //! The service in one process, and shared by three over Redis.
 
-use std::{net::SocketAddr, time::Duration};
-
-use tokio_util::sync::CancellationToken;
 use tower_sse::runs::Runs;
 
 use crate::{redis::Server, *};

@@ -1,13 +1,6 @@
 //! A gateway that changes each event, around the protocols of real clients.
 
-use std::time::Duration;
-
-use axum::{body::Body, extract::Request};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    SseLayer,
-    filter::{self, FilterLayer, Verdict},
-};
+use tower_sse::filter::{self, FilterLayer, Verdict};
 
 use crate::*;
 

@@ -1,6 +1,6 @@
 //! LangGraph's clients, which reconnect to the `Location` of the first answer.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::*;
 

@@ -1,20 +1,15 @@
 //! What clients do at the limit of a subject. The table in `docs/guide/limits.md` has it.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use axum::{
-    extract::Request,
     middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Refusal, SseLayer, streams::Streams};
+use tower_sse::{Refusal, streams::Streams};
 
 use crate::*;
 

@@ -1,15 +1,14 @@
 //! A gateway that changes events, in front of the streams of models in each line end, cut at each
 //! byte of a line end. Real clients read each event at once, as without the gateway.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::convert::Infallible;
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::Router;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower_sse::{
-    Encoded, Event, Heartbeat, Retry, SseLayer,
+    Encoded, Event, Heartbeat, Retry,
     filter::{self, FilterLayer, Verdict},
 };
 

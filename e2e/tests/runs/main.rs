@@ -36,6 +36,13 @@ mod support;
 #[allow(dead_code)]
 mod tools;
 
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{body::Body, extract::Request, response::Response};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower_sse::SseLayer;
+
 use {
     answers::Pace,
     app::Service,

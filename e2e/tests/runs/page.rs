@@ -1,7 +1,5 @@
 //! A page in Chromium that reads an answer with an `EventSource`.
 
-use std::net::SocketAddr;
-
 use crate::*;
 
 pub(crate) struct Page(Chromium);

@@ -1,10 +1,6 @@
 //! A proxy that cuts event streams at chosen bytes.
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::{collections::VecDeque, sync::Mutex};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

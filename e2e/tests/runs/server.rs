@@ -1,9 +1,6 @@
 //! The service as a process, with the documented shutdown.
 
-use std::{net::SocketAddr, time::Duration};
-
 use tokio::{net::TcpListener, runtime::Runtime};
-use tokio_util::sync::CancellationToken;
 
 use crate::{support::client, *};
 

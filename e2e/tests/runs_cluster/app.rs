@@ -1,6 +1,6 @@
 //! The service that each process runs.
 
-use std::{fs::OpenOptions, io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::OpenOptions, io::Write, sync::Arc};
 
 use async_stream::stream;
 use axum::{
@@ -11,14 +11,11 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::Stream;
-use http::{Request, StatusCode};
 use serde::Deserialize;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Event, Heartbeat, SseLayer,
-    runs::{InvalidKey, RunKey, Runs},
-};
+use tower_sse::{Heartbeat, SseLayer, runs::InvalidKey};
+
+use crate::*;
 
 /// The data of the event that ends a complete answer.
 pub(crate) const DONE: &str = "[DONE]";

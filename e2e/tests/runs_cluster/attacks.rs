@@ -3,16 +3,13 @@
 //! Clients get the whole answer, or learn that it is not whole: their body fails, ends without the
 //! terminator, or their next request gets `404`.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
 use redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
-use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     PATIENCE,
     client::{Client, Closed},
     cluster::Cluster,
+    *,
 };
 
 const EVENTS: u64 = 100;

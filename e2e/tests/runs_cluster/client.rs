@@ -1,22 +1,13 @@
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::{net::TcpStream, task::JoinHandle};
 use tower_sse::Decoder;
 
 use crate::*;

@@ -1,4 +1,4 @@
-use std::{fs, net::SocketAddr, path::PathBuf, thread, time::Duration};
+use std::{fs, thread};
 
 use crate::*;
 

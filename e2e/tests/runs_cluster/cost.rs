@@ -3,11 +3,6 @@
 //! The bounds are those of 200 runs with 50 events a second each, and of an optimized build: no other
 //! can serve this load, with its clients, on two processors.
 
-use std::{net::SocketAddr, time::Duration};
-
-use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
-
 use crate::*;
 
 /// The time over which the processor time is taken.

@@ -1,10 +1,7 @@
 //! Processes that die, or are stopped for longer than their leases.
 
-use std::{net::SocketAddr, time::Duration};
-
-use futures_util::future::join_all;
 use nix::sys::signal::Signal;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::task::JoinHandle;
 
 use crate::{process::send, *};
 

@@ -1,11 +1,8 @@
 //! Servers whose operator changes something while runs are read everywhere, and changes it back.
 
-use std::time::Duration;
-
 use redis::{Value, cmd};
-use tokio::time::sleep;
 
-use crate::{cluster::Cluster, redis_faults::nothing_is_lost_while};
+use crate::{cluster::Cluster, redis_faults::nothing_is_lost_while, *};
 
 /// Sends commands as an operator does, waits, and sends those that undo them.
 async fn disturb(commands: &[&str], undo: &[&str]) {

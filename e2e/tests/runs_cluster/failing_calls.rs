@@ -1,8 +1,5 @@
 //! Calls that return no event stream.
 
-use futures_util::future::join_all;
-use http::StatusCode;
-
 use crate::*;
 
 const ROUNDS: usize = 200;

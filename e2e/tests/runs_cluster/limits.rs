@@ -1,14 +1,11 @@
 //! What the limits of a program say about what its runs keep in Redis.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use futures_util::stream;
-use tower_sse::{
-    Event,
-    runs::{RunKey, Runs, RunsBuilder},
-};
+use tower_sse::runs::RunsBuilder;
 
-use crate::{server::Server, support::until_async};
+use crate::{server::Server, support::until_async, *};
 
 const MEBIBYTE: usize = 1 << 20;
 

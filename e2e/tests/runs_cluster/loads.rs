@@ -1,15 +1,8 @@
 //! Clients that load answers of other processes over a slow link to Redis.
 
-use std::time::Duration;
-
-use futures_util::{StreamExt, future::join_all, stream};
-use http::{Request, StatusCode, request::Parts};
+use futures_util::{StreamExt, stream};
+use http::request::Parts;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep, timeout};
-use tower_sse::{
-    Event,
-    runs::{RunKey, Runs},
-};
 use tower_sse_redis::Redis;
 
 use crate::{

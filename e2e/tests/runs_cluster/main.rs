@@ -31,6 +31,16 @@ mod support;
 mod wire;
 mod yardstick;
 
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use futures_util::future::join_all;
+use http::{Request, StatusCode};
+use tokio::time::{Instant, sleep, timeout};
+use tower_sse::{
+    Event,
+    runs::{RunKey, Runs},
+};
+
 use support::PATIENCE;
 
 use {

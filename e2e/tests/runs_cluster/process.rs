@@ -1,9 +1,6 @@
 //! The service as a process, with the documented shutdown.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::Path;
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -11,7 +8,6 @@ use nix::{
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tower_sse::runs::Runs;
 use tower_sse_redis::Redis;
 
 use crate::*;

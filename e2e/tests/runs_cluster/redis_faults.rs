@@ -1,10 +1,5 @@
 //! Redis that is killed, stalls, forgets, or closes connections, while runs are read everywhere.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
-use tokio::time::sleep;
-
 use crate::*;
 
 const EVENTS: u64 = 600;

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use futures_util::future::join_all;
-
 use crate::{cluster::PROCESSES, support::until_async, *};
 
 /// Reads many runs, each by two clients. Every seventh is as fast as it can be.

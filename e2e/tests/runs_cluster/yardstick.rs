@@ -1,14 +1,13 @@
 //! What events cost Redis without this crate, on the same machine and at the same moment.
 
-use std::time::Duration;
-
-use futures_util::{StreamExt, future::join_all};
+use futures_util::StreamExt;
 use redis::{Client, aio::MultiplexedConnection};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::{
     cost::{EVENTS_PER_SECOND, RUNS, SPAN, Used, used_while},
     server::Server,
+    *,
 };
 
 /// The time between two events of one stream.
