@@ -4,7 +4,6 @@ use std::sync::Barrier;
 
 use crate::*;
 
-
 fn is_ended<T>(result: &Result<T, PublishError>) -> bool {
     matches!(result, Err(PublishError::Ended))
 }

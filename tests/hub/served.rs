@@ -6,7 +6,10 @@ use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::ge
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::EventBody;
+use tower_sse::{
+    EventBody,
+    filter::{self, FilterBody},
+};
 
 use crate::{support::client, *};
 
