@@ -46,8 +46,7 @@ impl Epoch {
     }
 
     /// Returns an epoch of this moment, with 20 random bits.
-    #[must_use]
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self::of((milliseconds() << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
     }
 

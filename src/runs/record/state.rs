@@ -57,7 +57,7 @@ impl Phase {
 
     /// Returns how the run ended. Returns `None` if it has not ended, or if its call did not return
     /// an event stream.
-    pub const fn outcome(self) -> Option<Outcome> {
+    pub(crate) const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
             Self::Starting | Self::Running | Self::Void => None,

@@ -27,8 +27,8 @@ impl Mirrors {
         match record.phase() {
             _ if record.newest() >= after => Ok(record),
             // Its owner did not export all events that it had given to clients.
-            Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => {
-                Ok(self.end_of(&record, after))
+            Phase::Ended(outcome @ (Outcome::Cancelled | Outcome::Interrupted)) => {
+                Ok(self.end_of(&record, outcome, after))
             }
             _ => Err(StartError::NotFound),
         }
@@ -63,11 +63,11 @@ impl Mirrors {
 
     /// Returns a record of the end of a run, for a client that has seen the events up to `after`,
     /// more than the owner exported.
-    fn end_of(&self, record: &Record, after: u64) -> Arc<Record> {
-        let (phase, _, error) = record.progress();
+    fn end_of(&self, record: &Record, outcome: Outcome, after: u64) -> Arc<Record> {
+        let (_, _, error) = record.progress();
         let (end, mirror) = self.process.mirror(record.key.clone(), record.epoch, after);
         mirror.begin(&record.head());
-        mirror.end(phase.outcome().unwrap_or(Outcome::Interrupted), error);
+        mirror.end(outcome, error);
         end
     }
 }

@@ -163,7 +163,7 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     let cluster = one.cluster();
     let exports = &cluster.exports;
     let Connection::Up(connection) = *cluster.store.connection().borrow() else { panic!() };
-    let (record, events) = cluster.process.mirror(key(), Epoch::now(), 0);
+    let (record, events) = cluster.process.mirror(key(), Epoch::parse("1").unwrap(), 0);
     let run = RunId::of(&record);
     let claim = Command::Claim { run: run.clone(), earlier: None };
     let watch = Command::Check(Check { run, is_watched: true, wants_head: false });
