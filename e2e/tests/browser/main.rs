@@ -28,6 +28,7 @@ mod service;
 mod shutdown;
 mod steps;
 mod ticker;
+mod tickets;
 mod tools;
 
 #[path = "../../../examples/dashboard/main.rs"]

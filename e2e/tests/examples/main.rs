@@ -17,6 +17,7 @@ mod proxy;
 mod runs;
 #[cfg(target_os = "linux")]
 mod stale;
+mod tickets;
 
 #[cfg(unix)]
 #[path = "../redis/server.rs"]

@@ -1,7 +1,7 @@
 //! The pages of the guide that show a whole program: the one that the tests run.
 
 /// Each page with the files that it shows.
-const PAGES: [(&str, &[(&str, &str)]); 3] = [
+const PAGES: [(&str, &[(&str, &str)]); 4] = [
     (
         include_str!("../../../docs/guide/notifications.md"),
         &[
@@ -20,6 +20,13 @@ const PAGES: [(&str, &[(&str, &str)]); 3] = [
     (
         include_str!("../../../docs/guide/mcp.md"),
         &[("rust", include_str!("../../../examples/mcp/src/main.rs"))],
+    ),
+    (
+        include_str!("../../../docs/guide/authentication.md"),
+        &[
+            ("rust", include_str!("../../../examples/tickets/tickets.rs")),
+            ("js", include_str!("../../../examples/tickets/listen.js")),
+        ],
     ),
 ];
 
@@ -40,15 +47,15 @@ fn pages_show_the_programs_that_are_tested() {
 
 /// `fastrand` is not cryptographic: from one's own number, the numbers of others can be computed.
 #[test]
-fn cookies_of_pages_and_examples_cannot_be_computed() {
+fn cookies_and_tickets_of_pages_and_examples_cannot_be_computed() {
     let shared = ("rust", include_str!("../../../examples/runs/main.rs"));
     let files = PAGES
         .iter()
         .flat_map(|(page, files)| [("markdown", *page)].into_iter().chain(files.iter().copied()));
-    let with_cookies: Vec<_> =
-        files.chain([shared]).filter(|(_, file)| file.contains("HttpOnly")).collect();
-    assert_eq!(with_cookies.len(), 5);
-    for (_, file) in with_cookies {
+    let is_secret = |file: &str| ["HttpOnly", "let ticket ="].iter().any(|it| file.contains(it));
+    let with_secrets: Vec<_> = files.chain([shared]).filter(|(_, file)| is_secret(file)).collect();
+    assert_eq!(with_secrets.len(), 7);
+    for (_, file) in with_secrets {
         assert!(file.contains("rand::random::<u128>()") && !file.contains("fastrand"), "{file}");
     }
 }

@@ -1,0 +1,21 @@
+function listen(token, show, logIn) {
+  let last = "", failures = 0;
+
+  async function open() {
+    const headers = { authorization: `Bearer ${token}` };
+    const answer = await fetch("/tickets", { method: "POST", headers }).catch(() => null);
+    if (answer?.status === 401) return logIn();
+    const ticket = answer?.ok && await answer.text().catch(() => null);
+    if (!ticket) return openLater();
+    const source = new EventSource(`/events?${new URLSearchParams({ ticket, last })}`);
+    source.onopen = () => failures = 0;
+    source.onmessage = event => { last = event.lastEventId; show(event.data); };
+    // Until it is closed, the browser reconnects, at the time that the server has chosen.
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) openLater(); };
+  }
+
+  // At once after a 401, before which the browser has waited. Then at random, up to 30 seconds.
+  const openLater = () =>
+    setTimeout(open, Math.random() * Math.min(30_000, 1000 * (2 ** failures++ - 1)));
+  open();
+}
