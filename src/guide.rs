@@ -8,7 +8,7 @@
 //! | [mcp] | a program: an MCP server |
 //! | [operating] | running event streams in production: a checklist, and what to watch |
 //! | [placement] | ordering the layer among other layers |
-//! | [clients] | how clients reconnect, disconnect and stop; page code |
+//! | [clients] | how clients reconnect, disconnect and stop; page code, a watchdog |
 //! | [authentication] | cookies, other origins, tickets; a user's topics |
 //! | [proxies] | proxies, sockets and connections |
 //! | [nginx], [haproxy], [caddy], [envoy] | tested configurations, with HTTP/2 |

@@ -33,7 +33,8 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// SseLayer::new().without_heartbeat();
 /// ```
 ///
-/// Page code does not see comments. For a watchdog in page code, use [`Heartbeat::event`].
+/// Page code does not see comments. For a [watchdog](crate::guide::clients#a-watchdog) in page code,
+/// use [`Heartbeat::event`].
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ mod steps;
 mod ticker;
 mod tickets;
 mod tools;
+mod watchdog;
 
 #[path = "../../../examples/dashboard/main.rs"]
 #[allow(dead_code)]

@@ -1,0 +1,148 @@
+//! The watchdogs of the page on clients, as they stand there, behind a proxy that freezes connections.
+
+use std::{
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use serde_json::json;
+use tokio::{io::copy_bidirectional, net::TcpStream, sync::Notify};
+use tower_sse::{Heartbeat, LastEventId, SseLayer, hub::Hub};
+
+use crate::*;
+
+const PAGE: &str = include_str!("../../../docs/guide/clients.md");
+
+/// The interval of the heartbeat here, in place of the 15 seconds.
+const BEAT: Duration = Duration::from_millis(300);
+
+/// Returns the block of the page that begins with this line, with the interval of these tests.
+fn page_code(first: &str) -> String {
+    let blocks = PAGE.split("```js\n").skip(1);
+    let mut codes = blocks.map(|block| block.split_once("```").unwrap().0);
+    let code = codes.find(|code| code.starts_with(first)).expect("a block");
+    assert!(code.contains("const BEAT = 15_000;"), "{code}");
+    code.replace("15_000", &BEAT.as_millis().to_string())
+}
+
+struct Rig {
+    hub: Hub,
+    streams: Arc<AtomicUsize>,
+    frozen: Arc<Notify>,
+    browser: Chromium,
+}
+
+impl Rig {
+    /// Serves and opens a page with this script, through the proxy.
+    async fn start(tools: &Tools, script: &str, modules: Router) -> Self {
+        let (hub, streams) = (Hub::new(), Arc::<AtomicUsize>::default());
+        let record = "const shown = []; const show = text => shown.push(text);";
+        let page = Html(format!("<!doctype html><script>{record}</script>{script}"));
+        let layer = SseLayer::new().heartbeat(Heartbeat::every(BEAT).event("heartbeat", ""));
+        let routes = Router::new()
+            .route("/events", get(events))
+            .route("/page", get(page))
+            .with_state((hub.clone(), Arc::clone(&streams)))
+            .merge(modules)
+            .layer(layer.last_event_id_query("last"));
+        let frozen = Arc::new(Notify::new());
+        let address = proxy(serve_axum(routes).await, Arc::clone(&frozen)).await;
+        let browser = Chromium::start(tools).await;
+        browser.open(&format!("http://{address}/page")).await;
+        let rig = Self { hub, streams, frozen, browser };
+        rig.until_opened(1).await;
+        rig
+    }
+
+    async fn until_opened(&self, streams: usize) {
+        until(|| self.streams.load(SeqCst) == streams).await;
+    }
+
+    async fn publish(&self, text: &'static str) {
+        self.hub.publish("news", text).await.unwrap();
+    }
+
+    async fn shows(&self, texts: &[&str]) {
+        let texts = json!(json!(texts).to_string());
+        self.browser.until(&format!("JSON.stringify(shown) === {texts}")).await;
+    }
+
+    /// Checks that the page resumes after the connection has died, and that nothing else makes it
+    /// reconnect.
+    async fn check(&self) {
+        self.publish("one").await;
+        self.shows(&["one"]).await;
+        // The page sleeps, and its timer may run before the events that have come.
+        self.browser
+            .until("(until => { while (Date.now() < until); return true })(Date.now() + 2000)")
+            .await;
+        tokio::time::sleep(12 * BEAT).await;
+        assert_eq!(self.streams.load(SeqCst), 1, "heartbeats came");
+
+        self.frozen.notify_waiters();
+        self.publish("two").await;
+        self.shows(&["one", "two"]).await;
+        self.publish("three").await;
+        self.shows(&["one", "two", "three"]).await;
+        assert_eq!(self.streams.load(SeqCst), 2);
+    }
+}
+
+async fn events(
+    State((hub, streams)): State<(Hub, Arc<AtomicUsize>)>,
+    last: Option<LastEventId>,
+) -> impl IntoResponse {
+    streams.fetch_add(1, SeqCst);
+    hub.subscribe_to("news").resume(last).response()
+}
+
+/// Relays connections until they are frozen: then they stay open, and nothing passes.
+async fn proxy(server: SocketAddr, frozen: Arc<Notify>) -> SocketAddr {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        loop {
+            let (mut page, _) = listener.accept().await.unwrap();
+            let frozen = Arc::clone(&frozen).notified_owned();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    () = frozen => pending().await,
+                    _ = copy_bidirectional(&mut page, &mut server) => {}
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn event_source_resumes_after_its_connection_froze() {
+    let Some(tools) = Tools::find() else { return };
+    let script = format!("<script>{}</script>", page_code("const BEAT"));
+    Rig::start(&tools, &script, Router::new()).await.check().await;
+}
+
+#[tokio::test]
+async fn fetch_resumes_after_its_connection_froze() {
+    let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
+        return;
+    };
+    let imports = json!({ "@microsoft/fetch-event-source": "/fetch-event-source/index.js" });
+    let script = format!(
+        r#"<script type="importmap">{}</script><script type="module">{}</script>"#,
+        json!({ "imports": imports }),
+        page_code("import { fetchEventSource } from")
+    );
+    Rig::start(&tools, &script, page(Some(package))).await.check().await;
+}
