@@ -22,6 +22,7 @@
 //! | [observing] | each metric and its alert, single streams in metrics, logs and traces |
 //! | [upstreams] | forwarding the streams of another server |
 //! | [coming_from] | moving from [axum's `Sse`](self::axum), [actix-web-lab](actix_web_lab), [warp], [poem] or [ASP.NET Core](aspnet_core) |
+//! | [frameworks] | htmx, datastar and OpenAPI; leptos, dioxus, salvo and topcoat |
 //! | [recipes] | choosing between a hub and a run, owners, storing answers |
 //! | [runs_clients] | attaching client libraries to runs |
 //! | [openai] | serving runs to clients of the OpenAI APIs |
@@ -53,6 +54,7 @@ macro_rules! program {
     };
 }
 
+program!(frameworks);
 program!(mcp);
 program!(notifications);
 program!(runs_quickstart);

@@ -14,6 +14,7 @@ mod dashboard;
 mod doc_pages;
 mod documented_proxies;
 mod documented_shutdown;
+mod frameworks;
 mod job;
 mod limit;
 mod manual;

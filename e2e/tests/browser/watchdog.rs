@@ -57,7 +57,7 @@ impl Rig {
             .merge(modules)
             .layer(layer.last_event_id_query("last"));
         let frozen = Arc::new(Notify::new());
-        let address = proxy(serve_axum(routes).await, Arc::clone(&frozen)).await;
+        let address = proxy(serve_axum(routes).await, Arc::clone(&frozen), Fault::Freeze).await;
         let browser = Chromium::start(tools).await;
         browser.open(&format!("http://{address}/page")).await;
         let rig = Self { hub, streams, frozen, browser };
@@ -107,17 +107,25 @@ async fn events(
     hub.subscribe_to("news").resume(last).response()
 }
 
-/// Relays connections until they are frozen: then they stay open, and nothing passes.
-async fn proxy(server: SocketAddr, frozen: Arc<Notify>) -> SocketAddr {
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    /// The connections stay open, and nothing passes.
+    Freeze,
+    /// The connections end.
+    Cut,
+}
+
+/// Relays connections until they break, each time that it is notified.
+pub(crate) async fn proxy(server: SocketAddr, broken: Arc<Notify>, fault: Fault) -> SocketAddr {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         loop {
             let (mut page, _) = listener.accept().await.unwrap();
-            let frozen = Arc::clone(&frozen).notified_owned();
+            let broken = Arc::clone(&broken).notified_owned();
             tokio::spawn(async move {
                 let mut server = TcpStream::connect(server).await.unwrap();
                 tokio::select! {
-                    () = frozen => pending().await,
+                    () = broken => if let Fault::Freeze = fault { pending().await },
                     _ = copy_bidirectional(&mut page, &mut server) => {}
                 }
             });

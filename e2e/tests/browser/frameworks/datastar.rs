@@ -1,0 +1,20 @@
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use tower_sse::{Event, LastEventId, SseLayer, hub::Hub};
+
+/// Appends HTML to the list.
+pub(crate) fn append(html: &str) -> Event {
+    let mut data = String::from("mode append\nselector #list");
+    for line in html.lines() {
+        data.push_str("\nelements ");
+        data.push_str(line);
+    }
+    Event::new().event("datastar-patch-elements").data(data)
+}
+
+pub(crate) fn app(hub: Hub) -> Router {
+    Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub)
+}
+
+async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+    hub.subscribe_to("news").resume(last).response()
+}

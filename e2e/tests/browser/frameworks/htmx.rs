@@ -1,0 +1,24 @@
+use axum::{
+    Router,
+    extract::State,
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use tower_sse::{LastEventId, SseLayer, hub::Hub};
+
+const PAGE: &str = r#"<!doctype html>
+<script src="/assets/htmx.js"></script>
+<script src="/assets/hx-sse.js"></script>
+<ul hx-sse:connect="/events" hx-swap="beforeend"></ul>"#;
+
+pub(crate) fn app(hub: Hub) -> Router {
+    Router::new()
+        .route("/events", get(events))
+        .layer(SseLayer::new())
+        .route("/", get(Html(PAGE)))
+        .with_state(hub)
+}
+
+async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+    hub.subscribe_to("news").resume(last).response() // of HTML, such as `<li>one</li>`
+}

@@ -1,0 +1,134 @@
+//! The programs of the page on other frameworks: htmx in Chromium, the events for datastar, and the
+//! response in an OpenAPI document.
+
+mod datastar;
+mod htmx;
+mod openapi;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use axum::{
+    Router,
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+use tower_sse::hub::Hub;
+
+use crate::{watchdog::Fault, *};
+
+const PAGE: &str = include_str!("../../../../docs/guide/frameworks.md");
+
+const PROGRAMS: [&str; 3] =
+    [include_str!("htmx.rs"), include_str!("datastar.rs"), include_str!("openapi.rs")];
+
+/// Serves a file of an npm package.
+fn script(routes: Router, path: &str, package: &PathBuf, file: &str) -> Router {
+    let file = package.join(file);
+    let script = async move || {
+        ([("content-type", "text/javascript")], tokio::fs::read(file).await.unwrap())
+            .into_response()
+    };
+    routes.route(path, get(script))
+}
+
+/// Checks that the page at `path` shows what is published, also what it has missed.
+async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
+    let cut = Arc::new(Notify::new());
+    let address = watchdog::proxy(serve_axum(routes).await, Arc::clone(&cut), Fault::Cut).await;
+    let browser = Chromium::start(tools).await;
+    browser.open(&format!("http://{address}{path}")).await;
+    until(|| hub.subscriber_count("news") == 1).await;
+    let mut expected = Vec::new();
+    for text in ["one", "two", "three"] {
+        hub.publish("news", format!("<li>{text}</li>")).await.unwrap();
+        expected.push(text);
+        let rows = "[...document.querySelectorAll('ul > li')].map(row => row.textContent)";
+        let expected = json!(json!(expected).to_string());
+        browser.until(&format!("JSON.stringify({rows}) === {expected}")).await;
+        // The next one is published while the page is away.
+        cut.notify_waiters();
+        until(|| hub.subscriber_count("news") == 0).await;
+    }
+}
+
+#[test]
+fn page_shows_the_programs_that_are_tested() {
+    for program in PROGRAMS {
+        assert!(PAGE.contains(&format!("```rust\n{program}```")), "{program}");
+        let lines = program.lines().filter(|line| !line.is_empty()).count();
+        assert!(lines <= 25, "{lines} lines: {program}");
+    }
+}
+
+#[tokio::test]
+async fn htmx_4_shows_events_and_resumes() {
+    let (Some(tools), Some(package)) = (Tools::find(), find_package("htmx.org")) else { return };
+    let hub = Hub::new();
+    let routes = script(htmx::app(hub.clone()), "/assets/htmx.js", &package, "dist/htmx.js");
+    let routes = script(routes, "/assets/hx-sse.js", &package, "dist/ext/hx-sse.js");
+    check_htmx(&tools, routes, &hub, "/").await;
+}
+
+#[tokio::test]
+async fn htmx_2_shows_events_and_resumes() {
+    let (Some(tools), Some(package)) = (Tools::find(), find_package("htmx-2")) else { return };
+    let Some(extension) = find_package("htmx-ext-sse") else { return };
+    let (_, page) = PAGE.split_once("```html\n").unwrap();
+    let (page, _) = page.split_once("```").unwrap();
+    let hub = Hub::new();
+    let routes = htmx::app(hub.clone()).route("/2", get(Html(page)));
+    let routes = script(routes, "/assets/htmx.js", &package, "dist/htmx.js");
+    let routes = script(routes, "/assets/sse.js", &extension, "dist/sse.js");
+    check_htmx(&tools, routes, &hub, "/2").await;
+}
+
+/// The lines are those that datastar's own SDKs send. The library is not on npm.
+#[tokio::test]
+async fn datastar_gets_its_events_and_resumes() {
+    let hub = Hub::new();
+    let address = serve_axum(datastar::app(hub.clone())).await;
+    let headers = [
+        ("accept", "text/event-stream, text/html, application/json"),
+        ("sec-fetch-mode", "cors"),
+        ("datastar-request", "true"),
+    ];
+    let mut events = EventReader::new(get_events(address, &headers, "").await);
+    hub.publish("news", datastar::append("<li>\n  one\n</li>")).await.unwrap();
+    let event = events.next().await.unwrap();
+    assert_eq!(event.event, "datastar-patch-elements");
+    let lines = "mode append\nselector #list\nelements <li>\nelements   one\nelements </li>";
+    assert_eq!(event.data, lines);
+    drop(events);
+
+    hub.publish("news", datastar::append("<li>two</li>")).await.unwrap();
+    let mut events = EventReader::new(get_events(address, &headers, &event.last_event_id).await);
+    assert!(events.next().await.unwrap().data.ends_with("elements <li>two</li>"));
+}
+
+async fn get_events(
+    address: SocketAddr,
+    headers: &[(&str, &str)],
+    last: &str,
+) -> http::Response<hyper::body::Incoming> {
+    let headers = [headers, &[("last-event-id", last)]].concat();
+    client::get(address, "/events", &headers).await
+}
+
+#[tokio::test]
+async fn openapi_document_describes_the_response() {
+    let hub = Hub::new();
+    let address = serve_axum(openapi::app(hub.clone())).await;
+    let document = client::get(address, "/openapi.json", &[]).await.into_body();
+    let document: Value =
+        serde_json::from_slice(&document.collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(document["openapi"], "3.2.0");
+    let answer = client::get(address, "/events", &[]).await;
+    let content_type = answer.headers()["content-type"].to_str().unwrap();
+    let content = &document["paths"]["/events"]["get"]["responses"]["200"]["content"];
+    let schema = &content[content_type]["itemSchema"];
+    let fields: Vec<_> = schema["properties"].as_object().into_iter().flat_map(Map::keys).collect();
+    assert_eq!(fields, ["data", "id"], "{document:#}");
+}
