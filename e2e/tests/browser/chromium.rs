@@ -84,11 +84,16 @@ impl Chromium {
 
     /// Takes a screenshot of the page from its top to its end.
     pub(crate) fn screenshot_of_all(&self) -> Vec<u8> {
-        let capture =
-            json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });
-        let browser = self.browser.as_ref().expect("there until it is dropped");
-        let answer = browser.command("POST", "goog/cdp/execute", &capture).unwrap();
+        let answer =
+            self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
         BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
+    }
+
+    /// Sends a command of the developer tools.
+    pub(crate) fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let command = json!({ "cmd": command, "params": parameters });
+        let browser = self.browser.as_ref().expect("there until it is dropped");
+        browser.command("POST", "goog/cdp/execute", &command).unwrap()
     }
 }
 
