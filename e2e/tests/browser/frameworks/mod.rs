@@ -5,7 +5,7 @@ mod datastar;
 mod htmx;
 mod openapi;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use axum::{
     Router,
@@ -25,7 +25,7 @@ const PROGRAMS: [&str; 3] =
     [include_str!("htmx.rs"), include_str!("datastar.rs"), include_str!("openapi.rs")];
 
 /// Serves a file of an npm package.
-fn script(routes: Router, path: &str, package: &PathBuf, file: &str) -> Router {
+fn script(routes: Router, path: &str, package: &Path, file: &str) -> Router {
     let file = package.join(file);
     let script = async move || {
         ([("content-type", "text/javascript")], tokio::fs::read(file).await.unwrap())
