@@ -64,7 +64,7 @@ async fn serve_both() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn nginx_holds_events_back_only_over_http_1_0_and_never_those_of_the_layer() {
+async fn nginx_holds_events_of_others_back_over_http_1_0() {
     let server = serve_both().await;
     for program in [find_nginx(), find_newest_nginx()].into_iter().flatten() {
         let default = is_older(&program, [1, 29, 7]).await;

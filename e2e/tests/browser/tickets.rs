@@ -75,7 +75,7 @@ async fn page_resumes_with_a_new_ticket_only_after_a_401() {
 
     first.drain();
     // The reconnection, and a refusal with a new ticket.
-    until(|| first.stats.snapshot().refused() > 0).await;
+    until(|| first.stats.snapshot().refused > 0).await;
     first.shut_down().await;
     publish(&hub, "three").await;
     let _second = start(address, "second", requests.routes(&hub)).await;
