@@ -139,7 +139,11 @@ local function is_restoring_claims(data, lease, everyone)
     return true
   end
   -- A deadline that is further away than its duration was written before the clock was set back.
-  return deadline > now and deadline <= now + duration
+  if deadline > now + duration then
+    deadline = now + duration
+    redis.call('HSET', data, 'u', deadline)
+  end
+  return deadline > now
 end
 
 -- Returns the sequence number of the newest event of a stream, and the outcome and the head if the run
