@@ -18,6 +18,8 @@ if refused then return refused end
 if claim and claim.epoch == epoch and claim.process == process then return { 'new' } end
 if not claim or claim.epoch ~= earlier then return { 'again' } end
 
+-- Fails before anything has changed, if the user may not write claims.
+redis.call('HSET', key, 'v', VERSION)
 local newest, outcome = read_newest(stream)
 local is_cancelled = claim.is_live and not outcome
 if is_cancelled then

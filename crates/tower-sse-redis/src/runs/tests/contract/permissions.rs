@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{future::join_all, stream::pending};
 use tokio::time::{Instant, sleep};
 use tower_sse::runs::Outcome;
 
@@ -107,6 +107,22 @@ async fn ends_without(command: &str) {
 #[tokio::test]
 async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
     join_all(COMMANDS.map(ends_without)).await;
+}
+
+/// Otherwise the run would be cancelled, and no run would have its key.
+#[tokio::test]
+async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
+    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Pair { world: Redis { server, .. }, one, other } = &pair;
+    let (source, live) = pair.watched(&["a"]).await;
+    forbid(server, "hset").await;
+    let replaced = soon(other.runs.replace(&turn(), None, pending::<tower_sse::Event>)).await;
+    assert!(replaced.is_err());
+    permit(server).await;
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Completed]);
 }
 
 /// A claim whose script stops halfway is given back, which also lets its key expire.
