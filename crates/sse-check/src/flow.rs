@@ -1,0 +1,167 @@
+//! The times at which bytes come, and the end.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::{
+    answer::buffers,
+    check::{Finding, quoted, time},
+    recording::{End, Event, Stream},
+    session::Session,
+};
+
+/// A time without bytes in which events may have been held back.
+const GAP: Duration = Duration::from_secs(1);
+/// Events within this time belong to one burst.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// A read that ends in an event, and whose next one is later, was cut by a full buffer.
+const STALL: Duration = Duration::from_millis(300);
+/// The idle limits of common proxies, in seconds.
+const LIMITS: [u64; 3] = [30, 60, 100];
+const IDLE: &str = "guide/proxies/#idle-timeouts";
+
+pub(crate) fn bursts(session: &Session) -> Finding {
+    let (stream, page) = (&session.outermost, buffers(session));
+    let bursts = stream.events.chunk_by(|a, b| b.at.saturating_sub(a.at) < TOGETHER);
+    let (mut before, mut count, mut suspicious) = (stream.recording.sent, 0, 0);
+    for burst in bursts {
+        let (Some(first), Some(last)) = (burst.first(), burst.last()) else { continue };
+        let gap = first.at.saturating_sub(before);
+        (before, count) = (last.at, count + 1);
+        if gap < GAP {
+            continue;
+        }
+        suspicious += usize::from(burst.len() > 2);
+        // What was made during the gap, and not before it as replayed events are.
+        let spread = spread(burst).unwrap_or_default();
+        if spread >= 0.5 && spread <= gap.as_secs_f64() + 0.5 {
+            let text = format!(
+                "events are held back: {} came at once after a gap of {}, and by the times in \
+                 them, they were made over {spread:.1} s",
+                burst.len(),
+                time(gap)
+            );
+            return Finding::fail(text, page)
+                .with_all([first, last].map(|event| quoted(stream.raw(event))));
+        }
+    }
+    if let Some(finding) = stalls(stream, page) {
+        return finding;
+    }
+    let is_all = count == 1 && stream.recording.end != End::Open;
+    if session.inner.is_empty() && (suspicious > 1 || suspicious == 1 && is_all) {
+        let text = format!("{suspicious} times, several events came at once after a gap");
+        return Finding::warning(text, page)
+            .with("if the server does not send them so, add its own address with --via");
+    }
+    Finding::pass(format!("{} events came at {count} times", stream.events.len()))
+}
+
+/// Looks for reads that end within an event although the next one is much later.
+fn stalls(stream: &Stream, page: &'static str) -> Option<Finding> {
+    let is_within = |at: usize| {
+        let next = stream.events.partition_point(|event| event.range.end <= at);
+        stream.events.get(next).is_some_and(|event| event.range.start < at)
+    };
+    let stalls = stream.recording.chunks.windows(2).filter_map(|pair| {
+        let [first, second] = pair else { return None };
+        let wait = second.at.saturating_sub(first.at);
+        (wait >= STALL && is_within(first.end)).then_some((first.end, wait))
+    });
+    let stalls: Vec<_> = stalls.collect();
+    let (bytes, wait) = stalls.first()?;
+    let text = format!(
+        "{} times, a read ended within an event, and the rest came later: a buffer passes on only \
+         what fills it",
+        stalls.len()
+    );
+    // Buffers have round sizes. A server can also be slow within an event.
+    let is_round = stalls.len() > 1 && stalls.iter().all(|(bytes, _)| bytes % 512 == 0);
+    let finding = if is_round { Finding::fail } else { Finding::warning }(text, page);
+    Some(finding.with(format!("after {bytes} bytes, the rest came {} later", time(*wait))))
+}
+
+/// Returns over how many seconds events were made, if all have a time.
+fn spread(events: &[Event]) -> Option<f64> {
+    let made = |event: &Event| {
+        let data = String::from_utf8_lossy(&event.data);
+        event.id.as_deref().and_then(time_in).or_else(|| time_in(&data))
+    };
+    let made: Vec<_> = events.iter().map(made).collect::<Option<_>>()?;
+    let last = made.iter().copied().reduce(f64::max)?;
+    Some(last - made.iter().copied().reduce(f64::min)?)
+}
+
+/// Finds a Unix time, in units from seconds to nanoseconds, or one of RFC 3339, in seconds.
+fn time_in(text: &str) -> Option<f64> {
+    let seconds = |it: SystemTime| it.duration_since(UNIX_EPOCH).map(|it| it.as_secs_f64()).ok();
+    let now = seconds(SystemTime::now())?;
+    let unix = text.split(|it: char| !it.is_ascii_digit() && it != '.').filter_map(|number| {
+        let digits = number.split('.').next()?.len();
+        let units = [(10, 1.0), (13, 1e3), (16, 1e6), (19, 1e9)];
+        let (_, unit) = units.into_iter().find(|(len, _)| *len == digits)?;
+        Some(number.parse::<f64>().ok()? / unit)
+    });
+    let rfc3339 = text.split(|it: char| !it.is_ascii_digit() && !"-:.T".contains(it));
+    // Zones do not count, because only differences do.
+    let rfc3339 = rfc3339.filter_map(|it| seconds(humantime::parse_rfc3339_weak(it).ok()?));
+    unix.chain(rfc3339).find(|it| (it - now).abs() < 172_800.0)
+}
+
+pub(crate) fn silence(session: &Session) -> Finding {
+    let stream = &session.outermost;
+    let (longest, from, is_last) = stream.longest_silence();
+    let (end, seconds) = (&stream.recording.end, longest.as_secs());
+    let heartbeats = stream.comments + stream.blocks.len();
+    let figures = format!(
+        "the longest silence is {}, from {} on; {heartbeats} heartbeats came",
+        time(longest),
+        time(from)
+    );
+    if is_last && longest >= GAP && matches!(end, End::Cut(_)) {
+        let text = format!("the stream was cut after {} of silence", time(longest));
+        return Finding::fail(text, IDLE).with(figures);
+    }
+    let is_open = is_last && *end == End::Open;
+    let limits = LIMITS.map(|limit| match seconds >= limit {
+        true => format!("an idle limit of {limit} s cuts the stream"),
+        false if is_open => format!("an idle limit of {limit} s is beyond what was watched"),
+        false => format!("an idle limit of {limit} s does not cut the stream"),
+    });
+    let finding = match seconds {
+        60.. => Finding::fail(figures, IDLE),
+        30.. => Finding::warning(figures, IDLE),
+        20.. if is_open => Finding::warning(figures + "; --for 65s shows the next one", IDLE),
+        _ => Finding::pass(figures),
+    };
+    finding.with_all(limits)
+}
+
+pub(crate) fn end(session: &Session) -> Finding {
+    let stream = &session.outermost;
+    let recording = &stream.recording;
+    let (after, seconds) = (time(recording.age()), recording.age().as_secs_f64());
+    let mut findings = Vec::new();
+    match &recording.end {
+        End::Open => return Finding::pass(format!("still open after {after}")),
+        End::Clean => findings.push(Finding::pass(format!(
+            "it ends cleanly after {after}; an EventSource comes back"
+        ))),
+        End::Cut(error) => {
+            let text = format!("it is cut after {after}: {error}");
+            findings.push(Finding::fail(text, "guide/errors/").with("an EventSource comes back"));
+        }
+    }
+    let outlives = |inner: &&Stream| inner.recording.end_at > recording.end_at + STALL;
+    if let Some(inner) = session.inner.first().filter(outlives) {
+        let text = format!("{} is still open then: a proxy ends it", inner.recording.target);
+        findings.insert(0, Finding::fail(text, IDLE));
+    }
+    if let Some(event) = &stream.incomplete {
+        let text = "it ends within an event, which clients drop";
+        findings.push(Finding::fail(text, "guide/errors/").with(quoted(stream.raw(event))));
+    }
+    let finding = Finding::worst(findings).unwrap_or_else(|| Finding::pass(""));
+    let is_round = seconds > 4.0 && (seconds - seconds.round()).abs() < 0.1;
+    let limit = format!("{seconds:.1} s looks like a limit of the whole response");
+    finding.clone().with_all((is_round && finding.page.is_some()).then_some(limit))
+}

@@ -1,0 +1,250 @@
+//! What happens to events between two addresses of one stream.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    answer::buffers,
+    check::{Finding, quoted, time},
+    recording::{End, Event, Stream},
+    session::Session,
+};
+
+/// A delay from which events are late, apart from the round trips.
+const LATE: Duration = Duration::from_millis(150);
+/// Events that were made further apart, and came together, were held back.
+const APART: Duration = Duration::from_millis(250);
+/// Events that come within this time come together.
+const TOGETHER: Duration = Duration::from_millis(30);
+/// How long an event may be on its way when the streams are not watched any more.
+const UNDERWAY: Duration = Duration::from_secs(1);
+
+/// What shows that two events are the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Basis {
+    Ids,
+    /// Name and data.
+    Data,
+    /// Nothing but their order, because each stream has data of its own or all events are alike.
+    Order,
+}
+
+/// The same stream at two addresses.
+struct Hop<'a> {
+    outer: &'a Stream,
+    inner: &'a Stream,
+    basis: Basis,
+    /// The indices of the same event in the inner and the outer stream, in the order of the latter.
+    pairs: Vec<(usize, usize)>,
+}
+
+impl<'a> Hop<'a> {
+    fn new(outer: &'a Stream, inner: &'a Stream) -> Self {
+        let (basis, pairs) = pair(&inner.events, &outer.events);
+        Self { outer, inner, basis, pairs }
+    }
+
+    fn events(&self) -> impl Iterator<Item = (&'a Event, &'a Event)> {
+        let (inner, outer) = (&self.inner.events, &self.outer.events);
+        self.pairs.iter().filter_map(|(a, b)| inner.get(*a).zip(outer.get(*b)))
+    }
+
+    /// Returns the events that the outer stream should have received by now, after the last one that
+    /// it has.
+    fn waiting(&self) -> &'a [Event] {
+        let first = self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0);
+        let after = self.inner.events.get(first..).unwrap_or_default();
+        let len = after.partition_point(|it| it.at + UNDERWAY < self.outer.recording.end_at);
+        after.get(..len).unwrap_or_default()
+    }
+
+    /// Counts the events that came together, and that the inner stream had received apart.
+    fn bunched(&self) -> usize {
+        let events: Vec<_> = self.events().collect();
+        let groups = events.chunk_by(|(_, a), (_, b)| b.at.saturating_sub(a.at) < TOGETHER);
+        let is_bunch = |group: &&[(&Event, &Event)]| {
+            let sent = group.iter().map(|(inner, _)| inner.at);
+            let first = sent.clone().min().unwrap_or_default();
+            let came = group.first().map_or(first, |(_, outer)| outer.at);
+            let last = sent.max().unwrap_or_default().min(came);
+            last.saturating_sub(first) >= APART
+        };
+        groups.filter(is_bunch).map(<[_]>::len).sum()
+    }
+
+    /// Describes the events with the longest delays.
+    fn samples(&self) -> Vec<String> {
+        let mut events: Vec<_> = self.events().collect();
+        events.sort_by_key(|(inner, outer)| std::cmp::Reverse(outer.at.saturating_sub(inner.at)));
+        let came = events.into_iter().map(|(inner, outer)| (inner, time(outer.at)));
+        let waiting = self.waiting().iter().map(|event| (event, "the end".to_owned()));
+        let sample = |(event, came): (&Event, _)| {
+            let came = format!(
+                "{} sent after {}, received after {came}",
+                quoted(&event.data),
+                time(event.at)
+            );
+            came.replace("received after the end", "not received yet")
+        };
+        came.chain(waiting).map(sample).take(3).collect()
+    }
+}
+
+/// Returns the ids of the events, if they are unique and nearly all events have one.
+fn ids(events: &[Event]) -> Option<HashMap<&str, usize>> {
+    let with_id = events.iter().enumerate().filter_map(|(at, it)| Some((it.id.as_deref()?, at)));
+    let count = with_id.clone().count();
+    let ids: HashMap<_, _> = with_id.collect();
+    (count > 0 && count * 4 >= events.len() * 3 && ids.len() == count).then_some(ids)
+}
+
+fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
+    if let Some((ids, _)) = ids(inner).zip(ids(outer)) {
+        let same = |(at, event): (usize, &Event)| Some((*ids.get(event.id.as_deref()?)?, at));
+        let pairs: Vec<_> = outer.iter().enumerate().filter_map(same).collect();
+        if !pairs.is_empty() {
+            return (Basis::Ids, pairs);
+        }
+    }
+    let mut by_data = HashMap::<_, VecDeque<usize>>::new();
+    for (at, event) in inner.iter().enumerate() {
+        by_data.entry((event.name.clone(), event.data.clone())).or_default().push_back(at);
+    }
+    let is_varied = by_data.len() * 2 > inner.len();
+    let mut pairs = Vec::new();
+    for (at, event) in outer.iter().enumerate() {
+        if let Some(same) = by_data.get_mut(&(event.name.clone(), event.data.clone())) {
+            pairs.extend(same.pop_front().map(|inner| (inner, at)));
+        }
+    }
+    if pairs.len() * 2 >= inner.len().min(outer.len()) && is_varied {
+        return (Basis::Data, pairs);
+    }
+    let count = inner.iter().zip(outer).take_while(|(a, b)| a.name == b.name).count();
+    (Basis::Order, (0..count).map(|at| (at, at)).collect())
+}
+
+/// Compares each address with the next one, and says between which ones.
+fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding {
+    let outer = [&session.outermost].into_iter().chain(&session.inner);
+    let findings = outer.zip(&session.inner).map(|(outer, inner)| {
+        let mut finding = if !inner.recording.is_event_stream() {
+            let status = inner.recording.status();
+            Finding::not_looked_at(format!("the inner one answers {status}, and no event stream"))
+        } else if inner.events.is_empty() {
+            Finding::not_looked_at("the inner one has sent no event")
+        } else {
+            compare(&Hop::new(outer, inner))
+        };
+        let (outer, inner) = (&outer.recording.target, &inner.recording.target);
+        finding.summary = format!("between {outer} and {inner}: {}", finding.summary);
+        finding
+    });
+    let none = || Finding::not_looked_at("needs the server's own address: --via http://…");
+    Finding::worst(findings.collect()).unwrap_or_else(none)
+}
+
+pub(crate) fn delay(session: &Session) -> Finding {
+    each_hop(session, |hop| hop_delay(hop, buffers(session)))
+}
+
+fn hop_delay(hop: &Hop<'_>, page: &'static str) -> Finding {
+    let (outer, waiting) = (&hop.outer.recording, hop.waiting());
+    let delays = hop.events().map(|(inner, outer)| outer.at.saturating_sub(inner.at));
+    let mut delays: Vec<_> = delays.collect();
+    delays.sort_unstable();
+    let is_open = outer.end == End::Open;
+    if !waiting.is_empty() && (delays.is_empty() || is_open && waiting.len() > 1) {
+        let wait = waiting.first().map_or(outer.end_at, |it| outer.end_at.saturating_sub(it.at));
+        let head = if outer.head.is_none() { " and the head" } else { "" };
+        let text = format!("{} events{head} are held back for {}", waiting.len(), time(wait));
+        return Finding::fail(text, page).with_all(hop.samples());
+    }
+    let (Some(&median), Some(&longest)) = (delays.get(delays.len() / 2), delays.last()) else {
+        return Finding::not_looked_at("no event is the same");
+    };
+    let figures = format!("median {}, longest {}", time(median), time(longest));
+    let bunched = hop.bunched();
+    if bunched > 2 {
+        let text = format!(
+            "events are held back ({figures}): {bunched} came together that were sent apart"
+        );
+        return Finding::fail(text, page).with_all(hop.samples());
+    }
+    let round_trips = outer.connecting.max(hop.inner.recording.connecting);
+    if hop.basis != Basis::Order && median >= LATE + round_trips {
+        // Every event waits for the one before to be acknowledged, or for a full packet.
+        let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
+        let page = if is_steady { "guide/haproxy/" } else { page };
+        let text = format!("events come late ({figures})");
+        return Finding::fail(text, page).with_all(hop.samples());
+    }
+    Finding::pass(format!("{} events are not held back ({figures})", delays.len()))
+}
+
+pub(crate) fn changes(session: &Session) -> Finding {
+    each_hop(session, |hop| {
+        let finding = match hop.basis {
+            _ if hop.pairs.is_empty() => Finding::not_looked_at("no event is the same"),
+            Basis::Ids | Basis::Data => changed_events(hop),
+            Basis::Order => Finding::not_looked_at(
+                "the events have no ids, and their data is the same in many of them or different \
+                 in each stream",
+            ),
+        };
+        finding.with_all(changed_headers(hop))
+    })
+}
+
+fn changed_events(hop: &Hop<'_>) -> Finding {
+    let page = "guide/proxies/";
+    let mut dropped = Vec::new();
+    let mut last: Option<(usize, usize)> = None;
+    for &(inner, outer) in &hop.pairs {
+        if let Some((last_inner, last_outer)) = last {
+            if inner < last_inner && hop.basis == Basis::Ids {
+                let evidence = hop.outer.events.get(outer).map(|it| quoted(hop.outer.raw(it)));
+                let text = "the order of events is changed";
+                return Finding::fail(text, page).with_all(evidence);
+            } else if inner < last_inner {
+                continue;
+            }
+            // As many others in the same place are events of which each stream has its own.
+            let missing = last_inner + 1..inner;
+            if missing.len() > outer - last_outer - 1 {
+                dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
+            }
+        }
+        last = Some((inner, outer));
+    }
+    if !dropped.is_empty() {
+        let text = format!("{} events are dropped or changed", dropped.len());
+        let dropped = dropped.iter().take(3).map(|it| quoted(hop.inner.raw(it)));
+        return Finding::fail(text, page).with_all(dropped);
+    }
+    let differing = hop.events().filter(|(a, b)| (&a.name, &a.data) != (&b.name, &b.data));
+    let differing: Vec<_> = differing.collect();
+    let (count, all) = (differing.len(), hop.pairs.len());
+    let Some((inner, outer)) = differing.first() else {
+        return Finding::pass(format!("{all} events are unchanged"));
+    };
+    let (from, to) = (quoted(hop.inner.raw(inner)), quoted(hop.outer.raw(outer)));
+    let finding = if count == all {
+        Finding::warning("all events differ, if the server sends each client the same", page)
+    } else {
+        Finding::fail(format!("{count} of {all} events are changed"), page)
+    };
+    finding.with(format!("{from} became {to}"))
+}
+
+/// Describes headers that the hop changes.
+fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
+    let names = ["content-type", "content-encoding", "content-length", "cache-control"];
+    let (inner, outer) = (&hop.inner.recording, &hop.outer.recording);
+    let changed = names.iter().filter(|name| inner.header(name) != outer.header(name));
+    changed
+        .map(|it| format!("{it}: '{}' became '{}'", inner.header(it), outer.header(it)))
+        .collect()
+}

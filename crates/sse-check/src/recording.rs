@@ -1,0 +1,232 @@
+//! The bytes of a stream with the times at which they came, and the events in them.
+
+use std::{
+    io::Write,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flate2::write::GzDecoder;
+use http::{header, response::Parts};
+use http_body_util::BodyExt;
+use hyper::{Response, body::Incoming};
+use tokio::time::Instant;
+use tower_sse::{EventSplitter, Piece};
+
+use crate::connection::{Connection, Request, Target, innermost};
+
+/// The size from which a stream is not read any more.
+const MAX_BYTES: usize = 32 << 20;
+
+/// How a stream has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum End {
+    /// It has not.
+    Open,
+    Clean,
+    /// By a reset, or without the bytes that end a response.
+    Cut(String),
+}
+
+/// What has come in one read.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    pub(crate) at: Duration,
+    /// Where it ends in the bytes of the stream.
+    pub(crate) end: usize,
+}
+
+/// What has come of a response. All times count from when the first requests were sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    pub(crate) target: Target,
+    pub(crate) connecting: Duration,
+    pub(crate) sent: Duration,
+    pub(crate) head: Option<(Duration, Parts)>,
+    pub(crate) chunks: Vec<Chunk>,
+    /// Without the content coding.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) end: End,
+    /// When it ended, or was not watched any more.
+    pub(crate) end_at: Duration,
+}
+
+impl Recording {
+    pub(crate) fn new(target: Target, sent: Duration) -> Self {
+        let (chunks, bytes, connecting) = (vec![], vec![], Duration::ZERO);
+        Self { target, connecting, sent, head: None, chunks, bytes, end: End::Open, end_at: sent }
+    }
+
+    /// Returns the text of a header, which is empty if the response does not have it.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let head = self.head.as_ref();
+        let values = head.map(|(_, parts)| parts.headers.get_all(name)).into_iter().flatten();
+        let values: Vec<_> = values.map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
+        values.join(", ")
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.head.as_ref().map_or(0, |(_, parts)| parts.status.as_u16())
+    }
+
+    /// Returns whether clients take it for an event stream.
+    pub(crate) fn is_event_stream(&self) -> bool {
+        let media_type = self.header("content-type");
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        self.status() == 200 && media_type.eq_ignore_ascii_case("text/event-stream")
+    }
+
+    /// Returns how long it was watched.
+    pub(crate) fn age(&self) -> Duration {
+        self.end_at.saturating_sub(self.sent)
+    }
+
+    fn push(&mut self, at: Duration, data: &[u8], gzip: Option<&mut Gzip>) -> Result<(), String> {
+        if let Some(decoder) = gzip {
+            let result = decoder.write_all(data).and_then(|()| decoder.flush());
+            self.bytes.append(decoder.get_mut());
+            result.map_err(|error| format!("the gzip coding is broken: {error}"))?;
+        } else {
+            self.bytes.extend_from_slice(data);
+        }
+        self.chunks.push(Chunk { at, end: self.bytes.len() });
+        Ok(())
+    }
+}
+
+type Gzip = GzDecoder<Vec<u8>>;
+
+/// Locks a recording, which a panic leaves whole.
+pub(crate) fn lock(recording: &Mutex<Recording>) -> MutexGuard<'_, Recording> {
+    recording.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends the request, and records the response until it has ended.
+pub(crate) async fn record(
+    mut connection: Connection,
+    request: &Request,
+    last_id: Option<&str>,
+    start: Instant,
+    recording: &Mutex<Recording>,
+) {
+    let target = lock(recording).target.clone();
+    lock(recording).connecting = connection.connecting;
+    lock(recording).sent = start.elapsed();
+    let end = match connection.send(&target, request, last_id).await {
+        Ok(response) => read(response, start, recording).await,
+        Err(error) => End::Cut(error),
+    };
+    let mut recording = lock(recording);
+    (recording.end, recording.end_at) = (end, start.elapsed());
+}
+
+async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Recording>) -> End {
+    let (parts, mut body) = response.into_parts();
+    let is_gzip = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|it| it == "gzip");
+    let mut gzip = is_gzip.then(|| GzDecoder::new(Vec::new()));
+    lock(recording).head = Some((start.elapsed(), parts));
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(error) => return End::Cut(innermost(&error)),
+        };
+        if let Err(error) = lock(recording).push(start.elapsed(), &data, gzip.as_mut()) {
+            return End::Cut(error);
+        }
+        if lock(recording).bytes.len() > MAX_BYTES {
+            // The rest is not needed, and the stream is not over.
+            std::future::pending::<()>().await;
+        }
+    }
+    End::Clean
+}
+
+/// An event of a recording.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// When its last byte came.
+    pub(crate) at: Duration,
+    pub(crate) range: Range<usize>,
+    /// Its own id, unless it is empty.
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) data: Vec<u8>,
+}
+
+/// A recording, and what it consists of.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) recording: Recording,
+    /// Those that clients dispatch.
+    pub(crate) events: Vec<Event>,
+    /// The blocks that have no data.
+    pub(crate) blocks: Vec<Event>,
+    /// The event whose empty line has not come.
+    pub(crate) incomplete: Option<Event>,
+    /// The number of comment lines between events.
+    pub(crate) comments: usize,
+}
+
+impl Stream {
+    pub(crate) fn new(recording: Recording) -> Self {
+        let (events, blocks, incomplete) = (vec![], vec![], None);
+        let mut stream = Self { recording, events, blocks, incomplete, comments: 0 };
+        // Without a limit of its own, because the recording has one.
+        let mut splitter = EventSplitter::new().max_event_size(usize::MAX);
+        let (mut start, mut position) = (0, 0);
+        let bytes = std::mem::take(&mut stream.recording.bytes);
+        for Chunk { at, end } in stream.recording.chunks.clone() {
+            let mut input = bytes.get(start..end).unwrap_or_default();
+            start = end;
+            while let Ok(Some(piece)) = splitter.next(&mut input) {
+                stream.push(piece, at, &mut position);
+            }
+        }
+        if let Some(piece) = splitter.finish() {
+            stream.push(piece, stream.recording.end_at, &mut position);
+        }
+        stream.recording.bytes = bytes;
+        stream
+    }
+
+    fn push(&mut self, piece: Piece<'_>, at: Duration, position: &mut usize) {
+        let start = *position;
+        *position += piece.as_bytes().len();
+        match piece {
+            Piece::Event(event) => {
+                let id = event.id().filter(|id| !id.is_empty()).map(Into::into);
+                let (name, data) = (event.name().into_owned(), event.data_bytes().into_owned());
+                let copy = Event { at, range: start..*position, id, name, data };
+                if !event.is_terminated() {
+                    self.incomplete = Some(copy);
+                } else if event.has_data() {
+                    self.events.push(copy);
+                } else {
+                    self.blocks.push(copy);
+                }
+            }
+            Piece::Comment(comment) => {
+                self.comments += usize::from(comment.ends_with(b"\n") || comment.ends_with(b"\r"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the bytes of an event.
+    pub(crate) fn raw(&self, event: &Event) -> &[u8] {
+        self.recording.bytes.get(event.range.clone()).unwrap_or_default()
+    }
+
+    /// Returns the longest time without a byte, when it began, and whether it was the last one.
+    pub(crate) fn longest_silence(&self) -> (Duration, Duration, bool) {
+        let recording = &self.recording;
+        let mut from = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
+        let mut longest = (Duration::ZERO, from, false);
+        for to in recording.chunks.iter().map(|chunk| chunk.at) {
+            longest = longest.max((to.saturating_sub(from), from, false));
+            from = to;
+        }
+        longest.max((recording.end_at.saturating_sub(from), from, true))
+    }
+}

@@ -1,0 +1,137 @@
+//! What is printed.
+
+use std::{fmt::Write, time::Duration};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    check::{CHECKS, Finding, GUIDE, Verdict, time},
+    recording::{End, Recording, Stream},
+    session::Session,
+};
+
+/// The columns of a time line.
+const COLUMNS: usize = 60;
+/// From few events in a column to many.
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// The findings with the numbers of their checks.
+pub(crate) type Findings = Vec<(usize, Finding)>;
+
+/// Returns the report for a person.
+pub(crate) fn text(session: &Session, findings: &Findings) -> String {
+    let mut text = String::new();
+    for Stream { recording, events, .. } in streams(session) {
+        let Recording { target, head, bytes, .. } = recording;
+        let (events, bytes) = (events.len(), bytes.len());
+        let head = head
+            .as_ref()
+            .map(|(at, it)| format!("{:?} {} after {}", it.version, it.status.as_u16(), time(*at)));
+        let (head, end) = (head.unwrap_or("no answer".to_owned()), ending(recording));
+        _ = writeln!(text, "{target}\n  {head}, {events} events, {bytes} bytes, {end}");
+    }
+    if session.method != Method::GET && !session.inner.is_empty() {
+        let count = session.inner.len() + 1;
+        _ = writeln!(text, "Each address costs a call: {count} times {}.", session.method);
+    }
+    text += &time_lines(session);
+    let indent = " ".repeat(29);
+    for (number, finding) in findings {
+        let name = CHECKS.get(number - 1).map_or("", |(name, ..)| name);
+        let verdict = finding.verdict.to_string();
+        let is_fail = finding.verdict == Verdict::Fail;
+        let verdict = if is_fail { verdict.to_uppercase() } else { verdict };
+        _ = writeln!(text, "{verdict:13} {number:2} {name:11} {}", finding.summary);
+        for line in &finding.evidence {
+            _ = writeln!(text, "{indent}{line}");
+        }
+        if let Some(page) = finding.page {
+            _ = writeln!(text, "{indent}To mend it: {GUIDE}{page}");
+        }
+    }
+    let count = |verdict| findings.iter().filter(|(_, it)| it.verdict == verdict).count();
+    let counts = [Verdict::Pass, Verdict::Warning, Verdict::Fail, Verdict::NotLookedAt]
+        .map(|verdict| format!("{} {verdict}", count(verdict)));
+    _ = writeln!(text, "\n{}", counts.join(", "));
+    text
+}
+
+fn streams(session: &Session) -> impl Iterator<Item = &Stream> {
+    [&session.outermost].into_iter().chain(&session.inner)
+}
+
+fn ending(recording: &Recording) -> String {
+    let after = time(recording.age());
+    match &recording.end {
+        End::Open => format!("open after {after}"),
+        End::Clean => format!("ended after {after}"),
+        End::Cut(error) => format!("cut after {after}: {error}"),
+    }
+}
+
+/// Draws when events came at each address.
+fn time_lines(session: &Session) -> String {
+    let last = streams(session).map(|stream| stream.recording.end_at).max().unwrap_or_default();
+    let width = last.max(Duration::from_millis(1)) / COLUMNS as u32;
+    let lines = streams(session).map(|stream| cells(stream, width)).collect::<Vec<_>>();
+    let most = lines.iter().flatten().filter_map(|cell| cell.ok()).max().unwrap_or(1);
+    let mut text = format!("\nEvents in each {}:\n", time(width));
+    for (stream, cells) in streams(session).zip(lines) {
+        let draw = |cell: Result<usize, char>| {
+            let level = cell.map(|count| (count * LEVELS.len()).div_ceil(most) - 1);
+            level.map_or_else(|other| other, |level| LEVELS.get(level).copied().unwrap_or('█'))
+        };
+        let line: String = cells.into_iter().map(draw).collect();
+        _ = writeln!(text, "  |{line}| {}", stream.recording.target);
+    }
+    _ = writeln!(text, "   0 s{:>58}", time(last));
+    text + "  h head, · bytes without an event, x end\n\n"
+}
+
+/// Returns the number of events in each column, or what to draw if there are none.
+fn cells(stream: &Stream, width: Duration) -> Vec<Result<usize, char>> {
+    let Recording { head, chunks, end, end_at, .. } = &stream.recording;
+    let mut cells = vec![Err(' '); COLUMNS];
+    let others = chunks.iter().map(|chunk| (chunk.at, '·'));
+    let others = others.chain(head.as_ref().map(|(at, _)| (*at, 'h')));
+    let others = others.chain((*end != End::Open).then_some((*end_at, 'x')));
+    let column = |at: Duration| (at.div_duration_f64(width) as usize).min(COLUMNS - 1);
+    for (at, other) in others {
+        cells[column(at)] = Err(other);
+    }
+    for event in &stream.events {
+        let cell = &mut cells[column(event.at)];
+        *cell = Ok(cell.unwrap_or(0) + 1);
+    }
+    cells
+}
+
+/// Returns the report for programs.
+pub(crate) fn json(session: &Session, findings: &Findings) -> Value {
+    let checks = findings.iter().map(|(number, finding)| {
+        json!({
+            "number": number,
+            "name": CHECKS.get(number - 1).map(|(name, ..)| name),
+            "verdict": finding.verdict.to_string(),
+            "summary": finding.summary,
+            "evidence": finding.evidence,
+            "page": finding.page.map(|page| format!("{GUIDE}{page}")),
+        })
+    });
+    let milliseconds = |at: Duration| (at.as_secs_f64() * 10_000.0).round() / 10.0;
+    let streams = streams(session).map(|Stream { recording, events, .. }| {
+        let head = recording.head.as_ref();
+        json!({
+            "url": recording.target.to_string(),
+            "status": head.map(|(_, parts)| parts.status.as_u16()),
+            "version": head.map(|(_, parts)| format!("{:?}", parts.version)),
+            "head_ms": head.map(|(at, _)| milliseconds(*at)),
+            "first_byte_ms": recording.chunks.first().map(|chunk| milliseconds(chunk.at)),
+            "bytes": recording.bytes.len(),
+            "events_ms": events.iter().map(|event| milliseconds(event.at)).collect::<Vec<_>>(),
+            "end": ending(recording),
+        })
+    });
+    json!({ "streams": streams.collect::<Vec<_>>(), "checks": checks.collect::<Vec<_>>() })
+}
