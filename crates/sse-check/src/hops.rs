@@ -88,7 +88,7 @@ impl<'a> Hop<'a> {
             );
             came.replace("received after the end", "not received yet")
         };
-        came.chain(waiting).map(sample).take(3).collect()
+        waiting.chain(came).map(sample).take(3).collect()
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{Finding, Verdict, quoted},
-    recording::Stream,
     session::Session,
 };
 
@@ -12,8 +11,7 @@ const PAGE: &str = "guide/clients/#exceptions";
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 pub(crate) fn lines(session: &Session) -> Finding {
-    let stream = &session.outermost;
-    let bytes = &stream.recording.bytes;
+    let bytes = &session.outermost.recording.bytes;
     if bytes.is_empty() {
         return Finding::not_looked_at("no byte has come");
     }
@@ -31,7 +29,6 @@ pub(crate) fn lines(session: &Session) -> Finding {
             oddities.read_block(&block.split_off(0));
         }
     }
-    oddities.read_events(stream);
     let findings = oddities.0.into_iter().map(|(text, (verdict, count, example))| {
         let text = format!("{text} (times: {count})");
         Finding { verdict, ..Finding::warning(text, PAGE) }.with(quoted(&example))
@@ -75,24 +72,16 @@ impl Oddities {
 
     /// Looks at the lines before an empty one.
     fn read_block(&mut self, block: &[&[u8]]) {
-        if block.iter().all(|line| matches!(field(line).0, b"" | b"retry")) {
+        let count = |name: &[u8]| block.iter().filter(|line| field(line).0 == name).count();
+        if block.len() == count(b"") + count(b"retry") {
             let text = "comments or retry fields with an empty line behind them, for which some \
                         clients dispatch an empty event";
             self.warn(text, &block.concat());
+        } else if count(b"data") == 0 {
+            self.warn("events without data, which some clients dispatch", &block.concat());
         }
-    }
-
-    fn read_events(&mut self, stream: &Stream) {
-        for event in stream.events.iter().chain(&stream.blocks) {
-            let raw = stream.raw(event);
-            let has_several =
-                |name: &[u8]| split(raw).filter(|line| field(line).0 == name).count() > 1;
-            if has_several(b"id") || has_several(b"event") || has_several(b"retry") {
-                self.warn("several ids, names or retry fields in one event", raw);
-            }
-        }
-        for block in &stream.blocks {
-            self.warn("events without data, which some clients dispatch", stream.raw(block));
+        if [&b"id"[..], b"event", b"retry"].into_iter().any(|name| count(name) > 1) {
+            self.warn("several ids, names or retry fields in one event", &block.concat());
         }
     }
 }

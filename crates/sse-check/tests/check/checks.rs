@@ -1,0 +1,261 @@
+//! Each check without `--via`, with a server that fails it and one that passes.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::future::join_all;
+
+use crate::{report::Report, server::*};
+
+async fn look(address: SocketAddr, check: &str, time: &str) -> Report {
+    Report::of(&[&format!("http://{address}/events"), "--only", check, "--for", time]).await
+}
+
+/// Looks at a stream that ends at once.
+async fn look_at(check: &str, bytes: impl AsRef<[u8]>) -> Report {
+    let address = serve_steps([write(bytes), Step::At(50), Step::End]).await;
+    look(address, check, "2s").await
+}
+
+async fn look_at_head(check: &str, head: &str) -> Report {
+    let head = head.to_owned();
+    look(serve(move |_| Answer::with_head(head.clone())).await, check, "2s").await
+}
+
+#[tokio::test]
+async fn answer_passes_only_for_event_streams() {
+    let stream = "200 OK\r\ncontent-type: text/event-stream; charset=utf-8";
+    look_at_head("answer", stream).await.expect("answer", "pass");
+    let html = look_at_head("answer", "200 OK\r\ncontent-type: text/html").await;
+    html.expect_with("answer", "fail", "stops for good");
+    let error = look_at_head("answer", "503 Busy\r\ncontent-type: text/event-stream").await;
+    error.expect_with("answer", "fail", "503");
+    let redirect = look_at_head("answer", "302 Found\r\nlocation: /other").await;
+    redirect.expect_with("answer", "fail", "/other");
+    let latin = "200 OK\r\ncontent-type: text/event-stream; charset=latin1";
+    look_at_head("answer", latin).await.expect("answer", "warning");
+}
+
+#[tokio::test]
+async fn other_checks_need_an_event_stream() {
+    let report = look_at_head("headers,lines,end", "404 Not Found").await;
+    assert_eq!(report.all("not looked at"), ["headers", "end", "lines"]);
+}
+
+#[tokio::test]
+async fn start_warns_of_late_heads() {
+    let early = serve_steps([Step::At(1200), write("data: a\n\n")]).await;
+    look(early, "start", "1500ms").await.expect("start", "pass");
+    let late = |_: &Request| Answer { head_at: 1200, ..Answer::new([write("data: a\n\n")]) };
+    let report = look(serve(late).await, "start", "2s").await;
+    report.expect_with("start", "warning", "until the first byte");
+}
+
+#[tokio::test]
+async fn headers_warn_of_caches_codings_and_lengths() {
+    let type_ = "content-type: text/event-stream";
+    let cases = [
+        ("cache-control: no-store\r\nx-accel-buffering: no", "pass", "x-accel-buffering: no"),
+        ("cache-control: private, no-cache\r\nincremental: ?1", "pass", "incremental: ?1"),
+        ("cache-control: max-age=60", "warning", "store the stream"),
+        ("x-test: a", "warning", "store the stream"),
+        ("cache-control: no-cache\r\ncontent-encoding: br", "warning", "compressed by br"),
+    ];
+    for (headers, verdict, text) in cases {
+        let head = format!("200 OK\r\n{type_}\r\n{headers}");
+        look_at_head("headers", &head).await.expect_with("headers", verdict, text);
+    }
+}
+
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
+}
+
+/// Events that a server makes each 300 ms, and that leave it every 1.5 seconds.
+fn held(made: impl Fn(u64) -> String) -> Vec<Step> {
+    let burst = |n: u64| (0..5).map(|it| made(n * 5 + it)).collect::<String>();
+    vec![Step::At(1500), write(burst(0)), Step::At(3000), write(burst(1))]
+}
+
+#[tokio::test]
+async fn bursts_of_different_ages_were_held_back() {
+    let start = now();
+    let milliseconds = |n| format!("data: {{\"at\": {}}}\n\n", start + u128::from(n) * 300);
+    let report = look(serve_steps(held(milliseconds)).await, "bursts", "2s").await;
+    report.expect_with("bursts", "fail", "over 1.2 s");
+    let text = |n: u64| {
+        let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(start).unwrap() + n * 300);
+        format!("data: {}+02:00 tick\n\n", humantime::format_rfc3339_millis(at))
+    };
+    let report = look(serve_steps(held(text)).await, "bursts", "2s").await;
+    report.expect_with("bursts", "fail", "over 1.2 s");
+}
+
+#[tokio::test]
+async fn bursts_of_one_age_pass_and_of_no_age_warn() {
+    let start = now();
+    let together = move |n| format!("data: {}\n\n", start + u128::from(n / 5) * 1500);
+    let report = look(serve_steps(held(together)).await, "bursts", "2s").await;
+    report.expect("bursts", "pass");
+    let report = look(serve_steps(held(|n| format!("data: {n}\n\n"))).await, "bursts", "4s").await;
+    report.expect_with("bursts", "warning", "--via");
+}
+
+#[tokio::test]
+async fn many_events_in_one_read_are_no_burst() {
+    let hundred: String = (0..100).map(|n| format!("data: {n}\n\n")).collect();
+    let steps = (0..20).flat_map(|n| [Step::At(n * 50), write(&hundred)]);
+    look(serve_steps(steps).await, "bursts", "2s").await.expect("bursts", "pass");
+    let quiet = serve_steps([write("data: a\n\n"), Step::At(1500), write("data: b\n\n")]).await;
+    look(quiet, "bursts", "2s").await.expect("bursts", "pass");
+}
+
+/// Replayed events are older than the gap in which they were looked for.
+#[tokio::test]
+async fn old_events_after_a_gap_are_a_replay() {
+    let start = now();
+    let events: String = (0..9).map(|n| format!("data: {}\n\n", start - n * 60_000)).collect();
+    let steps = [Step::At(1100), write(events)];
+    look(serve_steps(steps).await, "bursts", "1500ms").await.expect("bursts", "pass");
+}
+
+#[tokio::test]
+async fn reads_of_a_round_size_within_events_fail() {
+    let stream = "data: twelve or so\n\n".repeat(200).into_bytes();
+    let steps = |size: usize| {
+        let chunks: Vec<_> = stream.chunks(size).map(<[u8]>::to_vec).collect();
+        (0..).zip(chunks).flat_map(|(n, it)| [Step::At(n * 400), write(it)]).collect::<Vec<_>>()
+    };
+    let report = look(serve_steps(steps(1024)).await, "bursts", "2s").await;
+    report.expect_with("bursts", "fail", "after 1024 bytes");
+    look(serve_steps(steps(1030)).await, "bursts", "2s").await.expect("bursts", "warning");
+    look(serve_steps(steps(1000)).await, "bursts", "2s").await.expect("bursts", "pass");
+}
+
+#[tokio::test]
+async fn silence_counts_heartbeats_and_limits() {
+    let steps = (0..9).flat_map(|n| [Step::At(n * 200), write(":\n")]);
+    let report = look(serve_steps(steps).await, "silence", "1s").await;
+    report.expect_with("silence", "pass", "idle limit of 30 s does not cut");
+    let report = look(serve_steps([write("data: a\n\n")]).await, "silence", "1s").await;
+    report.expect_with("silence", "pass", "beyond what was watched");
+}
+
+#[tokio::test]
+async fn silence_fails_before_a_cut() {
+    let cut = serve_steps([write("data: a\n\n"), Step::At(1300), Step::Cut]).await;
+    look(cut, "silence", "3s").await.expect_with("silence", "fail", "cut after 1.3 s");
+    let busy = events(0, 9, 200).chain([Step::Cut]);
+    look(serve_steps(busy).await, "silence", "3s").await.expect("silence", "pass");
+}
+
+#[tokio::test]
+async fn end_is_open_clean_cut_or_within_an_event() {
+    let open = look(serve_steps([write("data: a\n\n")]).await, "end", "500ms").await;
+    open.expect_with("end", "pass", "still open");
+    look_at("end", "data: a\n\n").await.expect_with("end", "pass", "cleanly");
+    look_at("end", "data: a\n\ndata: b\n").await.expect_with("end", "fail", "within an event");
+    let cut = serve_steps([write("data: a\n\n"), Step::At(50), Step::Cut]).await;
+    look(cut, "end", "2s").await.expect_with("end", "fail", "cut after");
+}
+
+#[tokio::test]
+async fn lines_that_all_parsers_read_alike_pass() {
+    let fine = [
+        "data: a\n\n",
+        "data:a\r\nid:1\r\n\r\n",
+        ": comment\ndata: a\nretry: 500\n\n",
+        "event\ndata\n\n",
+        "retry: 5\n:\n",
+        "data: ü\ndata: b\n\n",
+    ];
+    for report in join_all(fine.map(|bytes| look_at("lines", bytes))).await {
+        report.expect("lines", "pass");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_parsers_read_differently_do_not_pass() {
+    let odd: [(&[u8], _, _); 10] = [
+        (b"data: \xff\n\n", "fail", "UTF-8"),
+        (b"\xEF\xBB\xBFdata: a\n\n", "warning", "byte order mark"),
+        (b"id: a\0\ndata: a\n\n", "warning", "U+0000"),
+        (b"id: 1\ndata: a\nid: 2\n\n", "warning", "several ids"),
+        (b"retry: 1\ndata: a\nretry: 2\n\nretry: 1\n", "warning", "several ids"),
+        (b"data: a\r\r", "warning", "CR alone"),
+        (b"retry: 5s\n", "warning", "milliseconds"),
+        (b"dta: a\n\n", "warning", "the standard does not have"),
+        (b"id: 5\n\n", "warning", "without data"),
+        (b":\n\n", "warning", "empty event"),
+    ];
+    let reports = join_all(odd.map(|(bytes, ..)| look_at("lines", bytes))).await;
+    for (report, (_, verdict, text)) in reports.iter().zip(odd) {
+        report.expect_with("lines", verdict, text);
+    }
+}
+
+/// Serves nine events, and `resumed` with the number after that of the header.
+async fn resumable(resumed: fn(u64) -> Vec<Step>) -> SocketAddr {
+    serve(move |request| match request.header("last-event-id") {
+        None => Answer::new(events(0, 9, 0)),
+        Some(id) => Answer::new(resumed(id.parse::<u64>().unwrap() + 1)),
+    })
+    .await
+}
+
+fn from(next: u64) -> Vec<Step> {
+    events(next, 9 - next, 0).collect()
+}
+
+#[tokio::test]
+async fn resumption_without_hole_or_repetition_passes() {
+    let report = look(resumable(from).await, "resumption", "3s").await;
+    report.expect_with("resumption", "pass", "each of 3 events that were due came once");
+}
+
+#[tokio::test]
+async fn resumption_with_a_hole_repetition_or_change_fails() {
+    let cases: [(fn(u64) -> Vec<Step>, &str); 6] = [
+        (|next| from(next + 1), "1 events were lost"),
+        (|_| vec![], "3 events were lost"),
+        (|next| from(next - 1), "1 events came again"),
+        (|_| from(0), "6 events came again"),
+        (|next| [from(next), from(next)].concat(), "came twice"),
+        (|next| [from(next + 1), events(next, 1, 0).collect()].concat(), "order differs"),
+    ];
+    let look = async |resumed| look(resumable(resumed).await, "resumption", "3s").await;
+    let reports = join_all(cases.map(|(resumed, _)| look(resumed))).await;
+    for (report, (_, text)) in reports.iter().zip(cases) {
+        report.expect_with("resumption", "fail", text);
+    }
+}
+
+#[tokio::test]
+async fn refused_resumption_fails_unless_the_stream_is_over() {
+    let answer = |count: u64, status: &'static str| {
+        serve(move |request| match request.header("last-event-id") {
+            None => Answer::new(events(0, count, 1).chain([Step::End])),
+            Some(_) => Answer::with_head(status),
+        })
+    };
+    let report = look(answer(9, "404 Not Found").await, "resumption", "4s").await;
+    report.expect_with("resumption", "fail", "404");
+    let report = look(answer(1, "204 No Content").await, "resumption", "4s").await;
+    report.expect_with("resumption", "pass", "204");
+}
+
+#[tokio::test]
+async fn resumption_is_not_looked_at_without_ids() {
+    let count = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&count);
+    let address = serve(move |_| {
+        counted.fetch_add(1, SeqCst);
+        Answer::new([write("data: a\n\n")])
+    });
+    let report = look(address.await, "resumption", "1s").await;
+    report.expect("resumption", "not looked at");
+    assert_eq!(count.load(SeqCst), 1);
+}

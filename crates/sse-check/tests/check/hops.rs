@@ -1,0 +1,190 @@
+//! The checks of `--via`, with a second server in place of a proxy.
+
+use crate::{report::Report, server::*};
+
+/// Compares the stream of a proxy with that of its server.
+async fn look(
+    outer: impl IntoIterator<Item = Step>,
+    inner: impl IntoIterator<Item = Step>,
+) -> Report {
+    let outer = serve_steps(outer).await;
+    look_from(outer, inner).await
+}
+
+async fn look_from(outer: std::net::SocketAddr, inner: impl IntoIterator<Item = Step>) -> Report {
+    let (outer, inner) = (format!("http://{outer}/"), serve_steps(inner).await);
+    let via = format!("http://{inner}/");
+    Report::of(&[&outer, "--via", &via, "--for", "3s", "--only", "start,delay,changes,end"]).await
+}
+
+fn late(steps: impl Iterator<Item = Step>, by: u64) -> impl Iterator<Item = Step> {
+    steps.map(move |step| match step {
+        Step::At(at) => Step::At(at + by),
+        step => step,
+    })
+}
+
+/// Returns events without ids.
+fn texts(texts: impl IntoIterator<Item = String>, interval: u64) -> Vec<Step> {
+    let texts = (0..).zip(texts);
+    texts.flat_map(|(n, it)| [Step::At(n * interval), write(format!("data: {it}\n\n"))]).collect()
+}
+
+fn numbers(count: u64) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("number {n}"))
+}
+
+#[tokio::test]
+async fn equal_streams_pass() {
+    let report = look(events(0, 99, 200), events(0, 99, 200)).await;
+    report.expect_with("delay", "pass", "median");
+    report.expect("changes", "pass");
+    let report = look(texts(numbers(99), 200), texts(numbers(99), 200)).await;
+    report.expect("delay", "pass");
+    report.expect("changes", "pass");
+}
+
+#[tokio::test]
+async fn comments_retry_line_ends_and_differing_greetings_pass() {
+    let outer = events(0, 9, 200).map(|step| match step {
+        Step::Write(it) => {
+            write(String::from_utf8(it).unwrap().replace(": ", ":").replace('\n', "\r\n"))
+        }
+        step => step,
+    });
+    let with_lines = |text: &str| [write(text)];
+    let outer = with_lines("retry: 7\n: one\n\n").into_iter().chain(outer);
+    let report = look(outer, with_lines("retry: 9\n").into_iter().chain(events(0, 9, 200))).await;
+    assert_eq!(report.all("pass").len(), 4, "{report}");
+    let texts = |own: &str| texts([own.to_owned()].into_iter().chain(numbers(9)), 200);
+    let report = look(texts("you are 1"), texts("you are 2")).await;
+    assert_eq!(report.all("pass").len(), 4, "{report}");
+}
+
+#[tokio::test]
+async fn late_events_fail() {
+    let report = look(late(events(0, 99, 200), 300), events(0, 99, 200)).await;
+    report.expect_with("delay", "fail", "events come late (median");
+    let report =
+        look(late(texts(numbers(99), 200).into_iter(), 300), texts(numbers(99), 200)).await;
+    report.expect_with("delay", "fail", "events come late (median");
+}
+
+#[tokio::test]
+async fn events_that_come_in_bunches_fail() {
+    let bunches = (0..3).flat_map(|n| late(events(n * 5, 5, 0), (n + 1) * 1000));
+    let report = look(bunches, events(0, 15, 200)).await;
+    report.expect_with("delay", "fail", "came together that were sent apart");
+    report.expect("changes", "pass");
+}
+
+/// The data differs in each stream, as times do.
+#[tokio::test]
+async fn bunches_are_found_without_ids_and_equal_data() {
+    let own = |stream: &'static str| (0..15).map(move |n| format!("{stream} {n}"));
+    let bunch = |n: usize| texts(own("outer").skip(n * 5).take(5), 0);
+    let bunches = (0..3).flat_map(|n| late(bunch(n).into_iter(), (n as u64 + 1) * 1000));
+    let report = look(bunches, texts(own("inner"), 200)).await;
+    report.expect_with("delay", "fail", "came together that were sent apart");
+    report.expect("changes", "not looked at");
+    let report = look(texts(own("outer"), 200), texts(own("inner"), 200)).await;
+    report.expect("delay", "pass");
+}
+
+/// A stream that joins one event later is not late.
+#[tokio::test]
+async fn equal_events_are_not_compared_by_time() {
+    let ticks = |count| texts((0..count).map(|_| "tick".to_owned()), 400);
+    let report = look(late(ticks(9).into_iter(), 390), ticks(9)).await;
+    report.expect("delay", "pass");
+}
+
+#[tokio::test]
+async fn events_that_do_not_come_fail() {
+    let report = look([], events(0, 9, 200)).await;
+    report.expect_with("delay", "fail", "events are held back");
+    let report = look(events(0, 4, 200), events(0, 9, 200)).await;
+    report.expect_with("delay", "fail", "not received yet");
+}
+
+#[tokio::test]
+async fn heads_that_do_not_come_fail_by_page_of_proxy() {
+    let nginx = serve(|request| {
+        let head = if request.0.starts_with("HEAD") { "200 OK\r\nserver: nginx" } else { "" };
+        Answer { head: head.to_owned(), ..Answer::new([]) }
+    });
+    let report = look_from(nginx.await, events(0, 9, 200)).await;
+    report.expect_with("delay", "fail", "and the head");
+    report.expect_with("delay", "fail", "guide/nginx/");
+    report.expect("start", "fail");
+}
+
+fn without(id: u64) -> impl Iterator<Item = Step> {
+    let needle = format!("id: {id}\n");
+    events(0, 9, 200).filter(move |step| match step {
+        Step::Write(it) => !it.starts_with(needle.as_bytes()),
+        _ => true,
+    })
+}
+
+#[tokio::test]
+async fn dropped_events_fail() {
+    let report = look(without(4), events(0, 9, 200)).await;
+    report.expect_with("changes", "fail", "id: 4");
+    let dropped = texts(numbers(9).filter(|it| it != "number 4"), 200);
+    let report = look(dropped, texts(numbers(9), 200)).await;
+    report.expect_with("changes", "fail", "number 4");
+}
+
+#[tokio::test]
+async fn changed_events_fail_unless_all_are() {
+    let changed = |which: fn(usize) -> bool| {
+        events(0, 9, 200).enumerate().map(move |(n, step)| match step {
+            Step::Write(it) if which(n) => {
+                write(String::from_utf8(it).unwrap().replace("event", "EVENT"))
+            }
+            step => step,
+        })
+    };
+    let report = look(changed(|n| n == 5), events(0, 9, 200)).await;
+    report.expect_with("changes", "fail", "1 of 9");
+    let report = look(changed(|_| true), events(0, 9, 200)).await;
+    report.expect("changes", "warning");
+}
+
+#[tokio::test]
+async fn changed_order_fails() {
+    let swapped = [1, 0, 2, 3].into_iter().flat_map(|id| events(id, 1, 0));
+    let report = look(swapped, events(0, 4, 0)).await;
+    report.expect_with("changes", "fail", "order");
+}
+
+#[tokio::test]
+async fn streams_that_end_before_their_servers_do_fail() {
+    let report = look(events(0, 5, 200).chain([Step::End]), events(0, 9, 200)).await;
+    report.expect_with("end", "fail", "is still open");
+    let ended = || events(0, 5, 200).chain([Step::End]);
+    look(ended(), ended()).await.expect("end", "pass");
+}
+
+#[tokio::test]
+async fn hop_of_two_is_named() {
+    let [outer, middle, inner] = [
+        serve_steps(late(events(0, 9, 200), 500)).await,
+        serve_steps(events(0, 9, 200)).await,
+        serve_steps(events(0, 9, 200)).await,
+    ]
+    .map(|address| format!("http://{address}/"));
+    let arguments = [&outer[..], "--via", &middle, "--via", &inner, "--for", "2s"];
+    let report = Report::of(&[&arguments[..], &["--only", "delay"]].concat()).await;
+    report.expect_with("delay", "fail", &format!("between {outer} and {middle}"));
+}
+
+#[tokio::test]
+async fn inner_address_without_stream_is_not_compared() {
+    let wrong = serve(|_| Answer::with_head("404 Not Found")).await;
+    let outer = format!("http://{}/", serve_steps(events(0, 9, 100)).await);
+    let via = format!("http://{wrong}/");
+    let report = Report::of(&[&outer, "--via", &via, "--for", "1s", "--only", "delay"]).await;
+    report.expect_with("delay", "not looked at", "404");
+}

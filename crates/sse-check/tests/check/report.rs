@@ -1,0 +1,72 @@
+use std::{fmt, process::Stdio};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+/// What the program has printed, and its exit status.
+pub(crate) struct Report {
+    pub(crate) code: i32,
+    pub(crate) output: String,
+    pub(crate) error: String,
+    json: Value,
+}
+
+impl Report {
+    /// Runs the program with these arguments.
+    pub(crate) async fn text(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sse-check"));
+        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        let output = command.output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code().expect("an exit status"),
+            output: text(output.stdout),
+            error: text(output.stderr),
+            json: Value::Null,
+        }
+    }
+
+    /// Runs it with JSON as its output.
+    pub(crate) async fn of(arguments: &[&str]) -> Self {
+        let mut report = Self::text(&[arguments, &["--json"]].concat()).await;
+        assert_ne!(report.code, 2, "{}", report.error);
+        report.json = serde_json::from_str(&report.output).unwrap();
+        report
+    }
+
+    /// Returns the verdict of a check.
+    pub(crate) fn verdict(&self, check: &str) -> &str {
+        self.check(check)["verdict"].as_str().unwrap()
+    }
+
+    pub(crate) fn check(&self, name: &str) -> &Value {
+        let checks = self.json["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).expect("a check of this name")
+    }
+
+    /// Returns the names of the checks with this verdict.
+    pub(crate) fn all(&self, verdict: &str) -> Vec<&str> {
+        let checks = self.json["checks"].as_array().unwrap().iter();
+        let checks = checks.filter(|check| check["verdict"] == verdict);
+        checks.map(|check| check["name"].as_str().unwrap()).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self, check: &str, verdict: &str) {
+        assert_eq!(self.verdict(check), verdict, "{check}: {self}");
+        assert_eq!(self.code, i32::from(!self.all("fail").is_empty()), "{self}");
+    }
+
+    /// Expects a verdict, and a text in the summary or the evidence.
+    #[track_caller]
+    pub(crate) fn expect_with(&self, check: &str, verdict: &str, text: &str) {
+        self.expect(check, verdict);
+        assert!(self.check(check).to_string().contains(text), "no {text:?} in {self}");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.output, self.error)
+    }
+}
