@@ -2,8 +2,10 @@
 //! it right.
 
 #[path = "../../../../tests/support/port.rs"]
+#[allow(dead_code, unreachable_pub)]
 mod port;
 #[path = "../../../../tests/support/tool.rs"]
+#[allow(dead_code, unreachable_pub)]
 mod tool;
 
 mod checks;

@@ -1,1 +1,134 @@
+//! Servers as they come, which fail no check.
 
+use std::{convert::Infallible, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+
+use axum::{
+    Router,
+    response::{Sse, sse},
+    routing::get,
+};
+use futures_util::{Stream, StreamExt};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::Command,
+    time::interval,
+};
+use tokio_stream::wrappers::IntervalStream;
+use tower_sse::{Event, Heartbeat, LastEventId, SseLayer, hub::Hub};
+
+use crate::{
+    report::Report,
+    tool::{find, skip},
+};
+
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+async fn look(address: impl std::fmt::Display) -> Report {
+    Report::of(&[&format!("http://{address}/"), "--for", "4s"]).await
+}
+
+fn ticks() -> impl Stream<Item = usize> {
+    IntervalStream::new(interval(Duration::from_millis(300))).enumerate().map(|(n, _)| n)
+}
+
+#[tokio::test]
+async fn axum_fails_nothing() {
+    let events = || ticks().map(|n| Ok::<_, Infallible>(sse::Event::default().data(n.to_string())));
+    let keep_alive = || sse::KeepAlive::new().interval(Duration::from_millis(100));
+    let route = get(async move || Sse::new(events()).keep_alive(keep_alive()));
+    let report = look(serve(Router::new().route("/", route)).await).await;
+    assert_eq!(report.all("fail"), [""; 0], "{report}");
+    assert_eq!(report.all("warning"), ["lines"], "{report}");
+}
+
+#[tokio::test]
+async fn sse_layer_passes_everything_and_resumes() {
+    let hub = Hub::new();
+    let publisher = hub.clone();
+    tokio::spawn(async move {
+        let mut ticks = std::pin::pin!(ticks());
+        while let Some(n) = ticks.next().await {
+            publisher.publish("topic", Event::from(n.to_string())).await.unwrap();
+        }
+    });
+    let route =
+        get(async move |last: LastEventId| hub.subscribe_to("topic").resume(last).response());
+    let layer = SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(100)));
+    let report = look(serve(Router::new().route("/", route).layer(layer)).await).await;
+    let not_looked_at = ["delay", "changes"];
+    assert_eq!(report.all("not looked at"), not_looked_at, "{report}");
+    assert_eq!(report.all("pass").len(), 8, "{report}");
+}
+
+/// Looks at the server of a script that prints its port.
+async fn look_at_script(mut command: Command, script: &str) -> Report {
+    command.arg(script).stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
+    let mut process = command.spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let port = lines.next_line().await.unwrap().expect("a port");
+    look(format!("127.0.0.1:{port}")).await
+}
+
+#[tokio::test]
+async fn better_sse_fails_nothing() {
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/npm/node_modules");
+    let Some(node) = find(&["node", "nodejs"]) else { return };
+    if !Path::new(modules).join("better-sse").is_dir() {
+        return skip("no better-sse in target/npm");
+    }
+    let script = "
+        const { createServer } = require('http');
+        const server = createServer(async (request, response) => {
+            const { createSession } = await import(process.env.BETTER_SSE);
+            const session = await createSession(request, response, { keepAlive: 100 });
+            let n = 0;
+            const timer = setInterval(() => session.push({ n: n++ }, 'tick'), 300);
+            session.once('disconnected', () => clearInterval(timer));
+        });
+        server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+    ";
+    let mut command = Command::new(node);
+    command.env("BETTER_SSE", format!("{modules}/better-sse/build/index.mjs")).arg("-e");
+    let report = look_at_script(command, script).await;
+    println!("{report}");
+    assert_eq!(report.all("fail"), [""; 0], "{report}");
+}
+
+#[tokio::test]
+async fn sse_starlette_fails_nothing() {
+    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python");
+    let Some(python) = find(&["python3"]) else { return };
+    if !Path::new(packages).join("sse_starlette").is_dir() {
+        return skip("no sse-starlette in target/python");
+    }
+    let script = "
+import asyncio, socket, uvicorn
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+async def ticks():
+    for n in range(1000):
+        yield {'data': n, 'event': 'tick'}
+        await asyncio.sleep(0.3)
+
+async def events(request):
+    return EventSourceResponse(ticks(), ping=1)
+
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+app = Starlette(routes=[Route('/', events)])
+uvicorn.Server(uvicorn.Config(app, log_level='critical')).run(sockets=[listener])
+";
+    let mut command = Command::new(python);
+    command.env("PYTHONPATH", packages).arg("-c");
+    let report = look_at_script(command, script).await;
+    println!("{report}");
+    assert_eq!(report.all("fail"), [""; 0], "{report}");
+}
