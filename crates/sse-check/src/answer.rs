@@ -20,22 +20,11 @@ pub(crate) fn answer(session: &Session) -> Finding {
     let media_type = recording.header("content-type");
     let summary = format!("{:?} {}, {media_type}", head.version, head.status);
     if recording.is_event_stream() {
-        return match media_type.to_ascii_lowercase().split_once("charset=") {
-            Some((_, charset)) if !charset.trim_matches('"').starts_with("utf-8") => {
-                let summary = format!("{summary}: clients read UTF-8 whatever the charset is");
-                Finding::warning(summary, "guide/clients/")
-            }
-            _ => Finding::pass(summary),
-        };
+        return Finding::pass(summary);
     }
-    let what = match head.status.as_u16() {
-        200 => "not text/event-stream, so an EventSource stops for good",
-        300..400 => "a redirect; check the address to which it leads",
-        _ => "an EventSource stops for good",
-    };
     let page = "guide/clients/#streams-that-are-over-for-good";
     let body = recording.bytes.get(..120).unwrap_or(&recording.bytes);
-    Finding::fail(format!("{summary}: {what}"), page)
+    Finding::fail(format!("{summary}: no event stream, so an EventSource stops for good"), page)
         .with(format!("location: '{}'", recording.header("location")))
         .with(format!("the body begins with {}", quoted(body)))
 }
@@ -44,7 +33,7 @@ pub(crate) fn start(session: &Session) -> Finding {
     let recording = &session.outermost.recording;
     let Some((head, _)) = &recording.head else {
         let text = format!("no head within {}", time(recording.end_at));
-        return Finding::fail(text, buffers(session));
+        return Finding::fail(text, &buffers(session));
     };
     let first_byte = recording.chunks.first().map(|chunk| chunk.at);
     let byte =
@@ -53,12 +42,10 @@ pub(crate) fn start(session: &Session) -> Finding {
     if *head < LATE + recording.connecting {
         return Finding::pass(summary);
     }
-    let finding = Finding::warning(format!("the head is late: {summary}"), buffers(session));
+    let held = "the server or a proxy has held the head back until the first byte";
     let is_held = first_byte.is_some_and(|at| at < *head + Duration::from_millis(20));
-    finding.with(match is_held {
-        true => "the server or a proxy has held the head back until the first byte",
-        false => "an EventSource is not open before the head has come",
-    })
+    let finding = Finding::warning(format!("the head is late: {summary}"), &buffers(session));
+    finding.with_all(is_held.then(|| held.to_owned()))
 }
 
 pub(crate) fn headers(session: &Session) -> Finding {
@@ -78,10 +65,6 @@ pub(crate) fn headers(session: &Session) -> Finding {
         );
         findings.push(Finding::warning(text, "guide/compression/"));
     }
-    if !recording.header("content-length").is_empty() {
-        let text = "a content-length: the whole stream was known before its head was sent";
-        findings.push(Finding::warning(text, buffers(session)));
-    }
     let pass = || Finding::pass("caches do not store it, and nothing compresses it");
     let shown =
         ["cache-control", "x-accel-buffering", "incremental", "server", "via", "age"].into_iter();
@@ -92,18 +75,10 @@ pub(crate) fn headers(session: &Session) -> Finding {
 }
 
 /// Returns the page about the proxy that has answered, or about buffers in general.
-pub(crate) fn buffers(session: &Session) -> &'static str {
-    let recording = &session.outermost.recording;
-    let (server, via) = (recording.header("server"), recording.header("via"));
-    let names = format!("{server} {via} {}", session.proxy).to_ascii_lowercase();
-    let pages = [
-        ("nginx", "guide/nginx/"),
-        ("openresty", "guide/nginx/"),
-        ("envoy", "guide/envoy/"),
-        ("caddy", "guide/caddy/"),
-        ("google", "guide/load_balancers/"),
-        ("awselb", "guide/load_balancers/"),
-    ];
-    let page = pages.iter().find(|(name, _)| names.contains(name));
-    page.map_or("guide/proxies/#buffers", |(_, page)| page)
+pub(crate) fn buffers(session: &Session) -> String {
+    let answers = [&session.outermost].into_iter().chain(&session.proxy);
+    let headers = answers.map(|it| it.recording.header("server") + &it.recording.header("via"));
+    let headers = headers.collect::<String>().to_ascii_lowercase();
+    let proxy = ["nginx", "envoy", "caddy"].into_iter().find(|name| headers.contains(name));
+    proxy.map_or("guide/proxies/#buffers".to_owned(), |name| format!("guide/{name}/"))
 }

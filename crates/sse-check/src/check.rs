@@ -4,10 +4,9 @@ use std::{fmt, time::Duration};
 
 use crate::{
     answer::{answer, headers, start},
+    compare::{changes, delay, resumption},
     flow::{bursts, end, silence},
-    hops::{changes, delay},
     lines::lines,
-    resume::resumption,
     session::Session,
 };
 
@@ -21,40 +20,41 @@ pub(crate) enum Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::NotLookedAt => "not looked at",
-            Self::Pass => "pass",
-            Self::Warning => "warning",
-            Self::Fail => "fail",
-        })
+        // One for each variant.
+        f.pad(["not looked at", "pass", "warning", "fail"][*self as usize])
     }
 }
 
 /// What a check has found.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
+    /// The number and name of its check.
+    pub(crate) number: usize,
+    pub(crate) name: &'static str,
     pub(crate) verdict: Verdict,
     pub(crate) summary: String,
     /// Header lines, bytes and times.
     pub(crate) evidence: Vec<String>,
-    /// The page that says how to mend it, below [`GUIDE`].
-    pub(crate) page: Option<&'static str>,
+    /// The address of the page that says how to mend it.
+    pub(crate) page: Option<String>,
 }
 
 impl Finding {
     pub(crate) fn pass(summary: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Pass, summary: summary.into(), evidence: vec![], page: None }
+        let (verdict, summary) = (Verdict::Pass, summary.into());
+        Self { number: 0, name: "", verdict, summary, evidence: vec![], page: None }
     }
 
     pub(crate) fn not_looked_at(summary: impl Into<String>) -> Self {
         Self { verdict: Verdict::NotLookedAt, ..Self::pass(summary) }
     }
 
-    pub(crate) fn warning(summary: impl Into<String>, page: &'static str) -> Self {
-        Self { verdict: Verdict::Warning, page: Some(page), ..Self::pass(summary) }
+    pub(crate) fn warning(summary: impl Into<String>, page: &str) -> Self {
+        let page = Some(format!("https://docs.rs/tower-sse/latest/tower_sse/{page}"));
+        Self { verdict: Verdict::Warning, page, ..Self::pass(summary) }
     }
 
-    pub(crate) fn fail(summary: impl Into<String>, page: &'static str) -> Self {
+    pub(crate) fn fail(summary: impl Into<String>, page: &str) -> Self {
         Self { verdict: Verdict::Fail, ..Self::warning(summary, page) }
     }
 
@@ -78,9 +78,6 @@ impl Finding {
     }
 }
 
-/// Where the pages are.
-pub(crate) const GUIDE: &str = "https://docs.rs/tower-sse/latest/tower_sse/";
-
 /// The name of a check, what it looks at, and the check.
 pub(crate) type Check = (&'static str, &'static str, fn(&Session) -> Finding);
 
@@ -98,24 +95,28 @@ pub(crate) const CHECKS: [Check; 10] = [
     ("lines", "lines that parsers read differently", lines),
 ];
 
-pub(crate) fn run((name, _, check): &Check, session: &Session) -> Finding {
+pub(crate) const RESUMPTION: usize = 8;
+
+/// Runs the checks of these numbers.
+pub(crate) fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     let recording = &session.outermost.recording;
-    if recording.is_event_stream() || matches!(*name, "answer" | "start" | "delay") {
-        check(session)
-    } else if recording.head.is_none() {
-        Finding::not_looked_at("no answer has come")
-    } else {
-        Finding::not_looked_at("the answer is no event stream")
-    }
+    let chosen = (1..).zip(CHECKS).filter(|(number, _)| numbers.contains(number));
+    let findings = chosen.map(|(number, (name, _, check))| {
+        let is_of_any = matches!(name, "answer" | "start" | "delay");
+        let finding = match recording.head {
+            _ if is_of_any || recording.is_event_stream() => check(session),
+            None => Finding::not_looked_at("no answer has come"),
+            Some(_) => Finding::not_looked_at("the answer is no event stream"),
+        };
+        Finding { number, name, ..finding }
+    });
+    findings.collect()
 }
 
 /// Writes a time as a person reads it.
 pub(crate) fn time(duration: Duration) -> String {
-    match duration.as_secs_f64() {
-        seconds if seconds < 0.000_95 => format!("{:.1} ms", seconds * 1000.0),
-        seconds if seconds < 0.9995 => format!("{:.0} ms", seconds * 1000.0),
-        seconds => format!("{seconds:.1} s"),
-    }
+    let seconds = duration.as_secs_f64();
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
 /// Writes bytes in one line, shortened.

@@ -13,14 +13,11 @@ use crate::{
 const GAP: Duration = Duration::from_secs(1);
 /// Events within this time belong to one burst.
 const TOGETHER: Duration = Duration::from_millis(50);
-/// A read that ends in an event, and whose next one is later, was cut by a full buffer.
-const STALL: Duration = Duration::from_millis(300);
-/// The idle limits of common proxies, in seconds.
-const LIMITS: [u64; 3] = [30, 60, 100];
+const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";
 
 pub(crate) fn bursts(session: &Session) -> Finding {
-    let (stream, page) = (&session.outermost, buffers(session));
+    let (stream, page) = (&session.outermost, &buffers(session));
     let bursts = stream.events.chunk_by(|a, b| b.at.saturating_sub(a.at) < TOGETHER);
     let (mut before, mut count, mut suspicious) = (stream.recording.sent, 0, 0);
     for burst in bursts {
@@ -44,9 +41,6 @@ pub(crate) fn bursts(session: &Session) -> Finding {
                 .with_all([first, last].map(|event| quoted(stream.raw(event))));
         }
     }
-    if let Some(finding) = stalls(stream, page) {
-        return finding;
-    }
     let is_all = count == 1 && stream.recording.end != End::Open;
     if session.inner.is_empty() && (suspicious > 1 || suspicious == 1 && is_all) {
         let text = format!("{suspicious} times, several events came at once after a gap");
@@ -54,30 +48,6 @@ pub(crate) fn bursts(session: &Session) -> Finding {
             .with("if the server does not send them so, add its own address with --via");
     }
     Finding::pass(format!("{} events came at {count} times", stream.events.len()))
-}
-
-/// Looks for reads that end within an event although the next one is much later.
-fn stalls(stream: &Stream, page: &'static str) -> Option<Finding> {
-    let is_within = |at: usize| {
-        let next = stream.events.partition_point(|event| event.range.end <= at);
-        stream.events.get(next).is_some_and(|event| event.range.start < at)
-    };
-    let stalls = stream.recording.chunks.windows(2).filter_map(|pair| {
-        let [first, second] = pair else { return None };
-        let wait = second.at.saturating_sub(first.at);
-        (wait >= STALL && is_within(first.end)).then_some((first.end, wait))
-    });
-    let stalls: Vec<_> = stalls.collect();
-    let (bytes, wait) = stalls.first()?;
-    let text = format!(
-        "{} times, a read ended within an event, and the rest came later: a buffer passes on only \
-         what fills it",
-        stalls.len()
-    );
-    // Buffers have round sizes. A server can also be slow within an event.
-    let is_round = stalls.len() > 1 && stalls.iter().all(|(bytes, _)| bytes % 512 == 0);
-    let finding = if is_round { Finding::fail } else { Finding::warning }(text, page);
-    Some(finding.with(format!("after {bytes} bytes, the rest came {} later", time(*wait))))
 }
 
 /// Returns over how many seconds events were made, if all have a time.
@@ -122,7 +92,8 @@ pub(crate) fn silence(session: &Session) -> Finding {
         return Finding::fail(text, IDLE).with(figures);
     }
     let is_open = is_last && *end == End::Open;
-    let limits = LIMITS.map(|limit| match seconds >= limit {
+    // The limits of common proxies.
+    let limits = [30, 60, 100].map(|limit| match seconds >= limit {
         true => format!("an idle limit of {limit} s cuts the stream"),
         false if is_open => format!("an idle limit of {limit} s is beyond what was watched"),
         false => format!("an idle limit of {limit} s does not cut the stream"),
@@ -140,28 +111,22 @@ pub(crate) fn end(session: &Session) -> Finding {
     let stream = &session.outermost;
     let recording = &stream.recording;
     let (after, seconds) = (time(recording.age()), recording.age().as_secs_f64());
-    let mut findings = Vec::new();
-    match &recording.end {
+    let finding = match &recording.end {
         End::Open => return Finding::pass(format!("still open after {after}")),
-        End::Clean => findings.push(Finding::pass(format!(
-            "it ends cleanly after {after}; an EventSource comes back"
-        ))),
-        End::Cut(error) => {
-            let text = format!("it is cut after {after}: {error}");
-            findings.push(Finding::fail(text, "guide/errors/").with("an EventSource comes back"));
-        }
-    }
-    let outlives = |inner: &&Stream| inner.recording.end_at > recording.end_at + STALL;
+        End::Clean => Finding::pass(format!("it ends cleanly after {after}")),
+        End::Cut(error) => Finding::fail(format!("it is cut after {after}: {error}"), ERRORS),
+    };
+    let mut findings = vec![finding.with("an EventSource comes back")];
+    let outlives = |inner: &&Stream| inner.recording.end_at > recording.end_at + GAP / 2;
     if let Some(inner) = session.inner.first().filter(outlives) {
-        let text = format!("{} is still open then: a proxy ends it", inner.recording.target);
-        findings.insert(0, Finding::fail(text, IDLE));
+        let text = format!("{} is still open then: a proxy ends it", inner.recording.name());
+        let is_round = seconds > 4.0 && (seconds - seconds.round()).abs() < 0.1;
+        let limit = format!("{seconds:.1} s looks like a limit of the whole response");
+        findings.insert(0, Finding::fail(text, IDLE).with_all(is_round.then_some(limit)));
     }
     if let Some(event) = &stream.incomplete {
         let text = "it ends within an event, which clients drop";
-        findings.push(Finding::fail(text, "guide/errors/").with(quoted(stream.raw(event))));
+        findings.push(Finding::fail(text, ERRORS).with(quoted(stream.raw(event))));
     }
-    let finding = Finding::worst(findings).unwrap_or_else(|| Finding::pass(""));
-    let is_round = seconds > 4.0 && (seconds - seconds.round()).abs() < 0.1;
-    let limit = format!("{seconds:.1} s looks like a limit of the whole response");
-    finding.clone().with_all((is_round && finding.page.is_some()).then_some(limit))
+    Finding::worst(findings).unwrap_or_else(|| Finding::pass(""))
 }

@@ -9,81 +9,62 @@ use crate::{
 
 const PAGE: &str = "guide/clients/#exceptions";
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+const NAMES: [&[u8]; 5] = [b"", b"data", b"event", b"id", b"retry"];
 
 pub(crate) fn lines(session: &Session) -> Finding {
     let bytes = &session.outermost.recording.bytes;
     if bytes.is_empty() {
         return Finding::not_looked_at("no byte has come");
     }
-    let mut oddities = Oddities::default();
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        oddities.warn("a byte order mark, which some clients take for data", BYTE_ORDER_MARK);
-    }
-    let mut block = Vec::new();
     // What is not complete yet may have been cut anywhere.
-    for line in split(bytes).filter(|line| line.ends_with(b"\n") || line.ends_with(b"\r")) {
-        oddities.read(line);
-        if !line.trim_ascii_end().is_empty() {
-            block.push(line);
-        } else if !block.is_empty() {
-            oddities.read_block(&block.split_off(0));
-        }
+    let lines: Vec<_> = split(bytes).filter(|line| line.ends_with(b"\n") || is_cr(line)).collect();
+    let mut blocks: Vec<_> = lines.split(|line| line.trim_ascii_end().is_empty()).collect();
+    blocks.pop();
+    let mut oddities = BTreeMap::new();
+    let of_lines = lines.iter().flat_map(|line| odd_line(line).map(|oddity| (oddity, *line)));
+    let of_blocks =
+        blocks.into_iter().filter_map(|block| Some((odd_block(block), *block.first()?)));
+    let of_blocks = of_blocks.flat_map(|(odd, first)| odd.map(|it| (it, first)));
+    for ((_, text), example) in of_lines.chain(of_blocks).filter(|((is_odd, _), _)| *is_odd) {
+        oddities.entry(text).or_insert((0, example)).0 += 1;
     }
-    let findings = oddities.0.into_iter().map(|(text, (verdict, count, example))| {
-        let text = format!("{text} (times: {count})");
-        Finding { verdict, ..Finding::warning(text, PAGE) }.with(quoted(&example))
+    let findings = oddities.into_iter().map(|(text, (count, example))| {
+        let verdict = if text == NOT_UTF8 { Verdict::Fail } else { Verdict::Warning };
+        let finding = Finding::warning(format!("{text} (times: {count})"), PAGE);
+        Finding { verdict, ..finding }.with(quoted(example))
     });
     let pass = || Finding::pass(format!("all parsers read these {} bytes alike", bytes.len()));
     Finding::worst(findings.collect()).unwrap_or_else(pass)
 }
 
-/// What was odd, how often, and the first line of that kind.
-#[derive(Default)]
-struct Oddities(BTreeMap<&'static str, (Verdict, usize, Vec<u8>)>);
+const NOT_UTF8: &str = "lines that are not UTF-8";
 
-impl Oddities {
-    fn note(&mut self, verdict: Verdict, text: &'static str, line: &[u8]) {
-        self.0.entry(text).or_insert_with(|| (verdict, 0, line.to_vec())).1 += 1;
-    }
+/// Returns what can be odd in a line, and whether it is.
+fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
+    let (name, value) = field(line);
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    [
+        (str::from_utf8(line).is_err(), NOT_UTF8),
+        (line.starts_with(BYTE_ORDER_MARK), "a byte order mark, which some clients take for data"),
+        (is_cr(line), "lines that end in CR alone, which some clients do not know"),
+        (line.contains(&0), "U+0000: browsers ignore an id with it, and some drop it from data"),
+        (name == b"retry" && !is_number, "a retry field that is no number of milliseconds"),
+        (!NAMES.contains(&name), "fields that the standard does not have, and clients ignore"),
+    ]
+}
 
-    fn warn(&mut self, text: &'static str, line: &[u8]) {
-        self.note(Verdict::Warning, text, line);
-    }
-
-    /// Looks at a line with its line end.
-    fn read(&mut self, line: &[u8]) {
-        if line.ends_with(b"\r") {
-            self.warn("lines that end in CR alone, which some clients do not know", line);
-        }
-        if str::from_utf8(line).is_err() {
-            self.note(Verdict::Fail, "lines that are not UTF-8", line);
-        }
-        if line.contains(&0) {
-            self.warn("U+0000: browsers ignore an id with it, and some drop it from data", line);
-        }
-        let (name, value) = field(line);
-        let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        if name == b"retry" && !is_number {
-            self.warn("a retry field that is no number of milliseconds", line);
-        } else if ![&b""[..], b"data", b"event", b"id", b"retry"].contains(&name) {
-            self.warn("fields that the standard does not have, and clients ignore", line);
-        }
-    }
-
-    /// Looks at the lines before an empty one.
-    fn read_block(&mut self, block: &[&[u8]]) {
-        let count = |name: &[u8]| block.iter().filter(|line| field(line).0 == name).count();
-        if block.len() == count(b"") + count(b"retry") {
-            let text = "comments or retry fields with an empty line behind them, for which some \
-                        clients dispatch an empty event";
-            self.warn(text, &block.concat());
-        } else if count(b"data") == 0 {
-            self.warn("events without data, which some clients dispatch", &block.concat());
-        }
-        if [&b"id"[..], b"event", b"retry"].into_iter().any(|name| count(name) > 1) {
-            self.warn("several ids, names or retry fields in one event", &block.concat());
-        }
-    }
+/// Returns what can be odd in the lines before an empty one.
+fn odd_block(block: &[&[u8]]) -> [(bool, &'static str); 3] {
+    let count = |name: &[u8]| block.iter().filter(|line| field(line).0 == name).count();
+    let is_between = block.len() == count(b"") + count(b"retry");
+    let has_several = NAMES.iter().skip(2).any(|name| count(name) > 1);
+    let comment = "comments or retry fields with an empty line behind them, for which some clients \
+                   dispatch an empty event";
+    [
+        (is_between, comment),
+        (!is_between && count(b"data") == 0, "events without data, which some clients dispatch"),
+        (has_several, "several ids, names or retry fields in one event"),
+    ]
 }
 
 /// Returns the name and the value of a line. The name of a comment or an empty line is empty.
@@ -94,8 +75,11 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
     (name, value.strip_prefix(b":").unwrap_or(value).trim_ascii_start())
 }
 
+fn is_cr(line: &[u8]) -> bool {
+    line.ends_with(b"\r")
+}
+
 /// Splits bytes after each CRLF, LF or CR.
 fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_end = |a: &u8, b: &u8| *a != b'\n' && (*a != b'\r' || *b == b'\n');
-    bytes.chunk_by(is_end)
+    bytes.chunk_by(|a, b| *a != b'\n' && (*a != b'\r' || *b == b'\n'))
 }

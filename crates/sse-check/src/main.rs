@@ -3,31 +3,27 @@
 
 mod answer;
 mod check;
+mod compare;
 mod connection;
 mod flow;
-mod hops;
 mod lines;
 mod recording;
 mod report;
-mod resume;
 mod session;
 
 use std::{
-    fmt::Write as _,
     io::{Write, stdout},
     process::ExitCode,
     time::Duration,
 };
 
-use bytes::Bytes;
 use clap::Parser;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::{
-    check::{CHECKS, Check, Verdict, run},
-    connection::{Protocol, Request, Target},
-    report::Findings,
-    session::{Plan, Session, observe},
+    check::{CHECKS, Check, RESUMPTION, Verdict, run},
+    connection::{Request, address, connector},
+    session::{Plan, observe},
 };
 
 /// Looks at a stream of server-sent events as its clients receive it, and finds the proxy that holds
@@ -38,18 +34,19 @@ use crate::{
 #[command(version, after_help = checks())]
 struct Options {
     /// The address that clients use
-    url: Target,
+    #[arg(value_parser = address)]
+    url: Uri,
     /// The same stream behind the proxy, at the server's own address. With several proxies, once for
     /// each, the outer ones first. All streams are opened at once and compared
-    #[arg(long, value_name = "URL")]
-    via: Vec<Target>,
+    #[arg(long, value_name = "URL", value_parser = address)]
+    via: Vec<Uri>,
     /// How long to watch, such as 30s, 2m or 500ms
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     length: Duration,
     /// A header of all requests, such as 'Authorization: Bearer …'
     #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
-    /// The body of all requests, which are then POST; @FILE reads it from a file
+    /// The body of all requests, which are then POST
     #[arg(short, long)]
     data: Option<String>,
     /// The method
@@ -70,11 +67,8 @@ struct Options {
 }
 
 fn checks() -> String {
-    let mut text = "Checks:\n".to_owned();
-    for (number, (name, about, _)) in (1..).zip(CHECKS) {
-        _ = writeln!(text, "  {number:2} {name:11} {about}");
-    }
-    text
+    let line = |(number, (name, about, _))| format!("\n  {number:2} {name:11} {about}");
+    "Checks:".to_owned() + &(1..).zip(CHECKS).map(line).collect::<String>()
 }
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -91,54 +85,44 @@ fn check_number(text: &str) -> Result<usize, String> {
 }
 
 impl Options {
-    fn is_chosen(&self, number: usize) -> bool {
-        self.only.is_empty() || self.only.contains(&number)
-    }
-
-    fn plan(&self) -> Result<Plan, String> {
-        let body = match self.data.as_deref().map(|data| (data.strip_prefix('@'), data)) {
-            None => Bytes::new(),
-            Some((None, data)) => Bytes::copy_from_slice(data.as_bytes()),
-            Some((Some(file), _)) => {
-                std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"))?.into()
-            }
-        };
+    fn method(&self) -> Method {
         let default = if self.data.is_some() { Method::POST } else { Method::GET };
-        let method = self.request.clone().unwrap_or(default);
-        let mut headers = HeaderMap::new();
-        for (name, value) in self.header.clone() {
-            headers.append(name, value);
-        }
-        let protocol = match (self.http1, self.http2) {
-            (true, _) => Protocol::Http1,
-            (_, true) => Protocol::Http2,
-            _ => Protocol::Negotiated,
-        };
-        let mut chosen = (1..).zip(CHECKS).filter(|(number, _)| self.is_chosen(*number));
-        let resumes = chosen.any(|(_, (name, ..))| name == "resumption");
-        Ok(Plan {
-            targets: [self.url.clone()].into_iter().chain(self.via.clone()).collect(),
-            resumes: resumes && method == Method::GET,
-            request: Request::new(method, headers, body, protocol)?,
-            length: self.length,
-        })
+        self.request.clone().unwrap_or(default)
     }
 
-    fn findings(&self, session: &Session) -> Findings {
-        let chosen = (1..).zip(&CHECKS).filter(|(number, _)| self.is_chosen(*number));
-        chosen.map(|(number, check)| (number, run(check, session))).collect()
+    fn request(&self) -> Result<Request, String> {
+        let (method, body) = (self.method(), self.data.clone().unwrap_or_default());
+        let agent = concat!("user-agent: sse-check/", env!("CARGO_PKG_VERSION"));
+        let mut lines = vec!["accept: text/event-stream", "accept-encoding: gzip", agent];
+        // As an `EventSource` does.
+        lines.extend((method == Method::GET).then_some("cache-control: no-cache"));
+        lines.extend((!body.is_empty()).then_some("content-type: application/json"));
+        let mut headers = lines.into_iter().map(header).collect::<Result<HeaderMap, _>>()?;
+        for (name, value) in self.header.clone() {
+            headers.insert(name, value);
+        }
+        let version = self.http1.then_some(Version::HTTP_11);
+        let version = version.or(self.http2.then_some(Version::HTTP_2));
+        Ok(Request { method, headers, body, version, connector: connector(version) })
     }
 }
 
 fn look(options: &Options) -> Result<ExitCode, String> {
-    let plan = options.plan()?;
+    let all: Vec<_> = (1..=CHECKS.len()).collect();
+    let numbers = if options.only.is_empty() { &all } else { &options.only };
+    let plan = Plan {
+        targets: [&options.url].into_iter().chain(&options.via).cloned().collect(),
+        request: options.request()?,
+        length: options.length,
+        resumes: options.method() == Method::GET && numbers.contains(&RESUMPTION),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let session = runtime.block_on(observe(&plan));
     // A host name that is still being looked up would hold up the end.
     runtime.shutdown_background();
     let session = session?;
-    let findings = options.findings(&session);
+    let findings = run(numbers, &session);
     let text = if options.json {
         format!("{:#}\n", report::json(&session, &findings))
     } else {
@@ -146,7 +130,7 @@ fn look(options: &Options) -> Result<ExitCode, String> {
     };
     // A reader such as `head` may have left.
     _ = stdout().write_all(text.as_bytes());
-    let has_failed = findings.iter().any(|(_, finding)| finding.verdict == Verdict::Fail);
+    let has_failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
     Ok(ExitCode::from(u8::from(has_failed)))
 }
 

@@ -1,20 +1,20 @@
 //! The bytes of a stream with the times at which they came, and the events in them.
 
 use std::{
-    io::Write,
+    io::{Result, Write},
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use flate2::write::GzDecoder;
-use http::{header, response::Parts};
+use http::{Uri, header, response::Parts};
 use http_body_util::BodyExt;
 use hyper::{Response, body::Incoming};
 use tokio::time::Instant;
 use tower_sse::{EventSplitter, Piece};
 
-use crate::connection::{Connection, Request, Target, innermost};
+use crate::connection::{Connection, Request, innermost, name};
 
 /// The size from which a stream is not read any more.
 const MAX_BYTES: usize = 32 << 20;
@@ -40,7 +40,8 @@ pub(crate) struct Chunk {
 /// What has come of a response. All times count from when the first requests were sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
-    pub(crate) target: Target,
+    pub(crate) target: Uri,
+    /// How long connecting took, which is at least one round trip.
     pub(crate) connecting: Duration,
     pub(crate) sent: Duration,
     pub(crate) head: Option<(Duration, Parts)>,
@@ -53,8 +54,8 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    pub(crate) fn new(target: Target, sent: Duration) -> Self {
-        let (chunks, bytes, connecting) = (vec![], vec![], Duration::ZERO);
+    pub(crate) fn new(target: Uri, sent: Duration, connecting: Duration) -> Self {
+        let (chunks, bytes) = (vec![], vec![]);
         Self { target, connecting, sent, head: None, chunks, bytes, end: End::Open, end_at: sent }
     }
 
@@ -64,6 +65,10 @@ impl Recording {
         let values = head.map(|(_, parts)| parts.headers.get_all(name)).into_iter().flatten();
         let values: Vec<_> = values.map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
         values.join(", ")
+    }
+
+    pub(crate) fn name(&self) -> String {
+        name(&self.target)
     }
 
     pub(crate) fn status(&self) -> u16 {
@@ -82,11 +87,11 @@ impl Recording {
         self.end_at.saturating_sub(self.sent)
     }
 
-    fn push(&mut self, at: Duration, data: &[u8], gzip: Option<&mut Gzip>) -> Result<(), String> {
+    fn push(&mut self, at: Duration, data: &[u8], gzip: Option<&mut Gzip>) -> Result<()> {
         if let Some(decoder) = gzip {
-            let result = decoder.write_all(data).and_then(|()| decoder.flush());
+            decoder.write_all(data)?;
+            decoder.flush()?;
             self.bytes.append(decoder.get_mut());
-            result.map_err(|error| format!("the gzip coding is broken: {error}"))?;
         } else {
             self.bytes.extend_from_slice(data);
         }
@@ -111,7 +116,6 @@ pub(crate) async fn record(
     recording: &Mutex<Recording>,
 ) {
     let target = lock(recording).target.clone();
-    lock(recording).connecting = connection.connecting;
     lock(recording).sent = start.elapsed();
     let end = match connection.send(&target, request, last_id).await {
         Ok(response) => read(response, start, recording).await,
@@ -132,7 +136,7 @@ async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Re
             Err(error) => return End::Cut(innermost(&error)),
         };
         if let Err(error) = lock(recording).push(start.elapsed(), &data, gzip.as_mut()) {
-            return End::Cut(error);
+            return End::Cut(format!("the gzip coding is broken: {error}"));
         }
         if lock(recording).bytes.len() > MAX_BYTES {
             // The rest is not needed, and the stream is not over.

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    check::{CHECKS, Finding, GUIDE, Verdict, time},
+    check::{Finding, Verdict, time},
     recording::{End, Recording, Stream},
     session::Session,
 };
@@ -16,20 +16,17 @@ const COLUMNS: usize = 60;
 /// From few events in a column to many.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The findings with the numbers of their checks.
-pub(crate) type Findings = Vec<(usize, Finding)>;
-
 /// Returns the report for a person.
-pub(crate) fn text(session: &Session, findings: &Findings) -> String {
+pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
     let mut text = String::new();
     for Stream { recording, events, .. } in streams(session) {
-        let Recording { target, head, bytes, .. } = recording;
+        let Recording { head, bytes, .. } = recording;
         let (events, bytes) = (events.len(), bytes.len());
         let head = head
             .as_ref()
             .map(|(at, it)| format!("{:?} {} after {}", it.version, it.status.as_u16(), time(*at)));
         let (head, end) = (head.unwrap_or("no answer".to_owned()), ending(recording));
-        _ = writeln!(text, "{target}\n  {head}, {events} events, {bytes} bytes, {end}");
+        _ = writeln!(text, "{}\n  {head}, {events} events, {bytes} bytes, {end}", recording.name());
     }
     if session.method != Method::GET && !session.inner.is_empty() {
         let count = session.inner.len() + 1;
@@ -37,20 +34,18 @@ pub(crate) fn text(session: &Session, findings: &Findings) -> String {
     }
     text += &time_lines(session);
     let indent = " ".repeat(29);
-    for (number, finding) in findings {
-        let name = CHECKS.get(number - 1).map_or("", |(name, ..)| name);
-        let verdict = finding.verdict.to_string();
-        let is_fail = finding.verdict == Verdict::Fail;
-        let verdict = if is_fail { verdict.to_uppercase() } else { verdict };
-        _ = writeln!(text, "{verdict:13} {number:2} {name:11} {}", finding.summary);
-        for line in &finding.evidence {
+    for Finding { number, name, verdict, summary, evidence, page } in findings {
+        let mut verdict = verdict.to_string();
+        if verdict == "fail" {
+            verdict.make_ascii_uppercase();
+        }
+        _ = writeln!(text, "{verdict:13} {number:2} {name:11} {summary}");
+        let page = page.as_ref().map(|page| format!("To mend it: {page}"));
+        for line in evidence.iter().chain(&page) {
             _ = writeln!(text, "{indent}{line}");
         }
-        if let Some(page) = finding.page {
-            _ = writeln!(text, "{indent}To mend it: {GUIDE}{page}");
-        }
     }
-    let count = |verdict| findings.iter().filter(|(_, it)| it.verdict == verdict).count();
+    let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
     let counts = [Verdict::Pass, Verdict::Warning, Verdict::Fail, Verdict::NotLookedAt]
         .map(|verdict| format!("{} {verdict}", count(verdict)));
     _ = writeln!(text, "\n{}", counts.join(", "));
@@ -83,7 +78,7 @@ fn time_lines(session: &Session) -> String {
             level.map_or_else(|other| other, |level| LEVELS.get(level).copied().unwrap_or('█'))
         };
         let line: String = cells.into_iter().map(draw).collect();
-        _ = writeln!(text, "  |{line}| {}", stream.recording.target);
+        _ = writeln!(text, "  |{line}| {}", stream.recording.name());
     }
     _ = writeln!(text, "   0 s{:>58}", time(last));
     text + "  h head, · bytes without an event, x end\n\n"
@@ -108,22 +103,18 @@ fn cells(stream: &Stream, width: Duration) -> Vec<Result<usize, char>> {
 }
 
 /// Returns the report for programs.
-pub(crate) fn json(session: &Session, findings: &Findings) -> Value {
-    let checks = findings.iter().map(|(number, finding)| {
-        json!({
-            "number": number,
-            "name": CHECKS.get(number - 1).map(|(name, ..)| name),
-            "verdict": finding.verdict.to_string(),
-            "summary": finding.summary,
-            "evidence": finding.evidence,
-            "page": finding.page.map(|page| format!("{GUIDE}{page}")),
-        })
-    });
+pub(crate) fn json(session: &Session, findings: &[Finding]) -> Value {
+    let checks =
+        findings.iter().map(|Finding { number, name, verdict, summary, evidence, page }| {
+            let verdict = verdict.to_string();
+            json!({ "number": number, "name": name, "verdict": verdict, "summary": summary,
+            "evidence": evidence, "page": page })
+        });
     let milliseconds = |at: Duration| (at.as_secs_f64() * 10_000.0).round() / 10.0;
     let streams = streams(session).map(|Stream { recording, events, .. }| {
         let head = recording.head.as_ref();
         json!({
-            "url": recording.target.to_string(),
+            "url": recording.name(),
             "status": head.map(|(_, parts)| parts.status.as_u16()),
             "version": head.map(|(_, parts)| format!("{:?}", parts.version)),
             "head_ms": head.map(|(at, _)| milliseconds(*at)),

@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-use http::Method;
+use http::{Method, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep},
 };
 
 use crate::{
-    connection::{Connection, Request, Target},
+    connection::{Connection, Request, name},
     recording::{End, Recording, Stream, lock, record},
 };
 
@@ -29,7 +29,7 @@ const MISSED: usize = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// From the outside to the inside, and at least one.
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<Uri>,
     pub(crate) request: Request,
     pub(crate) length: Duration,
     /// Connect a second time, with the id of an event.
@@ -44,8 +44,8 @@ pub(crate) struct Session {
     /// Nearer to the server, from the outside to the inside.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
-    /// The headers `server` and `via` of the answer to `HEAD`, if no other one has come.
-    pub(crate) proxy: String,
+    /// The answer to `HEAD`, if no other one has come.
+    pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
 }
 
@@ -64,24 +64,23 @@ struct Recorder {
 impl Recorder {
     /// Records a stream, over a new connection if there is none yet.
     fn start(
-        connection: Option<Connection>,
-        target: Target,
-        request: Request,
+        connection: Option<(Connection, Duration)>,
+        target: &Uri,
+        request: &Request,
         last_id: Option<String>,
         start: Instant,
     ) -> Self {
-        let recording = Recording::new(target.clone(), start.elapsed());
+        let connecting = connection.as_ref().map_or(Duration::ZERO, |(_, time)| *time);
+        let recording = Recording::new(target.clone(), start.elapsed(), connecting);
         let recording = Arc::new(Mutex::new(recording));
-        let shared = Arc::clone(&recording);
+        let (shared, target, request) = (Arc::clone(&recording), target.clone(), request.clone());
         let task = async move {
             let connection = match connection {
-                Some(connection) => Ok(connection),
+                Some((connection, _)) => Ok(connection),
                 None => Connection::open(&target, &request).await,
             };
             match connection {
-                Ok(connection) => {
-                    record(connection, &request, last_id.as_deref(), start, &shared).await;
-                }
+                Ok(it) => record(it, &request, last_id.as_deref(), start, &shared).await,
                 Err(error) => lock(&shared).end = End::Cut(error),
             }
         };
@@ -100,31 +99,36 @@ impl Recorder {
 
 /// Records the streams of all targets. The error is a sentence.
 pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
-    let connecting = plan.targets.iter().cloned().map(|target| {
-        let request = plan.request.clone();
-        tokio::spawn(async move { (Connection::open(&target, &request).await, target) })
-    });
-    let mut connections = Vec::new();
-    for connection in connecting.collect::<Vec<_>>() {
-        let (connection, target) = connection.await.map_err(|error| error.to_string())?;
-        connections.push((connection?, target));
+    let (mut connecting, mut recorders) = (JoinSet::new(), Vec::new());
+    for (index, target) in plan.targets.iter().cloned().enumerate() {
+        let (request, started) = (plan.request.clone(), Instant::now());
+        connecting.spawn(async move {
+            let connection = Connection::open(&target, &request).await?;
+            Ok::<_, String>((index, target, (connection, started.elapsed())))
+        });
     }
+    let connections = connecting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>();
+    let mut connections = connections?;
+    connections.sort_by_key(|(index, ..)| *index);
     // All requests are sent at once, because streams may begin when their request comes.
     let start = Instant::now();
-    let recorders = connections.into_iter().map(|(connection, target)| {
-        Recorder::start(Some(connection), target, plan.request.clone(), None, start)
-    });
-    let recorders: Vec<_> = recorders.collect();
+    for (_, target, connection) in connections {
+        recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
+    }
     let resumption = watch(plan, &recorders, start).await;
     let resumption = resumption.map(|(id, it)| Resumption { id, stream: it.stop(start) });
     let mut streams = recorders.into_iter().map(|it| it.stop(start)).collect::<Vec<_>>();
-    answered(&streams, plan.length)?;
+    answered(&streams)?;
+    // The plan has a target.
     let outermost = streams.remove(0);
-    let mut proxy = String::new();
-    if outermost.recording.head.is_none() && plan.request.method == Method::GET {
-        proxy = timeout(HEAD_LIMIT, proxy_of(plan)).await.unwrap_or_default();
-    }
     let method = plan.request.method.clone();
+    let mut proxy = None;
+    if outermost.recording.head.is_none() && method == Method::GET {
+        let request = Request { method: Method::HEAD, ..plan.request.clone() };
+        let recorder = Recorder::start(None, &outermost.recording.target, &request, None, start);
+        sleep(HEAD_LIMIT).await;
+        proxy = Some(recorder.stop(start));
+    }
     Ok(Session { outermost, inner: streams, resumption, proxy, method })
 }
 
@@ -169,35 +173,15 @@ fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String
     let ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();
     let last = ids.len().checked_sub(1)?;
     let id = ids.get(last.saturating_sub(MISSED.min(ids.len() / 2)))?;
-    let (target, request) = (target.clone(), plan.request.clone());
-    Some((id.clone(), Recorder::start(None, target, request, Some(id.clone()), start)))
+    Some((id.clone(), Recorder::start(None, target, &plan.request, Some(id.clone()), start)))
 }
 
 /// Checks that there is a stream to look at.
-fn answered(streams: &[Stream], length: Duration) -> Result<(), String> {
-    let Some(Stream { recording: Recording { target, head: None, end, .. }, .. }) = streams.last()
-    else {
-        return Ok(());
-    };
-    Err(match end {
-        End::Cut(error) => format!("{target} does not answer: {error}"),
-        _ => format!(
-            "{target} does not answer within {} seconds; if a proxy is in front of it, add the \
-             server's own address with --via, to see whether the proxy holds the answer back",
-            length.as_secs_f64()
-        ),
-    })
-}
-
-/// Asks who answers at the outermost address, since the stream has no head that says so.
-async fn proxy_of(plan: &Plan) -> String {
-    let Some(target) = plan.targets.first() else { return String::new() };
-    let request = Request { method: Method::HEAD, ..plan.request.clone() };
-    let Ok(mut connection) = Connection::open(target, &request).await else {
-        return String::new();
-    };
-    let Ok(response) = connection.send(target, &request, None).await else { return String::new() };
-    let mut recording = Recording::new(target.clone(), Duration::ZERO);
-    recording.head = Some((Duration::ZERO, response.into_parts().0));
-    format!("{} {}", recording.header("server"), recording.header("via"))
+fn answered(streams: &[Stream]) -> Result<(), String> {
+    let recording = streams.last().map(|stream| &stream.recording);
+    let Some(Recording { target, head: None, end, .. }) = recording else { return Ok(()) };
+    let hint = "nothing came in time; if a proxy is in front of it, --via with the server's own \
+                address shows whether the proxy holds the answer back";
+    let reason = if let End::Cut(error) = end { error } else { hint };
+    Err(format!("{} does not answer: {reason}", name(target)))
 }

@@ -1,9 +1,12 @@
-//! What happens to events between two addresses of one stream.
+//! Two streams that should have the same events: at two addresses, or before and after a client has come
+//! back.
 
 use std::{
     collections::{HashMap, VecDeque},
     time::Duration,
 };
+
+use http::Method;
 
 use crate::{
     answer::buffers,
@@ -20,6 +23,7 @@ const APART: Duration = Duration::from_millis(250);
 const TOGETHER: Duration = Duration::from_millis(30);
 /// How long an event may be on its way when the streams are not watched any more.
 const UNDERWAY: Duration = Duration::from_secs(1);
+const HUB: &str = "hub/";
 
 /// What shows that two events are the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,49 +82,32 @@ impl<'a> Hop<'a> {
     fn samples(&self) -> Vec<String> {
         let mut events: Vec<_> = self.events().collect();
         events.sort_by_key(|(inner, outer)| std::cmp::Reverse(outer.at.saturating_sub(inner.at)));
-        let came = events.into_iter().map(|(inner, outer)| (inner, time(outer.at)));
-        let waiting = self.waiting().iter().map(|event| (event, "the end".to_owned()));
-        let sample = |(event, came): (&Event, _)| {
-            let came = format!(
-                "{} sent after {}, received after {came}",
-                quoted(&event.data),
-                time(event.at)
-            );
-            came.replace("received after the end", "not received yet")
-        };
-        waiting.chain(came).map(sample).take(3).collect()
+        let sent = |it: &Event| format!("{} sent after {}", quoted(&it.data), time(it.at));
+        let waiting = self.waiting().iter().map(|it| format!("{}, not received yet", sent(it)));
+        let came = events.into_iter().map(|(inner, outer)| (sent(inner), time(outer.at)));
+        let came = came.map(|(sent, came)| format!("{sent}, received after {came}"));
+        waiting.chain(came).take(3).collect()
     }
 }
 
-/// Returns the ids of the events, if they are unique and nearly all events have one.
-fn ids(events: &[Event]) -> Option<HashMap<&str, usize>> {
-    let with_id = events.iter().enumerate().filter_map(|(at, it)| Some((it.id.as_deref()?, at)));
-    let count = with_id.clone().count();
-    let ids: HashMap<_, _> = with_id.collect();
-    (count > 0 && count * 4 >= events.len() * 3 && ids.len() == count).then_some(ids)
-}
-
+/// Finds the events that are the same, by what most events have for themselves alone.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
-    if let Some((ids, _)) = ids(inner).zip(ids(outer)) {
-        let same = |(at, event): (usize, &Event)| Some((*ids.get(event.id.as_deref()?)?, at));
-        let pairs: Vec<_> = outer.iter().enumerate().filter_map(same).collect();
-        if !pairs.is_empty() {
-            return (Basis::Ids, pairs);
+    for basis in [Basis::Ids, Basis::Data] {
+        let key = |event: &Event| match basis {
+            Basis::Ids => event.id.clone().map(String::into_bytes),
+            _ => Some([event.name.as_bytes(), b"\n", &event.data].concat()),
+        };
+        let mut places = HashMap::<_, VecDeque<usize>>::new();
+        for (key, at) in inner.iter().map(key).zip(0..) {
+            places.entry(key).or_default().push_back(at);
         }
-    }
-    let mut by_data = HashMap::<_, VecDeque<usize>>::new();
-    for (at, event) in inner.iter().enumerate() {
-        by_data.entry((event.name.clone(), event.data.clone())).or_default().push_back(at);
-    }
-    let is_varied = by_data.len() * 2 > inner.len();
-    let mut pairs = Vec::new();
-    for (at, event) in outer.iter().enumerate() {
-        if let Some(same) = by_data.get_mut(&(event.name.clone(), event.data.clone())) {
-            pairs.extend(same.pop_front().map(|inner| (inner, at)));
+        places.remove(&None);
+        let is_varied = places.len() * 4 > inner.len() * 3;
+        let same = |(key, at)| Some((places.get_mut(&key)?.pop_front()?, at));
+        let pairs: Vec<_> = outer.iter().map(key).zip(0..).filter_map(same).collect();
+        if is_varied && pairs.len() * 2 >= inner.len().min(outer.len()) {
+            return (basis, pairs);
         }
-    }
-    if pairs.len() * 2 >= inner.len().min(outer.len()) && is_varied {
-        return (Basis::Data, pairs);
     }
     let count = inner.iter().zip(outer).take_while(|(a, b)| a.name == b.name).count();
     (Basis::Order, (0..count).map(|at| (at, at)).collect())
@@ -133,12 +120,10 @@ fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding
         let mut finding = if !inner.recording.is_event_stream() {
             let status = inner.recording.status();
             Finding::not_looked_at(format!("the inner one answers {status}, and no event stream"))
-        } else if inner.events.is_empty() {
-            Finding::not_looked_at("the inner one has sent no event")
         } else {
             compare(&Hop::new(outer, inner))
         };
-        let (outer, inner) = (&outer.recording.target, &inner.recording.target);
+        let (outer, inner) = (outer.recording.name(), inner.recording.name());
         finding.summary = format!("between {outer} and {inner}: {}", finding.summary);
         finding
     });
@@ -147,10 +132,10 @@ fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding
 }
 
 pub(crate) fn delay(session: &Session) -> Finding {
-    each_hop(session, |hop| hop_delay(hop, buffers(session)))
+    each_hop(session, |hop| hop_delay(hop, &buffers(session)))
 }
 
-fn hop_delay(hop: &Hop<'_>, page: &'static str) -> Finding {
+fn hop_delay(hop: &Hop<'_>, page: &str) -> Finding {
     let (outer, waiting) = (&hop.outer.recording, hop.waiting());
     let delays = hop.events().map(|(inner, outer)| outer.at.saturating_sub(inner.at));
     let mut delays: Vec<_> = delays.collect();
@@ -204,11 +189,7 @@ fn changed_events(hop: &Hop<'_>) -> Finding {
     let mut last: Option<(usize, usize)> = None;
     for &(inner, outer) in &hop.pairs {
         if let Some((last_inner, last_outer)) = last {
-            if inner < last_inner && hop.basis == Basis::Ids {
-                let evidence = hop.outer.events.get(outer).map(|it| quoted(hop.outer.raw(it)));
-                let text = "the order of events is changed";
-                return Finding::fail(text, page).with_all(evidence);
-            } else if inner < last_inner {
+            if inner < last_inner {
                 continue;
             }
             // As many others in the same place are events of which each stream has its own.
@@ -247,4 +228,78 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     changed
         .map(|it| format!("{it}: '{}' became '{}'", inner.header(it), outer.header(it)))
         .collect()
+}
+
+/// Compares the stream of a client that came back with what the first connection received.
+pub(crate) fn resumption(session: &Session) -> Finding {
+    let ids = session.outermost.events.iter().filter_map(|it| Some((it.id.as_deref()?, it.at)));
+    let ids: Vec<_> = ids.collect();
+    let Some(resumption) = &session.resumption else {
+        return Finding::not_looked_at(match session.method {
+            Method::GET if ids.is_empty() => "the events have no ids",
+            Method::GET => "no event with an id came in the first half of the time",
+            _ => "a client that comes back would repeat the request",
+        });
+    };
+    let (id, recording) = (&resumption.id, &resumption.stream.recording);
+    // What the first connection received after the event, which the second one must receive too.
+    let known = ids.iter().take_while(|(it, _)| it != id).count() + 1;
+    let (before, after) = ids.split_at(known.min(ids.len()));
+    let before: Vec<_> = before.iter().map(|(id, _)| *id).collect();
+    let due = after.iter().filter(|(_, at)| *at + UNDERWAY < recording.end_at);
+    let expected: Vec<_> = due.map(|(id, _)| *id).collect();
+    let received = resumption.stream.events.iter().filter_map(|it| it.id.as_deref());
+    let received: Vec<_> = received.collect();
+    let finding = match (recording.status(), &recording.end) {
+        _ if recording.is_event_stream() => {
+            let is_own = |id: &&str| ids.iter().all(|(it, _)| it != id);
+            if !received.is_empty() && received.iter().all(is_own) {
+                Finding::warning("each stream has ids of its own, so that none resumes", HUB)
+            } else {
+                judge(&before, &expected, &received)
+            }
+        }
+        (204, _) if expected.is_empty() => {
+            Finding::pass("204 stops an EventSource, which is right")
+        }
+        (0, End::Cut(error)) => {
+            Finding::fail(format!("a client that comes back gets no answer: {error}"), HUB)
+        }
+        (0, _) => Finding::not_looked_at("the second answer did not come in time"),
+        (status, _) => Finding::fail(format!("a client that comes back gets {status}"), HUB),
+    };
+    finding
+        .with(format!("last-event-id: {id}, sent after {}", time(recording.sent)))
+        .with(format!("received ids: {}", listed(&received)))
+}
+
+/// Compares the ids that came after the client was back with those that were due.
+fn judge(before: &[&str], expected: &[&str], received: &[&str]) -> Finding {
+    let mut positions = HashMap::new();
+    for (position, id) in received.iter().enumerate() {
+        if positions.insert(*id, position).is_some() {
+            return Finding::fail(format!("id {id} came twice"), HUB);
+        }
+    }
+    let repeated = before.iter().filter(|it| positions.contains_key(*it)).count();
+    if repeated > 0 {
+        let text = format!("{repeated} events came again that the client had received");
+        return Finding::fail(text, HUB);
+    }
+    let missing = expected.iter().filter(|id| !positions.contains_key(*id)).copied();
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        let text = format!("{} events were lost that came in between", missing.len());
+        return Finding::fail(text, HUB).with(format!("lost ids: {}", listed(&missing)));
+    }
+    if !expected.iter().map(|id| positions.get(id)).is_sorted() {
+        let text = "the order differs from that of the first connection";
+        return Finding::fail(text, HUB).with(format!("ids in order: {}", listed(expected)));
+    }
+    Finding::pass(format!("each of {} events that were due came once", expected.len()))
+}
+
+fn listed(ids: &[&str]) -> String {
+    let shown = ids.iter().take(8).copied().collect::<Vec<_>>().join(", ");
+    if ids.len() > 8 { format!("{shown}, … ({})", ids.len()) } else { shown }
 }
