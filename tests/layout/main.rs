@@ -11,8 +11,9 @@ use std::{collections::BTreeSet, fs};
 use crate::rooms::{Arrow, Tree};
 
 /// The sources of the crates.
-const CRATES: [&str; 4] = [
+const CRATES: [&str; 5] = [
     "src",
+    "crates/sse-check/src",
     "crates/tower-sse-broker/src",
     "crates/tower-sse-postgres/src",
     "crates/tower-sse-redis/src",

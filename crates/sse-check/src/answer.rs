@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::{
-    check::{Finding, quoted, time},
+    finding::{Finding, quoted, time},
     session::Session,
 };
 

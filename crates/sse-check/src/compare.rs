@@ -10,7 +10,7 @@ use http::Method;
 
 use crate::{
     answer::buffers,
-    check::{Finding, quoted, time},
+    finding::{Finding, quoted, time},
     recording::{End, Event, Stream},
     session::Session,
 };

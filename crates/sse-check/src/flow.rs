@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
     answer::buffers,
-    check::{Finding, quoted, time},
+    finding::{Finding, quoted, time},
     recording::{End, Event, Stream},
     session::Session,
 };

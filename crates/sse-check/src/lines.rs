@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    check::{Finding, Verdict, quoted},
+    finding::{Finding, Verdict, quoted},
     session::Session,
 };
 

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    check::{Finding, Verdict, time},
+    finding::{Finding, Verdict, time},
     recording::{End, Recording, Stream},
     session::Session,
 };

@@ -1,14 +1,6 @@
-//! The checks, and what comes of one.
+//! What a check has found.
 
 use std::{fmt, time::Duration};
-
-use crate::{
-    answer::{answer, headers, start},
-    compare::{changes, delay, resumption},
-    flow::{bursts, end, silence},
-    lines::lines,
-    session::Session,
-};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
@@ -76,41 +68,6 @@ impl Finding {
         let worst = findings.next()?;
         Some(findings.fold(worst, |worst, it| worst.with(it.summary).with_all(it.evidence)))
     }
-}
-
-/// The name of a check, what it looks at, and the check.
-pub(crate) type Check = (&'static str, &'static str, fn(&Session) -> Finding);
-
-/// The number of a check is its place, and stays.
-pub(crate) const CHECKS: [Check; 10] = [
-    ("answer", "the status and the content type", answer),
-    ("start", "the times until the head and the first byte", start),
-    ("headers", "the headers that keep proxies from caching and compressing", headers),
-    ("bursts", "events that come together but were made at different times", bursts),
-    ("delay", "the delay that each hop of --via adds", delay),
-    ("changes", "what each hop of --via changes or drops", changes),
-    ("silence", "the longest silence, and what idle limits make of it", silence),
-    ("resumption", "what a client receives that comes back with an id", resumption),
-    ("end", "how the stream ends", end),
-    ("lines", "lines that parsers read differently", lines),
-];
-
-pub(crate) const RESUMPTION: usize = 8;
-
-/// Runs the checks of these numbers.
-pub(crate) fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
-    let recording = &session.outermost.recording;
-    let chosen = (1..).zip(CHECKS).filter(|(number, _)| numbers.contains(number));
-    let findings = chosen.map(|(number, (name, _, check))| {
-        let is_of_any = matches!(name, "answer" | "start" | "delay");
-        let finding = match recording.head {
-            _ if is_of_any || recording.is_event_stream() => check(session),
-            None => Finding::not_looked_at("no answer has come"),
-            Some(_) => Finding::not_looked_at("the answer is no event stream"),
-        };
-        Finding { number, name, ..finding }
-    });
-    findings.collect()
 }
 
 /// Writes a time as a person reads it.
