@@ -17,7 +17,7 @@ use tower_sse::{EventSplitter, Piece};
 use crate::connection::{Connection, Request, innermost, name};
 
 /// The size from which a stream is not read any more.
-const MAX_BYTES: usize = 32 << 20;
+pub(crate) const MAX_BYTES: usize = 8 << 20;
 
 /// How a stream has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,7 @@ impl Recording {
             self.bytes.extend_from_slice(data);
         }
         self.chunks.push(Chunk { at, end: self.bytes.len() });
+        self.end_at = at;
         Ok(())
     }
 }

@@ -33,7 +33,6 @@ pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
         _ = writeln!(text, "Each address costs a call: {count} times {}.", session.method);
     }
     text += &time_lines(session);
-    let indent = " ".repeat(29);
     for Finding { number, name, verdict, summary, evidence, page } in findings {
         let mut verdict = verdict.to_string();
         if verdict == "fail" {
@@ -42,7 +41,7 @@ pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
         _ = writeln!(text, "{verdict:13} {number:2} {name:11} {summary}");
         let page = page.as_ref().map(|page| format!("To mend it: {page}"));
         for line in evidence.iter().chain(&page) {
-            _ = writeln!(text, "{indent}{line}");
+            _ = writeln!(text, "{:29}{line}", "");
         }
     }
     let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();

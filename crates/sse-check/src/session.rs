@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     connection::{Connection, Request, name},
-    recording::{End, Recording, Stream, lock, record},
+    recording::{End, MAX_BYTES, Recording, Stream, lock, record},
 };
 
 /// How long a client that has come back is watched if the stream is over.
@@ -90,7 +90,8 @@ impl Recorder {
     fn stop(self, start: Instant) -> Stream {
         self.task.abort();
         let mut recording = lock(&self.recording).clone();
-        if recording.end == End::Open {
+        // One that is full is not watched any more.
+        if recording.end == End::Open && recording.bytes.len() <= MAX_BYTES {
             recording.end_at = start.elapsed();
         }
         Stream::new(recording)

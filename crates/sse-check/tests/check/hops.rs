@@ -181,3 +181,35 @@ async fn inner_address_without_stream_is_not_compared() {
     let report = Report::of(&[&outer, "--via", &via, "--for", "1s", "--only", "delay"]).await;
     report.expect_with("delay", "not looked at", "404");
 }
+
+/// The answers to two calls are made at different times, and have different lengths.
+#[tokio::test]
+async fn calls_that_differ_in_time_only_warn() {
+    let late = serve_steps(late(events(0, 5, 200), 400).chain([Step::End])).await;
+    let (outer, via) = (format!("http://{late}/"), serve_steps(events(0, 30, 200)).await);
+    let arguments = ["--via", &format!("http://{via}/"), "--data", "{}", "--for", "3s"];
+    let report = Report::of(&[&[&outer[..]], &arguments[..]].concat()).await;
+    report.expect_with("delay", "warning", "events come late");
+    assert_eq!(report.all("fail"), [""; 0], "{report}");
+}
+
+/// As behind nginx.
+#[tokio::test]
+async fn call_whose_events_come_all_at_its_end_fails() {
+    let bunch = serve_steps(late(events(0, 10, 0), 2000).chain([Step::End])).await;
+    let via = serve_steps(events(0, 10, 200).chain([Step::End])).await;
+    let (outer, via) = (format!("http://{bunch}/"), format!("http://{via}/"));
+    let report = Report::of(&[&outer, "--via", &via, "--data", "{}", "--for", "3s"]).await;
+    report.expect_with("delay", "fail", "came together that were sent apart");
+}
+
+/// Of very fast ones, only the first megabytes are looked at.
+#[tokio::test]
+async fn fast_streams_pass() {
+    let events = |block: u64| -> String {
+        (0..1000).map(|n| format!("id: {block}-{n}\ndata: {}\n\n", "x".repeat(100))).collect()
+    };
+    let blocks: Vec<_> = (0..200).map(|block| write(events(block))).collect();
+    let report = look(blocks.clone(), blocks).await;
+    assert_eq!(report.all("pass").len(), 4, "{}", report.check("delay"));
+}
