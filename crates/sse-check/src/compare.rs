@@ -136,7 +136,7 @@ pub(crate) fn delay(session: &Session) -> Finding {
 }
 
 fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
-    let page = &buffers(session)[..];
+    let page: &str = &buffers(session);
     let (outer, waiting) = (&hop.outer.recording, hop.waiting());
     let delays = hop.events().map(|(inner, outer)| outer.at.saturating_sub(inner.at));
     let mut delays: Vec<_> = delays.collect();

@@ -90,6 +90,7 @@ fn cells(stream: &Stream, width: Duration) -> Vec<Result<usize, char>> {
     let others = chunks.iter().map(|chunk| (chunk.at, '·'));
     let others = others.chain(head.as_ref().map(|(at, _)| (*at, 'h')));
     let others = others.chain((*end != End::Open).then_some((*end_at, 'x')));
+    // An index of `cells`.
     let column = |at: Duration| (at.div_duration_f64(width) as usize).min(COLUMNS - 1);
     for (at, other) in others {
         cells[column(at)] = Err(other);

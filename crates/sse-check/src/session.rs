@@ -87,12 +87,12 @@ impl Recorder {
         Self { recording, task: tokio::spawn(task) }
     }
 
-    fn stop(self, start: Instant) -> Stream {
+    fn stop(self, now: Duration) -> Stream {
         self.task.abort();
         let mut recording = lock(&self.recording).clone();
         // One that is full is not watched any more.
         if recording.end == End::Open && recording.bytes.len() <= MAX_BYTES {
-            recording.end_at = start.elapsed();
+            recording.end_at = now;
         }
         Stream::new(recording)
     }
@@ -108,8 +108,8 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
             Ok::<_, String>((index, target, (connection, started.elapsed())))
         });
     }
-    let connections = connecting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>();
-    let mut connections = connections?;
+    let connections = connecting.join_all().await.into_iter();
+    let mut connections: Vec<_> = connections.collect::<Result<_, _>>()?;
     connections.sort_by_key(|(index, ..)| *index);
     // All requests are sent at once, because streams may begin when their request comes.
     let start = Instant::now();
@@ -117,18 +117,19 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
     let resumption = watch(plan, &recorders, start).await;
-    let resumption = resumption.map(|(id, it)| Resumption { id, stream: it.stop(start) });
-    let mut streams = recorders.into_iter().map(|it| it.stop(start)).collect::<Vec<_>>();
+    // On a machine that was too busy to watch until now, what came later was not read.
+    let now = start.elapsed().min(plan.length);
+    let resumption = resumption.map(|(id, it)| Resumption { id, stream: it.stop(now) });
+    let mut streams = recorders.into_iter().map(|it| it.stop(now)).collect::<Vec<_>>();
     answered(&streams)?;
     // The plan has a target.
     let outermost = streams.remove(0);
-    let method = plan.request.method.clone();
-    let mut proxy = None;
+    let (method, mut proxy) = (plan.request.method.clone(), None);
     if outermost.recording.head.is_none() && method == Method::GET {
         let request = Request { method: Method::HEAD, ..plan.request.clone() };
         let recorder = Recorder::start(None, &outermost.recording.target, &request, None, start);
         sleep(HEAD_LIMIT).await;
-        proxy = Some(recorder.stop(start));
+        proxy = Some(recorder.stop(now));
     }
     Ok(Session { outermost, inner: streams, resumption, proxy, method })
 }

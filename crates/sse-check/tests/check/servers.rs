@@ -96,7 +96,6 @@ async fn better_sse_fails_nothing() {
     let mut command = Command::new(node);
     command.env("BETTER_SSE", format!("{modules}/better-sse/build/index.mjs")).arg("-e");
     let report = look_at_script(command, script).await;
-    println!("{report}");
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
 
@@ -129,6 +128,5 @@ uvicorn.Server(uvicorn.Config(app, log_level='critical')).run(sockets=[listener]
     let mut command = Command::new(python);
     command.env("PYTHONPATH", packages).arg("-c");
     let report = look_at_script(command, script).await;
-    println!("{report}");
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
