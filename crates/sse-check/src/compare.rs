@@ -11,7 +11,7 @@ use http::Method;
 use crate::{
     answer::buffers,
     finding::{Finding, quoted, time},
-    recording::{End, Event, Stream},
+    recording::{End, Event, Stream, bursts},
     session::Session,
 };
 
@@ -19,8 +19,6 @@ use crate::{
 const LATE: Duration = Duration::from_millis(150);
 /// Events that were made further apart, and came together, were held back.
 const APART: Duration = Duration::from_millis(250);
-/// Events that come within this time come together.
-const TOGETHER: Duration = Duration::from_millis(30);
 /// How long an event may be on its way when the streams are not watched any more.
 const UNDERWAY: Duration = Duration::from_secs(1);
 const HUB: &str = "hub/";
@@ -67,14 +65,12 @@ impl<'a> Hop<'a> {
     /// Counts the events that came together, and that the inner stream had received apart.
     fn bunched(&self) -> usize {
         let events: Vec<_> = self.events().collect();
-        let groups = events.chunk_by(|(_, a), (_, b)| b.at.saturating_sub(a.at) < TOGETHER);
         let is_bunch = |group: &&[(&Event, &Event)]| {
             let sent = group.iter().map(|(inner, _)| inner.at);
-            let first = sent.clone().min().unwrap_or_default();
-            let came = group.first().map_or(first, |(_, outer)| outer.at);
-            let last = sent.max().unwrap_or_default().min(came);
-            last.saturating_sub(first) >= APART
+            let (first, last) = (sent.clone().min(), sent.max());
+            first.is_some_and(|first| last >= Some(first + APART))
         };
+        let groups = bursts(&events, |(_, outer)| outer.at).into_iter();
         groups.filter(is_bunch).map(<[_]>::len).sum()
     }
 

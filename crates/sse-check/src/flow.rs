@@ -7,20 +7,18 @@ use http::Method;
 use crate::{
     answer::buffers,
     finding::{Finding, quoted, time},
-    recording::{End, Event, Stream},
+    recording::{self, End, Event, Stream},
     session::Session,
 };
 
 /// A time without bytes in which events may have been held back.
 const GAP: Duration = Duration::from_secs(1);
-/// Events within this time belong to one burst.
-const TOGETHER: Duration = Duration::from_millis(50);
 const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";
 
 pub(crate) fn bursts(session: &Session) -> Finding {
     let (stream, page) = (&session.outermost, &buffers(session));
-    let bursts = stream.events.chunk_by(|a, b| b.at.saturating_sub(a.at) < TOGETHER);
+    let bursts = recording::bursts(&stream.events, |event| event.at);
     let (mut before, mut count, mut suspicious) = (stream.recording.sent, 0, 0);
     for burst in bursts {
         let (Some(first), Some(last)) = (burst.first(), burst.last()) else { continue };
@@ -33,12 +31,8 @@ pub(crate) fn bursts(session: &Session) -> Finding {
         // What was made during the gap, and not before it as replayed events are.
         let spread = spread(burst).unwrap_or_default();
         if spread >= 0.5 && spread <= gap.as_secs_f64() + 0.5 {
-            let text = format!(
-                "events are held back: {} came at once after a gap of {}, and by the times in \
-                 them, they were made over {spread:.1} s",
-                burst.len(),
-                time(gap)
-            );
+            let (count, gap) = (burst.len(), time(gap));
+            let text = format!("{count} events came at once after {gap}, made over {spread:.1} s");
             return Finding::fail(text, page)
                 .with_all([first, last].map(|event| quoted(stream.raw(event))));
         }

@@ -159,6 +159,16 @@ pub(crate) struct Event {
     pub(crate) data: Vec<u8>,
 }
 
+/// Splits what came, by its times, into what came within a moment.
+pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]> {
+    let mut bursts = Vec::new();
+    while let Some(first) = rest.first() {
+        let len = rest.partition_point(|it| at(it) < at(first) + Duration::from_millis(20));
+        bursts.extend(rest.split_off(..len));
+    }
+    bursts
+}
+
 /// A recording, and what it consists of.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {

@@ -111,6 +111,17 @@ async fn many_events_in_one_read_are_no_burst() {
     look(quiet, "bursts", "2s").await.expect("bursts", "pass");
 }
 
+/// As an answer whose first word takes long, and whose words have the times at which they were made.
+#[tokio::test]
+async fn steady_events_after_a_gap_are_no_burst() {
+    let start = now();
+    let word = |n: u64| {
+        [Step::At(1200 + n * 25), write(format!("data: {}\n\n", start + u128::from(n) * 25))]
+    };
+    let steps = (0..50).flat_map(word).chain([Step::End]);
+    look(serve_steps(steps).await, "bursts", "4s").await.expect("bursts", "pass");
+}
+
 /// Replayed events are older than the gap in which they were looked for.
 #[tokio::test]
 async fn old_events_after_a_gap_are_a_replay() {

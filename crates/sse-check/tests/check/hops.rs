@@ -213,3 +213,10 @@ async fn fast_streams_pass() {
     let report = look(blocks.clone(), blocks).await;
     assert_eq!(report.all("pass").len(), 4, "{}", report.check("delay"));
 }
+
+/// They are late, and not held back until there are several.
+#[tokio::test]
+async fn steady_events_that_are_late_are_no_bunch() {
+    let report = look(late(events(0, 100, 25), 400), events(0, 100, 25)).await;
+    report.expect_with("delay", "fail", "events come late");
+}
