@@ -46,7 +46,7 @@ pub use self::{
 pub use self::encode::whole_milliseconds;
 #[cfg(feature = "hub")]
 pub use self::fields::Fields;
-#[cfg(feature = "runs")]
+#[cfg(any(feature = "runs", feature = "testing"))]
 pub(crate) use self::line::Line;
 pub(crate) use self::{
     field::{check_one_line, one_line_text},
