@@ -170,6 +170,7 @@ impl Queue {
             seen.push(epoch);
             let was_done = export.is_done();
             let beat = self.timing.beat;
+            let is_freed = matches!(result, Ok(Reply::End(EndReply::Freed)));
             let applied = without_panic(|| export.apply(&target, result, connection, beat));
             if applied.is_none() {
                 (export.given_up, export.has_failed) = (Some(BROKEN), true);
@@ -180,7 +181,7 @@ impl Queue {
             {
                 export.settle(now);
                 // The store keeps the run for the time that `lua/end.lua` sets.
-                let kept_for = if export.is_void() { self.timing.lease * 2 } else { self.kept_for };
+                let kept_for = if is_freed { self.timing.lease * 2 } else { self.kept_for };
                 self.ended.add(export.run(), export.memory(), now + kept_for);
                 effects.push((Arc::clone(&export.record), effect));
             }
