@@ -226,7 +226,7 @@ async fn clock_that_is_set_back_ends_no_restoring() {
         world.set_restored(LEASE_MS as i64 + set_back).await;
         assert_eq!(world.look().await, "restoring");
         let until: u64 = world.server.command(&format!("HGET {DATA} u")).await;
-        assert!(until <= world.server.now().await + LEASE_MS as u64, "at most a lease");
+        assert!(until <= world.server.now().await + LEASE_MS, "at most a lease");
     }
 }
 
