@@ -26,8 +26,8 @@ local refused = refuse_version(claim)
 if refused then return refused end
 if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
-  local is_replaced = not has_lost(claim, epoch) and claim.epoch ~= epoch
-  local status = is_replaced and 'replaced' or 'over'
+  -- Whatever state the server has, the key had this run before the stream had an end.
+  local status = claim and claim.epoch ~= epoch and 'replaced' or 'over'
   local id = string.format('%.0f-0', newest)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if entry and entry[2][5] == 'l' then

@@ -26,7 +26,7 @@ impl Server {
             claim.epoch != run.epoch && !claim.is_live() && claim.epoch < run.epoch
         });
         if let Some(end) = stream.end {
-            let is_replaced = !is_lost && claim.is_some_and(|claim| claim.epoch != run.epoch);
+            let is_replaced = claim.is_some_and(|claim| claim.epoch != run.epoch);
             return SyncReply::Over { outcome: end.outcome, event: stream.added, is_replaced };
         }
         if is_lost && !sync.restores {
