@@ -19,7 +19,7 @@
 //! # An example
 //!
 //! A broker over a file of SQLite, for processes on one host. It passes the [kit that checks
-//! brokers](tower_sse::testing::broker).
+//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/).
 //!
 //! ```
 #![doc = include_str!("../docs/sqlite_broker.rs")]
