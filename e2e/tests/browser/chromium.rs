@@ -1,4 +1,4 @@
-use std::{sync::Arc, thread::panicking};
+use std::{sync::Arc, thread::panicking, time::Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use fantoccini::{Client, Locator};
@@ -46,18 +46,24 @@ impl Chromium {
         soon(self.page.refresh()).await.unwrap();
     }
 
-    /// Returns the value of a JavaScript expression once it is truthy.
+    /// Returns the value of a JavaScript expression once it is truthy, on this page or the next one.
     pub(crate) async fn until(&self, expression: &str) -> Value {
-        self.answer(&format!(
+        let script = format!(
             "const answer = arguments[arguments.length - 1];
             const look = () => {{
                 const value = {expression};
                 value ? answer(value) : setTimeout(look, 10);
             }};
             look();"
-        ))
-        .await
-        .unwrap_or_else(|| panic!("{expression} did not become true"))
+        );
+        let start = Instant::now();
+        // chromedriver gives a script up when the browser leaves its page, as a click may make it.
+        while start.elapsed() < PATIENCE {
+            if let Some(value) = self.answer(&script).await {
+                return value;
+            }
+        }
+        panic!("{expression} did not become true");
     }
 
     /// Returns the value that a script passes to the callback in its last argument.
