@@ -16,3 +16,6 @@ pub(crate) fn causes<'e>(
         None => error.source(),
     })
 }
+
+/// The supertrait of the public traits that only this crate implements.
+pub trait Sealed {}

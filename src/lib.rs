@@ -303,10 +303,8 @@ pub mod hub;
 mod layer;
 mod lock;
 mod options;
-mod prometheus;
 #[cfg(feature = "runs")]
 pub mod runs;
-mod sealed;
 mod signals;
 #[cfg(tower_sse_simulation)]
 #[doc(hidden)]

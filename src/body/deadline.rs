@@ -1,20 +1,23 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
 use tokio::{
     task::coop,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{cancellation::Cancellation, idle_timer::is_within_reach};
+use super::idle_timer::is_within_reach;
 use crate::{
     connection::{Client, CloseReason},
     options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions},
+    signals::Inherited,
     streams::{Membership, Revocation},
 };
 
@@ -51,7 +54,7 @@ enum Stage {
 
 /// The requirement of a [`Deadline`] on its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DeadlineVerdict {
     Continue,
     EndBetweenEvents(CloseReason),
     EndNow(CloseReason),
@@ -114,7 +117,11 @@ impl Deadline {
     ///
     /// The timer is not polled here, because this is called for every frame;
     /// [`poll_change`](Self::poll_change) polls it.
-    pub(super) fn check(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) -> Verdict {
+    pub(super) fn check(
+        &mut self,
+        options: &ResolvedOptions,
+        cx: &mut Context<'_>,
+    ) -> DeadlineVerdict {
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_cancelled()) {
             self.begin_drain(options, cx);
         }
@@ -125,9 +132,9 @@ impl Deadline {
             self.advance(cx);
         }
         match self.stage {
-            Stage::Open => Verdict::Continue,
-            Stage::Due => Verdict::EndBetweenEvents(self.reason),
-            Stage::Overdue => Verdict::EndNow(self.reason),
+            Stage::Open => DeadlineVerdict::Continue,
+            Stage::Due => DeadlineVerdict::EndBetweenEvents(self.reason),
+            Stage::Overdue => DeadlineVerdict::EndNow(self.reason),
         }
     }
 
@@ -240,4 +247,64 @@ impl Deadline {
 /// Returns the earlier of two times. `None` is later than any time.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
+}
+
+/// The token that ends a stream at the shutdown, or a slot for it.
+///
+/// Each stream polls a child token of its own, because polling the shared token takes a lock that
+/// all streams share.
+pub(crate) enum Shutdown {
+    /// A child of the token of the stream's own layer.
+    Own(CancellationToken),
+    /// The token of an outer layer, if there is one.
+    Inherited(Inherited),
+}
+
+impl Shutdown {
+    /// Takes the token of the stream's own layer, or leaves a slot for that of an outer layer.
+    pub(crate) fn of(shutdown: Option<&CancellationToken>) -> Self {
+        match shutdown {
+            Some(shutdown) => Self::Own(shutdown.child_token()),
+            None => Self::Inherited(Arc::default()),
+        }
+    }
+
+    pub(crate) fn inherited(&self) -> Option<Inherited> {
+        match self {
+            Self::Own(_) => None,
+            Self::Inherited(inherited) => Some(Arc::clone(inherited)),
+        }
+    }
+
+    pub(super) fn into_token(self) -> Option<CancellationToken> {
+        match self {
+            Self::Own(shutdown) => Some(shutdown),
+            Self::Inherited(inherited) => inherited.get().map(CancellationToken::child_token),
+        }
+    }
+}
+
+pin_project! {
+    /// A token of this stream alone, and the wait for it.
+    pub(super) struct Cancellation {
+        token: CancellationToken,
+        #[pin]
+        cancelled: WaitForCancellationFutureOwned,
+    }
+}
+
+impl Cancellation {
+    pub(super) fn of(token: CancellationToken) -> Pin<Box<Self>> {
+        Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Returns whether the token is cancelled, or registers the waker.
+    pub(super) fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        // The source may have spent tokio's budget, without which the future is never ready.
+        pin!(coop::unconstrained(self.project().cancelled)).poll(cx).is_ready()
+    }
 }

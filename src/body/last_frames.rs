@@ -1,15 +1,25 @@
 use std::{
     error::Error,
-    fmt, mem,
-    task::{Context, Poll, ready},
+    fmt,
+    future::Future,
+    mem,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
+use tokio::{
+    task::coop,
+    time::{Instant, Sleep, sleep},
+};
 
-use super::FlushWait;
-use crate::{BoxError, connection::CloseReason, signals::ItemError};
+use crate::{
+    BoxError, callback::without_panic, connection::CloseReason, lock::lock, signals::ItemError,
+};
 
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {
@@ -109,3 +119,136 @@ impl fmt::Display for CutShort {
 }
 
 impl Error for CutShort {}
+
+/// The wait between the last bytes of a stream and its failure. When a body fails, the server drops
+/// what it has not written yet, including the response head.
+///
+/// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
+/// writes them, and may run late when many streams are cut at once. An empty frame that the server
+/// drops would serve too, but many of them on a connection look like an attack to peers.
+#[derive(Debug)]
+pub(super) enum FlushWait {
+    Writing(Option<Release>),
+    Pausing(Pin<Box<Sleep>>),
+    Done,
+}
+
+/// The maximum wait for the server to drop the last bytes. It may never drop them.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before the failure. On HTTP/2 one more turn of the runtime is not always enough to
+/// write the last bytes. Also, when a `fetch` body fails, browsers drop the bytes that page code
+/// has not read.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl FlushWait {
+    /// Returns the bytes to send in place of `last`, and the wait for them.
+    pub(super) fn after(last: Bytes) -> (Bytes, Self) {
+        if last.is_empty() {
+            return (last, Self::Writing(None));
+        }
+        let mut release = Release::within(RELEASE_TIMEOUT);
+        (release.track(last), Self::Writing(Some(release)))
+    }
+
+    /// Waits until the body may fail.
+    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self {
+                Self::Writing(release) => {
+                    if let Some(release) = release {
+                        ready!(release.poll_released(cx));
+                    }
+                    return self.begin_pause(cx);
+                }
+                Self::Pausing(pause) => {
+                    ready!(pin!(coop::unconstrained(pause)).poll(cx));
+                    *self = Self::Done;
+                }
+                Self::Done => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Begins the pause, which is pending at least once: on HTTP/1, hyper writes only when the body
+    /// is pending.
+    fn begin_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut pause = Box::pin(sleep(PAUSE));
+        // On a stalled thread the new timer may have elapsed already.
+        while pin!(coop::unconstrained(&mut pause)).poll(cx).is_ready() {
+            pause.as_mut().reset(Instant::now() + PAUSE);
+        }
+        *self = Self::Pausing(pause);
+        Poll::Pending
+    }
+}
+
+/// The wait of a body until the server has dropped its last frame, and so has written it.
+#[derive(Debug)]
+pub(super) struct Release {
+    frame: Arc<Mutex<FrameState>>,
+    /// The maximum wait. What collects frames never drops them.
+    max_wait: Duration,
+    timeout: Option<Pin<Box<Sleep>>>,
+}
+
+/// Whether the server holds the last frame, and the task that waits for its release.
+#[derive(Debug, Default)]
+struct FrameState {
+    is_held: bool,
+    waiting: Option<Waker>,
+}
+
+impl Release {
+    pub(super) fn within(max_wait: Duration) -> Self {
+        Self { frame: Arc::default(), max_wait, timeout: None }
+    }
+
+    /// Returns the bytes to send in place of `frame`.
+    pub(super) fn track(&mut self, frame: Bytes) -> Bytes {
+        self.timeout = None;
+        lock(&self.frame).is_held = true;
+        Bytes::from_owner(TrackedFrame { bytes: frame, state: Arc::clone(&self.frame) })
+    }
+
+    /// Waits until the server has dropped the last frame.
+    pub(super) fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !lock(&self.frame).is_held {
+            return Poll::Ready(());
+        }
+        // Cloning or dropping a waker can run any code, so neither is done with the lock.
+        let waker = cx.waker().clone();
+        let (is_held, _earlier) = {
+            let mut frame = lock(&self.frame);
+            (frame.is_held, frame.waiting.replace(waker))
+        };
+        if !is_held {
+            return Poll::Ready(());
+        }
+        let timeout = self.timeout.get_or_insert_with(|| Box::pin(sleep(self.max_wait)));
+        pin!(coop::unconstrained(timeout)).poll(cx)
+    }
+}
+
+struct TrackedFrame {
+    bytes: Bytes,
+    state: Arc<Mutex<FrameState>>,
+}
+
+impl AsRef<[u8]> for TrackedFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for TrackedFrame {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut frame = lock(&self.state);
+            frame.is_held = false;
+            frame.waiting.take()
+        };
+        if let Some(waiting) = waiting {
+            without_panic(|| waiting.wake());
+        }
+    }
+}

@@ -4,38 +4,33 @@
 //! - [`SseBody`] passes the bytes of any event stream and adds the first lines, heartbeats and the
 //!   last event, at points where they do not change the events that a client decodes.
 //! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
+//!
+//! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`
+//! where lines can be written between a source's bytes, `deadline.rs` and `idle_timer.rs` when, and
+//! `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
 
 mod boundary;
-mod cancellation;
 mod deadline;
-mod deferred_panic;
 mod event_body;
 mod event_stream;
-mod flush_wait;
-mod forward;
-mod frame_batch;
 mod idle_timer;
 mod last_frames;
-mod line_kind;
-mod managed_body;
 mod message_stream;
-mod observation;
-mod release;
-mod shutdown;
-mod silence;
 mod sse_body;
 mod stream_record;
-mod without_layer;
 
-pub(crate) use self::forward::forward_to_kinds;
+pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 pub(crate) use self::{
-    event_stream::StreamState, observation::Observation, shutdown::Shutdown,
-    stream_record::StreamRecord,
+    deadline::Shutdown,
+    event_stream::StreamState,
+    stream_record::{Observation, StreamRecord},
 };
 
 use self::{
-    boundary::Boundary, deadline::Deadline, flush_wait::FlushWait, idle_timer::IdleTimer,
-    last_frames::LastFrames, silence::Silence,
+    boundary::Boundary,
+    deadline::Deadline,
+    idle_timer::{IdleTimer, Silence},
+    last_frames::LastFrames,
 };

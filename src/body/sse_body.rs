@@ -1,9 +1,18 @@
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use bytes::Bytes;
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{event_stream::StreamState, forward::forward_to_kinds, managed_body::ManagedBody};
-use crate::connection::DisconnectGuard;
+use super::event_stream::{EventStream, StreamState};
+use crate::{
+    BoxError,
+    connection::{CloseReason, DisconnectGuard},
+};
 
 pin_project! {
     /// The response body of the [layer](crate::SseLayer)'s service.
@@ -65,3 +74,177 @@ impl<B: Body> SseBody<B> {
 forward_to_kinds!(SseBody: PassThrough, Managed);
 
 opaque_debug!(SseBody<B>);
+
+pin_project! {
+    /// A body that the layer has made or watches.
+    pub(super) struct ManagedBody<B> {
+        // Not in the box: the processor can then load the source's memory together with the box's,
+        // and not one after the other.
+        #[pin]
+        source: Option<B>,
+        // Boxed, so that responses that are not event streams stay small.
+        role: Pin<Box<Role>>,
+    }
+
+    impl<B> PinnedDrop for ManagedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let RoleProj::Stream { state } = this.role.as_mut().project() {
+                EventStream::new(this.source, state).abandon();
+            }
+        }
+    }
+}
+
+pin_project! {
+    #[project = RoleProj]
+    // It is always in a box, and most are streams.
+    #[allow(clippy::large_enum_variant)]
+    enum Role {
+        // An event stream of this layer.
+        Stream { #[pin] state: StreamState },
+        // A body that is not an event stream of this layer, and whose end fires a `Disconnect`.
+        Tracked { guard: DisconnectGuard },
+        // The body of the answer to a HEAD request: no frames and no size hint.
+        Unsent,
+        // A body of at most one frame, without a size hint before its end.
+        Whole { bytes: Bytes },
+    }
+}
+
+impl<B> ManagedBody<B> {
+    pub(super) fn stream(source: B, state: StreamState) -> Self {
+        Self::new(Some(source), Role::Stream { state })
+    }
+
+    pub(super) fn unsent() -> Self {
+        Self::new(None, Role::Unsent)
+    }
+
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::new(None, Role::Whole { bytes })
+    }
+
+    fn new(source: Option<B>, role: Role) -> Self {
+        Self { source, role: Box::pin(role) }
+    }
+}
+
+impl<B: Body> ManagedBody<B> {
+    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
+    pub(super) fn tracked(body: B, mut guard: DisconnectGuard) -> Self {
+        if is_complete(&body) {
+            guard.reason = CloseReason::Ended;
+        }
+        Self::new(Some(body), Role::Tracked { guard })
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        match &*self.role {
+            Role::Stream { state } => state.is_over(),
+            Role::Tracked { .. } => self.source.as_ref().is_none_or(Body::is_end_stream),
+            Role::Unsent => false,
+            Role::Whole { bytes } => bytes.is_empty(),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match (&*self.role, &self.source) {
+            (Role::Tracked { .. }, Some(body)) => body.size_hint(),
+            (Role::Unsent, _) => SizeHint::default(),
+            _ if self.is_end_stream() => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl<B> ManagedBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    pub(super) fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        match this.role.as_mut().project() {
+            RoleProj::Stream { state } => EventStream::new(this.source, state).poll_frame(cx),
+            RoleProj::Tracked { guard } => match this.source.as_pin_mut() {
+                Some(body) => poll_tracked(body, guard, cx),
+                None => Poll::Ready(None),
+            },
+            RoleProj::Unsent => Poll::Ready(None),
+            RoleProj::Whole { bytes } => {
+                let bytes = mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+}
+
+fn poll_tracked<B>(
+    mut body: Pin<&mut B>,
+    guard: &mut DisconnectGuard,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));
+    let polled = polled.map(|frame| frame.map_err(Into::into));
+    if let Some(Err(_)) = &polled {
+        guard.reason = CloseReason::Failed;
+    } else if polled.is_none() || is_complete(&*body) {
+        guard.reason = CloseReason::Ended;
+    }
+    Poll::Ready(polled)
+}
+
+/// Returns whether the body reports that it is over, so that servers do not poll it again.
+fn is_complete<B: Body>(body: &B) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
+/// Implements `Body` for a type whose field `kind` has a field `body` in each variant. The
+/// type has the parameter `B`, a body, and maybe another one before it.
+macro_rules! forward_to_kinds {
+    ($type:ident: $($variant:ident),+) => {
+        $crate::body::forward_to_kinds!($type<B>: $($variant),+);
+    };
+    ($type:ident<B $(, $filter:ident: $bound:ident)?>: $($variant:ident),+) => {
+        impl<$($filter: $bound,)? B> http_body::Body for $type<$($filter,)? B>
+        where
+            B: http_body::Body<Data = bytes::Bytes, Error: Into<$crate::BoxError>>,
+        {
+            type Data = bytes::Bytes;
+            type Error = $crate::BoxError;
+
+            #[inline]
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, $crate::BoxError>>>
+            {
+                match self.project().kind.project() {
+                    $(KindProj::$variant { body } => body.poll_frame(cx).map_err(Into::into),)+
+                }
+            }
+
+            #[inline]
+            fn is_end_stream(&self) -> bool {
+                match &self.kind {
+                    $(Kind::$variant { body } => body.is_end_stream(),)+
+                }
+            }
+
+            #[inline]
+            fn size_hint(&self) -> http_body::SizeHint {
+                match &self.kind {
+                    $(Kind::$variant { body } => body.size_hint(),)+
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use forward_to_kinds;

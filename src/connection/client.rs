@@ -1,6 +1,11 @@
-use http::{HeaderMap, Method, header::CACHE_CONTROL};
+use std::mem::ManuallyDrop;
 
-use super::{HeaderScan, accept::names_event_stream};
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{ACCEPT, CACHE_CONTROL},
+};
+
+use super::LAST_EVENT_ID;
 use crate::headers::elements;
 
 /// The kind of client that sent a request.
@@ -82,11 +87,116 @@ fn sends_no_cache(headers: &HeaderMap) -> bool {
     elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
 }
 
+/// Returns whether a request accepts an event stream (RFC 9110, section 12.5.1).
+///
+/// A request without an `Accept` header accepts anything. Otherwise the most specific range that
+/// matches decides.
+pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
+    let mut ranges = ranges(headers).peekable();
+    if ranges.peek().is_none() {
+        return true;
+    }
+    ranges
+        .filter_map(RangeMatch::of)
+        .max_by_key(|range| range.specificity)
+        .is_some_and(|range| range.is_accepted)
+}
+
+/// Returns whether the `Accept` header names `text/event-stream`, with a weight above zero.
+pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
+    ranges(headers)
+        .filter_map(RangeMatch::of)
+        .any(|range| range.specificity == BY_NAME && range.is_accepted)
+}
+
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .flat_map(|value| split_unquoted(value.as_bytes(), b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|range| !range.is_empty())
+}
+
+/// A media range that matches `text/event-stream`.
+struct RangeMatch {
+    specificity: u8,
+    is_accepted: bool,
+}
+
+/// The specificity of the range `text/event-stream` itself.
+const BY_NAME: u8 = 2;
+
+impl RangeMatch {
+    fn of(range: &[u8]) -> Option<Self> {
+        let mut parts = split_unquoted(range, b';').map(<[u8]>::trim_ascii);
+        let media_range = parts.next()?;
+        let specificity = match media_range {
+            b"*/*" => 0,
+            range if range.eq_ignore_ascii_case(b"text/*") => 1,
+            range if range.eq_ignore_ascii_case(b"text/event-stream") => BY_NAME,
+            _ => return None,
+        };
+        Some(Self { specificity, is_accepted: !parts.any(is_zero_weight) })
+    }
+}
+
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    match parameter {
+        [b'q' | b'Q', b'=', b'0'] => true,
+        [b'q' | b'Q', b'=', b'0', b'.', digits @ ..] => digits.iter().all(|digit| *digit == b'0'),
+        _ => false,
+    }
+}
+
+/// Splits `list` at every `separator` outside of quoted strings.
+fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.split(move |byte| {
+        if escaped {
+            escaped = false;
+        } else {
+            escaped = quoted && *byte == b'\\';
+            quoted ^= *byte == b'"';
+        }
+        !quoted && *byte == separator
+    })
+}
+
+/// The result of one pass over the headers of a request, which most requests need nothing beyond.
+///
+/// Few requests have many headers, so comparing their names costs less than a hash of each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeaderScan {
+    pub(crate) has_last_event_id: bool,
+    /// Whether an `Accept` header is long enough to name `text/event-stream`.
+    pub(super) has_long_accept: bool,
+}
+
+impl HeaderScan {
+    #[inline]
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        // The compiler knows a constant's kind of name, unlike that of a static, and drops it for
+        // each request unless told otherwise.
+        const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LAST_EVENT_ID);
+        let last_event_id = NAME;
+        let mut scan = Self::default();
+        for (name, value) in headers {
+            if *name == ACCEPT {
+                scan.has_long_accept |= value.len() >= "text/event-stream".len();
+            } else if *name == *last_event_id {
+                scan.has_last_event_id = true;
+            }
+        }
+        scan
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, header::ACCEPT};
 
-    use super::Client;
+    use super::{Client, accepts_event_stream};
 
     fn client_of(method: &Method, headers: &[(&'static str, &'static str)]) -> Client {
         let headers: HeaderMap = headers
@@ -137,6 +247,36 @@ mod tests {
         ] {
             let headers = [("accept", accept), ("cache-control", cache_control)];
             assert_eq!(client_of(&Method::GET, &headers), expected, "{accept}, {cache_control}");
+        }
+    }
+
+    #[test]
+    fn most_specific_range_decides() {
+        for (accept, expected) in [
+            (&[][..], true),
+            (&[""], true),
+            (&["text/event-stream"], true),
+            (&["Text/Event-Stream"], true),
+            (&["text/event-stream; charset=utf-8"], true),
+            (&["text/*"], true),
+            (&["*/*"], true),
+            (&["application/json"], false),
+            (&["text/html, application/xml;q=0.9"], false),
+            (&["application/json", "text/event-stream;q=0.1"], true),
+            (&["text/event-stream;q=0"], false),
+            (&["text/event-stream; q=0.000"], false),
+            (&["text/event-stream;q=0, */*"], false),
+            (&["*/*;q=0, text/event-stream"], true),
+            (&["text/*;q=0, */*"], false),
+            (&["text/event-stream;q=0.001"], true),
+            (&["application/json;profile=\"a, text/event-stream, \\\"b\""], false),
+            (&["text/event-streaming"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in accept {
+                headers.append(ACCEPT, HeaderValue::from_static(value));
+            }
+            assert_eq!(accepts_event_stream(&headers), expected, "{accept:?}");
         }
     }
 }

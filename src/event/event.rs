@@ -1,10 +1,6 @@
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
-use super::{
-    field::InvalidField,
-    id::{EventId, Id, IntoEventId},
-    name::{EventName, IntoEventName},
-};
+use crate::error::Sealed;
 
 /// An event of a stream, before it is encoded.
 ///
@@ -241,4 +237,406 @@ impl From<String> for Event {
     fn from(data: String) -> Self {
         Self::new().data(data)
     }
+}
+
+/// The error of converting text that cannot be an [`EventName`](crate::EventName) or an
+/// [`EventId`](crate::EventId).
+///
+/// Neither may contain a line feed or a carriage return, because the rest of the text could then
+/// forge other fields. Neither may contain U+0000, because clients ignore an `id` with it ([HTML,
+/// "Interpreting an event stream"][html]).
+///
+/// ```
+/// use tower_sse::EventId;
+///
+/// let error = EventId::try_from("7\ndata: forged").unwrap_err();
+/// assert_eq!(error.field(), "id");
+/// assert_eq!(error.character(), '\n');
+/// assert_eq!(error.position(), 1);
+/// assert_eq!(error.to_string(), r"event id contains '\n' at byte 1");
+/// ```
+///
+/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidField {
+    field: &'static str,
+    character: char,
+    position: usize,
+}
+
+impl InvalidField {
+    /// Returns the field's name in the wire format: `event` or `id`.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// Returns the first character that is not allowed.
+    #[must_use]
+    pub const fn character(&self) -> char {
+        self.character
+    }
+
+    /// Returns the byte index of that character in the text.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, character, position } = self;
+        let what = if *field == "event" { "name" } else { field };
+        write!(f, "event {what} contains {character:?} at byte {position}")
+    }
+}
+
+impl Error for InvalidField {}
+
+/// Returns the first character that a one-line field cannot contain, and its index.
+const fn first_forbidden(text: &str) -> Option<(usize, char)> {
+    let mut rest = text.as_bytes();
+    let mut position = 0;
+    while let [byte, tail @ ..] = rest {
+        if matches!(byte, b'\n' | b'\r' | b'\0') {
+            return Some((position, *byte as char));
+        }
+        rest = tail;
+        position += 1;
+    }
+    None
+}
+
+/// Checks that `text` can be the value of the one-line field `field`.
+pub(crate) fn check_one_line(field: &'static str, text: &str) -> Result<(), InvalidField> {
+    match first_forbidden(text) {
+        None => Ok(()),
+        Some((position, character)) => Err(InvalidField { field, character, position }),
+    }
+}
+
+/// Returns whether `text` contains neither a line break nor U+0000.
+pub(crate) const fn is_one_line(text: &str) -> bool {
+    first_forbidden(text).is_none()
+}
+
+/// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
+/// `$what`, which is what panics call it, also its constructor from a literal.
+macro_rules! one_line_text {
+    ($type:ty, $field:literal, $what:literal) => {
+        impl $type {
+            /// Creates a value from a literal, without copying the literal.
+            ///
+            /// # Panics
+            ///
+            /// Panics if the literal contains a line feed, a carriage return or U+0000. In a `const`,
+            /// this is a compile-time error.
+            #[must_use]
+            #[track_caller]
+            pub const fn from_static(text: &'static str) -> Self {
+                // The text is a literal of the program, never run-time data.
+                assert!(
+                    $crate::event::event::is_one_line(text),
+                    concat!($what, " cannot contain a line break or NUL")
+                );
+                Self(std::borrow::Cow::Borrowed(text))
+            }
+
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        $crate::event::event::one_line_text!($type, $field);
+    };
+    ($type:ty, $field:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::InvalidField;
+
+            fn try_from(text: String) -> Result<Self, $crate::InvalidField> {
+                $crate::event::check_one_line($field, &text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = $crate::InvalidField;
+
+            fn try_from(text: &str) -> Result<Self, $crate::InvalidField> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::InvalidField;
+
+            fn from_str(text: &str) -> Result<Self, $crate::InvalidField> {
+                Self::try_from(text)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use one_line_text;
+
+/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
+///
+/// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
+/// forge other fields. An empty id is valid: it clears the client's last event id, and the client's
+/// next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a header's
+/// value, so an id that has some returns without them.
+///
+/// Keep ids short and plain if pages of other origins read the stream. Browsers send a CORS
+/// preflight before a request whose `Last-Event-ID` is longer than 128 bytes or contains characters
+/// such as `<`, `{` or `:`.
+///
+/// ```
+/// use tower_sse::{Event, EventId};
+///
+/// # fn cursor() -> String { "eu-17".to_owned() }
+/// let events = [
+///     Event::new().id(42),
+///     Event::new().id("a literal"),
+///     Event::new().id(EventId::try_from(cursor())?),
+/// ];
+/// # Ok::<_, tower_sse::InvalidField>(())
+/// ```
+///
+/// Unvalidated text does not compile:
+///
+/// ```compile_fail,E0277
+/// # fn cursor() -> String { "eu-17".to_owned() }
+/// let event = tower_sse::Event::new().id(cursor());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(Cow<'static, str>);
+
+impl EventId {
+    /// Creates an id from text that the caller composed without line breaks and U+0000.
+    pub(crate) fn from_one_line(id: String) -> Self {
+        debug_assert!(is_one_line(&id), "an id of more than one line");
+        Self(Cow::Owned(id))
+    }
+}
+
+one_line_text!(EventId, "id", "an event's id");
+
+/// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
+/// [`EventId`].
+///
+/// The trait is sealed. A literal is validated like a header name passed to
+/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
+/// that is known only at run time is converted by [`EventId::try_from`] or
+/// [`Event::try_id`](crate::Event::try_id), which return an error instead. An integer is written
+/// into the frame without an intermediate string.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be an event's id",
+    label = "neither a literal, nor an integer, nor an `EventId`",
+    note = "text known only at run time must be validated: `event.try_id(text)?` or \
+            `EventId::try_from(text)?`"
+)]
+pub trait IntoEventId: Sealed {
+    #[doc(hidden)]
+    fn into_id(self) -> Id;
+}
+
+/// An id before it is encoded. Integers are encoded without an intermediate string.
+#[derive(Clone, Debug)]
+pub enum Id {
+    Unsigned(u64),
+    Signed(i64),
+    Text(EventId),
+}
+
+impl IntoEventId for &'static str {
+    #[track_caller]
+    fn into_id(self) -> Id {
+        Id::Text(EventId::from_static(self))
+    }
+}
+
+impl Sealed for EventId {}
+
+impl IntoEventId for EventId {
+    fn into_id(self) -> Id {
+        Id::Text(self)
+    }
+}
+
+/// Implements [`IntoEventId`] for integers. All types are here from the start, because adding one
+/// later could make `id(42)` ambiguous in existing code.
+macro_rules! integer_ids {
+    ($($integer:ty)*) => {$(
+        impl Sealed for $integer {}
+
+        impl IntoEventId for $integer {
+            fn into_id(self) -> Id {
+                u64::try_from(self)
+                    .map(Id::Unsigned)
+                    .or_else(|_| i64::try_from(self).map(Id::Signed))
+                    .unwrap_or_else(|_| Id::Text(EventId(Cow::Owned(self.to_string()))))
+            }
+        }
+    )*};
+}
+
+integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+
+/// The name of an event, for which page code listens: the value of the `event` field.
+///
+/// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
+/// forge other fields. An empty name means `message`, the default.
+///
+/// ```
+/// use tower_sse::{Event, EventName};
+///
+/// const PRICE: EventName = EventName::from_static("price");
+///
+/// # fn ticker() -> String { "acme".to_owned() }
+/// let ticker = EventName::try_from(ticker())?;
+/// let events = [Event::new().event(PRICE), Event::new().event(ticker)];
+/// # Ok::<_, tower_sse::InvalidField>(())
+/// ```
+///
+/// Unvalidated text does not compile:
+///
+/// ```compile_fail,E0277
+/// # fn ticker() -> String { "acme".to_owned() }
+/// let event = tower_sse::Event::new().event(ticker());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventName(Cow<'static, str>);
+
+one_line_text!(EventName, "event", "an event's name");
+
+/// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
+///
+/// The trait is sealed. A literal is validated like a header name passed to
+/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
+/// that is known only at run time is converted by [`EventName::try_from`] or
+/// [`Event::try_event`](crate::Event::try_event), which return an error instead.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't name an event",
+    label = "neither a literal nor an `EventName`",
+    note = "text known only at run time must be validated: `event.try_event(text)?` or \
+            `EventName::try_from(text)?`"
+)]
+pub trait IntoEventName: Sealed {
+    #[doc(hidden)]
+    fn into_name(self) -> EventName;
+}
+
+impl Sealed for &'static str {}
+
+impl IntoEventName for &'static str {
+    #[track_caller]
+    fn into_name(self) -> EventName {
+        EventName::from_static(self)
+    }
+}
+
+impl Sealed for EventName {}
+
+impl IntoEventName for EventName {
+    fn into_name(self) -> EventName {
+        self
+    }
+}
+
+/// The fields of an event, as publishers and brokers read them.
+impl Event {
+    /// Returns the event with data, so that clients dispatch it. An event that has a name but no
+    /// data gets empty data. Returns `None` if it has neither.
+    pub(crate) fn dispatched(mut self) -> Option<Self> {
+        if self.data.is_none() {
+            self.name.as_ref()?;
+            self.data = Some(Cow::Borrowed(""));
+        }
+        Some(self)
+    }
+
+    pub(crate) const fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    pub(crate) const fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// Returns the fields that a [broker](crate::hub::broker) keeps (feature `hub`). An event that a
+    /// hub passes to its broker has data, and no id.
+    #[cfg(feature = "hub")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "hub")))]
+    #[must_use]
+    pub fn fields(&self) -> Fields<'_> {
+        let rare = self.rare.as_deref();
+        Fields {
+            data: self.data.as_deref().unwrap_or_default(),
+            name: self.name.as_ref().map(EventName::as_str),
+            retry: rare.and_then(|rare| rare.retry).map(whole_milliseconds),
+            comment: rare.and_then(|rare| rare.comment.as_deref()),
+        }
+    }
+}
+
+/// The fields of an event that a broker keeps, from [`Event::fields`]. The id is the broker's own.
+///
+/// The event is made of them again by [`Event::data`], [`Event::try_event`], [`Event::retry`] and
+/// [`Event::comment`].
+#[cfg(feature = "hub")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fields<'a> {
+    /// The data, as the program gave it. Can be empty.
+    pub data: &'a str,
+    /// The name, if it has one.
+    pub name: Option<&'a str>,
+    /// The reconnection time in milliseconds, if it has one.
+    pub retry: Option<u64>,
+    /// The comment, if it has one.
+    pub comment: Option<&'a str>,
+}
+
+/// The error for an event that is larger than the limit, such as
+/// [`Decoder::max_event_size`](crate::Decoder::max_event_size).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventTooLarge {
+    pub(super) max_event_size: usize,
+}
+
+impl EventTooLarge {
+    /// Returns the limit, in bytes.
+    #[must_use]
+    pub const fn max_event_size(&self) -> usize {
+        self.max_event_size
+    }
+}
+
+impl fmt::Display for EventTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an event is larger than {} bytes", self.max_event_size)
+    }
+}
+
+impl Error for EventTooLarge {}
+
+/// Returns the whole milliseconds of `duration`, at most `u64::MAX`.
+#[must_use]
+pub fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@ use std::cell::Cell;
 use serde::Serialize;
 
 use super::{Encode, Event, FrameBuf};
-use crate::sealed::Sealed;
+use crate::error::Sealed;
 
 /// An event whose data is a value as JSON, serialised when the event is sent.
 ///

@@ -1,8 +1,9 @@
 //! The lines of the wire format: fields, and text that is split at its line breaks.
 
-use memchr::{memchr2, memchr2_iter};
+use std::{borrow::Cow, mem, str};
 
-use super::FrameBuf;
+use bytes::{Bytes, BytesMut};
+use memchr::{memchr2, memchr2_iter};
 
 /// The bytes with which a field starts a line: the first line of a block, or a next line, where
 /// they include the end of the previous one. One copy of seven bytes is cheaper than copies of one
@@ -75,6 +76,19 @@ impl FrameBuf {
         }
         self.put(rest);
     }
+
+    /// Writes `data` as lines of their own, the last of which remains open. They take the line end
+    /// with which `after` begins.
+    #[inline]
+    pub(super) fn put_data(&mut self, data: &[u8], after: &[u8]) {
+        self.open(DATA);
+        if after.starts_with(b"\n") {
+            self.put_lines(DATA, data);
+        } else {
+            let line_end = after.get(..line_end_len(after)).unwrap_or_default();
+            self.put_lines_ending_in(line_end, DATA, data);
+        }
+    }
 }
 
 /// Splits `text` at its first line break, or returns `None` if it has none.
@@ -112,6 +126,166 @@ fn has_line_break(text: &[u8]) -> bool {
 #[inline]
 fn chunk_has_line_break<const N: usize>(chunk: &[u8; N]) -> bool {
     chunk.iter().fold(false, |found, byte| found | (*byte == b'\n') | (*byte == b'\r'))
+}
+
+/// The bytes that may precede the first line of a stream.
+pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// A line of an event stream. Values lack the space that may follow the colon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Line<'a> {
+    Empty,
+    Comment(&'a [u8]),
+    Field { name: &'a [u8], value: &'a [u8] },
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line without its line end.
+    // Without `always`, the parts of the line would be returned through memory.
+    #[inline(always)]
+    pub(crate) fn parse(line: &'a [u8]) -> Self {
+        if line.is_empty() {
+            return Self::Empty;
+        }
+        // Names are so short that calling memchr costs more than the search.
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let value = value.strip_prefix(b":").unwrap_or(value);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        if colon == 0 { Self::Comment(value) } else { Self::Field { name, value } }
+    }
+}
+
+/// Returns whether clients accept the value of a `retry` field, which must consist of digits.
+pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(u8::is_ascii_digit)
+}
+
+/// Returns the bytes as text, with U+FFFD in place of what is not UTF-8.
+///
+/// Line ends are ASCII, so decoding the whole stream would give the same characters.
+#[inline]
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // `from_utf8_lossy` alone reads byte by byte.
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// Returns the line without its line end, if it has one.
+pub(crate) fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// The buffer into which [`Encode`](crate::Encode) writes events.
+///
+/// It is opaque, because only the types of this crate write events.
+#[derive(Debug)]
+pub struct FrameBuf {
+    bytes: BytesMut,
+    /// Encoded bytes that were not copied into `bytes`. Large ones follow `bytes` as a frame of
+    /// their own. Small ones are here only while `bytes` is empty.
+    uncopied: Option<Bytes>,
+}
+
+/// The length from which encoded bytes are sent in a frame of their own, because copying them would
+/// cost more than another frame.
+const MIN_UNCOPIED_LEN: usize = 4096;
+
+impl FrameBuf {
+    pub(crate) fn new() -> Self {
+        Self { bytes: BytesMut::new(), uncopied: None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
+    /// Reserves room for `additional` bytes, and for no more than that in an empty buffer.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.bytes.reserve(additional);
+    }
+
+    /// Returns the number of bytes that can be written without another allocation.
+    pub(crate) fn spare(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Reclaims the buffer of frames that were split off and dropped. Returns whether `capacity`
+    /// bytes can then be written without another allocation.
+    pub(crate) fn try_reclaim(&mut self, capacity: usize) -> bool {
+        self.bytes.try_reclaim(capacity)
+    }
+
+    /// Replaces the buffer by a new one.
+    pub(crate) fn replace(&mut self, capacity: usize) {
+        self.bytes = BytesMut::with_capacity(capacity);
+    }
+
+    /// Splits off the written bytes and keeps the rest of the buffer for the next frame.
+    pub(crate) fn split(&mut self) -> Bytes {
+        self.bytes.split().freeze()
+    }
+
+    /// Takes the written bytes together with the buffer.
+    pub(crate) fn take(&mut self) -> Bytes {
+        mem::take(&mut self.bytes).freeze()
+    }
+
+    pub(crate) fn take_uncopied(&mut self) -> Option<Bytes> {
+        self.uncopied.take()
+    }
+
+    pub(crate) fn has_uncopied(&self) -> bool {
+        self.uncopied.is_some()
+    }
+
+    /// Returns whether a frame of `frame_size` bytes has room for the uncopied bytes and another
+    /// event of the same length.
+    pub(crate) fn leaves_room_in(&self, frame_size: usize) -> bool {
+        let len = self.uncopied.as_ref().map_or(0, Bytes::len);
+        len < MIN_UNCOPIED_LEN && 2 * len <= frame_size
+    }
+
+    /// Copies the uncopied bytes to the start of a frame of `frame_size` bytes.
+    #[cold]
+    pub(crate) fn copy_first(&mut self, frame_size: usize) {
+        if let Some(first) = self.uncopied.take() {
+            self.reserve(frame_size);
+            self.put(&first);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes bytes that are already encoded. They are copied only if they are few and follow other
+    /// bytes.
+    ///
+    /// After uncopied bytes, nothing can be written until they are taken or
+    /// [copied](Self::copy_first).
+    pub(crate) fn put_encoded(&mut self, bytes: Bytes) {
+        if bytes.len() < MIN_UNCOPIED_LEN && !self.bytes.is_empty() {
+            self.put(&bytes);
+        } else if !bytes.is_empty() {
+            self.uncopied = Some(bytes);
+        }
+    }
+}
+
+/// Returns the length of the line end at the start of `bytes`. The LF of a CRLF may come later.
+#[inline]
+pub(super) fn line_end_len(bytes: &[u8]) -> usize {
+    1 + usize::from(bytes.starts_with(b"\r\n"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::{Event, EventId, EventName, MessageId, event_ref::NO_NAME, field::is_one_line};
+use super::{Event, EventId, EventName, event::is_one_line, event_ref::NO_NAME};
 
 /// An event as a client dispatches it.
 ///
@@ -149,4 +149,56 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
         name => name.replace(['\n', '\r', '\0'], "\u{fffd}"),
     };
     EventName::try_from(one_line).ok()
+}
+
+/// The last event id of a [`Message`](crate::Message): text that is empty if there is no id.
+///
+/// Cloning it is cheap, and messages with the same id share it.
+///
+/// ```
+/// use tower_sse::{Message, MessageId};
+///
+/// let mut message = Message::new("one");
+/// assert_eq!(&*message.last_event_id, "");
+/// message.last_event_id = MessageId::from("7");
+/// assert_eq!(&*message.last_event_id, "7");
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct MessageId(
+    /// `None` if the text is empty: many streams have no ids, and to share empty text would change a
+    /// reference count for each message.
+    Option<Arc<str>>,
+);
+
+impl Deref for MessageId {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl From<&str> for MessageId {
+    fn from(id: &str) -> Self {
+        Self((!id.is_empty()).then(|| id.into()))
+    }
+}
+
+impl From<String> for MessageId {
+    fn from(id: String) -> Self {
+        Self::from(&*id)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }

@@ -7,50 +7,33 @@
 
 mod decode;
 mod encode;
-mod encoded;
 #[allow(clippy::module_inception)]
 mod event;
 mod event_ref;
-mod field;
-mod field_spans;
-mod fields;
-mod frame_buf;
-mod id;
 #[cfg(feature = "json")]
 mod json;
-mod line;
 mod lines;
 mod message;
-mod message_id;
-mod name;
 mod splitter;
-mod too_large;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub use self::{
     decode::Decoder,
-    encode::Encode,
-    encoded::Encoded,
-    event::Event,
+    encode::{Encode, Encoded},
+    event::{Event, EventId, EventName, EventTooLarge, IntoEventId, IntoEventName, InvalidField},
     event_ref::EventRef,
-    field::InvalidField,
-    id::{EventId, IntoEventId},
-    message::Message,
-    message_id::MessageId,
-    name::{EventName, IntoEventName},
+    message::{Message, MessageId},
     splitter::{EventSplitter, Piece},
-    too_large::EventTooLarge,
 };
 
-pub use self::encode::whole_milliseconds;
 #[cfg(feature = "hub")]
-pub use self::fields::Fields;
+pub use self::event::Fields;
+pub use self::event::whole_milliseconds;
 #[cfg(any(feature = "runs", feature = "testing"))]
-pub(crate) use self::line::Line;
+pub(crate) use self::lines::Line;
 pub(crate) use self::{
-    field::{check_one_line, one_line_text},
-    frame_buf::FrameBuf,
-    line::{BYTE_ORDER_MARK, text, without_line_end},
+    event::{check_one_line, one_line_text},
+    lines::{BYTE_ORDER_MARK, FrameBuf, text, without_line_end},
     splitter::first_block_has_retry,
 };

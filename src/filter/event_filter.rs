@@ -1,5 +1,9 @@
-use super::{FilterEnd, Verdict};
-use crate::{BoxError, EventRef};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+
+use crate::{BoxError, Encoded, EventRef};
 
 /// A filter of the events of one stream. It holds the state of that stream, such as a count.
 ///
@@ -90,4 +94,186 @@ pub enum SourceEnd<'a> {
     MidEvent,
     /// The source failed.
     Failed(&'a BoxError),
+}
+
+/// What becomes of an event, or of the end of the source.
+///
+/// An [`Encoded`] can be several events: collect it from an iterator. To send events after one,
+/// replace it by a copy of itself and these events, as with
+/// `[event.to_encoded(), usage].into_iter().collect()`.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use]
+pub enum Verdict {
+    /// The event passes unchanged, byte for byte.
+    Pass,
+    /// The event is not sent.
+    Drop,
+    /// These events are sent in its place.
+    Replace(Encoded),
+    /// These events are sent, and then the event unchanged.
+    Insert(Encoded),
+    /// These events, or none, are sent in its place. The stream then ends cleanly, and the source is
+    /// dropped.
+    End(Encoded),
+    /// The body fails with this error. Neither the event nor what follows it is sent.
+    ///
+    /// When a body fails, a server drops what it has not written: hyper drops even the head and the
+    /// events before the failure if they came in one frame. An [`SseLayer`](crate::SseLayer) outside
+    /// of the filter lets the server write them first.
+    Fail(BoxError),
+    /// The client gets this response in place of the stream, if its
+    /// [head is held](super::FilterLayer::hold_head). Otherwise, the body fails.
+    // Boxed, because it is rare and large.
+    Reject(Box<Response<Bytes>>),
+}
+
+impl Verdict {
+    /// Returns [`Replace`](Self::Replace) with these events.
+    pub fn replace(events: impl Into<Encoded>) -> Self {
+        Self::Replace(events.into())
+    }
+
+    /// Returns [`Insert`](Self::Insert) with these events.
+    pub fn insert(events: impl Into<Encoded>) -> Self {
+        Self::Insert(events.into())
+    }
+
+    /// Returns [`End`](Self::End) with these events.
+    pub fn end_with(events: impl Into<Encoded>) -> Self {
+        Self::End(events.into())
+    }
+
+    /// Returns [`Fail`](Self::Fail) with this error.
+    pub fn fail(error: impl Into<BoxError>) -> Self {
+        Self::Fail(error.into())
+    }
+
+    /// Returns [`Reject`](Self::Reject) with this response.
+    pub fn reject(response: Response<impl Into<Bytes>>) -> Self {
+        Self::Reject(Box::new(response.map(Into::into)))
+    }
+}
+
+/// The way a filtered stream ended, as reported to [`EventFilter::end`](super::EventFilter::end).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The source ended between events.
+    Completed,
+    /// The source ended cleanly, but in the middle of an event.
+    MidEvent,
+    /// The source failed, even if the filter turned the error into a clean end.
+    Failed,
+    /// The filter ended, failed or rejected the stream. A source that has failed or ended in the
+    /// middle of an event counts as such, whatever the filter did about it.
+    Stopped,
+    /// An event was larger than the [limit](super::FilterLayer::max_event_size).
+    TooLarge,
+    /// The body or the future of the response was dropped before the end. Either the client
+    /// disconnected, or the server or an outer layer ended the stream.
+    #[default]
+    Disconnected,
+    /// The filter, the source or the service panicked.
+    Panicked,
+    /// The response has a content coding, so the filter could not see its events.
+    Encoded,
+    /// The response is no event stream, or the service failed.
+    NotAStream,
+    /// The request was `HEAD`.
+    Head,
+}
+
+impl Outcome {
+    /// Returns the name of the variant in snake case, for logs and as the label of a metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::MidEvent => "mid_event",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::TooLarge => "too_large",
+            Self::Disconnected => "disconnected",
+            Self::Panicked => "panicked",
+            Self::Encoded => "encoded",
+            Self::NotAStream => "not_a_stream",
+            Self::Head => "head",
+        }
+    }
+}
+
+/// The report of a filtered stream that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FilterEnd {
+    /// How the stream ended.
+    pub outcome: Outcome,
+    /// The number of events that the filter saw.
+    pub events: u64,
+    /// The number of events that passed unseen because they were
+    /// [too large](super::FilterLayer::pass_oversized).
+    pub oversized: u64,
+    /// The number of bytes that the source sent.
+    pub bytes_received: u64,
+    /// The number of bytes that passed the filter or were sent by it. The client may have received
+    /// fewer.
+    pub bytes_sent: u64,
+    /// The time from when the filter was made to the end: with the layer, from the request.
+    pub age: Duration,
+}
+
+/// Creates a filter from a closure that decides what becomes of each event.
+///
+/// ```
+/// use tower_sse::filter::{self, Verdict};
+///
+/// let without_pings = filter::from_fn(|event| match &*event.name() {
+///     "ping" => Verdict::Drop,
+///     _ => Verdict::Pass,
+/// });
+/// ```
+pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> FromFn<F> {
+    FromFn { decide }
+}
+
+/// Creates a filter from a closure that sees each event, all of which pass.
+///
+/// ```
+/// use tower_sse::filter;
+///
+/// let logging = filter::inspect(|event| println!("{}: {}", event.name(), event.data()));
+/// ```
+pub fn inspect<F>(mut look: F) -> FromFn<impl FnMut(EventRef<'_>) -> Verdict>
+where
+    F: FnMut(EventRef<'_>),
+{
+    from_fn(move |event| {
+        look(event);
+        Verdict::Pass
+    })
+}
+
+/// The filter that [`from_fn`] and [`inspect`] create.
+#[derive(Clone)]
+pub struct FromFn<F> {
+    decide: F,
+}
+
+impl<F: FnMut(EventRef<'_>) -> Verdict> EventFilter for FromFn<F> {
+    fn event(&mut self, event: EventRef<'_>) -> Verdict {
+        (self.decide)(event)
+    }
+}
+
+opaque_debug!(FromFn<F>);
+
+/// What a program has set.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FilterOptions {
+    pub(super) max_event_size: usize,
+    pub(super) pass_oversized: bool,
+    pub(super) pass_encoded: bool,
+    pub(super) pass_rejected: bool,
+    pub(super) hold_head: Option<Duration>,
 }

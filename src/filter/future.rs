@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    EventFilter, FilterBody, FilterPipe, Outcome, filtered::Filtered, guard::FilterGuard,
-    options::Options,
+    EventFilter, FilterBody, FilterPipe, Outcome, body::Filtered, event_filter::FilterOptions,
+    pipe::FilterGuard,
 };
 use crate::{BoxError, headers};
 
@@ -29,7 +29,7 @@ pin_project! {
 
 /// A response that is to be filtered.
 struct Filtering<F: EventFilter, B> {
-    options: Options,
+    options: FilterOptions,
     is_head: bool,
     body: Pin<Box<Filtered<F, B>>>,
     // Boxed, because few heads are held.
@@ -41,7 +41,7 @@ impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
     #[inline]
     pub(super) fn new(
         filter: Option<F>,
-        options: Options,
+        options: FilterOptions,
         is_head: bool,
         call: impl FnOnce() -> C,
     ) -> Self {

@@ -135,29 +135,16 @@
 //!   compares both.
 
 mod body;
-mod closure;
-mod end;
 mod event_filter;
-mod filtered;
-mod flow;
+mod filter_layer;
 
 mod future;
-mod guard;
-mod layer;
-mod options;
-mod output;
 mod pipe;
-mod service;
-mod verdict;
 
 pub use self::{
     body::FilterBody,
-    closure::{FromFn, from_fn, inspect},
-    end::{FilterEnd, Outcome},
-    event_filter::{EventFilter, SourceEnd},
+    event_filter::{EventFilter, FilterEnd, FromFn, Outcome, SourceEnd, Verdict, from_fn, inspect},
+    filter_layer::{BoxFilterLayer, FilterLayer, FilterService},
     future::FilterFuture,
-    layer::{BoxFilterLayer, FilterLayer},
     pipe::FilterPipe,
-    service::FilterService,
-    verdict::Verdict,
 };

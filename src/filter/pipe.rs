@@ -1,7 +1,11 @@
-use bytes::Bytes;
+use std::mem;
 
-use super::{EventFilter, Outcome, flow::Flow, guard::FilterGuard, output::Output};
-use crate::{BoxError, EventSplitter, Piece};
+use bytes::Bytes;
+use http::Response;
+use tokio::time::Instant;
+
+use super::{EventFilter, FilterEnd, Outcome, SourceEnd, Verdict};
+use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_panic};
 
 /// A filter of a stream without I/O: for hosts that are not Tower services, such as a pingora proxy,
 /// and for tests of filters.
@@ -168,3 +172,299 @@ impl<F: EventFilter> FilterPipe<F> {
 }
 
 opaque_debug!(FilterPipe<F: EventFilter>);
+
+/// The number of bytes without an event for which a head is held.
+const MAX_HELD: u64 = 16 << 10;
+
+/// A filter, and what its verdicts have made of the stream so far.
+pub(super) struct Flow<F: EventFilter> {
+    pub(super) guard: FilterGuard<F>,
+    /// The source is still to be read.
+    pub(super) is_open: bool,
+    /// The error that follows what has been sent.
+    pub(super) error: Option<BoxError>,
+    /// The response that takes the place of the stream.
+    pub(super) rejected: Option<Box<Response<Bytes>>>,
+    /// A rejection is still possible.
+    pub(super) holds_head: bool,
+    /// An event passes that is rejected when that is no longer possible.
+    pub(super) pass_rejected: bool,
+    /// Bytes of an event have been sent.
+    has_sent_event: bool,
+    /// The number of bytes between events that have passed.
+    between: u64,
+    /// The last byte that was sent is a CR. Its LF may be missing.
+    pub(super) ends_in_cr: bool,
+    /// A verdict has ended the stream, so that nothing of the source follows.
+    pub(super) is_stopped: bool,
+    /// The first event has not been sent, and nothing was sent before it.
+    starts_late: bool,
+    /// The last event has not been sent, and ended in a CR. An LF that follows belongs to it.
+    skips_lf: bool,
+}
+
+impl<F: EventFilter> Flow<F> {
+    pub(super) const fn new(guard: FilterGuard<F>) -> Self {
+        Self {
+            guard,
+            is_open: true,
+            error: None,
+            rejected: None,
+            holds_head: false,
+            pass_rejected: false,
+            has_sent_event: false,
+            between: 0,
+            ends_in_cr: false,
+            is_stopped: false,
+            starts_late: false,
+            skips_lf: false,
+        }
+    }
+
+    /// Returns what is sent for an event, and whether the event itself follows; `None` if it passes.
+    #[inline]
+    pub(super) fn event(&mut self, event: EventRef<'_>) -> Option<(Encoded, bool)> {
+        let verdict = self.guard.event(event);
+        if matches!(verdict, Verdict::Pass) {
+            // Dropping it would be a call.
+            mem::forget(verdict);
+            return None;
+        }
+        Some(self.apply(verdict, Outcome::Stopped))
+    }
+
+    /// Returns the same for the event in whose middle the source has ended.
+    pub(super) fn tail(&mut self, event: EventRef<'_>) -> (Encoded, bool) {
+        let verdict = self.guard.event(event);
+        self.apply(verdict, Outcome::MidEvent)
+    }
+
+    /// Returns whether the head of the response is sent, so that it can no longer be rejected. It
+    /// does not depend on where frames end.
+    pub(super) const fn releases_head(&self) -> bool {
+        !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
+    }
+
+    /// Sends a piece of a frame, which ends at `end`, or what takes its place.
+    #[inline]
+    pub(super) fn piece(&mut self, piece: Piece<'_>, end: usize, output: &mut Output<'_>) {
+        let mut bytes = piece.as_bytes();
+        match piece {
+            Piece::Event(event) => {
+                self.skips_lf = false;
+                if let Some((events, passes)) = self.event(event) {
+                    if !events.as_bytes().is_empty() {
+                        output.put(events.as_bytes());
+                        self.has_sent_event = true;
+                    }
+                    if !passes {
+                        self.skips_lf = bytes.ends_with(b"\r");
+                        self.starts_late |= output.is_empty();
+                        return;
+                    }
+                }
+                self.has_sent_event = true;
+            }
+            Piece::Oversized(_) => {
+                self.skips_lf = false;
+                self.has_sent_event = true;
+            }
+            Piece::Between(_) | Piece::Comment(_) => {
+                let skips_lf = mem::take(&mut self.skips_lf);
+                bytes = bytes.strip_prefix(b"\n").filter(|_| skips_lf).unwrap_or(bytes);
+                self.between += bytes.len() as u64;
+            }
+        }
+        output.pass(bytes, end);
+    }
+
+    /// Returns what is sent at the end of the source, before the end itself.
+    pub(super) fn source_end(&mut self, is_mid_event: bool, error: Option<BoxError>) -> Encoded {
+        let (end, outcome) = match &error {
+            Some(error) => (SourceEnd::Failed(error), Outcome::Failed),
+            None if is_mid_event => (SourceEnd::MidEvent, Outcome::MidEvent),
+            None => (SourceEnd::Clean, Outcome::Completed),
+        };
+        let verdict = match self.guard.source_end(end) {
+            Verdict::End(events) => Verdict::Replace(events),
+            verdict => verdict,
+        };
+        let stopped = if outcome == Outcome::Completed { Outcome::Stopped } else { outcome };
+        let (events, passes) = self.apply(verdict, stopped);
+        if self.is_open {
+            self.end(outcome, error.filter(|_| passes));
+        }
+        events
+    }
+
+    /// Returns what is sent by this verdict, and whether what it is about follows.
+    fn apply(&mut self, verdict: Verdict, outcome: Outcome) -> (Encoded, bool) {
+        match verdict {
+            Verdict::Pass => return (Encoded::default(), true),
+            Verdict::Drop => {}
+            Verdict::Replace(events) => return (events, false),
+            Verdict::Insert(events) => return (events, true),
+            Verdict::End(events) => {
+                self.stop(outcome, None);
+                return (events, false);
+            }
+            Verdict::Fail(error) => self.stop(outcome, Some(error)),
+            Verdict::Reject(response) if !self.releases_head() => {
+                self.rejected = Some(response);
+                self.stop(outcome, None);
+            }
+            Verdict::Reject(_) if self.pass_rejected => return (Encoded::default(), true),
+            Verdict::Reject(_) => {
+                let error = "event stream rejected after the head of its response";
+                self.stop(outcome, Some(error.into()));
+            }
+        }
+        (Encoded::default(), false)
+    }
+
+    /// Ends the stream by a verdict, behind what is sent now.
+    fn stop(&mut self, outcome: Outcome, error: Option<BoxError>) {
+        self.is_stopped = true;
+        self.end(outcome, error);
+    }
+
+    /// Ends the stream behind what is sent now.
+    pub(super) fn end(&mut self, outcome: Outcome, error: Option<BoxError>) {
+        self.is_open = false;
+        self.error = error;
+        self.guard.report.outcome = outcome;
+    }
+
+    /// Returns the bytes that are sent, or the error if nothing is sent before it. Reports the end.
+    #[inline]
+    pub(super) fn send(&mut self, mut bytes: Bytes) -> Result<Bytes, BoxError> {
+        if self.starts_late && self.guard.report.bytes_sent == 0 && bytes.starts_with(b"\xef") {
+            // As the first bytes of a stream, a byte order mark would be ignored, and the event that
+            // begins with it would be another one. Behind an empty line it is not.
+            bytes = [b"\n", &bytes[..]].concat().into();
+        }
+        self.guard.report.bytes_sent += bytes.len() as u64;
+        if let Some(last) = bytes.last() {
+            self.ends_in_cr = *last == b'\r';
+        }
+        if !self.is_open {
+            self.guard.end(self.guard.report.outcome);
+            if let Some(error) = self.error.take_if(|_| bytes.is_empty()) {
+                return Err(error);
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// What is sent for one frame of the source. A frame that passes as a whole is not copied.
+pub(super) struct Output<'f> {
+    frame: &'f [u8],
+    /// The length of the frame's beginning that passes.
+    passed: usize,
+    /// What is sent, once that is no longer a beginning of the frame.
+    copied: Option<Vec<u8>>,
+}
+
+impl<'f> Output<'f> {
+    pub(super) const fn new(frame: &'f [u8]) -> Self {
+        Self { frame, passed: 0, copied: None }
+    }
+
+    /// Returns whether nothing is sent so far.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.passed == 0 && self.copied.is_none()
+    }
+
+    /// Sends bytes that end at this index of the frame. They may have begun in an earlier frame.
+    #[inline]
+    pub(super) fn pass(&mut self, bytes: &[u8], end: usize) {
+        if self.copied.is_none() && end.checked_sub(bytes.len()) == Some(self.passed) {
+            self.passed = end;
+        } else {
+            self.put(bytes);
+        }
+    }
+
+    /// Sends other bytes.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        let copied = self.copied.get_or_insert_with(|| {
+            let mut copied = Vec::with_capacity(self.frame.len() + bytes.len());
+            copied.extend_from_slice(self.frame.get(..self.passed).unwrap_or_default());
+            copied
+        });
+        copied.extend_from_slice(bytes);
+    }
+
+    /// Returns the length of the frame's beginning that is sent, or what is sent in its place.
+    #[inline]
+    pub(super) fn finish(self) -> Result<usize, Vec<u8>> {
+        self.copied.map_or(Ok(self.passed), Err)
+    }
+}
+
+/// A filter whose end is reported exactly once.
+pub(super) struct FilterGuard<F: EventFilter> {
+    /// The filter, until its end has been reported.
+    filter: Option<F>,
+    /// The counts so far.
+    pub(super) report: FilterEnd,
+    start: Option<Instant>,
+    /// The filter, the source or the service is being called. The caller sets it back to `false`; after
+    /// a panic it stays `true`.
+    pub(super) is_calling: bool,
+}
+
+impl<F: EventFilter> FilterGuard<F> {
+    /// Creates the guard. Without a clock, the report has no times.
+    pub(super) fn new(filter: F, has_clock: bool) -> Self {
+        Self {
+            filter: Some(filter),
+            report: FilterEnd::default(),
+            start: has_clock.then(Instant::now),
+            is_calling: false,
+        }
+    }
+
+    /// Notes that code of the program is about to be called. Returns an error if such code has
+    /// panicked before.
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<(), BoxError> {
+        if self.is_calling {
+            self.end(Outcome::Panicked);
+            return Err("event stream panicked".into());
+        }
+        self.is_calling = true;
+        Ok(())
+    }
+
+    /// Shows an event to the filter.
+    #[inline]
+    pub(super) fn event(&mut self, event: EventRef<'_>) -> Verdict {
+        self.report.events += 1;
+        // With `map_or`, dropping the unused verdict would be a call.
+        match &mut self.filter {
+            Some(filter) => filter.event(event),
+            None => Verdict::Pass,
+        }
+    }
+
+    pub(super) fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
+        self.filter.as_mut().map_or(Verdict::Pass, |filter| filter.source_end(end))
+    }
+
+    /// Reports the end, unless it has been reported, and drops the filter.
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        let Some(mut filter) = self.filter.take() else { return };
+        self.report.outcome = outcome;
+        self.report.age = self.start.map(|start| start.elapsed()).unwrap_or_default();
+        catch_panic(|| filter.end(&self.report));
+        catch_panic(|| drop(filter));
+    }
+}
+
+impl<F: EventFilter> Drop for FilterGuard<F> {
+    fn drop(&mut self) {
+        self.end(if self.is_calling { Outcome::Panicked } else { Outcome::Disconnected });
+    }
+}

@@ -1,10 +1,9 @@
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
-    deferred_drops::DeferredDrops,
-    frames::Frames,
+    frames::{DeferredDrops, FrameKey, Frames},
     memory::{MemoryCounter, MemoryShare},
 };
 
@@ -224,6 +223,201 @@ impl Log {
             self.entries.len() - unseen
         } else {
             self.entries.partition_point(is_seen)
+        }
+    }
+}
+
+/// The minimum size in bytes of a slice of a complete block's shared frame. A smaller part is
+/// copied, because a client that holds a slice holds the whole block.
+const MIN_SHARED_SLICE: u64 = 4 * 1024;
+
+/// Consecutive events of a log in one buffer.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The sequence number of its last event.
+    pub(crate) last: u64,
+    /// The sequence number of the event after the batch, if there is one.
+    pub(crate) next: Option<u64>,
+    pub(crate) bytes: Bytes,
+}
+
+impl Log {
+    /// Returns the first events above `seen` that are below `bound` and in the same block.
+    // Forced: with two users of this module, the compiler would not inline it into the path of each
+    // event.
+    #[inline(always)]
+    pub(crate) fn batch(
+        &mut self,
+        seen: u64,
+        bound: u64,
+        drops: &mut DeferredDrops,
+    ) -> Option<Batch> {
+        let from = self.index_after(seen);
+        let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
+        // The common case: a subscriber has seen all but the newest event.
+        if from + 1 == self.entries.len() {
+            return Some(Batch { last: first.sequence, next: None, bytes: first.bytes.clone() });
+        }
+        let block = first.block();
+        let is_in_batch = |entry: &Entry| entry.sequence < bound && entry.block() <= block;
+        let to = self.entries.partition_point(is_in_batch);
+        let next = self.entries.get(to).map(|entry| entry.sequence);
+        if to == from + 1 {
+            return Some(Batch { last: first.sequence, next, bytes: first.bytes.clone() });
+        }
+        let last = self.entries.get(to - 1)?.sequence;
+        Some(Batch { last, next, bytes: self.frame(from..to, drops)? })
+    }
+
+    /// Returns entries of one block as a frame, which subscribers share.
+    fn frame(&mut self, entries: Range<usize>, drops: &mut DeferredDrops) -> Option<Bytes> {
+        let first = self.entries.get(entries.start)?;
+        let block = first.block();
+        let range = first.start..self.entries.get(entries.end - 1)?.end();
+        let is_complete = self.end / BLOCK_SIZE > block;
+        let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
+        let key = if is_whole { FrameKey::whole(block) } else { FrameKey::range(block, &range) };
+        // Readers must not fill memory that only publishers evict.
+        let room = self.memory.room(self.limits.memory);
+        let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
+            Some(frame) => Some(frame),
+            None => {
+                let copied = if is_whole { self.entries_of(block) } else { entries };
+                let start = self.entries.get(copied.start)?.start;
+                let bytes = self.copy(copied, start)?;
+                self.frames.get_or_insert_default().add(key, start, bytes, &range, room, drops)
+            }
+        };
+        self.update_memory();
+        frame
+    }
+
+    fn copy(&self, entries: Range<usize>, start: u64) -> Option<Vec<u8>> {
+        let end = self.entries.get(entries.end - 1)?.end();
+        // At most a block and a small event.
+        let mut bytes = Vec::with_capacity((end - start) as usize);
+        for entry in self.entries.range(entries) {
+            bytes.extend_from_slice(&entry.bytes);
+        }
+        Some(bytes)
+    }
+
+    /// Returns all kept entries of `block`.
+    fn entries_of(&self, block: u64) -> Range<usize> {
+        let start = self.entries.partition_point(|entry| entry.block() < block);
+        start..self.entries.partition_point(|entry| entry.block() <= block)
+    }
+}
+
+/// The capacity below which the list of entries does not shrink.
+const MIN_CAPACITY: usize = 16;
+
+impl Log {
+    /// Evicts the oldest events until all limits are met at the time `now`.
+    pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
+        let Limits { events, bytes, age, memory } = self.limits;
+        while let Some(oldest) = self.entries.front()
+            && (self.entries.len() > events.max(1)
+                || (self.bytes > bytes && self.entries.len() > 1)
+                || now.saturating_sub(oldest.published) > age)
+        {
+            self.evict_oldest(drops);
+        }
+        // An event that is larger than the limit of the hub must not evict all other topics.
+        self.evict_while(u64::MAX, drops, |log| {
+            log.entries.len() * ENTRY_OVERHEAD + log.bytes > memory
+        });
+        self.update_memory();
+    }
+
+    /// Evicts the oldest events until at least `memory` bytes are freed or no event is left.
+    pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
+        self.evict_up_to(u64::MAX, memory, drops);
+    }
+
+    /// Evicts the oldest events up to `newest` until at least `memory` bytes are freed.
+    pub(crate) fn evict_up_to(&mut self, newest: u64, memory: usize, drops: &mut DeferredDrops) {
+        let target = self.memory().saturating_sub(memory);
+        self.evict_while(newest, drops, |log| log.memory() > target);
+        self.update_memory();
+    }
+
+    /// Returns whether the memory of the events and of one more, with `len` bytes on the wire, is
+    /// within `limit`.
+    pub(crate) fn has_room(&self, len: usize, limit: usize) -> bool {
+        (self.entries.len() + 1) * ENTRY_OVERHEAD + self.bytes + len <= limit
+    }
+
+    /// Evicts the oldest events up to the sequence number `up_to` until there is room for an event
+    /// with `len` bytes on the wire. Returns whether there is.
+    pub(crate) fn make_room(
+        &mut self,
+        len: usize,
+        limit: usize,
+        up_to: u64,
+        drops: &mut DeferredDrops,
+    ) -> bool {
+        self.evict_while(up_to, drops, |log| !log.has_room(len, limit));
+        self.has_room(len, limit)
+    }
+
+    /// Evicts the kept frames.
+    pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
+        if let Some(frames) = &mut self.frames {
+            frames.evict(drops);
+            self.update_memory();
+        }
+    }
+
+    /// Evicts all events, and treats the events up to `sequence` as evicted.
+    pub(crate) fn skip_to(&mut self, sequence: u64, drops: &mut DeferredDrops) {
+        self.evict(usize::MAX, drops);
+        self.evicted = Evicted { up_to: sequence, is_exact: true };
+    }
+
+    /// Frees the memory of the list that the kept events do not need.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
+    /// Evicts the oldest events up to the sequence number `up_to`, while this is necessary.
+    fn evict_while(
+        &mut self,
+        up_to: u64,
+        drops: &mut DeferredDrops,
+        is_necessary: impl Fn(&Self) -> bool,
+    ) {
+        while is_necessary(self)
+            && self.entries.front().is_some_and(|oldest| oldest.sequence <= up_to)
+        {
+            self.evict_oldest(drops);
+        }
+    }
+
+    fn evict_oldest(&mut self, drops: &mut DeferredDrops) {
+        let Some(oldest) = self.entries.pop_front() else {
+            return;
+        };
+        self.bytes -= oldest.bytes.len();
+        self.evicted_events += 1;
+        self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
+        drops.add(oldest.bytes);
+        self.remove_stale_frames(drops);
+        // Free the memory that a burst has left.
+        let capacity = self.entries.capacity();
+        if capacity > MIN_CAPACITY && self.entries.len() < capacity / 4 {
+            self.entries.shrink_to(capacity / 2);
+        }
+    }
+
+    /// Removes the frames whose events have all been evicted.
+    fn remove_stale_frames(&mut self, drops: &mut DeferredDrops) {
+        if let Some(frames) = &mut self.frames {
+            let oldest = self.entries.front().map(Entry::block);
+            frames.remove_before(oldest.unwrap_or(u64::MAX), drops);
+            if oldest.is_none() {
+                self.frames = None;
+            }
         }
     }
 }

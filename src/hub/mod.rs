@@ -338,20 +338,16 @@
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 //!   With Redis, they contain the time of publication instead.
 
-mod append;
 pub mod broker;
 mod builder;
+mod connect_streams;
 #[allow(clippy::module_inception)]
 mod hub;
-mod into_event;
 mod link;
 mod publish;
-mod publish_error;
 mod receipt;
-mod retention;
 mod state;
 mod stats;
-mod streams;
 mod subscription;
 mod topic;
 
@@ -360,10 +356,8 @@ pub(crate) use self::state::HubState;
 pub use self::{
     builder::HubBuilder,
     hub::Hub,
-    into_event::IntoEvent,
-    publish_error::PublishError,
-    receipt::Receipt,
-    retention::Retention,
-    stats::HubStats,
+    publish::IntoEvent,
+    receipt::{PublishError, Receipt},
+    stats::{HubStats, Retention},
     subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames},
 };

@@ -1,4 +1,6 @@
-use crate::{event::EventId, history::Position};
+use std::{error::Error, fmt};
+
+use crate::{BoxError, event::EventId, history::Position};
 
 /// The id of a published event, and the number of the topic's subscriptions in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,5 +22,58 @@ impl Receipt {
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()
+    }
+}
+
+/// The reason an event was not published, or may not have been.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The value did not convert into an event, for example because it failed to serialise.
+    Invalid(BoxError),
+    /// The event has no data, so no client would dispatch it.
+    NoData,
+    /// The event has an id. Only the hub assigns ids, because clients resume by them.
+    HasId,
+    /// The hub is [closed](super::Hub::close).
+    Closed,
+    /// The topic has [ended](super::Hub::end). No subscriber receives the event.
+    Ended,
+    /// The event did not reach the broker, or the broker rejected it. It was certainly not
+    /// published, so publishing it again does not duplicate it.
+    Refused(BoxError),
+    /// The event was sent to the broker, which has not acknowledged it. It may have been published,
+    /// may be published later, or may be lost.
+    ///
+    /// Publishing it again can duplicate it. If that matters, give each event a key, so that
+    /// clients can recognise duplicates.
+    Unknown(BoxError),
+    /// The hub has a [broker](super::Hub::connect), through which
+    /// [`publish_now`](super::Hub::publish_now) cannot publish. Use
+    /// [`publish`](super::Hub::publish).
+    NotInProcess,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invalid(_) => "value is not an event",
+            Self::NoData => "event has no data",
+            Self::HasId => "event has an id, which only the hub may assign",
+            Self::Closed => "hub is closed",
+            Self::Ended => "topic has ended",
+            Self::Refused(_) => "event was not published",
+            Self::Unknown(_) => "broker did not acknowledge the event",
+            Self::NotInProcess => "hub has a broker, so only `publish` can publish",
+        })
+    }
+}
+
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid(error) | Self::Refused(error) | Self::Unknown(error) => Some(&**error),
+            Self::NoData | Self::HasId | Self::Closed | Self::Ended | Self::NotInProcess => None,
+        }
     }
 }

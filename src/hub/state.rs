@@ -6,13 +6,20 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    HubStats,
-    link::{Link, Losses},
-    topic::{Topic, TopicState, Topics},
+    HubStats, PublishError, Receipt,
+    link::{Arrival, Link, Losses},
+    topic::{Topic, TopicEnd, TopicState, Topics},
 };
-use crate::history::{
-    Epoch, Position,
-    sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
+use crate::{
+    event::Event,
+    history::{
+        DeferredDrops, Epoch, Position,
+        sync::{
+            AtomicBool, AtomicU64, Mutex,
+            Ordering::{Acquire, Release},
+            lock,
+        },
+    },
 };
 
 /// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
@@ -137,5 +144,139 @@ impl HubState {
             lag: self.link.as_ref().map(Link::lag),
             ..self.topics.stats()
         }
+    }
+}
+
+/// The reason an event was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAppended {
+    Closed,
+    /// The hub has this sequence number already, or a later one.
+    Stale,
+    /// The topic had ended before.
+    Ended,
+}
+
+/// Adding events to topics.
+impl HubState {
+    /// Publishes an event in a hub without a broker.
+    #[inline]
+    pub(crate) fn publish(
+        &self,
+        name: &str,
+        event: &Event,
+        ends_topic: bool,
+    ) -> Result<Receipt, PublishError> {
+        self.append(name, event, ends_topic, None).map_err(|error| match error {
+            NotAppended::Ended => PublishError::Ended,
+            // The next sequence number is never stale.
+            NotAppended::Closed | NotAppended::Stale => PublishError::Closed,
+        })
+    }
+
+    /// Appends an event to its topic. `arrival` is what a broker knows of an event that came from
+    /// it.
+    pub(crate) fn append(
+        &self,
+        name: &str,
+        event: &Event,
+        ends_topic: bool,
+        arrival: Option<Arrival>,
+    ) -> Result<Receipt, NotAppended> {
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        let mut block = event.encode_open(self.id_prefix.len());
+        let now = self.now();
+        let assigned = arrival.map(|arrival| arrival.sequence);
+        // The time of publication, by the clock of this process and by that of the broker.
+        let (here, at) =
+            arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
+        let mut drops = DeferredDrops::default();
+        let appended = self.change_topic(name, |topic, state| {
+            let sequence = assigned.unwrap_or(u64::MAX);
+            if state.end.as_ref().is_some_and(|end| self.drops_after(end, sequence, at)) {
+                return Err(self.drop_ended(assigned));
+            }
+            self.commit(topic, assigned).map(|sequence| {
+                // The event is committed before it is in the log, but readers of the topic wait for
+                // its lock.
+                let bytes = block.end_with_id(&self.id_prefix, sequence);
+                state.log.append(sequence, bytes, here, now, &mut drops);
+                topic.set_end(state, ends_topic.then(|| self.end(sequence, here, at)));
+                (sequence, state.subscribers, topic.take_waiters(state))
+            })
+        });
+        let (sequence, subscribers, waiters) = appended?;
+        waiters.wake();
+        self.topics.evict(now, &mut drops);
+        Ok(Receipt { position: self.position(sequence), subscribers })
+    }
+
+    /// Returns the end of a topic whose last event was published at this time, by the clock of this
+    /// process and by that of the broker.
+    const fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
+        let retained = self.topics.retained_for();
+        TopicEnd {
+            sequence,
+            free_at: at.saturating_add(retained),
+            free_here: here.saturating_add(retained),
+        }
+    }
+
+    /// Returns whether an event that was published `at` this time is dropped after the end of its
+    /// topic. After a loss, it may come from a process that has lost the end, and whose clients
+    /// receive it.
+    pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
+        let loss = self.losses.first_after(end.sequence);
+        end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)
+    }
+
+    /// Commits an event of `topic` and returns its sequence number, or the `assigned` one if a broker
+    /// has assigned it. The caller holds the lock of `topic`, and appends the event before
+    /// releasing it.
+    fn commit(&self, topic: &Topic, assigned: Option<u64>) -> Result<u64, NotAppended> {
+        let mut newest = lock(&self.newest);
+        *newest = self.following(*newest, assigned)?;
+        topic.set_newest(*newest);
+        self.committed.store(*newest, Release);
+        Ok(*newest)
+    }
+
+    /// Returns the sequence number after `newest`, or the `assigned` one if a broker has assigned it.
+    fn following(&self, newest: u64, assigned: Option<u64>) -> Result<u64, NotAppended> {
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        let following = assigned.unwrap_or(newest + 1);
+        if following > newest { Ok(following) } else { Err(NotAppended::Stale) }
+    }
+
+    /// Drops an event of an ended topic, and advances past its sequence number if a broker has
+    /// assigned one.
+    #[cold]
+    fn drop_ended(&self, assigned: Option<u64>) -> NotAppended {
+        match assigned.map(|sequence| self.advance(sequence, |_| ())) {
+            Some(Err(error)) => error,
+            Some(Ok(())) | None => NotAppended::Ended,
+        }
+    }
+
+    /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
+    /// Returns an error if the hub has received all events up to there, so that none is lost.
+    pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
+        self.advance(sequence, |sequence| self.losses.add(sequence))?;
+        self.wake_all();
+        Ok(())
+    }
+
+    /// Advances past a sequence number without an event, and then calls `record` before a later
+    /// event can commit.
+    fn advance(&self, sequence: u64, record: impl FnOnce(u64)) -> Result<(), NotAppended> {
+        let mut newest = lock(&self.newest);
+        *newest = self.following(*newest, Some(sequence))?;
+        self.committed.store(sequence, Release);
+        record(sequence);
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Request, request::Parts};
+use http::{HeaderMap, Method, Request, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +8,7 @@ use super::Refusal;
 use crate::{
     body::{Observation, StreamRecord},
     callback::{Opaque, catch_panic},
-    connection::{DisconnectGuard, Label, LastEventId},
+    connection::{Client, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream},
     headers,
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
@@ -114,4 +114,32 @@ fn label_of<B>(label: &LabelOf, request: &mut Request<B>) -> Option<Label> {
     *request.headers_mut() = parts.headers;
     *request.extensions_mut() = parts.extensions;
     label
+}
+
+/// The facts about a request that determine its response. Computed when the request arrives.
+#[derive(Clone, Copy)]
+pub(super) struct RequestInfo {
+    pub(super) client: Client,
+    /// Whether the request is a call that arrived after the shutdown had begun.
+    pub(super) arrived_during_shutdown: bool,
+    pub(super) is_head: bool,
+    pub(super) accepts_stream: bool,
+}
+
+impl RequestInfo {
+    #[inline]
+    pub(super) fn new(
+        config: &Config,
+        method: &Method,
+        headers: &HeaderMap,
+        scan: HeaderScan,
+    ) -> Self {
+        let client = Client::of_scanned(method, headers, scan);
+        Self {
+            client,
+            arrived_during_shutdown: client.is_call() && config.is_draining(),
+            is_head: method == Method::HEAD,
+            accepts_stream: !config.require_accept || accepts_event_stream(headers),
+        }
+    }
 }

@@ -2,17 +2,13 @@
 //!
 //! A request passes through [`SseService`], which records its [`RequestInfo`]. Its response passes
 //! through [`ResponseFuture`] and [`InFlight`], which decides whether a stream opens. [`Config`]
-//! has the options, which the methods in `setters/` set.
+//! has the options, which the methods in `setters.rs` set.
 
-mod admission;
 mod config;
-mod future;
-mod in_flight;
 mod into_sse;
 pub mod marker;
-mod not_opened;
 mod refusal;
-mod request_info;
+mod response_future;
 mod service;
 mod setters;
 
@@ -21,18 +17,15 @@ use std::{marker::PhantomData, sync::Arc};
 use tower_layer::Layer;
 
 pub use self::{
-    future::ResponseFuture,
     into_sse::{AnyStream, IntoSse, response},
     refusal::Refusal,
+    response_future::ResponseFuture,
     service::SseService,
 };
 
 use self::{
-    config::Config,
-    future::Completion,
-    in_flight::{InFlight, Tracked},
-    not_opened::NotOpened,
-    request_info::RequestInfo,
+    config::{Config, RequestInfo},
+    response_future::{Completion, InFlight},
 };
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.

@@ -42,21 +42,21 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {
-    answer: Answer,
+    answer: RefusalAnswer,
     /// That of an answer which is no stream.
     status: StatusCode,
     retry: Option<Retry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum RefusalAnswer {
     PerClient,
     RetryLater,
     Unavailable,
 }
 
 impl Refusal {
-    const fn new(answer: Answer) -> Self {
+    const fn new(answer: RefusalAnswer) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self { answer, status, retry: Some(Retry::later()) }
     }
@@ -64,7 +64,7 @@ impl Refusal {
     /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
     /// `503`.
     pub const fn per_client() -> Self {
-        Self::new(Answer::PerClient)
+        Self::new(RefusalAnswer::PerClient)
     }
 
     /// Answers every client with `200`, a `retry` line and the end.
@@ -72,14 +72,14 @@ impl Refusal {
     /// Use it if all clients are `EventSource`s and a proxy removes the headers by which they are
     /// recognised.
     pub const fn retry_later() -> Self {
-        Self::new(Answer::RetryLater)
+        Self::new(RefusalAnswer::RetryLater)
     }
 
     /// Answers every client with `503`.
     ///
     /// Use it if all clients are your own and none is an `EventSource`, which would not reconnect.
     pub const fn unavailable() -> Self {
-        Self::new(Answer::Unavailable)
+        Self::new(RefusalAnswer::Unavailable)
     }
 
     /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
@@ -89,7 +89,7 @@ impl Refusal {
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) get it.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { answer: Answer::PerClient, status, retry: Some(Retry::much_later()) }
+        Self { answer: RefusalAnswer::PerClient, status, retry: Some(Retry::much_later()) }
     }
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
@@ -144,9 +144,9 @@ impl Refusal {
         whole: impl FnOnce(Bytes) -> C,
     ) -> Response<C> {
         let is_stream = match self.answer {
-            Answer::PerClient => matches!(client, Client::EventSource),
-            Answer::RetryLater => true,
-            Answer::Unavailable => false,
+            RefusalAnswer::PerClient => matches!(client, Client::EventSource),
+            RefusalAnswer::RetryLater => true,
+            RefusalAnswer::Unavailable => false,
         };
         let line = match &self.retry {
             Some(retry) if is_stream => retry.line(),

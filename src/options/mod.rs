@@ -1,25 +1,17 @@
-//! The options of streams, and those of one stream after merging the layer's and the response's.
+//! The options of streams ([`StreamOptions`]), and those of one stream after the layer's and the
+//! response's were merged ([`ResolvedOptions`]). `times.rs` has the types of single options.
 
-mod callbacks;
-mod cancellation;
-mod closures;
-mod drain;
-mod heartbeat;
-mod last_event;
-mod max_age;
-mod merge;
 mod resolved;
-mod retry;
 mod stream_options;
+mod times;
 
 pub use self::{
-    drain::Drain, heartbeat::Heartbeat, max_age::MaxAge, retry::Retry,
     stream_options::StreamOptions,
+    times::{Drain, Heartbeat, MaxAge, Retry},
 };
 
 pub(crate) use self::{
-    closures::{OnClose, OnOpen},
-    drain::{PATIENCE, PATIENCE_AT_ONCE, When},
-    max_age::GRACE,
     resolved::{IdleInterval, ResolvedOptions},
+    stream_options::{OnClose, OnOpen},
+    times::{GRACE, PATIENCE, PATIENCE_AT_ONCE, When},
 };

@@ -1,12 +1,15 @@
+use std::{error::Error, sync::Arc};
+
 use bytes::Bytes;
+use http::{Extensions, Response};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Drain, Heartbeat, MaxAge, Retry,
-    closures::{ErrorToEvent, OnClose},
-    last_event::last_event,
+use super::{Drain, Heartbeat, MaxAge, Retry};
+use crate::{
+    callback::{Opaque, catch_panic},
+    connection::CloseReport,
+    event::{Encoded, Event},
 };
-use crate::{callback::Opaque, event::Event};
 
 /// The options of one stream.
 ///
@@ -226,4 +229,153 @@ impl StreamOptions {
         self.terminator = Some(None);
         self
     }
+}
+
+/// Merging the options of a layer, a request and a response.
+impl StreamOptions {
+    /// Adds these options to those that a response already has. Each option that is set replaces the
+    /// response's, with the [exceptions](Self#precedence) of `max_age` and `on_close`.
+    ///
+    /// Middleware and handlers can therefore both set options. `Extensions::insert` would replace
+    /// all earlier ones.
+    ///
+    /// ```
+    /// use http::Response;
+    /// use tower_sse::StreamOptions;
+    ///
+    /// # let mut response = Response::new(());
+    /// StreamOptions::new().terminator("[DONE]").merge_into(&mut response);
+    /// StreamOptions::new().without_heartbeat().merge_into(&mut response); // Keeps the terminator.
+    /// ```
+    pub fn merge_into<B>(self, response: &mut Response<B>) {
+        self.merge_into_extensions(response.extensions_mut());
+    }
+
+    /// Adds these options to those in the extensions of a request or a response, as
+    /// [`merge_into`](Self::merge_into) does.
+    ///
+    /// Middleware that runs before the handler, such as authentication, adds options to a request:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use http::Request;
+    /// use tower_sse::{MaxAge, StreamOptions};
+    ///
+    /// fn authenticated<B>(request: &mut Request<B>, expires_in: Duration) {
+    ///     let max_age = MaxAge::new(expires_in).grace(Duration::ZERO);
+    ///     StreamOptions::new().max_age(max_age).merge_into_extensions(request.extensions_mut());
+    /// }
+    /// # authenticated(&mut Request::new(()), Duration::ZERO);
+    /// ```
+    pub fn merge_into_extensions(self, extensions: &mut Extensions) {
+        let merged = match extensions.get() {
+            Some(earlier) => self.over(earlier),
+            None => self,
+        };
+        extensions.insert(merged);
+    }
+
+    /// Returns these options over those of another place. Of two maximum ages, both count.
+    pub(super) fn over(self, below: &Self) -> Self {
+        let both = match (&self.max_age, &below.max_age) {
+            (Some(one), Some(other)) => Some(one.clone().and(other.clone())),
+            _ => None,
+        };
+        let mut options = self.or(below);
+        options.max_age = both.or(options.max_age);
+        options
+    }
+
+    /// Returns the options that apply to every client of one source: all but the maximum age,
+    /// `end_when` and `on_close`, which concern only the client for which they were set.
+    pub(crate) fn for_other_clients(&self) -> Self {
+        Self { max_age: None, end_when: None, on_close: None, ..self.clone() }
+    }
+
+    /// Returns these options, with `defaults` for those that are not set.
+    pub(crate) fn or(self, defaults: &Self) -> Self {
+        Self {
+            heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
+            retry: self.retry.or(defaults.retry),
+            padding: self.padding.or_else(|| defaults.padding.clone()),
+            max_age: self.max_age.or_else(|| defaults.max_age.clone()),
+            end_when: self.end_when.or_else(|| defaults.end_when.clone()),
+            drain: self.drain.or_else(|| defaults.drain.clone()),
+            farewell: self.farewell.or_else(|| defaults.farewell.clone()),
+            terminator: self.terminator.or_else(|| defaults.terminator.clone()),
+            on_error: self.on_error.or_else(|| defaults.on_error.clone()),
+            on_close: both(defaults.on_close.clone(), self.on_close),
+        }
+    }
+}
+
+/// Closures that are called when the stream fails or has closed.
+impl StreamOptions {
+    /// Turns an error of the source into a last event; see
+    /// [`SseLayer::on_error`](crate::SseLayer::on_error).
+    pub fn on_error<F>(mut self, to_event: F) -> Self
+    where
+        F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
+    {
+        self.on_error = Some(Opaque(Arc::new(to_event)));
+        self
+    }
+
+    /// Calls a closure once when the stream has closed; see
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows,
+    /// such as the user.
+    ///
+    /// The layer's closures are called before this one.
+    ///
+    /// The closure is not called if the response opens no stream: it is refused or not acceptable,
+    /// answers a `HEAD` request, or is served without a layer. To release a resource in these cases
+    /// too, let the stream own a guard.
+    ///
+    /// ```
+    /// use tower_sse::StreamOptions;
+    ///
+    /// # fn options(user: String) -> StreamOptions {
+    /// StreamOptions::new().on_close(move |report| {
+    ///     println!("{user} left after {:?}: {}", report.age, report.reason);
+    /// })
+    /// # }
+    /// # _ = options(String::new());
+    /// ```
+    pub fn on_close<F>(mut self, callback: F) -> Self
+    where
+        F: Fn(&CloseReport) + Send + Sync + 'static,
+    {
+        self.on_close = both(self.on_close.take(), Some(Opaque(Arc::new(callback))));
+        self
+    }
+}
+
+/// A closure that is called when a stream opens.
+pub(crate) type OnOpen = Opaque<Arc<dyn Fn() + Send + Sync>>;
+/// A closure that is called when a stream has closed.
+pub(crate) type OnClose = Opaque<Arc<dyn Fn(&CloseReport) + Send + Sync>>;
+/// A closure that turns an error of the source into the last event of the stream.
+pub(super) type ErrorToEvent = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync>>;
+
+/// A closure that decides whether an error of the source is a cancellation.
+pub(super) type CancellationIf = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync>>;
+
+/// Returns a closure that calls `first` and then `second`, even if `first` panics.
+pub(super) fn both(first: Option<OnClose>, second: Option<OnClose>) -> Option<OnClose> {
+    let (Some(first), Some(second)) = (&first, &second) else { return first.or(second) };
+    let (first, second) = (first.clone(), second.clone());
+    Some(Opaque(Arc::new(move |report| {
+        _ = catch_panic(|| first(report));
+        second(report);
+    })))
+}
+
+/// Encodes the last event of a stream. Returns `None` if no client would dispatch it.
+pub(super) fn last_event(event: Event) -> Option<Bytes> {
+    let dispatched = event.dispatched();
+    if dispatched.is_none() {
+        warn!("a last event without data and name is not sent: no client would dispatch it");
+    }
+    dispatched.map(|event| Encoded::from(event).into())
 }

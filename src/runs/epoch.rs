@@ -2,7 +2,6 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::random::random;
 use crate::history::{Epoch, milliseconds, now};
 
 /// The number of random bits of a unique epoch.
@@ -39,6 +38,24 @@ fn created_at(unique: Epoch) -> u64 {
 pub(crate) fn age(unique: Epoch) -> Duration {
     let created = UNIX_EPOCH + Duration::from_millis(created_at(unique));
     now().duration_since(created).unwrap_or_default()
+}
+
+/// Returns random bits of the operating system, or those of the simulation.
+#[must_use]
+pub fn random() -> u64 {
+    #[cfg(tower_sse_simulation)]
+    return fastrand::u64(..);
+    #[cfg(not(tower_sse_simulation))]
+    {
+        use std::{
+            hash::{BuildHasher, RandomState},
+            time::{SystemTime, UNIX_EPOCH},
+        };
+
+        // Two copies of one virtual machine may have the same random keys, but not the same time.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        RandomState::new().hash_one(now)
+    }
 }
 
 #[cfg(test)]

@@ -220,47 +220,31 @@
 //! ```
 
 mod answer;
-mod builder;
 mod call;
-mod cancel;
-mod counters;
-mod drain;
 mod epoch;
-mod error;
-mod failure;
-mod find;
 mod key;
+mod stats;
 // Public in the hidden module `runs::support` only.
 #[allow(missing_docs)]
 mod options;
 mod outcome;
-mod overhead;
 #[allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate)]
 mod process;
-mod random;
-mod reach;
 #[allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate)]
 mod record;
-mod run;
 #[allow(clippy::module_inception)]
 mod runs;
 mod shared;
-mod source;
 mod spawn;
 #[doc(hidden)]
 pub mod support;
-mod until;
 
 pub use self::{
     answer::{AnswerBody, Attachment, RunBody},
-    builder::RunsBuilder,
-    call::{RunFuture, RunLayer, RunService},
-    counters::RunsStats,
-    error::{RunError, StartError},
+    call::{RunFuture, RunLayer, RunService, RunSource},
     key::{InvalidKey, RunKey},
-    outcome::{Outcome, RunEnd},
-    run::Run,
-    runs::Runs,
+    outcome::{Outcome, RunEnd, RunError, StartError},
+    runs::{Run, Runs, RunsBuilder},
     shared::RunStore,
-    source::RunSource,
+    stats::RunsStats,
 };

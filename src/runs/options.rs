@@ -1,10 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    RunEnd,
-    overhead::{MAX_OVERHEAD, max_event},
-};
-use crate::callback::Opaque;
+use super::{RunEnd, RunKey};
+use crate::{callback::Opaque, history::ENTRY_OVERHEAD};
 
 pub(crate) type OnEnd = Opaque<Arc<dyn Fn(&RunEnd) + Send + Sync>>;
 
@@ -62,4 +59,16 @@ impl Default for Options {
             on_end: Vec::new(),
         }
     }
+}
+
+/// The memory of a run besides its key and events, measured with an allocator.
+pub(crate) const RUN_OVERHEAD: usize = 704;
+/// The memory of the task of a running run, without its service or stream.
+pub(crate) const TASK_OVERHEAD: usize = 1024;
+/// The maximum memory of a running run besides its events, with the longest key.
+pub(crate) const MAX_OVERHEAD: usize = RUN_OVERHEAD + TASK_OVERHEAD + RunKey::MAX_LEN;
+
+/// Returns the maximum size on the wire of an event of a run that keeps this number of bytes.
+pub(crate) const fn max_event(retain_bytes: usize) -> usize {
+    retain_bytes.saturating_sub(ENTRY_OVERHEAD)
 }

@@ -1,7 +1,12 @@
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{RunKey, epoch};
-use crate::{connection::CloseReason, history::Epoch};
+use crate::{
+    BoxError,
+    connection::CloseReason,
+    history::Epoch,
+    signals::{RecordedError, Stopped},
+};
 
 /// The way a run ended.
 ///
@@ -104,14 +109,192 @@ impl RunEnd {
     }
 }
 
+/// The reason a run was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// [`max_running`](super::RunsBuilder::max_running) runs are already running, or
+    /// [`max_memory`](super::RunsBuilder::max_memory) has no room for another one.
+    Full,
+    /// The key's owner has as many running runs as
+    /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner) allows.
+    OwnerFull,
+    /// [`Runs::drain`](super::Runs::drain) was called.
+    Draining,
+    /// The request has a last event id, but no run has its key. A new run would be a different
+    /// answer.
+    NotFound,
+    /// The store of the [connected](super::Runs) runs cannot be reached or lost its data less than
+    /// a lease ago, or another version of the protocol wrote the run's claim. A run that is started
+    /// now could be started twice.
+    Unavailable,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "too many runs are running",
+            Self::OwnerFull => "too many runs of this owner are running",
+            Self::Draining => "no runs are started during a shutdown",
+            Self::Unavailable => "the store of runs cannot be reached",
+            Self::NotFound => "the request has a last event id, but no run has its key",
+        })
+    }
+}
+
+impl Error for StartError {}
+
+/// The error of an [`Attachment`](super::Attachment).
+///
+/// Its text includes the text of the run's error. If the run's source failed in this process,
+/// [`error`](Self::error) returns the error itself, and the closure of
+/// [`on_error`](crate::SseLayer::on_error) receives that instead of a `RunError`.
+///
+/// The run's error is not among the [sources](Error::source) of this one. Otherwise
+/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
+/// cancellation of this client's stream.
+#[derive(Clone, Debug)]
+pub struct RunError(RunErrorKind);
+
+#[derive(Clone, Debug)]
+enum RunErrorKind {
+    Ended(Outcome, Option<Failure>),
+    Lagged,
+    Lost,
+}
+
+impl RunError {
+    pub(super) const LAGGED: Self = Self(RunErrorKind::Lagged);
+    pub(super) const LOST: Self = Self(RunErrorKind::Lost);
+
+    pub(super) const fn ended(outcome: Outcome, failure: Option<Failure>) -> Self {
+        Self(RunErrorKind::Ended(outcome, failure))
+    }
+
+    /// Returns how the run ended. Returns `None` if this client's next event was evicted before the
+    /// client read it, or if this process has lost contact with the run's process.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self.0 {
+            RunErrorKind::Ended(outcome, _) => Some(outcome),
+            RunErrorKind::Lagged | RunErrorKind::Lost => None,
+        }
+    }
+
+    /// Returns the error that the source of the run returned, without those in which hosts have
+    /// wrapped it.
+    ///
+    /// Returns `None` if the run has ended in another way, such as a panic, or in another process:
+    /// only the text of an error is shared between processes. An error is kept as long as its run,
+    /// and does not count for [`max_memory`](super::RunsBuilder::max_memory).
+    #[must_use]
+    pub fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.recorded().map(RecordedError::program_error)
+    }
+
+    fn recorded(&self) -> Option<&RecordedError> {
+        match &self.0 {
+            RunErrorKind::Ended(_, failure) => failure.as_ref()?.error(),
+            RunErrorKind::Lagged | RunErrorKind::Lost => None,
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            RunErrorKind::Lagged => f.write_str("the next event of the run was evicted"),
+            RunErrorKind::Lost => f.write_str("the contact with the run's process is lost"),
+            RunErrorKind::Ended(outcome, None) => write!(f, "the run ended: {outcome}"),
+            RunErrorKind::Ended(outcome, Some(failure)) => {
+                write!(f, "the run ended: {outcome}: {}", failure.text())
+            }
+        }
+    }
+}
+
+impl Error for RunError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        if self.outcome() == Some(Outcome::Cancelled) {
+            // `SseLayer` ends such a stream cleanly.
+            return Some(&Stopped);
+        }
+        // `SseLayer::on_error` finds the error of the run by it.
+        self.recorded().map(|recorded| recorded as _)
+    }
+}
+
+/// The maximum length of an error's text, which can contain data that a client or an upstream has
+/// sent.
+const MAX_TEXT: usize = 1024;
+
+/// Why a run has failed or was interrupted: a text and, in the process of the run, the error of its
+/// source.
+///
+/// Dropping the last clone runs code of the program, so no lock may be held.
+#[derive(Clone)]
+pub(crate) struct Failure(Arc<Inner>);
+
+struct Inner {
+    text: Arc<str>,
+    error: Option<RecordedError>,
+}
+
+impl Failure {
+    /// Creates the failure of a source that returned an error.
+    pub(crate) fn of(error: BoxError) -> Self {
+        let text = bounded(error.to_string().into());
+        Self(Arc::new(Inner { text, error: Some(RecordedError::new(error)) }))
+    }
+
+    pub(crate) fn text(&self) -> &Arc<str> {
+        &self.0.text
+    }
+
+    /// Returns the error of the source. Other processes have its text only.
+    pub(crate) fn error(&self) -> Option<&RecordedError> {
+        self.0.error.as_ref()
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Failure {
+    fn from(text: T) -> Self {
+        Self(Arc::new(Inner { text: bounded(text.into()), error: None }))
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.text.fmt(f)
+    }
+}
+
+/// Returns an error's text, or as much of it as is kept.
+fn bounded(text: Arc<str>) -> Arc<str> {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().into()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Outcome;
+    use super::{Failure, MAX_TEXT, Outcome};
 
     #[test]
     fn outcomes_are_listed_in_the_order_of_the_variants() {
         for (at, outcome) in Outcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at, "{outcome}");
         }
+    }
+
+    #[test]
+    fn text_of_an_error_is_cut_between_two_characters() {
+        let text = "x".repeat(MAX_TEXT);
+        assert_eq!(**Failure::from(text.clone()).text(), *text);
+        let long = format!("{}éé", "x".repeat(MAX_TEXT - 3));
+        assert_eq!(**Failure::from(long.clone()).text(), long[..MAX_TEXT - 1]);
+        assert_eq!(**Failure::of(long.clone().into()).text(), long[..MAX_TEXT - 1]);
     }
 }

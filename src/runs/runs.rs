@@ -1,6 +1,23 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{RunsStats, process::Process, shared::SharedRuns};
+use bytes::Bytes;
+use http::{Response, request::Parts};
+use tokio::time::timeout;
+
+use super::{
+    AnswerBody, Attachment, Outcome, RunEnd, RunKey, RunStore, RunsStats, StartError,
+    answer::{self, Requester},
+    options::{MAX_TIME, Options},
+    process::{Claim, Process, Purpose},
+    record::{NoEvents, Record, lines_of},
+    shared::SharedRuns,
+};
+use crate::{
+    callback::Opaque,
+    connection::LastEventId,
+    event::{Event, Message},
+    signals::OnRefusal,
+};
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
 /// share their runs.
@@ -72,3 +89,680 @@ impl Runs {
 }
 
 opaque_debug!(Runs);
+
+/// A handle to a run: an event stream that is being recorded, or whose recording has ended.
+///
+/// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
+/// [`Runs::get`](super::Runs::get) return it. Clones refer to the same run; dropping them neither
+/// stops the run nor detaches a client.
+#[derive(Clone)]
+pub struct Run {
+    runs: Runs,
+    pub(super) record: Arc<Record>,
+    /// Whether this handle was returned to the caller that started the run.
+    is_own: bool,
+}
+
+impl Run {
+    pub(super) const fn new(runs: Runs, record: Arc<Record>, is_own: bool) -> Self {
+        Self { runs, record, is_own }
+    }
+
+    /// Returns the key of the run.
+    #[must_use]
+    pub fn key(&self) -> &RunKey {
+        &self.record.key
+    }
+
+    /// Returns the time since the run was started. For a run of another process, it is the time since
+    /// this process first saw it.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.record.started_at.elapsed()
+    }
+
+    /// Returns all recorded events, for a program that stores answers. They are complete once the
+    /// run has [ended](Self::ended).
+    ///
+    /// Returns `None` if an event was evicted. That does not happen to a run that is smaller than
+    /// [`retain_bytes`](super::RunsBuilder::retain_bytes) while it is running. Afterwards, it happens
+    /// if [`max_memory`](super::RunsBuilder::max_memory) is reached or
+    /// [`retain_for`](super::RunsBuilder::retain_for) has passed.
+    ///
+    /// ```
+    /// use tower_sse::runs::{Outcome, Run};
+    /// # async fn save(_: &str, _: String) {}
+    ///
+    /// async fn store(run: Run) {
+    ///     if run.ended().await == Some(Outcome::Completed) && let Some(messages) = run.messages() {
+    ///         let text = messages.iter().map(|message| message.data.as_str()).collect();
+    ///         save(run.key().name(), text).await;
+    ///     }
+    /// }
+    /// # _ = store;
+    /// ```
+    #[must_use]
+    pub fn messages(&self) -> Option<Vec<Message>> {
+        self.record.messages()
+    }
+
+    /// Attaches the client of a request and returns the answer. [`Runs`](super::Runs#answers) has
+    /// the table of all answers.
+    ///
+    /// The handler can add headers to the response, and extensions such as
+    /// [`StreamOptions`](crate::StreamOptions).
+    ///
+    /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer of the request that started the
+    /// run, and no other client is attached, the run is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+        let requester = Requester::of_parts(parts);
+        let mut response = match self.runs.serve(&self.record, requester.last.as_ref(), false).await
+        {
+            Ok(record) => {
+                answer::answer(&record, &requester).await.unwrap_or_else(answer::not_found)
+            }
+            Err(error) => error.answer_to(requester.client),
+        };
+        if self.is_own {
+            response.extensions_mut().insert(on_refusal(&self.runs.process, &self.record));
+        }
+        response
+    }
+
+    /// Attaches a client that has seen the events up to the id `last`, or no events without one.
+    ///
+    /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
+    /// event after it was evicted, or if the run is forgotten. Returns an attachment that fails if this
+    /// process has no memory for the run of another one, or cannot reach it for two leases.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
+        let last = last.into().filter(|last| !last.is_empty());
+        let record = match self.runs.serve(&self.record, last.as_ref(), true).await {
+            Ok(record) => record,
+            Err(StartError::NotFound) => return None,
+            Err(_) => return self.runs.lost(&self.record).attach(None).ok().map(Attachment::new),
+        };
+        let reader = match record.attach(last.as_ref()) {
+            Err(NoEvents::GivenWay) => self.runs.lost(&self.record).attach(None),
+            reader => reader,
+        };
+        let reader = reader.ok()?;
+        match reader.started().await {
+            Ok(()) | Err(NoEvents::AllSeen(_)) => Some(Attachment::new(reader)),
+            Err(_) => None,
+        }
+    }
+
+    /// Cancels the run: its outcome is [`Cancelled`](Outcome::Cancelled), and its source is dropped
+    /// when its task runs next. Does nothing if the run has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
+    /// happens.
+    pub async fn cancel(&self) {
+        self.runs.cancel_record(&self.record).await;
+    }
+
+    /// Returns how the run ended, or `None` if it is still running or its answer was not an event
+    /// stream.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.record.phase().outcome()
+    }
+
+    /// Waits until the run has ended.
+    ///
+    /// Returns `None` if there is no run, because its call did not return an event stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped and the method called again at any time. It does not count as an
+    /// attached client.
+    pub async fn ended(&self) -> Option<Outcome> {
+        self.record.until_ended().await
+    }
+}
+
+/// Returns a callback that an outer layer calls if it refuses the stream of the client that started
+/// the run.
+pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefusal {
+    let (process, record) = (Arc::clone(process), Arc::clone(record));
+    OnRefusal::new(move || _ = process.end_unattended(&record, Outcome::Cancelled))
+}
+
+opaque_debug!(Run);
+
+/// Finding runs.
+impl Runs {
+    /// Attaches the client of a request to the run with this key, and returns the answer according
+    /// to the [table](Self#answers). It never starts a run.
+    ///
+    /// Returns `None` if there is no such run. The handler then answers `404`, or `204` if the
+    /// client only asks whether there is something to resume.
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use http::{StatusCode, request::Parts};
+    /// use tower_sse::runs::{RunKey, Runs};
+    ///
+    /// async fn resume(runs: Runs, key: RunKey, parts: Parts) -> Response {
+    ///     match runs.answer(&key, &parts).await {
+    ///         Some(answer) => answer.into_response(),
+    ///         None => StatusCode::NO_CONTENT.into_response(),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
+        let requester = Requester::of_parts(parts);
+        match self.find(key, requester.last.as_ref()).await {
+            Ok(record) => answer::answer(&record?, &requester).await,
+            Err(error) => Some(error.answer_to(requester.client)),
+        }
+    }
+
+    /// Returns the run with this key, if it is starting, running, or has ended and is kept.
+    ///
+    /// While the [store](super#several-processes) cannot be reached, returns `None` for any run that
+    /// is not running in this process. [`answer`](Self::answer) then returns a refusal instead.
+    pub async fn get(&self, key: &RunKey) -> Option<Run> {
+        let record = self.find(key, None).await.ok().flatten()?;
+        // If another process owns the run, its outcome is known once the last page is loaded.
+        if !self.is_loaded(&record).await {
+            return None;
+        }
+        Some(Run::new(self.clone(), record, false))
+    }
+}
+
+/// Stopping runs.
+impl Runs {
+    /// Cancels the run with this key, and returns whether it was starting or running.
+    ///
+    /// `last` is the id of the last event that the client has seen. If this run has not assigned
+    /// the id, nothing is cancelled, so a late stop request cannot cancel the next turn of a chat.
+    ///
+    /// # Cancel safety
+    ///
+    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
+    /// happens. With [several processes](super#several-processes), the run may or may not be
+    /// cancelled if the future is dropped.
+    pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
+        let last = last.into().filter(|last| !last.is_empty());
+        self.cancel_run(key, last.as_ref(), None).await
+    }
+
+    /// Cancels the run with this key as [`cancel`](Self::cancel) does, after a last event. Returns
+    /// whether the run was starting or running.
+    ///
+    /// Attached clients receive the event before the end, and clients that resume later receive it
+    /// too. The run records it like an event of its source.
+    ///
+    /// ```
+    /// use tower_sse::{Event, LastEventId, runs::{RunKey, Runs}};
+    ///
+    /// async fn stop(runs: Runs, key: RunKey, last: Option<LastEventId>, tokens: u64) -> bool {
+    ///     let usage = Event::new().event("usage").data(tokens.to_string());
+    ///     runs.cancel_with(&key, last, usage).await
+    /// }
+    /// # _ = stop;
+    /// ```
+    ///
+    /// It returns no error. The event is dropped in these cases:
+    ///
+    /// - The run is still starting, so it has no stream yet. It is cancelled without the event.
+    /// - The event has neither a name nor data, or is larger than
+    ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is cancelled without it.
+    /// - The run has ended, or has not assigned the id `last`. Nothing is cancelled.
+    ///
+    /// A run that has reached `retain_bytes` evicts its oldest events to make room for the last one.
+    ///
+    /// The source may send further events before this method is polled. A number of events that the
+    /// program counted before can therefore be too low.
+    ///
+    /// # Several processes
+    ///
+    /// At the process that owns the run, all earlier events are exported first; the method waits for
+    /// the store for up to two seconds. At any other process, the event follows those that the owner
+    /// has exported. The number in its id is then a billion higher, because the owner's clients may
+    /// have received later events.
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as that of [`cancel`](Self::cancel). The run is never cancelled without the event
+    /// because the future is dropped.
+    pub async fn cancel_with(
+        &self,
+        key: &RunKey,
+        last: impl Into<Option<LastEventId>>,
+        event: impl Into<Event>,
+    ) -> bool {
+        let last = last.into().filter(|last| !last.is_empty());
+        let lines = lines_of(event.into(), self.process.options.max_event());
+        self.cancel_run(key, last.as_ref(), lines).await
+    }
+
+    /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
+    /// ones have ended, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
+    ///
+    /// The wait includes the closures of [`on_end`](super::RunsBuilder::on_end) for runs that end
+    /// meanwhile.
+    ///
+    /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
+    /// the runs at the same time:
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use axum::Router;
+    /// use tokio::net::TcpListener;
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::runs::Runs;
+    ///
+    /// # async fn run(
+    /// #     listener: TcpListener,
+    /// #     app: Router,
+    /// #     runs: Runs,
+    /// #     shutdown: CancellationToken,
+    /// # ) -> std::io::Result<()> {
+    /// let server = axum::serve(listener, app)
+    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    /// let drain = async {
+    ///     shutdown.cancelled().await;
+    ///     runs.drain(Duration::from_secs(20)).await;
+    /// };
+    /// tokio::join!(server, drain).0
+    /// # }
+    /// ```
+    ///
+    /// The [recipe](crate::guide::runs_shutdown) shows what cancels the token, and a deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping
+    /// it does not interrupt any run.
+    pub async fn drain(&self, grace: Duration) {
+        self.process.lock().is_draining = true;
+        if timeout(grace, self.process.idle()).await.is_err() {
+            self.process.interrupt();
+        }
+        self.exported().await;
+    }
+
+    /// Creates a `Runs` with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder that sets limits.
+    pub fn builder() -> RunsBuilder {
+        RunsBuilder::default()
+    }
+
+    /// Creates runs that all processes with the same store share, with the default limits. See
+    /// [`RunsBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    pub async fn connect<S: RunStore>(store: S) -> Result<Self, S::Error> {
+        Self::builder().connect(store).await
+    }
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::runs::Runs;
+///
+/// let runs = Runs::builder()
+///     .retain_bytes(256 << 10)
+///     .max_memory(3 << 30)
+///     .retain_for(Duration::from_secs(300))
+///     .abandon_after(Duration::from_secs(600))
+///     .max_running(10_000)
+///     .max_running_per_owner(16)
+///     .on_end(|end| println!("{} events, {}", end.events, end.outcome))
+///     .build();
+/// # _ = runs;
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct RunsBuilder {
+    options: Options,
+}
+
+impl RunsBuilder {
+    /// Limits the memory of the events that each run keeps to `bytes`. The default is 2 MiB.
+    ///
+    /// Each event takes its bytes on the wire and 112 more. With the default, a run keeps about
+    /// 13,000 events of 45 bytes each, or 5,000 of 300 bytes, such as the tokens of a language model
+    /// in its vendor's JSON.
+    ///
+    /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
+    ///
+    /// - While a client is attached, only events that the fastest client has read are evicted. If
+    ///   there are none, the source is not polled until that client has read one. If a slower
+    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
+    /// - While no client is attached, any event can be evicted, so the source never waits. A client
+    ///   that needs an evicted event later gets `404`.
+    ///
+    /// A run fails if one of its events does not fit into the limit.
+    ///
+    /// A running run always has room for `bytes`: [`max_memory`](Self::max_memory) admits only as
+    /// many runs as it can hold. A limit above `max_memory` is that of one run at a time.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `bytes` is zero.
+    #[track_caller]
+    pub fn retain_bytes(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "the size of a record must not be zero");
+        self.options.retain_bytes = bytes;
+        self
+    }
+
+    /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
+    ///
+    /// A running run is never evicted to make room. A new run is admitted only if `max_memory` holds
+    /// [`retain_bytes`](Self::retain_bytes) and 2,752 bytes of bookkeeping for it and for each
+    /// running run: with the defaults, 1,022 runs can run at a time. Otherwise, the request is refused
+    /// with [`StartError::Full`](super::StartError::Full). To admit more short answers, lower
+    /// `retain_bytes`: with 64 KiB, the default holds [`max_running`](Self::max_running) runs.
+    ///
+    /// Most runs need less than they may keep. The rest of the memory has runs that have ended. When
+    /// recorded bytes or a new run need room, the following is evicted, in this order:
+    ///
+    /// 1. Runs that have ended and that no client reads, the oldest first.
+    /// 2. What this process has of runs of [other processes](super#several-processes), the largest
+    ///    first. A client that needs an evicted event loses its body, or gets a refusal, and loads the
+    ///    run again when it reconnects.
+    /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
+    ///
+    /// A run that has ended, but whose end the store does not have yet, is not evicted: while the
+    /// store is away, no run starts that would need the room.
+    ///
+    /// Runs, their events, and the frames that they keep for clients that are behind count with
+    /// their bookkeeping. It is less than 200 bytes for an event or a frame, and less than 2 KiB for
+    /// a run with its task, unless its key is long. Frames are kept only while there is room for
+    /// them, but room is not kept free for them: if all running runs reach their limits, their frames
+    /// exceed the limit. So do incomplete events, which a source has not ended yet. These do not
+    /// count:
+    ///
+    /// - The service's future, its stream, and what they hold.
+    /// - Evicted events and frames that a server still has to send. They are in memory once for all
+    ///   clients that hold them.
+    /// - Of the chunks of 1 KiB in which small events share memory, the parts before a run's oldest
+    ///   event and after its newest.
+    ///
+    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
+    /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
+    /// count as 69 kB.
+    ///
+    /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
+    /// process need there, with their keys and their bookkeeping. For Redis, that is about 5.3 kB for a
+    /// run, twice the length of its encoded key, its events, and 48 bytes for each batch of them. Above
+    /// the limit, the runs that ended first are deleted there.
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.options.max_memory = bytes;
+        self
+    }
+
+    /// Limits the memory of an owner's runs that have ended to `bytes`, so that one owner cannot
+    /// evict the runs of all others. By default, only [`max_memory`](Self::max_memory) limits them.
+    ///
+    /// Beyond it, the owner's runs that ended first are evicted, but never the one that ended last.
+    /// Each process with a [store](super::RunStore) applies the limit to the memory that its runs need
+    /// there, too. Calls that return no event stream count there for two leases. Running runs of an owner are limited by
+    /// [`max_running_per_owner`](Self::max_running_per_owner) and
+    /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have no
+    /// owner.
+    ///
+    /// ```
+    /// use tower_sse::runs::Runs;
+    ///
+    /// let runs = Runs::builder().max_memory(1 << 30).max_memory_per_owner(16 << 20).build();
+    /// ```
+    pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
+        self.options.max_memory_per_owner = Some(bytes);
+        self
+    }
+
+    /// Sets how long a run is kept after its end. The default is 5 minutes.
+    ///
+    /// After that, the key is free. With a [store](super::RunStore), each run is kept there for at
+    /// least a minute and at least four leases: until then, the key is taken, and a completed run
+    /// is answered from the store. Clients that are still reading can read the rest, unless
+    /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten
+    /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
+    /// than ten years count as ten years.
+    pub fn retain_for(mut self, age: Duration) -> Self {
+        self.options.retain_for = age.min(MAX_TIME);
+        self
+    }
+
+    /// Sets how long a run continues without a client. After this time, it ends as
+    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
+    ///
+    /// The time starts with the call, and restarts whenever the last client detaches. A client that
+    /// waits for the call's answer counts as attached. With `Duration::MAX`, a run is never
+    /// abandoned.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time is zero, because no run could start.
+    #[track_caller]
+    pub fn abandon_after(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "the time after which a run is abandoned must not be zero");
+        self.options.abandon_after = time.min(MAX_TIME);
+        self
+    }
+
+    /// Sets how long a run may take. After this time, it ends as
+    /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
+    /// is no limit.
+    ///
+    /// The time starts with the call. Without a limit, a page that stays open keeps a source alive
+    /// that never ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_sse::runs::Runs;
+    ///
+    /// let runs = Runs::builder().max_duration(Duration::from_secs(3600)).build();
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time is zero, because no run could start.
+    #[track_caller]
+    pub fn max_duration(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "the maximum duration of a run must not be zero");
+        self.options.max_duration = time.min(MAX_TIME);
+        self
+    }
+
+    /// Limits how many runs may be running at a time. The default is 10,000, but
+    /// [`max_memory`](Self::max_memory) admits only 1,022 by default. Runs that have ended do not
+    /// count.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `runs` is zero.
+    #[track_caller]
+    pub fn max_running(mut self, runs: usize) -> Self {
+        assert!(runs > 0, "the limit of running runs must not be zero");
+        self.options.limits.running = runs;
+        self
+    }
+
+    /// Limits how many runs of one owner may be running at a time. The default is 16.
+    ///
+    /// Runs with a [shared](super::RunKey::shared) key have no owner: only
+    /// [`max_running`](Self::max_running) limits them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `runs` is zero.
+    #[track_caller]
+    pub fn max_running_per_owner(mut self, runs: usize) -> Self {
+        assert!(runs > 0, "the limit of running runs must not be zero");
+        self.options.limits.running_per_owner = runs;
+        self
+    }
+
+    /// Adds a closure that is called once for each run, when the run ends with any outcome. Use it
+    /// for billing and reports.
+    ///
+    /// A call that panics, or is cancelled, abandoned or interrupted, before it answers counts as a
+    /// run. A call that returns anything but an event stream does not.
+    ///
+    /// The closure is called on the thread that ends the run, while no lock is held. All closures
+    /// are called, in the order in which they were added; a panic of one is caught.
+    pub fn on_end<F>(mut self, callback: F) -> Self
+    where
+        F: Fn(&RunEnd) + Send + Sync + 'static,
+    {
+        self.options.on_end.push(Opaque(Arc::new(callback)));
+        self
+    }
+
+    /// Creates the [`Runs`].
+    #[must_use]
+    pub fn build(self) -> Runs {
+        Runs { process: Arc::new(Process::new(self.options, None)), shared: None }
+    }
+
+    /// Creates runs that all processes with the same store share.
+    ///
+    /// It is ready once other processes can reach the runs of this one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime with timers.
+    pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
+        let (process, shared) = store.connect(self.options).await?;
+        Ok(Runs { process, shared: Some(shared) })
+    }
+}
+
+impl Runs {
+    /// Returns the run that a request is about, or claims the key for a new run.
+    pub(crate) async fn claim(
+        &self,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
+        let Some(shared) = &self.shared else {
+            return self.process.claim(key, last, purpose);
+        };
+        if last.is_some() {
+            let found = self.find(key, last).await?;
+            return found.map(Claim::Existing).ok_or(StartError::NotFound);
+        }
+        let claimed = Arc::clone(shared).claim(key, purpose).await;
+        if claimed.is_err() {
+            self.process.counters.totals().refused += 1;
+        }
+        claimed
+    }
+
+    /// Returns the run with this key, wherever it is, for a client that has seen the events up to
+    /// `last`. It never starts a run.
+    pub(crate) async fn find(
+        &self,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        match &self.shared {
+            None => Ok(self.process.get(key)),
+            Some(shared) => shared.find(key, last).await,
+        }
+    }
+
+    /// Cancels the run with this key, wherever it is, after the event with these `lines` if there
+    /// are any. Returns whether it was starting or running.
+    pub(super) async fn cancel_run(
+        &self,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        lines: Option<Bytes>,
+    ) -> bool {
+        match &self.shared {
+            None => self.process.cancel(key, last, lines),
+            Some(shared) => shared.cancel(key, last, lines).await,
+        }
+    }
+
+    /// Cancels a run, wherever it is.
+    pub(super) async fn cancel_record(&self, record: &Arc<Record>) {
+        match &self.shared {
+            None => _ = self.process.cancel_record(record, None),
+            Some(shared) => shared.cancel_record(record).await,
+        }
+    }
+
+    /// Returns a record from which a client that has seen the events up to `last` can read the run
+    /// of `record`, which may be a mirror for other clients. With `waits`, waits for the store as
+    /// long as an attached client does.
+    pub(super) async fn serve(
+        &self,
+        record: &Arc<Record>,
+        last: Option<&LastEventId>,
+        waits: bool,
+    ) -> Result<Arc<Record>, StartError> {
+        match &self.shared {
+            None => Ok(Arc::clone(record)),
+            Some(shared) => shared.serve(record, last, waits).await,
+        }
+    }
+
+    /// Returns another record of the run, which reports to its clients that the contact to the
+    /// run's process is lost.
+    pub(super) fn lost(&self, record: &Record) -> Arc<Record> {
+        let (lost, mirror) = self.process.mirror(record.key.clone(), record.epoch, 0);
+        mirror.lose();
+        lost
+    }
+
+    /// Waits until a record of another process' run has all events that the store has. Returns
+    /// whether they could be loaded.
+    pub(super) async fn is_loaded(&self, record: &Arc<Record>) -> bool {
+        match &self.shared {
+            None => true,
+            Some(shared) => shared.is_loaded(record).await,
+        }
+    }
+
+    /// Waits, for a limited time, until other processes can read all runs that have ended.
+    pub(super) async fn exported(&self) {
+        if let Some(shared) = &self.shared {
+            shared.exported().await;
+        }
+    }
+}

@@ -2,13 +2,12 @@
 //! semantic versioning.
 
 pub use super::{
+    epoch::random,
     options::Options,
     process::{Claim, EndedRuns, Hooks, Mark, Process, Producer, Purpose},
-    random::random,
     record::{LastEvent, Mirror, Mirrored, Phase, Record},
     shared::{Connected, Pending, SharedRuns},
-    spawn::spawn,
-    until::until,
+    spawn::{spawn, until},
 };
 pub use crate::{
     callback::{caught, without_panic},

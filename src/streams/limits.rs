@@ -1,18 +1,19 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
+    error::Error,
+    fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
-use super::{Full, table::shrink_if_sparse};
 use crate::lock::lock;
 
 /// The limits of open streams for each subject, and the places that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Limits {
+pub(super) struct SubjectLimits {
     /// The longest prefix first, so that the first one that matches counts.
     classes: Vec<Class>,
     /// The number of places that each subject has taken, at least 1.
@@ -29,12 +30,12 @@ struct Class {
 
 /// A place among the streams of a subject, which is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    limits: Arc<Limits>,
+pub(super) struct LimitPlace {
+    limits: Arc<SubjectLimits>,
     subject: Arc<str>,
 }
 
-impl Limits {
+impl SubjectLimits {
     pub(super) fn new(limits: impl IntoIterator<Item = (Arc<str>, usize)>) -> Self {
         let class = |(prefix, limit)| Class { prefix, limit, refused: AtomicU64::new(0) };
         let mut classes: Vec<_> = limits.into_iter().map(class).collect();
@@ -48,7 +49,7 @@ impl Limits {
 
     /// Takes a place for each of these different subjects that has a limit, or none if one of them
     /// has no place left.
-    pub(super) fn take(self: &Arc<Self>, subjects: &[Arc<str>]) -> Result<Vec<Place>, Full> {
+    pub(super) fn take(self: &Arc<Self>, subjects: &[Arc<str>]) -> Result<Vec<LimitPlace>, Full> {
         let mut limited: Vec<_> = subjects
             .iter()
             .filter_map(|subject| Some((subject, self.class_of(subject)?)))
@@ -66,7 +67,7 @@ impl Limits {
             *taken.entry(Arc::clone(subject)).or_default() += 1;
         }
         drop(taken);
-        let place = |(subject, _): (&Arc<str>, _)| Place {
+        let place = |(subject, _): (&Arc<str>, _)| LimitPlace {
             limits: Arc::clone(self),
             subject: subject.clone(),
         };
@@ -89,13 +90,13 @@ impl Limits {
     }
 }
 
-impl Place {
+impl LimitPlace {
     pub(super) fn is_of(&self, subject: &str) -> bool {
         *self.subject == *subject
     }
 }
 
-impl Drop for Place {
+impl Drop for LimitPlace {
     fn drop(&mut self) {
         let mut taken = lock(&self.limits.taken);
         if let Some(places) = taken.get_mut(&self.subject) {
@@ -105,5 +106,33 @@ impl Drop for Place {
                 shrink_if_sparse(&mut taken);
             }
         }
+    }
+}
+
+/// A subject that has as many open streams as its [limit](super::StreamsBuilder::limit) allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Full {
+    /// The subject.
+    pub subject: Arc<str>,
+    /// The prefix of its limit.
+    pub prefix: Arc<str>,
+    /// The limit.
+    pub limit: usize,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the subject, which can be an address or a name.
+        write!(f, "a subject with the prefix {:?} has {} open streams", self.prefix, self.limit)
+    }
+}
+
+impl Error for Full {}
+
+/// Shrinks a table that is nearly empty, as after a storm of clients.
+pub(super) fn shrink_if_sparse<V>(table: &mut HashMap<Arc<str>, V>) {
+    if table.capacity() > 64 && table.capacity() / 8 > table.len() {
+        table.shrink_to(2 * table.len());
     }
 }

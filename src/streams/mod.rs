@@ -204,30 +204,20 @@
 //! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
 //! closed at once.
 
-mod builder;
-mod close_log;
-mod closing;
-mod error;
-mod full;
-mod incoming;
 mod limits;
-mod member;
-mod members;
-mod membership;
 mod open_streams;
-mod outgoing;
-mod stats;
 #[allow(clippy::module_inception)]
 mod streams;
 mod subjects;
-mod table;
 
 pub use self::{
-    builder::StreamsBuilder, error::CloseError, full::Full, stats::StreamsStats, streams::Streams,
+    limits::Full,
+    streams::{CloseError, Streams, StreamsBuilder, StreamsStats},
     subjects::Subjects,
 };
 
 pub(crate) use self::{
-    closing::Closing, incoming::Followed, member::Revocation, membership::Membership,
-    outgoing::Publishing, subjects::Unopened,
+    open_streams::{Closing, Revocation},
+    streams::{Followed, Publishing},
+    subjects::{Membership, Unopened},
 };

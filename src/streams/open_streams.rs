@@ -1,21 +1,21 @@
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     mem,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{
+            AtomicU8, AtomicU64,
+            Ordering::{AcqRel, Acquire, Release, SeqCst},
+        },
+    },
+    task::Waker,
 };
 
 use tokio_util::sync::DropGuard;
 
-use super::{
-    Closing,
-    close_log::{CloseLog, Ticket},
-    limits::Limits,
-    member::{Member, Revocation},
-    members::Members,
-    table::shrink_if_sparse,
-};
-use crate::lock::lock;
+use super::limits::{SubjectLimits, shrink_if_sparse};
+use crate::{callback::without_panic, lock::lock};
 
 /// The open streams of each subject, and the log of closes.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Arc<SubjectLimits>,
     /// Stops the task that follows the closes of other processes.
     _follower: Option<DropGuard>,
 }
@@ -33,7 +33,7 @@ const SHARDS: usize = 16;
 type Shard = HashMap<Arc<str>, Members>;
 
 impl OpenStreams {
-    pub(super) fn new(limits: Limits, follower: Option<DropGuard>) -> Self {
+    pub(super) fn new(limits: SubjectLimits, follower: Option<DropGuard>) -> Self {
         Self { limits: Arc::new(limits), _follower: follower, ..Self::default() }
     }
 
@@ -177,6 +177,230 @@ fn remove_list(shard: &mut Shard, subject: &str) -> Option<Members> {
     members
 }
 
+/// A close of the streams of a subject that do not also have the subject `kept`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closing<T> {
+    pub(crate) subject: T,
+    pub(crate) kept: Option<T>,
+}
+
+impl<T> Closing<T> {
+    pub(crate) fn map<'c, U>(&'c self, subject: impl Fn(&'c T) -> U) -> Closing<U> {
+        Closing { subject: subject(&self.subject), kept: self.kept.as_ref().map(subject) }
+    }
+}
+
+/// The open streams of one subject. Most sessions have one.
+#[derive(Debug)]
+pub(super) enum Members {
+    One(Arc<Member>),
+    /// By address. A hash table would move all of them at once when it grows.
+    // Boxed, so that the entry of one stream stays small.
+    #[allow(clippy::box_collection)]
+    Many(Box<BTreeMap<Address, Arc<Member>>>),
+}
+
+type Address = usize;
+
+impl Members {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(members) => members.len(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, member: Arc<Member>) {
+        match self {
+            Self::One(first) => {
+                let both = [Arc::clone(first), member].map(|member| (address(&member), member));
+                *self = Self::Many(Box::new(BTreeMap::from(both)));
+            }
+            Self::Many(members) => {
+                members.insert(address(&member), member);
+            }
+        }
+    }
+
+    /// Removes one stream, and returns whether none is left.
+    pub(super) fn remove(&mut self, member: &Arc<Member>) -> bool {
+        match self {
+            Self::One(only) => Arc::ptr_eq(only, member),
+            Self::Many(members) => {
+                members.remove(&address(member));
+                members.is_empty()
+            }
+        }
+    }
+
+    /// Removes the streams that do not have the subject `kept`. Returns them, and whether no stream
+    /// is left.
+    pub(super) fn remove_without(&mut self, kept: &str) -> (Vec<Arc<Member>>, bool) {
+        match self {
+            Self::One(only) if only.has(kept) => (Vec::new(), false),
+            Self::One(only) => (vec![Arc::clone(only)], true),
+            Self::Many(members) => {
+                let mut removed = Vec::new();
+                members.retain(|_, member| {
+                    let stays = member.has(kept);
+                    if !stays {
+                        removed.push(Arc::clone(member));
+                    }
+                    stays
+                });
+                (removed, members.is_empty())
+            }
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Arc<Member>> {
+        match self {
+            Self::One(member) => vec![member],
+            Self::Many(members) => members.into_values().collect(),
+        }
+    }
+}
+
+fn address(member: &Arc<Member>) -> Address {
+    Arc::as_ptr(member).addr()
+}
+
+/// A stream, as the lists of its subjects know it.
+#[derive(Debug)]
+pub(super) struct Member {
+    subjects: Box<[Arc<str>]>,
+    /// [`OPEN`], a [`Revocation`], or [`ENDING`].
+    state: AtomicU8,
+    /// The task that polls the body.
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Whether a stream was closed, and whether all streams were closed with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revocation {
+    /// The streams of a subject.
+    Subject = 1,
+    /// All streams, whose clients should not reconnect at the same time.
+    All = 2,
+}
+
+const OPEN: u8 = 0;
+/// The body has seen that the stream was closed.
+const ENDING: u8 = 3;
+
+impl Member {
+    pub(super) fn new(subjects: Box<[Arc<str>]>) -> Self {
+        Self { subjects, state: AtomicU8::new(OPEN), waker: Mutex::default() }
+    }
+
+    pub(super) const fn subjects(&self) -> &[Arc<str>] {
+        &self.subjects
+    }
+
+    pub(super) fn has(&self, subject: &str) -> bool {
+        self.subjects.iter().any(|name| **name == *subject)
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.state.load(Acquire) != OPEN
+    }
+
+    /// Closes the stream. Returns `false` if it was closed before.
+    pub(super) fn revoke(&self, how: Revocation) -> bool {
+        if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
+            return false;
+        }
+        let waker = lock(&self.waker).take();
+        _ = without_panic(|| waker.map(Waker::wake));
+        true
+    }
+
+    /// Notes that the body has seen that the stream was closed.
+    pub(super) fn set_ending(&self) {
+        self.state.store(ENDING, Release);
+    }
+
+    /// Returns whether the stream was closed, and how, unless the body has seen it.
+    #[inline]
+    pub(super) fn revocation(&self) -> Option<Revocation> {
+        match self.state.load(Acquire) {
+            OPEN | ENDING => None,
+            state if state == Revocation::All as u8 => Some(Revocation::All),
+            _ => Some(Revocation::Subject),
+        }
+    }
+
+    /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
+    pub(super) fn poll_revoked(&self, waker: &Waker) -> bool {
+        let mut registered = lock(&self.waker);
+        let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
+        let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
+        drop(registered);
+        _ = without_panic(|| drop(earlier));
+        // Check after registering: a close first sets the state, and then takes the waker.
+        self.revocation().is_some()
+    }
+
+    /// Drops the waker of the task that polled the body.
+    pub(super) fn forget_waker(&self) {
+        let waker = lock(&self.waker).take();
+        _ = without_panic(|| drop(waker));
+    }
+}
+
+/// The log of the newest closes, and the number of all closes so far.
+///
+/// A stream first enters the lists of its subjects, and then looks here. A close is first added
+/// here, and then empties the list of its subject. So at least one of them sees the other.
+#[derive(Debug, Default)]
+pub(super) struct CloseLog {
+    count: AtomicU64,
+    newest: RwLock<VecDeque<Close>>,
+}
+
+/// The number of closes before a request arrived.
+pub(super) type Ticket = u64;
+
+/// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key.
+///
+/// A hash collision ends one more stream, whose client reconnects.
+pub(super) type Close = Option<Closing<u64>>;
+
+/// The number of closes in the log. A stream is closed if its request came before all of them.
+const MAX_LOGGED: usize = 65_536;
+
+impl CloseLog {
+    /// Returns a ticket for a request that arrives now.
+    pub(super) fn ticket(&self) -> Ticket {
+        self.count.load(SeqCst)
+    }
+
+    pub(super) fn log(&self, close: Close) {
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        if newest.len() == MAX_LOGGED {
+            newest.pop_front();
+        }
+        newest.push_back(close);
+        self.count.fetch_add(1, SeqCst);
+    }
+
+    /// Returns whether a stream of these subjects was closed after the ticket was taken.
+    pub(super) fn has_closed(&self, ticket: Ticket, subjects: &[u64]) -> bool {
+        if self.ticket() == ticket {
+            return false;
+        }
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        let Ok(since) = usize::try_from(self.ticket().saturating_sub(ticket)) else {
+            return true;
+        };
+        let has = |subject| subjects.contains(&subject);
+        let ends = |close: &Close| {
+            close.is_none_or(|Closing { subject, kept }| has(subject) && !kept.is_some_and(has))
+        };
+        since > newest.len() || newest.iter().rev().take(since).any(ends)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -185,7 +409,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use super::{Closing, Member, OpenStreams, Revocation, remove_list};
+    use super::{CloseLog, Closing, MAX_LOGGED, Member, OpenStreams, Revocation, remove_list};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -245,5 +469,39 @@ mod tests {
         open_streams.enter(&member, &names[1]);
         open_streams.close_since(ticket, &member);
         assert_eq!(open_streams.subjects(), []);
+    }
+
+    const fn close(subject: u64, kept: Option<u64>) -> Option<Closing<u64>> {
+        Some(Closing { subject, kept })
+    }
+
+    #[test]
+    fn close_ends_the_streams_of_older_tickets() {
+        let closes = CloseLog::default();
+        let before = closes.ticket();
+        closes.log(close(7, None));
+        closes.log(close(1, Some(2)));
+        let after = closes.ticket();
+        for (subjects, expected) in
+            [(&[7][..], true), (&[8], false), (&[1], true), (&[1, 2], false), (&[2], false)]
+        {
+            assert_eq!(closes.has_closed(before, subjects), expected, "{subjects:?}");
+            assert!(!closes.has_closed(after, subjects), "{subjects:?}");
+        }
+        closes.log(None);
+        assert!(closes.has_closed(after, &[8]));
+    }
+
+    #[test]
+    fn ticket_that_is_older_than_the_log_counts_as_closed() {
+        let closes = CloseLog::default();
+        let ticket = closes.ticket();
+        for _ in 0..MAX_LOGGED {
+            closes.log(close(1, None));
+        }
+        assert!(!closes.has_closed(ticket, &[2]));
+        closes.log(close(1, None));
+        assert!(closes.has_closed(ticket, &[2]));
+        assert!(!closes.has_closed(ticket + 1, &[2]));
     }
 }

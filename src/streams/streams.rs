@@ -1,9 +1,19 @@
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
 
 use http::Request;
+use tokio_util::sync::CancellationToken;
 
-use super::{
-    CloseError, Closing, StreamsStats, Subjects, open_streams::OpenStreams, outgoing::Relay,
+use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams};
+use crate::{
+    BoxError,
+    stats::{Escaped, labelled},
 };
 
 /// The open streams of each subject. Clones are cheap and share the streams.
@@ -136,3 +146,153 @@ impl Streams {
 }
 
 opaque_debug!(Streams);
+
+impl Streams {
+    /// Returns a builder that limits how many streams of a subject are open.
+    pub fn builder() -> StreamsBuilder {
+        StreamsBuilder::default()
+    }
+}
+
+/// A builder for [`Streams`] that limits how many streams of a subject are open.
+///
+/// ```
+/// use tower_sse::{SseLayer, streams::Streams};
+///
+/// let streams = Streams::builder().limit("user:", 5).limit("tenant:", 1_000).build();
+/// # let layer: SseLayer =
+/// SseLayer::new().streams(&streams);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "call `build` or `connect`"]
+pub struct StreamsBuilder {
+    limits: BTreeMap<Arc<str>, usize>,
+}
+
+impl StreamsBuilder {
+    /// Limits each subject that begins with `prefix` to `limit` open streams at the same time. By
+    /// default there is no limit.
+    ///
+    /// If several prefixes match a subject, the longest one counts. [The
+    /// module](super#limits-for-each-subject) has the rules. Setting the limit of a prefix again replaces
+    /// it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` is zero.
+    #[track_caller]
+    pub fn limit(mut self, prefix: impl Into<Arc<str>>, limit: usize) -> Self {
+        assert!(limit > 0, "the limit of open streams cannot be zero");
+        self.limits.insert(prefix.into(), limit);
+        self
+    }
+
+    /// Creates a set of streams in this process.
+    #[must_use]
+    pub fn build(self) -> Streams {
+        let open_streams = Arc::new(OpenStreams::new(self.limits(), None));
+        Streams { open_streams, relay: None }
+    }
+
+    pub(super) fn limits(self) -> SubjectLimits {
+        SubjectLimits::new(self.limits)
+    }
+}
+
+/// The streams that were refused because a subject had no place left, from
+/// [`Streams::stats`](super::Streams::stats).
+///
+/// It displays as metrics in the text format of Prometheus, as
+/// [`StatsSnapshot`](crate::StatsSnapshot) does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamsStats {
+    /// The number of streams that were refused for each prefix that has a
+    /// [limit](super::StreamsBuilder::limit), including prefixes with none. Places that
+    /// [`Subjects::try_add`](super::Subjects::try_add) did not get count too.
+    pub refused_by_prefix: Vec<(Arc<str>, u64)>,
+}
+
+impl fmt::Display for StreamsStats {
+    /// Writes the counters in the text format of Prometheus.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metric =
+            ("sse_streams_limited_total", "Streams that were refused at the limit of a subject.");
+        let counts =
+            self.refused_by_prefix.iter().map(|(prefix, refused)| (Escaped(prefix), *refused));
+        labelled(f, "counter", metric, "prefix", counts)
+    }
+}
+
+/// The reason other processes may not close the streams of a subject. The streams of this process
+/// are closed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// The hub is closed, so no other process has received the close.
+    Closed,
+    /// No other process has received the close.
+    Refused(BoxError),
+    /// The broker has not acknowledged the close, which other processes may have received or may
+    /// receive later.
+    Unknown(BoxError),
+}
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "hub is closed, so other processes did not receive the close",
+            Self::Refused(_) => "other processes did not receive the close",
+            Self::Unknown(_) => "other processes may not have received the close",
+        })
+    }
+}
+
+impl Error for CloseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Closed => None,
+            Self::Refused(error) | Self::Unknown(error) => Some(&**error),
+        }
+    }
+}
+
+/// The streams of this process, as the task that follows the closes of other processes knows them.
+///
+/// They exist until the last `Streams` is dropped and the last stream with a subject has ended.
+pub(crate) struct Followed {
+    open_streams: Weak<OpenStreams>,
+    ended: CancellationToken,
+}
+
+impl Followed {
+    /// Creates streams whose closes are also published by `relay`.
+    pub(crate) fn relayed_by(relay: Arc<Relay>, builder: StreamsBuilder) -> (Streams, Self) {
+        let ended = CancellationToken::new();
+        let follower = ended.clone().drop_guard();
+        let open_streams = Arc::new(OpenStreams::new(builder.limits(), Some(follower)));
+        let followed = Self { open_streams: Arc::downgrade(&open_streams), ended };
+        (Streams { open_streams, relay: Some(relay) }, followed)
+    }
+
+    /// Runs `future` while the streams exist.
+    pub(crate) async fn while_they_exist(&self, future: impl Future<Output = ()>) {
+        _ = self.ended.run_until_cancelled(future).await;
+    }
+
+    /// Closes the streams of this process as another process has closed its own. `None` closes all
+    /// that have a subject.
+    pub(crate) fn close(&self, closing: Option<Closing<&str>>) {
+        if let Some(open_streams) = self.open_streams.upgrade() {
+            match closing {
+                Some(closing) => open_streams.close(closing),
+                None => open_streams.close_all(),
+            };
+        }
+    }
+}
+
+/// Publishes a close to other processes, and waits for its acknowledgement.
+pub(crate) type Relay = dyn Fn(Closing<&str>) -> Publishing + Send + Sync;
+
+pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<(), CloseError>> + Send>>;

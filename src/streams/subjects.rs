@@ -1,10 +1,13 @@
 use std::{
     fmt, mem, slice,
     sync::{Arc, Mutex},
+    task::Waker,
 };
 
 use super::{
-    Full, close_log::Ticket, limits::Place, membership::Membership, open_streams::OpenStreams,
+    Full,
+    limits::LimitPlace,
+    open_streams::{Member, OpenStreams, Revocation, Ticket},
 };
 use crate::{lock::lock, signals::is_recorded};
 
@@ -24,14 +27,14 @@ pub struct Subjects {
 struct OfRequest {
     open_streams: Arc<OpenStreams>,
     ticket: Ticket,
-    names: Mutex<Names>,
+    names: Mutex<SubjectNames>,
 }
 
 #[derive(Default)]
-struct Names {
+struct SubjectNames {
     added: Vec<Arc<str>>,
     /// What [`Subjects::try_add`] has reserved.
-    places: Vec<Place>,
+    places: Vec<LimitPlace>,
     is_open: bool,
     /// Whether the response has become no stream.
     is_over: bool,
@@ -144,7 +147,7 @@ impl Subjects {
     }
 }
 
-impl Names {
+impl SubjectNames {
     fn has_place(&self, subject: &str) -> bool {
         self.places.iter().any(|place| place.is_of(subject))
     }
@@ -176,5 +179,92 @@ impl Drop for Unopened {
 impl fmt::Debug for Subjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(&lock(&self.request.names).added).finish()
+    }
+}
+
+/// An open stream in the lists of its subjects, which it leaves when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    open_streams: Arc<OpenStreams>,
+    member: Arc<Member>,
+    /// Free again once the stream has left its lists.
+    _places: Box<[LimitPlace]>,
+}
+
+impl Membership {
+    /// Opens a stream of these subjects, which is closed at once if one of them was closed after
+    /// the ticket was taken.
+    pub(super) fn open(
+        open_streams: &Arc<OpenStreams>,
+        ticket: Ticket,
+        subjects: &[Arc<str>],
+        places: Vec<LimitPlace>,
+    ) -> Self {
+        let member = open_streams.member(subjects);
+        // Before it is in a list, which it leaves when it is dropped.
+        let membership =
+            Self { open_streams: Arc::clone(open_streams), member, _places: places.into() };
+        open_streams.open(ticket, &membership.member);
+        membership
+    }
+
+    /// Notes that the body has seen that the stream was closed, and is about to end. The stream keeps
+    /// its places until it has ended.
+    pub(crate) fn set_ending(&self) {
+        self.member.set_ending();
+    }
+
+    /// Returns whether the stream was closed, and how, unless the body has seen it.
+    #[inline]
+    pub(crate) fn revocation(&self) -> Option<Revocation> {
+        self.member.revocation()
+    }
+
+    /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
+    pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
+        self.member.poll_revoked(waker)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.open_streams.leave(&self.member);
+        self.member.forget_waker();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        task::{Wake, Waker},
+    };
+
+    use super::{Membership, OpenStreams};
+    use crate::streams::Closing;
+
+    /// The waker of an earlier poll. It is dropped once a later one is registered, and closes the
+    /// stream then, as another thread can.
+    struct ClosesOnDrop(Arc<OpenStreams>);
+
+    impl Wake for ClosesOnDrop {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for ClosesOnDrop {
+        fn drop(&mut self) {
+            assert_eq!(self.0.close(Closing { subject: "a", kept: None }), 1);
+        }
+    }
+
+    #[test]
+    fn close_after_the_waker_is_registered_is_seen_by_the_same_poll() {
+        let open_streams = Arc::<OpenStreams>::default();
+        let membership =
+            Membership::open(&open_streams, open_streams.ticket(), &["a".into()], Vec::new());
+        let earlier = Waker::from(Arc::new(ClosesOnDrop(Arc::clone(&open_streams))));
+        assert!(!membership.poll_revoked(&earlier));
+        drop(earlier);
+        assert!(membership.poll_revoked(Waker::noop()), "the state was read too early");
     }
 }

@@ -1,17 +1,22 @@
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     marker::PhantomData,
     panic::Location,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
+use tokio::time::timeout;
 use tower_service::Service;
 
-use super::stream::{TIME_LIMIT, TestStream};
-use crate::BoxError;
+use super::{
+    reader::BodyBytes,
+    stream::{Opened, TIME_LIMIT, TestStream},
+};
+use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock::lock};
 
 /// A client that opens event streams on a service without a server, with the headers of an
 /// `EventSource`.
@@ -191,3 +196,146 @@ pub(super) fn parsed(uri: &str) -> Uri {
 }
 
 opaque_debug!(TestClient<S, B>);
+
+/// Requests whose answer need not be an event stream.
+impl<S, B, R> TestClient<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>> + Send + 'static,
+    B: Default,
+    R: Body<Error: Into<BoxError>> + Send + 'static,
+{
+    /// Opens a stream as [`get`](Self::get) does, or returns the response at which an `EventSource`
+    /// gives up, such as a `401` or `204`, with its whole body.
+    ///
+    /// ```
+    /// use axum::{Router, response::IntoResponse, routing::get};
+    /// use http::{HeaderMap, StatusCode};
+    /// use tower_sse::{Event, SseLayer, testing::TestClient};
+    ///
+    /// async fn events(headers: HeaderMap) -> impl IntoResponse {
+    ///     if !headers.contains_key("cookie") {
+    ///         return Err(StatusCode::UNAUTHORIZED);
+    ///     }
+    ///     Ok(tower_sse::response(futures_util::stream::iter([Event::from("hello")])))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let app = Router::new().route("/", get(events)).layer(SseLayer::new());
+    /// let mut client = TestClient::new(app.clone());
+    /// let refused = client.try_get("/").await.unwrap_err();
+    /// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    ///
+    /// let mut client = TestClient::new(app).header("cookie", "session=7");
+    /// assert_eq!(client.try_get("/").await.unwrap().next().await.data, "hello");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns every response that is not `200 OK` with an event stream.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the body of such a response fails, or does not end within the time limit.
+    #[track_caller]
+    pub fn try_get(
+        &mut self,
+        uri: &str,
+    ) -> impl Future<Output = Result<TestStream, Response<Bytes>>> {
+        self.try_resume(uri, "")
+    }
+
+    /// Opens a stream as [`resume`](Self::resume) does, or returns the response at which an
+    /// `EventSource` gives up, as [`try_get`](Self::try_get) does.
+    ///
+    /// # Errors
+    ///
+    /// Returns every response that is not `200 OK` with an event stream.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`resume`](Self::resume) and [`try_get`](Self::try_get) do.
+    #[track_caller]
+    pub fn try_resume(
+        &mut self,
+        uri: &str,
+        last_event_id: &str,
+    ) -> impl Future<Output = Result<TestStream, Response<Bytes>>> {
+        let caller = Location::caller();
+        let (uri, last_event_id) = (parsed(uri), last_event_id.to_owned());
+        async move {
+            let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
+                Ok(body) => return Ok(self.stream(body, uri, last_event_id)),
+                Err(response) => response.into_parts(),
+            };
+            match timeout(self.time_limit, body.whole()).await {
+                Ok(Ok(whole)) => Err(Response::from_parts(head, whole)),
+                // The service is wrong, so the test fails.
+                Ok(Err(error)) => panic!("GET {uri}: the body failed: {error}, at {caller}"),
+                Err(_elapsed) => {
+                    panic!("GET {uri}: no end within {:?}, at {caller}", self.time_limit)
+                }
+            }
+        }
+    }
+}
+
+/// A request of the client, and its answer.
+impl<S, B, R> TestClient<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>> + Send + 'static,
+    B: Default,
+    R: Body<Error: Into<BoxError>> + Send + 'static,
+{
+    pub(super) fn stream(&self, body: BodyBytes, uri: Uri, last_event_id: String) -> TestStream {
+        let opened = Opened { uri, last_event_id, _service: Arc::clone(&self.service) as _ };
+        TestStream::opened(body, opened).time_limit(self.time_limit)
+    }
+
+    /// Sends a request. Returns the body of an event stream, or the response that is none.
+    pub(super) async fn send(
+        &mut self,
+        uri: &Uri,
+        last_event_id: &str,
+        caller: &Location<'_>,
+    ) -> Result<BodyBytes, Response<BodyBytes>> {
+        let request = self.request(uri, last_event_id, caller);
+        let answer = timeout(self.time_limit, async {
+            poll_fn(|cx| lock(&self.service).poll_ready(cx)).await?;
+            let answer = lock(&self.service).call(request);
+            answer.await
+        });
+        // From here on, a panic is how the test of a wrong answer fails.
+        let response = match answer.await {
+            Ok(Ok(response)) => response.map(BodyBytes::new),
+            Ok(Err(error)) => {
+                panic!("GET {uri}: the service failed: {}, at {caller}", error.into())
+            }
+            Err(_elapsed) => {
+                panic!("GET {uri}: no answer within {:?}, at {caller}", self.time_limit)
+            }
+        };
+        let status = response.status();
+        if status == StatusCode::OK && is_event_stream(status, response.headers()) {
+            return Ok(response.into_body());
+        }
+        Err(response)
+    }
+
+    fn request(&self, uri: &Uri, last_event_id: &str, caller: &Location<'_>) -> Request<B> {
+        let mut request = Request::new(B::default());
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        if !last_event_id.is_empty() {
+            // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).
+            let value = last_event_id.trim_matches([' ', '\t']);
+            let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
+                // A client could not send it either, so the test fails.
+                panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
+            };
+            request.headers_mut().insert(LAST_EVENT_ID, value);
+        }
+        request
+    }
+}

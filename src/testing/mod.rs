@@ -219,22 +219,14 @@
 //! Do not pause the clock in such tests: it jumps while the test waits for the socket, and every
 //! timeout fires.
 
-mod body_bytes;
 #[cfg(feature = "hub")]
 pub mod broker;
-#[cfg(feature = "hub")]
-mod broker_state;
+mod broker_connection;
 mod client;
-#[cfg(feature = "hub")]
-mod connection;
-mod exchange;
 #[cfg(feature = "hub")]
 mod memory_broker;
 mod reader;
-mod received;
 mod stream;
-mod try_get;
-mod wait;
 
 #[cfg(feature = "hub")]
 pub use self::memory_broker::MemoryBroker;

@@ -1,8 +1,15 @@
-use std::{collections::VecDeque, fmt};
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes};
+use http_body::Body;
+use tokio::time::timeout;
 
-use super::{body_bytes::BodyBytes, received::Received};
 use crate::{
     BoxError,
     event::{Decoder, Line, Message, Piece, text, without_line_end},
@@ -11,7 +18,7 @@ use crate::{
 /// A reader of the messages and comments of a body. It decodes no further than it has to, so that
 /// what a test sees does not depend on how the body's frames are cut.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct StreamReader {
     body: BodyBytes,
     /// The part of the last frame that is not decoded.
     data: Bytes,
@@ -48,7 +55,7 @@ const MAX_COMMENT: usize = 1 << 20;
 /// always ready would otherwise never reach a time limit either.
 const MAX_EMPTIES: usize = 100_000;
 
-impl Reader {
+impl StreamReader {
     pub(super) fn new(body: BodyBytes) -> Self {
         Self {
             body,
@@ -149,7 +156,7 @@ fn push_comment(comment: &[u8], comments: &mut VecDeque<String>, received: &mut 
     comments.push_back(comment.into_owned());
 }
 
-impl fmt::Display for Reader {
+impl fmt::Display for StreamReader {
     /// Lists what has been received, for the text of a panic.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.received)?;
@@ -171,3 +178,135 @@ impl fmt::Display for End {
         }
     }
 }
+
+/// What a test has received from a stream, for the text of a panic: the total, and a line for each
+/// of the newest.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    total: usize,
+    newest: VecDeque<String>,
+}
+
+/// The number of lines in the text of a panic.
+const MAX_LINES: usize = 16;
+/// The number of characters of data in a line.
+const MAX_CHARS: usize = 100;
+
+impl Received {
+    pub(super) fn message(&mut self, Message { event, data, last_event_id, .. }: &Message) {
+        let mut line = format!("{event} {}", Excerpt(data));
+        if !last_event_id.is_empty() {
+            line += &format!(", id {}", Excerpt(last_event_id));
+        }
+        self.push(line);
+    }
+
+    pub(super) fn comment(&mut self, text: &str) {
+        self.push(format!("comment {}", Excerpt(text)));
+    }
+
+    fn push(&mut self, line: String) {
+        if self.newest.len() == MAX_LINES {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(line);
+        self.total += 1;
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, newest } = self;
+        if newest.is_empty() {
+            return f.write_str("nothing has been received");
+        }
+        write!(f, "received, oldest first ({total} in total):")?;
+        if *total > newest.len() {
+            f.write_str("\n  …")?;
+        }
+        newest.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// Quoted text, cut to a length that can be read.
+struct Excerpt<'t>(&'t str);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(MAX_CHARS) {
+            None => write!(f, "{:?}", self.0),
+            Some((end, _)) => {
+                let (excerpt, _) = self.0.split_at(end);
+                write!(f, "{excerpt:?}… ({} bytes)", self.0.len())
+            }
+        }
+    }
+}
+
+/// The number of bytes of a body that a panic shows, and of frames that are read for them.
+const MAX_BEGINNING: usize = 1024;
+
+/// The number of frames of a body that is read to its end.
+const MAX_FRAMES: usize = 100_000;
+
+/// The data of a body, without the body's type.
+pub(super) struct BodyBytes(Option<Box<PollBytes>>);
+
+type PollBytes = dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> + Send;
+
+impl BodyBytes {
+    pub(super) fn new<B>(body: B) -> Self
+    where
+        B: Body<Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut body = Box::pin(body);
+        Self(Some(Box::new(move |cx| {
+            body.as_mut().poll_frame(cx).map_err(Into::into).map_ok(|frame| {
+                let data = frame.into_data().ok();
+                data.map_or_else(Bytes::new, |mut data| data.copy_to_bytes(data.remaining()))
+            })
+        })))
+    }
+
+    /// Returns the next data, which may be empty, or `None` at the end of the body. Drops the body
+    /// when it ends or fails.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+        let poll = self.0.as_mut()?;
+        let item = poll_fn(poll).await;
+        if !matches!(item, Some(Ok(_))) {
+            self.0 = None;
+        }
+        item
+    }
+
+    /// Returns all data of the body.
+    pub(super) async fn whole(&mut self) -> Result<Bytes, BoxError> {
+        let mut whole = Vec::new();
+        // A body that is always ready would never reach the time limit.
+        for _ in 0..MAX_FRAMES {
+            let Some(data) = self.next().await else { return Ok(whole.into()) };
+            whole.extend_from_slice(&data?);
+        }
+        Err(format!("it has not ended after {MAX_FRAMES} frames").into())
+    }
+
+    /// Returns what comes of the body within a second, up to [`MAX_BEGINNING`], as text.
+    pub(super) async fn beginning(&mut self) -> String {
+        let mut beginning = Vec::new();
+        // The number of frames is limited too, because they may be empty and always ready.
+        _ = timeout(Duration::from_secs(1), async {
+            for _ in 0..MAX_BEGINNING {
+                if beginning.len() >= MAX_BEGINNING {
+                    break;
+                }
+                let Some(Ok(data)) = self.next().await else { break };
+                beginning.extend_from_slice(&data);
+            }
+        })
+        .await;
+        beginning.truncate(MAX_BEGINNING);
+        String::from_utf8_lossy(&beginning).into_owned()
+    }
+}
+
+opaque_debug!(BodyBytes);

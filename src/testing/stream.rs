@@ -1,13 +1,18 @@
-use std::{error::Error, fmt, future::Future, mem, panic::Location, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    future::Future,
+    mem,
+    panic::Location,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Response, Uri, header::CONTENT_TYPE};
 use http_body::Body;
 use tokio::time::timeout;
 
-use super::{
-    body_bytes::BodyBytes,
-    reader::{End, Reader},
-};
+use super::reader::{BodyBytes, End, StreamReader};
 use crate::{BoxError, event::Message, headers::is_event_stream, signals::source_error};
 
 /// How long a test waits by default. Longer than the default interval of heartbeats.
@@ -45,7 +50,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// [`take`](Self::take) has received.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
-    pub(super) reader: Reader,
+    pub(super) reader: StreamReader,
     pub(super) time_limit: Duration,
     opened: Option<Opened>,
 }
@@ -85,11 +90,15 @@ impl TestStream {
     where
         B: Body<Error: Into<BoxError>> + Send + 'static,
     {
-        Self { reader: Reader::new(BodyBytes::new(body)), time_limit: TIME_LIMIT, opened: None }
+        Self {
+            reader: StreamReader::new(BodyBytes::new(body)),
+            time_limit: TIME_LIMIT,
+            opened: None,
+        }
     }
 
     pub(super) fn opened(body: BodyBytes, opened: Opened) -> Self {
-        Self { reader: Reader::new(body), time_limit: TIME_LIMIT, opened: Some(opened) }
+        Self { reader: StreamReader::new(body), time_limit: TIME_LIMIT, opened: Some(opened) }
     }
 
     /// Returns where a client opened the stream.
@@ -163,8 +172,9 @@ impl TestStream {
     pub fn error(&mut self) -> impl Future<Output = &(dyn Error + 'static)> + Send {
         let caller = Location::caller();
         async move {
-            let has_failed =
-                |reader: &mut Reader| matches!(reader.end, Some(End::Failed(_))).then_some(());
+            let has_failed = |reader: &mut StreamReader| {
+                matches!(reader.end, Some(End::Failed(_))).then_some(())
+            };
             self.wait("an error of the body", caller, has_failed).await;
             match &self.reader.end {
                 Some(End::Failed(error)) => source_error(&**error),
@@ -209,7 +219,7 @@ impl TestStream {
     pub fn assert_no_message(&mut self, duration: Duration) -> impl Future<Output = ()> + Send {
         let caller = Location::caller();
         async move {
-            let next = |reader: &mut Reader| reader.messages.pop_front();
+            let next = |reader: &mut StreamReader| reader.messages.pop_front();
             match timeout(duration, self.reader.read_until(next)).await {
                 Err(_elapsed) => {}
                 Ok(Some(_)) => {
@@ -245,5 +255,35 @@ impl fmt::Debug for TestStream {
             .field("last_event_id", &self.last_event_id())
             .field("end", &self.reader.end)
             .finish_non_exhaustive()
+    }
+}
+
+/// The waits of a stream, and the panics by which they fail a test.
+impl TestStream {
+    /// Waits until `take` returns something.
+    pub(super) async fn wait<T>(
+        &mut self,
+        what: impl Display + Send,
+        caller: &Location<'_>,
+        take: impl FnMut(&mut StreamReader) -> Option<T> + Send,
+    ) -> T {
+        let limit = self.time_limit;
+        match timeout(limit, self.reader.read_until(take)).await {
+            Ok(Some(taken)) => taken,
+            Ok(None) => self.fail(&format!("{}while waiting for {what}", self.end()), caller),
+            Err(_elapsed) => {
+                self.fail(&format!("still waiting for {what} after {limit:?}"), caller)
+            }
+        }
+    }
+
+    /// Returns how the stream has ended, as the beginning of a sentence.
+    pub(super) fn end(&self) -> String {
+        self.reader.end.as_ref().map(|end| format!("{end} ")).unwrap_or_default()
+    }
+
+    pub(super) fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
+        // How a test fails.
+        panic!("{what}, at {caller}\n{}", self.reader);
     }
 }

@@ -6,9 +6,9 @@ mod paths;
 mod rooms;
 mod versions;
 
-use std::{collections::BTreeSet, fs};
+use std::fs;
 
-use crate::rooms::{Arrow, Tree};
+use crate::rooms::Tree;
 
 /// The sources of the crates.
 const CRATES: [&str; 5] = [
@@ -27,29 +27,11 @@ fn rows(header: &str) -> Vec<Vec<String>> {
     rows.take_while(|line| line.starts_with('|')).map(names).collect()
 }
 
-/// The pairs of files that may import each other.
-fn exceptions() -> BTreeSet<(String, String)> {
-    let pair = |row: Vec<String>| match <[String; 2]>::try_from(row) {
-        Ok([one, other]) => (one, other),
-        Err(row) => panic!("not a pair of files: {row:?}"),
-    };
-    rows("| two files").into_iter().map(pair).collect()
-}
-
-fn arrows(tree: &Tree) -> Vec<Arrow> {
-    let exceptions = exceptions();
-    let is_excepted = |arrow: &Arrow| {
-        let (from, to) = (arrow.from.clone(), arrow.to.clone());
-        exceptions.contains(&(from.clone(), to.clone())) || exceptions.contains(&(to, from))
-    };
-    tree.arrows().into_iter().filter(|arrow| !is_excepted(arrow)).collect()
-}
-
 #[test]
 fn rooms_import_only_rooms_before_them_in_their_row() {
     let crates = CRATES.map(|root| {
         let tree = Tree::read(root);
-        let arrows = arrows(&tree);
+        let arrows = tree.arrows();
         (root, tree, arrows)
     });
     let orders = rows("| folder");
@@ -81,6 +63,6 @@ fn rooms_import_only_rooms_before_them_in_their_row() {
 #[test]
 fn no_files_or_folders_import_each_other_in_a_circle() {
     let circles: Vec<_> =
-        CRATES.iter().flat_map(|root| rooms::circles(&arrows(&Tree::read(root)))).collect();
+        CRATES.iter().flat_map(|root| rooms::circles(&Tree::read(root).arrows())).collect();
     assert!(circles.is_empty(), "circles:\n{}", circles.join("\n"));
 }

@@ -1,10 +1,17 @@
 use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
     mem,
     ops::{Deref, DerefMut},
     slice,
+    sync::Arc,
+    task::Waker,
 };
 
-use super::{cursor::TopicCursor, merge_queue::MergeQueue};
+use crate::{
+    history::{Batch, DeferredDrops, Log, Ticket, drop_waker},
+    hub::topic::{Topic, Topics},
+};
 
 /// The cursors of a subscription, one for each topic.
 // Most subscriptions have one topic. Its cursor is stored in place, so that an event needs no cache
@@ -59,4 +66,300 @@ impl DerefMut for Cursors {
             Self::Many(cursors, _) => cursors,
         }
     }
+}
+
+/// The position of a subscription in one topic.
+pub(crate) struct TopicCursor {
+    topic: Arc<Topic>,
+    /// The newest sequence number that was sent, or reported as a gap.
+    seen: u64,
+    /// The sequence number of the last event of an earlier topic of this name, whose end does not
+    /// count for a client that may not have received it; 0 if there is none.
+    forgotten_end: u64,
+    ticket: Ticket,
+    /// Whether a gap must be reported even if no event was evicted.
+    gap_due: bool,
+    /// Whether the cursor is in the subscription's [`MergeQueue`](MergeQueue).
+    pub(crate) is_queued: bool,
+}
+
+/// The result of reading from a topic.
+pub(crate) enum TopicRead {
+    Nothing,
+    /// A gap up to this sequence number.
+    Gap(u64),
+    Batch(Batch),
+}
+
+impl TopicCursor {
+    pub(crate) const fn new(topic: Arc<Topic>, forgotten_end: u64) -> Self {
+        let ticket = Ticket::NONE;
+        Self { topic, seen: 0, forgotten_end, ticket, gap_due: false, is_queued: false }
+    }
+
+    pub(crate) const fn seek(&mut self, seen: u64, gap_due: bool) {
+        self.seen = seen;
+        self.gap_due = gap_due;
+    }
+
+    /// Moves to the position after which a client with an id continues.
+    pub(crate) const fn seek_after(&mut self, seen: u64) {
+        self.seek(seen, false);
+        if self.forgotten_end <= seen {
+            self.forgotten_end = 0;
+        }
+    }
+
+    /// Marks all events up to `loss` as seen. The gap of the loss replaces a gap that is due.
+    pub(crate) fn pass_loss(&mut self, loss: u64) {
+        self.seek(self.seen.max(loss), false);
+    }
+
+    /// Returns the newest sequence number that was sent, or reported as a gap.
+    pub(super) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    pub(crate) const fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// Moves to the position after which a client without an id continues. Events that were evicted
+    /// before its subscription, which began at `newest`, are no gap.
+    pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
+        let evicted = self.topic.lock().log.evicted.up_to.min(newest);
+        self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
+    }
+
+    /// Moves to the position after which a client with an id of another hub continues. It may have
+    /// missed events of the topic, unless a kept one replaces them.
+    pub(crate) fn seek_foreign(&mut self) {
+        let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
+        self.seek(0, !is_replaced);
+    }
+
+    /// Returns whether the topic has nothing to read, without locking it.
+    #[inline]
+    pub(crate) fn is_caught_up(&self) -> bool {
+        !self.gap_due && self.topic.newest() <= self.seen
+    }
+
+    /// Returns whether the topic has ended and nothing of it is left to read.
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        let is_end = |last| last > self.forgotten_end && last <= self.seen;
+        self.topic.ended_at().is_some_and(is_end) && self.is_caught_up()
+    }
+
+    /// Returns whether the topic has ended and no event of it is left to read.
+    pub(super) fn has_only_gaps_left(&self) -> bool {
+        self.topic.ended_at().is_some_and(|last| last > self.forgotten_end)
+            && self.topic.lock().log.next(self.seen).is_none()
+    }
+
+    /// Returns the sequence number of the gap before the next event, if there is one.
+    fn gap(&self, log: &Log) -> Option<u64> {
+        let is_replaced = || self.topic.is_latest() && !log.is_empty();
+        let evicted = log.evicted_after(self.seen).filter(|_| !is_replaced());
+        if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
+    }
+
+    /// Returns the sequence number of the next gap or event.
+    pub(crate) fn next(&self) -> Option<u64> {
+        if self.is_caught_up() {
+            return None;
+        }
+        let log = &self.topic.lock().log;
+        self.gap(log).or_else(|| log.next(self.seen))
+    }
+
+    /// Returns whether events that the client has not received were evicted.
+    pub(super) fn has_gap(&self) -> bool {
+        !self.is_caught_up() && self.gap(&self.topic.lock().log).is_some()
+    }
+
+    /// Returns whether the next item is a gap at this sequence number.
+    pub(crate) fn has_gap_at(&self, sequence: u64) -> bool {
+        !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
+    }
+
+    /// Reads the next gap or events below `bound`. Returns them, and the sequence number of the
+    /// following gap or event.
+    #[inline]
+    pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
+        let mut drops = DeferredDrops::default();
+        let mut state = self.topic.lock();
+        let log = &mut state.log;
+        match self.gap(log) {
+            Some(gap) if gap < bound => {
+                let next = log.next(gap);
+                drop(state);
+                self.seek(gap, false);
+                (TopicRead::Gap(gap), next)
+            }
+            Some(gap) => (TopicRead::Nothing, Some(gap)),
+            None => match log.batch(self.seen, bound, &mut drops) {
+                Some(batch) => {
+                    topics.update_frames(&self.topic, &mut state);
+                    drop(state);
+                    self.seen = batch.last;
+                    let next = batch.next;
+                    (TopicRead::Batch(batch), next)
+                }
+                None => (TopicRead::Nothing, log.next(self.seen)),
+            },
+        }
+    }
+
+    /// Returns whether the topic's next event wakes the subscription.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ticket.is_valid_in(self.topic.generation())
+    }
+
+    /// Starts to wait for the next event. Returns `false` if there is already something to read.
+    #[inline]
+    pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
+        // Cloning or dropping a waker can run any code, so both are done without a lock.
+        match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
+            Ok(ticket) => {
+                self.ticket = ticket;
+                true
+            }
+            Err(waker) => {
+                drop_waker(Some(waker));
+                false
+            }
+        }
+    }
+
+    pub(crate) fn stop_waiting(&mut self) {
+        let waker = self.topic.remove_waiter(self.ticket);
+        self.ticket = Ticket::NONE;
+        drop_waker(waker);
+    }
+}
+
+/// The number of topics that one poll scans before the subscription yields to other tasks. The scan
+/// takes up to half a millisecond.
+const SCANNED_PER_POLL: usize = 4096;
+
+/// A queue that merges the topics of a subscription into the order of publication.
+///
+/// It is a heap of the cursors that have something to read, ordered by the sequence number of their
+/// next item. Reading from one topic does not visit the other topics.
+#[derive(Debug, Default)]
+pub(crate) struct MergeQueue {
+    /// The sequence number of a cursor's next item, and the index of the cursor. The number is
+    /// lower than the item's if events have been evicted since.
+    heap: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The sequence number up to which all cursors were scanned: those that are not in the heap have
+    /// nothing to read up to it. `None` before the first scan.
+    complete_to: Option<u64>,
+    /// The scan that the last poll has not finished: the sequence number up to which it scans, and the
+    /// index of the next cursor.
+    scan: Option<(u64, usize)>,
+}
+
+impl MergeQueue {
+    /// Removes and returns the cursor with the earliest item, if that item is not above
+    /// `committed`.
+    pub(crate) fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
+        if let Some(next) = self.pop(cursors) {
+            return next;
+        }
+        if self.is_complete(committed) {
+            return Next::Nothing;
+        }
+        if !self.scan(committed, cursors) {
+            return Next::Yield;
+        }
+        self.pop(cursors).unwrap_or(Next::Nothing)
+    }
+
+    fn pop(&mut self, cursors: &mut [TopicCursor]) -> Option<Next> {
+        let complete_to = self.complete_to?;
+        let Reverse((sequence, index)) = *self.heap.peek()?;
+        if sequence > complete_to {
+            return None;
+        }
+        self.heap.pop();
+        if let Some(cursor) = cursors.get_mut(index) {
+            cursor.is_queued = false;
+        }
+        let end = complete_to.saturating_add(1);
+        let following = self.heap.peek().map_or(end, |Reverse((following, _))| *following);
+        // Gaps of two topics can have the same sequence number.
+        let bound = following.min(end).max(sequence.saturating_add(1));
+        Some(Next::Cursor { index, first: sequence, bound })
+    }
+
+    /// Removes and returns the earliest cursor, if its next item has this sequence number.
+    pub(crate) fn pop_at(&mut self, sequence: u64, cursors: &mut [TopicCursor]) -> Option<usize> {
+        let Reverse((next, index)) = *self.heap.peek()?;
+        if next != sequence {
+            return None;
+        }
+        self.heap.pop();
+        if let Some(cursor) = cursors.get_mut(index) {
+            cursor.is_queued = false;
+        }
+        Some(index)
+    }
+
+    /// Adds a cursor by the sequence number of its next item.
+    pub(crate) fn push(&mut self, index: usize, next: u64, cursors: &mut [TopicCursor]) {
+        if let Some(cursor) = cursors.get_mut(index) {
+            cursor.is_queued = true;
+            self.heap.push(Reverse((next, index)));
+        }
+    }
+
+    /// Returns whether all cursors with an item up to `committed` are in the heap.
+    fn is_complete(&self, committed: u64) -> bool {
+        self.scan.is_none() && self.complete_to == Some(committed)
+    }
+
+    /// Adds the next cursors with an item up to `committed`. Returns whether all cursors have been
+    /// visited.
+    ///
+    /// Events published during a scan have higher sequence numbers, so the next scan adds them.
+    fn scan(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> bool {
+        let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
+        let to = cursors.len().min(from.saturating_add(SCANNED_PER_POLL));
+        let scanned = cursors.get_mut(from..to).unwrap_or_default();
+        for (cursor, index) in scanned.iter_mut().zip(from..) {
+            // The check without a lock comes first, because most cursors are caught up.
+            if !cursor.is_caught_up()
+                && !cursor.is_queued
+                && let Some(next) = cursor.next()
+            {
+                cursor.is_queued = true;
+                self.heap.push(Reverse((next, index)));
+            }
+        }
+        let is_done = to == cursors.len();
+        if is_done {
+            self.complete_to = Some(up_to);
+        } else {
+            self.scan = Some((up_to, to));
+        }
+        is_done
+    }
+}
+
+/// The cursor to read next.
+#[derive(Clone, Copy)]
+pub(crate) enum Next {
+    Nothing,
+    /// The scan is unfinished, and the subscription has to yield to other tasks.
+    Yield,
+    /// The cursor with this index.
+    Cursor {
+        index: usize,
+        /// The sequence number of its next item, or a lower one.
+        first: u64,
+        /// No other cursor has an item below this sequence number.
+        bound: u64,
+    },
 }

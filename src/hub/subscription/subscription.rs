@@ -6,15 +6,17 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    GapPolicy, cursor::TopicCursor, cursors::Cursors, flush_window::FlushWindow, preamble::Preamble,
+    cursors::{Cursors, Next, TopicCursor, TopicRead},
+    flush_window::FlushWindow,
 };
 use crate::{
-    event::Encoded,
-    history::{DeferredDrops, UnknownId, drop_waker},
+    event::{Decoder, Encoded, Event, EventId, Message},
+    history::{DeferredDrops, Position, UnknownId, drop_waker},
     hub::state::HubState,
 };
 
@@ -260,3 +262,385 @@ impl Drop for Subscription {
 }
 
 opaque_debug!(Subscription);
+
+/// The number of reads without a result after which a poll yields.
+const READS_PER_POLL: usize = 64;
+
+impl Subscription {
+    /// Reads the next item of the preamble, or the next committed events or gaps.
+    pub(super) fn read(&mut self) -> Read {
+        if self.preamble.is_some()
+            && let Some(item) = self.next_of_preamble()
+        {
+            return Read::Item(item);
+        }
+        for _ in 0..READS_PER_POLL {
+            // No event with a lower sequence number can be committed after this.
+            let committed = self.hub.committed();
+            let (index, bound) = match self.unreported_loss() {
+                // A later loss is not committed yet.
+                Some(loss) if loss <= committed => match self.next_before(loss, committed) {
+                    Ok(next) => next,
+                    Err(read) => return read,
+                },
+                _ => match &mut self.cursors {
+                    Cursors::One(cursor) if cursor.is_caught_up() => return Read::Nothing,
+                    Cursors::One(_) => (0, committed.saturating_add(1)),
+                    Cursors::Many(cursors, queue) => {
+                        match queue.get_or_insert_default().next(committed, cursors) {
+                            Next::Nothing => return Read::Nothing,
+                            Next::Yield => return Read::Yield,
+                            Next::Cursor { index, bound, .. } => (index, bound),
+                        }
+                    }
+                },
+            };
+            let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
+            let (item, next) = cursor.read(bound, &self.hub.topics);
+            self.requeue(index, next);
+            match item {
+                // The event is not committed yet, or has just been evicted.
+                TopicRead::Nothing => {}
+                TopicRead::Batch(batch) => {
+                    return Read::Item(Encoded::of(batch.bytes));
+                }
+                TopicRead::Gap(sequence) => {
+                    if let Some(gaps) = self.gaps(index, sequence) {
+                        return Read::Item(gaps);
+                    }
+                }
+            }
+        }
+        Read::Yield
+    }
+
+    /// Returns the first loss that this subscription has not reported.
+    #[inline]
+    pub(crate) fn unreported_loss(&self) -> Option<u64> {
+        self.hub.losses.first_after(self.loss_seen)
+    }
+
+    /// Returns the cursor with the next event or gap before a loss, and its bound. If there is
+    /// none, begins to report the loss.
+    #[cold]
+    fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
+        let end = committed.saturating_add(1);
+        let next = match &mut self.cursors {
+            Cursors::One(cursor) => match cursor.next() {
+                Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
+                _ => Next::Nothing,
+            },
+            Cursors::Many(cursors, queue) => queue.get_or_insert_default().next(committed, cursors),
+        };
+        match next {
+            Next::Yield => Err(Read::Yield),
+            Next::Cursor { index, first, bound } if first < loss => Ok((index, bound.min(loss))),
+            Next::Cursor { index, first, .. } => {
+                self.requeue(index, Some(first));
+                Err(self.begin_loss(loss, first))
+            }
+            Next::Nothing => Err(self.begin_loss(loss, end)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn requeue(&mut self, index: usize, next: Option<u64>) {
+        if let Some(next) = next
+            && let Cursors::Many(cursors, queue) = &mut self.cursors
+        {
+            queue.get_or_insert_default().push(index, next, cursors);
+        }
+    }
+}
+
+/// The number of topics in which one poll starts to wait before the subscription yields. This takes
+/// up to a millisecond.
+const WAITS_PER_POLL: usize = 4096;
+
+impl Subscription {
+    /// Starts to wait for the next event in each topic, unless one has been published meanwhile.
+    ///
+    /// If this takes several polls, the last one checks the earlier topics again, because their
+    /// events may have woken only an earlier poll.
+    pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
+        let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
+        if is_other || self.waker.is_none() {
+            for cursor in self.cursors.iter_mut() {
+                cursor.stop_waiting();
+            }
+            drop_waker(self.waker.replace(waker.clone()));
+        }
+        let mut started = 0;
+        for cursor in self.cursors.iter_mut() {
+            if cursor.is_waiting() {
+                if cursor.is_caught_up() {
+                    continue;
+                }
+                return Wait::NotNeeded;
+            }
+            if !cursor.wait(waker) {
+                return Wait::NotNeeded;
+            }
+            started += 1;
+            // A task with a new waker at each poll starts over each time, so it must not yield
+            // here.
+            if started == WAITS_PER_POLL && !is_other {
+                return Wait::Yield;
+            }
+        }
+        // A close and a loss wake the waiters of all topics. Check for them now that the
+        // subscription waits in each topic, because earlier it would have missed the wake-up.
+        let has_loss = self.unreported_loss().is_some();
+        if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
+    }
+}
+
+/// The maximum number of gaps in one item.
+pub(crate) const GAPS_PER_ITEM: usize = 256;
+
+/// The items that a subscription sends before the next events of its topics.
+///
+/// After a malformed id, or a loss that the broker reported, these are a gap for each topic. On a
+/// first visit and after a malformed id, the greeting follows.
+#[derive(Debug)]
+pub(crate) struct Preamble {
+    /// The id of all gaps except the last. A client that reconnects with it receives all of them
+    /// again.
+    pub(crate) before: Position,
+    /// The id of the last gap, the position from which the subscription continues.
+    pub(crate) last: Position,
+    /// The index of the first topic whose gap has not been sent.
+    pub(crate) next_gap: usize,
+    pub(crate) greeting: Option<Encoded>,
+    /// Whether the subscription ends after the gaps.
+    pub(crate) ends: bool,
+}
+
+impl Preamble {
+    /// Returns the next item.
+    pub(crate) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
+        let rest = cursors.get(self.next_gap..).unwrap_or_default();
+        if rest.is_empty() {
+            return self.greeting.take();
+        }
+        let topics: Vec<_> = rest
+            .iter()
+            .take(GAPS_PER_ITEM)
+            .map(|cursor| Arc::clone(cursor.topic().name()))
+            .collect();
+        self.next_gap += topics.len();
+        let last = if topics.len() == rest.len() { self.last } else { self.before };
+        Some(encode_gaps(&topics, self.before, last))
+    }
+
+    /// Returns whether all items have been sent.
+    pub(crate) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
+        self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
+    }
+}
+
+/// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
+pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
+    let mut gaps = BytesMut::new();
+    for (index, topic) in topics.iter().enumerate() {
+        let position = if index + 1 == topics.len() { last } else { before };
+        // Each gap has an id. By the HTML standard, an event without an id resets the client's last
+        // event id if it is the first of a connection.
+        let gap =
+            Event::new().event("gap").id(EventId::from(position)).data(String::from(&**topic));
+        gaps.extend_from_slice(Encoded::from(gap).as_bytes());
+    }
+    Encoded::of(gaps.freeze())
+}
+
+/// Making gaps.
+impl Subscription {
+    /// Encodes a gap that was read from one topic, and the gaps of other topics at the same
+    /// sequence number, up to the limit of one item.
+    pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
+        let (topics, has_more) = self.topics_with_gap(index, sequence);
+        if self.gap_policy == GapPolicy::Ignore {
+            return None;
+        }
+        self.hub.count_gaps(topics.len());
+        // A client that reconnects before the last gap must receive all gaps again. Until then, the
+        // gaps carry an id that this hub treats like the one that the client sent.
+        let before = match self.unknown_id {
+            Some(unknown_id) => unknown_id.position(),
+            None => self.hub.position(sequence.saturating_sub(1)),
+        };
+        if has_more {
+            return Some(encode_gaps(&topics, before, before));
+        }
+        self.unknown_id = None;
+        self.ended = self.gap_policy == GapPolicy::ReportAndEnd;
+        Some(encode_gaps(&topics, before, self.position_after_gaps(sequence)))
+    }
+
+    /// Returns the position from which a client that has received all gaps up to `sequence`
+    /// continues.
+    fn position_after_gaps(&self, sequence: u64) -> Position {
+        if self.gap_policy == GapPolicy::ReportAndEnd && self.begins_anew {
+            return UnknownId::Malformed.position();
+        }
+        self.hub.position(sequence)
+    }
+
+    /// Consumes the gaps at one sequence number, up to the limit of one item. Returns their topics,
+    /// and whether there are more.
+    fn topics_with_gap(&mut self, index: usize, sequence: u64) -> (Vec<Arc<str>>, bool) {
+        let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
+        let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
+        let mut without_gap = Vec::new();
+        let mut has_more = false;
+        while let Some(index) = self.pop_at(sequence) {
+            let Some(cursor) = self.cursors.get_mut(index) else { break };
+            if !cursor.has_gap_at(sequence) {
+                without_gap.push(index);
+                continue;
+            }
+            has_more = topics.len() >= GAPS_PER_ITEM;
+            if has_more {
+                self.requeue(index, Some(sequence));
+                break;
+            }
+            topics.push(name(cursor));
+            cursor.seek(sequence, false);
+            let next = cursor.next();
+            self.requeue(index, next);
+        }
+        for index in without_gap {
+            let next = self.cursors.get(index).and_then(TopicCursor::next);
+            self.requeue(index, next);
+        }
+        (topics, has_more)
+    }
+
+    /// Removes and returns the next cursor, if its next item has this sequence number.
+    fn pop_at(&mut self, sequence: u64) -> Option<usize> {
+        let Cursors::Many(cursors, queue) = &mut self.cursors else { return None };
+        queue.as_mut()?.pop_at(sequence, cursors)
+    }
+
+    /// Starts to send the gaps of a loss that the broker has reported. The caller has read all
+    /// events before the loss. No remaining event or gap is below `end`.
+    pub(super) fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
+        // Losses with nothing between them are reported as one.
+        let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
+        let received = self.cursors.iter().map(TopicCursor::seen).max().unwrap_or_default();
+        self.loss_seen = loss;
+        for cursor in self.cursors.iter_mut() {
+            cursor.pass_loss(loss);
+        }
+        let unknown_id = self.unknown_id.take();
+        if self.gap_policy != GapPolicy::Ignore {
+            // A client that reconnects before the last gap must receive all gaps again. From a
+            // process that has lost less, it must receive the events after what it has received.
+            let before = self.hub.position(received.min(loss.saturating_sub(1)));
+            self.preamble = Some(Box::new(Preamble {
+                before: unknown_id.map_or(before, UnknownId::position),
+                last: self.position_after_gaps(loss),
+                next_gap: 0,
+                greeting: None,
+                ends: self.gap_policy == GapPolicy::ReportAndEnd,
+            }));
+        }
+        Read::Loss
+    }
+}
+
+/// The action of a subscription whose client may have missed events because they were evicted, or
+/// because a [broker](crate::hub::Hub::connect) lost them.
+///
+/// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
+/// is the position after which the topic continues, unless other gaps of that position or a
+/// greeting follow. If events of the topic were evicted, this is the id of the newest of them. A
+/// client that resumes after this position does not receive the gap again, with one exception in
+/// [`resume`](super::Subscribe::resume).
+///
+/// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
+/// Kept events from before the loss are sent first.
+///
+/// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
+/// sent one after another, up to 256 in one item, and then the
+/// [greeting](super::Subscribe::greeting), if one is due. Only the last of these events has the id
+/// of that position. A client that disconnects before it receives all of them again.
+///
+/// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
+/// - A gap reveals the name of its topic to the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapPolicy {
+    /// Reports the gap and continues. The client can then load the current state.
+    #[default]
+    Report,
+    /// Reports the gap, together with those of other topics at the same position, and ends the
+    /// stream.
+    ///
+    /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
+    ReportAndEnd,
+    /// Continues without a report. In topics with [`Retention::latest`](crate::hub::Retention::latest),
+    /// replaced events are no gap anyway.
+    Ignore,
+}
+
+/// A stream of the [`Message`]s of a [`Subscription`], for consumers in the same process.
+///
+/// [`Subscription::messages`] returns it. It ends with the subscription.
+#[derive(Debug)]
+pub struct Messages {
+    subscription: Subscription,
+    decoder: Decoder,
+    /// What is left of the subscription's last item.
+    rest: Bytes,
+}
+
+impl Messages {
+    pub(super) fn new(subscription: Subscription) -> Self {
+        // The hub has no limit for the size of an event.
+        let decoder = Decoder::new().max_event_size(usize::MAX);
+        Self { subscription, decoder, rest: Bytes::new() }
+    }
+}
+
+impl Subscription {
+    /// Returns the decoded messages of the subscription, for consumers in the same process.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use tower_sse::hub::Hub;
+    ///
+    /// async fn invalidate(hub: Hub) {
+    ///     let mut messages = hub.subscribe_to("cache").resume(None).messages();
+    ///     while let Some(message) = messages.next().await {
+    ///         match &*message.event {
+    ///             // Messages were missed.
+    ///             "gap" => println!("clear the cache"),
+    ///             _ => println!("forget {}", message.data),
+    ///         }
+    ///     }
+    /// }
+    /// # drop(invalidate(Hub::new()));
+    /// ```
+    #[must_use]
+    pub fn messages(self) -> Messages {
+        Messages::new(self)
+    }
+}
+
+impl Stream for Messages {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let this = self.get_mut();
+        loop {
+            if let Ok(Some(message)) = this.decoder.decode(&mut this.rest) {
+                return Poll::Ready(Some(message));
+            }
+            match ready!(Pin::new(&mut this.subscription).poll_next(cx)) {
+                Some(item) => this.rest = item.into(),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}

@@ -6,10 +6,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::{
-    answer::Answer,
-    task::{RunTask, Stage},
-};
+use super::task::{Answer, CallStage, RunTask};
 use crate::{
     BoxError,
     connection::{CloseReason, DisconnectGuard},
@@ -20,7 +17,7 @@ use crate::{
         answer::{self, Requester},
         process::{Claim, Producer, Purpose},
         record::{Phase, Reader},
-        run::on_refusal,
+        runs::on_refusal,
         spawn::spawn,
     },
 };
@@ -52,7 +49,7 @@ where
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));
     drop(service);
-    let stage = Stage::Calling { call, starter: Some(starter) };
+    let stage = CallStage::Calling { call, starter: Some(starter) };
     spawn(RunTask::new(producer, stage, Some(guard)));
     match answer.await {
         Ok(Answer::Stream(mut parts)) => {

@@ -1,20 +1,52 @@
-use std::{convert::Infallible, future::Pending, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::{Future, Pending},
+    mem::ManuallyDrop,
+    panic::resume_unwind,
+    sync::Arc,
+};
 
 use futures_core::Stream;
 use http::{Response, request::Parts};
+use tokio::sync::oneshot;
 
-use super::task::{RunTask, Stage};
+use super::task::{Answer, CallStage, RunTask};
 use crate::{
     body::EventBody,
     event::Encode,
+    layer::response,
     runs::{
-        Run, RunKey, RunSource, Runs, StartError,
+        Run, RunKey, Runs, StartError,
         answer::Requester,
         process::{Claim, Producer, Purpose},
         record::{Phase, Record},
         spawn::spawn,
     },
 };
+
+/// A function or closure without arguments that returns the stream of a run.
+///
+/// All such functions implement it, and nothing else can.
+/// [`Runs::start`](crate::runs::Runs::start) requires it instead of `FnOnce`, so that the compiler's error
+/// for a stream or an async closure says what to pass.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function that returns a stream of events",
+    label = "not the source of a run",
+    note = "pass a closure that returns the stream, which is called only if a run is started: \
+            `|| stream`",
+    note = "a source that must await before it has a stream, such as a request to an upstream, is \
+            for `Runs::start_with`, which takes `|| async {{ Result<Stream, Response> }}`"
+)]
+pub trait RunSource: FnOnce() -> Self::Stream {
+    /// The stream whose events are recorded.
+    type Stream: Stream;
+}
+
+// Otherwise the compiler would report that `FnOnce` or `Stream` is not implemented.
+#[diagnostic::do_not_recommend]
+impl<F: FnOnce() -> S, S: Stream> RunSource for F {
+    type Stream = S;
+}
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
@@ -172,8 +204,106 @@ impl Runs {
         let source = producer.within_call(source);
         producer.begin(None);
         let task: RunTask<Pending<Result<Response<_>, Infallible>>, _, _> =
-            RunTask::new(producer, Stage::Recording { body: EventBody::new(source) }, None);
+            RunTask::new(producer, CallStage::Recording { body: EventBody::new(source) }, None);
         spawn(task);
         Run::new(self.clone(), record, true)
+    }
+}
+
+/// Starting runs whose source must wait before it can stream, and may fail before it can.
+impl Runs {
+    /// Returns the run with this key, or starts one, as [`start`](Self::start) does. `call` returns
+    /// a future with the stream to record, or with what the handler answers instead, such as the
+    /// `429` of a model.
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use futures_util::{Stream, stream};
+    /// use http::{StatusCode, request::Parts};
+    /// use tower_sse::{Event, runs::{RunKey, Runs}};
+    ///
+    /// async fn ask_model() -> Result<impl Stream<Item = Event> + Send, Response> {
+    ///     let status = StatusCode::OK; // await the response of the model here
+    ///     if !status.is_success() {
+    ///         return Err(status.into_response());
+    ///     }
+    ///     Ok(stream::iter(["Hel", "lo"].map(Event::from)))
+    /// }
+    ///
+    /// async fn chat(runs: Runs, key: RunKey, parts: Parts) -> Response {
+    ///     match runs.start_with(&key, &parts, ask_model).await {
+    ///         Ok(Ok(run)) => run.answer(&parts).await.into_response(),
+    ///         Ok(Err(response)) => response,
+    ///         Err(error) => error.answer(&parts).into_response(),
+    ///     }
+    /// }
+    /// # _ = chat;
+    /// ```
+    ///
+    /// - The future runs on the task of the run, so it goes on if this client leaves. Its `Err` is
+    ///   returned to the caller that started the run, and dropped if that caller has left.
+    /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then try
+    ///   to start it themselves.
+    /// - Until the future is ready, the run is starting. It can be cancelled, replaced and
+    ///   abandoned like any other. The method then returns the run, and [`Run::answer`] answers
+    ///   according to the [table](Self#answers).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`start`](Self::start). What `call` fails with is the inner `Err`.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime. A panic of `call` or of its future propagates, and the key is free
+    /// again.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after it has started a run, the run continues.
+    pub async fn start_with<'p, C, F, S, R>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        call: C,
+    ) -> Result<Result<Run, R>, StartError>
+    where
+        C: FnOnce() -> F,
+        F: Future<Output = Result<S, R>> + Send + 'static,
+        S: Stream<Item: Encode> + Send + 'static,
+        R: Send + 'static,
+    {
+        Ok(match self.claim_to_start(key, request.into()).await? {
+            Claim::New(producer) => self.call(producer, call).await,
+            Claim::Existing(record) => Ok(self.existing(record)),
+        })
+    }
+
+    /// Makes the call on the task of the run, and waits for what it returns.
+    async fn call<C, F, S, R>(&self, producer: Producer, call: C) -> Result<Run, R>
+    where
+        C: FnOnce() -> F,
+        F: Future<Output = Result<S, R>> + Send + 'static,
+        S: Stream<Item: Encode> + Send + 'static,
+        R: Send + 'static,
+    {
+        let record = Arc::clone(&producer.record);
+        // This reader attaches the waiting client, so that the run is not abandoned during the
+        // wait.
+        let reader = record.attach(None);
+        let call = producer.within_call(call);
+        let call = async { call.await.map(response) };
+        let (starter, answer) = oneshot::channel();
+        let stage = CallStage::Calling { call, starter: Some(starter) };
+        spawn(RunTask::new(producer, stage, None));
+        let answer = answer.await;
+        drop(reader);
+        match answer {
+            Ok(Answer::Other(Err(other), _)) => Err(other),
+            Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
+            // If there is no answer, the run ended before the call answered.
+            Ok(Answer::Stream(_) | Answer::Other(Ok(_), _)) | Err(_) => {
+                Ok(Run::new(self.clone(), record, true))
+            }
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::{
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::{
@@ -16,33 +17,33 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::{
-    answer::{Answer, is_recordable},
-    recorder::Recorder,
-    span::Span,
-};
 use crate::{
     BoxError,
     callback::without_panic,
     connection::DisconnectGuard,
+    coop::CoopBudget,
+    headers::{has_content_coding, is_event_stream},
+    history::MemoryShare,
     options::StreamOptions,
     runs::{
         Outcome,
+        outcome::Failure,
         process::{PANICKED, Producer},
+        record::{Appended, Cutter},
     },
-    signals::{disown, within_recorder},
+    signals::{disown, is_refusal, within_recorder},
 };
 
 pin_project! {
     /// The task of one run: it awaits the call, and records the answer until the run is over.
     pub(crate) struct RunTask<F, B, E> {
         #[pin]
-        stage: Stage<F, B, E>,
+        stage: CallStage<F, B, E>,
         recorder: Recorder,
         // Boxed, because the entry of a timer is large.
         abandonment: Option<Pin<Box<Sleep>>>,
         disconnect: Option<DisconnectGuard>,
-        span: Span,
+        span: RunSpan,
         // The last field, so that dropping the task drops the source before the producer reports
         // the end.
         producer: Producer,
@@ -50,8 +51,8 @@ pin_project! {
 }
 
 pin_project! {
-    #[project = StageProj]
-    pub(super) enum Stage<F, B, E> {
+    #[project = CallStageProj]
+    pub(super) enum CallStage<F, B, E> {
         // The answer is sent to the `starter`.
         Calling {
             #[pin]
@@ -69,7 +70,7 @@ pin_project! {
 impl<F, B, E> RunTask<F, B, E> {
     pub(super) fn new(
         producer: Producer,
-        stage: Stage<F, B, E>,
+        stage: CallStage<F, B, E>,
         disconnect: Option<DisconnectGuard>,
     ) -> Self {
         Self {
@@ -77,7 +78,7 @@ impl<F, B, E> RunTask<F, B, E> {
             recorder: Recorder::new(&producer),
             abandonment: None,
             disconnect,
-            span: Span::current(),
+            span: RunSpan::current(),
             producer,
         }
     }
@@ -113,7 +114,7 @@ where
             guard.reason = outcome.close_reason();
         }
         // Drop the source within the span: its drop may log.
-        this.stage.set(Stage::Over);
+        this.stage.set(CallStage::Over);
         *this.disconnect = None;
         Poll::Ready(())
     }
@@ -146,7 +147,7 @@ where
         loop {
             let this = self.as_mut().project();
             match this.stage.project() {
-                StageProj::Calling { call, starter } => {
+                CallStageProj::Calling { call, starter } => {
                     let polled =
                         catch_unwind(AssertUnwindSafe(|| within_recorder(|| call.poll(cx))));
                     let answer = ready!(match polled {
@@ -158,9 +159,9 @@ where
                     let Some(body) = starter.and_then(accept) else {
                         return Poll::Ready(());
                     };
-                    self.as_mut().project().stage.set(Stage::Recording { body });
+                    self.as_mut().project().stage.set(CallStage::Recording { body });
                 }
-                StageProj::Recording { body } => {
+                CallStageProj::Recording { body } => {
                     let (recorder, producer) = (this.recorder, &*this.producer);
                     let poll = || recorder.poll(body, producer, cx);
                     match without_panic(poll) {
@@ -173,7 +174,7 @@ where
                     }
                     return Poll::Ready(());
                 }
-                StageProj::Over => return Poll::Ready(()),
+                CallStageProj::Over => return Poll::Ready(()),
             }
         }
     }
@@ -207,5 +208,134 @@ where
         };
         _ = starter.send(answer);
         None
+    }
+}
+
+/// The result of a call, for the client that made it.
+pub(crate) enum Answer<B, E> {
+    /// An event stream, which is being recorded.
+    Stream(Parts),
+    /// Anything else, with the guard of the call's `Disconnect` if it has one.
+    Other(Result<Response<B>, E>, Option<DisconnectGuard>),
+    /// The payload of a panic. It is leaked if no client receives it, because dropping it could
+    /// panic again.
+    Panic(ManuallyDrop<Box<dyn Any + Send>>),
+}
+
+/// Returns whether the events of a response can be recorded. With a content coding, they would have
+/// to be decoded. A record of a refusal would pass for a complete answer.
+pub(super) fn is_recordable<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::OK
+        && is_event_stream(response.status(), response.headers())
+        && !has_content_coding(response.headers())
+        && !is_refusal(response.extensions())
+}
+
+/// Reads a body and records its events.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    cutter: Cutter,
+    /// The bytes of the last frame that are not recorded yet.
+    bytes: Bytes,
+    /// The memory of an incomplete event.
+    memory: MemoryShare,
+    budget: CoopBudget,
+}
+
+impl Recorder {
+    pub(crate) fn new(producer: &Producer) -> Self {
+        Self {
+            cutter: Cutter::default(),
+            bytes: Bytes::new(),
+            memory: MemoryShare::new(Arc::clone(&producer.process.counters.memory)),
+            budget: CoopBudget::default(),
+        }
+    }
+
+    /// Records events until the body or the run has ended. If the body fails, returns its
+    /// failure.
+    ///
+    /// Pending while the body is pending, and while the record is full of events that no client has
+    /// read.
+    pub(crate) fn poll<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        producer: &Producer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        loop {
+            if !self.bytes.is_empty() || self.cutter.is_complete() {
+                match self.append(producer, cx) {
+                    Appended::All => {}
+                    Appended::Some => ready!(CoopBudget::poll_ready(cx)),
+                    Appended::Full => return Poll::Pending,
+                    Appended::Over => return Poll::Ready(Ok(())),
+                    Appended::TooLarge => {
+                        let limit = producer.record.max_event();
+                        let text = format!("an event is larger than {limit} bytes");
+                        return Poll::Ready(Err(text.into()));
+                    }
+                }
+                continue;
+            }
+            ready!(CoopBudget::poll_ready(cx));
+            match within_recorder(|| body.as_mut().poll_frame(cx)) {
+                Poll::Pending => {
+                    self.cutter.shrink();
+                    self.memory.set(self.cutter.memory());
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(Failure::of(error.into())));
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,
+                    // Trailers are dropped: they are no part of an event stream.
+                    Ok(_) | Err(_) => ready!(self.budget.poll_empty(cx)),
+                },
+            }
+        }
+    }
+
+    fn append(&mut self, producer: &Producer, cx: &mut Context<'_>) -> Appended {
+        let before = self.bytes.len();
+        let appended = producer.record.append(&mut self.cutter, &mut self.bytes);
+        self.budget.spend(cx, before - self.bytes.len());
+        if self.bytes.is_empty() {
+            // An empty slice would keep the memory of its frame.
+            self.bytes = Bytes::new();
+        }
+        self.memory.set(self.cutter.memory());
+        producer.mark();
+        producer.process.make_room(0);
+        appended
+    }
+}
+
+/// The span of the request that started a run, in which the run's task is polled. Without feature
+/// `tracing`, it does nothing.
+#[derive(Clone)]
+pub(crate) struct RunSpan {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl RunSpan {
+    pub(crate) fn current() -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::Span::current(),
+        }
+    }
+
+    /// Calls `call` within the span.
+    pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        let _entered = self.span.enter();
+        call()
     }
 }

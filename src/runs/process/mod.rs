@@ -10,15 +10,12 @@
 //! - [`Hooks`] are called for changes that other processes must know. Without a store, there are no
 //!   hooks.
 
-mod ended_runs;
 #[allow(clippy::module_inception)]
 mod process;
-mod producer;
 mod registry;
 
-pub(crate) use self::producer::PANICKED;
+pub(crate) use self::process::PANICKED;
 pub use self::{
-    ended_runs::EndedRuns,
-    process::{Hooks, Process},
-    producer::{Claim, Mark, Producer, Purpose},
+    process::{Claim, Hooks, Mark, Process, Producer, Purpose},
+    registry::EndedRuns,
 };

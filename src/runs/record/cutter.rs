@@ -3,8 +3,34 @@ use std::mem;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
-use super::{chunk::Chunk, id::Id};
 use crate::event::{BYTE_ORDER_MARK, EventRef, EventSplitter, Line, Piece};
+
+/// The id of an event: the prefix of its run and a sequence number.
+pub(crate) struct RunEventId<'p> {
+    prefix: &'p str,
+    sequence: u64,
+}
+
+impl<'p> RunEventId<'p> {
+    pub(crate) const fn new(prefix: &'p str, sequence: u64) -> Self {
+        Self { prefix, sequence }
+    }
+
+    /// Returns the length of the id.
+    pub(crate) fn len(&self) -> usize {
+        let digits = self.sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
+        self.prefix.len() + digits
+    }
+
+    /// Writes the id as a line.
+    #[inline]
+    pub(crate) fn write_line(&self, out: &mut impl BufMut) {
+        out.put_slice(b"id: ");
+        out.put_slice(self.prefix.as_bytes());
+        out.put_slice(itoa::Buffer::new().format(self.sequence).as_bytes());
+        out.put_slice(b"\n");
+    }
+}
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
@@ -111,7 +137,7 @@ impl Cutter {
     /// Takes the complete event, with this id as its last line. `recorded` is the size of the
     /// earlier events. The `bytes` must be those in which [`cut`](Self::cut) found it.
     #[inline]
-    pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &Id<'_>, recorded: u64) -> Bytes {
+    pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &RunEventId<'_>, recorded: u64) -> Bytes {
         let len = self.event_len(id.len());
         let retry = self.retry.take();
         let plain = mem::take(&mut self.plain_len);
@@ -159,7 +185,7 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
 fn write<'e>(
     lines: &'e [u8],
     retry: Option<Box<[u8]>>,
-    id: &'e Id<'_>,
+    id: &'e RunEventId<'_>,
 ) -> impl FnOnce(&mut BytesMut) + use<'e> {
     move |event| {
         event.put_slice(lines);
@@ -184,11 +210,53 @@ fn plain_lines(bytes: &[u8]) -> Option<usize> {
     (len > 0 && rest.first() == Some(&b'\n')).then_some(len)
 }
 
+/// The maximum size of a chunk, in bytes. A server that holds an event for a slow client holds its
+/// chunk, even after the event was evicted.
+const MAX_SIZE: u64 = 1024;
+
+/// The memory of a run's next events. Small events share chunks, so that most of them do not
+/// allocate.
+///
+/// - A chunk takes at most a quarter of the bytes that the run has recorded, so that short runs
+///   waste little memory.
+/// - An event that is larger than a quarter of a chunk has an allocation of its own.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    // Boxed, so that the many runs that are too short for a chunk take only a pointer for it.
+    buffer: Option<Box<BytesMut>>,
+}
+
+impl Chunk {
+    /// Returns the bytes that `write` appends: an event of `len` bytes, after `recorded` bytes of
+    /// earlier events.
+    #[inline]
+    pub(super) fn event(
+        &mut self,
+        len: usize,
+        recorded: u64,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Bytes {
+        let size = MAX_SIZE.min(recorded / 4) as usize;
+        if len > size / 4 {
+            let mut event = BytesMut::with_capacity(len);
+            write(&mut event);
+            return event.freeze();
+        }
+        let buffer = self.buffer.get_or_insert_default();
+        if buffer.capacity() < len {
+            **buffer = BytesMut::with_capacity(size);
+        }
+        write(buffer);
+        buffer.split().freeze()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use allocation_counter::measure;
+    use bytes::{BufMut, Bytes};
 
-    use super::{super::id::Id, Cutter};
+    use super::{Chunk, Cutter, MAX_SIZE, RunEventId};
 
     /// Parts of a stream; a few are events that can be recorded as they are.
     const PARTS: &str = "data: a\n\n|data: token\n\n|event: tick\ndata:b\ndata: c\n\n|data:\n|data\n|\
@@ -202,7 +270,7 @@ mod tests {
         for frame in frames {
             let mut bytes = Bytes::copy_from_slice(frame);
             while cutter.cut(&mut bytes, usize::MAX).unwrap() {
-                let id = Id::new("e-", events.len() as u64 + 1);
+                let id = RunEventId::new("e-", events.len() as u64 + 1);
                 let len = cutter.event_len(id.len());
                 let event = cutter.take(&mut bytes, &id, recorded);
                 assert_eq!(event.len(), len);
@@ -235,5 +303,43 @@ mod tests {
             }
             assert_eq!(events(&frames), expected, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn small_events_take_few_allocations_and_at_most_a_third_more_memory() {
+        for len in [30, 60, 100, 255, 256, 257, 1000, 5000] {
+            for count in [1, 2, 10, 30, 100, 1000] {
+                let mut events: Vec<Bytes> = Vec::with_capacity(count);
+                let mut chunk = Chunk::default();
+                let taken = measure(|| {
+                    for n in 0..count {
+                        let recorded = (n * len) as u64;
+                        let event = chunk.event(len, recorded, |to| to.put_bytes(n as u8, len));
+                        events.push(event);
+                    }
+                });
+                let most = (len * count + len * count / 3 + 100) as i64;
+                assert!(taken.bytes_current <= most, "{count} of {len}: {taken:?}");
+                if len <= 100 && count >= 100 {
+                    assert!(taken.count_total < count as u64 / 2, "{count} of {len}: {taken:?}");
+                }
+                for (n, event) in events.into_iter().enumerate() {
+                    assert_eq!(event, vec![n as u8; len]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn held_event_holds_no_more_than_its_chunk() {
+        let mut held = None;
+        let taken = measure(|| {
+            let mut chunk = Chunk::default();
+            for n in 0..1000 {
+                held = Some(chunk.event(60, n * 60, |to| to.put_bytes(b'x', 60)));
+            }
+        });
+        assert!(taken.bytes_current <= MAX_SIZE as i64 + 100, "{taken:?}");
+        drop(held);
     }
 }

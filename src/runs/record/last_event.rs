@@ -1,10 +1,8 @@
 use bytes::Bytes;
 
 use super::{
-    cutter::Cutter,
-    id::Id,
-    record::Record,
-    state::{Phase, State},
+    cutter::{Cutter, RunEventId},
+    record::{Phase, Record, State},
 };
 use crate::{
     event::{Encoded, Event},
@@ -35,7 +33,7 @@ pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     if !cutter.cut(&mut bytes, limit).ok()? || cutter.event_len(MAX_ID_LEN) > limit {
         return None;
     }
-    let id = Id::new("", 0);
+    let id = RunEventId::new("", 0);
     let mut event = cutter.take(&mut bytes, &id, 0);
     event.truncate(event.len().saturating_sub("id: \n\n".len() + id.len()));
     Some(event)

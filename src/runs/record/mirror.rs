@@ -4,17 +4,17 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    deferred::Deferred,
     last_event::GAP,
-    record::Record,
-    state::{Phase, State},
-    stream_options,
+    record::{Deferred, Phase, Record, State},
+    recorded_options,
 };
 use crate::{
     history::{DeferredDrops, Epoch, WakeList},
     runs::{
-        Outcome, RunKey, counters::Counters, failure::Failure, options::Options,
-        overhead::RUN_OVERHEAD,
+        Outcome, RunKey,
+        options::{Options, RUN_OVERHEAD},
+        outcome::Failure,
+        stats::RunCounters,
     },
 };
 
@@ -41,7 +41,7 @@ impl Mirror {
         epoch: Epoch,
         after: u64,
         options: &Options,
-        counters: Arc<Counters>,
+        counters: Arc<RunCounters>,
     ) -> (Arc<Record>, Self) {
         let record = Arc::new(Record::new(key, epoch, options, counters));
         record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
@@ -57,7 +57,7 @@ impl Mirror {
     /// Records that the call has answered, with these [encoded](Record::head) options.
     pub fn begin(&self, head: &[u8]) {
         if let Some(record) = self.record() {
-            record.begin(stream_options::decode(head));
+            record.begin(recorded_options::decode(head));
         }
     }
 
@@ -261,7 +261,7 @@ impl Record {
     /// Returns the handler's options that apply to every client's stream, as far as they can be
     /// encoded.
     pub fn head(&self) -> Bytes {
-        stream_options::encode(self.lock().options.as_deref())
+        recorded_options::encode(self.lock().options.as_deref())
     }
 
     /// Treats the run as attended until `time`.

@@ -6,11 +6,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    deferred::Deferred,
-    record::Record,
-    state::{Phase, State},
-};
+use super::record::{Deferred, Phase, Record, State};
 use crate::{
     connection::LastEventId,
     history::{DeferredDrops, Ticket, drop_waker, seen, wake},

@@ -1,26 +1,23 @@
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
+use slab::Slab;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    cutter::{Cutter, TooLarge},
-    id::Id,
-    readers::Readers,
-    state::{Phase, State},
-};
+use super::cutter::{Cutter, RunEventId, TooLarge};
 use crate::{
+    event::{Decoder, Message},
     history::{
         DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Waiters, WakeList,
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
     runs::{
-        Outcome, RunKey,
-        counters::Counters,
-        options::Options,
-        overhead::{RUN_OVERHEAD, TASK_OVERHEAD, max_event},
-        until::until,
+        Outcome, RunEnd, RunKey,
+        options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event},
+        outcome::Failure,
+        spawn::until,
+        stats::RunCounters,
     },
 };
 
@@ -36,7 +33,7 @@ pub struct Record {
     id_prefix: Box<str>,
     pub(crate) started_at: Instant,
     pub(super) retain_bytes: usize,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<RunCounters>,
     /// Notified when the phase changes, or a mirror gets events.
     pub(super) changed: Notify,
     state: Mutex<State>,
@@ -62,7 +59,7 @@ impl Record {
         key: RunKey,
         epoch: Epoch,
         options: &Options,
-        counters: Arc<Counters>,
+        counters: Arc<RunCounters>,
     ) -> Self {
         let now = Instant::now();
         let limits = Limits {
@@ -135,7 +132,7 @@ impl Record {
     /// Writes the id of an event as a line.
     pub(crate) fn id_line(&self, sequence: u64) -> Vec<u8> {
         let mut line = Vec::with_capacity(40);
-        Id::new(&self.id_prefix, sequence).write_line(&mut line);
+        RunEventId::new(&self.id_prefix, sequence).write_line(&mut line);
         line
     }
 
@@ -190,7 +187,7 @@ impl Record {
                     Err(TooLarge) => return Appended::TooLarge,
                 }
             }
-            let id = Id::new(&self.id_prefix, state.newest + 1);
+            let id = RunEventId::new(&self.id_prefix, state.newest + 1);
             let len = cutter.event_len(id.len());
             if len > self.max_event() {
                 return Appended::TooLarge;
@@ -211,5 +208,234 @@ impl Record {
                 return Appended::Some;
             }
         }
+    }
+}
+
+/// The part of a [`Record`] that is protected by its lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    /// Whether the process has lost contact with the run's process.
+    pub(crate) is_lost: bool,
+    /// Whether requests with the key no longer find the run.
+    pub(crate) is_forgotten: bool,
+    /// Whether a mirror has evicted events that the store may have.
+    pub(crate) has_given_way: bool,
+    pub(crate) log: Log,
+    pub(crate) overhead: MemoryShare,
+    /// The sequence number of the newest event.
+    pub(crate) newest: u64,
+    /// How many sequence numbers up to `newest` no event has.
+    pub(crate) unassigned: u64,
+    /// The total size of all events on the wire, including evicted ones.
+    pub(crate) bytes: u64,
+    pub(crate) readers: Readers,
+    pub(crate) waiters: Waiters,
+    /// Wakes the run's task when there is room again or the run is over.
+    pub(crate) task: Option<Waker>,
+    /// Whether the task waits until a client has read more events.
+    pub(crate) is_full: bool,
+    /// The handler's options that apply to every client's stream.
+    pub(crate) options: Option<Box<StreamOptions>>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) ended_at: Option<Instant>,
+}
+
+/// The phase of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The call has not answered yet.
+    Starting,
+    Running,
+    /// The call did not return an event stream, so there is no run.
+    Void,
+    Ended(Outcome),
+}
+
+impl Phase {
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+
+    /// Returns how the run ended. Returns `None` if it has not ended, or if its call did not return
+    /// an event stream.
+    pub(crate) const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Ended(outcome) => Some(outcome),
+            Self::Starting | Self::Running | Self::Void => None,
+        }
+    }
+
+    /// Returns whether a client without an id attaches to such a run instead of starting another.
+    pub const fn is_usable(self) -> bool {
+        self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
+    }
+}
+
+impl State {
+    /// Ends the run. For a run of this process, the registry calls this while its own lock is held.
+    pub(crate) fn end(
+        &mut self,
+        record: &Record,
+        outcome: Outcome,
+        failure: Option<Failure>,
+        deferred: &mut Deferred,
+    ) {
+        let now = Instant::now();
+        self.phase = Phase::Ended(outcome);
+        self.failure = failure;
+        self.ended_at = Some(now);
+        let text_len = self.failure.as_ref().map_or(0, |failure| failure.text().len());
+        self.overhead.set(RUN_OVERHEAD + record.key.len() + text_len);
+        self.wake_all(deferred);
+        deferred.ends.push(RunEnd {
+            key: record.key.clone(),
+            epoch: record.epoch,
+            outcome,
+            events: self.newest - self.unassigned,
+            bytes: self.bytes,
+            age: now.saturating_duration_since(record.started_at),
+        });
+    }
+
+    /// Ends a run whose call did not return an event stream.
+    pub(crate) fn void(&mut self, deferred: &mut Deferred) {
+        self.phase = Phase::Void;
+        self.is_forgotten = true;
+        self.overhead.set(0);
+        self.wake_all(deferred);
+    }
+
+    fn wake_all(&mut self, deferred: &mut Deferred) {
+        deferred.waiters.push(self.waiters.take());
+        deferred.wakers.extend(self.task.take());
+    }
+
+    /// Returns the memory of the run.
+    pub(crate) fn memory(&self) -> usize {
+        self.overhead.bytes() + self.log.events_memory()
+    }
+
+    /// Evicts all events. The body of a client that has not read all of them fails.
+    pub(crate) fn clear(&mut self, deferred: &mut Deferred) {
+        self.log.evict(usize::MAX, &mut deferred.drops);
+        self.overhead.set(0);
+        deferred.waiters.push(self.waiters.take());
+    }
+}
+
+/// The positions of the clients that are attached to a run.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    /// The sequence number up to which each client has read.
+    positions: Slab<u64>,
+    unattended_since: Instant,
+}
+
+impl Readers {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { positions: Slab::default(), unattended_since: now }
+    }
+
+    /// Returns the number of attached clients.
+    pub(crate) fn count(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Returns the time since which no client has been attached, or `None` if one is attached.
+    pub(crate) fn unattended_since(&self) -> Option<Instant> {
+        (self.count() == 0).then_some(self.unattended_since)
+    }
+
+    /// Treats the run as attended until `time`, because a client watches it at another process.
+    pub(crate) fn attend_until(&mut self, time: Instant) {
+        self.unattended_since = self.unattended_since.max(time);
+    }
+
+    /// Returns whether a client is attached here, or counts as attached at another process at
+    /// `now`.
+    pub(crate) fn is_attended(&self, now: Instant) -> bool {
+        self.count() > 0 || self.unattended_since > now
+    }
+
+    /// Returns the position of the slowest client, or `None` if no client is attached.
+    pub(crate) fn slowest(&self) -> Option<u64> {
+        self.positions.iter().map(|(_, position)| *position).min()
+    }
+
+    /// Adds a client and returns its index.
+    pub(crate) fn add(&mut self, position: u64) -> usize {
+        self.positions.insert(position)
+    }
+
+    pub(crate) fn remove(&mut self, index: usize) {
+        self.positions.try_remove(index);
+        if self.count() == 0 {
+            self.positions = Slab::default();
+            self.unattended_since = self.unattended_since.max(Instant::now());
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> u64 {
+        self.positions.get(index).copied().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn set(&mut self, index: usize, position: u64) {
+        if let Some(read) = self.positions.get_mut(index) {
+            *read = position;
+        }
+    }
+
+    /// Returns the position of the fastest client, or `None` if no client is attached.
+    pub(crate) fn fastest(&self) -> Option<u64> {
+        self.positions.iter().map(|(_, position)| *position).max()
+    }
+}
+
+/// The number of bytes that are copied while the record is locked.
+const CHUNK_SIZE: usize = 64 * 1024;
+
+impl Record {
+    /// Decodes all events. Returns `None` if any was evicted.
+    pub(crate) fn messages(&self) -> Option<Vec<Message>> {
+        // An event cannot be larger than the record.
+        let mut decoder = Decoder::new().max_event_size(usize::MAX);
+        let mut messages = Vec::new();
+        let mut seen = 0;
+        while seen < self.newest() {
+            let (first, last, mut bytes) = self.next_batch(seen, CHUNK_SIZE)?;
+            if first != seen + 1 {
+                return None;
+            }
+            while let Ok(Some(message)) = decoder.decode(&mut bytes) {
+                messages.push(message);
+            }
+            seen = last;
+        }
+        Some(messages)
+    }
+}
+
+/// Work that is deferred until all locks are released, because it runs code of the program or of a
+/// runtime.
+#[derive(Debug, Default)]
+pub(crate) struct Deferred {
+    pub(crate) drops: DeferredDrops,
+    pub(crate) waiters: Vec<WakeList>,
+    pub(crate) wakers: Vec<Waker>,
+    /// The runs whose phase changed. They may be dropped with the list.
+    pub(crate) changed: Vec<Arc<Record>>,
+    pub(crate) ends: Vec<RunEnd>,
+}
+
+impl Deferred {
+    /// Wakes all waiting tasks, and returns the reports of the runs that ended.
+    pub(crate) fn wake(self) -> Vec<RunEnd> {
+        for record in &self.changed {
+            record.changed.notify_waiters();
+        }
+        self.waiters.into_iter().for_each(WakeList::wake);
+        self.wakers.into_iter().for_each(crate::history::wake);
+        self.ends
     }
 }

@@ -103,24 +103,18 @@
 //! - The order of events that are published at the same time.
 //! - Anything that is slow, but comes within 10 seconds.
 
-// | `world.rs` | what a test of a broker brings |
-// | `kit.rs`, `problem.rs` | playing the scenes, and their outcomes |
+// | `world.rs` | what a test of a broker brings, and what it is told |
+// | `kit.rs` | playing the scenes, and their outcomes |
 // | `scenes/` | the scenes |
-// | `process.rs`, `client.rs`, `due.rs`, `wire.rs` | what scenes are made of |
-// | `wait.rs` | bounded waits |
+// | `hub_process.rs`, `hub_client.rs` | what scenes are made of, and bounded waits |
 
-mod client;
-mod due;
+mod hub_client;
+mod hub_process;
 mod kit;
-mod problem;
-mod process;
 mod scenes;
-mod wait;
-mod wire;
 mod world;
 
 pub use self::{
     kit::{check, outcomes},
-    problem::Problem,
-    world::{Fault, World},
+    world::{Fault, Problem, World},
 };

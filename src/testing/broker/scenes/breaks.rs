@@ -3,13 +3,11 @@ use std::collections::HashSet;
 use fastrand::Rng;
 use tokio::time::Instant;
 
-use super::super::{
-    Problem, World,
-    client::{Client, is_gap},
-    due::Due,
-    problem::ensure,
-    process::Process,
-    wait::{PATIENCE, both},
+use super::super::{Problem, World};
+use crate::testing::broker::{
+    hub_client::{HubClient, PATIENCE, both, is_gap},
+    hub_process::{Due, HubProcess},
+    world::ensure,
 };
 use crate::{
     connection::LastEventId,
@@ -19,7 +17,7 @@ use crate::{
 
 /// A reader that comes back continues where it was.
 pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients =
         [&a, &b].map(|process| (process.client(["news"], start.clone()), Due::default()));
     for round in 0..5 {
@@ -55,7 +53,7 @@ pub(in super::super) async fn a_burst_loses_nothing<W: World>(world: &W) -> Resu
     for client in &mut connected {
         has_read(client, &published).await?;
     }
-    let late = Process::connect_with(ample(), world, "late").await?;
+    let late = HubProcess::connect_with(ample(), world, "late").await?;
     let mut client = late.client(["news"], start);
     let message = client.message("an event or a gap").await?;
     // A history may be shorter, if that is reported.
@@ -85,9 +83,9 @@ fn ample() -> HubBuilder {
 }
 
 /// As [`Process::pair`], with [`ample`] hubs.
-async fn ample_pair<W: World>(world: &W) -> Result<(Process, Process, EventId), Problem> {
-    let a = Process::connect_with(ample(), world, "a").await?;
-    let b = Process::connect_with(ample(), world, "b").await?;
+async fn ample_pair<W: World>(world: &W) -> Result<(HubProcess, HubProcess, EventId), Problem> {
+    let a = HubProcess::connect_with(ample(), world, "a").await?;
+    let b = HubProcess::connect_with(ample(), world, "b").await?;
     let start = a.publish("start", "start").await?.id();
     Ok((a, b, start))
 }
@@ -95,7 +93,7 @@ async fn ample_pair<W: World>(world: &W) -> Result<(Process, Process, EventId), 
 /// Publishes events through both processes at once. Returns their data, and last the data of an event
 /// that follows all others.
 async fn publish_all(
-    [a, b]: [&Process; 2],
+    [a, b]: [&HubProcess; 2],
     name: &str,
     each: usize,
 ) -> Result<Vec<String>, Problem> {
@@ -114,7 +112,7 @@ async fn publish_all(
 
 /// Reads up to the last of these events, and checks that all were received, without a gap. Events can
 /// come twice.
-async fn has_read(client: &mut Client, events: &[String]) -> Result<(), Problem> {
+async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if let Some(last) = events.last() {
         client.read_until(last).await?;
     }
@@ -127,7 +125,7 @@ async fn has_read(client: &mut Client, events: &[String]) -> Result<(), Problem>
 
 /// Publishes events at once, and those again that are not acknowledged.
 async fn publish_until_acknowledged(
-    process: &Process,
+    process: &HubProcess,
     events: impl Iterator<Item = String>,
 ) -> Result<(), Problem> {
     let deadline = Instant::now() + PATIENCE;
@@ -150,7 +148,7 @@ async fn publish_until_acknowledged(
 pub(in super::super) async fn a_publish_during_a_break_ends<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut client = b.client(["news"], start);
     for round in 0..6 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
@@ -200,7 +198,7 @@ pub(in super::super) async fn any_order_of_steps_loses_nothing<W: World>(
 async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
     const TOPICS: [&str; 3] = ["news", "weather", "sport"];
     let mut random = Rng::with_seed(seed);
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut last = LastEventId::from(start);
     let mut client = a.client(TOPICS, last.clone());
     let mut processes = vec![a, b];
@@ -219,7 +217,7 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
                 last = client.last_event_id().unwrap_or(last);
                 client = process.client(TOPICS, last.clone());
             }
-            17 => processes.push(Process::connect(world, "new").await?),
+            17 => processes.push(HubProcess::connect(world, "new").await?),
             // The client's stream keeps its hub.
             18 if processes.len() > 1 => {
                 drop(processes.swap_remove(random.usize(..processes.len())));

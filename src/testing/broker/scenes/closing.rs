@@ -8,12 +8,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::super::{
-    Problem, World,
-    client::is_gap,
-    problem::ensure,
-    process::Process,
-    wait::{PATIENCE, poll_and_drop},
+use super::super::{Problem, World};
+use crate::testing::broker::{
+    hub_client::{PATIENCE, is_gap, poll_and_drop},
+    hub_process::HubProcess,
+    world::ensure,
 };
 use crate::{
     hub::{Hub, PublishError},
@@ -23,7 +22,7 @@ use crate::{
 pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut of_closed = a.client(["news"], start.clone());
     let mut of_open = b.client(["news"], start.clone());
     b.publish("news", "before").await?;
@@ -37,7 +36,7 @@ pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
     );
     b.publish("news", "after").await?;
     of_open.reads(["before", "after"]).await?;
-    let new = Process::connect(world, "new").await?;
+    let new = HubProcess::connect(world, "new").await?;
     new.publish("news", "new").await?;
     of_open.reads(["new"]).await?;
     new.client(["news"], start).reads(["before", "after", "new"]).await
@@ -48,7 +47,7 @@ pub(in super::super) async fn a_hub_is_dropped_while_it_is_fed<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const HUBS: usize = 5;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let before = tasks();
     for index in 0..HUBS {
         let owner = Arc::new(Mutex::new(None));
@@ -61,7 +60,7 @@ pub(in super::super) async fn a_hub_is_dropped_while_it_is_fed<W: World>(
             drop(hub);
             None
         });
-        let hub = Process::connect_with(builder, world, "dropped").await?.hub;
+        let hub = HubProcess::connect_with(builder, world, "dropped").await?.hub;
         *lock(&owner) = Some(hub);
         let events = (0..10).map(|event| (topic.clone(), event.to_string()));
         for (data, result) in a.publish_at_once(events).await? {
@@ -89,12 +88,12 @@ pub(in super::super) async fn dropping_a_hub_ends_its_tasks<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const HUBS: usize = 10;
-    let (a, _b, start) = Process::pair(world).await?;
+    let (a, _b, start) = HubProcess::pair(world).await?;
     let before = tasks();
     let mut processes = Vec::new();
     let mut last = start.clone();
     for index in 0..HUBS {
-        let process = Process::connect(world, "dropped").await?;
+        let process = HubProcess::connect(world, "dropped").await?;
         last = process.publish("news", index.to_string()).await?.id();
         processes.push(process);
     }
@@ -116,7 +115,7 @@ pub(in super::super) async fn a_dropped_connect_leaves_nothing<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const HUBS: usize = 20;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     for index in 0..20 {
         a.publish("news", index.to_string()).await?;
     }
@@ -126,7 +125,7 @@ pub(in super::super) async fn a_dropped_connect_leaves_nothing<W: World>(
     }
     end_of_tasks(before, HUBS).await?;
     b.publish("news", "after").await?;
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     for process in [a, b, late] {
         let events = (0..20).map(|index| index.to_string()).chain(["after".to_owned()]);
         process.client(["news"], start.clone()).reads(events).await?;
@@ -138,7 +137,7 @@ pub(in super::super) async fn a_dropped_connect_leaves_nothing<W: World>(
 pub(in super::super) async fn dropped_publishes_do_no_harm<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut client = b.client(["news"], start);
     let mut expected = Vec::new();
     let mut dropped = Vec::new();

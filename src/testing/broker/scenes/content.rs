@@ -1,10 +1,9 @@
 use std::{collections::HashSet, slice, time::Duration};
 
-use super::super::{
-    Problem, World,
-    problem::ensure,
-    process::Process,
-    wire::{lines_of, lines_without_broker},
+use super::super::{Problem, World};
+use crate::testing::broker::{
+    hub_process::{HubProcess, lines_of, lines_without_broker},
+    world::ensure,
 };
 use crate::{
     event::Event,
@@ -31,11 +30,11 @@ pub(in super::super) async fn every_field_arrives<W: World>(world: &W) -> Result
         Event::new().data("empty comment").comment(""),
         Event::new().data("all").event("a b").retry(Duration::from_secs(3)).comment("c"),
     ];
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     for event in &events {
         a.publish("news", event.clone()).await?;
     }
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     let expected = lines_without_broker("news", &events).await?;
     for (name, process) in [("a", a), ("b", b), ("late", late)] {
         let subscription = process.hub.subscribe_to("news").resume(start.clone());
@@ -72,14 +71,14 @@ pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
         "\u{e9}",
         "e\u{301}",
     ];
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut accepted = Vec::new();
     for text in TEXTS {
         if accepts(&a, text, text).await? {
             accepted.push(text);
         }
     }
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     // As clients decode it.
     let decoded = |text: &&str| text.replace("\r\n", "\n");
     for process in [a, b, late] {
@@ -97,7 +96,7 @@ pub(in super::super) async fn extremes_are_kept_or_refused<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const RETRIES: [u64; 3] = [1 << 31, (1 << 32) + 1500, (1 << 53) + 1];
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let (mut topics, mut whats, mut events) = (Vec::new(), Vec::new(), Vec::new());
     for name in long_names() {
         if accepts(&a, &name, "long topic").await? {
@@ -118,7 +117,7 @@ pub(in super::super) async fn extremes_are_kept_or_refused<W: World>(
             events.push(event);
         }
     }
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     let expected = lines_without_broker("news", &events).await?;
     for (name, process) in [("a", a), ("b", b), ("late", late)] {
         let subscription = process.hub.subscribe_to("news").resume(start.clone());
@@ -143,7 +142,11 @@ fn long_names() -> impl Iterator<Item = String> {
 }
 
 /// Publishes an event that the broker may refuse. Returns whether it was accepted.
-async fn accepts(process: &Process, topic: &str, event: impl Into<Event>) -> Result<bool, Problem> {
+async fn accepts(
+    process: &HubProcess,
+    topic: &str,
+    event: impl Into<Event>,
+) -> Result<bool, Problem> {
     match process.try_publish(topic, event).await? {
         Ok(_) => Ok(true),
         Err(PublishError::Refused(_)) => Ok(false),
@@ -156,8 +159,8 @@ async fn accepts(process: &Process, topic: &str, event: impl Into<Event>) -> Res
 
 pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Problem> {
     let ample = || Hub::builder().retention(Retention::new().bytes(16 << 20));
-    let a = Process::connect_with(ample(), world, "a").await?;
-    let b = Process::connect_with(ample(), world, "b").await?;
+    let a = HubProcess::connect_with(ample(), world, "a").await?;
+    let b = HubProcess::connect_with(ample(), world, "b").await?;
     let start = a.publish("news", "start").await?.id();
     let mut expected = Vec::new();
     for size in [1 << 10, LARGE - 1, LARGE, 4 * LARGE, 16 * LARGE] {
@@ -172,7 +175,7 @@ pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result
     }
     a.publish("news", "small").await?;
     expected.push("small".to_owned());
-    let late = Process::connect_with(ample(), world, "late").await?;
+    let late = HubProcess::connect_with(ample(), world, "late").await?;
     for process in [a, b, late] {
         process.client(["news"], start.clone()).reads(&expected).await?;
     }
@@ -181,12 +184,12 @@ pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result
 
 pub(in super::super) async fn a_thousand_topics_arrive<W: World>(world: &W) -> Result<(), Problem> {
     let topics: Vec<_> = (0..1000).map(|topic| format!("topic:{topic}")).collect();
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let events = topics.iter().map(|topic| (topic.clone(), topic.clone()));
     for (topic, result) in a.publish_at_once(events).await? {
         result.map_err(|error| Problem::caused_by(topic, &error))?;
     }
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     let mut first: Option<Vec<String>> = None;
     for process in [a, b, late] {
         let mut client = process.client(&topics, start.clone());

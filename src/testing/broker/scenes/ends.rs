@@ -2,19 +2,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::{
-    Problem, World,
-    problem::ensure,
-    process::Process,
-    wait::{PATIENCE, both},
-};
+use super::super::{Problem, World};
 use crate::hub::{Hub, PublishError, Retention};
+use crate::testing::broker::{
+    hub_client::{PATIENCE, both},
+    hub_process::HubProcess,
+    world::ensure,
+};
 
 /// The end of a topic is a part of its last event, in the history too.
 pub(in super::super) async fn ends_are_the_same_everywhere<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client(["job"], start.clone()), b.client(["job"], start.clone())];
     let mut of_two = b.client(["job", "news"], start.clone());
     a.publish("job", "50%").await?;
@@ -23,7 +23,7 @@ pub(in super::super) async fn ends_are_the_same_everywhere<W: World>(
         client.reads(["50%", "done"]).await?;
         client.ends().await?;
     }
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     for (name, process) in [("a", &a), ("b", &b), ("late", &late)] {
         let mut client = process.client(["job"], start.clone());
         client.reads(["50%", "done"]).await?;
@@ -51,8 +51,8 @@ pub(in super::super) async fn ended_names_become_free<W: World>(world: &W) -> Re
     let builder = || {
         Hub::builder().retention(Retention::new().age(AGE)).retention_of(|_| Some(Retention::new()))
     };
-    let a = Process::connect_with(builder(), world, "a").await?;
-    let b = Process::connect_with(builder(), world, "b").await?;
+    let a = HubProcess::connect_with(builder(), world, "a").await?;
+    let b = HubProcess::connect_with(builder(), world, "b").await?;
     let end = a.end("job", "done").await?.id();
     b.reaches(&end).await?;
     let ended = Instant::now();
@@ -76,7 +76,7 @@ pub(in super::super) async fn ended_names_become_free<W: World>(world: &W) -> Re
 pub(in super::super) async fn an_end_is_read_after_a_break<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     for round in 0..5 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let job = format!("job {round}");

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::super::{
-    Problem, World,
-    client::{Client, is_gap},
-    problem::ensure,
-    process::{Process, number, with_number},
+use super::super::{Problem, World};
+use crate::testing::broker::{
+    hub_client::{HubClient, is_gap},
+    hub_process::{HubProcess, number, with_number},
+    world::ensure,
 };
 use crate::{
     connection::LastEventId,
@@ -18,7 +18,7 @@ pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const TOPICS: [&str; 3] = ["news", "weather", "sport"];
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut expected: Vec<String> = Vec::new();
     let mut last = start.clone();
     for round in 0..5 {
@@ -28,7 +28,7 @@ pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
             last = publisher.publish(topic, data.clone()).await?.id();
             expected.push(data);
         }
-        let late = Process::connect(world, "late").await?;
+        let late = HubProcess::connect(world, "late").await?;
         let position = late.hub.position();
         ensure!(
             number(&position)? >= number(&last)?,
@@ -37,7 +37,7 @@ pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
         late.client(TOPICS, start.clone()).reads(&expected).await?;
         let recent: Vec<_> = expected.iter().skip(expected.len() - 10).collect();
         let first_visit = late.hub.subscribe(TOPICS).recent(10).resume(None);
-        Client::new("late", first_visit).reads(recent).await?;
+        HubClient::new("late", first_visit).reads(recent).await?;
     }
     Ok(())
 }
@@ -48,17 +48,17 @@ pub(in super::super) async fn history_is_as_old_as_asked<W: World>(
 ) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_secs(1);
     let short = || Hub::builder().retention(Retention::new().age(AGE));
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let old = a.publish("news", "old").await?.id();
     let is_old = Instant::now() + AGE + Duration::from_millis(200);
     b.client(["news"], start.clone()).reads(["old"]).await?;
     sleep(AGE / 2).await;
     // Loads the event, and evicts it when it is old.
-    let early = Process::connect_with(short(), world, "early").await?;
+    let early = HubProcess::connect_with(short(), world, "early").await?;
     sleep_until(is_old).await;
     let published = Instant::now();
     a.publish("news", "new").await?;
-    let late = Process::connect_with(short(), world, "late").await?;
+    let late = HubProcess::connect_with(short(), world, "late").await?;
     let mut from_old = late.client(["news"], old);
     let is_still_new = published.elapsed() < AGE / 2;
     let newest = a.publish("news", "newest").await?.id();
@@ -83,11 +83,11 @@ pub(in super::super) async fn history_of_any_age_is_loaded<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     let latest = || Hub::builder().retention(Retention::latest());
-    let a = Process::connect_with(latest(), world, "a").await?;
+    let a = HubProcess::connect_with(latest(), world, "a").await?;
     for data in ["one", "two"] {
         a.publish("news", data).await?;
     }
-    let late = Process::connect_with(latest(), world, "late").await?;
+    let late = HubProcess::connect_with(latest(), world, "late").await?;
     let mut client = late.client(["news"], None::<LastEventId>);
     client.reads(["two"]).await?;
     a.publish("news", "three").await?;
@@ -100,7 +100,7 @@ pub(in super::super) async fn trimmed_events_are_told_to_a_new_process<W: World>
 ) -> Result<(), Problem> {
     const KEPT: usize = 5;
     let trim = world.trim(KEPT).ok_or_else(|| Problem::skipped("trim"))?;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let events: Vec<_> = (0..20).map(|event| event.to_string()).collect();
     let mut ids = vec![start.clone()];
     for data in &events {
@@ -109,7 +109,7 @@ pub(in super::super) async fn trimmed_events_are_told_to_a_new_process<W: World>
     let mut connected = b.client(["news"], start.clone());
     connected.reads(&events).await?;
     trim.await;
-    let new = Process::connect(world, "new").await?;
+    let new = HubProcess::connect(world, "new").await?;
     let (removed, kept) = ids.split_at(ids.len() - KEPT);
     let mut missed = Vec::new();
     if let Some((newest_removed, older)) = removed.split_last() {

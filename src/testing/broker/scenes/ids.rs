@@ -1,17 +1,17 @@
-use super::super::{
-    Problem, World,
-    problem::ensure,
-    process::{Process, epoch, number, with_number},
-};
+use super::super::{Problem, World};
 use crate::connection::LastEventId;
+use crate::testing::broker::{
+    hub_process::{HubProcess, epoch, number, with_number},
+    world::ensure,
+};
 
 /// Ids that are only valid in one process cost a client a gap at each move.
 pub(in super::super) async fn a_client_moves_between_processes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const TOPICS: [&str; 4] = ["news", "weather", "sport", "arts"];
-    let (a, b, start) = Process::pair(world).await?;
-    let c = Process::connect(world, "c").await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
+    let c = HubProcess::connect(world, "c").await?;
     let processes = [&a, &b, &c];
     let mut publishers = processes.iter().cycle().zip(TOPICS.iter().cycle());
     let mut last = LastEventId::from(start);
@@ -35,7 +35,7 @@ pub(in super::super) async fn a_client_moves_between_processes<W: World>(
 
 /// A client can have an id that its new process has not received yet.
 pub(in super::super) async fn clients_ahead_wait<W: World>(world: &W) -> Result<(), Problem> {
-    let (a, b, _) = Process::pair(world).await?;
+    let (a, b, _) = HubProcess::pair(world).await?;
     for round in 0..25 {
         for (ahead, behind) in [(&a, &b), (&b, &a)] {
             let seen = ahead.publish("news", format!("seen {round}")).await?.id();
@@ -50,7 +50,7 @@ pub(in super::super) async fn clients_ahead_wait<W: World>(world: &W) -> Result<
 
 /// Clients choose their ids.
 pub(in super::super) async fn forged_ids_are_told<W: World>(world: &W) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let newest = number(a.publish("news", "one").await?.id())?;
     b.client(["news"], start.clone()).reads(["one"]).await?;
     for process in [&a, &b] {
@@ -70,8 +70,8 @@ pub(in super::super) async fn worlds_do_not_see_each_other<W: World>(
     world: &W,
     other: &W,
 ) -> Result<(), Problem> {
-    let (a, b, here) = Process::pair(world).await?;
-    let (_c, d, there) = Process::pair(other).await?;
+    let (a, b, here) = HubProcess::pair(world).await?;
+    let (_c, d, there) = HubProcess::pair(other).await?;
     ensure!(
         epoch(&here) != epoch(&there),
         "ids of two logs begin with {:?}: their brokers have the same name",

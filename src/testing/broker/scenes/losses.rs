@@ -1,26 +1,25 @@
 use std::collections::HashMap;
 
-use super::super::{
-    Fault, Problem, World,
-    client::{Client, is_gap},
-    problem::ensure,
-    process::{Process, number},
-    wait::both,
-};
+use super::super::{Fault, Problem, World};
 use crate::event::{EventId, Message};
+use crate::testing::broker::{
+    hub_client::{HubClient, both, is_gap},
+    hub_process::{HubProcess, number},
+    world::ensure,
+};
 
 /// The topic of the scenes.
 const TOPIC: &str = "news";
 
 /// The number and the data of an event that was acknowledged.
-type Acknowledged = (u64, String);
+type AcknowledgedEvent = (u64, String);
 
 /// Every client has to load its state again, even if its process noticed nothing.
 pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
     let mut acknowledged = publish(&a, "before", 5).await?;
     for client in &mut clients {
@@ -35,7 +34,7 @@ pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
 pub(in super::super) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start)];
     if let Some((copy, put_back)) = world.roll_back() {
         copy.await;
@@ -48,8 +47,8 @@ pub(in super::super) async fn a_loss_is_told_although_nobody_publishes<W: World>
 /// Publishes events that a fault loses, and checks that clients receive a gap.
 async fn are_told_of(
     fault: Fault<'_>,
-    process: &Process,
-    clients: &mut [Client],
+    process: &HubProcess,
+    clients: &mut [HubClient],
     name: &str,
 ) -> Result<(), Problem> {
     publish(process, name, 3).await?;
@@ -69,7 +68,7 @@ pub(in super::super) async fn numbers_are_not_used_again_after_a_loss<W: World>(
 ) -> Result<(), Problem> {
     let mut newest = 0;
     for round in 0..3 {
-        let process = Process::connect(world, "a").await?;
+        let process = HubProcess::connect(world, "a").await?;
         let numbers: Vec<_> = publish(&process, "event", 10).await?;
         let first = numbers.iter().map(|(number, _)| *number).min().unwrap_or_default();
         ensure!(first > newest, "after loss {round}, {first} follows {newest}");
@@ -90,7 +89,7 @@ pub(in super::super) async fn numbers_are_not_used_again_after_a_loss<W: World>(
 pub(in super::super) async fn a_loss_while_a_hub_loads_is_told<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, _) = Process::pair(world).await?;
+    let (a, b, _) = HubProcess::pair(world).await?;
     for turns in [0, 1, 3, 10, 30] {
         let start = a.publish_repeatedly(TOPIC, "start").await?.receipt.id();
         let mut acknowledged = publish(&a, "before", 20).await?;
@@ -101,7 +100,7 @@ pub(in super::super) async fn a_loss_while_a_hub_loads_is_told<W: World>(
             }
             lose.await;
         };
-        let (late, ()) = both(Process::connect(world, "late"), loss).await;
+        let (late, ()) = both(HubProcess::connect(world, "late"), loss).await;
         let late = late?;
         acknowledged.extend(publish(&a, "after", 1).await?);
         let clients = [late.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
@@ -126,7 +125,7 @@ pub(in super::super) async fn an_overtaken_log_is_told_to_all<W: World>(
 /// Rolls the log back over `lost` acknowledged events, and publishes `after` events at once.
 async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(), Problem> {
     let (copy, put_back) = world.roll_back().ok_or_else(|| Problem::skipped("roll_back"))?;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
     let mut acknowledged = publish(&a, "kept", 3).await?;
     copy.await;
@@ -148,10 +147,10 @@ async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(),
 
 /// Publishes events one after another, and repeats each until it is acknowledged.
 async fn publish(
-    process: &Process,
+    process: &HubProcess,
     name: &str,
     count: usize,
-) -> Result<Vec<Acknowledged>, Problem> {
+) -> Result<Vec<AcknowledgedEvent>, Problem> {
     let mut acknowledged = Vec::new();
     for index in 0..count {
         let data = format!("{name} {index}");
@@ -166,16 +165,16 @@ async fn publish(
 /// that covers it.
 async fn all_are_told<W: World>(
     world: &W,
-    [a, b]: [&Process; 2],
-    clients: [Client; 2],
+    [a, b]: [&HubProcess; 2],
+    clients: [HubClient; 2],
     start: &EventId,
-    acknowledged: &[Acknowledged],
+    acknowledged: &[AcknowledgedEvent],
 ) -> Result<(), Problem> {
     let mut clients = Vec::from(clients);
     for client in &mut clients {
         client.read_until_gap().await?;
     }
-    let new = Process::connect(world, "new").await?;
+    let new = HubProcess::connect(world, "new").await?;
     for process in [&new, a, b] {
         let mut client = process.client([TOPIC], start.clone());
         client.read_until_gap().await?;
@@ -191,7 +190,7 @@ async fn all_are_told<W: World>(
 
 /// Checks that each acknowledged event was received, or lies below a gap. Newer events can come
 /// before that gap.
-fn is_covered(received: &[Message], acknowledged: &[Acknowledged]) -> Result<(), Problem> {
+fn is_covered(received: &[Message], acknowledged: &[AcknowledgedEvent]) -> Result<(), Problem> {
     let mut gaps_up_to = 0;
     let mut events = HashMap::new();
     for message in received {

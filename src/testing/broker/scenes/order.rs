@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 
-use super::super::{
-    Problem, World,
-    problem::ensure,
-    process::{Process, Published, number},
-    wait::both,
+use super::super::{Problem, World};
+use crate::testing::broker::{
+    hub_client::both,
+    hub_process::{HubProcess, Published, number},
+    world::ensure,
 };
 use crate::{
     event::{EventId, Message},
@@ -16,14 +16,14 @@ pub(in super::super) async fn all_processes_see_one_order<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const EACH: usize = 100;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let (first, second) =
         both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
     for (data, result) in first?.into_iter().chain(second?) {
         result.map_err(|error| Problem::caused_by(data, &error))?;
     }
     let (late, later) =
-        (Process::connect(world, "late").await?, Process::connect(world, "later").await?);
+        (HubProcess::connect(world, "late").await?, HubProcess::connect(world, "later").await?);
     let mut orders: Vec<Vec<(String, String)>> = Vec::new();
     for process in [a, b, late, later] {
         let mut client = process.client(["news"], start.clone());
@@ -46,7 +46,7 @@ pub(in super::super) async fn all_processes_see_one_order<W: World>(
 pub(in super::super) async fn a_publisher_keeps_its_order<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let mut ids = vec![start.to_string()];
     let mut expected = Vec::new();
     for index in 0..100 {
@@ -57,7 +57,7 @@ pub(in super::super) async fn a_publisher_keeps_its_order<W: World>(
         expected.push(data);
     }
     rises(ids.iter().map(String::as_str))?;
-    let late = Process::connect(world, "late").await?;
+    let late = HubProcess::connect(world, "late").await?;
     for process in [a, b, late] {
         process.client(["news"], start.clone()).reads(&expected).await?;
     }
@@ -67,8 +67,8 @@ pub(in super::super) async fn a_publisher_keeps_its_order<W: World>(
 pub(in super::super) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 1000;
     let ample = || Hub::builder().retention(Retention::new().events(4 * EACH));
-    let a = Process::connect_with(ample(), world, "a").await?;
-    let b = Process::connect_with(ample(), world, "b").await?;
+    let a = HubProcess::connect_with(ample(), world, "a").await?;
+    let b = HubProcess::connect_with(ample(), world, "b").await?;
     let start = a.publish("start", "start").await?.id();
     let (first, second) =
         both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
@@ -88,7 +88,7 @@ pub(in super::super) async fn many_publish_at_once<W: World>(world: &W) -> Resul
 /// The id in a receipt is where a client goes on that has received the event.
 pub(in super::super) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 25;
-    let (a, b, start) = Process::pair(world).await?;
+    let (a, b, start) = HubProcess::pair(world).await?;
     let (first, second) =
         both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
     let results: Vec<_> = first?.into_iter().chain(second?).collect();

@@ -1,0 +1,490 @@
+//! The event stream inside an [`SseBody`](super::SseBody). This file polls the source
+//! and returns its bytes. [`beginning`] and [`heartbeat`] write the layer's lines; [`ending`] decides
+//! when the stream ends, and in which way.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use pin_project_lite::pin_project;
+
+use super::{
+    Boundary, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord, deadline::DeadlineVerdict,
+};
+use crate::{
+    BoxError,
+    connection::{Client, CloseReason},
+    coop::CoopBudget,
+    event::first_block_has_retry,
+    options::ResolvedOptions,
+    signals::{Stopped, is_within_recorder, within_layer},
+    streams::Membership,
+};
+
+/// A source's event stream, and the lines that the layer writes between the source's bytes.
+///
+/// It borrows the source and the state from a [`ManagedBody`](super::sse_body::ManagedBody),
+/// which stores them apart.
+pub(super) struct EventStream<'p, B> {
+    source: Pin<&'p mut Option<B>>,
+    state: Pin<&'p mut StreamState>,
+}
+
+pin_project! {
+    /// The state of an event stream besides its source.
+    // `repr(C)` places the fields used for every event next to each other, so that an event touches
+    // few cache lines. These fields go from the end of `record` to the start of `idle`.
+    #[repr(C)]
+    #[project = StateProj]
+    pub(crate) struct StreamState {
+        record: StreamRecord,
+        phase: StreamPhase,
+        // Boxed, because most streams have none.
+        deadline: Option<Box<Deadline>>,
+        options: Arc<ResolvedOptions>,
+        boundary: Boundary,
+        client: Client,
+        budget: CoopBudget,
+        #[pin]
+        idle: IdleTimer,
+    }
+}
+
+enum StreamPhase {
+    Beginning(Shutdown),
+    Open,
+    /// The stream is open. A result was polled early, or the rest of a large frame is yet to be
+    /// sent.
+    Holding(Box<Polled>),
+    Ending(LastFrames),
+}
+
+/// The ready result of polling a body.
+type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// The size in bytes of the pieces into which larger frames of the source are split. Reading the
+/// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
+const LARGEST_PIECE: usize = 256 * 1024;
+
+impl StreamState {
+    pub(crate) fn new(
+        has_content_coding: bool,
+        options: Arc<ResolvedOptions>,
+        shutdown: Shutdown,
+        client: Client,
+        membership: Option<Membership>,
+        record: StreamRecord,
+    ) -> Self {
+        Self {
+            idle: IdleTimer::default(),
+            // Created here, because the program can close the stream before its first poll.
+            deadline: Deadline::before_start(&options, client, membership),
+            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
+            phase: StreamPhase::Beginning(shutdown),
+            budget: CoopBudget::default(),
+            options,
+            client,
+            record,
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(&self.phase, StreamPhase::Ending(ending) if ending.is_over())
+    }
+}
+
+impl<'p, B> EventStream<'p, B> {
+    pub(super) const fn new(
+        source: Pin<&'p mut Option<B>>,
+        state: Pin<&'p mut StreamState>,
+    ) -> Self {
+        Self { source, state }
+    }
+
+    /// Drops what must be dropped before the state, whose drop reports the close.
+    pub(super) fn abandon(mut self) {
+        let state = self.state();
+        // The client did not read, so the end could not be sent.
+        if state.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
+            state.record.set_reason_if_dropped(CloseReason::Revoked);
+        }
+        let _deadline = state.deadline.take();
+        self.source.set(None);
+    }
+
+    fn state(&mut self) -> StateProj<'_> {
+        self.state.as_mut().project()
+    }
+}
+
+impl<B> EventStream<'_, B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    #[inline]
+    pub(super) fn poll_frame(mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        // Check the deadline even without budget: a task that spends all of it elsewhere must not
+        // keep the stream open past the shutdown.
+        if CoopBudget::poll_ready(cx).is_pending() && !self.must_be_cut_now(cx) {
+            return Poll::Pending;
+        }
+        let polled = ready!(self.poll_phase(cx));
+        let this = self.state();
+        if let Some(Ok(frame)) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            this.record.count_frame(data);
+        }
+        if let StreamPhase::Ending(ending) = this.phase {
+            if let Some(reason) = ending.reason() {
+                this.record.reason = reason;
+            }
+            if ending.is_over() {
+                this.record.close();
+            }
+        }
+        Poll::Ready(polled)
+    }
+
+    fn poll_phase(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        loop {
+            match self.state().phase {
+                StreamPhase::Beginning(_) => {
+                    let preamble = self.begin_stream(cx);
+                    if !preamble.is_empty() {
+                        return Poll::Ready(Some(Ok(self.interject(&preamble))));
+                    }
+                }
+                StreamPhase::Open | StreamPhase::Holding(_) => {
+                    if let Some(frame) = ready!(self.poll_open(cx)) {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+                StreamPhase::Ending(ending) => return ending.poll_frame(cx),
+            }
+        }
+    }
+
+    /// Returns the source's next result, which may have been polled early.
+    #[inline(always)]
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        let state = self.state.as_mut().project();
+        if let StreamPhase::Holding(result) = state.phase {
+            let result = result.take();
+            *state.phase = StreamPhase::Open;
+            return Poll::Ready(result);
+        }
+        let Some(source) = self.source.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let polled = state.record.reason.noting_panic(|| within_layer(|| source.poll_frame(cx)));
+        polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
+    }
+
+    /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        loop {
+            let is_ending = match self.check_deadline(cx) {
+                DeadlineVerdict::Continue => false,
+                DeadlineVerdict::EndBetweenEvents(_) => true,
+                DeadlineVerdict::EndNow(reason) => {
+                    self.cut(reason);
+                    return Poll::Ready(None);
+                }
+            };
+            match self.poll_source(cx) {
+                Poll::Pending => {}
+                Poll::Ready(None) => {
+                    self.end(None);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.fail(error);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        let data = self.pass(data, is_ending);
+                        let this = self.state();
+                        if !data.is_empty() {
+                            this.budget.spend(cx, data.len());
+                            self.reset_idle_timer();
+                            return Poll::Ready(Some(Frame::data(data)));
+                        }
+                        if this.budget.poll_empty(cx).is_ready() {
+                            continue;
+                        }
+                    }
+                    Err(frame) => match frame.into_trailers() {
+                        Ok(trailers) => {
+                            self.end(Some(trailers));
+                            return Poll::Ready(None);
+                        }
+                        Err(frame) => return Poll::Ready(Some(frame)),
+                    },
+                },
+            }
+            if let Some(heartbeat) = ready!(self.poll_timers(cx)) {
+                return Poll::Ready(Some(heartbeat));
+            }
+        }
+    }
+
+    /// Returns the part of a source's frame to send now, and holds the rest of a large one. If
+    /// `is_ending`, cuts it at the first point between events and drops what follows.
+    #[inline]
+    fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
+        let this = self.state();
+        if data.len() > LARGEST_PIECE && !this.boundary.is_opaque() {
+            let rest = data.split_off(LARGEST_PIECE);
+            *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
+        }
+        if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
+    }
+
+    /// Writes lines of the layer. The stream must be at a line start.
+    fn interject(&mut self, lines: &Bytes) -> Frame<Bytes> {
+        self.reset_idle_timer();
+        Frame::data(self.state().boundary.interject(lines))
+    }
+
+    /// Opens the stream and returns its first lines.
+    #[cold]
+    pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Bytes {
+        let this = self.state();
+        let shutdown = match mem::replace(this.phase, StreamPhase::Open) {
+            StreamPhase::Beginning(shutdown) => shutdown.into_token(),
+            _ => None,
+        };
+        let before = this.deadline.take();
+        *this.deadline = Deadline::start(before, this.options, shutdown, *this.client, cx);
+        if this.boundary.is_opaque() {
+            return Bytes::new();
+        }
+        if this.options.retry().is_none() || self.must_end(cx) {
+            return self.state.options.preamble();
+        }
+        // Some clients reject a block with two `retry` lines.
+        match self.poll_source(cx) {
+            Poll::Pending => self.state.options.preamble(),
+            Poll::Ready(first) => {
+                let has_retry = first_data(&first).is_some_and(first_block_has_retry);
+                *self.state().phase = StreamPhase::Holding(Box::new(first));
+                if has_retry { self.state.options.padding() } else { self.state.options.preamble() }
+            }
+        }
+    }
+
+    /// Returns whether the deadline requires the stream to end, at this point or at a later one.
+    fn must_end(&mut self, cx: &mut Context<'_>) -> bool {
+        let this = self.state();
+        this.deadline
+            .as_mut()
+            .is_some_and(|deadline| deadline.check(this.options, cx) != DeadlineVerdict::Continue)
+    }
+}
+
+/// Returns the first bytes of the source's first frame.
+fn first_data(first: &Polled) -> Option<&[u8]> {
+    let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
+    Some(data.get(..LARGEST_PIECE).unwrap_or(data))
+}
+
+impl<B> EventStream<'_, B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Restarts the pause before the next heartbeat, because the source or the layer sends bytes.
+    #[inline]
+    pub(super) fn reset_idle_timer(&mut self) {
+        self.state().idle.reset();
+    }
+
+    /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
+    /// checked again.
+    pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(deadline) = self.state().deadline
+            && deadline.poll_change(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        self.poll_heartbeat(cx).map(Some)
+    }
+
+    /// Waits until a heartbeat is due and can be written, and writes it.
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
+        let lines = ready!(self.poll_heartbeat_lines(cx));
+        self.state().record.count_heartbeat();
+        if self.state().boundary.between_events() {
+            return Poll::Ready(self.interject(&lines));
+        }
+        self.reset_idle_timer();
+        Poll::Ready(Frame::data(self.state().boundary.interject_within_event(&lines)))
+    }
+
+    /// Waits until a heartbeat is due and can be written, and returns its lines.
+    fn poll_heartbeat_lines(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let mut this = self.state();
+        let (Some(heartbeat), Some(interval), false) = (
+            this.options.heartbeat(),
+            this.options.heartbeat_interval(),
+            this.boundary.is_opaque(),
+        ) else {
+            return Poll::Pending;
+        };
+        loop {
+            ready!(this.idle.as_mut().poll_interval(cx, interval));
+            if this.boundary.between_events() {
+                return Poll::Ready(heartbeat.between_events().clone());
+            }
+            if this.boundary.at_line_start() {
+                return Poll::Ready(heartbeat.comment.clone());
+            }
+            // No line can be written mid-line, so this heartbeat is skipped.
+        }
+    }
+}
+
+/// The last bytes of a failing stream. A server that drops them has taken all bytes before them.
+const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
+
+/// The decision whether a stream must end now, and the ways in which it enters its last phase.
+impl<B> EventStream<'_, B> {
+    /// Returns whether the deadline requires the stream to end at this point.
+    pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(self.state.phase, StreamPhase::Open | StreamPhase::Holding(_))
+            && matches!(self.check_deadline(cx), DeadlineVerdict::EndNow(_))
+    }
+
+    /// Returns what the deadline requires at this point of the stream.
+    #[inline]
+    pub(super) fn check_deadline(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
+        let this = self.state();
+        let Some(deadline) = this.deadline.as_mut() else {
+            return DeadlineVerdict::Continue;
+        };
+        match deadline.check(this.options, cx) {
+            DeadlineVerdict::EndBetweenEvents(reason)
+                if this.boundary.is_opaque() || this.boundary.between_events() =>
+            {
+                DeadlineVerdict::EndNow(reason)
+            }
+            // The held bytes may complete the current event, so they are sent first.
+            DeadlineVerdict::EndNow(reason)
+                if matches!(this.phase, StreamPhase::Holding(_)) && !this.boundary.is_opaque() =>
+            {
+                if this.boundary.between_events() {
+                    DeadlineVerdict::EndNow(reason)
+                } else {
+                    DeadlineVerdict::EndBetweenEvents(reason)
+                }
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Ends the stream at its source's clean end.
+    pub(super) fn end(&mut self, trailers: Option<HeaderMap>) {
+        let this = self.state();
+        let last = match this.options.terminator() {
+            Some(terminator) if this.boundary.between_events() => {
+                this.boundary.interject(terminator)
+            }
+            _ => Bytes::new(),
+        };
+        self.begin_ending(LastFrames::own(last, trailers));
+    }
+
+    /// Ends the stream because its source failed.
+    pub(super) fn fail(&mut self, error: BoxError) {
+        let this = self.state();
+        // A run takes a clean end for the end of the answer.
+        let is_recorded = is_within_recorder();
+        if Stopped::is_cause_of(&*error) && this.boundary.between_events() && !is_recorded {
+            self.begin_ending(LastFrames::clean(CloseReason::Cancelled, Bytes::new()));
+            return;
+        }
+        let is_cancellation = this.options.is_cancellation(&error);
+        // Mid-event every error fails the body, because some clients dispatch an incomplete event
+        // after a clean end. In a content coding the layer cannot see where events end.
+        let between_events = this.boundary.between_events();
+        let ending = if is_cancellation {
+            debug!(error = %error, "the source of an event stream was cancelled");
+            let is_clean = this.client.reconnects_after_clean_end() && !is_recorded;
+            if between_events && is_clean {
+                LastFrames::clean(CloseReason::Cancelled, Bytes::new())
+            } else {
+                LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
+            }
+        } else if between_events && let Some(event) = this.options.event_for(&error) {
+            let event = this.boundary.interject(&event);
+            if is_recorded {
+                LastFrames::failure(CloseReason::Failed, event, error)
+            } else {
+                LastFrames::clean(CloseReason::Failed, event)
+            }
+        } else {
+            LastFrames::failure(CloseReason::Failed, self.last_line(), error)
+        };
+        self.begin_ending(ending);
+    }
+
+    /// Returns a comment line for a failure that sends nothing else, and no bytes mid-line.
+    fn last_line(&mut self) -> Bytes {
+        let this = self.state();
+        if !this.boundary.at_line_start() {
+            return Bytes::new();
+        }
+        this.boundary.interject(&COMMENT_LINE)
+    }
+
+    /// Ends the stream before its source has ended.
+    pub(super) fn cut(&mut self, reason: CloseReason) {
+        let this = self.state();
+        let between_events = this.boundary.between_events();
+        let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all());
+        let lines = match reason {
+            CloseReason::Drained if between_events => this.options.goodbye(),
+            // A `retry` line belongs to no event, so it can be written mid-event.
+            CloseReason::Drained if this.boundary.at_line_start() => {
+                this.options.reconnection_time()
+            }
+            CloseReason::Revoked if is_for_all && this.boundary.at_line_start() => {
+                this.options.reconnection_time()
+            }
+            _ => Bytes::new(),
+        };
+        let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
+        let is_clean = !this.client.is_cut_by_failing() && !is_within_recorder();
+        let ending = if between_events && is_clean {
+            LastFrames::clean(reason, last)
+        } else {
+            let last = if last.is_empty() { self.last_line() } else { last };
+            LastFrames::cut_short(reason, last)
+        };
+        self.begin_ending(ending);
+    }
+
+    /// Drops the source and enters the last phase.
+    ///
+    /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
+    /// cursor.
+    fn begin_ending(&mut self, ending: LastFrames) {
+        let state = self.state.as_mut().project();
+        // The body may be dropped before it is polled again.
+        if let Some(reason) = ending.reason() {
+            state.record.reason = reason;
+        }
+        state.record.stop_awaiting_event();
+        // Set the phase first: dropping the source may panic.
+        *state.phase = StreamPhase::Ending(ending);
+        *state.deadline = None;
+        state.record.reason.noting_panic(|| self.source.set(None));
+    }
+}

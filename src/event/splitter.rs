@@ -1,0 +1,539 @@
+use std::{mem, time::Duration};
+
+use memchr::memchr2;
+
+use super::{
+    BYTE_ORDER_MARK, EventRef, EventTooLarge,
+    event_ref::{FieldSpans, reconnection_time},
+    lines::{Line, is_reconnection_time, line_end_len, without_line_end},
+};
+
+/// A splitter of the bytes of an event stream into events and what stands between them.
+///
+/// It reads bytes in chunks of any size, and nothing is lost: the [pieces](Piece) together are the
+/// stream, byte for byte. A [`Decoder`](crate::Decoder) returns messages instead.
+///
+/// ```
+/// use tower_sse::{EventSplitter, Piece};
+///
+/// let mut splitter = EventSplitter::new();
+/// let mut data = Vec::new();
+/// for mut chunk in [&b":\ndata: o"[..], b"ne\n\ndata: two\n\n"] {
+///     while let Some(piece) = splitter.next(&mut chunk)? {
+///         if let Piece::Event(event) = piece {
+///             data.push(event.data().into_owned());
+///         }
+///     }
+/// }
+/// assert_eq!(data, ["one", "two"]);
+/// # Ok::<_, tower_sse::EventTooLarge>(())
+/// ```
+///
+/// # Events
+///
+/// An event begins with its first field line other than `retry`, and ends with the empty line. It
+/// is complete when the last byte of that line has come, even if it is a CR that an LF can follow.
+/// Comments and `retry` lines within it belong to it. A block without data is an event too,
+/// because some clients dispatch it.
+///
+/// # Memory
+///
+/// The splitter keeps only an incomplete event, of at most [`max_event_size`](Self::max_event_size)
+/// bytes. An event that comes in one chunk is not copied.
+#[derive(Clone, Debug)]
+pub struct EventSplitter {
+    max_event_size: usize,
+    place: LinePlace,
+    /// The fields of the current event.
+    spans: FieldSpans,
+    /// The incomplete event or `retry` line, or the last piece, if it came in several chunks.
+    carried: Vec<u8>,
+    /// `carried` has been returned.
+    is_returned: bool,
+}
+
+/// A part of an event stream, as an [`EventSplitter`] returns it.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// An event.
+    Event(EventRef<'a>),
+    /// Empty lines or a `retry` line between events, or the byte order mark.
+    Between(&'a [u8]),
+    /// A part of a comment line between events. The last part ends in the line end.
+    Comment(&'a [u8]),
+    /// A part of an event that is [too large](EventSplitter::max_event_size). It is returned only if
+    /// the program goes on after the error.
+    Oversized(&'a [u8]),
+}
+
+impl<'a> Piece<'a> {
+    /// Returns the bytes of this part of the stream.
+    #[must_use]
+    #[inline]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        match self {
+            Self::Event(event) => event.raw,
+            Self::Between(bytes) | Self::Comment(bytes) | Self::Oversized(bytes) => bytes,
+        }
+    }
+
+    /// Returns the digits of the reconnection time that this part sets.
+    #[inline]
+    pub(crate) fn retry(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Event(event) => event.spans.retry.of(event.raw),
+            Self::Between(lines) => match Line::parse(without_line_end(lines)) {
+                Line::Field { name: b"retry", value } if is_reconnection_time(value) => Some(value),
+                _ => None,
+            },
+            Self::Comment(_) | Self::Oversized(_) => None,
+        }
+    }
+}
+
+type Next<'a> = Result<Option<Piece<'a>>, EventTooLarge>;
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug)]
+enum LinePlace {
+    /// The first line. A part of a byte order mark may have come.
+    Start,
+    /// A line between events, or the first one of an event.
+    Between,
+    /// A line between events that begins with an `r`.
+    RLine,
+    Comment,
+    Event,
+    Oversized(Oversized),
+}
+
+impl EventSplitter {
+    /// Creates a splitter for a new stream, with events of up to 1 MiB.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_event_size: 1 << 20,
+            place: LinePlace::Start,
+            spans: FieldSpans::default(),
+            carried: Vec::new(),
+            is_returned: false,
+        }
+    }
+
+    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends and
+    /// comments, but without the empty line. The default is 1 MiB. The limit is also that of a
+    /// `retry` line between events.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `bytes` is zero.
+    #[must_use]
+    #[track_caller]
+    pub fn max_event_size(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "the maximum size of an event cannot be zero");
+        self.max_event_size = bytes;
+        self
+    }
+
+    /// Consumes `input` up to the end of the next piece and returns that piece. Consumes all of
+    /// `input` and returns `None` if it completes no piece.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EventTooLarge`] once for each event that exceeds the
+    /// [limit](Self::max_event_size). If the program goes on, the event comes in parts, as
+    /// [`Piece::Oversized`].
+    #[inline]
+    pub fn next<'a, 'b: 'a>(
+        &'a mut self,
+        input: &mut &'b [u8],
+    ) -> Result<Option<Piece<'a>>, EventTooLarge> {
+        let Some(first) = input.first() else { return Ok(None) };
+        if matches!(self.place, LinePlace::Between)
+            && self.carried.is_empty()
+            && !matches!(first, b'\n' | b'\r' | b':' | b'r')
+        {
+            return self.next_event(input);
+        }
+        self.next_slowly(input)
+    }
+
+    /// Returns the event at the start of `input`, if it is complete.
+    #[inline]
+    fn next_event<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+        self.spans = FieldSpans::default();
+        if self.spans.read(input)
+            && self.spans.empty_line <= self.max_event_size
+            && let Some((raw, rest)) = input.split_at_checked(self.spans.len)
+        {
+            *input = rest;
+            return Ok(Some(Piece::Event(EventRef { raw, spans: &self.spans })));
+        }
+        self.carry_event(input).map(|()| None)
+    }
+
+    /// Returns the rest of the stream, which has ended: an event that is not
+    /// [terminated](EventRef::is_terminated), the beginning of a `retry` line, or the last part of
+    /// an oversized event. The splitter then splits a new stream.
+    pub fn finish(&mut self) -> Option<Piece<'_>> {
+        let place = std::mem::replace(&mut self.place, LinePlace::Start);
+        if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {
+            return None;
+        }
+        match place {
+            LinePlace::Oversized(_) => Some(Piece::Oversized(&self.carried)),
+            LinePlace::RLine if is_retry(&self.carried) => Some(Piece::Between(&self.carried)),
+            _ => {
+                self.spans.read_last(&self.carried);
+                Some(Piece::Event(EventRef { raw: &self.carried, spans: &self.spans }))
+            }
+        }
+    }
+}
+
+/// Returns whether the first bytes of a stream show a `retry` field in its first block.
+pub(crate) fn first_block_has_retry(mut stream: &[u8]) -> bool {
+    let mut splitter = EventSplitter::new();
+    while let Ok(Some(piece)) = splitter.next(&mut stream) {
+        if piece.retry().is_some() {
+            return true;
+        } else if matches!(piece, Piece::Event(_) | Piece::Between([b'\n' | b'\r', ..])) {
+            return false;
+        }
+    }
+    // The line that the stream breaks off in counts too.
+    splitter.finish().is_some_and(|piece| piece.retry().is_some())
+}
+
+impl Default for EventSplitter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The capacity up to which an empty buffer is kept for the next event.
+const KEPT_CAPACITY: usize = 1024;
+/// The capacity up to which it is kept while the source is idle, so that idle streams take little
+/// memory.
+const KEPT_WHILE_IDLE: usize = 256;
+
+/// Returns whether a line, or the beginning of one, is a `retry` field.
+pub(super) fn is_retry(line: &[u8]) -> bool {
+    line.strip_prefix(b"retry").is_some_and(|rest| matches!(rest, [] | [b':' | b'\n' | b'\r', ..]))
+}
+
+impl EventSplitter {
+    #[inline(never)]
+    pub(super) fn next_slowly<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+        if mem::take(&mut self.is_returned) {
+            self.free(KEPT_CAPACITY);
+        }
+        let Some(first) = input.first() else { return Ok(None) };
+        match self.place {
+            LinePlace::Oversized(_) if !self.carried.is_empty() => {
+                self.is_returned = true;
+                Ok(Some(Piece::Oversized(&self.carried)))
+            }
+            LinePlace::Oversized(oversized) => {
+                Ok(Some(Piece::Oversized(self.next_oversized(oversized, input))))
+            }
+            LinePlace::Start => self.next_mark(input),
+            LinePlace::Between => match first {
+                b':' => Ok(Some(self.next_comment(input))),
+                b'\n' | b'\r' => {
+                    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+                    let len = input.iter().take_while(|byte| is_end(byte)).count();
+                    Ok(Some(Piece::Between(take(input, len))))
+                }
+                b'r' => self.next_r_line(input),
+                _ => self.next_event(input),
+            },
+            LinePlace::Comment => Ok(Some(self.next_comment(input))),
+            LinePlace::RLine => self.next_r_line(input),
+            LinePlace::Event => self.resume_event(input),
+        }
+    }
+
+    /// Reads the first bytes of the stream, which may be a byte order mark.
+    fn next_mark<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+        while let Some(awaited) = BYTE_ORDER_MARK.get(self.carried.len()) {
+            match input.first() {
+                None => return Ok(None),
+                Some(byte) if byte == awaited => self.carried.extend_from_slice(take(input, 1)),
+                Some(_) if self.carried.is_empty() => {
+                    self.place = LinePlace::Between;
+                    return self.next_slowly(input);
+                }
+                Some(_) => {
+                    self.place = LinePlace::Event;
+                    return self.resume_event(input);
+                }
+            }
+        }
+        Ok(Some(Piece::Between(self.complete())))
+    }
+
+    fn next_comment<'b>(&mut self, input: &mut &'b [u8]) -> Piece<'b> {
+        let (len, is_complete) = first_line(input);
+        self.place = if is_complete { LinePlace::Between } else { LinePlace::Comment };
+        Piece::Comment(take(input, len))
+    }
+
+    /// Reads a line between events that begins with an `r`, so that it may be a `retry` field.
+    fn next_r_line<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+        let (len, is_complete) = first_line(input);
+        let part = input.get(..len).unwrap_or_default();
+        // The size leaves the LF of a CRLF out: it can come in the next chunk, after the `retry`
+        // line is over.
+        let lf = usize::from(part.ends_with(b"\r\n"));
+        let size = self.carried.len() + len - lf;
+        if self.carried.is_empty() && is_complete {
+            self.place = LinePlace::Between;
+            if !is_retry(part) {
+                return self.next_event(input);
+            } else if size <= self.max_event_size {
+                return Ok(Some(Piece::Between(take(input, len))));
+            }
+        }
+        self.spans = FieldSpans::default();
+        if size > self.max_event_size {
+            return Err(self.line_too_large());
+        }
+        self.place = LinePlace::RLine;
+        self.carried.extend_from_slice(take(input, len - lf));
+        if !is_complete {
+            return Ok(None);
+        } else if is_retry(&self.carried) {
+            self.carried.extend_from_slice(take(input, lf));
+            return Ok(Some(Piece::Between(self.complete())));
+        }
+        self.place = LinePlace::Event;
+        self.spans.read(&self.carried);
+        if self.carried.len() + lf > self.max_event_size {
+            return Err(self.too_large(true));
+        }
+        self.spans.len += lf;
+        self.carried.extend_from_slice(take(input, lf));
+        self.resume_event(input)
+    }
+
+    /// Keeps an event that `input` does not complete.
+    #[cold]
+    pub(super) fn carry_event(&mut self, input: &mut &[u8]) -> Result<(), EventTooLarge> {
+        if input.len() > self.max_event_size {
+            self.spans.len = 0;
+            return Err(self.too_large(true));
+        }
+        self.place = LinePlace::Event;
+        self.carried.extend_from_slice(take(input, input.len()));
+        Ok(())
+    }
+
+    /// Reads the rest of an event.
+    fn resume_event<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+        while !input.is_empty() {
+            let is_line_start = self.spans.len == self.carried.len();
+            let is_lf_of_crlf =
+                is_line_start && self.carried.ends_with(b"\r") && input.starts_with(b"\n");
+            let is_empty_line = is_line_start && matches!(input, [b'\n' | b'\r', ..]);
+            let (len, is_complete) = first_line(input);
+            let added = if is_empty_line && !is_lf_of_crlf { 0 } else { len };
+            if self.carried.len() + added > self.max_event_size {
+                return Err(self.too_large(true));
+            }
+            self.spans.len += usize::from(is_lf_of_crlf);
+            self.carried.extend_from_slice(take(input, len));
+            if is_complete && !is_lf_of_crlf && self.spans.read(&self.carried) {
+                self.complete();
+                return Ok(Some(Piece::Event(EventRef { raw: &self.carried, spans: &self.spans })));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Completes what is carried, and returns it.
+    fn complete(&mut self) -> &[u8] {
+        self.place = LinePlace::Between;
+        self.is_returned = true;
+        &self.carried
+    }
+}
+
+/// Returns the length of the first line of a chunk, with its line end, and whether it is complete.
+fn first_line(bytes: &[u8]) -> (usize, bool) {
+    let Some(at) = memchr2(b'\n', b'\r', bytes) else { return (bytes.len(), false) };
+    (at + line_end_len(bytes.get(at..).unwrap_or_default()), true)
+}
+
+/// Consumes `len` bytes of `input` and returns them.
+fn take<'b>(input: &mut &'b [u8], len: usize) -> &'b [u8] {
+    input.split_off(..len).unwrap_or_default()
+}
+
+/// What decoders and bodies need to know.
+impl EventSplitter {
+    /// Returns the bytes that have been received of an incomplete event or line.
+    pub(crate) fn incomplete(&self) -> &[u8] {
+        if self.is_returned { &[] } else { &self.carried }
+    }
+
+    /// Returns whether the next byte begins a line between events.
+    pub(crate) const fn is_between_events(&self) -> bool {
+        matches!(self.place, LinePlace::Between)
+    }
+
+    /// Returns the memory of the incomplete event.
+    #[cfg(feature = "runs")]
+    pub(crate) const fn memory(&self) -> usize {
+        self.carried.capacity()
+    }
+
+    /// Returns whether a comment between events has been received only in part.
+    pub(crate) const fn is_in_comment(&self) -> bool {
+        matches!(self.place, LinePlace::Comment)
+    }
+
+    /// Returns the reconnection time from the complete lines of the incomplete event.
+    pub(crate) fn incomplete_retry(&self) -> Option<Duration> {
+        let is_event = matches!(self.place, LinePlace::Event);
+        self.spans.retry.of(self.incomplete()).filter(|_| is_event).map(reconnection_time)
+    }
+
+    /// Frees large buffers that are empty, because the source is idle.
+    pub(crate) fn shrink(&mut self) {
+        if self.incomplete().is_empty() {
+            self.free(KEPT_WHILE_IDLE);
+        }
+    }
+
+    /// Empties the buffer, and frees it if it has more than `kept` bytes.
+    fn free(&mut self, kept: usize) {
+        self.is_returned = false;
+        if self.carried.capacity() > kept {
+            self.carried = Vec::new();
+        }
+        self.carried.clear();
+    }
+}
+
+/// The position in an event or `retry` line that is too large.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Oversized {
+    /// An event ends with an empty line, a `retry` line with its line end.
+    is_event: bool,
+    is_line_start: bool,
+    /// The last byte was a CR, so an LF that follows belongs to the same line end.
+    after_cr: bool,
+    /// The number of bytes with which the line has begun, all of them of `retry`, so that the next
+    /// ones decide what it is.
+    undecided: Option<usize>,
+}
+
+const RETRY: &[u8] = b"retry";
+
+impl Oversized {
+    /// Decides whether the line is a `retry` line. Returns how many bytes of it show nothing.
+    fn decide(&mut self, bytes: &[u8]) -> usize {
+        let Some(matched) = self.undecided else { return 0 };
+        let awaited = RETRY.get(matched..).unwrap_or_default();
+        let common = awaited.iter().zip(bytes).take_while(|(word, byte)| word == byte).count();
+        self.undecided = bytes.get(common).is_none().then_some(matched + common);
+        let is_colon_or_end = matches!(bytes.get(common), Some(b':' | b'\n' | b'\r'));
+        self.is_event = common < awaited.len() || !is_colon_or_end;
+        common
+    }
+}
+
+impl EventSplitter {
+    /// Goes on with the current event or `retry` line as one that is too large.
+    #[cold]
+    pub(super) fn too_large(&mut self, is_event: bool) -> EventTooLarge {
+        self.place = LinePlace::Oversized(Oversized {
+            is_event,
+            is_line_start: is_event && self.spans.len == self.carried.len(),
+            after_cr: self.carried.ends_with(b"\r"),
+            undecided: None,
+        });
+        EventTooLarge { max_event_size: self.max_event_size }
+    }
+
+    /// Goes on with the current line, which may be a `retry` line, as one that is too large.
+    #[cold]
+    pub(super) fn line_too_large(&mut self) -> EventTooLarge {
+        let error = self.too_large(!is_retry(&self.carried));
+        if let LinePlace::Oversized(oversized) = &mut self.place {
+            oversized.is_line_start = false;
+            oversized.undecided = RETRY.starts_with(&self.carried).then_some(self.carried.len());
+        }
+        error
+    }
+
+    /// Returns whether the next byte belongs to an event or `retry` line that is too large.
+    pub(crate) const fn is_oversized(&self) -> bool {
+        matches!(self.place, LinePlace::Oversized(_))
+    }
+
+    /// Returns the error again if the next byte belongs to an event that is too large, and frees its
+    /// memory.
+    #[inline]
+    pub(crate) fn abandon_oversized(&mut self) -> Option<EventTooLarge> {
+        if !self.is_oversized() {
+            return None;
+        }
+        self.carried = Vec::new();
+        Some(EventTooLarge { max_event_size: self.max_event_size })
+    }
+
+    /// Consumes `input` up to the end of what is too large, and returns it.
+    pub(super) fn next_oversized<'b>(
+        &mut self,
+        mut oversized: Oversized,
+        input: &mut &'b [u8],
+    ) -> &'b [u8] {
+        let bytes = *input;
+        let mut len = oversized.decide(bytes);
+        if mem::take(&mut oversized.after_cr) && bytes.starts_with(b"\n") {
+            len = 1;
+        }
+        let is_over = loop {
+            let rest = bytes.get(len..).unwrap_or_default();
+            let Some(line_len) = memchr2(b'\n', b'\r', rest) else {
+                oversized.is_line_start &= rest.is_empty();
+                len = bytes.len();
+                break false;
+            };
+            len += line_len + line_end_len(rest.get(line_len..).unwrap_or_default());
+            let is_empty_line = line_len == 0 && oversized.is_line_start;
+            if is_empty_line || !oversized.is_event {
+                break true;
+            }
+            oversized.is_line_start = true;
+        };
+        let part = input.split_off(..len).unwrap_or_default();
+        oversized.after_cr = part.ends_with(b"\r");
+        self.place = if is_over { LinePlace::Between } else { LinePlace::Oversized(oversized) };
+        part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_block_has_retry;
+
+    #[test]
+    fn first_block_has_retry_only_with_a_whole_number_before_its_end() {
+        for (stream, expected) in [
+            ("", false),
+            ("retry: 5\n\n", true),
+            ("data: x\r\nretry:50", true),
+            ("retry: soon\ndata: x\n\n", false),
+            ("retry\nretry:\nretry: -1\n\n", false),
+            ("data: x\n\nretry: 5\n\n", false),
+            ("\u{feff}: note\r\nretry: 5\n", true),
+            (": note\n\nretry: 5\n", false),
+            ("data: x\nretry: 5\nretry: soon\n\n", true),
+        ] {
+            assert_eq!(first_block_has_retry(stream.as_bytes()), expected, "{stream:?}");
+        }
+    }
+}

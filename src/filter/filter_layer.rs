@@ -1,0 +1,298 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{EventFilter, FilterBody, FilterFuture, event_filter::FilterOptions};
+use crate::BoxError;
+
+/// A layer that passes the event streams of a service through filters.
+///
+/// The closure makes a filter for each request, or returns `None` for a response that passes
+/// untouched. What is not an event stream passes unchanged, and its filter is only told so, by
+/// [`FilterEnd::outcome`](super::FilterEnd::outcome). Of several media types in `Content-Type`, the last
+/// valid one decides, as the [Fetch standard] says.
+///
+/// ```
+/// use axum::{Router, body::Body, routing::post};
+/// use http::Request;
+/// use tower_sse::{SseLayer, filter::{self, FilterLayer}};
+/// # async fn proxy() {}
+///
+/// let filters = FilterLayer::new(|request: &Request<Body>| {
+///     let path = request.uri().path().to_owned();
+///     Some(filter::inspect(move |event| println!("{path}: {}", event.name())))
+/// });
+/// // The layer of heartbeats and shutdown is outside.
+/// let app: Router =
+///     Router::new().route("/chat", post(proxy)).layer(filters).layer(SseLayer::new());
+/// ```
+///
+/// # Headers
+///
+/// The layer removes the headers of an event stream that a changed stream makes wrong:
+/// `content-length`, `etag`, `accept-ranges` and digests.
+///
+/// # What is refused
+///
+/// By default, no event reaches the client unseen:
+///
+/// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
+///   [`pass_oversized`](Self::pass_oversized) passes it.
+/// - A response with a content coding becomes a `502`. [`pass_encoded`](Self::pass_encoded) passes
+///   it.
+/// - The body fails if the filter rejects a response whose head has been sent.
+///   [`pass_rejected`](Self::pass_rejected) passes the rest.
+///
+/// # The type
+///
+/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a
+/// [`BoxFilterLayer`], whose type can be written, for example as that of a field.
+///
+/// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
+pub struct FilterLayer<M: ?Sized> {
+    options: FilterOptions,
+    make: Arc<M>,
+}
+
+/// A [`FilterLayer`] of filters `F` for requests with the body `B`, which hides the type of its closure.
+/// [`FilterLayer::boxed`] returns it.
+pub type BoxFilterLayer<B, F> = FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>;
+
+impl<M> FilterLayer<M> {
+    /// Creates a layer whose filters `make` makes, which is called with each request before the
+    /// service is.
+    pub fn new<B, F>(make: M) -> Self
+    where
+        M: Fn(&Request<B>) -> Option<F>,
+        F: EventFilter,
+    {
+        let options = FilterOptions { max_event_size: 1 << 20, ..FilterOptions::default() };
+        Self { options, make: Arc::new(make) }
+    }
+
+    /// Hides the type of the closure.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use http::Request;
+    /// use tower_sse::{EventRef, filter::{BoxFilterLayer, EventFilter, FilterLayer, Verdict}};
+    ///
+    /// struct Budget(usize);
+    ///
+    /// impl EventFilter for Budget {
+    ///     fn event(&mut self, event: EventRef<'_>) -> Verdict {
+    ///         match self.0.checked_sub(event.data_bytes().len()) {
+    ///             Some(rest) => {
+    ///                 self.0 = rest;
+    ///                 Verdict::Pass
+    ///             }
+    ///             None => Verdict::fail("the budget is used up"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// struct Gateway {
+    ///     filters: BoxFilterLayer<Body, Budget>,
+    /// }
+    ///
+    /// fn gateway(budget: usize) -> Gateway {
+    ///     Gateway { filters: FilterLayer::new(move |_: &_| Some(Budget(budget))).boxed() }
+    /// }
+    /// # _ = gateway(7).filters.clone();
+    /// ```
+    #[must_use]
+    pub fn boxed<B, F>(self) -> BoxFilterLayer<B, F>
+    where
+        M: Fn(&Request<B>) -> Option<F> + Send + Sync + 'static,
+    {
+        FilterLayer { options: self.options, make: self.make }
+    }
+}
+
+impl<M: ?Sized> FilterLayer<M> {
+    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends and
+    /// comments, but without the empty line. The default is 1 MiB. The limit is also that of a `retry`
+    /// line between events.
+    ///
+    /// After the events before one that is larger, the body fails with
+    /// [`EventTooLarge`](crate::EventTooLarge).
+    ///
+    /// ```
+    /// # use http::Request;
+    /// # use tower_sse::filter::{self, FilterLayer};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// let filters = filters.max_event_size(16 << 20);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `bytes` is zero.
+    #[must_use]
+    #[track_caller]
+    pub const fn max_event_size(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "the maximum size of an event cannot be zero");
+        self.options.max_event_size = bytes;
+        self
+    }
+
+    /// Lets an event pass unseen that is larger than [`max_event_size`](Self::max_event_size). The
+    /// filter sees the next event again.
+    ///
+    /// Use it for filters that observe. A guard would be skipped.
+    ///
+    /// ```
+    /// # use http::Request;
+    /// # use tower_sse::filter::{self, FilterLayer};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// let filters = filters.pass_oversized();
+    /// ```
+    #[must_use]
+    pub const fn pass_oversized(mut self) -> Self {
+        self.options.pass_oversized = true;
+        self
+    }
+
+    /// Lets an event stream with a content coding pass, of which the filter sees nothing. By default,
+    /// the layer answers with `502`.
+    ///
+    /// Use it for filters that observe. A guard would be skipped. Better remove `accept-encoding`
+    /// from requests to the upstream, and compress outside of the layer.
+    ///
+    /// ```
+    /// # use http::Request;
+    /// # use tower_sse::filter::{self, FilterLayer};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// let filters = filters.pass_encoded();
+    /// ```
+    #[must_use]
+    pub const fn pass_encoded(mut self) -> Self {
+        self.options.pass_encoded = true;
+        self
+    }
+
+    /// Lets an event pass that the filter rejects after the head of the response has been sent. By
+    /// default, the body fails.
+    ///
+    /// Use it if a rejection only improves the status of errors, which clients also find in the
+    /// stream. A guard would be skipped.
+    ///
+    /// ```
+    /// # use http::Request;
+    /// # use tower_sse::filter::{self, FilterLayer};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// let filters = filters.pass_rejected();
+    /// ```
+    #[must_use]
+    pub const fn pass_rejected(mut self) -> Self {
+        self.options.pass_rejected = true;
+        self
+    }
+
+    /// Holds the head of the response until the filter has let bytes of an event pass, so that it can
+    /// still [reject](super::Verdict::Reject) the response: an upstream's error that comes as first
+    /// event becomes a real status, and an outer layer can retry.
+    ///
+    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`. Where
+    /// the frames of the source end changes nothing, and nothing is lost. While the head is held, no
+    /// heartbeat can be sent, so choose a few seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use http::{Request, Response};
+    /// use tower_sse::filter::{self, FilterLayer, Verdict};
+    ///
+    /// let filters = FilterLayer::new(|_: &Request<()>| {
+    ///     Some(filter::from_fn(|event| match &*event.name() {
+    ///         "error" => {
+    ///             let error = event.data().into_owned();
+    ///             Verdict::reject(Response::builder().status(502).body(error).unwrap())
+    ///         }
+    ///         _ => Verdict::Pass,
+    ///     }))
+    /// })
+    /// .hold_head(Duration::from_secs(5))
+    /// // An error after other events passes: the client finds it in the stream.
+    /// .pass_rejected();
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// The future of the response panics if it is polled outside of a tokio runtime with timers.
+    #[must_use]
+    pub const fn hold_head(mut self, limit: Duration) -> Self {
+        self.options.hold_head = Some(limit);
+        self
+    }
+}
+
+impl<M: ?Sized> Clone for FilterLayer<M> {
+    fn clone(&self) -> Self {
+        Self { options: self.options, make: Arc::clone(&self.make) }
+    }
+}
+
+impl<S, M: ?Sized> Layer<S> for FilterLayer<M> {
+    type Service = FilterService<S, M>;
+
+    fn layer(&self, inner: S) -> FilterService<S, M> {
+        FilterService::new(inner, Arc::clone(&self.make), self.options)
+    }
+}
+
+opaque_debug!(FilterLayer<M: ?Sized>);
+
+/// The middleware that a [`FilterLayer`](super::FilterLayer) wraps around a service.
+///
+/// It is ready when the inner service is ready, and its errors are those of the inner service.
+pub struct FilterService<S, M: ?Sized> {
+    inner: S,
+    make: Arc<M>,
+    options: FilterOptions,
+}
+
+impl<S, M: ?Sized> FilterService<S, M> {
+    pub(super) const fn new(inner: S, make: Arc<M>, options: FilterOptions) -> Self {
+        Self { inner, make, options }
+    }
+}
+
+impl<S, M, F, B, R> Service<Request<B>> for FilterService<S, M>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    M: Fn(&Request<B>) -> Option<F> + ?Sized,
+    F: EventFilter,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Response = Response<FilterBody<F, R>>;
+    type Error = S::Error;
+    type Future = FilterFuture<F, S::Future, R>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let filter = (self.make)(&request);
+        let is_head = *request.method() == Method::HEAD;
+        FilterFuture::new(filter, self.options, is_head, || self.inner.call(request))
+    }
+}
+
+impl<S: Clone, M: ?Sized> Clone for FilterService<S, M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), make: Arc::clone(&self.make), options: self.options }
+    }
+}
+
+opaque_debug!(FilterService<S, M: ?Sized>);

@@ -1,0 +1,311 @@
+//! Brokers, which connect the hubs of several processes.
+//!
+//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
+//! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL, where programs publish
+//!   in their own transactions
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
+//!   tests
+//!
+//! To bring your own, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what they must
+//! do.
+//!
+//! If your broker is a log on a server, such as a table,
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of it: it loads the history,
+//! reconnects, publishes in batches, and finds every loss. Its page has a broker over a file of SQLite.
+
+use std::{
+    error, fmt, mem,
+    sync::{Arc, Weak, mpsc},
+    thread,
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::state::{HubState, NotAppended};
+use crate::{
+    BoxError,
+    callback::{catch_panic, caught},
+    event::Event,
+};
+
+// The way back is in `hub/link/`.
+
+/// Functions that the crates of brokers need too. Exempt from semantic versioning.
+#[doc(hidden)]
+pub mod support {
+    pub use crate::{callback::caught, event::whole_milliseconds, lock::lock};
+}
+#[cfg(test)]
+mod tests;
+
+pub use crate::{
+    event::Fields,
+    hub::link::{Acknowledged, Arrival, Publication, Publisher},
+};
+
+/// An engine that carries the events of one hub between processes.
+///
+/// [`Hub::connect`](crate::hub::Hub::connect) takes one. The [module](super) lists those that exist.
+///
+/// # What a broker must do
+///
+/// 1. **Number.** It gives each event one number, the same in all processes, and feeds every process
+///    in the order of the numbers. They lie between 0 and `u64::MAX`, and may have holes. It never
+///    gives a number to a second event, not even after it has lost everything: begin at the clock,
+///    for example with the microseconds since 1970. If the log can return without its newest events,
+///    so that their numbers would be given again, the broker first reports a loss at a number above
+///    all that it has ever given.
+/// 2. **Feed completely.** From the return of [`start`](Self::start) on, each event below the newest
+///    number that was fed is fed too, or is at or below a reported loss.
+/// 3. **Load before it is ready.** Before `start` returns, it feeds the events of the last
+///    [`Feed::max_age`]. If there are or were older ones, it first reports the number of the newest
+///    event that it does not feed as a [loss](Feed::report_loss). A client with an older id would
+///    otherwise miss events in silence. It may feed older events too. A server that cannot tell a new
+///    log from a lost one begins each log with a mark of a loss: a client's first visit has no gap.
+/// 4. **Report losses.** Each reader looks for losses, also while nobody publishes. It feeds what it
+///    knows from before a loss, and then reports it.
+///    - *The log has lost events:* the server starts with an older state, or an event that a process
+///      was fed is not in the log, and was not trimmed. The process that notices it writes a mark into
+///      the log. Each process reports the loss where it reads the mark, so all do at the same place.
+///    - *One process has missed events,* such as entries that were trimmed before it has read them. It
+///      alone reports the loss, and writes no mark.
+///    - A process that cannot distinguish the two does both. A broker that cannot notice a loss says
+///      so in its documentation.
+/// 5. **Feed again rather than not at all.** After a break, it continues at the last event that it
+///    has fed, or before. A hub ignores what it has.
+/// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that stays
+///    connected will be fed the event, or a loss. Whatever it returns, it has published the event at
+///    most once. It returns within a time limit of its own, also if thousands of calls are in flight:
+///    if a commit is slow, commit together the events that wait.
+/// 7. **Send nothing before the first poll** of the future of `publish`. One that is dropped may or
+///    may not publish its event, and disturbs no other.
+/// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
+///    comment: line feeds, quotes, nothing. What it cannot keep it refuses, with a reason that names
+///    the limit.
+/// 9. **Use one clock** for the time of an event: that of the server, or that of the publisher, kept
+///    with the event. The name of an ended topic is free again by this clock. The age of an event is
+///    the difference to now, and at least zero.
+/// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
+///     [`name`](Self::name).
+/// 11. **Know the highest number** that it can have assigned. See [`Publisher::newest_possible`].
+///
+/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) keeps rules 2 to 6 for a broker whose log is on
+/// a server.
+///
+/// # What a broker may rely on
+///
+/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. An event takes a few
+///   microseconds. A loss wakes the subscriptions of all topics: with 50,000 topics, it takes 5
+///   milliseconds if none waits, and 20 if all wait. So yield to other tasks after some 100 events
+///   and after a loss, such as with tokio's `consume_budget`.
+/// - They never drop the publisher. If the program drops its last hub during the call, the hub and its
+///   publisher are dropped on a thread of their own, in the context of the runtime that polled
+///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` may wait for the
+///   thread that feeds, or for a lock that is held while feeding.
+/// - They wake tasks and call [`retention_of`](crate::hub::HubBuilder::retention_of). This runs code of
+///   the program, which must not wait for a lock that is held while feeding.
+/// - After [`Closed`](Closed), feeding has no effect.
+/// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
+///   too. A reader that [`Feed::spawn`] has started ends with it.
+///
+/// [`testing::broker`](crate::testing::broker) (feature `testing`) has scenes that check a broker
+/// against this list.
+// The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
+// processors.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Broker` of this version of tower-sse",
+    note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \
+            `cargo tree --duplicates --invert tower-sse`"
+)]
+pub trait Broker: Send + Sized + 'static {
+    /// The way from the hub to the broker.
+    type Publisher: Publisher;
+
+    /// The error of a failed connection.
+    type Error: Into<BoxError>;
+
+    /// Returns the name that all processes of one hub share, and that no other hub has.
+    ///
+    /// Ids of events begin with a hash of it. It contains nothing that changes when the server moves,
+    /// and begins with the kind of the broker, as in `redis:news`: another log of the same name would
+    /// otherwise take foreign ids for its own.
+    fn name(&self) -> String;
+
+    /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task that
+    /// [`Feed::spawn`] has started feeds each published event.
+    ///
+    /// # Errors
+    ///
+    /// [`Hub::connect`](crate::hub::Hub::connect) returns the error.
+    fn start(self, feed: Feed)
+    -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
+}
+
+/// The way from a broker to its hub, for [`Broker::start`](self::Broker::start).
+///
+/// There is one feed for each hub, and numbers rise from call to call. The feed ignores the numbers 0 and
+/// `u64::MAX`. Feeding does not block.
+#[must_use = "a hub whose feed is dropped receives nothing"]
+pub struct Feed {
+    /// Weak, so that a broker does not keep its hub alive.
+    hub: Weak<HubState>,
+    closed: CancellationToken,
+    max_age: Duration,
+    /// The runtime in which the hub was connected.
+    runtime: Option<Handle>,
+}
+
+impl Feed {
+    pub(crate) fn new(hub: &Arc<HubState>, closed: CancellationToken, max_age: Duration) -> Self {
+        Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
+    }
+
+    /// Appends an event to its topic, or drops it if the topic has ended and no loss was reported
+    /// since. Returns `false` if the hub already had this number or a higher one, as an event or as a
+    /// loss, and so ignores the event.
+    ///
+    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports the event as
+    /// lost.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the hub is closed or dropped.
+    pub fn event(&mut self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
+        self.with_hub(arrival.sequence, |hub| {
+            let append = || hub.append(topic, event, arrival.ends_topic, Some(arrival)).map(drop);
+            // `append` calls the program's `retention_of` and wakers. Their panics must not end the
+            // broker's task. If the event was appended before the panic, the loss is stale.
+            let received = catch_panic(append);
+            let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
+            if is_new && let Some(link) = &hub.link {
+                link.set_lag(arrival.age);
+            }
+            Ok(is_new)
+        })
+    }
+
+    /// Reports that each topic may have lost events up to this number. Subscribers receive the kept
+    /// events from before the loss, then a [gap](crate::hub::GapPolicy) for each topic. Returns `false`
+    /// if the hub has already reached this number, and so has missed nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the hub is closed or dropped.
+    pub fn report_loss(&mut self, sequence: u64) -> Result<bool, Closed> {
+        self.with_hub(sequence, |hub| accepted(hub.record_loss(sequence)))
+    }
+
+    /// Feeds the hub. No subscription could continue after `u64::MAX`, and the hub itself ignores 0.
+    fn with_hub(
+        &self,
+        sequence: u64,
+        feed: impl FnOnce(&HubState) -> Result<bool, Closed>,
+    ) -> Result<bool, Closed> {
+        let hub = self.hub.upgrade().ok_or(Closed)?;
+        let result = if sequence == u64::MAX { Ok(false) } else { feed(&hub) };
+        if let Some(hub) = Arc::into_inner(hub) {
+            self.drop_elsewhere(hub);
+        }
+        result
+    }
+
+    /// Drops a hub whose owners have left while it was fed. The broker may hold locks that the
+    /// publisher in the hub takes when it is dropped, and the publisher may wait for this thread.
+    #[cold]
+    fn drop_elsewhere(&self, hub: HubState) {
+        let (sender, receiver) = mpsc::channel();
+        let runtime = self.runtime.clone();
+        // Not a task: there may be no runtime, and one that has shut down drops tasks at once.
+        let thread = thread::Builder::new().name("tower-sse-drop".to_owned()).spawn(move || {
+            let _context = runtime.as_ref().map(Handle::enter);
+            drop(receiver.recv());
+        });
+        match thread {
+            // The thread receives before it ends.
+            Ok(_) => _ = sender.send(hub),
+            // A leak rather than a deadlock.
+            Err(_) => mem::forget(hub),
+        }
+    }
+
+    /// Returns the age up to which the broker loads the history: that of the hub's
+    /// [`retention`](crate::hub::HubBuilder::retention).
+    #[must_use]
+    pub const fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// Returns whether the hub is closed or dropped.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Returns a future that is ready once the hub is closed or dropped.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.closed.clone().cancelled_owned()
+    }
+
+    /// Spawns a task that feeds the hub, and drops it when the hub is closed or dropped. Publishing must
+    /// not wait for that task without a time limit.
+    ///
+    /// If the future of `reader` completes or panics while the hub is open, the hub would be silent
+    /// for ever. It is [closed](crate::hub::Hub::close) then, with an ERROR line (feature `tracing`).
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    pub fn spawn<F, Fut>(self, reader: F)
+    where
+        F: FnOnce(Self) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let (hub, closed) = (self.hub.clone(), self.closed.clone());
+        tokio::spawn(async move {
+            let reading = caught(async move { reader(self).await });
+            let ended = closed.run_until_cancelled(reading).await;
+            if let Some(_output) = ended
+                && !closed.is_cancelled()
+                && let Some(hub) = hub.upgrade()
+            {
+                error!(
+                    panicked = _output.is_none(),
+                    "the reader of a broker has ended, so its hub is closed"
+                );
+                hub.close();
+            }
+        });
+    }
+
+    /// Returns the hub, to find its feed again, and the token that is cancelled when it is closed or
+    /// dropped.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn hub(&self) -> (&Weak<HubState>, &CancellationToken) {
+        (&self.hub, &self.closed)
+    }
+}
+
+opaque_debug!(Feed);
+
+fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
+    match result {
+        Ok(()) | Err(NotAppended::Ended) => Ok(true),
+        Err(NotAppended::Stale) => Ok(false),
+        Err(NotAppended::Closed) => Err(Closed),
+    }
+}
+
+/// The error for a [`Feed`](Feed) whose hub is closed or dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the hub is closed")
+    }
+}
+
+impl error::Error for Closed {}

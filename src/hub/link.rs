@@ -1,0 +1,272 @@
+//! A hub's side of the connection to its broker.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::PublishError;
+use crate::{
+    event::Event,
+    history::sync::{
+        AtomicU64, Mutex,
+        Ordering::{Acquire, Release},
+        lock,
+    },
+};
+
+/// A hub's side of the connection to its broker. Dropping it ends the broker's side.
+pub(crate) struct Link {
+    /// Set once the broker has connected, before the program gets the hub.
+    publisher: OnceLock<Box<dyn AnyPublisher>>,
+    /// Cancelled when the hub is closed or dropped.
+    pub(crate) closed: CancellationToken,
+    _closed_when_dropped: DropGuard,
+    /// Whether the warning about `publish_now` has been logged.
+    has_warned: AtomicBool,
+    /// How old the newest event was when it was received, in microseconds. 0 until an event after the
+    /// history is received.
+    lag: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(closed: CancellationToken) -> Self {
+        Self {
+            publisher: OnceLock::new(),
+            _closed_when_dropped: closed.clone().drop_guard(),
+            closed,
+            has_warned: AtomicBool::new(false),
+            lag: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn set_publisher(&self, publisher: impl Publisher) {
+        // The hub connects once.
+        _ = self.publisher.set(Box::new(publisher));
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        publication: Publication,
+    ) -> Result<Acknowledged, PublishError> {
+        match self.publisher.get() {
+            Some(publisher) => publisher.publish(publication).await,
+            // Unreachable: the program receives the hub once the broker has connected.
+            None => Err(PublishError::Closed),
+        }
+    }
+
+    pub(crate) fn newest_possible(&self, committed: u64) -> u64 {
+        self.publisher.get().map_or(committed, |publisher| publisher.newest_possible(committed))
+    }
+
+    pub(crate) fn warn_not_in_process(&self) {
+        if !self.has_warned.swap(true, Relaxed) {
+            warn!("`publish_now` cannot publish through a broker: use `publish`");
+        }
+    }
+
+    /// Sets the lag. Does nothing while the history is loaded: old events do not mean that the hub
+    /// is behind.
+    pub(crate) fn set_lag(&self, lag: Duration) {
+        if self.publisher.get().is_none() {
+            return;
+        }
+        self.lag.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(crate) fn lag(&self) -> Duration {
+        Duration::from_micros(self.lag.load(Relaxed))
+    }
+}
+
+/// The number of losses that are kept. A client that resumes before the oldest of them receives its
+/// gap there.
+const MAX_LOSSES: usize = 64;
+
+/// The losses that a broker has reported. A loss is a sequence number up to which every topic may
+/// have lost events.
+#[derive(Default)]
+pub(crate) struct Losses {
+    /// The newest loss, 0 if there was none. Readers check it before they take the lock.
+    newest: AtomicU64,
+    /// In ascending order.
+    recent: Mutex<VecDeque<u64>>,
+}
+
+impl Losses {
+    /// Adds a loss. Losses are added in ascending order.
+    pub(crate) fn add(&self, loss: u64) {
+        let mut losses = lock(&self.recent);
+        if losses.len() == MAX_LOSSES {
+            losses.pop_front();
+        }
+        losses.push_back(loss);
+        self.newest.store(loss, Release);
+    }
+
+    /// Returns the first kept loss above `seen`.
+    #[inline]
+    pub(crate) fn first_after(&self, seen: u64) -> Option<u64> {
+        if self.newest.load(Acquire) > seen { self.find_after(seen) } else { None }
+    }
+
+    #[cold]
+    fn find_after(&self, seen: u64) -> Option<u64> {
+        let losses = lock(&self.recent);
+        losses.get(losses.partition_point(|loss| *loss <= seen)).copied()
+    }
+
+    /// Returns the last loss below `end`.
+    pub(crate) fn last_before(&self, end: u64) -> Option<u64> {
+        let losses = lock(&self.recent);
+        losses.iter().rev().find(|loss| **loss < end).copied()
+    }
+}
+
+/// The way from a hub to its broker, as [`Broker::start`](crate::hub::broker::Broker::start) returns it.
+///
+/// The hub calls [`publish`](Self::publish) from all tasks of the program at the same time, which can be
+/// thousands. The hub has checked the event: it has data, it has no id, and its topic has not ended in
+/// this process.
+pub trait Publisher: Send + Sync + 'static {
+    /// Publishes an event, and returns once the broker has acknowledged it. Events that are published at
+    /// the same time may be numbered in any order.
+    ///
+    /// # Errors
+    ///
+    /// - [`Refused`](PublishError::Refused): the event is certainly not published, and will not be.
+    /// - [`Unknown`](PublishError::Unknown): anything else, such as no answer within the broker's own
+    ///   time limit.
+    /// - [`Ended`](PublishError::Ended), if the broker itself knows which topics have ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing may be sent before the first poll. A future that is dropped later may or may not
+    /// publish its event, and must not disturb others.
+    fn publish(
+        &self,
+        publication: Publication,
+    ) -> impl Future<Output = Result<Acknowledged, PublishError>> + Send;
+
+    /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
+    /// the highest that this process has been fed.
+    ///
+    /// A client whose id is above it has made it up, or has it from a log that is lost, and receives
+    /// a gap. Too low a number costs clients that come from a faster process a gap; too high a one
+    /// lets clients of a lost log wait without a word. The default is 2²⁰ above `committed`. A broker
+    /// that numbers by a clock returns the number of that clock now, with an allowance for its error.
+    fn newest_possible(&self, committed: u64) -> u64 {
+        committed.saturating_add(1 << 20)
+    }
+}
+
+/// An event on its way to a broker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Publication {
+    /// The topic. Any text, also an empty one.
+    pub topic: String,
+    /// The event. Its [fields](Event::fields) are what a broker keeps.
+    pub event: Event,
+    /// Whether the event is the last one of its topic. [`Arrival::ends_topic`](Arrival) has to
+    /// say the same.
+    pub ends_topic: bool,
+}
+
+/// An event that the broker has acknowledged.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "return it from `publish`"]
+pub struct Acknowledged {
+    pub(crate) sequence: u64,
+    pub(crate) at: Duration,
+}
+
+impl Acknowledged {
+    /// Creates the acknowledgement of the event with this sequence number, which was published `at`
+    /// this time of the clock that all processes share. The hub compares it with the time at which the
+    /// name of an [ended](crate::hub::Hub::end) topic is free again.
+    pub const fn new(sequence: u64, at: Duration) -> Self {
+        Self { sequence, at }
+    }
+}
+
+/// A [`Publisher`] of any type.
+pub(super) trait AnyPublisher: Send + Sync {
+    fn publish(&self, publication: Publication) -> Publishing<'_>;
+
+    fn newest_possible(&self, committed: u64) -> u64;
+}
+
+pub(super) type Publishing<'a> =
+    Pin<Box<dyn Future<Output = Result<Acknowledged, PublishError>> + Send + 'a>>;
+
+impl<P: Publisher> AnyPublisher for P {
+    fn publish(&self, publication: Publication) -> Publishing<'_> {
+        Box::pin(Publisher::publish(self, publication))
+    }
+
+    fn newest_possible(&self, committed: u64) -> u64 {
+        Publisher::newest_possible(self, committed)
+    }
+}
+
+/// What a broker knows of an event besides its content, for
+/// [`Feed::event`](crate::hub::broker::Feed::event).
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub(crate) sequence: u64,
+    pub(crate) at: Duration,
+    pub(crate) age: Duration,
+    pub(crate) ends_topic: bool,
+}
+
+impl Arrival {
+    /// Creates the arrival of the event with this sequence number, which was published `at` this time
+    /// of the clock that all processes share, `age` ago.
+    ///
+    /// The name of a topic that has ended is free again by this clock. The hub forgets events by
+    /// their age.
+    #[must_use]
+    pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
+        Self { sequence, at, age, ends_topic: false }
+    }
+
+    /// Sets whether the event is the last one of its topic. The default is `false`.
+    #[must_use]
+    pub const fn ends_topic(mut self, ends_topic: bool) -> Self {
+        self.ends_topic = ends_topic;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Losses, MAX_LOSSES};
+
+    #[test]
+    fn newest_losses_are_remembered() {
+        let losses = Losses::default();
+        assert_eq!(losses.first_after(0), None);
+        assert_eq!(losses.last_before(u64::MAX), None);
+        let count = MAX_LOSSES as u64 + 10;
+        for n in 1..=count {
+            losses.add(10 * n);
+        }
+        assert_eq!(losses.first_after(0), Some(110), "the first 10 are forgotten");
+        assert_eq!(losses.first_after(110), Some(120));
+        assert_eq!(losses.first_after(119), Some(120));
+        assert_eq!(losses.first_after(10 * count - 1), Some(10 * count));
+        assert_eq!(losses.first_after(10 * count), None);
+        assert_eq!(losses.last_before(110), None);
+        assert_eq!(losses.last_before(111), Some(110));
+        assert_eq!(losses.last_before(u64::MAX), Some(10 * count));
+    }
+}

@@ -1,0 +1,480 @@
+use std::{
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header::VARY};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Config, IntoSse, Refusal, RequestInfo, marker};
+use crate::{
+    BoxError,
+    body::{Observation, Shutdown, SseBody, StreamRecord, StreamState},
+    connection::{Client, CloseReason, Disconnect, DisconnectGuard},
+    headers,
+    options::{ResolvedOptions, StreamOptions},
+    signals::{Handled, NothingMore, OnRefusal, within_layer},
+    streams::{Membership, Unopened},
+};
+
+pin_project! {
+    /// The response future of [`SseService`](crate::SseService).
+    pub struct ResponseFuture<F, M = marker::Http> {
+        #[pin]
+        state: FutureState<F>,
+        // The compiler infers `M` at the layer, so each type between has to pass it on.
+        kind: PhantomData<fn() -> M>,
+    }
+}
+
+pin_project! {
+    #[project = FutureStateProj]
+    enum FutureState<F> {
+        Called {
+            #[pin]
+            future: F,
+            completion: Completion,
+        },
+        // The inner service was not called.
+        NotOpened { reason: NotOpened, config: Arc<Config>, request: RequestInfo },
+    }
+}
+
+/// What completes the response of a called service.
+// Two words, because futures are moved several times before they are polled.
+pub(super) enum Completion {
+    Untracked { config: Arc<Config>, request: RequestInfo },
+    InFlight(Box<InFlight>),
+}
+
+impl<F, M> ResponseFuture<F, M> {
+    #[inline]
+    pub(super) const fn called(future: F, completion: Completion) -> Self {
+        Self { state: FutureState::Called { future, completion }, kind: PhantomData }
+    }
+
+    pub(super) const fn not_opened(
+        reason: NotOpened,
+        config: Arc<Config>,
+        request: RequestInfo,
+    ) -> Self {
+        Self { state: FutureState::NotOpened { reason, config, request }, kind: PhantomData }
+    }
+}
+
+impl<F, M, R, E> Future for ResponseFuture<F, M>
+where
+    F: Future<Output = Result<R, E>>,
+    R: IntoSse<M>,
+{
+    type Output = Result<Response<SseBody<R::Body>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (future, completion) = match self.project().state.project() {
+            FutureStateProj::Called { future, completion } => (future, completion),
+            FutureStateProj::NotOpened { reason, config, request } => {
+                return Poll::Ready(Ok(reason.answer(config, *request, Response::new(()))));
+            }
+        };
+        let (config, request) = match completion {
+            Completion::Untracked { config, request } => (config, *request),
+            Completion::InFlight(in_flight) => return poll_in_flight(future, in_flight, cx),
+        };
+        match within_layer(|| future.poll(cx)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(response)) => {
+                let response = response.into_sse();
+                if may_concern_layer(&response) {
+                    let mut in_flight = InFlight::new(config, request);
+                    return Poll::Ready(Ok(in_flight.complete(response)));
+                }
+                Poll::Ready(Ok(response.map(SseBody::pass_through)))
+            }
+        }
+    }
+}
+
+/// Returns whether a response can be an event stream, or a refusal that is to be counted.
+#[inline]
+fn may_concern_layer<B>(response: &Response<B>) -> bool {
+    matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+        || headers::is_event_stream(response.status(), response.headers())
+}
+
+/// Polls the future of a response that is tracked or has subjects.
+// Out of line, so that all other responses pay only for the check.
+#[cold]
+fn poll_in_flight<F, M, R, E>(
+    future: Pin<&mut F>,
+    in_flight: &mut InFlight,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<SseBody<R::Body>>, E>>
+where
+    F: Future<Output = Result<R, E>>,
+    R: IntoSse<M>,
+{
+    let poll = || within_layer(|| future.poll(cx)).map_ok(IntoSse::into_sse);
+    Poll::Ready(match ready!(in_flight.noting_panic(poll)) {
+        Ok(response) => Ok(in_flight.complete(response)),
+        Err(error) => {
+            in_flight.end(CloseReason::Failed);
+            Err(error)
+        }
+    })
+}
+
+opaque_debug!(ResponseFuture<F, M>);
+
+/// A response before its stream opens, or before it passes through.
+pub(super) struct InFlight {
+    pub(super) config: Arc<Config>,
+    pub(super) request: RequestInfo,
+    /// The tracked response, until its stream opens or it ends.
+    pub(super) tracked: Option<Tracked>,
+    /// The subjects of its stream, if it opens one.
+    pub(super) subjects: Option<Unopened>,
+    /// The options in the request, for its stream.
+    pub(super) options: Option<StreamOptions>,
+    /// What is observed of its stream, until that opens.
+    pub(super) observation: Option<Box<Observation>>,
+}
+
+/// A tracked response. Each variant holds what its end is reported to.
+pub(super) enum Tracked {
+    /// The guard of this layer's `Disconnect`.
+    Disconnect(DisconnectGuard),
+    /// The record of a stream that opened when the service was called, because the service returns
+    /// bare streams.
+    Stream(StreamRecord),
+}
+
+impl InFlight {
+    pub(super) fn new(config: &Arc<Config>, request: RequestInfo) -> Self {
+        let config = Arc::clone(config);
+        Self { config, request, tracked: None, subjects: None, options: None, observation: None }
+    }
+
+    /// Starts tracking the response to a request, unless an outer layer tracks it, and takes the
+    /// subjects and the options of the request.
+    #[cold]
+    pub(super) fn track<B>(
+        config: &Arc<Config>,
+        request: &mut Request<B>,
+        info: RequestInfo,
+    ) -> Option<Box<Self>> {
+        let subjects = config.subjects_of(request);
+        let options = request.extensions().get().cloned();
+        let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
+        let tracked = guard.map(Tracked::Disconnect);
+        let observation = config.observe(request);
+        let is_untracked = tracked.is_none() && observation.is_none();
+        if is_untracked && subjects.is_none() && options.is_none() {
+            return None;
+        }
+        Some(Box::new(Self { tracked, subjects, options, observation, ..Self::new(config, info) }))
+    }
+
+    /// Opens or refuses the stream that the service will return.
+    pub(super) fn open<B>(
+        config: &Arc<Config>,
+        request: &mut Request<B>,
+        info: RequestInfo,
+    ) -> Result<Box<Self>, NotOpened> {
+        let permit = config.admit(info)?;
+        let subjects = config.subjects_of(request);
+        let options = request.extensions().get().cloned();
+        let guard = insert_disconnect(request);
+        let tracked = if info.is_head {
+            guard.map(Tracked::Disconnect)
+        } else {
+            let options = ResolvedOptions::of_stream(&config.options, options.clone(), None);
+            let observation = config.observe(request);
+            Some(Tracked::Stream(config.open(&options, permit, guard, observation)))
+        };
+        Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
+    }
+
+    /// Polls the inner service's future with `call`. If it panics, the reason becomes
+    /// [`CloseReason::Panicked`].
+    pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        match &mut self.tracked {
+            None => call(),
+            Some(tracked) => tracked.reason().noting_panic(call),
+        }
+    }
+
+    /// Ends the response with this reason.
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        if let Some(mut tracked) = self.tracked.take() {
+            *tracked.reason() = reason;
+        }
+    }
+}
+
+impl Tracked {
+    /// Returns the reason that is reported when it is dropped.
+    const fn reason(&mut self) -> &mut CloseReason {
+        match self {
+            Self::Disconnect(guard) => &mut guard.reason,
+            Self::Stream(record) => &mut record.reason,
+        }
+    }
+}
+
+/// Inserts a `Disconnect` into a request, unless it has one of an outer layer.
+fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
+    let is_tracked = request.extensions().get::<Disconnect>().is_some();
+    (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
+}
+
+/// The decision on a response: it becomes a stream of this layer (for `HEAD`, only the headers of
+/// one), is refused, becomes `204` or passes through.
+impl InFlight {
+    /// Completes a response that is an event stream or that is tracked.
+    // Out of line, so that all other responses pay only for the check.
+    #[cold]
+    pub(super) fn complete<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        if !headers::is_event_stream(response.status(), response.headers()) {
+            return self.pass(response);
+        }
+        let options = response.extensions_mut().remove::<StreamOptions>();
+        let may_be_refused = response.status() == StatusCode::OK;
+        if may_be_refused && !self.request.accepts_stream {
+            return self.refuse(response, NotOpened::NotAcceptable);
+        }
+        if let Some(handled) = response.extensions().get::<Handled>().cloned() {
+            return self.pass_handled(response, &handled);
+        }
+        if may_be_refused && self.is_complete(&mut response) {
+            self.end(CloseReason::Ended);
+            return nothing_more(response);
+        }
+        let options =
+            ResolvedOptions::of_stream(&self.config.options, self.options.take(), options);
+        if self.request.is_head {
+            return self.complete_head(response);
+        }
+        let joined = match self.subjects.take() {
+            Some(subjects) => subjects.open(may_be_refused).map_err(|_| NotOpened::Limited),
+            None => Ok(None),
+        };
+        let opened =
+            joined.and_then(|member| Ok((member, self.open_stream(&options, may_be_refused)?)));
+        match opened {
+            Ok((membership, record)) => self.start_stream(response, options, membership, record),
+            Err(not_opened) => self.refuse(response, not_opened),
+        }
+    }
+
+    /// Returns whether the client would reconnect although it has received everything.
+    fn is_complete<B>(&self, response: &mut Response<B>) -> bool {
+        response.extensions_mut().remove::<NothingMore>().is_some()
+            && self.request.client == Client::EventSource
+    }
+
+    /// Answers a `HEAD` request with the headers of the stream.
+    fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
+        self.end(CloseReason::Ended);
+        self.config.make_event_stream(response.headers_mut());
+        Handled::Stream(None).mark(response.extensions_mut());
+        response.map(|_| SseBody::unsent())
+    }
+
+    fn start_stream<B>(
+        &mut self,
+        mut response: Response<B>,
+        options: Arc<ResolvedOptions>,
+        membership: Option<Membership>,
+        record: StreamRecord,
+    ) -> Response<SseBody<B>> {
+        let has_content_coding = headers::has_content_coding(response.headers());
+        self.config.make_event_stream(response.headers_mut());
+        let shutdown = Shutdown::of(self.config.shutdown.as_ref());
+        Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
+        let client = self.request.client;
+        response.map(|source| {
+            let state =
+                StreamState::new(has_content_coding, options, shutdown, client, membership, record);
+            SseBody::event_stream(source, state)
+        })
+    }
+
+    /// Completes a response that an inner layer has handled.
+    ///
+    /// A stream with status 200 is refused if this layer's shutdown bars it. Any other stream
+    /// inherits this layer's shutdown, unless the inner layer has one.
+    fn pass_handled<B: Body>(
+        &mut self,
+        response: Response<B>,
+        handled: &Handled,
+    ) -> Response<SseBody<B>> {
+        if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.config.shutdown) {
+            let may_be_refused = response.status() == StatusCode::OK && !self.request.is_head;
+            if may_be_refused && self.config.is_barred_by_shutdown(self.request) {
+                return self.refuse(response, NotOpened::Unavailable);
+            }
+            if let Some(inherited) = inherited {
+                _ = inherited.set(shutdown.clone());
+            }
+        }
+        self.pass(response)
+    }
+
+    /// Opens the stream of a response, unless it was opened when the service was called.
+    fn open_stream(
+        &mut self,
+        options: &ResolvedOptions,
+        may_be_refused: bool,
+    ) -> Result<StreamRecord, NotOpened> {
+        let guard = match self.tracked.take() {
+            Some(Tracked::Stream(mut record)) => {
+                record.note_head();
+                return Ok(record);
+            }
+            Some(Tracked::Disconnect(guard)) => Some(guard),
+            None => None,
+        };
+        let permit = match self.config.admit(self.request) {
+            Ok(permit) => permit,
+            Err(_) if !may_be_refused => None,
+            Err(not_opened) => {
+                self.tracked = guard.map(Tracked::Disconnect);
+                return Err(not_opened);
+            }
+        };
+        let mut observation = self.observation.take();
+        if let Some(observation) = &mut observation {
+            observation.note_head();
+        }
+        Ok(self.config.open(options, permit, guard, observation))
+    }
+
+    fn refuse<B, C>(&mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
+        self.end(CloseReason::Ended);
+        reason.answer(&self.config, self.request, response)
+    }
+
+    /// Passes through a response that is not a stream of this layer. A tracked response with a body
+    /// ends when the body does.
+    fn pass<B: Body>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
+        Handled::count_refusal(response.extensions_mut(), &self.config.stats);
+        let has_body = !self.request.is_head && headers::has_body(response.status());
+        match self.tracked.take() {
+            Some(Tracked::Disconnect(guard)) if has_body => {
+                response.map(|body| SseBody::tracked(body, guard))
+            }
+            tracked => {
+                self.tracked = tracked;
+                self.end(CloseReason::Ended);
+                response.map(SseBody::pass_through)
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Decides whether a stream may open for this request, and takes its permit.
+    pub(super) fn admit(
+        &self,
+        request: RequestInfo,
+    ) -> Result<Option<OwnedSemaphorePermit>, NotOpened> {
+        if !request.accepts_stream {
+            return Err(NotOpened::NotAcceptable);
+        }
+        if request.is_head {
+            return Ok(None);
+        }
+        if self.is_barred_by_shutdown(request) {
+            return Err(NotOpened::Unavailable);
+        }
+        match &self.permits {
+            None => Ok(None),
+            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
+                Ok(permit) => Ok(Some(permit)),
+                Err(_) => Err(NotOpened::Unavailable),
+            },
+        }
+    }
+
+    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
+    /// shutdown is answered, because the handler has already acted on it.
+    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
+        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
+    }
+}
+
+/// Turns a stream into `204`, after which an `EventSource` does not reconnect.
+fn nothing_more<B>(mut response: Response<B>) -> Response<SseBody<B>> {
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    headers::make_empty(response.headers_mut());
+    response.map(|_| SseBody::empty())
+}
+
+/// The reason a stream is not opened.
+#[derive(Clone, Copy)]
+pub(super) enum NotOpened {
+    NotAcceptable,
+    /// The server is shutting down, or the limit of open streams is reached.
+    Unavailable,
+    /// One of the stream's subjects has no place left.
+    Limited,
+}
+
+impl NotOpened {
+    /// Turns `response` into the answer to a client whose stream is not opened.
+    #[cold]
+    pub(super) fn answer<B, C>(
+        self,
+        config: &Config,
+        request: RequestInfo,
+        response: Response<B>,
+    ) -> Response<SseBody<C>> {
+        let mut response = response.map(drop);
+        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
+            on_refusal.call();
+        }
+        match self {
+            Self::NotAcceptable => {
+                let mut response = response.map(|()| SseBody::empty());
+                *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+                headers::make_empty(response.headers_mut());
+                response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+                response
+            }
+            Self::Unavailable => {
+                config.stats.refused();
+                debug!("an event stream was refused");
+                config.refusal.refuse(response, request.client, SseBody::whole)
+            }
+            Self::Limited => {
+                config.stats.refused();
+                debug!("an event stream was refused at the limit of a subject");
+                Refusal::too_many_requests().refuse(response, request.client, SseBody::whole)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::ResponseFuture;
+
+    #[test]
+    fn future_is_two_words_larger_than_that_of_the_service() {
+        type Inner = [usize; 30];
+        assert_eq!(size_of::<ResponseFuture<Inner>>(), size_of::<Inner>() + 2 * size_of::<usize>());
+    }
+}

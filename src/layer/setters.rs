@@ -1,0 +1,641 @@
+//! The options of [`SseLayer`], in a file for each heading of its page.
+
+use std::{error::Error, sync::Arc};
+
+use http::request::Parts;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Refusal, SseLayer};
+use crate::{
+    callback::Opaque,
+    connection::{CloseReport, Label},
+    event::Event,
+    options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
+    stats::Stats,
+    streams::Streams,
+};
+
+/// Several options at once. See [what setting an option again
+/// does](crate::StreamOptions#setting-and-turning-off-options).
+impl<M> SseLayer<M> {
+    /// Sets several options of streams at once. Options that are not set in `options` keep their
+    /// values.
+    ///
+    /// [`StreamOptions`] of a request or a response [override](StreamOptions#precedence) the layer's.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, StreamOptions};
+    ///
+    /// let options = StreamOptions::new().without_heartbeat().terminator("[END]");
+    /// # let layer: SseLayer =
+    /// SseLayer::new().padding(2048).options(options);
+    /// ```
+    #[must_use]
+    pub fn options(mut self, options: StreamOptions) -> Self {
+        let config = self.config_mut();
+        config.options = Arc::new(config.options.with(options));
+        self
+    }
+}
+
+/// Options that keep streams open while they are idle, and proxies from holding events back.
+impl<M> SseLayer<M> {
+    /// Sets the heartbeat that is sent while a stream is idle. The default is a comment line after
+    /// 15 seconds. A [`Duration`](std::time::Duration) is the interval of such comments.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().heartbeat(Duration::from_secs(30));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is a `Duration` of zero.
+    #[doc(alias = "keep_alive")]
+    #[doc(alias = "KeepAlive")]
+    #[doc(alias = "ping")]
+    #[must_use]
+    pub fn heartbeat(self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.options(StreamOptions::new().heartbeat(heartbeat))
+    }
+
+    /// Sends no heartbeats.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().without_heartbeat();
+    /// ```
+    #[must_use]
+    pub fn without_heartbeat(self) -> Self {
+        self.options(StreamOptions::new().without_heartbeat())
+    }
+
+    /// Starts every stream with a comment line of `bytes` bytes, including the line feed. By
+    /// default there is none.
+    ///
+    /// Use it for proxies and old browsers that hold back the first 2 KiB of a response. The
+    /// shortest line has 2 bytes, even if `bytes` is 1. Zero means no padding.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `bytes` is more than 65,536.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().padding(2048);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn padding(self, bytes: usize) -> Self {
+        self.options(StreamOptions::new().padding(bytes))
+    }
+
+    /// Leaves out the header `incremental: ?1`. By default, each stream has it, unless the service
+    /// sets a value of its own.
+    ///
+    /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that
+    /// refuses must answer with an error, such as 501 or 429, instead of buffering. An
+    /// `EventSource` never reconnects after such an answer, while buffering would only delay its
+    /// events. Use this option if a proxy on the way refuses.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().without_incremental();
+    /// ```
+    ///
+    /// [RFC 10036]: https://www.rfc-editor.org/rfc/rfc10036#section-3
+    #[must_use]
+    pub fn without_incremental(mut self) -> Self {
+        self.config_mut().omits_incremental = true;
+        self
+    }
+}
+
+/// Options of how clients reconnect and resume.
+impl<M> SseLayer<M> {
+    /// Reads the last event id from the query parameter `name` if the request has no
+    /// `Last-Event-ID` header. Off by default.
+    ///
+    /// Page code cannot set the header for the first connection of an `EventSource`. Polyfills use
+    /// `lastEventId`, `evs_last_event_id` or `last_event_id`. To accept several names, call this
+    /// method once for each: they are tried in that order, and empty values are skipped.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
+    /// ```
+    #[must_use]
+    pub fn last_event_id_query(mut self, name: impl Into<String>) -> Self {
+        self.config_mut().last_event_id_query.push(name.into());
+        self
+    }
+
+    /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
+    /// default none is sent, and most clients wait for a few seconds. A
+    /// [`Duration`](std::time::Duration) is the same time for every client.
+    ///
+    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
+    /// even if this one is shorter. To reconnect as soon as after any other end, turn that one off
+    /// with [`Drain::without_retry`](crate::Drain::without_retry).
+    ///
+    /// The line has no empty line after it, so it belongs to the same block as the first event. Two
+    /// kinds of sources do not suit this option:
+    ///
+    /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
+    ///   once, its block has two such lines, and rmcp's client fails. If it is ready, the layer sends
+    ///   no line of its own.
+    /// - Sources that send comments followed by an empty line, such as axum's `Sse` with `KeepAlive`.
+    ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
+    ///   empty event for it.
+    ///
+    /// A stream that is drained before its first event also has two lines: this one and the drain's.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().retry(Duration::from_secs(2));
+    /// ```
+    #[doc(alias = "reconnect")]
+    #[must_use]
+    pub fn retry(self, retry: impl Into<Retry>) -> Self {
+        self.options(StreamOptions::new().retry(retry))
+    }
+}
+
+/// Options of how streams end.
+impl<M> SseLayer<M> {
+    /// Sends an event after the source has ended cleanly. By default none is sent.
+    ///
+    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` at such an event;
+    /// otherwise it reconnects.
+    ///
+    /// - If the source fails or ends mid-event, the event is not sent.
+    /// - Set it on streams that you generate. A body that is forwarded from an
+    ///   [upstream](crate::guide::upstreams) has a terminator of its own.
+    /// - An event with a name but without data is sent with empty data, because otherwise no client
+    ///   would dispatch it.
+    /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).
+    ///
+    /// ```
+    /// use tower_sse::{Event, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().terminator("[DONE]");
+    /// ```
+    ///
+    /// If a task sends the events through a channel and panics, the channel closes as usual, and
+    /// `[DONE]` is sent after a partial answer. Make the failure of the task the last item of the
+    /// stream, so that the body fails:
+    ///
+    /// ```
+    /// use futures_util::{Stream, StreamExt, future, stream};
+    /// use tokio::{sync::mpsc, task::{JoinError, JoinHandle}};
+    /// use tokio_stream::wrappers::ReceiverStream;
+    /// use tower_sse::Event;
+    ///
+    /// fn with_failure(
+    ///     events: mpsc::Receiver<Event>,
+    ///     producer: JoinHandle<()>,
+    /// ) -> impl Stream<Item = Result<Event, JoinError>> {
+    ///     let failure = stream::once(producer)
+    ///         .filter_map(|joined| future::ready(joined.err().map(Err)));
+    ///     ReceiverStream::new(events).map(Ok).chain(failure)
+    /// }
+    /// ```
+    ///
+    /// A stream that `take_until` stops has also ended cleanly, so `[DONE]` follows its partial
+    /// answer. Stop it [by an error](crate::guide::errors#stopping-a-stream) instead.
+    #[must_use]
+    pub fn terminator(self, terminator: impl Into<Event>) -> Self {
+        self.options(StreamOptions::new().terminator(terminator))
+    }
+
+    /// Turns an error of the source into a last event. The stream then ends cleanly, without the
+    /// [terminator](Self::terminator).
+    ///
+    /// The closure receives [the error of the
+    /// program](crate::guide::errors#the-error-of-the-program), and can call
+    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) of another process, it receives a
+    /// [`RunError`](crate::runs::RunError), which has only the text.
+    ///
+    /// Without a closure, an error of the source fails the body, so that clients notice it and
+    /// reconnect. With one, the client still receives no event of it in these cases:
+    ///
+    /// - The source failed mid-event, or the stream has a content coding: the closure is not called,
+    ///   because no event can be written, and the body fails.
+    /// - The error is a [cancellation](Self::cancellation_if): the closure is not called, and the
+    ///   stream ends as that method describes.
+    /// - The closure panicked, or returned an event with neither data nor a name, which no client
+    ///   would dispatch: the body fails.
+    ///
+    /// The events before the error are sent first, and the body fails [a little
+    /// later](crate::guide::errors#timing). A client that reads slowly may still lose the last
+    /// events. A failing body also causes [log lines](crate::guide::errors#logs) of the server
+    /// and of proxies.
+    ///
+    /// ```
+    /// use tower_sse::{Event, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().on_error(|error| {
+    ///     tracing::error!(error, "the stream failed");
+    ///     Event::new().event("failed").data("internal error")
+    /// });
+    /// ```
+    ///
+    /// Do not send the text of the error to clients you do not trust. Do not name the event
+    /// `error`: `EventSource` dispatches its own `error` event when the connection breaks.
+    #[must_use]
+    pub fn on_error<F>(self, to_event: F) -> Self
+    where
+        F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
+    {
+        self.options(StreamOptions::new().on_error(to_event))
+    }
+
+    /// Treats errors of the source for which the closure returns `true` as cancellations: the program
+    /// itself ended the source.
+    ///
+    /// By default, only the [`JoinError`](tokio::task::JoinError) of a cancelled task is a
+    /// cancellation. A cancellation differs from a failure:
+    ///
+    /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
+    /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
+    /// - Between events, the stream of an `EventSource` ends cleanly. Every other body fails, because
+    ///   the client would mistake a partial answer for the complete one. Mid-event, and with a content
+    ///   coding, every body fails.
+    ///
+    /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
+    /// is then missing. A client that disconnects causes no error of the source. The page
+    /// [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
+    ///
+    /// The closure is called with [the error of the
+    /// program](crate::guide::errors#the-error-of-the-program), and then with each of its causes
+    /// ([`source`](Error::source), or what an `io::Error` wraps) until it returns `true`. A panic in it
+    /// counts as `false`.
+    ///
+    /// ```
+    /// use tokio::sync::oneshot::error::RecvError;
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().cancellation_if(|error| error.is::<RecvError>());
+    /// ```
+    #[must_use]
+    pub fn cancellation_if<F>(mut self, is_cancellation: F) -> Self
+    where
+        F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
+    {
+        let config = self.config_mut();
+        config.options =
+            Arc::new(config.options.with_cancellation_if(Opaque(Arc::new(is_cancellation))));
+        self
+    }
+
+    /// Makes streams end when the program closes one of their subjects: see the module
+    /// [streams](crate::streams). By default streams have no subjects.
+    ///
+    /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
+    /// Middleware and handlers inside of it add the subjects of the request.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, streams::Streams};
+    ///
+    /// let streams = Streams::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new().streams(&streams);
+    /// ```
+    #[doc(alias = "revoke")]
+    #[doc(alias = "log_out")]
+    #[must_use]
+    pub fn streams(mut self, streams: &Streams) -> Self {
+        let config = self.config_mut();
+        config.streams = Some(streams.clone());
+        config.update_tracking();
+        self
+    }
+
+    /// Limits the age of streams, so that their clients reconnect. By default there is no limit.
+    /// [`MaxAge`] describes how streams end. A [`Duration`](std::time::Duration) is a maximum age
+    /// without jitter.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{MaxAge, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
+    /// ```
+    #[doc(alias = "timeout")]
+    #[must_use]
+    pub fn max_age(self, max_age: impl Into<MaxAge>) -> Self {
+        self.options(StreamOptions::new().max_age(max_age))
+    }
+}
+
+/// Options of the shutdown.
+impl<M> SseLayer<M> {
+    /// Sets the token that ends open streams when it is cancelled.
+    ///
+    /// From then on, new streams are [refused](Self::refusal). A `POST`, or any other request except
+    /// a `GET`, that arrived before is still answered. [`drain`](Self::drain) sets how streams end.
+    /// The page [placement](crate::guide::placement#two-layers) has the rules for several layers.
+    ///
+    /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
+    /// therefore never finishes, because it waits for every body.
+    ///
+    /// Use the token that shuts the server down, and give the graceful shutdown a deadline, because
+    /// the token cannot end the stream of a client that does not read. The page
+    /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic.
+    ///
+    /// ```
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::SseLayer;
+    ///
+    /// let shutdown = CancellationToken::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new().shutdown(shutdown.clone());
+    /// ```
+    #[doc(alias = "graceful_shutdown")]
+    #[must_use]
+    pub fn shutdown(mut self, token: CancellationToken) -> Self {
+        self.config_mut().shutdown = Some(token);
+        self
+    }
+
+    /// Sets how open streams end when the [shutdown](Self::shutdown) begins. The default is
+    /// [`Drain::per_client`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::{Drain, SseLayer};
+    ///
+    /// let shutdown = CancellationToken::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new()
+    ///     .shutdown(shutdown.clone())
+    ///     .drain(Drain::spread_over(Duration::from_secs(20)));
+    /// ```
+    #[must_use]
+    pub fn drain(self, drain: Drain) -> Self {
+        self.options(StreamOptions::new().drain(drain))
+    }
+
+    /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
+    /// none is sent.
+    ///
+    /// - Calls get it too, before their bodies fail. Where the client would take it for a part of
+    ///   the answer, as clients of language models do, turn it off with
+    ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
+    /// - Do not give the event an id, because the client would resume from it.
+    /// - An event with a name but without data is sent with empty data, because otherwise no client
+    ///   would dispatch it.
+    /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).
+    ///
+    /// ```
+    /// use tower_sse::{Event, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().farewell(Event::new().event("restart").data("back in a moment"));
+    /// ```
+    #[must_use]
+    pub fn farewell(self, farewell: impl Into<Event>) -> Self {
+        self.options(StreamOptions::new().farewell(farewell))
+    }
+}
+
+/// Options that limit which streams open.
+impl<M> SseLayer<M> {
+    /// Limits how many streams are open at the same time to `limit`. By default there is no limit.
+    ///
+    /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
+    /// share the limit.
+    ///
+    /// - A stream takes a permit at the response head, or when the service is called if it returns
+    ///   a bare stream. It holds the permit until it has closed, on every exit path.
+    /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
+    ///   free.
+    /// - A client can hold a permit for each stream of an HTTP/2 connection that it never reads:
+    ///   see [clients that grant no window](crate::guide::proxies#http2-clients-that-grant-no-window).
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` is zero.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().max_streams(10_000);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn max_streams(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "the limit of open streams cannot be zero");
+        let permits = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
+        self.config_mut().permits = Some(Arc::new(permits));
+        self
+    }
+
+    /// Sets the answer to clients whose streams are refused. The default is
+    /// [`Refusal::per_client`].
+    ///
+    /// ```
+    /// use tower_sse::{Refusal, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().max_streams(10_000).refusal(Refusal::unavailable());
+    /// ```
+    #[must_use]
+    pub fn refusal(mut self, refusal: Refusal) -> Self {
+        self.config_mut().refusal = refusal;
+        self
+    }
+
+    /// Answers `406 Not Acceptable` instead of an event stream if the request does not accept one
+    /// (RFC 9110, section 12.5.1).
+    ///
+    /// Off by default, because OpenAI's SDKs send `Accept: application/json` and expect a stream.
+    ///
+    /// - A request without an `Accept` header accepts anything. If several ranges match, the most
+    ///   specific one decides.
+    /// - Only event streams with status 200 are affected.
+    /// - A service that returns a bare stream is not called, [as for a
+    ///   refusal](Refusal#what-is-refused).
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().require_accept(true);
+    /// ```
+    #[must_use]
+    pub fn require_accept(mut self, required: bool) -> Self {
+        self.config_mut().require_accept = required;
+        self
+    }
+}
+
+/// Options that report what streams do.
+impl<M> SseLayer<M> {
+    /// Calls a closure when a stream opens.
+    ///
+    /// A stream opens when its response head is known or, with a service that returns a bare
+    /// stream, when the service is called. [Refused](crate::Refusal#what-is-refused) streams and
+    /// the answers to `HEAD` requests do not open.
+    ///
+    /// The closure runs in the server's task, so it must not block. A panic in it is caught and
+    /// logged.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().on_open(|| println!("a stream opened"));
+    /// ```
+    #[must_use]
+    pub fn on_open<F>(mut self, callback: F) -> Self
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.config_mut().on_open.push(Opaque(Arc::new(callback)));
+        self
+    }
+
+    /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
+    /// stream that was opened.
+    ///
+    /// It is called on every exit path, even if the client disconnects before the response head,
+    /// the body is never polled or the source panics. Before the call, the source is dropped and
+    /// the permit of [`max_streams`](Self::max_streams) is freed.
+    ///
+    /// The closure must not block. It runs in the server's task, or on the thread that drops the
+    /// body, even while that thread unwinds from a panic. A panic in it is caught and logged. With
+    /// feature `tracing`, it is called in the request's span, and every close is logged at DEBUG.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().on_close(|report| {
+    ///     println!("{} after {:?}, {} bytes", report.reason, report.age, report.bytes);
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_close<F>(self, callback: F) -> Self
+    where
+        F: Fn(&CloseReport) + Send + Sync + 'static,
+    {
+        self.options(StreamOptions::new().on_close(callback))
+    }
+
+    /// Counts streams in `stats`. Several layers can share one value. By default a layer counts in
+    /// a value of its own, which cannot be read.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, Stats};
+    ///
+    /// let stats = Stats::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new().stats(&stats);
+    /// assert_eq!(stats.snapshot().open, 0);
+    /// ```
+    #[must_use]
+    pub fn stats(mut self, stats: &Stats) -> Self {
+        self.config_mut().stats = stats.clone();
+        self
+    }
+
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It signals to
+    /// the tasks of a handler that the response is over.
+    ///
+    /// Off by default, because it costs five to seven allocations for each request. For services
+    /// that return a bare stream, it is always inserted.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().track_disconnects(true);
+    /// ```
+    #[must_use]
+    pub fn track_disconnects(mut self, tracked: bool) -> Self {
+        let config = self.config_mut();
+        config.track_disconnects = tracked;
+        config.update_tracking();
+        self
+    }
+
+    /// Measures the times from the request to the [head](CloseReport::time_to_head) and to the
+    /// [first event](CloseReport::time_to_first_event) of each stream, for its [`CloseReport`].
+    ///
+    /// Off by default, because it reads the clock when a request arrives, and allocates twice for
+    /// each.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().timings(true).on_close(|report| {
+    ///     println!("first event after {:?}", report.time_to_first_event);
+    /// });
+    /// ```
+    #[must_use]
+    pub fn timings(mut self, noted: bool) -> Self {
+        let config = self.config_mut();
+        config.timings = noted;
+        config.update_tracking();
+        self
+    }
+
+    /// Gives each stream a label, such as the path of its route: `/events` and `/chat` are then
+    /// counted separately. By default streams have no label.
+    ///
+    /// The label is in the [`CloseReport`], and [`Stats`] count the streams of each one. The closure is
+    /// called when a request arrives, so it must be cheap and must not block. If it panics, the panic is
+    /// caught and logged, and the stream has no label.
+    ///
+    /// With axum, the route is known inside of `Router::layer` (the type is [`Label`]):
+    ///
+    /// ```
+    /// use axum::extract::MatchedPath;
+    /// use http::request::Parts;
+    /// use tower_sse::{Label, SseLayer};
+    ///
+    /// fn route(parts: &Parts) -> Label {
+    ///     parts.extensions.get().map_or("other".into(), |path: &MatchedPath| path.as_str().to_owned().into())
+    /// }
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().label(route);
+    /// ```
+    ///
+    /// A label must have few values, and nothing that clients choose: `Stats` count the first 100, and
+    /// all further ones as `other`.
+    #[must_use]
+    pub fn label<F, L>(mut self, label: F) -> Self
+    where
+        F: Fn(&Parts) -> L + Send + Sync + 'static,
+        L: Into<Label>,
+    {
+        let config = self.config_mut();
+        config.label = Some(Opaque(Arc::new(move |parts: &Parts| label(parts).into())));
+        config.update_tracking();
+        self
+    }
+}

@@ -1,0 +1,527 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    connection::Client,
+    event::{Encoded, Event, IntoEventName, whole_milliseconds},
+};
+
+/// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
+/// connection, and lets the server notice a peer that has vanished.
+///
+/// The default is the comment line `:` after 15 seconds without a byte, as the [HTML standard
+/// suggests][html]. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns it
+/// off.
+///
+/// - A heartbeat is at most a sixteenth of the interval late. Deadlines are rounded up to a common
+///   time grid, so that thousands of idle streams share few wake-ups of the runtime.
+/// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is an
+///   [event](Self::event) cannot. While the source is mid-line, heartbeats are skipped.
+/// - A stream with a content coding has none.
+/// - The comment has no empty line after it, because several clients take such a block for an empty
+///   event.
+/// - Within an event, the comment ends as the line before it does. Everything else that the layer or a
+///   filter inserts into a stream ends in LF.
+/// - `@google/genai` for npm discards the event behind a comment. In front of its clients, use a
+///   heartbeat that is an [event](Self::event).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{Heartbeat, SseLayer};
+///
+/// # let layer: SseLayer =
+/// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(20)).comment("still here"));
+/// # let layer: SseLayer =
+/// SseLayer::new().without_heartbeat();
+/// ```
+///
+/// Page code does not see comments. For a [watchdog](crate::guide::clients#a-watchdog) in page code,
+/// use [`Heartbeat::event`].
+///
+/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias = "keep_alive")]
+#[doc(alias = "KeepAlive")]
+#[doc(alias = "ping")]
+#[must_use]
+pub struct Heartbeat {
+    pub(crate) interval: Duration,
+    /// Comment lines, which can be written wherever a line starts.
+    pub(crate) comment: Bytes,
+    pub(crate) event: Option<Bytes>,
+}
+
+impl Heartbeat {
+    /// Creates a heartbeat that is sent after each `interval` without a byte.
+    ///
+    /// Choose an interval shorter than the shortest idle timeout between client and server: those of
+    /// [proxies](crate::guide::proxies#idle-timeouts), and 45 seconds for some polyfills of
+    /// `EventSource`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `interval` is zero.
+    #[track_caller]
+    pub fn every(interval: Duration) -> Self {
+        assert!(!interval.is_zero(), "the interval of heartbeats cannot be zero");
+        Self { interval, comment: Bytes::from_static(b":\n"), event: None }
+    }
+
+    /// Sets the text of the comment. Every line of it becomes a comment line.
+    pub fn comment(mut self, text: impl Into<String>) -> Self {
+        self.comment = Encoded::from(Event::new().comment(text)).into();
+        self
+    }
+
+    /// Sends an event without an id instead of the comment, so that page code can distinguish an
+    /// idle source from a broken connection. The interval is a useful value for the data.
+    ///
+    /// While the source is mid-event, the comment is sent instead.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Heartbeat, SseLayer};
+    ///
+    /// let interval = Duration::from_secs(10);
+    /// # let layer: SseLayer =
+    /// SseLayer::new().heartbeat(Heartbeat::every(interval).event("heartbeat", "10"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if a literal name has a line feed, a carriage return or U+0000.
+    #[track_caller]
+    pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
+        self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
+        self
+    }
+
+    /// Returns the bytes that are sent between events.
+    pub(crate) fn between_events(&self) -> &Bytes {
+        self.event.as_ref().unwrap_or(&self.comment)
+    }
+}
+
+impl From<Duration> for Heartbeat {
+    /// Calls [`Heartbeat::every`].
+    fn from(interval: Duration) -> Self {
+        Self::every(interval)
+    }
+}
+
+impl Default for Heartbeat {
+    /// Returns the heartbeat that sends a bare comment line after 15 seconds.
+    fn default() -> Self {
+        Self::every(Duration::from_secs(15))
+    }
+}
+
+/// The time that clients wait before they reconnect.
+///
+/// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
+/// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
+/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a client that is refused.
+///
+/// A client uses the last one that it has received.
+///
+/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
+/// clients wait for the same few seconds, so after a restart they reconnect at the same time. A
+/// range spreads the reconnections.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{Retry, SseLayer};
+///
+/// # let layer: SseLayer =
+/// SseLayer::new().retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)));
+/// ```
+///
+/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias = "reconnect")]
+#[must_use]
+pub struct Retry {
+    /// The bounds, both inclusive.
+    pub(crate) milliseconds: (u64, u64),
+}
+
+/// The maximum reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once if the
+/// delay is longer.
+const MAX: u64 = i32::MAX as u64;
+
+impl Retry {
+    /// Creates a reconnection time that is the same for every client.
+    ///
+    /// It is sent in whole milliseconds. Longer times are shortened to 2³¹−1 milliseconds (24.8
+    /// days).
+    pub fn fixed(reconnection_time: Duration) -> Self {
+        Self::between(reconnection_time, reconnection_time)
+    }
+
+    /// Creates a reconnection time that is drawn for each connection from `min` to `max`, both
+    /// inclusive.
+    ///
+    /// It is sent in whole milliseconds. Longer times are shortened to 2³¹−1 milliseconds (24.8
+    /// days).
+    ///
+    /// # Panics
+    ///
+    /// Panics if `min` is greater than `max`.
+    #[track_caller]
+    pub fn between(min: Duration, max: Duration) -> Self {
+        assert!(min <= max, "the minimum reconnection time is greater than the maximum");
+        let milliseconds = |time| whole_milliseconds(time).min(MAX);
+        Self { milliseconds: (milliseconds(min), milliseconds(max)) }
+    }
+
+    /// Creates the default range for clients that are refused or drained: 2 to 10 seconds.
+    pub(crate) const fn later() -> Self {
+        Self { milliseconds: (2_000, 10_000) }
+    }
+
+    /// The time until a client that has too many streams tries again.
+    pub(crate) const fn much_later() -> Self {
+        Self { milliseconds: (30_000, 60_000) }
+    }
+
+    /// Draws the time for one connection.
+    pub(crate) fn draw(self) -> Duration {
+        let (min, max) = self.milliseconds;
+        Duration::from_millis(fastrand::u64(min..=max))
+    }
+
+    /// Draws the time for one connection and returns its `retry` line.
+    pub(crate) fn line(self) -> Bytes {
+        Encoded::from(Event::new().retry(self.draw())).into()
+    }
+}
+
+impl From<Duration> for Retry {
+    /// Calls [`Retry::fixed`].
+    fn from(reconnection_time: Duration) -> Self {
+        Self::fixed(reconnection_time)
+    }
+}
+
+/// The maximum age of a stream.
+///
+/// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
+/// its server again. The layer ends the stream between events, [in the way that makes its client
+/// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call may take up to
+/// 30 more seconds ([`grace`](Self::grace)) to end by itself.
+///
+/// If the source stays mid-event, the body fails after 5 seconds. A stream with a content coding
+/// always fails. The stream of a [client that does not
+/// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{MaxAge, SseLayer};
+///
+/// # let layer: SseLayer =
+/// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[doc(alias = "timeout")]
+#[must_use]
+pub struct MaxAge {
+    age: Duration,
+    jitter: f64,
+    grace: Duration,
+    /// Another maximum age of the same stream: the shorter one counts.
+    other: Option<Box<Self>>,
+}
+
+/// How long a call's answer may take to end by itself.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+
+impl MaxAge {
+    /// Creates a maximum age, counted from the first poll of the body.
+    ///
+    /// The age may be zero, such as the remaining lifetime of an expired token. Streams then end
+    /// before their source is polled, including the answers to calls.
+    pub const fn new(age: Duration) -> Self {
+        Self { age, jitter: 0.0, grace: GRACE, other: None }
+    }
+
+    /// Varies the age of each stream at random by up to `fraction`: with 0.1, streams end at 90 to
+    /// 110 percent of the age. The default is zero.
+    ///
+    /// Jitter keeps clients that connected together, as after a deployment, from reconnecting
+    /// together.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `fraction` is not between 0 and 1.
+    #[track_caller]
+    pub const fn jitter(mut self, fraction: f64) -> Self {
+        assert!(fraction >= 0.0 && fraction <= 1.0, "a fraction is between 0 and 1");
+        self.jitter = fraction;
+        self
+    }
+
+    /// Sets how long the answer to a call (a request by any method except `GET`) may continue
+    /// beyond the maximum age. The default is 30 seconds.
+    ///
+    /// Set it to zero if no stream may outlive the age, for example if the age is the remaining
+    /// lifetime of a token.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Returns the maximum age of a stream that has both: the one that ends it first, with its own
+    /// grace.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.other = Some(Box::new(match self.other.take() {
+            Some(earlier) => earlier.and(other),
+            None => other,
+        }));
+        self
+    }
+
+    /// Draws the age at which one client's stream ends.
+    pub(crate) fn draw(&self, client: Client) -> Duration {
+        let age = self.draw_own(client);
+        self.other.as_ref().map_or(age, |other| age.min(other.draw(client)))
+    }
+
+    fn draw_own(&self, client: Client) -> Duration {
+        if self.age.is_zero() {
+            return self.age;
+        }
+        let factor = 1.0 + self.jitter * (2.0 * fastrand::f64() - 1.0);
+        let age = Duration::try_from_secs_f64(self.age.as_secs_f64() * factor).unwrap_or(self.age);
+        if client.is_call() { age.saturating_add(self.grace) } else { age }
+    }
+}
+
+impl From<Duration> for MaxAge {
+    /// Calls [`MaxAge::new`].
+    fn from(age: Duration) -> Self {
+        Self::new(age)
+    }
+}
+
+/// The policy by which open streams end when the [shutdown](crate::SseLayer::shutdown) begins.
+///
+/// New streams are [refused](crate::Refusal) from then on.
+///
+/// Streams end
+///
+/// - with [`per_client`](Self::per_client), the default: at once, but the answer to any method
+///   except `GET` may take up to 30 more seconds to end by itself;
+/// - with [`at_once`](Self::at_once): at once;
+/// - with [`spread_over`](Self::spread_over): each at a random time within a window;
+/// - with [`after`](Self::after): when they end by themselves, but at the latest after a grace
+///   period;
+/// - with [`never`](Self::never): when they end by themselves.
+///
+/// The layer ends a stream between events where possible, and [in the way that makes its client
+/// reconnect](crate::guide::clients#how-clients-reconnect): cleanly, or by a body that fails.
+///
+/// An event that has begun is completed. Later events are dropped, even if they are ready, because
+/// the client resumes after the last event that it received. The last bytes are a `retry` line and
+/// the [`farewell`](crate::SseLayer::farewell), if one is set.
+///
+/// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
+/// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
+/// with a content coding fails without last bytes. [Before a body
+/// fails](crate::guide::errors#timing), it waits up to a second.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{Drain, Retry, SseLayer};
+///
+/// let second = Duration::from_secs(1);
+/// # let layer: SseLayer =
+/// SseLayer::new().drain(Drain::spread_over(20 * second).retry(Retry::between(second, 3 *
+/// second)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Drain {
+    pub(crate) when: When,
+    /// How much longer a call may take than other requests.
+    pub(crate) grace: Duration,
+    pub(crate) retry: Option<Retry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    PerClient,
+    AtOnce,
+    SpreadOver(Duration),
+    After(Duration),
+    Never,
+}
+
+/// How long a source that is mid-event may take to complete the event once the stream has to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
+
+impl Drain {
+    const fn new(when: When) -> Self {
+        Self { when, grace: GRACE, retry: Some(Retry::later()) }
+    }
+
+    /// Ends streams at once, but gives the answer to a call (a request by any method except `GET`)
+    /// up to 30 more seconds to end by itself. [`grace`](Self::grace) sets another time.
+    pub const fn per_client() -> Self {
+        Self::new(When::PerClient)
+    }
+
+    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The other
+    /// drains treat all clients alike, and ignore it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Drain, SseLayer};
+    ///
+    /// // For a process that has 30 seconds to stop, as on Kubernetes by default.
+    /// # let layer: SseLayer =
+    /// SseLayer::new().drain(Drain::per_client().grace(Duration::from_secs(15)));
+    /// ```
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Ends streams at once.
+    pub const fn at_once() -> Self {
+        Self::new(When::AtOnce)
+    }
+
+    /// Ends each stream at a random time within `window`, so that the clients do not all reconnect
+    /// at the same time.
+    pub const fn spread_over(window: Duration) -> Self {
+        Self::new(When::SpreadOver(window))
+    }
+
+    /// Gives each stream up to `grace` to end by itself, then ends it.
+    ///
+    /// Set it in the responses of streams that end by themselves, such as answers. On a layer, it
+    /// would also keep the streams of a hub open for the whole of `grace`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Response;
+    /// use tower_sse::{Drain, StreamOptions};
+    ///
+    /// fn with_time_to_end<B>(mut answer: Response<B>) -> Response<B> {
+    ///     let drain = Drain::after(Duration::from_secs(15));
+    ///     StreamOptions::new().drain(drain).merge_into(&mut answer);
+    ///     answer
+    /// }
+    /// # with_time_to_end(Response::new(()));
+    /// ```
+    pub const fn after(grace: Duration) -> Self {
+        Self::new(When::After(grace))
+    }
+
+    /// Lets each stream end by itself, however long that takes. A graceful shutdown of the server
+    /// waits for all of them.
+    pub const fn never() -> Self {
+        Self::new(When::Never)
+    }
+
+    /// Sets the reconnection time that is sent to clients. The default is drawn for each client
+    /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
+    ///
+    /// It replaces the time of [`SseLayer::retry`](crate::SseLayer::retry), which clients use again
+    /// after the next stream has begun.
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
+        self
+    }
+
+    /// Sends clients no reconnection time.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = None;
+        self
+    }
+
+    /// Draws how long one stream may continue. `None` means that the shutdown does not end it.
+    pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
+        match self.when {
+            When::PerClient if client.is_call() => Some(self.grace),
+            When::PerClient | When::AtOnce => Some(Duration::ZERO),
+            When::SpreadOver(window) => {
+                let delay = window.as_secs_f64() * fastrand::f64();
+                Some(Duration::try_from_secs_f64(delay).unwrap_or(window))
+            }
+            When::After(grace) => Some(grace),
+            When::Never => None,
+        }
+    }
+
+    /// Returns how long a source that is mid-event may take to complete the event.
+    pub(crate) const fn patience(&self) -> Duration {
+        match self.when {
+            When::AtOnce => PATIENCE_AT_ONCE,
+            _ => PATIENCE,
+        }
+    }
+
+    /// Draws the reconnection time for one client and returns its `retry` line, or no bytes if
+    /// there is none.
+    pub(crate) fn retry_line(&self) -> Bytes {
+        self.retry.map(Retry::line).unwrap_or_default()
+    }
+}
+
+impl Default for Drain {
+    /// Returns [`Drain::per_client`].
+    fn default() -> Self {
+        Self::per_client()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::MaxAge;
+    use crate::connection::Client;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn ages_are_spread_evenly_to_both_sides() {
+        let max_age = MaxAge::new(HOUR).jitter(0.1);
+        let ages: Vec<_> = (0..10_000).map(|_| max_age.draw(Client::Get).as_secs_f64()).collect();
+        let (min, max) = (HOUR.as_secs_f64() * 0.9, HOUR.as_secs_f64() * 1.1);
+        assert!(ages.iter().all(|age| (min..=max).contains(age)));
+        for tenth in 0..10 {
+            let from = min + (max - min) / 10.0 * f64::from(tenth);
+            let tenth = from..from + (max - min) / 10.0;
+            let count = ages.iter().filter(|age| tenth.contains(age)).count();
+            assert!((800..1200).contains(&count), "{count} of 10,000 from {from}");
+        }
+    }
+
+    #[test]
+    fn without_jitter_the_age_is_exact_and_may_be_any() {
+        for age in [Duration::ZERO, Duration::from_nanos(1), HOUR] {
+            assert_eq!(MaxAge::new(age).draw(Client::Get), age);
+        }
+        let longest = MaxAge::new(Duration::MAX).draw(Client::Call);
+        assert_eq!(longest, Duration::MAX);
+        _ = MaxAge::new(Duration::MAX).jitter(1.0).draw(Client::Call);
+    }
+
+    #[test]
+    fn calls_have_a_grace_unless_no_time_is_left() {
+        let age = |max_age: MaxAge| max_age.draw(Client::Call);
+        assert_eq!(age(MaxAge::new(HOUR)), HOUR + Duration::from_secs(30));
+        assert_eq!(age(MaxAge::new(HOUR).grace(Duration::ZERO)), HOUR);
+        assert_eq!(age(MaxAge::new(Duration::ZERO)), Duration::ZERO);
+    }
+
+    #[test]
+    #[should_panic = "a fraction is between 0 and 1"]
+    fn fraction_that_is_no_number_is_none() {
+        _ = MaxAge::new(HOUR).jitter(f64::NAN);
+    }
+}

@@ -1,0 +1,284 @@
+//! Answering requests from runs: the response of each client, and its body.
+//!
+//! - [`answer`] attaches a client to a run and returns its response, according to the table in
+//!   [`Runs`](crate::runs::Runs#answers).
+//! - [`Attachment`] is the stream of one client's events, and [`AnswerBody`] the body that has it.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::task::coop;
+
+use super::{
+    InvalidKey, Outcome, RunError, StartError,
+    record::{NoEvents, Reader, Record},
+};
+use crate::{
+    BoxError,
+    body::{EventBody, SseBody, forward_to_kinds},
+    connection::{Client, DisconnectGuard, LastEventId},
+    event::Encoded,
+    headers::make_event_stream,
+    layer::Refusal,
+};
+
+/// The client that sent a request, and its last event id unless that is empty.
+pub(crate) struct Requester {
+    pub(crate) client: Client,
+    pub(crate) last: Option<LastEventId>,
+}
+
+impl Requester {
+    pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
+        let last = last.filter(|last| !last.is_empty());
+        Self { client: Client::of(method, headers), last }
+    }
+
+    pub(crate) fn of_parts(parts: &Parts) -> Self {
+        Self::of(&parts.method, &parts.headers, &parts.extensions)
+    }
+}
+
+/// Waits until the run's call has answered, attaches the client, and returns its response. Returns
+/// `None` if the run is forgotten, or if the call did not return an event stream.
+pub(crate) async fn answer(
+    record: &Arc<Record>,
+    requester: &Requester,
+) -> Option<Response<AnswerBody>> {
+    let reader = match record.attach(requester.last.as_ref()) {
+        Ok(reader) => reader,
+        Err(NoEvents::NoRun) => return None,
+        Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
+        Err(_) => return Some(not_found()),
+    };
+    match reader.started().await {
+        Ok(()) => Some(events(reader)),
+        Err(NoEvents::AllSeen(outcome)) => Some(nothing_left(reader, outcome, requester)),
+        Err(_) => None,
+    }
+}
+
+/// Returns the response for the client that started a run, if the run ended before the call
+/// answered.
+pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
+    match reader.record.phase().outcome() {
+        Some(outcome) => nothing_left(reader, outcome, requester),
+        None => not_found(),
+    }
+}
+
+/// Returns the response for a client that has seen all events of a run that has ended.
+fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
+    let is_first_visit = requester.last.is_none();
+    match (outcome, requester.client) {
+        // The client can start the call on another process.
+        (Outcome::Interrupted, client) if is_first_visit => refusal(client),
+        // After an empty 200, an `EventSource` would reconnect forever.
+        (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
+        // Clients of other kinds do not expect 204, and some retry it forever.
+        (Outcome::Completed, _) => events(reader),
+        // The client has read all that there was before the cancellation.
+        (Outcome::Cancelled, _) if !is_first_visit => events(reader),
+        // An empty 200 would mean that the client misses nothing. After a 503, the client would
+        // start again the answer that the user has cancelled.
+        _ => not_found(),
+    }
+}
+
+fn events(reader: Reader) -> Response<AnswerBody> {
+    let options = reader.record.lock().options.as_deref().cloned();
+    let mut response = Response::new(AnswerBody::events(Attachment::new(reader)));
+    make_event_stream(response.headers_mut());
+    if let Some(options) = options {
+        response.extensions_mut().insert(options);
+    }
+    response
+}
+
+/// Returns the response to an id that cannot be resumed. The response is the same for every reason,
+/// so it does not reveal whether a run exists.
+pub(crate) fn not_found() -> Response<AnswerBody> {
+    status(StatusCode::NOT_FOUND)
+}
+
+pub(crate) fn refusal(client: Client) -> Response<AnswerBody> {
+    Refusal::per_client().refuse(Response::new(()), client, AnswerBody::whole)
+}
+
+/// Returns the response to a request whose key is invalid. Its body names the fault.
+pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
+    let mut response = status(StatusCode::BAD_REQUEST);
+    *response.body_mut() = AnswerBody::whole(error.to_string().into());
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+fn status(status: StatusCode) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::empty());
+    *response.status_mut() = status;
+    // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
+    // answer requests for the next run with them.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl StartError {
+    /// Returns the answer to a request whose run was not started.
+    ///
+    /// For [`NotFound`](Self::NotFound), it is a `404`. Otherwise, it is like
+    /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
+    /// which it reconnects, and other clients get a `503` with `Retry-After`.
+    #[must_use]
+    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+        self.answer_to(Client::of(&parts.method, &parts.headers))
+    }
+
+    pub(crate) fn answer_to(self, client: Client) -> Response<AnswerBody> {
+        match self {
+            Self::NotFound => not_found(),
+            _ => refusal(client),
+        }
+    }
+}
+
+/// A stream of a run's events for one client. Each item contains one or more events, with their
+/// ids.
+///
+/// How it ends depends on the run's outcome:
+///
+/// - After [`Completed`](crate::runs::Outcome::Completed) it ends.
+/// - After [`Cancelled`](crate::runs::Outcome::Cancelled) it fails with an error after which
+///   [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator.
+/// - After any other outcome it fails.
+///
+/// It also fails if the client's next event was evicted.
+///
+/// While it exists, the client counts as attached: the source may wait for it, and the run is not
+/// abandoned. Dropping it detaches the client but does not stop the run.
+#[must_use = "streams do nothing unless polled"]
+pub struct Attachment {
+    /// `None` once the stream has ended.
+    reader: Option<Reader>,
+}
+
+impl Attachment {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self { reader: Some(reader) }
+    }
+}
+
+impl Stream for Attachment {
+    type Item = Result<Encoded, RunError>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Encoded, RunError>>> {
+        let Some(reader) = &mut self.reader else {
+            return Poll::Ready(None);
+        };
+        let unit = ready!(coop::poll_proceed(cx));
+        let read = ready!(reader.poll_read(cx));
+        unit.made_progress();
+        if !matches!(read, Some(Ok(_))) {
+            self.reader = None;
+        }
+        Poll::Ready(read.map(|read| read.map(Encoded::of)))
+    }
+}
+
+opaque_debug!(Attachment);
+
+/// The body of a response about a run: its events, a refusal, or nothing.
+pub struct AnswerBody {
+    body: SseBody<Box<EventBody<Attachment>>>,
+}
+
+impl AnswerBody {
+    pub(crate) fn events(attachment: Attachment) -> Self {
+        let events = Box::new(EventBody::expecting_layer(attachment));
+        Self { body: SseBody::pass_through(events) }
+    }
+
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self { body: SseBody::whole(bytes) }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { body: SseBody::empty() }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+opaque_debug!(AnswerBody);
+
+pin_project! {
+    /// The response body of a [`RunLayer`](crate::runs::RunLayer)'s service: the events of a run, or the
+    /// inner service's body unchanged.
+    pub struct RunBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<B> {
+        PassThrough { #[pin] body: SseBody<B> },
+        Answer { #[pin] body: AnswerBody },
+    }
+}
+
+impl<B> RunBody<B> {
+    pub(crate) const fn pass_through(body: B) -> Self {
+        Self { kind: Kind::PassThrough { body: SseBody::pass_through(body) } }
+    }
+
+    pub(crate) const fn answer(body: AnswerBody) -> Self {
+        Self { kind: Kind::Answer { body } }
+    }
+}
+
+impl<B: Body> RunBody<B> {
+    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of its call.
+    pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
+        Self { kind: Kind::PassThrough { body: SseBody::tracked(body, guard) } }
+    }
+}
+
+forward_to_kinds!(RunBody: PassThrough, Answer);
+
+opaque_debug!(RunBody<B>);

@@ -1,0 +1,241 @@
+use std::{
+    future::{Future, ready},
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::join::join_or_call;
+use crate::{
+    BoxError,
+    runs::{InvalidKey, RunBody, RunKey, Runs, answer},
+};
+
+impl Runs {
+    /// Creates a layer that makes the event streams of a service resumable without a change to the
+    /// service.
+    ///
+    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged. The
+    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. `HEAD` and
+    /// `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
+    /// of layers that authenticate. [`RunLayer`] documents how requests and responses are handled.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, routing::post};
+    /// use http::Request;
+    /// use tower_sse::{SseLayer, runs::{InvalidKey, RunKey, Runs}};
+    /// # async fn chat() {}
+    ///
+    /// fn key(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
+    ///     let user = request.extensions().get::<UserId>()?;
+    ///     let name = request.headers().get("x-run-id")?.to_str().ok()?;
+    ///     Some(RunKey::new(&user.0, name))
+    /// }
+    ///
+    /// #[derive(Clone)]
+    /// struct UserId(String); // inserted by a layer that authenticates
+    ///
+    /// let runs = Runs::new();
+    /// let app: Router =
+    ///     Router::new().route("/chat", post(chat)).layer(runs.layer(key)).layer(SseLayer::new());
+    /// ```
+    pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
+    where
+        K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
+    {
+        RunLayer::new(self.clone(), key)
+    }
+}
+
+/// A layer that makes the event streams of a service resumable, created by
+/// [`Runs::layer`](crate::runs::Runs::layer).
+///
+/// # Requests
+///
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
+///   start a run, so return no key for a `DELETE` that is to stop one.
+/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`. Without a record, its client
+///   would try in vain to resume the answer.
+/// - The first request with a key calls the service, on a task of its own. Other requests with the
+///   same key wait for the response head, and then get the same events.
+/// - A request with a last event id never reaches the service. The id comes from the header, or
+///   from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
+/// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
+///   when a client leaves.
+///
+/// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
+///
+/// # Responses
+///
+/// - An event stream with status 200 and no content coding is recorded. The first client gets the
+///   service's response head. Other clients get the headers of an event stream and the handler's
+///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`, which
+///   apply only to the first client.
+/// - Any other response, a [`Refusal`](crate::Refusal) or an error goes to the first client, and
+///   the key is free again. One of the waiting requests then calls the service.
+/// - If the service panics before it answers, the panic propagates to the first client's future,
+///   and the key is free again. A later panic fails the run.
+///
+/// The source's comments and ids are not recorded. Each event gets an id of the run as its last
+/// line.
+///
+/// # Services
+///
+/// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
+/// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are
+/// not available to the call. A timeout layer outside of this one ends a client's wait, but not the
+/// call.
+pub struct RunLayer<K> {
+    runs: Runs,
+    key: K,
+}
+
+impl<K> RunLayer<K> {
+    pub(crate) const fn new(runs: Runs, key: K) -> Self {
+        Self { runs, key }
+    }
+}
+
+impl<S, K: Clone> Layer<S> for RunLayer<K> {
+    type Service = RunService<S, K>;
+
+    fn layer(&self, inner: S) -> RunService<S, K> {
+        RunService::new(inner, self.runs.clone(), self.key.clone())
+    }
+}
+
+impl<K: Clone> Clone for RunLayer<K> {
+    fn clone(&self) -> Self {
+        Self::new(self.runs.clone(), self.key.clone())
+    }
+}
+
+opaque_debug!(RunLayer<K>);
+
+/// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.
+///
+/// It is ready when the inner service is ready, and its errors are those of the inner service.
+pub struct RunService<S, K> {
+    inner: S,
+    runs: Runs,
+    key: K,
+}
+
+impl<S, K> RunService<S, K> {
+    pub(crate) const fn new(inner: S, runs: Runs, key: K) -> Self {
+        Self { inner, runs, key }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, K, B, R> Service<Request<B>> for RunService<S, K>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
+    B: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response<RunBody<R>>;
+    type Error = S::Error;
+    type Future = RunFuture<S::Future, R, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let passes = matches!(*request.method(), Method::HEAD | Method::OPTIONS);
+        let key = if passes { None } else { (self.key)(&request) };
+        let Some(key) = key else {
+            let future = self.inner.call(request);
+            return RunFuture { kind: FutureKind::PassThrough { future } };
+        };
+        let key = match key {
+            Ok(key) => key,
+            Err(error) => {
+                let response = answer::bad_request(&error).map(RunBody::answer);
+                return RunFuture {
+                    kind: FutureKind::Keyed { answer: Box::pin(ready(Ok(response))) },
+                };
+            }
+        };
+        // The call takes the service that is ready, and leaves the clone in its place.
+        let clone = self.inner.clone();
+        let service = mem::replace(&mut self.inner, clone);
+        let answer = Box::pin(join_or_call(self.runs.clone(), key, service, request));
+        RunFuture { kind: FutureKind::Keyed { answer } }
+    }
+}
+
+impl<S: Clone, K: Clone> Clone for RunService<S, K> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.runs.clone(), self.key.clone())
+    }
+}
+
+opaque_debug!(RunService<S, K>);
+
+pin_project! {
+    /// The response future of [`RunService`].
+    ///
+    /// Dropping it detaches the client if the request has a key; the call continues. Otherwise, the
+    /// inner future is dropped too.
+    pub struct RunFuture<F, R, E> {
+        #[pin]
+        kind: FutureKind<F, R, E>,
+    }
+}
+
+/// The answer to a request with a key.
+type Keyed<R, E> = dyn Future<Output = Result<Response<RunBody<R>>, E>> + Send;
+
+pin_project! {
+    #[project = FutureKindProj]
+    enum FutureKind<F, R, E> {
+        PassThrough { #[pin] future: F },
+        Keyed { answer: Pin<Box<Keyed<R, E>>> },
+    }
+}
+
+impl<F, R, E> Future for RunFuture<F, R, E>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<RunBody<R>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            FutureKindProj::PassThrough { future } => {
+                future.poll(cx).map_ok(|response| response.map(RunBody::pass_through))
+            }
+            FutureKindProj::Keyed { answer } => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+opaque_debug!(RunFuture<F, R, E>);

@@ -1,0 +1,126 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::{Outcome, RunEnd};
+use crate::{
+    history::MemoryCounter,
+    lock::lock,
+    stats::{counter, gauge, labelled},
+};
+
+/// The counters that all runs of a [`Runs`](crate::runs::Runs) share. Even under loom, the lock and
+/// the atomics are those of the standard library, because the models do not depend on the order of
+/// accesses to them.
+#[derive(Debug, Default)]
+pub(crate) struct RunCounters {
+    pub(crate) memory: Arc<MemoryCounter>,
+    pub(crate) attached: AtomicUsize,
+    /// The statistics that only rise. All other fields of this value are 0.
+    totals: Mutex<RunsStats>,
+}
+
+/// Statistics of all runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunsStats {
+    /// The number of runs that are running, including calls that have no answer yet.
+    pub running: usize,
+    /// The number of runs that have ended and are kept.
+    pub kept: usize,
+    /// The number of clients that are attached or wait for a call's answer.
+    pub attached: usize,
+    /// The memory of all runs in bytes, as
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
+    pub memory: usize,
+    /// The number of calls that were made, including those whose answer was not an event
+    /// stream. A request that leaves before its call is made does not count.
+    pub started: u64,
+    /// The number of calls that were refused: at a limit, while the store could not be
+    /// reached, or during a shutdown.
+    pub refused: u64,
+    /// The number of clients whose next event was evicted before they had read it.
+    pub lagged: u64,
+    /// The number of copies of other processes' runs that clients or handles use at
+    /// this process. A run has another copy if a client resumes before the first event of the
+    /// first copy. The number is 0 without a [store](crate::runs::RunStore).
+    pub mirrors: usize,
+    /// The number of runs whose export to the store is overdue. It rises while the store
+    /// cannot be reached.
+    pub waiting_exports: usize,
+    /// The number of runs of this process that another process declared dead, because
+    /// this process did not reach the store in time.
+    pub fenced: u64,
+    /// The number of runs that this process declared dead.
+    pub declared_dead: u64,
+    /// The number of events of all runs that have ended.
+    pub events: u64,
+    /// The size of the events of all runs that have ended, in bytes on the wire.
+    pub bytes: u64,
+    ended: [u64; Outcome::ALL.len()],
+}
+
+impl RunCounters {
+    /// Locks the statistics that only rise. A caller takes no other lock while it holds this one.
+    pub(crate) fn totals(&self) -> MutexGuard<'_, RunsStats> {
+        lock(&self.totals)
+    }
+
+    pub(crate) fn count_end(&self, end: &RunEnd) {
+        let mut totals = self.totals();
+        totals.events += end.events;
+        totals.bytes += end.bytes;
+        if let Some(ended) = totals.ended.get_mut(end.outcome as usize) {
+            *ended += 1;
+        }
+    }
+
+    /// Returns the statistics without the numbers of runs, which are not counted here.
+    pub(super) fn stats(&self) -> RunsStats {
+        let (attached, memory) = (self.attached.load(Relaxed), self.memory.total());
+        RunsStats { attached, memory, ..self.totals().clone() }
+    }
+}
+
+impl RunsStats {
+    /// Returns the number of runs that ended with this outcome.
+    #[must_use]
+    pub fn ended(&self, outcome: Outcome) -> u64 {
+        self.ended.get(outcome as usize).copied().unwrap_or_default()
+    }
+
+    /// Returns the number of runs that ended with each outcome, including outcomes with none.
+    #[must_use]
+    pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
+        Outcome::ALL.into_iter().zip(self.ended)
+    }
+}
+
+impl fmt::Display for RunsStats {
+    /// Writes the statistics in the text format of Prometheus.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        gauge(f, "sse_runs_running", "Runs that are running.", self.running)?;
+        gauge(f, "sse_runs_kept", "Runs that have ended and are kept.", self.kept)?;
+        gauge(f, "sse_runs_attached", "Clients that are attached or wait.", self.attached)?;
+        gauge(f, "sse_runs_memory_bytes", "Memory of all runs.", self.memory)?;
+        gauge(f, "sse_runs_mirrors", "Copies of runs of other processes.", self.mirrors)?;
+        let help = "Runs whose export to the store is overdue.";
+        gauge(f, "sse_runs_waiting_exports", help, self.waiting_exports)?;
+        counter(f, "sse_runs_started_total", "Calls that were made.", self.started)?;
+        counter(f, "sse_runs_refused_total", "Calls that were refused.", self.refused)?;
+        let help = "Clients that fell behind what is kept.";
+        counter(f, "sse_runs_lagged_total", help, self.lagged)?;
+        let help = "Runs that another process declared dead.";
+        counter(f, "sse_runs_fenced_total", help, self.fenced)?;
+        let help = "Runs that this process declared dead.";
+        counter(f, "sse_runs_declared_dead_total", help, self.declared_dead)?;
+        counter(f, "sse_runs_events_total", "Events of runs that have ended.", self.events)?;
+        counter(f, "sse_runs_bytes_total", "Bytes of runs that have ended.", self.bytes)?;
+        let metric = ("sse_runs_ended_total", "Runs that have ended, by outcome.");
+        labelled(f, "counter", metric, "outcome", self.ended_by_outcome())
+    }
+}

@@ -1,0 +1,260 @@
+//! Signals between modules, which pass through the program's own middleware and bodies.
+//!
+//! | signal | from | to | by |
+//! |---|---|---|---|
+//! | [`polled_by`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
+//! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
+//! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
+//! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
+//! | [`Stopped`]: the source stopped for good | runs | bodies | a cause of an error |
+//! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
+//! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
+
+use std::{
+    cell::Cell,
+    error::Error,
+    fmt, iter,
+    sync::{Arc, OnceLock},
+};
+
+use http::Extensions;
+use tokio_util::sync::CancellationToken;
+
+use crate::{BoxError, error::causes, stats::Stats};
+
+/// A slot into which an outer layer puts its token before the body is polled.
+pub(crate) type Inherited = Arc<OnceLock<CancellationToken>>;
+
+/// A mark that a layer leaves in a response's extensions for outer layers.
+#[derive(Clone)]
+pub(crate) enum Handled {
+    /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
+    /// own shutdown here.
+    Stream(Option<Inherited>),
+    /// The response is a refusal, which can look like an event stream. A refusal by the program is
+    /// counted by the first layer that it reaches, and has `is_counted: false` until then.
+    Refused { is_counted: bool },
+}
+
+impl Handled {
+    pub(crate) fn mark(self, extensions: &mut Extensions) {
+        extensions.insert(self);
+    }
+
+    /// Counts a refusal of the program, unless an inner layer has counted it.
+    pub(crate) fn count_refusal(extensions: &mut Extensions, stats: &Stats) {
+        if let Some(Self::Refused { is_counted: is_counted @ false }) = extensions.get_mut() {
+            *is_counted = true;
+            stats.refused();
+        }
+    }
+}
+
+/// Returns whether a response is a refusal, which can look like an event stream.
+pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
+    matches!(extensions.get(), Some(Handled::Refused { .. }))
+}
+
+/// Removes the mark of an inner layer from a response whose body is replaced, so that an outer
+/// layer opens its stream.
+pub(crate) fn disown(extensions: &mut Extensions) {
+    extensions.remove::<Handled>();
+}
+
+/// A mark around an error that an item of the program's stream returned. A host such as axum or
+/// tonic wraps the errors of bodies, and the mark shows which of the causes is the program's error.
+#[derive(Debug)]
+pub(crate) struct ItemError(BoxError);
+
+impl ItemError {
+    pub(crate) fn mark(error: impl Into<BoxError>) -> BoxError {
+        Box::new(Self(error.into()))
+    }
+
+    /// Removes the mark of an error that no host has wrapped.
+    pub(crate) fn unmark(error: BoxError) -> BoxError {
+        error.downcast::<Self>().map_or_else(|error| error, |marked| marked.0)
+    }
+}
+
+impl fmt::Display for ItemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for ItemError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// Returns the error that the program's stream or body returned, without those in which hosts have
+/// wrapped it.
+pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    // The first wrapper may itself be in one whose type this crate does not know, such as tonic's.
+    let wrapped = causes(error).find_map(inside_wrapper);
+    iter::successors(wrapped, |&error| inside_wrapper(error)).last().unwrap_or(error)
+}
+
+fn inside_wrapper<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let is_wrapper = error.is::<ItemError>();
+    #[cfg(feature = "axum")]
+    let is_wrapper = is_wrapper || error.is::<axum_core::Error>();
+    error.source().filter(|_| is_wrapper)
+}
+
+/// The error with which a recorded source has failed, as the cause of the error of each client.
+///
+/// It hides the error and its causes: a cancellation of the source is a failure for the clients.
+#[derive(Clone)]
+pub(crate) struct RecordedError(Arc<dyn Error + Send + Sync>);
+
+impl RecordedError {
+    pub(crate) fn new(error: BoxError) -> Self {
+        Self(error.into())
+    }
+
+    pub(crate) fn program_error(&self) -> &(dyn Error + 'static) {
+        program_error(&*self.0)
+    }
+}
+
+impl fmt::Debug for RecordedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// The client's error has the text already.
+impl fmt::Display for RecordedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the source failed")
+    }
+}
+
+impl Error for RecordedError {}
+
+/// Returns the error for `on_error`: the program's error or, if that is the error of a recorded
+/// stream, the one that its source returned.
+pub(crate) fn source_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let error = program_error(error);
+    // The source may itself be the stream of another record.
+    iter::successors(Some(error), |&error| recorded_error(error)).last().unwrap_or(error)
+}
+
+fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    error.source()?.downcast_ref().map(RecordedError::program_error)
+}
+
+/// The mark of a response whose client has received everything that its stream will ever have. It is
+/// an extension of the response. An empty stream alone means nothing: handlers that a client polls
+/// return them on purpose.
+#[derive(Clone, Copy)]
+pub(crate) struct NothingMore;
+
+/// A callback in a response's extensions, which a layer calls once it has refused the stream and
+/// dropped its body. The source cannot learn it from the drop, which has other reasons too.
+#[derive(Clone)]
+pub(crate) struct OnRefusal(Arc<dyn Fn() + Send + Sync>);
+
+impl OnRefusal {
+    pub(crate) fn new(callback: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(callback))
+    }
+
+    pub(crate) fn call(&self) {
+        (self.0)();
+    }
+}
+
+thread_local! {
+    /// The layers for which the thread is polling a response or a body.
+    static POLLED_BY: Cell<PolledBy> =
+        const { Cell::new(PolledBy { innermost: Layer::None, is_recorded: false }) };
+}
+
+#[derive(Clone, Copy)]
+struct PolledBy {
+    innermost: Layer,
+    /// Whether the layer of runs is one of them.
+    is_recorded: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    None,
+    Sse,
+    Runs,
+}
+
+/// Calls `poll`, which polls a response or a body for a layer.
+///
+/// A body of this crate can be nested in any number of other bodies, so it shares only the call
+/// stack with the layer. Middleware can also read the body before it returns the response, or on a
+/// task of its own, so a body that is created within a layer never warns.
+#[inline]
+pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
+    within(Layer::Sse, poll)
+}
+
+/// Calls `poll`, which polls a response or a body for the layer of runs. That layer copies each frame
+/// and drops it before it polls again. It takes a clean end for the end of the answer.
+#[inline]
+pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
+    within(Layer::Runs, poll)
+}
+
+#[inline]
+fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
+    /// Restores the mark when it is dropped, even if `poll` panics.
+    struct Outer(PolledBy);
+
+    impl Drop for Outer {
+        #[inline]
+        fn drop(&mut self) {
+            POLLED_BY.set(self.0);
+        }
+    }
+
+    let outer = Outer(POLLED_BY.get());
+    let is_recorded = outer.0.is_recorded || layer == Layer::Runs;
+    POLLED_BY.set(PolledBy { innermost: layer, is_recorded });
+    poll()
+}
+
+/// Returns whether a layer is polling on this thread.
+pub(crate) fn is_within_layer() -> bool {
+    POLLED_BY.get().innermost != Layer::None
+}
+
+/// Returns whether the layer of runs is polling on this thread, with no layer inside of it.
+pub(crate) fn is_within_recorder() -> bool {
+    POLLED_BY.get().innermost == Layer::Runs
+}
+
+/// Returns whether the layer of runs is polling on this thread, with or without layers inside of it:
+/// what is polled is recorded for several clients.
+pub(crate) fn is_recorded() -> bool {
+    POLLED_BY.get().is_recorded
+}
+
+/// The cause of the error with which a source stops its stream for good: the layer ends the stream
+/// cleanly, without a terminator and without `on_error`, so that its client does not reconnect.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl Stopped {
+    /// Returns whether this is a cause of `error`.
+    pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+        causes(error).any(<dyn Error>::is::<Self>)
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the stream was stopped")
+    }
+}
+
+impl Error for Stopped {}

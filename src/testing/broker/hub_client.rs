@@ -1,0 +1,186 @@
+use std::{
+    fmt::Display,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::time::timeout;
+
+use super::{Problem, world::ensure};
+use crate::{
+    connection::LastEventId,
+    event::Message,
+    hub::{Messages, Subscription},
+};
+
+/// A client of a process, whose waits are bounded.
+pub(super) struct HubClient {
+    process: &'static str,
+    messages: Messages,
+    received: Vec<Message>,
+}
+
+impl HubClient {
+    pub(super) fn new(process: &'static str, subscription: Subscription) -> Self {
+        Self { process, messages: subscription.messages(), received: Vec::new() }
+    }
+
+    /// Returns the next message, or `None` at the end of the stream. `expected` is for the text of a
+    /// problem.
+    async fn next(&mut self, expected: &str) -> Result<Option<Message>, Problem> {
+        let what = format!("process {}: {expected}", self.process);
+        let next = poll_fn(|cx| Pin::new(&mut self.messages).poll_next(cx));
+        let message = soon(what, next).await?;
+        self.received.extend(message.clone());
+        Ok(message)
+    }
+
+    /// Returns the next event or gap.
+    pub(super) async fn message(&mut self, expected: &str) -> Result<Message, Problem> {
+        match self.next(expected).await? {
+            Some(message) => Ok(message),
+            None => {
+                let process = self.process;
+                Err(Problem::new(format!("process {process}: stream ended before {expected}")))
+            }
+        }
+    }
+
+    /// Reads events with these data, and nothing else.
+    pub(super) async fn reads<I>(&mut self, expected: I) -> Result<(), Problem>
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        for data in expected {
+            let message = self.message(&quoted(data.as_ref())).await?;
+            ensure!(
+                !is_gap(&message) && message.data == data.as_ref(),
+                "process {}: received {} instead of {}",
+                self.process,
+                shown(&message),
+                quoted(data.as_ref()),
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads up to the event with these data, whatever comes before it.
+    pub(super) async fn read_until(&mut self, data: &str) -> Result<(), Problem> {
+        let expected = quoted(data);
+        loop {
+            let message = self.message(&expected).await?;
+            if !is_gap(&message) && message.data == data {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads up to a gap, whatever comes before it.
+    pub(super) async fn read_until_gap(&mut self) -> Result<(), Problem> {
+        while !is_gap(&self.message("a gap").await?) {}
+        Ok(())
+    }
+
+    /// Reads a gap, which has to be the next message.
+    pub(super) async fn reads_gap(&mut self) -> Result<(), Problem> {
+        let message = self.message("a gap").await?;
+        let (process, received) = (self.process, shown(&message));
+        ensure!(is_gap(&message), "process {process}: received {received} instead of a gap");
+        Ok(())
+    }
+
+    /// Reads the end of the stream, which has to be next.
+    pub(super) async fn ends(&mut self) -> Result<(), Problem> {
+        match self.next("the end of the stream").await? {
+            None => Ok(()),
+            Some(message) => {
+                let (process, received) = (self.process, shown(&message));
+                Err(Problem::new(format!("process {process}: received {received} after the end")))
+            }
+        }
+    }
+
+    /// Returns all events and gaps that the client has received.
+    pub(super) fn received(&self) -> &[Message] {
+        &self.received
+    }
+
+    /// Returns the id with which the client reconnects.
+    pub(super) fn last_event_id(&self) -> Option<LastEventId> {
+        LastEventId::try_from(&*self.received.last()?.last_event_id).ok()
+    }
+}
+
+/// Returns whether a message is the gap of a hub. No scene publishes an event with this name.
+pub(super) fn is_gap(message: &Message) -> bool {
+    message.event == "gap"
+}
+
+fn shown(message: &Message) -> String {
+    if is_gap(message) {
+        format!("a gap with id {}", message.last_event_id)
+    } else {
+        format!("{} with id {}", quoted(&message.data), message.last_event_id)
+    }
+}
+
+/// Quotes data, and cuts them to a length that can be read.
+fn quoted(data: &str) -> String {
+    const MAX_CHARS: usize = 60;
+    match data.char_indices().nth(MAX_CHARS) {
+        None => format!("{data:?}"),
+        Some((end, _)) => format!("{:?}… ({} bytes)", &data[..end], data.len()),
+    }
+}
+
+/// How long a scene waits for one event.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Awaits a future for at most [`PATIENCE`].
+pub(super) async fn soon<F: Future>(what: impl Display, future: F) -> Result<F::Output, Problem> {
+    let late = |_| Problem::new(format_args!("{what} did not come within {PATIENCE:?}"));
+    timeout(PATIENCE, future).await.map_err(late)
+}
+
+/// Awaits two futures at the same time.
+pub(super) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|cx| {
+        if first.is_none()
+            && let Poll::Ready(output) = one.as_mut().poll(cx)
+        {
+            first = Some(output);
+        }
+        if second.is_none()
+            && let Poll::Ready(output) = other.as_mut().poll(cx)
+        {
+            second = Some(output);
+        }
+        match (first.take(), second.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            outputs => {
+                (first, second) = outputs;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Polls a future `polls` times, with the other tasks in between, and drops it. Returns its output if
+/// it was ready by then.
+pub(super) async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        let poll = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
+        if let Poll::Ready(output) = poll.await {
+            return Some(output);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
+}

@@ -1,0 +1,308 @@
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt::Display,
+    future::poll_fn,
+    pin::Pin,
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Problem, World,
+    hub_client::{HubClient, PATIENCE, is_gap, soon},
+    world::ensure,
+};
+use crate::{
+    BoxError,
+    connection::LastEventId,
+    event::{Event, EventId},
+    hub::{Hub, HubBuilder, PublishError, Receipt, Subscription, TopicNames},
+};
+
+/// The pause before something is tried again.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A process of a world: a hub that is connected to its log.
+pub(super) struct HubProcess {
+    name: &'static str,
+    pub(super) hub: Hub,
+}
+
+/// The hub's result of publishing an event.
+pub(super) type Published = Result<Receipt, PublishError>;
+
+/// An event that was published until it was acknowledged.
+pub(super) struct AcknowledgedEvent {
+    pub(super) receipt: Receipt,
+    /// Whether an earlier attempt had no result, so that the event can be in the log twice.
+    pub(super) is_repeated: bool,
+}
+
+impl HubProcess {
+    pub(super) async fn connect<W: World>(world: &W, name: &'static str) -> Result<Self, Problem> {
+        Self::connect_with(Hub::builder(), world, name).await
+    }
+
+    pub(super) async fn connect_with<W: World>(
+        builder: HubBuilder,
+        world: &W,
+        name: &'static str,
+    ) -> Result<Self, Problem> {
+        match soon(format!("process {name}"), builder.connect(world.broker())).await? {
+            Ok(hub) => Ok(Self { name, hub }),
+            Err(error) => {
+                let error: BoxError = error.into();
+                Err(Problem::caused_by(format_args!("process {name} failed to connect"), &*error))
+            }
+        }
+    }
+
+    /// Connects two processes, and publishes the first event of the log. Returns its id, after which
+    /// the clients of the scene resume.
+    pub(super) async fn pair<W: World>(world: &W) -> Result<(Self, Self, EventId), Problem> {
+        let a = Self::connect(world, "a").await?;
+        let b = Self::connect(world, "b").await?;
+        let start = a.publish("start", "start").await?.id();
+        Ok((a, b, start))
+    }
+
+    /// Returns a client that resumes after this id.
+    pub(super) fn client(
+        &self,
+        topics: impl TopicNames,
+        last: impl Into<Option<LastEventId>>,
+    ) -> HubClient {
+        HubClient::new(self.name, self.hub.subscribe(topics).resume(last))
+    }
+
+    /// Publishes an event, which has to be acknowledged at the first attempt.
+    pub(super) async fn publish(
+        &self,
+        topic: &str,
+        event: impl Into<Event>,
+    ) -> Result<Receipt, Problem> {
+        self.acknowledged(self.try_publish(topic, event).await?)
+    }
+
+    /// Publishes an event, and returns the hub's result.
+    pub(super) async fn try_publish(
+        &self,
+        topic: &str,
+        event: impl Into<Event>,
+    ) -> Result<Published, Problem> {
+        let what = format!("process {}: the result of publishing", self.name);
+        soon(what, self.hub.publish(topic, event.into())).await
+    }
+
+    /// Ends a topic, which has to be acknowledged at the first attempt.
+    pub(super) async fn end(&self, topic: &str, event: &str) -> Result<Receipt, Problem> {
+        self.acknowledged(self.try_end(topic, event).await?)
+    }
+
+    async fn try_end(&self, topic: &str, event: &str) -> Result<Published, Problem> {
+        let what = format!("process {}: the result of ending a topic", self.name);
+        soon(what, self.hub.end(topic, event)).await
+    }
+
+    fn acknowledged(&self, result: Published) -> Result<Receipt, Problem> {
+        let what = format_args!("process {}: publishing failed", self.name);
+        result.map_err(|error| Problem::caused_by(what, &error))
+    }
+
+    /// Publishes an event again and again until it is acknowledged, as a program does after a fault.
+    pub(super) async fn publish_repeatedly(
+        &self,
+        topic: &str,
+        event: &str,
+    ) -> Result<AcknowledgedEvent, Problem> {
+        let (result, is_repeated) = self.repeat(topic, event, false).await?;
+        Ok(AcknowledgedEvent { receipt: self.acknowledged(result)?, is_repeated })
+    }
+
+    /// Ends a topic again and again until it has ended.
+    pub(super) async fn end_repeatedly(&self, topic: &str, event: &str) -> Result<(), Problem> {
+        match self.repeat(topic, event, true).await? {
+            // The process has received the end, whose attempt had no result.
+            (Err(PublishError::Ended), true) => Ok(()),
+            (result, _) => self.acknowledged(result).map(drop),
+        }
+    }
+
+    /// Publishes an event until there is a result. Returns the result, and whether an earlier attempt
+    /// may have published the event.
+    async fn repeat(
+        &self,
+        topic: &str,
+        event: &str,
+        ends_topic: bool,
+    ) -> Result<(Published, bool), Problem> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut is_repeated = false;
+        loop {
+            let result = match ends_topic {
+                true => self.try_end(topic, event).await?,
+                false => self.try_publish(topic, event).await?,
+            };
+            let is_unknown = matches!(result, Err(PublishError::Unknown(_)));
+            let has_failed = is_unknown || matches!(result, Err(PublishError::Refused(_)));
+            if !has_failed || Instant::now() >= deadline {
+                return Ok((result, is_repeated));
+            }
+            is_repeated |= is_unknown;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Publishes an event for each pair of a topic and data at the same time. Returns the data and the
+    /// results in the same order.
+    pub(super) async fn publish_at_once(
+        &self,
+        events: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Vec<(String, Published)>, Problem> {
+        let mut publishing = self.spawn_publishes(events);
+        let mut results = Vec::new();
+        let what = format!("process {}: the result of publishing", self.name);
+        while let Some(joined) = soon(&what, publishing.join_next()).await? {
+            let joined = joined.map_err(|error| Problem::caused_by("publishing failed", &error));
+            results.push(joined?);
+        }
+        results.sort_by_key(|(index, ..)| *index);
+        Ok(results.into_iter().map(|(_, data, result)| (data, result)).collect())
+    }
+
+    /// Spawns a task for each pair of a topic and data.
+    fn spawn_publishes(
+        &self,
+        events: impl IntoIterator<Item = (String, String)>,
+    ) -> JoinSet<(usize, String, Published)> {
+        let mut publishing = JoinSet::new();
+        for (index, (topic, data)) in events.into_iter().enumerate() {
+            let hub = self.hub.clone();
+            publishing.spawn(async move {
+                let result = hub.publish(topic, data.clone()).await;
+                (index, data, result)
+            });
+        }
+        publishing
+    }
+
+    /// Waits until the hub has received the event with this id.
+    pub(super) async fn reaches(&self, id: &EventId) -> Result<(), Problem> {
+        let expected = number(id.as_str())?;
+        let deadline = Instant::now() + PATIENCE;
+        while number(self.hub.position().as_str())? < expected {
+            let name = self.name;
+            ensure!(Instant::now() < deadline, "process {name} did not receive the event {id}");
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the sequence number in an id.
+pub(super) fn number(id: impl Display) -> Result<u64, Problem> {
+    let id = id.to_string();
+    let number = id.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+    number.ok_or_else(|| Problem::new(format!("id {id:?} has no number")))
+}
+
+/// Returns an id of the same log with another number.
+pub(super) fn with_number(id: &EventId, number: u64) -> Result<LastEventId, Problem> {
+    let epoch = epoch(id);
+    LastEventId::try_from(format!("{epoch}-{number}"))
+        .map_err(|error| Problem::caused_by("no id", &error))
+}
+
+/// Returns the part of an id that all events of one log have in common.
+pub(super) fn epoch(id: &EventId) -> &str {
+    id.as_str().rsplit_once('-').map_or("", |(epoch, _)| epoch)
+}
+
+/// Returns what a subscription sends of each of its next events, without ids. Clients ignore
+/// comments, so only the lines show them.
+pub(super) async fn lines_of(
+    mut subscription: Subscription,
+    events: usize,
+) -> Result<Vec<String>, Problem> {
+    let mut received: Vec<String> = Vec::new();
+    while received.len() < events {
+        let next = poll_fn(|cx| Pin::new(&mut subscription).poll_next(cx));
+        let what = format!("event {} of {events}", received.len() + 1);
+        let Some(item) = soon(what, next).await? else { break };
+        let text = String::from_utf8_lossy(item.as_bytes());
+        received.extend(text.split_inclusive("\n\n").map(without_id));
+    }
+    Ok(received)
+}
+
+/// Returns the lines of events in a hub without a broker, which are what a broker has to keep.
+pub(super) async fn lines_without_broker(
+    topic: &str,
+    events: &[Event],
+) -> Result<Vec<String>, Problem> {
+    let hub = Hub::new();
+    let start: Option<LastEventId> = hub.position().into();
+    for event in events {
+        let published = hub.publish_now(topic, event.clone());
+        published.map_err(|error| Problem::caused_by("publishing without a broker", &error))?;
+    }
+    lines_of(hub.subscribe_to(topic).resume(start), events.len()).await
+}
+
+fn without_id(event: &str) -> String {
+    event.split_inclusive('\n').filter(|line| !line.starts_with("id:")).collect()
+}
+
+/// The events that a client is due to receive, in this order and without a gap.
+#[derive(Default)]
+pub(super) struct Due {
+    events: VecDeque<String>,
+    /// The events that can be in the log twice.
+    repeated: HashSet<String>,
+    received: HashSet<String>,
+}
+
+impl Due {
+    /// Adds an event that was acknowledged after all events before it.
+    pub(super) fn push(&mut self, data: String, acknowledged: &AcknowledgedEvent) {
+        if acknowledged.is_repeated {
+            self.repeated.insert(data.clone());
+        }
+        self.events.push_back(data);
+    }
+
+    /// Returns the number of events that are not received yet.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Reads the next `count` events.
+    pub(super) async fn read(
+        &mut self,
+        client: &mut HubClient,
+        count: usize,
+    ) -> Result<(), Problem> {
+        let rest = self.events.len().saturating_sub(count);
+        while self.events.len() > rest
+            && let Some(expected) = self.events.front()
+        {
+            let message = client.message(&format!("{expected:?}")).await?;
+            ensure!(!is_gap(&message), "received a gap before {expected:?}, which was not lost");
+            let data = message.data;
+            if data == *expected {
+                self.events.pop_front();
+                self.received.insert(data);
+                continue;
+            }
+            // A copy of an event whose first attempt had no result.
+            let is_copy = self.repeated.contains(&data) && self.received.contains(&data);
+            ensure!(is_copy, "received {data:?} instead of {expected:?}");
+        }
+        Ok(())
+    }
+}
