@@ -120,18 +120,17 @@ impl Redis {
     /// run time. By default they are those of the URL.
     ///
     /// The closure is called for each attempt to connect, and once more if Redis refuses its
-    /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
-    /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
-    /// attempt.
+    /// credentials. An error, or no result within the [time limit](Self::timeout), counts as a
+    /// failed attempt. If Redis closes connections whose credentials have expired, the process
+    /// connects again with new ones after a random delay of up to 2 seconds.
     ///
     /// ```no_run
-    /// # use std::time::Duration;
     /// # use tower_sse::BoxError;
     /// # use tower_sse_redis::{Credentials, Redis};
     /// # async fn fetch_token() -> Result<String, BoxError> { Ok(String::new()) }
     /// let redis = Redis::open("rediss://redis.internal/")?.credentials(|| async {
     ///     let token = fetch_token().await?;
-    ///     Ok::<_, BoxError>(Credentials::new("app", token).expire_in(Duration::from_secs(900)))
+    ///     Ok::<_, BoxError>(Credentials::new("app", token))
     /// });
     /// # drop(redis);
     /// # Ok::<_, tower_sse_redis::Error>(())

@@ -1,6 +1,6 @@
 //! Users and passwords that change while processes are connected.
 
-use std::{collections::BTreeSet, io, sync::atomic::AtomicBool};
+use std::io;
 
 use futures_util::stream;
 use http::Request;
@@ -130,56 +130,6 @@ async fn refused_credentials_are_asked_for_once_more() {
     assert!(!format!("{error:?}").contains("stale"), "{error:?}");
 }
 
-/// Between two users, the program has none and then fails.
-#[tokio::test]
-async fn credentials_that_expire_are_renewed_over_the_same_connections() {
-    let Some(server) = Server::start().await else { return };
-    for user in ["first", "second"] {
-        let command = format!("ACL SETUSER {user} on >{user} ~* &* +@all");
-        assert_eq!(server.command::<String>(&command).await, "OK");
-    }
-    let may_renew = Arc::new(AtomicBool::new(false));
-    let redis = || {
-        let (asked, may_renew) = (AtomicUsize::new(0), Arc::clone(&may_renew));
-        server.redis().credentials(move || {
-            let number = asked.load(SeqCst);
-            if number == 0 || may_renew.load(SeqCst) {
-                asked.store(number + 1, SeqCst);
-            }
-            async move {
-                let user = match number {
-                    0 => "first",
-                    1 => return Err("no token"),
-                    2 => panic!("a failure of the program"),
-                    _ => "second",
-                };
-                Ok(Credentials::new(user, user).expire_in(Duration::from_secs(2)))
-            }
-        })
-    };
-    let mut process = Process::connect(patient(redis())).await;
-    let runs = Runs::connect(redis().runs("app")).await.unwrap();
-    let connections = connections_of(&server, "first").await;
-    assert_eq!(connections.len(), OF_A_HUB + OF_RUNS);
-
-    may_renew.store(true, SeqCst);
-    until_async(async || connections_of(&server, "second").await.len() == connections.len()).await;
-    assert_eq!(connections_of(&server, "second").await, connections);
-    // Connections of a user that is deleted end.
-    assert_eq!(server.command::<usize>("ACL DELUSER first").await, 1);
-    _ = process.publish([0]).await;
-    process.reads([0]).await;
-    start_run(&runs, "turn").await;
-    assert_eq!(connections_of(&server, "second").await, connections);
-}
-
-/// Returns the ids of the connections of a user.
-async fn connections_of(server: &Server, user: &str) -> BTreeSet<String> {
-    let list: String = server.command("CLIENT LIST").await;
-    let of_user = list.lines().filter(|line| line.contains(&format!(" user={user} ")));
-    of_user.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
-}
-
 #[tokio::test]
 async fn provider_that_fails_is_an_error_of_the_connection() {
     let Some(server) = Server::start().await else { return };
@@ -187,6 +137,12 @@ async fn provider_that_fails_is_an_error_of_the_connection() {
     let error = Hub::connect(failing.broker(KEY)).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to get the credentials for Redis");
     assert!(format!("{error:?}").contains("no identity"), "{error:?}");
+    let broken = server.redis().credentials(|| async {
+        let credentials: Option<Credentials> = None;
+        Ok::<_, io::Error>(credentials.expect("a failure of the program"))
+    });
+    let error = Hub::connect(broken.broker(KEY)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("panicked"), "{error:?}");
     let redis = server.redis().timeout(Duration::from_secs(3));
     let hanging = redis.credentials(|| async {
         std::future::pending::<()>().await;

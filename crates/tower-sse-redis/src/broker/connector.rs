@@ -42,7 +42,7 @@ impl Connector {
         let opened = self.servers.connect(clients, &configs, &self.name).await;
         // The next attempt asks the configured servers again: they can redirect it.
         let opened = opened.inspect_err(|_| self.redirected = None)?;
-        let Connections { connections, info, renewal } = opened;
+        let Connections { connections, info } = opened;
         let server: Arc<str> = Arc::from(&*info.run_id);
         let lineage = Arc::new(info.lineage.clone());
         let [mut reading, publishing] = connections.map(|connection| RedisStream {
@@ -53,7 +53,7 @@ impl Connector {
             lineage: Arc::clone(&lineage),
         });
         reading.set_clock().await?;
-        Ok(Connections { connections: [reading, publishing], info, renewal })
+        Ok(Connections { connections: [reading, publishing], info })
     }
 
     /// Uses another server from now on if `error` is a cluster's redirect to the server that has

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, RedisHealth,
-    server::{credentials::Renewal, lineage::Lineage, server_info::Eviction, servers::Connections},
+    server::{lineage::Lineage, server_info::Eviction, servers::Connections},
 };
 
 /// The log of a hub.
@@ -50,8 +50,6 @@ pub(crate) struct State {
 pub(crate) struct Opened {
     reading: RedisStream,
     publishing: RedisStream,
-    /// Keeps the credentials of both valid.
-    _renewal: Option<Renewal>,
     checked: Option<Instant>,
 }
 
@@ -226,11 +224,11 @@ impl StreamLog {
     /// Connects, and creates the stream if it has no entries: if the first event created it, a new
     /// stream could not be distinguished from a lost one.
     async fn connect(&mut self, known: Known) -> Result<Opened, Error> {
-        let Connections { connections, info, renewal } = self.connector.connect().await?;
+        let Connections { connections, info } = self.connector.connect().await?;
         self.health.set_evicting(info.eviction == Eviction::All);
         let [mut reading, publishing] = connections;
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        Ok(Opened { reading, publishing, _renewal: renewal, checked: None })
+        Ok(Opened { reading, publishing, checked: None })
     }
 
     /// Trims the stream by time, and records its state.

@@ -6,7 +6,7 @@ use tower_sse_broker::with_sources;
 
 use super::{
     connection::MultiplexedConnection,
-    credentials::{Provider, Renewal, keep_valid},
+    credentials::Provider,
     lineage,
     server_info::{SECTIONS, ServerInfo},
 };
@@ -35,8 +35,6 @@ pub(crate) struct Servers {
 pub(crate) struct Connections<const N: usize, C = MultiplexedConnection> {
     pub(crate) connections: [C; N],
     pub(crate) info: ServerInfo,
-    /// Keeps the credentials of all connections valid.
-    pub(crate) renewal: Option<Renewal>,
 }
 
 #[derive(Clone)]
@@ -106,12 +104,7 @@ impl Servers {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
-                result => {
-                    let mut opened = result?;
-                    let connections = opened.connections.clone();
-                    opened.renewal = keep_valid(provider, &credentials, connections, self.timeout);
-                    return Ok(opened);
-                }
+                result => return result,
             }
         }
     }
@@ -134,7 +127,7 @@ async fn open_all<const N: usize>(
         }
         *connection = other.connection;
     }
-    Ok(Connections { connections, info, renewal: None })
+    Ok(Connections { connections, info })
 }
 
 /// Opens a connection to the first of these servers that responds as a primary. All of them are

@@ -20,7 +20,6 @@ use crate::{
     runs::seam::reply::Failure,
     server::{
         connection::MultiplexedConnection,
-        credentials::Renewal,
         server_info::{SECTIONS, ServerInfo},
         servers::Connections,
     },
@@ -45,8 +44,6 @@ pub(super) struct Session {
     commands: MultiplexedConnection,
     pushes: MultiplexedConnection,
     loads: Loads,
-    /// Keeps the credentials of all connections valid.
-    _renewal: Option<Renewal>,
     /// Cancelled when a connection breaks.
     pub(super) ended: CancellationToken,
 }
@@ -61,7 +58,7 @@ impl Session {
         let opened = Instant::now();
         let ended = CancellationToken::new();
         let configs = [(); 3].map(|()| config(endpoint, &ended));
-        let Connections { connections, info, renewal } =
+        let Connections { connections, info } =
             endpoint.servers.connect(&endpoint.servers.clients, &configs, &endpoint.name).await?;
         let [mut commands, pushes, loads] = connections;
         info.require_runs()?;
@@ -90,7 +87,6 @@ impl Session {
             commands,
             pushes,
             loads: Loads::new(loads),
-            _renewal: renewal,
             ended,
         })
     }
