@@ -16,11 +16,11 @@ use tower_sse::hub::broker::support::lock;
 /// Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Health<E> {
-    state: Arc<State<E>>,
+    state: Arc<HealthState<E>>,
 }
 
 #[derive(Debug)]
-struct State<E> {
+struct HealthState<E> {
     is_ready: AtomicBool,
     last_error: Mutex<Option<E>>,
     reconnections: AtomicU64,
@@ -31,7 +31,7 @@ impl<E> Default for Health<E> {
     fn default() -> Self {
         let (is_ready, last_error) = (AtomicBool::new(false), Mutex::new(None));
         let [reconnections, losses] = [const { AtomicU64::new(0) }; 2];
-        Self { state: Arc::new(State { is_ready, last_error, reconnections, losses }) }
+        Self { state: Arc::new(HealthState { is_ready, last_error, reconnections, losses }) }
     }
 }
 

@@ -33,13 +33,13 @@ const MAX_BYTES: usize = 4 << 20;
 /// sent, the queue has no more events than there are publishers that wait.
 #[derive(Debug, Default)]
 pub struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Wakes the task that sends batches.
     filled: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// In the order of their arrival.
     events: BTreeMap<u64, Queued>,
     /// The number of events that have arrived.

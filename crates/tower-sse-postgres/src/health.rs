@@ -19,7 +19,7 @@ use crate::{Error, ErrorKind};
 /// use axum::{extract::State, http::StatusCode};
 /// use tower_sse_postgres::PostgresHealth;
 ///
-/// async fn ready(State(health): State<PostgresHealth>) -> StatusCode {
+/// async fn ready(HealthState(health): HealthState<PostgresHealth>) -> StatusCode {
 ///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 /// }
 /// # _ = ready;
@@ -31,11 +31,11 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Debug, Default)]
 pub struct PostgresHealth {
     pub(crate) common: Health<Error>,
-    state: Arc<State>,
+    state: Arc<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     listens: AtomicBool,
     waiting: Mutex<Option<Waiting>>,
 }

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     connection::{Encryption, Settings, Wakes, quoted},
     publisher::Batcher,
-    reader::{LONGEST, PostgresLog, State},
+    reader::{LONGEST, LogState, PostgresLog},
 };
 
 /// A [`Broker`] over PostgreSQL: hubs of several processes share the events of one stream, and any
@@ -186,7 +186,7 @@ impl Broker for Postgres {
             retained,
             max_age,
             max_rows: self.max_rows,
-            state: State::default(),
+            state: LogState::default(),
         };
         // A batcher that has panicked would leave a hub that cannot publish.
         follow(log, feed, gate, health, async { _ = batching.await }).await?;

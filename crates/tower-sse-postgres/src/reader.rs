@@ -49,12 +49,12 @@ pub(crate) struct PostgresLog {
     pub(crate) retained: Duration,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_rows: u64,
-    pub(crate) state: State,
+    pub(crate) state: LogState,
 }
 
 /// What the log knows besides its options.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct LogState {
     /// The number of rows that were read.
     rows: u64,
     next_poll: Option<Instant>,
@@ -126,7 +126,7 @@ impl Log for PostgresLog {
     ) -> Result<Arc<Connection>, Error> {
         self.settings.covered.store(0, Relaxed);
         // This session may have another log.
-        self.state = State { rows: self.state.rows, ..State::default() };
+        self.state = LogState { rows: self.state.rows, ..LogState::default() };
         Ok(Arc::clone(&session.publishing))
     }
 

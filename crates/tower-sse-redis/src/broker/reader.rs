@@ -29,12 +29,12 @@ pub(crate) struct StreamLog {
     pub(crate) retained: Duration,
     /// The pause after each read to the end of the stream.
     pub(crate) pause: Duration,
-    pub(crate) state: State,
+    pub(crate) state: LogState,
 }
 
 /// What the log knows besides its options.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct LogState {
     /// The lineage of the stream at the beginning of the session.
     lineage: Option<Arc<Lineage>>,
     /// Whether the link was too slow for the entry before the history.
@@ -47,14 +47,14 @@ pub(crate) struct State {
 }
 
 /// Two connections to one server: one for the reader, whose reads block, and one for publishers.
-pub(crate) struct Opened {
+pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
     checked: Option<Instant>,
 }
 
 impl Log for StreamLog {
-    type Session = Opened;
+    type Session = OpenedLog;
     type Publishing = RedisStream;
     type Entry = RawEntry;
     type Error = Error;
@@ -64,7 +64,7 @@ impl Log for StreamLog {
     const LATE: Duration = Duration::MAX;
     const SKIPS: bool = true;
 
-    async fn open(&mut self, known: Known) -> Result<Opened, Error> {
+    async fn open(&mut self, known: Known) -> Result<OpenedLog, Error> {
         match self.connect(known).await {
             // The error of a cluster names the server that has the stream.
             Err(error) if self.connector.follow_redirect(&error) => self.connect(known).await,
@@ -74,7 +74,7 @@ impl Log for StreamLog {
 
     async fn newest_before(
         &mut self,
-        Opened { reading, .. }: &mut Opened,
+        OpenedLog { reading, .. }: &mut OpenedLog,
         age: Duration,
     ) -> Result<Option<Identity>, Error> {
         let start = self.clock.now().saturating_sub(whole_milliseconds(age));
@@ -89,7 +89,7 @@ impl Log for StreamLog {
 
     async fn read(
         &mut self,
-        session: &mut Opened,
+        session: &mut OpenedLog,
         from: u64,
         count: usize,
     ) -> Result<Page<RawEntry>, Error> {
@@ -97,18 +97,18 @@ impl Log for StreamLog {
         Ok(Page { has_more: entries.len() == count, entries })
     }
 
-    async fn has_up_to(&mut self, session: &mut Opened, number: u64) -> Result<bool, Error> {
+    async fn has_up_to(&mut self, session: &mut OpenedLog, number: u64) -> Result<bool, Error> {
         session.reading.has_entries_up_to(StreamId::of_sequence(number)).await
     }
 
-    async fn was_trimmed(&mut self, session: &mut Opened) -> Result<bool, Error> {
+    async fn was_trimmed(&mut self, session: &mut OpenedLog) -> Result<bool, Error> {
         let Some(lineage) = &self.state.lineage else { return Ok(true) };
         Ok(**lineage == session.reading.ask_lineage().await?)
     }
 
     async fn mark(
         &mut self,
-        session: &mut Opened,
+        session: &mut OpenedLog,
         known: Known,
     ) -> Result<Option<Identity>, Error> {
         let [last, newest] = [known.last, known.newest].map(StreamId::of_sequence);
@@ -122,7 +122,7 @@ impl Log for StreamLog {
     /// for each start of a server.
     async fn publishing(
         &mut self,
-        Opened { reading, publishing, .. }: &mut Opened,
+        OpenedLog { reading, publishing, .. }: &mut OpenedLog,
         last: Identity,
     ) -> Result<RedisStream, Error> {
         let last = StreamId::of_sequence(last.number);
@@ -141,7 +141,7 @@ impl Log for StreamLog {
         Ok(publishing.clone())
     }
 
-    async fn wait(&mut self, _: &mut Opened) -> Result<(), Error> {
+    async fn wait(&mut self, _: &mut OpenedLog) -> Result<(), Error> {
         if !self.pause.is_zero() {
             sleep(self.pause).await;
         }
@@ -150,7 +150,7 @@ impl Log for StreamLog {
 
     async fn look(
         &mut self,
-        session: &mut Opened,
+        session: &mut OpenedLog,
         last: Identity,
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
@@ -159,7 +159,7 @@ impl Log for StreamLog {
 
     async fn upkeep(
         &mut self,
-        Opened { reading, publishing, checked, .. }: &mut Opened,
+        OpenedLog { reading, publishing, checked, .. }: &mut OpenedLog,
         last: Identity,
     ) -> Result<(), Error> {
         let id = StreamId::of_sequence(last.number);
@@ -178,7 +178,7 @@ impl Log for StreamLog {
         self.survey(publishing).await
     }
 
-    async fn skip(&mut self, session: &mut Opened, from: u64) -> Result<Option<u64>, Error> {
+    async fn skip(&mut self, session: &mut OpenedLog, from: u64) -> Result<Option<u64>, Error> {
         let Some(id) = session.reading.first_id_from(StreamId::of_sequence(from)).await? else {
             return Ok(None);
         };
@@ -223,12 +223,12 @@ impl LogEntry for RawEntry {
 impl StreamLog {
     /// Connects, and creates the stream if it has no entries: if the first event created it, a new
     /// stream could not be distinguished from a lost one.
-    async fn connect(&mut self, known: Known) -> Result<Opened, Error> {
+    async fn connect(&mut self, known: Known) -> Result<OpenedLog, Error> {
         let Connections { connections, info } = self.connector.connect().await?;
         self.health.set_evicting(info.eviction == Eviction::All);
         let [mut reading, publishing] = connections;
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        Ok(Opened { reading, publishing, checked: None })
+        Ok(OpenedLog { reading, publishing, checked: None })
     }
 
     /// Trims the stream by time, and records its state.

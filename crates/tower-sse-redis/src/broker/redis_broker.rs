@@ -6,7 +6,7 @@ use tower_sse_broker::{Gate, follow};
 use super::{
     connector::Connector,
     publisher::RedisPublisher,
-    reader::{State, StreamLog},
+    reader::{LogState, StreamLog},
     stream::Clock,
 };
 use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
@@ -114,7 +114,7 @@ impl Broker for RedisBroker {
             clock: Arc::clone(&clock),
             health: health.clone(),
         };
-        let state = State::default();
+        let state = LogState::default();
         let common = health.common.clone();
         let log =
             StreamLog { connector, clock, health, stats, max_len, max_age, retained, pause, state };

@@ -17,11 +17,11 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct BrokerStats {
     health: Health<Error>,
-    state: Arc<State>,
+    state: Arc<StatsState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct StatsState {
     foreign_entries: AtomicU64,
     stream: Mutex<Option<StreamStats>>,
 }

@@ -4,7 +4,7 @@ use redis::{FromRedisValue, ParsingError, Value, from_redis_value};
 pub(crate) const COUNTS: &str = "commandstats";
 
 /// The sections of INFO that show the lineage.
-pub(crate) const SECTIONS: [&str; 3] = ["server", "replication", COUNTS];
+pub(crate) const LINEAGE_SECTIONS: [&str; 3] = ["server", "replication", COUNTS];
 
 /// The lines of INFO of which one changes whenever the stream may have been replaced by an older
 /// state: the id of the server, which changes at each start, the id of its replication history, and

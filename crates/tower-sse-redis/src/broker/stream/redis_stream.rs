@@ -71,7 +71,7 @@ impl RedisStream {
     /// Returns the lineage at present.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
         let mut command = cmd("INFO");
-        command.arg(&lineage::SECTIONS);
+        command.arg(&lineage::LINEAGE_SECTIONS);
         self.query(&command, "get the lineage of the Redis stream").await
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{marker, sync::Arc};
 
 use tower_sse::runs::support::Epoch;
 
@@ -6,7 +6,7 @@ use super::{reply::Push, run_id::RunId};
 
 /// Receives what other processes send through the store. It does not block, and may be called after
 /// the [`Runs`](tower_sse::runs::Runs) was dropped.
-pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + Sync>;
+pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 
 /// What a store passes to [`Receive`].
 #[derive(Debug)]

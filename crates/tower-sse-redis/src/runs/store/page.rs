@@ -19,7 +19,7 @@ pub(super) fn parse_page(reply: Value) -> Option<Page> {
     let mut page = Page { is_last, ..Page::default() };
     for entry in entries {
         let (at, part) = (entry.id.milliseconds, entry.id.counter);
-        let mut fields = Fields(entry);
+        let mut fields = PageFields(entry);
         if (at, part) == END {
             page.end = Some(fields.end()?);
             page.is_last = true;
@@ -33,9 +33,9 @@ pub(super) fn parse_page(reply: Value) -> Option<Page> {
     Some(page)
 }
 
-struct Fields(RawEntry);
+struct PageFields(RawEntry);
 
-impl Fields {
+impl PageFields {
     fn batch(&mut self, last: u64) -> Option<Batch> {
         let first = self.number(b"f")?;
         let bytes = self.take(b"d")?;

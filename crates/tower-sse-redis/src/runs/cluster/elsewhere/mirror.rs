@@ -27,12 +27,12 @@ pub(crate) struct Mirror {
     readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
     loaded: SetOnce<bool>,
-    state: Mutex<State>,
+    state: Mutex<MirrorState>,
     /// The permits of requests that wait for an event. All mirrors of the run share them.
     pub(super) waiters: Arc<Semaphore>,
 }
 
-struct State {
+struct MirrorState {
     /// The event after which the record begins. `None` once the store has reported the newest
     /// event.
     start: Option<u64>,
@@ -64,7 +64,7 @@ impl Mirror {
         start: u64,
         waiters: Arc<Semaphore>,
     ) -> Self {
-        let state = State {
+        let state = MirrorState {
             start: Some(start),
             stored: 0,
             contact: Instant::now(),
@@ -126,7 +126,7 @@ impl Mirror {
 
     /// Returns whether the run was out of reach for too long.
     pub(super) fn is_out_of_reach(&self, timing: Timing) -> bool {
-        let State { contact, gone_since, .. } = *lock(&self.state);
+        let MirrorState { contact, gone_since, .. } = *lock(&self.state);
         let is_gone = gone_since.is_some_and(|since| since.elapsed() >= timing.lease);
         is_gone || contact.elapsed() >= timing.patience
     }

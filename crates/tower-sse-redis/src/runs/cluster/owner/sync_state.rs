@@ -4,15 +4,15 @@ pub(crate) enum SyncState {
     InStep,
     /// The next plan has a `Sync`, or the last plan had one. The reply to that `Sync` settles the
     /// state.
-    Due(Sync),
+    Due(OnLoss),
     /// A `Sync` was requested since the last plan, so the next plan has one. A reply to an earlier
     /// `Sync` is out of date.
-    Asked(Sync),
+    Asked(OnLoss),
 }
 
 /// What a `Sync` does to a run whose keys the store has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sync {
+pub(crate) enum OnLoss {
     /// The `Sync` reports the loss.
     Compares,
     /// The `Sync` creates the keys again.
@@ -28,15 +28,15 @@ impl SyncState {
     /// Makes a `Sync` due, because of a reply.
     pub(super) const fn need(&mut self) {
         if let Self::InStep = *self {
-            *self = Self::Due(Sync::Compares);
+            *self = Self::Due(OnLoss::Compares);
         }
     }
 
     /// Makes a `Sync` due that restores the run, because of a reply.
     pub(super) const fn need_to_restore(&mut self) {
         *self = match self {
-            Self::Asked(_) => Self::Asked(Sync::Restores),
-            Self::InStep | Self::Due(_) => Self::Due(Sync::Restores),
+            Self::Asked(_) => Self::Asked(OnLoss::Restores),
+            Self::InStep | Self::Due(_) => Self::Due(OnLoss::Restores),
         };
     }
 
@@ -50,7 +50,7 @@ impl SyncState {
     /// Records a reply that says what the store has.
     pub(super) const fn answered(&mut self) {
         *self = match self {
-            Self::Asked(_) => Self::Asked(Sync::Compares),
+            Self::Asked(_) => Self::Asked(OnLoss::Compares),
             Self::InStep | Self::Due(_) => Self::InStep,
         };
     }
@@ -60,12 +60,12 @@ impl SyncState {
     }
 
     pub(crate) const fn restores(self) -> bool {
-        matches!(self.pending(), Sync::Restores)
+        matches!(self.pending(), OnLoss::Restores)
     }
 
-    const fn pending(self) -> Sync {
+    const fn pending(self) -> OnLoss {
         match self {
-            Self::InStep => Sync::Compares,
+            Self::InStep => OnLoss::Compares,
             Self::Due(sync) | Self::Asked(sync) => sync,
         }
     }
