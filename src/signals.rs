@@ -2,7 +2,7 @@
 //!
 //! | signal | from | to | by |
 //! |---|---|---|---|
-//! | [`polled_by`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
+//! | [`within_layer`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |

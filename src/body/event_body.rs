@@ -218,7 +218,7 @@ const SMALL_FRAME: usize = 4 * 1024;
 /// small, because idle bodies keep it too.
 const KEPT_CAPACITY: usize = 256;
 
-/// The events that leave together as the next frame of an [`EventBody`](super::EventBody).
+/// The events that leave together as the next frame of an [`EventBody`].
 ///
 /// Frames grow from 4 KiB to 16 KiB once the server has dropped the previous ones.
 pub(super) struct FrameBatch {

@@ -1,6 +1,6 @@
-//! The event stream inside an [`SseBody`](super::SseBody). This file polls the source
-//! and returns its bytes. [`beginning`] and [`heartbeat`] write the layer's lines; [`ending`] decides
-//! when the stream ends, and in which way.
+//! The event stream inside an [`SseBody`](super::SseBody). It polls the source and
+//! returns its bytes, writes the layer's first lines and heartbeats, and decides when the stream
+//! ends, and in which way.
 
 use std::{
     mem,

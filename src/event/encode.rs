@@ -17,7 +17,7 @@ use crate::{BoxError, error::Sealed};
 /// | type | use |
 /// |---|---|
 /// | [`Event`] | a single event |
-/// | [`Encoded`](crate::Encoded) | bytes that are encoded once and sent to many clients |
+/// | [`Encoded`] | bytes that are encoded once and sent to many clients |
 /// | [`Json<T>`](crate::Json) (feature `json`) | a value that is serialised when it is sent |
 /// | `Result<T, E>` of one of these | streams that can fail; see [`SseLayer::on_error`](crate::SseLayer::on_error) for the effect of an `Err` |
 #[diagnostic::on_unimplemented(

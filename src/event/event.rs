@@ -239,8 +239,8 @@ impl From<String> for Event {
     }
 }
 
-/// The error of converting text that cannot be an [`EventName`](crate::EventName) or an
-/// [`EventId`](crate::EventId).
+/// The error of converting text that cannot be an [`EventName`] or an
+/// [`EventId`].
 ///
 /// Neither may contain a line feed or a carriage return, because the rest of the text could then
 /// forge other fields. Neither may contain U+0000, because clients ignore an `id` with it ([HTML,

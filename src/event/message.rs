@@ -151,7 +151,7 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
     EventName::try_from(one_line).ok()
 }
 
-/// The last event id of a [`Message`](crate::Message): text that is empty if there is no id.
+/// The last event id of a [`Message`]: text that is empty if there is no id.
 ///
 /// Cloning it is cheap, and messages with the same id share it.
 ///

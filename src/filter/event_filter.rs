@@ -155,7 +155,7 @@ impl Verdict {
     }
 }
 
-/// The way a filtered stream ended, as reported to [`EventFilter::end`](super::EventFilter::end).
+/// The way a filtered stream ended, as reported to [`EventFilter::end`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {

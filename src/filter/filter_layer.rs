@@ -250,7 +250,7 @@ impl<S, M: ?Sized> Layer<S> for FilterLayer<M> {
 
 opaque_debug!(FilterLayer<M: ?Sized>);
 
-/// The middleware that a [`FilterLayer`](super::FilterLayer) wraps around a service.
+/// The middleware that a [`FilterLayer`] wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct FilterService<S, M: ?Sized> {

@@ -76,7 +76,7 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error of [`Verdict::Fail`](super::Verdict::Fail), of an event that is too large,
+    /// Returns the error of [`Verdict::Fail`], of an event that is too large,
     /// or of a stream that is polled again after a panic. What is to be sent before the error is
     /// returned first, and the error by the next call of this method or of [`finish`](Self::finish).
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {

@@ -106,7 +106,7 @@ pub use crate::{
 ///   thread that feeds, or for a lock that is held while feeding.
 /// - They wake tasks and call [`retention_of`](crate::hub::HubBuilder::retention_of). This runs code of
 ///   the program, which must not wait for a lock that is held while feeding.
-/// - After [`Closed`](Closed), feeding has no effect.
+/// - After [`Closed`], feeding has no effect.
 /// - The future of `start` is dropped if the program stops waiting for it, and then the hub is dropped
 ///   too. A reader that [`Feed::spawn`] has started ends with it.
 ///
@@ -143,7 +143,7 @@ pub trait Broker: Send + Sized + 'static {
     -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
 }
 
-/// The way from a broker to its hub, for [`Broker::start`](self::Broker::start).
+/// The way from a broker to its hub, for [`Broker::start`].
 ///
 /// There is one feed for each hub, and numbers rise from call to call. The feed ignores the numbers 0 and
 /// `u64::MAX`. Feeding does not block.
@@ -297,7 +297,7 @@ fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
     }
 }
 
-/// The error for a [`Feed`](Feed) whose hub is closed or dropped.
+/// The error for a [`Feed`] whose hub is closed or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed;

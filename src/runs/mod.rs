@@ -221,7 +221,6 @@
 
 mod answer;
 mod call;
-mod epoch;
 mod key;
 mod stats;
 // Public in the hidden module `runs::support` only.

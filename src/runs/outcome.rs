@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{RunKey, epoch};
+use super::{RunKey, key::epoch_age};
 use crate::{
     BoxError,
     connection::CloseReason,
@@ -95,7 +95,7 @@ pub struct RunEnd {
 impl RunEnd {
     /// Creates the report of a run whose process is dead.
     pub(crate) fn of_dead(key: RunKey, epoch: Epoch, events: u64) -> Self {
-        Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch::age(epoch) }
+        Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
     /// Returns the first part of the ids of the run's events. No other run with the same key has

@@ -486,7 +486,7 @@ impl RunsBuilder {
     /// A running run is never evicted to make room. A new run is admitted only if `max_memory` holds
     /// [`retain_bytes`](Self::retain_bytes) and 2,752 bytes of bookkeeping for it and for each
     /// running run: with the defaults, 1,022 runs can run at a time. Otherwise, the request is refused
-    /// with [`StartError::Full`](super::StartError::Full). To admit more short answers, lower
+    /// with [`StartError::Full`]. To admit more short answers, lower
     /// `retain_bytes`: with 64 KiB, the default holds [`max_running`](Self::max_running) runs.
     ///
     /// Most runs need less than they may keep. The rest of the memory has runs that have ended. When

@@ -2,7 +2,7 @@
 //! semantic versioning.
 
 pub use super::{
-    epoch::random,
+    key::random,
     options::Options,
     process::{Claim, EndedRuns, Hooks, Mark, Process, Producer, Purpose},
     record::{LastEvent, Mirror, Mirrored, Phase, Record},

@@ -105,13 +105,13 @@ impl MemoryBroker {
     }
 
     /// Refuses the next `events` events. Publishing them fails with
-    /// [`PublishError::Refused`](crate::hub::PublishError::Refused).
+    /// [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
     /// Loses the acknowledgements of the next `events` events. They are published, but publishing
-    /// them fails with [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
+    /// them fails with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }
@@ -192,7 +192,7 @@ impl Publisher for MemoryPublisher {
 
 opaque_debug!(MemoryBroker);
 
-/// The events of a [`MemoryBroker`](super::MemoryBroker), its connections, and its faults to come.
+/// The events of a [`MemoryBroker`], its connections, and its faults to come.
 #[derive(Default)]
 pub(super) struct BrokerState {
     pub(super) newest: u64,

@@ -165,13 +165,11 @@ extern crate tower_sse_broker;
 
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}
-mod clock;
 mod connection;
 mod error;
 mod health;
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
-mod options;
 mod postgres;
 mod publisher;
 mod reader;

@@ -3,11 +3,10 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::select;
-use tokio_postgres::types::Type;
 use tower_sse::hub::{
     PublishError,
     broker::{Acknowledged, Publication, Publisher},
@@ -16,8 +15,7 @@ use tower_sse_broker::{Identity, InFlight, Queue, Queued, SendBatch};
 
 use crate::{
     Error,
-    clock::since_epoch,
-    connection::{Connection, Parameter, Settings, number, signed},
+    connection::{Appended, Connection, Settings, since_epoch},
 };
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
@@ -143,61 +141,5 @@ impl SendBatch<Arc<Connection>> for Batcher {
             queued.answer(outcome);
         }
         more
-    }
-}
-
-/// The response of `append`.
-pub(crate) struct Appended {
-    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
-    covered: i64,
-    /// The number before that of the first event.
-    before: u64,
-    at: SystemTime,
-    /// Whether rows are left in the inbox.
-    more: bool,
-}
-
-impl Connection {
-    /// Numbers the rows of the inbox, and adds these events behind them.
-    ///
-    /// `known` is the newest number that this process has read or been given, and `lost` the newest
-    /// lost one, if no mark follows it yet. `opens`: whether the connection is new.
-    pub(crate) async fn append(
-        &self,
-        covered: i64,
-        known: u64,
-        lost: Option<u64>,
-        opens: bool,
-        batch: &[Queued],
-    ) -> Result<Appended, Error> {
-        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
-        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
-        let data: Vec<_> = fields().map(|fields| fields.data).collect();
-        let names: Vec<_> = fields().map(|fields| fields.name).collect();
-        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
-        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
-        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
-        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
-        let parameters: [Parameter<'_>; 13] = [
-            self.stream(),
-            (&covered, Type::INT8),
-            (&signed(known), Type::INT8),
-            (&lost.map(signed), Type::INT8),
-            (&opens, Type::BOOL),
-            (&topics, Type::TEXT_ARRAY),
-            (&data, Type::TEXT_ARRAY),
-            (&names, Type::TEXT_ARRAY),
-            (&retries, Type::INT8_ARRAY),
-            (&comments, Type::TEXT_ARRAY),
-            (&ends, Type::BOOL_ARRAY),
-            (&nonces, Type::INT8_ARRAY),
-            (&self.settings.listens, Type::BOOL),
-        ];
-        let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let appended = self.call_one(function, &parameters, |row| {
-            let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
-            Ok(Appended { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
-        });
-        appended.await
     }
 }

@@ -14,8 +14,7 @@ use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue};
 
 use crate::{
     BrokerStats, Error, ErrorKind,
-    clock::since_epoch,
-    connection::{Connection, Kind, LogRow, Opened, Settings},
+    connection::{Connection, Kind, LogRow, Opened, Settings, since_epoch},
     health::Waiting,
 };
 

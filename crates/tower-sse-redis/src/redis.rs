@@ -7,7 +7,7 @@ use tower_sse::BoxError;
 use crate::Tls;
 use crate::{
     Credentials, Error,
-    server::{connection::CONNECT_TIMEOUT, credentials::Provider, servers::Servers},
+    server::{CONNECT_TIMEOUT, credentials::Provider, servers::Servers},
 };
 
 const ACTION: &str = "parse the Redis URL";

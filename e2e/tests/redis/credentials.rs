@@ -137,10 +137,10 @@ async fn provider_that_fails_is_an_error_of_the_connection() {
     let error = Hub::connect(failing.broker(KEY)).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to get the credentials for Redis");
     assert!(format!("{error:?}").contains("no identity"), "{error:?}");
-    let broken = server.redis().credentials(|| async {
-        let credentials: Option<Credentials> = None;
-        Ok::<_, io::Error>(credentials.expect("a failure of the program"))
-    });
+    async fn panicking() -> io::Result<Credentials> {
+        panic!("a failure of the program")
+    }
+    let broken = server.redis().credentials(panicking);
     let error = Hub::connect(broken.broker(KEY)).await.unwrap_err();
     assert!(format!("{error:?}").contains("panicked"), "{error:?}");
     let redis = server.redis().timeout(Duration::from_secs(3));

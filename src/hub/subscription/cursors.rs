@@ -79,7 +79,7 @@ pub(crate) struct TopicCursor {
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
     gap_due: bool,
-    /// Whether the cursor is in the subscription's [`MergeQueue`](MergeQueue).
+    /// Whether the cursor is in the subscription's [`MergeQueue`].
     pub(crate) is_queued: bool,
 }
 

@@ -5,7 +5,7 @@
 //! - [`start`] has [`Runs::start`](crate::runs::Runs::start) and
 //!   [`Runs::replace`](crate::runs::Runs::replace), also for sources that must wait before they can
 //!   stream.
-//! - [`RunTask`] drives one call and its body. Its [`Recorder`](task::Recorder) appends the
+//! - [`RunTask`](task::RunTask) drives one call and its body. Its [`Recorder`](task::Recorder) appends the
 //!   events to the record, and its
 //!   [`Producer`](super::process::Producer) ends the run on every exit path.
 

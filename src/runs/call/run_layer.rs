@@ -119,7 +119,7 @@ impl<K: Clone> Clone for RunLayer<K> {
 
 opaque_debug!(RunLayer<K>);
 
-/// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.
+/// The middleware that a [`RunLayer`] wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct RunService<S, K> {

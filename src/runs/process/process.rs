@@ -40,7 +40,7 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process whose runs other processes can reach through a store.
 pub trait Hooks: Send + Sync {
-    /// Called for an event of a run whose [`Mark`](super::Mark) was not set.
+    /// Called for an event of a run whose [`Mark`] was not set.
     fn has_events(&self, epoch: Epoch);
 
     /// Called when the phases of runs have changed.

@@ -9,7 +9,8 @@ use tokio::{task::JoinHandle, time::Instant};
 use crate::{
     history::Epoch,
     runs::{
-        Outcome, RunKey, StartError, epoch,
+        Outcome, RunKey, StartError,
+        key::{epoch_after, unique_epoch},
         options::Options,
         outcome::Failure,
         record::{Deferred, LastEvent, Phase, Record, State},
@@ -195,7 +196,7 @@ impl Registry {
     ) -> Result<Arc<Record>, StartError> {
         let is_replaced = earlier.is_some_and(|epoch| self.running.contains_key(&epoch));
         self.check(key, usize::from(is_replaced), options)?;
-        let next = if self.is_connected { epoch::unique } else { epoch::after };
+        let next = if self.is_connected { unique_epoch } else { epoch_after };
         let epoch = next(self.newest_epoch);
         self.newest_epoch = Some(epoch);
         let record = Record::new(key.clone(), epoch, options, Arc::clone(counters));

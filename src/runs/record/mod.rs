@@ -6,7 +6,7 @@
 //!   `recorded_options.rs` encodes the options of a run's answer.
 //! - [`Deferred`] is the work of a change that waits until no lock is held.
 //! - [`LastEvent`] is the event after which a cancelled run ends.
-//! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
+//! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of all clients.
 
 mod cutter;
 mod last_event;

@@ -93,7 +93,7 @@ impl Problem {
         Self { text: format!("the world has no `{fault}`"), is_skipped: true }
     }
 
-    /// Returns whether the scene was skipped, because its [`World`](super::World) cannot cause the
+    /// Returns whether the scene was skipped, because its [`World`] cannot cause the
     /// fault.
     #[must_use]
     pub const fn is_skipped(&self) -> bool {

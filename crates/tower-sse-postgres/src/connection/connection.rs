@@ -1,4 +1,8 @@
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{task::JoinSet, time::timeout};
 use tokio_postgres::{
@@ -7,9 +11,11 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 use tokio_util::sync::CancellationToken;
+use tower_sse::Event;
+use tower_sse_broker::{Identity, Queued, event_of};
 
 use super::settings::{Encryption, Settings, Wakes, quoted};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, SCHEMA_VERSION};
 
 /// The time limit for a response of the server. Statements that take longer are cancelled.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
@@ -137,4 +143,320 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
         _ => return Ok(()),
     };
     Err(Error::new(ACTION, reason))
+}
+
+/// The time limit for connecting, and for the closure that returns the password.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The time limit for the notification by which [`listen`] tests the connections.
+const LISTEN_LIMIT: Duration = Duration::from_secs(1);
+
+/// The connections of a session, to the same server.
+pub(crate) struct Opened {
+    pub(crate) reading: Connection,
+    pub(crate) publishing: Arc<Connection>,
+}
+
+impl Opened {
+    /// Opens the connections of a session. If the server refuses the password, asks the program for
+    /// another one, once.
+    pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
+        let mut config = settings.config.clone();
+        let Some(provider) = &settings.provider else { return Self::open(settings, &config).await };
+        config.password(settings.ask(provider, CONNECT_LIMIT).await?);
+        match Self::open(settings, &config).await {
+            Err(error) if error.kind() == ErrorKind::NotPermitted => {
+                config.password(settings.ask(provider, CONNECT_LIMIT).await?);
+                Self::open(settings, &config).await
+            }
+            result => result,
+        }
+    }
+
+    async fn open(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
+        let opening = async {
+            let reading = Connection::open(settings, config, settings.wakes.clone()).await?;
+            // The publishers' connection listens to nothing.
+            Ok((reading, Connection::open(settings, config, Wakes::default()).await?))
+        };
+        let Ok(opened) = timeout(CONNECT_LIMIT, opening).await else {
+            let late = format!("not within {CONNECT_LIMIT:?}");
+            return Err(Error::with_kind(ACTION, ErrorKind::Unreachable, late));
+        };
+        let (reading, publishing) = opened?;
+        let server = reading.identify().await?;
+        // During a fail-over, the address can lead the second connection to another server than the
+        // first one.
+        if server != publishing.identify().await? {
+            return Err(Error::new(ACTION, "the addresses lead to different servers"));
+        }
+        let listens = settings.listens && listen(&reading, &publishing).await;
+        settings.health.set_listening(listens);
+        Ok(Self { reading, publishing: Arc::new(publishing) })
+    }
+}
+
+impl Connection {
+    /// Checks the version of the schema, sets the clock, and returns what identifies the server.
+    async fn identify(&self) -> Result<(String, SystemTime), Error> {
+        let schema = quoted(&self.settings.schema);
+        let function = format!(
+            "version() v, {schema}.cluster() c, pg_postmaster_start_time() s, clock_timestamp() n"
+        );
+        let identified = self.call_one(&function, &[], |row| {
+            Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?), row.try_get(3)?))
+        });
+        let (version, server, now): (i32, _, _) = identified.await?;
+        self.settings.clock.set(now);
+        if version != SCHEMA_VERSION {
+            let reason = format!("the schema has version {version} instead of {SCHEMA_VERSION}");
+            return Err(Error::with_kind(ACTION, ErrorKind::NotInstalled, reason));
+        }
+        Ok(server)
+    }
+}
+
+/// Listens to the channel of the stream, and returns whether a notification from the publishers'
+/// connection arrives. A notification from the same connection would prove nothing: even a pooler
+/// would pass it on.
+async fn listen(reading: &Connection, publishing: &Connection) -> bool {
+    let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
+    // Discards an earlier wake-up.
+    _ = timeout(Duration::ZERO, wakes.log.notified()).await;
+    let test = async {
+        let stream: [super::connection::Parameter<'_>; 1] = [(stream, Type::TEXT)];
+        let channel: String =
+            reading.call_one("channel($1)", &stream, |row| row.try_get(0)).await?;
+        reading.query(&format!("listen {}", quoted(&channel)), &[]).await?;
+        let notify = format!("select pg_notify({}.channel($1), 'log')", quoted(schema));
+        publishing.query(&notify, &stream).await
+    };
+    let arrived = match test.await {
+        Ok(_) => timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_ok(),
+        Err(error) => {
+            health.common.set_error(error);
+            false
+        }
+    };
+    if !arrived {
+        warn!("notifications of PostgreSQL do not arrive, as behind a pooler: the hub only polls");
+    }
+    arrived
+}
+
+/// The maximum number of waiting rows of the inbox that a survey counts.
+const COUNTED: i32 = 100_000;
+/// The maximum number of rows that are removed at a time.
+const REMOVED: i32 = 10_000;
+
+/// The response of `poll`.
+pub(crate) struct Polled {
+    /// Whether rows wait in the inbox.
+    pub(crate) waits: bool,
+    /// The newest row of the log.
+    pub(crate) newest: Option<Identity>,
+}
+
+/// The response of `trim`.
+pub(crate) struct Trimmed {
+    /// The lowest number that is left in the log.
+    pub(crate) first: i64,
+    pub(crate) oldest: Option<SystemTime>,
+    /// Whether more rows can be removed at once.
+    pub(crate) is_full: bool,
+}
+
+/// The response of `survey`.
+pub(crate) struct Surveyed {
+    pub(crate) waiting: u64,
+    pub(crate) since: Option<SystemTime>,
+    pub(crate) bytes: u64,
+}
+
+impl Connection {
+    /// Returns the first parameter of most functions.
+    pub(crate) fn stream(&self) -> Parameter<'_> {
+        (&self.settings.stream, Type::TEXT)
+    }
+
+    /// Returns at most `rows` rows of the log, from this number on.
+    pub(crate) async fn read(
+        &self,
+        from: u64,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<LogRow>, Error> {
+        let (rows, bytes) = (i32::try_from(rows).unwrap_or(i32::MAX), signed(bytes as u64));
+        let parameters: [Parameter<'_>; 4] =
+            [self.stream(), (&signed(from), Type::INT8), (&rows, Type::INT4), (&bytes, Type::INT8)];
+        self.call("read($1, $2, $3, $4)", &parameters, LogRow::decode).await
+    }
+
+    /// Returns whether there are new rows, and sets the clock.
+    pub(crate) async fn poll(&self, covered: i64) -> Result<Polled, Error> {
+        let parameters: [Parameter<'_>; 2] = [self.stream(), (&covered, Type::INT8)];
+        let polled = self.call_one("poll($1, $2)", &parameters, |row| {
+            self.settings.clock.set(row.try_get(3)?);
+            let newest = identity(row.try_get(1)?, row.try_get(2)?);
+            Ok(Polled { waits: row.try_get(0)?, newest })
+        });
+        polled.await
+    }
+
+    /// Returns the newest row that is older than this age.
+    pub(crate) async fn before(&self, age: Duration) -> Result<Option<Identity>, Error> {
+        let parameters: [Parameter<'_>; 2] = [self.stream(), (&age.as_secs_f64(), Type::FLOAT8)];
+        let before = self.call_one("before($1, $2)", &parameters, |row| {
+            Ok(identity(row.try_get(0)?, row.try_get(1)?))
+        });
+        before.await
+    }
+
+    /// Removes old rows. No row of the log has a number below `first`.
+    pub(crate) async fn trim(
+        &self,
+        first: i64,
+        age: Option<Duration>,
+        rows: Option<i64>,
+    ) -> Result<Trimmed, Error> {
+        let parameters: [Parameter<'_>; 5] = [
+            self.stream(),
+            (&first, Type::INT8),
+            (&age.map(|age| age.as_secs_f64()), Type::FLOAT8),
+            (&rows, Type::INT8),
+            (&REMOVED, Type::INT4),
+        ];
+        let trimmed = self.call_one("trim($1, $2, $3, $4, $5)", &parameters, |row| {
+            let is_full = row.try_get::<_, i64>(2)? >= REMOVED.into();
+            Ok(Trimmed { first: row.try_get(0)?, oldest: row.try_get(1)?, is_full })
+        });
+        trimmed.await
+    }
+
+    /// Returns the state of the inbox and the size of the log.
+    pub(crate) async fn survey(&self) -> Result<Surveyed, Error> {
+        let parameters: [Parameter<'_>; 1] = [(&COUNTED, Type::INT4)];
+        let surveyed = self.call_one("survey($1)", &parameters, |row| {
+            let (waiting, bytes) = (number(row.try_get(0)?), number(row.try_get(2)?));
+            Ok(Surveyed { waiting, since: row.try_get(1)?, bytes })
+        });
+        surveyed.await
+    }
+}
+
+fn identity(seq: Option<i64>, nonce: Option<i64>) -> Option<Identity> {
+    Some(Identity { number: number(seq?), fingerprint: number(nonce?) })
+}
+
+pub(crate) fn signed(number: u64) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// A row of the log.
+pub(crate) struct LogRow {
+    pub(crate) identity: Identity,
+    pub(crate) at: SystemTime,
+    pub(crate) kind: Kind,
+    /// The octets of the data, by which the server limits a page.
+    pub(crate) bytes: usize,
+}
+
+/// The content of a row.
+pub(crate) enum Kind {
+    Event {
+        topic: String,
+        event: Event,
+        ends_topic: bool,
+    },
+    /// Rows before this one are lost.
+    Loss,
+    /// The numbers continue at this row, and the row before it has this number.
+    Leap(Option<u64>),
+    /// Not written by the functions of the schema.
+    Foreign,
+}
+
+impl LogRow {
+    pub(super) fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let data: &str = row.try_get("data")?;
+        let kind = match row.try_get::<_, i16>("kind")? {
+            kind @ (0 | 1) => decode_event(row, data, kind == 1)?,
+            2 => Kind::Loss,
+            3 => Kind::Leap(data.parse().ok()),
+            _ => Kind::Foreign,
+        };
+        let identity = Identity {
+            number: number(row.try_get("seq")?),
+            fingerprint: number(row.try_get("nonce")?),
+        };
+        Ok(Self { identity, at: row.try_get("at")?, kind, bytes: data.len() })
+    }
+}
+
+fn decode_event(row: &Row, data: &str, ends_topic: bool) -> Result<Kind, tokio_postgres::Error> {
+    let retry = row.try_get::<_, Option<i64>>("retry")?.map(number);
+    let Ok(event) = event_of(data, row.try_get("event")?, retry, row.try_get("comment")?) else {
+        return Ok(Kind::Foreign);
+    };
+    Ok(Kind::Event { topic: row.try_get("topic")?, event, ends_topic })
+}
+
+/// Converts a number of the server, which has no unsigned ones.
+pub(crate) fn number(number: i64) -> u64 {
+    number.try_into().unwrap_or_default()
+}
+
+/// The response of `append`.
+pub(crate) struct Appended {
+    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
+    pub(crate) covered: i64,
+    /// The number before that of the first event.
+    pub(crate) before: u64,
+    pub(crate) at: SystemTime,
+    /// Whether rows are left in the inbox.
+    pub(crate) more: bool,
+}
+
+impl Connection {
+    /// Numbers the rows of the inbox, and adds these events behind them.
+    ///
+    /// `known` is the newest number that this process has read or been given, and `lost` the newest
+    /// lost one, if no mark follows it yet. `opens`: whether the connection is new.
+    pub(crate) async fn append(
+        &self,
+        covered: i64,
+        known: u64,
+        lost: Option<u64>,
+        opens: bool,
+        batch: &[Queued],
+    ) -> Result<Appended, Error> {
+        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
+        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
+        let data: Vec<_> = fields().map(|fields| fields.data).collect();
+        let names: Vec<_> = fields().map(|fields| fields.name).collect();
+        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
+        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
+        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
+        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
+        let parameters: [Parameter<'_>; 13] = [
+            self.stream(),
+            (&covered, Type::INT8),
+            (&signed(known), Type::INT8),
+            (&lost.map(signed), Type::INT8),
+            (&opens, Type::BOOL),
+            (&topics, Type::TEXT_ARRAY),
+            (&data, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&retries, Type::INT8_ARRAY),
+            (&comments, Type::TEXT_ARRAY),
+            (&ends, Type::BOOL_ARRAY),
+            (&nonces, Type::INT8_ARRAY),
+            (&self.settings.listens, Type::BOOL),
+        ];
+        let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        let appended = self.call_one(function, &parameters, |row| {
+            let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
+            Ok(Appended { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
+        });
+        appended.await
+    }
 }

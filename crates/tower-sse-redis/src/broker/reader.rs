@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, RedisHealth,
-    server::{lineage::Lineage, server_info::Eviction, servers::Connections},
+    server::{
+        server_info::{Eviction, Lineage},
+        servers::Connections,
+    },
 };
 
 /// The log of a hub.

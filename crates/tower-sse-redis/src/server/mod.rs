@@ -1,17 +1,16 @@
 //! A server, or a primary with replicas, and the connections to it.
 //!
 //! - `Servers` opens all connections to the primary, with the credentials of `Provider`, and
-//!   `keeper` replaces those that break.
+//!   `keep` replaces those that break.
 //! - [`RedisHealth`] is what a program sees of them, and [`Error`] why one fails.
 //! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
 //!   an older state can have replaced a key.
 
-pub(crate) mod connection;
+use std::time::Duration;
+
 pub(crate) mod credentials;
 mod error;
 pub(crate) mod health;
-pub(crate) mod keeper;
-pub(crate) mod lineage;
 pub(crate) mod server_info;
 pub(crate) mod servers;
 #[cfg(tower_sse_simulation)]
@@ -28,3 +27,12 @@ pub use self::{
     error::{Error, ErrorKind},
     health::RedisHealth,
 };
+
+#[cfg(tower_sse_simulation)]
+pub(crate) use self::simulation::MultiplexedConnection;
+#[cfg(not(tower_sse_simulation))]
+pub(crate) use redis::aio::MultiplexedConnection;
+
+/// The default time limit for connecting, including authentication and the choice of the database,
+/// and for a reply. It is longer than Redis waits for an entry.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

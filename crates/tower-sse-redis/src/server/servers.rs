@@ -5,10 +5,9 @@ use tokio::task::JoinSet;
 use tower_sse_broker::with_sources;
 
 use super::{
-    connection::MultiplexedConnection,
+    MultiplexedConnection,
     credentials::Provider,
-    lineage,
-    server_info::{SECTIONS, ServerInfo},
+    server_info::{COUNTS, SECTIONS, ServerInfo},
 };
 use crate::{Error, ErrorKind};
 
@@ -193,7 +192,7 @@ async fn open(
     // The user may lack the permission to set a name. Ignore that error, because nothing depends on
     // the name.
     pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
-    pipeline.cmd("INFO").arg(&SECTIONS).arg(lineage::COUNTS);
+    pipeline.cmd("INFO").arg(&SECTIONS).arg(COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
     let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
     let info = info.map_err(|error| Error::new("identify the Redis server", error))?;

@@ -82,7 +82,7 @@ fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
 
-/// As [`Process::pair`], with [`ample`] hubs.
+/// As [`HubProcess::pair`], with [`ample`] hubs.
 async fn ample_pair<W: World>(world: &W) -> Result<(HubProcess, HubProcess, EventId), Problem> {
     let a = HubProcess::connect_with(ample(), world, "a").await?;
     let b = HubProcess::connect_with(ample(), world, "b").await?;

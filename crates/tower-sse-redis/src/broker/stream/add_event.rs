@@ -1,10 +1,7 @@
 use redis::Cmd;
 use tower_sse::{Event, hub::broker::Fields};
 
-use super::{
-    entry::{COMMENT, DATA, END, EVENT, RETRY, TOPIC},
-    fingerprint::fingerprint,
-};
+use super::entry::{COMMENT, DATA, END, EVENT, RETRY, TOPIC, fingerprint};
 use crate::Error;
 
 /// The maximum size of an event: its topic, data, name and comment, in bytes. Each process must read

@@ -3,21 +3,16 @@
 //! - [`RedisStream`] is the stream over one connection. [`Clock`] estimates the server's time.
 //! - [`RawEntry`] is an entry as Redis sends it, and [`Entry`] what it means. [`AddEvent`] is the
 //!   command that adds an event.
-//! - `fingerprint.rs` hashes the fields of an entry.
 //! - `lua/` has the texts of the scripts, one file each.
 
 mod add_event;
-mod clock;
 mod entry;
-mod fingerprint;
-mod raw_entry;
 mod redis_stream;
 mod stream_id;
 
+pub(crate) use self::entry::{Entry, RawEntry};
 pub(super) use self::{
     add_event::AddEvent,
-    clock::Clock,
-    redis_stream::{BLOCK_TIMEOUT, RedisStream},
+    redis_stream::{BLOCK_TIMEOUT, Clock, RedisStream},
     stream_id::StreamId,
 };
-pub(crate) use self::{entry::Entry, raw_entry::RawEntry};

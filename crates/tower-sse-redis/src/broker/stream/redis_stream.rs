@@ -1,21 +1,25 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
+use tokio::time::Instant;
 use tower_sse::hub::broker::support::whole_milliseconds;
 use tower_sse_broker::Identity;
 
 use super::{
-    clock::Clock,
-    entry::{GAP, NONCE, SKIP},
-    fingerprint::fingerprint,
-    raw_entry::RawEntry,
+    entry::{GAP, NONCE, RawEntry, SKIP, fingerprint},
     stream_id::StreamId,
 };
 use crate::{
     Error,
     server::{
-        connection::MultiplexedConnection,
-        lineage::{self, Lineage},
+        MultiplexedConnection,
+        server_info::{LINEAGE_SECTIONS, Lineage},
     },
 };
 
@@ -71,7 +75,7 @@ impl RedisStream {
     /// Returns the lineage at present.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
         let mut command = cmd("INFO");
-        command.arg(&lineage::LINEAGE_SECTIONS);
+        command.arg(&LINEAGE_SECTIONS);
         self.query(&command, "get the lineage of the Redis stream").await
     }
 
@@ -272,4 +276,46 @@ impl RedisStream {
 /// one that follows it. A process that has read one of these entries must not take another for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
+}
+
+/// The precision of the estimate in milliseconds. It leaves out the delay of a reply, because
+/// entries have the same delay.
+const PRECISION: u64 = 10;
+
+/// An estimate of the Redis server's clock, whose time the ids of entries contain.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    created: Instant,
+    /// The server's time at the creation of this clock, in milliseconds.
+    origin: AtomicU64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { created: Instant::now(), origin: AtomicU64::new(0) }
+    }
+
+    /// Sets the clock to the time that the server has just reported.
+    pub(crate) fn set(&self, milliseconds: u64) {
+        self.origin.store(milliseconds.saturating_sub(self.elapsed()), Relaxed);
+    }
+
+    /// Returns the server's time in milliseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.origin.load(Relaxed).saturating_add(self.elapsed())
+    }
+
+    /// Returns whether a time is ahead of the server's clock.
+    pub(crate) fn is_behind(&self, milliseconds: u64) -> bool {
+        milliseconds > self.now().saturating_add(PRECISION)
+    }
+
+    /// Returns the age of an entry that was added at this server time.
+    pub(crate) fn age_of(&self, milliseconds: u64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(milliseconds))
+    }
+
+    fn elapsed(&self) -> u64 {
+        whole_milliseconds(self.created.elapsed())
+    }
 }

@@ -1,24 +1,24 @@
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, OnceLock, Weak},
+};
 
 use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tower_sse::runs::{
     RunKey,
-    support::{Epoch, Hooks, Options, Process, Record, spawn, until},
+    support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until},
 };
 
 use super::{
-    elsewhere::{mirror_map::MirrorMap, mirrors::Mirrors, owner_checks},
-    key_locks::KeyLocks,
+    elsewhere::{check, mirror::MirrorMap, mirrors::Mirrors},
     owner::{exporter, exports::Exports},
     timing::{EXPORT_WAIT, Timing},
 };
 use crate::runs::{
     seam::{
-        command::{Command, End, EndMode},
-        inbox::{Incoming, Receive},
-        reply::{EndReply, Failure, LookReply, Reply},
-        run_id::{ProcessId, RunId},
-        store::Connection,
+        Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId,
+        Receive, Reply, RunId,
     },
     store::Store,
 };
@@ -64,7 +64,7 @@ impl Cluster {
         let process = Arc::new(Process::new(options, Some(Box::new(hooks))));
         let mirrors = Mirrors::new(Arc::clone(&process), Arc::clone(&store), timing, map);
         let mirrors = Arc::new(mirrors);
-        spawn(owner_checks::supervise(Arc::downgrade(&mirrors), timing.check));
+        spawn(check::supervise(Arc::downgrade(&mirrors), timing.check));
         spawn(forward(store.connection(), Arc::clone(&exports)));
         let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
         spawn(exporter::supervise(weak, of_task, Arc::clone(&store)));
@@ -164,5 +164,41 @@ impl Drop for ClusterHooks {
 async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
     while connection.changed().await.is_ok() {
         exports.wake();
+    }
+}
+
+/// The keys that requests of this process claim at present, so that simultaneous requests with one
+/// key claim it one after the other.
+#[derive(Default)]
+pub(crate) struct KeyLocks {
+    /// The locked keys. Each token is cancelled when its key is unlocked.
+    locks: Mutex<HashMap<RunKey, CancellationToken>>,
+}
+
+/// A locked key. Dropping it unlocks the key.
+pub(crate) struct KeyLock<'l> {
+    locks: &'l KeyLocks,
+    key: RunKey,
+}
+
+impl KeyLocks {
+    /// Locks a key. If another request has locked it, returns a token that is cancelled when the
+    /// key is unlocked.
+    pub(crate) fn try_lock(&self, key: &RunKey) -> Result<KeyLock<'_>, CancellationToken> {
+        match lock(&self.locks).entry(key.clone()) {
+            Entry::Occupied(locked) => Err(locked.get().clone()),
+            Entry::Vacant(unlocked) => {
+                unlocked.insert(CancellationToken::new());
+                Ok(KeyLock { locks: self, key: key.clone() })
+            }
+        }
+    }
+}
+
+impl Drop for KeyLock<'_> {
+    fn drop(&mut self) {
+        // Wakes tasks, so the locks must not be held.
+        let unlocked = lock(&self.locks.locks).remove(&self.key);
+        unlocked.into_iter().for_each(|unlocked| unlocked.cancel());
     }
 }

@@ -5,18 +5,15 @@
 //!
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
 //!   processes.
-//! - `requests.rs` finds and claims runs of all processes for requests, and `cancel.rs` cancels them.
-//!   `claims.rs` sends the claim of a new run. `shared.rs` is what [`Runs`](tower_sse::runs::Runs) calls.
+//! - `requests.rs` finds and claims runs of all processes for requests, cancels them, and sends
+//!   the claim of a new run. `shared_runs.rs` is what [`Runs`](tower_sse::runs::Runs) calls.
 
-mod cancel;
-mod claims;
 #[allow(clippy::module_inception)]
 pub(super) mod cluster;
 mod elsewhere;
-mod key_locks;
 mod owner;
 mod requests;
-mod shared;
+mod shared_runs;
 #[cfg(test)]
 mod tests;
 mod timing;

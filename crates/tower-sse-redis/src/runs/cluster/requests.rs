@@ -1,19 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use bytes::Bytes;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 use tower_sse::{
     LastEventId,
     runs::{
         Outcome, RunKey, StartError,
-        support::{Claim, Phase, Purpose, Record, seen},
+        support::{Claim, Epoch, LastEvent, Mark, Phase, Producer, Purpose, Record, seen, spawn},
     },
 };
 
-use super::cluster::Cluster;
+use super::{cluster::Cluster, owner::exports::Exports};
 use crate::runs::seam::{
-    command::EndMode,
-    reply::{Liveness, LookReply},
-    run_id::{ProcessId, RunId},
+    Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId,
 };
 
 /// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
@@ -228,5 +230,143 @@ impl Cluster {
             return Ok(record);
         }
         self.mirrors.open(run, after).await
+    }
+
+    /// Claims a key for a new run, in place of the run `earlier` if there is one. Returns `None` if
+    /// the caller has to look again.
+    ///
+    /// The claim runs on a task of its own, so that a claim whose request is dropped is released.
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        key: &RunKey,
+        earlier: Option<RunId>,
+    ) -> Result<Option<Producer>, StartError> {
+        let replaced = earlier.as_ref().map(|run| run.epoch);
+        if !self.is_up() {
+            return Err(StartError::Unavailable);
+        }
+        let is_replaced = |own: &Arc<Record>| replaced == Some(own.epoch);
+        if let Some(own) = self.live_here(key).filter(|own| !is_replaced(own)) {
+            // The store has ended this process's run, or has lost its claim. A `Sync` finds out which
+            // before another run starts.
+            self.exports.synchronize(own.epoch);
+            let is_settled = || !own.phase().is_live() || self.exports.is_in_step(own.epoch);
+            let settled = self.wait_until(is_settled).await.then_some(None);
+            return settled.ok_or(StartError::Unavailable);
+        }
+        let reserved = self.process.reserve(key, replaced)?;
+        let cluster = Arc::clone(self);
+        let (sender, receiver) = oneshot::channel();
+        // The request sets the producer's mark below. If the request is gone, the producer is
+        // dropped without a mark, and releases its claim.
+        spawn(async move {
+            let confirmed = cluster.confirm(reserved, earlier, &sender).await;
+            _ = sender.send(confirmed);
+        });
+        let claimed = receiver.await.unwrap_or(Err(StartError::Unavailable))?;
+        Ok(claimed.map(|(mut producer, mark)| {
+            producer.export(mark);
+            producer
+        }))
+    }
+
+    /// Sends the claim for a reserved record. If the request has left before the reply, or the
+    /// reply took longer than a lease because the process was paused, the claim is given back:
+    /// another request may have the key by then.
+    async fn confirm(
+        &self,
+        reserved: Producer,
+        earlier: Option<RunId>,
+        request: &oneshot::Sender<Confirmed>,
+    ) -> Confirmed {
+        let run = RunId::of(&reserved.record);
+        let replaced = earlier.as_ref().map(|run| run.epoch);
+        let mut sent = SentClaim { exports: &self.exports, run: Some(run.clone()) };
+        let began = Instant::now();
+        let reply = self.look_up(Command::Claim { run, earlier }).await;
+        let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
+        match &reply {
+            Err(Failure::Lost | Failure::Stopped) => {}
+            Ok(LookReply::Claimed) if is_late => {
+                replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
+            }
+            _ => sent.run = None,
+        }
+        drop(sent);
+        match reply {
+            Ok(LookReply::Claimed) if !is_late => {
+                let mark = self.enter(&reserved, replaced);
+                Ok(Some((reserved, mark)))
+            }
+            Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
+            Ok(_) => Ok(None),
+        }
+    }
+
+    /// Lets requests find a claimed run.
+    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> Mark {
+        let record = &reserved.record;
+        let mark = self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
+        replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
+        self.process.enter(reserved, replaced);
+        mark
+    }
+}
+
+/// The result of a claim, for the request.
+type Confirmed = Result<Option<(Producer, Mark)>, StartError>;
+
+/// A claim that was sent. If this value is dropped before the claim is settled, the claim is
+/// released, because the store may have executed it.
+struct SentClaim<'a> {
+    exports: &'a Exports,
+    /// `None` once the claim is settled.
+    run: Option<RunId>,
+}
+
+impl Drop for SentClaim<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.exports.lose_claim(run);
+        }
+    }
+}
+
+/// Cancels runs of all processes.
+impl Cluster {
+    /// Cancels the run with this key, after the event with these `lines` if there are any.
+    pub(super) async fn cancel_key(
+        &self,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        lines: Option<Bytes>,
+    ) -> bool {
+        match self.look(key).await {
+            Ok(LookReply::Live { run, .. }) => {
+                let seen = seen(last, run.epoch, MAX_SEQUENCE);
+                seen.is_some() && self.cancel_run(&run, lines).await
+            }
+            Ok(LookReply::Ended { .. }) => false,
+            _ => self.process.cancel(key, last, lines),
+        }
+    }
+
+    /// Cancels this run, after the event with these `lines` if there are any.
+    pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
+        let own = self.exports.record(run);
+        let is_exported = own.is_some() && lines.is_some();
+        let event = lines.clone().map(LastEvent::New);
+        let ended_here = own.is_some_and(|own| self.process.cancel_record(&own, event.as_ref()));
+        if is_exported {
+            // The owner exports the earlier events together with the last one, so that the last one
+            // has the same id at every process.
+            self.wait_until(|| self.exports.has_ended(run.epoch)).await;
+            if ended_here {
+                return true;
+            }
+        }
+        // Once this method has returned, a request at any process finds that the run has ended.
+        let reply = self.end(run, EndMode::Cancel { lines }).await;
+        ended_here || matches!(reply, Ok(EndReply::Ended { .. }))
     }
 }

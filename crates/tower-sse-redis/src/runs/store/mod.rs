@@ -1,11 +1,11 @@
 //! The store on one Redis server.
 //!
 //! - `Keys` names the keys and channels, and `script` has the scripts, one file each in `lua/`.
-//! - `encode` writes a command of the store as commands of Redis, `decode` reads its reply, and
-//!   `failure` classifies errors.
+//! - `commands` writes a command of the store as commands of Redis. `replies` reads its reply, pages
+//!   and pushes, and classifies errors.
 //! - `Session` has the connections to one server: one for commands, one for pushes, and that of
 //!   `Loads`. `Link` replaces a session that breaks, and `Subscriptions` outlive the sessions.
-//! - `RedisStore` implements the store, and `pipeline` sends its commands.
+//! - `RedisStore` implements the store.
 //!
 //! # Keys
 //!
@@ -67,22 +67,13 @@
 //! Redis refuses ids that are not higher than the last one. It therefore refuses a batch that is
 //! sent twice, and everything after the end: an owner that was declared dead cannot add events.
 
-mod decode;
-mod encode;
-mod endpoint;
-mod failure;
-mod keys;
+mod commands;
 mod link;
-mod loads;
-mod messages;
-mod page;
-mod pipeline;
 mod redis_runs;
 mod redis_store;
-mod scope;
+mod replies;
 mod script;
 mod session;
-mod subscriptions;
 
 pub use self::redis_runs::RedisRuns;
 pub(super) use self::redis_store::RedisStore;

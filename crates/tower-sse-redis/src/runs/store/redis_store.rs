@@ -5,18 +5,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::{RunKey, support::spawn};
 
 use super::{
-    encode::Encoder, endpoint::Endpoint, failure::check, link::Link, page::parse_page,
+    commands::Encoder,
+    link::Link,
     redis_runs::RedisRuns,
+    replies::{check, parse_page},
+    session::Endpoint,
 };
 use crate::{
     Error,
-    runs::seam::{
-        command::Command,
-        inbox::Receive,
-        reply::{Failure, Page, Reply},
-        run_id::{ProcessId, RunId},
-        store::{Connection, Overhead},
-    },
+    runs::seam::{Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId},
 };
 
 /// The memory of a claim besides its name, as measured with Redis 7.
@@ -105,7 +102,7 @@ impl RedisStore {
     }
 
     /// Starts passing on the pushes of a run. Once the future is ready, every later push is passed
-    /// on, or reported as [lost](crate::runs::seam::inbox::Incoming::LostPushes). The store
+    /// on, or reported as [lost](crate::runs::seam::Incoming::LostPushes). The store
     /// subscribes again after a break.
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;

@@ -1,27 +1,32 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::pin,
+    str,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, RedisError, RedisResult, Value, cmd, from_redis_value,
+    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value, cmd, from_redis_value,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tower_sse::{hub::broker::support::lock, runs::support::Epoch};
 
 use super::{
-    encode::Encoder,
-    endpoint::Endpoint,
-    failure::check,
-    loads::Loads,
-    scope::Scope,
+    commands::{Encoder, Keys, Scope},
+    replies::{check, parse_push},
     script::{Hashes, TEXTS},
 };
 use crate::{
     Error,
-    runs::seam::reply::Failure,
+    runs::seam::{Failure, Incoming, ProcessId, Receive, RunId},
     server::{
-        connection::MultiplexedConnection,
+        MultiplexedConnection,
         server_info::{SECTIONS, ServerInfo},
-        servers::Connections,
+        servers::{Connections, Servers},
     },
 };
 
@@ -215,4 +220,130 @@ async fn send<T: FromRedisValue>(
     let reply = connection.send_packed_command(command).await.and_then(Value::extract_error);
     let reply = reply.map_err(|error| Error::new(action, error))?;
     from_redis_value(reply).map_err(|error| Error::new(action, error))
+}
+
+/// What sessions of a process connect to, and what they are for.
+pub(super) struct Endpoint {
+    pub(super) servers: Servers,
+    /// The name of the connections in `CLIENT LIST`.
+    pub(super) name: String,
+    pub(super) scope: Scope,
+    pub(super) subscriptions: Arc<Subscriptions>,
+}
+
+/// The channels to which this process is subscribed, and the receiver of their messages.
+pub(super) struct Subscriptions {
+    /// The channel of hints to this process.
+    control: String,
+    /// The channel of hints to all processes.
+    everyone: String,
+    receive: Receive,
+    runs: Mutex<BTreeMap<String, RunId>>,
+    /// Held while the subscriptions at the server change, so that they change in the same order as
+    /// `runs`.
+    pub(super) changing: tokio::sync::Mutex<()>,
+}
+
+impl Subscriptions {
+    pub(super) fn new(keys: &Keys, process: &ProcessId, receive: Receive) -> Self {
+        Self {
+            control: keys.control(process),
+            everyone: keys.everyone(),
+            receive,
+            runs: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Returns all channels.
+    pub(super) fn channels(&self) -> Vec<String> {
+        let mut channels = vec![self.control.clone(), self.everyone.clone()];
+        channels.extend(lock(&self.runs).keys().cloned());
+        channels
+    }
+
+    pub(super) fn add(&self, channel: String, run: &RunId) {
+        lock(&self.runs).insert(channel, run.clone());
+    }
+
+    pub(super) fn remove(&self, channel: &str) {
+        lock(&self.runs).remove(channel);
+    }
+
+    pub(super) fn has(&self, channel: &str) -> bool {
+        lock(&self.runs).contains_key(channel)
+    }
+
+    /// Passes on a message of the server. Returns `false` if the connection is broken.
+    ///
+    /// The task that reads from the connection calls this, so nothing is queued here: a process
+    /// that is stalled does not read, and Redis breaks the connection when its own buffer is full.
+    pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
+        let mut data = data.into_iter();
+        if kind == PushKind::Message
+            && let (Some(Value::BulkString(channel)), Some(Value::BulkString(message))) =
+                (data.next(), data.next())
+            && let Some(incoming) = self.parse(&channel, message)
+        {
+            (self.receive)(incoming);
+        }
+        kind != PushKind::Disconnection
+    }
+
+    fn parse(&self, channel: &[u8], message: Vec<u8>) -> Option<Incoming> {
+        if channel == self.control.as_bytes() {
+            let text = str::from_utf8(&message).ok()?;
+            return match text.strip_prefix('-') {
+                Some(replaced) => Epoch::parse(replaced).map(Incoming::Replaced),
+                None => Epoch::parse(text).map(Incoming::Hint),
+            };
+        }
+        if channel == self.everyone.as_bytes() {
+            return Some(Incoming::HintToAll);
+        }
+        let run = lock(&self.runs).get(str::from_utf8(channel).ok()?)?.clone();
+        Some(Incoming::Push(run, parse_push(message)?))
+    }
+
+    pub(super) fn lose_pushes(&self) {
+        (self.receive)(Incoming::LostPushes);
+    }
+}
+
+/// The time without any reply after which the connection is broken.
+const STALL: Duration = Duration::from_secs(10);
+
+/// A connection for loads, whose replies are large.
+///
+/// A reply has no time limit of its own, because it waits behind others on a slow link. Giving a
+/// reply up would not help: it would still occupy the link.
+pub(super) struct Loads {
+    connection: MultiplexedConnection,
+    /// The time of the newest reply.
+    replied: Mutex<Instant>,
+}
+
+impl Loads {
+    pub(super) fn new(mut connection: MultiplexedConnection) -> Self {
+        connection.set_response_timeout(Duration::MAX);
+        Self { connection, replied: Mutex::new(Instant::now()) }
+    }
+
+    /// Sends a command. Fails if the connection breaks.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let mut connection = self.connection.clone();
+        let mut reply = pin!(connection.send_packed_command(command));
+        let mut since = Instant::now();
+        loop {
+            if let Ok(reply) = timeout_at(since + STALL, &mut reply).await {
+                *lock(&self.replied) = Instant::now();
+                return reply;
+            }
+            let replied = *lock(&self.replied);
+            if replied <= since {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            since = replied;
+        }
+    }
 }

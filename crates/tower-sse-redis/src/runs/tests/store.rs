@@ -8,13 +8,7 @@ use crate::{
     Error,
     runs::{
         RedisRuns,
-        seam::{
-            command::Command,
-            inbox::Receive,
-            reply::{Failure, Page, Reply},
-            run_id::{ProcessId, RunId},
-            store::{Connection, Overhead},
-        },
+        seam::{Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId},
         store::RedisStore,
     },
 };

@@ -1,18 +1,14 @@
 //! The side of a process that does not own a run: a [`Mirror`](mirror::Mirror) copies the run while
 //! a client reads it at this process.
 //!
-//! - [`Mirrors`](mirrors::Mirrors) has what all mirrors need, and [`MirrorMap`](mirror_map::MirrorMap)
-//!   finds them by run. `open.rs` opens a mirror for a client, and passes pushes to mirrors.
-//! - A [`Load`](load::Load) brings a mirror up to date.
+//! - [`Mirrors`](mirrors::Mirrors) has what all mirrors need, and
+//!   [`MirrorMap`](mirror::MirrorMap) finds them by run. `Mirrors` opens a mirror for a client, passes
+//!   pushes to mirrors, and waits for events that a client has seen, but that this process does not
+//!   have yet.
+//! - A [`Load`](mirrors::Load) brings a mirror up to date.
 //! - `check.rs` asks the store whether an owner is alive, and ends the owner's runs if it is dead.
-//!   [`owner_checks`] does so at an interval.
-//! - `ahead.rs` waits for events that a client has seen, but that this process does not have yet.
+//!   [`supervise`](check::supervise) does so at an interval.
 
-mod ahead;
-mod check;
-mod load;
+pub(super) mod check;
 pub(crate) mod mirror;
-pub(crate) mod mirror_map;
 pub(crate) mod mirrors;
-mod open;
-pub(crate) mod owner_checks;

@@ -10,11 +10,7 @@ use super::{
 };
 use crate::runs::{
     cluster::timing::{EARLY, Timing},
-    seam::{
-        reply::{Failure, Reply},
-        run_id::RunId,
-        store::Overhead,
-    },
+    seam::{Failure, Overhead, Reply, RunId},
 };
 
 /// The runs of this process that the store has or should have, and when each is due.

@@ -1,9 +1,6 @@
 use tower_sse::runs::support::Epoch;
 
-use crate::runs::seam::{
-    command::{Append, Command, End, EndMode, Renew, Sync, Trim},
-    run_id::RunId,
-};
+use crate::runs::seam::{Append, Command, End, EndMode, Renew, RunId, Sync, Trim};
 
 /// The number of commands at which a pipeline is full. The commands of the last run may exceed it.
 const MAX_COMMANDS: usize = 512;

@@ -10,15 +10,11 @@ use tower_sse::simulation::HashMap;
 use super::{
     export::{BROKEN, Effect, Export},
     plan::{Plan, Target},
-    stored_runs::StoredRuns,
+    stored::StoredRuns,
 };
 use crate::runs::{
     cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
-    seam::{
-        reply::{EndReply, Failure, Reply},
-        run_id::RunId,
-        store::{Overhead, kept_for},
-    },
+    seam::{EndReply, Failure, Overhead, Reply, RunId, kept_for},
 };
 
 /// When each run is due, and the state of its export.

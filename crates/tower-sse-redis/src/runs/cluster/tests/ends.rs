@@ -1,5 +1,5 @@
 use super::*;
-use crate::runs::seam::{command::Batch, reply::Push};
+use crate::runs::seam::{Batch, Push};
 
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {

@@ -1,10 +1,7 @@
 use super::*;
 use crate::runs::{
     cluster::owner::{export::Export, plan::Target},
-    seam::{
-        reply::{AppendReply, Failure, Reply, SyncReply},
-        store::Overhead,
-    },
+    seam::{AppendReply, Failure, Overhead, Reply, SyncReply},
 };
 
 /// A key of another type in the store, for example, makes every command for its run fail.

@@ -32,4 +32,4 @@ use tower_sse::{
 };
 
 use self::{clients::*, rig::*};
-use crate::runs::seam::run_id::RunId;
+use crate::runs::seam::RunId;

@@ -25,9 +25,7 @@ use tower_sse::{
 };
 
 use super::clients::read;
-use crate::runs::{
-    cluster::cluster::Cluster, seam::run_id::RunId, tests::memory_store::MemoryStore,
-};
+use crate::runs::{cluster::cluster::Cluster, seam::RunId, tests::memory_store::MemoryStore};
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 

@@ -6,10 +6,7 @@ use futures_util::{FutureExt, future::join};
 use tower_sse::runs::support::Epoch;
 
 use super::*;
-use crate::runs::seam::{
-    command::{Check, Command},
-    store::{Connection, Overhead},
-};
+use crate::runs::seam::{Check, Command, Connection, Overhead};
 
 /// The owner does not push the batch that it exports at the moment at which the client begins to
 /// watch.

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashSet};
 use super::{commands::*, process::RETAINED, *};
 use crate::{
     Error, Redis as Servers,
-    runs::seam::{command::EndMode, inbox::Incoming, reply::Push},
+    runs::seam::{EndMode, Incoming, Push},
 };
 
 /// Returns the command of the documentation.

@@ -1,7 +1,7 @@
 //! What another process learns of a run.
 
 use super::*;
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 scenes!(Scene:
     state_and_newest_event_are_reported,

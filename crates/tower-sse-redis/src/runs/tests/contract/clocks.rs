@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use redis::{Value, aio::PubSub};
 
 use super::*;
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 const VERSION: &str = include_str!("../../store/lua/version.lua");
 /// The functions that most scripts share.

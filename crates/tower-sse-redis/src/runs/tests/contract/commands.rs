@@ -4,10 +4,7 @@ use bytes::Bytes;
 use tower_sse::runs::Outcome;
 
 use super::{HEAD, RESTORE, scene};
-use crate::runs::seam::{
-    command::{Append, Batch, Check, Command, End, EndMode, Renew, Sync, Trim},
-    run_id::RunId,
-};
+use crate::runs::seam::{Append, Batch, Check, Command, End, EndMode, Renew, RunId, Sync, Trim};
 
 /// The mode of a cancel without a last event.
 pub(crate) const CANCEL: EndMode = EndMode::Cancel { lines: None };

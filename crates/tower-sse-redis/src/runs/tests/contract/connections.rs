@@ -3,10 +3,7 @@
 use super::{commands::*, proxy::Proxy, *};
 use crate::{
     Redis as Servers,
-    runs::seam::{
-        inbox::Incoming,
-        reply::{AppendReply, Failure, Push, Reply, SyncReply},
-    },
+    runs::seam::{AppendReply, Failure, Incoming, Push, Reply, SyncReply},
 };
 
 /// A short one, so that processes connect again soon.

@@ -7,7 +7,7 @@ use super::{
     reply::batch,
     *,
 };
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 scenes!(Scene:
     owner_ends_its_run_only_if_the_store_has_exactly_all_events,

@@ -1,7 +1,7 @@
 //! What a server answers that cannot do what it should.
 
 use super::{commands::*, *};
-use crate::runs::seam::{reply::Failure, store::Connection};
+use crate::runs::seam::{Connection, Failure};
 
 /// While Redis is out of memory, no new run is claimed, and the events of running runs are refused.
 /// Leases are renewed, and runs can end.

@@ -4,7 +4,7 @@ use super::{
     commands::{CANCEL, completed},
     *,
 };
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 scenes!(Scene: nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
 

@@ -1,7 +1,7 @@
 //! Losses and races that earlier versions of the protocol did not survive, step by step.
 
 use super::{commands::completed_with, *};
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 scenes!(Scene:
     cancelled_run_stays_over_when_its_successor_is_voided,

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tower_sse::runs::{Outcome, StartError};
 
 use super::{pair::LEASE, program::run_of, *};
-use crate::runs::seam::run_id::RunId;
+use crate::runs::seam::RunId;
 
 scenes!(Pair:
     owner_that_was_declared_dead_is_fenced,

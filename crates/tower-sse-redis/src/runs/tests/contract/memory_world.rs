@@ -5,7 +5,7 @@ use tower_sse::runs::RunKey;
 
 use super::{Way, World};
 use crate::runs::{
-    seam::run_id::RunId,
+    seam::RunId,
     tests::memory_store::{MemoryStore, Server},
 };
 

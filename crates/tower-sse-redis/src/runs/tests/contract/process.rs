@@ -8,11 +8,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{commands::*, *};
 use crate::runs::seam::{
-    command::{Command, End, EndMode},
-    inbox::Incoming,
-    reply::{AppendReply, EndReply, Failure, LookReply, Reply, SyncReply},
-    run_id::{ProcessId, RunId},
-    store::Connection,
+    AppendReply, Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply,
+    ProcessId, Reply, RunId, SyncReply,
 };
 use crate::runs::tests::{Open, Store};
 

@@ -15,7 +15,7 @@ use tower_sse::{
 };
 
 use super::*;
-use crate::runs::seam::run_id::RunId;
+use crate::runs::seam::RunId;
 
 /// One process of a program: its runs, and its way to the store.
 pub(crate) struct Program<W> {

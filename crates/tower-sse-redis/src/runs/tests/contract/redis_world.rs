@@ -4,7 +4,7 @@ use redis::{RedisResult, ToRedisArgs, cmd};
 use tower_sse::runs::RunKey;
 
 use super::*;
-use crate::{RedisHealth, RedisRuns, runs::seam::run_id::RunId};
+use crate::{RedisHealth, RedisRuns, runs::seam::RunId};
 
 /// The claim of the key of scenes.
 pub(crate) const CLAIM: &str = "app:run:{owner:name}";

@@ -1,7 +1,7 @@
 //! Claiming a key in place of an earlier run.
 
 use super::*;
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 scenes!(Scene:
     live_run_is_cancelled_and_its_owner_is_told,

@@ -5,12 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::runs::seam::{
-    command::Batch,
-    inbox::Incoming,
-    reply::{
-        AppendReply, CheckReply, EndReply, Failure, Liveness, LookReply, Push, RenewReply, Reply,
-        SyncReply,
-    },
+    AppendReply, Batch, CheckReply, EndReply, Failure, Incoming, Liveness, LookReply, Push,
+    RenewReply, Reply, SyncReply,
 };
 
 /// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.

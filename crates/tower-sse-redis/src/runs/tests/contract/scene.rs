@@ -7,11 +7,7 @@ use super::{
     reply::{received, text},
     *,
 };
-use crate::runs::seam::{
-    command::{Command, EndMode, Renew},
-    inbox::Incoming,
-    run_id::RunId,
-};
+use crate::runs::seam::{Command, EndMode, Incoming, Renew, RunId};
 
 /// The runs of one key in a store, which three processes share: `p`, `q` and `r`. Runs are named by
 /// their epochs, and replies are texts.

@@ -7,7 +7,7 @@ use super::{
     reply::{batch, received, text},
     *,
 };
-use crate::runs::seam::{command::Command, inbox::Incoming, reply::Push, run_id::RunId};
+use crate::runs::seam::{Command, Incoming, Push, RunId};
 
 scenes!(Scene:
     completed_run_is_loaded_page_by_page,

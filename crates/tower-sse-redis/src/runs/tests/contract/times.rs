@@ -6,7 +6,7 @@ use super::{
     commands::{CANCEL, completed},
     *,
 };
-use crate::runs::seam::command::EndMode;
+use crate::runs::seam::EndMode;
 
 /// Almost as long as keys are kept, in milliseconds.
 const LONG: u64 = 290_000;

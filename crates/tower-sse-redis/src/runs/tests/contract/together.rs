@@ -3,7 +3,7 @@
 use tower_sse::runs::{RunKey, support::Epoch};
 
 use super::{commands::*, reply::text, *};
-use crate::runs::seam::{command::Command, reply::Failure, run_id::RunId};
+use crate::runs::seam::{Command, Failure, RunId};
 
 /// Begins runs `n0`, `n1`, and so on.
 async fn begun(scene: &Scene<Redis>, count: usize) -> Vec<RunId> {

@@ -2,7 +2,7 @@ use std::{fmt::Debug, time::Duration};
 
 use tower_sse::runs::{RunKey, RunStore};
 
-use crate::runs::{seam::run_id::RunId, tests::Open};
+use crate::runs::{seam::RunId, tests::Open};
 
 /// An empty store, and what a test can do to it.
 pub(crate) trait World: Sized {

@@ -4,10 +4,7 @@ use tokio::time::{Instant, sleep};
 use tower_sse::runs::support::lock;
 
 use super::{faults::Faults, server::Server, store::MemoryStore};
-use crate::runs::seam::{
-    inbox::{Incoming, Receive},
-    store::Connection,
-};
+use crate::runs::seam::{Connection, Incoming, Receive};
 
 /// What tests do to the store.
 impl MemoryStore {

@@ -2,7 +2,7 @@ use std::{collections::HashSet, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::runs::seam::{reply::Failure, run_id::RunId, store::Connection};
+use crate::runs::seam::{Connection, Failure, RunId};
 
 /// The state of a process' connection, and its faults.
 #[derive(Debug, Default)]

@@ -6,9 +6,8 @@ use tower_sse::runs::Outcome;
 
 use super::server::{Sent, Server, State, Stream};
 use crate::runs::seam::{
-    command::{Append, Batch, Check, End, EndMode, Renew, Sync},
-    reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
-    run_id::{ProcessId, RunId},
+    Append, AppendReply, Batch, Check, CheckReply, End, EndMode, EndReply, Liveness, ProcessId,
+    Push, Renew, RenewReply, RunId, Sync, SyncReply,
 };
 
 /// How many sequence numbers stay free for the owner below an event that another process adds, as

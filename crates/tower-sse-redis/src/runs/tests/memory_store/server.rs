@@ -11,10 +11,7 @@ use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
 use super::faults::Faults;
 use crate::runs::seam::{
-    command::{Batch, Command, EndMode},
-    inbox::Receive,
-    reply::{Liveness, LookReply, Push, Reply, StoredEnd},
-    run_id::{ProcessId, RunId},
+    Batch, Command, EndMode, Liveness, LookReply, ProcessId, Push, Receive, Reply, RunId, StoredEnd,
 };
 
 /// The state of the server.

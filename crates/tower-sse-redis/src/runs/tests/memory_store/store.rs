@@ -19,12 +19,7 @@ use super::{
 };
 use crate::runs::cluster::cluster::Cluster;
 use crate::runs::seam::{
-    command::Command,
-    inbox::Incoming,
-    inbox::Receive,
-    reply::{Failure, LookReply, Page, Reply},
-    run_id::{ProcessId, RunId},
-    store::Connection,
+    Command, Connection, Failure, Incoming, LookReply, Page, ProcessId, Receive, Reply, RunId,
 };
 
 const PAGE: usize = 3;

@@ -13,7 +13,7 @@ use tower_sse::{
 use super::{cluster::Cluster, elsewhere::mirror::Mirror, timing::RETRY_DELAY};
 use crate::{
     Error,
-    runs::{RedisRuns, seam::run_id::RunId, store::RedisStore},
+    runs::{RedisRuns, seam::RunId, store::RedisStore},
 };
 
 impl RunStore for RedisRuns {

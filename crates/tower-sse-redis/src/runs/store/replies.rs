@@ -1,17 +1,16 @@
-use std::time::Duration;
+use std::{str, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use redis::Value;
+use redis::{Value, from_redis_value};
 use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
-use super::{encode::has_marker, failure::check};
-use crate::runs::seam::{
-    command::{Append, Batch, Command},
-    reply::{
-        AppendReply, CheckReply, EndReply, Failure, Liveness, LookReply, RenewReply, Reply,
-        SyncReply,
+use super::commands::has_marker;
+use crate::{
+    broker::RawEntry,
+    runs::seam::{
+        Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, Liveness, LookReply,
+        Page, ProcessId, Push, RenewReply, Reply, RunId, StoredEnd, SyncReply,
     },
-    run_id::{ProcessId, RunId},
 };
 
 /// Decodes the replies to commands that were encoded together. Takes only their replies from
@@ -219,4 +218,178 @@ fn milliseconds(value: &Value) -> Option<Duration> {
 pub(super) fn outcome(name: &str) -> Outcome {
     let mut all = Outcome::ALL.into_iter();
     all.find(|outcome| outcome.as_str() == name).unwrap_or(Outcome::Interrupted)
+}
+
+/// The id of the entry that ends a stream.
+const END: (u64, u64) = (u64::MAX, 0);
+
+/// Reads a page of a run's stream. Returns `None` if the reply is not a page.
+pub(super) fn parse_page(reply: Value) -> Option<Page> {
+    let (is_last, entries): (_, Vec<RawEntry>) = from_redis_value(reply).ok()?;
+    let mut page = Page { is_last, ..Page::default() };
+    for entry in entries {
+        let (at, part) = (entry.id.milliseconds, entry.id.counter);
+        let mut fields = PageFields(entry);
+        if (at, part) == END {
+            page.end = Some(fields.end()?);
+            page.is_last = true;
+        } else if (at, part) == (0, 1) {
+            page.head = fields.take(b"h");
+        } else if part == 0 {
+            page.batches.push(fields.batch(at)?);
+        }
+        // Any other entry is the marker behind a large batch.
+    }
+    Some(page)
+}
+
+struct PageFields(RawEntry);
+
+impl PageFields {
+    fn batch(&mut self, last: u64) -> Option<Batch> {
+        let first = self.number(b"f")?;
+        let bytes = self.take(b"d")?;
+        (1 <= first && first <= last).then_some(Batch { first, last, bytes })
+    }
+
+    fn end(&mut self) -> Option<StoredEnd> {
+        let newest = self.number(b"n")?;
+        let error = self.take(b"m")?;
+        let error = error_text(std::str::from_utf8(&error).ok()?);
+        let name = self.take(b"o")?;
+        let outcome = outcome(std::str::from_utf8(&name).ok()?);
+        let head = self.take(b"h").filter(|head| !head.is_empty());
+        Some(StoredEnd { outcome, error, newest, head })
+    }
+
+    fn number(&mut self, name: &[u8]) -> Option<u64> {
+        std::str::from_utf8(&self.take(name)?).ok()?.parse().ok()
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Bytes> {
+        let mut pairs = self.0.fields.chunks_exact_mut(2);
+        let named = |pair: &&mut [Vec<u8>]| pair.first().is_some_and(|field| field == name);
+        let [_, value] = pairs.find(named)? else { return None };
+        Some(std::mem::take(value).into())
+    }
+}
+
+/// Reads a message of a run's channel. Returns `None` if it is in another format.
+pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
+    let mut rest = Bytes::from(message);
+    let kind = *rest.first()?;
+    _ = rest.split_to(1);
+    match kind {
+        b'h' => Some(Push::Head(rest)),
+        b'd' => {
+            let first = take_number(&mut rest)?;
+            let last = take_number(&mut rest)?;
+            (1 <= first && first <= last).then_some(Push::Batch(Batch { first, last, bytes: rest }))
+        }
+        b'n' => Some(Push::Newest(str::from_utf8(&rest).ok()?.parse().ok()?)),
+        b'e' => {
+            let newest = take_number(&mut rest)?;
+            let text = str::from_utf8(&rest).ok()?;
+            let (name, error) = text.split_once(' ')?;
+            let (outcome, error) = (outcome(name), error_text(error));
+            Some(Push::End(StoredEnd { outcome, error, newest, head: None }))
+        }
+        b'v' => Some(Push::Void),
+        _ => None,
+    }
+}
+
+/// Returns the text of an error, or `None` if it is empty.
+pub(super) fn error_text(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+/// Takes a number and the space behind it.
+fn take_number(rest: &mut Bytes) -> Option<u64> {
+    let end = rest.iter().position(|&byte| byte == b' ')?;
+    let number = rest.split_to(end);
+    _ = rest.split_to(1);
+    str::from_utf8(&number).ok()?.parse().ok()
+}
+
+/// Returns the failure of an error reply with this code.
+fn failure_of(code: &str) -> Failure {
+    match code {
+        "NOSCRIPT" => Failure::NoScript,
+        "WRONGTYPE" => Failure::Run,
+        "ERR" => Failure::Stopped,
+        "OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOPERM" => Failure::Unavailable,
+        // Such as READONLY, MASTERDOWN, LOADING and NOAUTH.
+        _ => Failure::WrongServer,
+    }
+}
+
+/// Returns a reply, or its failure. A reply within an array can be an error too.
+pub(super) fn check(reply: Value) -> Result<Value, Failure> {
+    match reply {
+        Value::ServerError(error) => Err(failure_of(error.code())),
+        reply => Ok(reply),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_sse::runs::Outcome;
+
+    use super::{Failure, failure_of, parse_push};
+    use crate::runs::seam::{Push, StoredEnd};
+
+    fn parse(message: &str) -> Option<Push> {
+        parse_push(message.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn batch_keeps_its_bytes() {
+        let Some(Push::Batch(batch)) = parse("d3 5 data: a b\n\n") else { panic!("no batch") };
+        assert_eq!((batch.first, batch.last, &*batch.bytes), (3, 5, &b"data: a b\n\n"[..]));
+    }
+
+    #[test]
+    fn end_has_an_outcome_and_an_error() {
+        let end = |message| match parse(message) {
+            Some(Push::End(end)) => end,
+            other => panic!("{other:?}"),
+        };
+        let failed = end("e7 failed no more tokens");
+        assert_eq!(failed.error.as_deref(), Some("no more tokens"));
+        assert_eq!((failed.newest, failed.outcome), (7, Outcome::Failed));
+        let StoredEnd { outcome, error, newest, .. } = end("e0 completed ");
+        assert_eq!((newest, outcome, error), (0, Outcome::Completed, None));
+        assert_eq!(end("e0 unheard-of ").outcome, Outcome::Interrupted);
+    }
+
+    #[test]
+    fn number_of_the_newest_event_is_read() {
+        assert!(matches!(parse("n17"), Some(Push::Newest(17))));
+    }
+
+    #[test]
+    fn anything_else_is_no_message() {
+        for message in
+            ["", "x", "d", "d1", "d1 x ", "d5 3 late", "d0 1 zero", "e1", "e1 failed", "n", "nx"]
+        {
+            assert!(parse(message).is_none(), "{message}");
+        }
+    }
+
+    #[test]
+    fn errors_are_sorted_by_their_codes() {
+        for (code, failure) in [
+            ("NOSCRIPT", Failure::NoScript),
+            ("ERR", Failure::Stopped),
+            ("WRONGTYPE", Failure::Run),
+            ("OOM", Failure::Unavailable),
+            ("MISCONF", Failure::Unavailable),
+            ("READONLY", Failure::WrongServer),
+            ("LOADING", Failure::WrongServer),
+            ("SOMETHING", Failure::WrongServer),
+        ] {
+            assert_eq!(failure_of(code), failure, "{code}");
+        }
+    }
 }

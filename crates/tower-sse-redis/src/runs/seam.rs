@@ -1,0 +1,471 @@
+//! The interface to the store that processes share.
+//!
+//! - A store executes each [`Command`] and returns its [`Reply`]. It
+//!   passes what it pushes to a function, as [`Incoming`].
+//! - [`RunId`] names a run.
+
+use std::{marker, process, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tower_sse::runs::{
+    Outcome, RunKey,
+    support::{ENTRY_OVERHEAD, Epoch, Record, random},
+};
+
+/// The name of one run of one key. Two runs with the same epoch differ in their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RunId {
+    pub(crate) key: RunKey,
+    pub(crate) epoch: Epoch,
+}
+
+impl RunId {
+    pub(crate) const fn new(key: RunKey, epoch: Epoch) -> Self {
+        Self { key, epoch }
+    }
+
+    pub(crate) fn of(record: &Record) -> Self {
+        Self::new(record.key.clone(), record.epoch)
+    }
+}
+
+/// The name of one process, or more exactly of one connected [`Runs`](tower_sse::runs::Runs). No two of
+/// them have the same name, and a restarted process has a new name.
+///
+/// It consists of letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProcessId(Box<str>);
+
+impl ProcessId {
+    /// Returns the name with this text, as the store has read it from a claim.
+    pub(crate) fn from_claim(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Draws a new name.
+    pub(crate) fn draw() -> Self {
+        Self(format!("{}-{:016x}", process::id(), random()).into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One operation on the store. Each variant names the variant of
+/// [`Reply`] that answers it.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    /// Returns which run has a key. Changes nothing, except that it records when a late owner was
+    /// seen. Answered by [`Reply::Look`].
+    Look(RunKey),
+    /// Claims a key for a run of this process, in the phase `starting`, with a new lease. A repeated
+    /// claim of the same run is answered by `Claimed` again. The owner of a run that had the key is
+    /// told.
+    /// Answered by [`Reply::Look`].
+    Claim {
+        run: RunId,
+        /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
+        ///
+        /// With `None`, the key is claimed if no run has it. It is also claimed in place of a run
+        /// that is void, or that has ended with an outcome other than
+        /// [`Completed`](Outcome::Completed). Any other run is returned, as by `Look`.
+        earlier: Option<RunId>,
+    },
+    /// Renews the lease of a run of this process, begins its stream, and returns what the store
+    /// has of it.
+    /// Answered by [`Reply::Sync`].
+    Sync(Sync),
+    /// Renews the lease of a run. It is cheaper than a `Sync`, even if it looks at the stream.
+    /// Answered by [`Reply::Renew`].
+    Renew(Renew),
+    /// Appends a batch to a run's stream. It may be sent only after a `Sync` that was answered by
+    /// `InStep` over the same connection.
+    /// Answered by [`Reply::Append`].
+    Append(Append),
+    /// Removes the batches of a run that end below a sequence number.
+    /// Answered by [`Reply::Trim`].
+    Trim(Trim),
+    /// Ends a run. Nothing can be appended afterwards.
+    /// Answered by [`Reply::End`].
+    End(End),
+    /// Returns the state of a run of another process, and reports to its owner that it is watched.
+    /// Answered by [`Reply::Check`].
+    Check(Check),
+}
+
+/// The input of [`Command::Sync`].
+#[derive(Clone, Debug)]
+pub(crate) struct Sync {
+    pub(crate) run: RunId,
+    /// The number of entries that the stream has, as the replies over this connection say. `None`
+    /// before the first reply to a `Sync`.
+    pub(crate) entries: Option<u64>,
+    /// Whether to restore the run: to empty its stream, and to create its claim again if that is
+    /// missing. A run that has an end in its stream is not restored.
+    pub(crate) restores: bool,
+    /// Whether the owner pushes its batches. If not, and a client watches the run meanwhile, the
+    /// number of the newest event is pushed.
+    pub(crate) pushes: bool,
+    /// The encoded options of the handler, once its response head has arrived. The first `Sync`
+    /// with a head makes a starting run a running one.
+    pub(crate) head: Option<Bytes>,
+}
+
+/// The input of [`Command::Renew`].
+#[derive(Clone, Debug)]
+pub(crate) struct Renew {
+    pub(crate) run: RunId,
+    /// The number of entries that the stream must have. `None` if the store need not look at the
+    /// stream.
+    pub(crate) entries: Option<u64>,
+}
+
+/// The input of [`Command::Append`].
+#[derive(Clone, Debug)]
+pub(crate) struct Append {
+    pub(crate) run: RunId,
+    pub(crate) batch: Batch,
+    /// Whether to push the batch, because a client of another process watches the run.
+    pub(crate) pushes: bool,
+}
+
+/// Consecutive events of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// The sequence number of its first event, at least 1.
+    pub(crate) first: u64,
+    /// The sequence number of its last event. It is the id of the stream's entry.
+    pub(crate) last: u64,
+    /// The events as on the wire, each with its id and a blank line.
+    pub(crate) bytes: Bytes,
+}
+
+impl Batch {
+    /// Returns the memory of its events in a record.
+    pub(crate) fn memory(&self) -> usize {
+        let events = self.last.saturating_sub(self.first).saturating_add(1);
+        // An event takes at least one byte.
+        let events = usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len());
+        self.bytes.len().saturating_add(events.saturating_mul(ENTRY_OVERHEAD))
+    }
+}
+
+/// The input of [`Command::Trim`].
+#[derive(Clone, Debug)]
+pub(crate) struct Trim {
+    pub(crate) run: RunId,
+    /// The sequence number of the oldest event to keep.
+    pub(crate) keep_from: u64,
+}
+
+/// The input of [`Command::End`].
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) run: RunId,
+    pub(crate) mode: EndMode,
+}
+
+/// The reason to end a run, which decides whether it is ended.
+#[derive(Clone, Debug)]
+pub(crate) enum EndMode {
+    /// Its owner has exported all events. Ended only if the store's newest event is `newest` and
+    /// the stream has this number of `entries`.
+    Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
+    /// Its owner no longer has all events to export. The outcome is
+    /// [`Interrupted`](Outcome::Interrupted).
+    Lost,
+    /// A client or the program stops it, at any process. The outcome is
+    /// [`Cancelled`](Outcome::Cancelled). Its owner gets a hint.
+    Cancel {
+        /// The lines of an event to add before the end, without an id. It is added only if the run
+        /// has begun, and pushed. Its sequence number is a billion above the next one.
+        lines: Option<Bytes>,
+    },
+    /// Its owner is dead. Ended only if the store agrees. The outcome is
+    /// [`Interrupted`](Outcome::Interrupted).
+    Bury,
+    /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
+    /// stays, and the key is free.
+    Void,
+    /// The reply to a claim of this process was lost, and the process has no run for it. A run that
+    /// this process has claimed ends: like [`Void`](Self::Void) if it has not begun, otherwise with
+    /// the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
+    Release,
+    /// The run has ended and its owner needs the memory. Its claim and its stream are deleted, but
+    /// not those of a live run.
+    Forget,
+    /// The run was replaced. Its stream is deleted, unless the run has the key.
+    Discard,
+}
+
+/// The input of [`Command::Check`].
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    pub(crate) run: RunId,
+    /// Whether a client of this process is attached. The owner is then told that the run is
+    /// watched until 3/4 of a lease from now.
+    pub(crate) is_watched: bool,
+    /// Whether the reply contains the head.
+    pub(crate) wants_head: bool,
+}
+
+/// The reply to one [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Look(LookReply),
+    Sync(SyncReply),
+    Renew(RenewReply),
+    Append(AppendReply),
+    Trim {
+        /// The number of entries that were removed.
+        entries: u64,
+    },
+    End(EndReply),
+    Check(CheckReply),
+}
+
+/// The reply to a `Look` or `Claim`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LookReply {
+    /// The key has no run, or a void one. Sent only to `Look`.
+    Free,
+    /// No live or completed run has the key, but the store has lost data: for a lease, an owner may
+    /// restore the claim of a running run.
+    Restoring,
+    /// The key now belongs to the run. Sent only to `Claim`.
+    Claimed,
+    /// The key no longer belongs to the run to replace: look again. Sent only to `Claim`.
+    Changed,
+    /// A run that is starting or running has the key.
+    Live { run: RunId, process: ProcessId, liveness: Liveness },
+    /// A run that has ended has the key. Sent to `Claim` only if the run has completed.
+    Ended {
+        run: RunId,
+        outcome: Outcome,
+        /// `false` if an owner may still restore the claim of a later run.
+        is_certain: bool,
+    },
+}
+
+/// Whether the owner of a live run renews its lease. With Redis, `liveness` in `lua/common.lua`
+/// decides it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Liveness {
+    #[default]
+    Alive,
+    /// The lease has expired, but the owner may still renew it. The caller looks again after this
+    /// time.
+    Late(Duration),
+    /// The run can be [buried](self::EndMode::Bury).
+    Dead,
+}
+
+/// The reply to a `Sync`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SyncReply {
+    /// The lease is renewed, and the owner may append after `newest`.
+    InStep {
+        /// The sequence number of the newest event in the stream, or 0.
+        newest: u64,
+        /// The number of entries in the stream.
+        entries: u64,
+        /// The time for which a client of another process still watches the run.
+        watched: Duration,
+    },
+    /// The lease is renewed, but the stream does not have the entries that the owner expects: send
+    /// a `Sync` that restores, and all events.
+    Behind,
+    /// The store lost the claim: send a `Sync` that restores, and all events.
+    Gone,
+    /// The run was ended. The owner ends it too.
+    Over {
+        outcome: Outcome,
+        /// The event that another process has added before it cancelled the run.
+        event: Option<Batch>,
+        /// Whether another run has taken the key.
+        is_replaced: bool,
+    },
+    /// Another run has the key, and this one has no end: its claim was lost.
+    Other,
+}
+
+/// The reply to a `Renew`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenewReply {
+    /// The lease is renewed.
+    Renewed {
+        /// The time for which a client of another process still watches the run.
+        watched: Duration,
+    },
+    /// The run is not a live one of this process, or its stream has other entries than expected:
+    /// send a `Sync`.
+    Unsure,
+}
+
+/// The reply to an `Append`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppendReply {
+    /// Appended as this number of entries.
+    Appended { entries: u64 },
+    /// The stream is missing, has an end, or has a newer event: send a `Sync`.
+    Refused,
+}
+
+/// The reply to an `End`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndReply {
+    /// The run is ended, now or by an earlier command of this process in the same mode.
+    Ended {
+        outcome: Outcome,
+        /// The sequence number of the newest event in its stream.
+        newest: u64,
+    },
+    /// Another process had ended the run, or this one in another mode.
+    Over(Outcome),
+    /// The call has answered with an event stream, so the run cannot be void; or the run is live,
+    /// so it cannot be forgotten; or the run has the key, so it was not replaced. Only to `Void`,
+    /// `Forget` and `Discard`.
+    Running,
+    /// The run is void, or was forgotten. Only to `Void`, `Release`, `Forget` and `Discard`.
+    Freed,
+    /// The store does not have the events that the owner has exported: send a `Sync`. Only to
+    /// `Own`.
+    Behind,
+    /// The owner is not dead. Only to `Bury`.
+    NotDead(Liveness),
+    /// Another run has the key, or the claim is not of this process.
+    Other,
+    /// No run has the key.
+    Gone,
+}
+
+/// The reply to a `Check`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CheckReply {
+    /// The call of the run has not answered yet.
+    Starting(Liveness),
+    /// The run is running, and `newest` is the newest event in its stream.
+    Running { newest: u64, liveness: Liveness, head: Option<Bytes> },
+    /// The run has ended. Its stream has an end, if it has a stream.
+    Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
+    /// The call did not return an event stream.
+    Void,
+    /// Another run has the key. This run has ended, and its stream may still be kept.
+    Other { newest: u64, head: Option<Bytes> },
+    /// The store has no run with the key, or one that ended earlier: the run was forgotten, or its
+    /// claim was lost.
+    Gone,
+}
+
+/// A part of a run's stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Page {
+    /// The head, if the page begins with it.
+    pub(crate) head: Option<Bytes>,
+    /// The batches, in order. The first one may also have events before those that were asked for.
+    pub(crate) batches: Vec<Batch>,
+    /// The end, if the page reaches it.
+    pub(crate) end: Option<StoredEnd>,
+    /// Whether the stream had nothing behind this page.
+    pub(crate) is_last: bool,
+}
+
+/// The end of a run's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredEnd {
+    pub(crate) outcome: Outcome,
+    pub(crate) error: Option<Arc<str>>,
+    /// The sequence number of the run's last event.
+    pub(crate) newest: u64,
+    /// The encoded options of the handler, if they are known. A push does not have them.
+    pub(crate) head: Option<Bytes>,
+}
+
+/// A change of a run's stream, which the store passes to the
+/// [`Receive`] function.
+#[derive(Clone, Debug)]
+pub(crate) enum Push {
+    Head(Bytes),
+    Batch(Batch),
+    /// The stream has events up to this number. Those before it may not have been pushed.
+    Newest(u64),
+    End(StoredEnd),
+    Void,
+}
+
+/// Why a command has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The store cannot be reached, or does not accept the command at present. Nothing was changed.
+    Unavailable,
+    /// The server cannot serve this connection, or no longer. Nothing was changed. A new connection
+    /// can lead to another server.
+    WrongServer,
+    /// The script is not loaded. Nothing was changed.
+    NoScript,
+    /// The reply is missing. The command may have been executed, or be executed later.
+    Lost,
+    /// A script may have stopped halfway, and its keys need not be the reason: if the user lacks a
+    /// permission for a command of the script, some versions of Redis answer with the same code.
+    Stopped,
+    /// The command failed for this run alone, such as on a key of another type.
+    Run,
+    /// Another version of the protocol wrote the run's claim.
+    Version,
+}
+
+/// The memory that a store needs for a run besides its events, its head and its error, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Overhead {
+    /// For its claim, which is all that is left of a call without an event stream.
+    pub(crate) claim: usize,
+    /// For its stream, with its end.
+    pub(crate) stream: usize,
+    /// For each batch.
+    pub(crate) batch: usize,
+}
+
+/// The state of the connection to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connection {
+    /// The number of the connection in use, which rises with each new one. A connection to a
+    /// server that was restarted has a new number, even if a proxy kept it open.
+    Up(u64),
+    /// The store cannot be reached.
+    Down,
+}
+
+/// The minimum time for which the store keeps a run after its end, and after its owner has looked at
+/// it.
+const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Returns the time for which the store keeps a run. If an eighth of this time has passed when the
+/// owner of a live run looks at the stream, the time starts again. The owner looks at the stream at
+/// least twice in three leases.
+pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
+    retain_for.max(lease * 4).max(MIN_KEPT_FOR)
+}
+
+/// Receives what other processes send through the store. It does not block, and may be called after
+/// the [`Runs`](tower_sse::runs::Runs) was dropped.
+pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
+
+/// What a store passes to [`Receive`].
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A push of a run that is subscribed. Pushes of one run are passed in their order.
+    Push(RunId, Push),
+    /// Pushes of all runs may be missing, because the connection broke or its buffer was full, so
+    /// all runs are loaded. After a break, the store passes this once all runs are subscribed
+    /// again.
+    LostPushes,
+    /// Another process has ended a run of this process, or watches it. This process then
+    /// synchronizes the run, so a forged hint costs only a command.
+    Hint(Epoch),
+    /// Another run has taken the key of a run of this process, which was live or had ended. No
+    /// request finds it any more.
+    Replaced(Epoch),
+    /// The store has lost its data. All runs of this process are synchronized.
+    HintToAll,
+}

@@ -1,0 +1,178 @@
+//! The sizes of files, and what stands beside its type.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use crate::CRATES;
+
+/// Files of fewer than 40 lines, and why they are files of their own.
+const SMALL: [(&str, &str); 12] = [
+    ("src/error.rs", "everything imports it"),
+    ("src/history/sync.rs", "is loom's under loom"),
+    ("src/layer/marker.rs", "a public module with a page of its own"),
+    ("src/lock.rs", "everything imports it"),
+    ("src/log.rs", "its macros are declared before all modules"),
+    ("src/runs/spawn.rs", "records, processes and calls import it"),
+    ("src/runs/support.rs", "a public module"),
+    ("src/simulation.rs", "exists only in simulations"),
+    ("crates/tower-sse-broker/src/trace.rs", "its macros are declared before all modules"),
+    ("crates/tower-sse-postgres/src/stats.rs", "a public type with a page of its own"),
+    ("crates/tower-sse-redis/src/runs/cluster/timing.rs", "owners and other processes import it"),
+    ("crates/tower-sse-redis/src/runs/store/redis_runs.rs", "a public type with a page of its own"),
+];
+
+/// Methods that stand in another file than their type, and why.
+const AWAY: [(&str, &str, &str); 20] = [
+    ("Config", "src/layer/response_future.rs", "refusals know the response"),
+    ("Event", "src/event/encode.rs", "encoding"),
+    ("Event", "src/event/json.rs", "needs a feature"),
+    ("Hub", "src/hub/builder.rs", "brokers know the hub"),
+    ("Hub", "src/hub/publish.rs", "publishing"),
+    ("Record", "src/runs/record/last_event.rs", "knows how a record is cut"),
+    ("Record", "src/runs/record/mirror.rs", "what another process reports"),
+    ("Record", "src/runs/record/reader.rs", "reading"),
+    ("Runs", "src/runs/call/run_layer.rs", "calls know the runs"),
+    ("Runs", "src/runs/call/start.rs", "calls know the runs"),
+    ("SseLayer", "src/layer/setters.rs", "a setter for each option"),
+    ("StartError", "src/runs/answer.rs", "answers know the error"),
+    ("Streams", "src/hub/connect_streams.rs", "needs the hub"),
+    ("StreamsBuilder", "src/hub/connect_streams.rs", "needs the hub"),
+    ("Subscription", "src/hub/subscription/subscribe.rs", "its start"),
+    ("Cluster", "crates/tower-sse-redis/src/runs/cluster/requests.rs", "requests know the cluster"),
+    ("Cluster", "crates/tower-sse-redis/src/runs/cluster/shared_runs.rs", "knows the requests"),
+    ("Mirrors", "crates/tower-sse-redis/src/runs/cluster/elsewhere/check.rs", "checking owners"),
+    ("Redis", "crates/tower-sse-redis/src/broker/redis_broker.rs", "brokers know the server"),
+    ("Redis", "crates/tower-sse-redis/src/runs/store/redis_runs.rs", "stores know the server"),
+];
+
+struct File {
+    path: String,
+    /// Its lines without comments, blank lines and inline tests.
+    code: Vec<String>,
+}
+
+fn files(root: &str) -> Vec<File> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path().to_str().unwrap().to_owned();
+            let name = Path::new(&path).file_stem().unwrap();
+            if name == "tests" {
+            } else if Path::new(&path).is_dir() {
+                folders.push(path);
+            } else if path.ends_with(".rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                let is_code = |line: &&str| {
+                    let line = line.trim_start();
+                    !line.is_empty() && !line.starts_with("//")
+                };
+                let code = code.lines().filter(is_code).map(str::to_owned).collect();
+                files.push(File { path, code });
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn files_have_40_to_500_lines() {
+    let mut wrong = Vec::new();
+    let mut small: BTreeSet<_> = SMALL.iter().map(|(path, _)| *path).collect();
+    let files: Vec<_> = CRATES.into_iter().flat_map(files).collect();
+    for File { path, code } in &files {
+        let is_door = path.ends_with("/mod.rs") || path.ends_with("/lib.rs");
+        let is_listed = small.remove(path.as_str());
+        if code.len() > 500 || (code.len() < 40 && !is_door) != is_listed {
+            wrong.push(format!("{path} has {} lines", code.len()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(small.is_empty(), "there is no {small:?}");
+}
+
+/// Returns the word behind `keyword` if a line begins with it, after its visibility.
+fn named<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
+    let line = line.strip_prefix("    ").unwrap_or(line);
+    let line = match line.strip_prefix("pub") {
+        Some(rest) => rest.trim_start_matches(|c| c != ' ').trim_start(),
+        None => line,
+    };
+    let name = line.strip_prefix(keyword)?.strip_prefix(' ')?;
+    Some(name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
+}
+
+/// Returns the type of an `impl` that is none of a trait.
+fn methods_of(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("impl")?;
+    if line.contains(" for ") {
+        return None;
+    }
+    let mut depth = 0;
+    let generics = line.find(|c| {
+        depth += i32::from(c == '<') - i32::from(c == '>');
+        depth == 0 && c == ' '
+    })?;
+    let name = line[generics..].trim_start();
+    Some(name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
+}
+
+#[test]
+fn methods_stand_beside_their_type() {
+    let mut away = BTreeSet::new();
+    for root in CRATES {
+        let files = files(root);
+        let mut types: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for File { path, code } in &files {
+            for line in code {
+                for keyword in ["struct", "enum"] {
+                    if let Some(name) = named(line, keyword) {
+                        types.entry(name).or_default().insert(path);
+                    }
+                }
+            }
+        }
+        for File { path, code } in &files {
+            for name in code.iter().filter_map(|line| methods_of(line)) {
+                if types.get(name).is_some_and(|places| !places.contains(path.as_str())) {
+                    away.insert((name.to_owned(), path.clone()));
+                }
+            }
+        }
+    }
+    let listed = AWAY.iter().map(|(name, path, _)| (str::to_owned(name), str::to_owned(path)));
+    let listed: BTreeSet<_> = listed.collect();
+    assert_eq!(away, listed, "left: what stands away from its type; right: what has a reason");
+    assert!(AWAY.len() <= 20);
+}
+
+#[test]
+fn names_of_files_and_types_are_used_once() {
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut twice = Vec::new();
+    for root in CRATES {
+        let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for File { path, code } in files(root) {
+            let name = Path::new(&path).file_name().unwrap().to_str().unwrap().to_owned();
+            // A program is read by itself.
+            if root != "crates/sse-check/src" {
+                *names.entry(name).or_default() += 1;
+            }
+            for line in &code {
+                for name in ["struct", "enum"].iter().filter_map(|keyword| named(line, keyword)) {
+                    types.entry(name.to_owned()).or_default().insert(path.clone());
+                }
+            }
+        }
+        // `Outcome` is public as `filter::Outcome` and `runs::Outcome`. A macro names `Kind`.
+        types.retain(|name, files| files.len() > 1 && name != "Outcome" && name != "Kind");
+        twice.extend(types);
+    }
+    assert!(twice.is_empty(), "types with the same name: {twice:?}");
+    let shared = names.iter().filter(|(_, count)| **count > 1).count();
+    assert!(shared <= 15, "{shared} names of files are used twice");
+}
