@@ -19,7 +19,7 @@ use crate::{Error, ErrorKind};
 /// use axum::{extract::State, http::StatusCode};
 /// use tower_sse_postgres::PostgresHealth;
 ///
-/// async fn ready(HealthState(health): HealthState<PostgresHealth>) -> StatusCode {
+/// async fn ready(State(health): State<PostgresHealth>) -> StatusCode {
 ///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 /// }
 /// # _ = ready;
