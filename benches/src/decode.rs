@@ -1,15 +1,10 @@
-use std::{convert::Infallible, hint::black_box, iter, pin::Pin};
-
-use bytes::Bytes;
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http_body::Frame;
-use http_body_util::StreamBody;
 use sse_stream::SseStream;
 use sseer::event_stream::EventStream;
-use tower_sse::{Decoder, Encoded, Event, MessageStream};
+use tower_sse::{Decoder, MessageStream};
 
-use crate::{Case, OURS, payload::line};
+use crate::*;
 
 /// The number of events that are decoded at a time.
 const EVENTS: u64 = 64;

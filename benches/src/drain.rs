@@ -1,14 +1,9 @@
-use std::{
-    fmt::Debug,
-    future::Future,
-    hint::black_box,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use std::{future::Future, pin::pin};
 
 use actix_web::body::MessageBody;
 use bytes::Buf;
-use http_body::Body;
+
+use crate::*;
 
 /// Polls `body` to its end, frame by frame, and returns the number of its bytes.
 pub fn drain<B: Body<Error: Debug>>(body: B) -> u64 {

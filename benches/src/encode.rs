@@ -1,11 +1,8 @@
-use crate::{
-    Case,
-    payload::{
-        Ownership::{self, Literal, Owned, Shared},
-        line, lines,
-    },
-    peers,
+use super::payload::{
+    Ownership::{Literal, Owned, Shared},
+    lines,
 };
+use crate::*;
 
 /// Events whose data is text, by the ownership of the text.
 const TEXTS: [(&str, Ownership, Text); 12] = [

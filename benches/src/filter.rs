@@ -1,15 +1,8 @@
-use std::{convert::Infallible, hint::black_box, iter};
-
-use bytes::Bytes;
 use futures_util::stream;
-use http_body::{Body, Frame};
-use http_body_util::StreamBody;
-use tower_sse::{
-    Encoded, Event,
-    filter::{self, EventFilter, FilterBody, Verdict},
-};
+use tower_sse::filter::{self, EventFilter, FilterBody, Verdict};
 
-use crate::{Case, drain::drain, payload::line};
+use super::drain::drain;
+use crate::*;
 
 /// The number of events in a large frame.
 const EVENTS: u64 = 64;

@@ -1,19 +1,11 @@
-use std::{
-    hint::black_box,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
-
-use bytes::Bytes;
-use futures_core::Stream;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tower_sse::{
-    Encoded, Event, LastEventId,
+    LastEventId,
     hub::{Hub, Receipt, Retention, Subscription},
 };
 
-use crate::{Case, OURS, payload};
+use crate::*;
 
 pub const BROADCAST: &str = "tokio broadcast";
 pub const TOPICS: &str = "a subscription of 100 topics";

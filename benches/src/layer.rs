@@ -1,21 +1,16 @@
-use std::{convert::Infallible, fmt::Debug, hint::black_box, mem, pin::Pin};
+use std::mem;
 
 use axum::{Router, body::Body as AxumBody, extract, response, routing::get};
-use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response,
+    HeaderMap, HeaderValue,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT},
 };
-use http_body::Body;
 use http_body_util::Full;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{SseLayer, Stats};
+use tower::service_fn;
+use tower_sse::Stats;
 
-use crate::{
-    Case, OURS,
-    drain::{drain, now},
-    noop::NoopLayer,
-};
+use super::{drain::drain, noop::NoopLayer};
+use crate::*;
 
 pub const BARE: &str = "no event stream bare";
 pub const AXUM: &str = "no event stream in axum";

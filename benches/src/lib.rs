@@ -3,7 +3,27 @@
 //! A [`Case`] is one implementation doing one work. The criterion benches, the timed comparison,
 //! the allocation counts and the instruction counts all run the same cases.
 
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    hint::black_box,
+    iter,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use drain::now;
+use futures_core::Stream;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use payload::{MESSAGE, Ownership, line};
+use stream::Repeat;
 use tokio::runtime;
+use tower::{Layer, Service};
+use tower_sse::{Encoded, Event, SseLayer};
 
 pub mod decode;
 pub mod drain;

@@ -1,15 +1,11 @@
 //! A layer that does only what every layer with a body of its own must do.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::{future::Future, task::ready};
 
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::SizeHint;
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+
+use crate::*;
 
 #[derive(Clone, Copy)]
 pub struct NoopLayer;

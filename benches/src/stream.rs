@@ -1,9 +1,4 @@
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use futures_core::Stream;
+use crate::*;
 
 /// A stream that is always ready: the cheapest possible source, the same for all implementations.
 pub struct Repeat<F> {

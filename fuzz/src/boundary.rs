@@ -1,19 +1,9 @@
-use std::{
-    convert::Infallible,
-    future::ready,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response};
-use http_body::{Body, Frame};
-use http_body_util::StreamBody;
-use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{Heartbeat, SseLayer};
+use http_body::Body;
+use tower_sse::Heartbeat;
 
-use crate::{in_runtime, naive, pieces};
+use crate::*;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,4 @@
-use tower_sse::Decoder;
-
-use crate::{naive, pieces};
+use crate::*;
 
 /// The pieces in which a stream arrives do not change what is decoded.
 pub fn decoder(data: &[u8]) {

@@ -1,9 +1,6 @@
-use std::time::Duration;
+use tower_sse::Event;
 
-use arbitrary::{Arbitrary, Unstructured};
-use tower_sse::{Decoder, Encoded, Event};
-
-use crate::naive;
+use crate::*;
 
 #[derive(Arbitrary, Debug)]
 struct Fields {

@@ -1,7 +1,4 @@
-use arbitrary::{Arbitrary, Unstructured};
-use tower_sse::Encoded;
-
-use crate::naive;
+use crate::*;
 
 /// Whatever fields a foreign publisher adds to an entry, it is one event or none.
 pub fn entries(data: &[u8]) {

@@ -1,15 +1,12 @@
-use bytes::Bytes;
-use http::Response;
 use tower_sse::{
-    BoxError, Encoded, EventRef,
+    BoxError, EventRef,
     filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict},
 };
 
-use crate::{
-    naive,
-    naive_filter::{ADDED, BY_FILTER, Choice, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered},
-    pieces,
+use super::naive_filter::{
+    ADDED, BY_FILTER, Choice, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered,
 };
+use crate::*;
 
 const CHOICES: [Choice; 7] = [
     Choice::Pass,

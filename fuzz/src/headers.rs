@@ -1,13 +1,7 @@
-use std::{convert::Infallible, future::ready};
-
-use bytes::Bytes;
-use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{StatusCode, header};
 use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::SseLayer;
 
-use crate::pieces;
+use crate::*;
 
 /// Any request headers and any headers of a response end in one well-formed head, and a second layer
 /// changes nothing.

@@ -1,9 +1,7 @@
-use futures_util::FutureExt;
-use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::Uri;
 use tower_sse::{LAST_EVENT_ID, LastEventId, hub::Hub};
 
-use crate::{in_runtime, naive};
+use crate::*;
 
 /// Any header and any query is an id of one line or none, and a hub answers any id with a gap, with
 /// the events after it, or with nothing.

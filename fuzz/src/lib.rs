@@ -21,6 +21,17 @@ mod naive;
 #[path = "../../tests/support/naive_filter.rs"]
 mod naive_filter;
 
+use std::{convert::Infallible, future::ready, time::Duration};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{Decoder, Encoded, SseLayer};
+
 pub use self::{
     boundary::boundary, decoder::decoder, encoder::encoder, entries::entries, filter::filter,
     headers::headers, last_event_id::last_event_id, recorder::recorder,

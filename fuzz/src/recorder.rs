@@ -1,17 +1,7 @@
-use std::{convert::Infallible, future::ready};
+use http_body_util::BodyExt;
+use tower_sse::runs::{RunKey, Runs};
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use tower::{ServiceExt, service_fn};
-use tower_sse::{
-    SseLayer,
-    runs::{RunKey, Runs},
-};
-
-use crate::{in_runtime, naive, pieces};
+use crate::*;
 
 /// A run records what a client decodes of the source, whatever its bytes are and however they are
 /// cut, with an id at the end of each block.

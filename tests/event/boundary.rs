@@ -1,21 +1,12 @@
 //! The layer writes into foreign streams without changing what a client decodes: any bytes, split
 //! anywhere.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::time;
-use tower_sse::{Event, Heartbeat, SseBody, SseLayer};
+use tower_sse::{Heartbeat, SseBody};
 
-use crate::{
-    cuts::{cut, special_bytes},
-    support::{
-        naive::{self, Place},
-        naive_clients::CLIENTS,
-        *,
-    },
-};
+use super::support::{naive::Place, naive_clients::CLIENTS, *};
+use crate::*;
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const COMMENT: &[u8] = b":\n";

@@ -1,15 +1,9 @@
 //! The decoder follows the standard, however the stream is split.
 
-use std::time::Duration;
-
-use bytes::Buf;
 use proptest::prelude::*;
-use tower_sse::{Decoder, EventTooLarge};
 
-use crate::{
-    cuts::{cut, special_bytes},
-    support::naive::{self, Seen},
-};
+use super::support::naive::Seen;
+use crate::*;
 
 /// Returns everything that `decoder` decodes from `chunks`.
 pub(crate) fn decode<'c>(

@@ -4,7 +4,6 @@ mod boundary;
 mod decoder;
 mod event_body;
 mod message_stream;
-mod producers;
 mod roundtrip;
 mod splitter;
 mod wire;
@@ -13,3 +12,15 @@ mod wire;
 mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::{Buf, Bytes};
+use cuts::{cut, special_bytes};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use http_body::Body;
+use support::naive;
+use tokio::sync::mpsc;
+use tower_sse::{
+    BoxError, Decoder, Encoded, Event, EventId, EventName, EventTooLarge, Message, SseLayer,
+};

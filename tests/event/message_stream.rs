@@ -1,25 +1,19 @@
 //! A body is a stream of messages, however its frames are cut and however it ends.
 
 use std::{
-    convert::Infallible,
     io,
     pin::Pin,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
-use bytes::{Buf, Bytes};
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
-use http_body::{Body, Frame};
+use http_body::Frame;
 use http_body_util::StreamBody;
 use proptest::prelude::*;
-use tower_sse::{BoxError, Decoder, EventTooLarge, Message, MessageStream};
+use tower_sse::MessageStream;
 
-use crate::{
-    cuts::{cut, special_bytes},
-    support::{FedBody, Feed, SECOND, naive},
-};
+use super::support::{FedBody, Feed, SECOND};
+use crate::*;
 
 fn fed() -> (Feed, MessageStream<FedBody>) {
     let (feed, body) = Feed::new();

@@ -1,18 +1,10 @@
 //! What is encoded decodes unchanged, with this crate and with others.
 
-use std::{convert::Infallible, time::Duration};
-
-use bytes::Bytes;
 use eventsource_stream::Eventsource;
-use futures_util::{FutureExt, TryStreamExt, stream};
 use proptest::prelude::*;
-use tower_sse::{Decoder, Encoded, Event, EventId, EventName, Message};
 
-use crate::{
-    cuts::{cut, ranges},
-    decoder::decode,
-    support::naive::{self, Seen},
-};
+use super::{cuts::ranges, decoder::decode, support::naive::Seen};
+use crate::*;
 
 /// The fields of an event, as a test sets them.
 #[derive(Clone, Debug)]

@@ -1,15 +1,11 @@
 //! The pieces of a stream are the stream, and its events are those of the standard, however it is
 //! cut.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
-use tower_sse::{EventRef, EventSplitter, EventTooLarge, Piece};
+use tower_sse::{EventRef, EventSplitter, Piece};
 
-use crate::{
-    cuts::{cut, special_bytes},
-    support::naive::{self, Block, Part},
-};
+use super::support::naive::{Block, Part};
+use crate::*;
 
 /// What a splitter returned for a stream.
 #[derive(Debug, Default)]

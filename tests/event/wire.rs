@@ -1,10 +1,9 @@
 //! What events look like on the wire, byte by byte.
 
-use std::{borrow::Cow, error::Error as _, time::Duration};
+use std::{borrow::Cow, error::Error as _};
 
-use tower_sse::{Encoded, Event, EventId, EventName};
-
-use crate::support::MILLISECOND;
+use super::support::MILLISECOND;
+use crate::*;
 
 #[track_caller]
 fn assert_wire(event: Event, wire: &str) {

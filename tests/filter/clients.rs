@@ -1,18 +1,10 @@
 //! Clients that split a stream in different ways read what a filter sends like the same stream
 //! changed by hand, whatever its line ends are and however it is cut.
 
-use proptest::{
-    collection::vec,
-    prelude::*,
-    sample::{Index, select},
-};
-use tower_sse::Encoded;
+use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::{
-    cuts::cut,
-    support::{naive_clients::CLIENTS, naive_filter::ADDED},
-    *,
-};
+use super::support::{naive_clients::CLIENTS, naive_filter::ADDED};
+use crate::*;
 
 /// A line and its end.
 type Line = (String, &'static str);

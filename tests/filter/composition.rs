@@ -2,25 +2,23 @@
 
 use std::convert::Infallible;
 
-use axum::{Router, body::Body, routing::get};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceBuilder, ServiceExt};
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 use tower_sse::{
-    Drain, Event, EventBody, SseLayer,
+    Drain, EventBody,
     filter::BoxFilterLayer,
     runs::{RunKey, Runs},
 };
 
-use crate::{
-    rig::{PASS, filters, outcome, through as filtered},
+use super::{
+    rig::through as filtered,
     support::{
         naive_filter::{Choice, Plan},
         *,
     },
-    *,
 };
+use crate::*;
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_come_between_events_while_the_upstream_stalls_within_one() {

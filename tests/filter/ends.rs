@@ -6,16 +6,15 @@ use std::{
 };
 
 use http::Method;
-use tower_sse::filter::FilterEnd;
 
-use crate::{
-    rig::{Logged, PASS, call, fed_by, filters, outcome, through},
+use super::{
+    rig::through,
     support::{
         naive_filter::{ADDED, Choice, Plan},
         *,
     },
-    *,
 };
+use crate::*;
 
 fn on_event(choice: Choice) -> Plan {
     Plan { events: vec![choice], ..PASS }

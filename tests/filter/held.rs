@@ -3,23 +3,18 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use tokio::time;
-use tower::{Service, ServiceBuilder, ServiceExt, retry};
+use tower::retry;
 
-use crate::{
-    plan::Planned,
-    rig::{Logged, PASS, call, filters, outcome},
-    support::{
-        naive_filter::{ADDED, Choice, Plan},
-        *,
-    },
+use super::support::{
+    naive_filter::{ADDED, Choice, Plan},
     *,
 };
+use crate::*;
 
 const LIMIT: Duration = Duration::from_secs(5);
 

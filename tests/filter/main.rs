@@ -5,8 +5,6 @@ mod clients;
 mod composition;
 mod ends;
 mod held;
-mod memory;
-mod plan;
 mod properties;
 mod rig;
 mod servers;
@@ -17,14 +15,27 @@ mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{future::ready, sync::Arc};
+use std::{
+    future::ready,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
+use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
-use futures_util::FutureExt;
+use cuts::cut;
+use futures_util::{FutureExt, stream};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use tower::service_fn;
+use properties::Planned;
+use proptest::sample::select;
+use rig::{Logged, PASS, call, fed_by, filters, outcome};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_sse::{
-    BoxError, EventRef,
-    filter::{self, EventFilter, FilterBody, FilterLayer, FilterPipe, SourceEnd, Verdict},
+    BoxError, Encoded, Event, EventRef, SseLayer,
+    filter::{
+        self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
+    },
 };

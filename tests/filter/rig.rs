@@ -1,12 +1,12 @@
 //! A service whose answer a test gives, behind a layer of filters by a plan.
 
-use std::{future::Future, sync::Mutex};
+use std::future::Future;
 
 use http_body::Body;
-use tower::{Layer, Service};
+use tower::Layer;
 
 use crate::{
-    plan::{Log, Planned},
+    properties::Log,
     support::{
         naive_filter::{Choice, Plan},
         *,

@@ -2,19 +2,14 @@
 
 use std::net::SocketAddr;
 
-use axum::{Router, body::Body, extract::State, routing::get};
-use futures_util::stream;
+use axum::extract::State;
 use hyper::body::Incoming;
-use tower_sse::{Event, SseLayer};
 
-use crate::{
-    rig::{PASS, filters, outcome},
-    support::{
-        naive_filter::{Choice, Plan},
-        *,
-    },
+use super::support::{
+    naive_filter::{Choice, Plan},
     *,
 };
+use crate::*;
 
 /// Answers with what the upstream sends.
 async fn relay(State((protocol, upstream)): State<(Protocol, SocketAddr)>) -> Response<Incoming> {

@@ -1,12 +1,8 @@
 //! Nothing waits for what comes later.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use allocation_counter::measure;
 
-use crate::{
-    rig::{PASS, fed_by},
-    support::*,
-    *,
-};
+use crate::{support::*, *};
 
 #[tokio::test(start_paused = true)]
 async fn everything_is_sent_in_the_poll_in_which_it_is_complete() {
@@ -85,4 +81,101 @@ async fn task_that_never_waits_lets_others_run() {
     assert!(feed.polls() > 0, "the body is read");
     assert!(feed.polls() < 50_000, "{} events without a pause", feed.polls());
     reading.abort();
+}
+
+// What a filter keeps is bounded, and passing costs no allocation.
+
+const LIMIT: usize = 64 << 10;
+const PIECE: usize = 1 << 10;
+
+/// Returns the greatest memory of a pipe through which 100 pieces pass, and whether it failed.
+fn most_memory(first: &'static str, piece: &'static str, pass_oversized: bool) -> (u64, bool) {
+    let piece = Bytes::from_static(piece.repeat(PIECE / piece.len()).leak().as_bytes());
+    let mut failed = false;
+    let counted = measure(|| {
+        let pipe = FilterPipe::new(filter::inspect(|_| {})).max_event_size(LIMIT);
+        let mut pipe = if pass_oversized { pipe.pass_oversized() } else { pipe };
+        pipe.push(Bytes::from_static(first.as_bytes())).unwrap();
+        for _ in 0..1000 {
+            failed |= pipe.push(piece.clone()).is_err();
+        }
+    });
+    (counted.bytes_max, failed)
+}
+
+#[test]
+fn memory_is_bounded() {
+    for (case, first, piece, fails) in [
+        ("event without end", "id: 7\n", "data: x\n", true),
+        ("long line", "data: ", "x", true),
+        ("long name of a field", "x", "x", true),
+        ("many data lines", "", "data\n", true),
+        ("comments within an event", "data: x\n", ":\n", true),
+        ("comment within an event", "data: x\n:", "c", true),
+        ("retry line", "retry: ", "1", true),
+        ("comments between events", "", ":\n", false),
+        ("comment between events", ":", "c", false),
+        ("empty lines", "", "\r\n", false),
+        ("retry lines", "", "retry: 1\n", false),
+        ("events", "", "data: x\n\n", false),
+    ] {
+        let (bytes, failed) = most_memory(first, piece, false);
+        assert_eq!(failed, fails, "{case}");
+        // While a buffer grows, there are two.
+        let most = if fails { 3 * LIMIT } else { 0 } + 4 * PIECE;
+        assert!(bytes < most as u64, "{case}: {bytes} bytes");
+        let (bytes, failed) = most_memory(first, piece, true);
+        assert!(!failed && bytes < most as u64, "{case}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn passing_events_allocate_nothing() {
+    for frame in ["data: 0123456789abcdef\n\n", "id: 7\nevent: e\ndata: a\n: c\n\n:\n"] {
+        let (feed, source) = Feed::new();
+        let mut body = FilterBody::new(source, filter::inspect(|event| assert!(event.has_data())));
+        feed.passes(frame, &mut body);
+        for _ in 0..100 {
+            feed.data(frame);
+        }
+        let counted = measure(|| while let Polled::Data(_) = poll_frame(&mut body) {});
+        assert_eq!(counted.count_total, 0, "{frame:?}");
+    }
+}
+
+#[test]
+fn stream_takes_one_allocation() {
+    let (_feed, source) = Feed::new();
+    let mut body = None;
+    let counted = measure(|| body = Some(FilterBody::new(source, filter::inspect(|_| {}))));
+    assert_eq!(counted.count_total, 1);
+    assert!(counted.bytes_total <= 512, "{} bytes", counted.bytes_total);
+    drop(body);
+}
+
+#[test]
+fn buffer_of_a_large_event_is_freed_after_it() {
+    let (feed, source) = Feed::new();
+    let mut body = FilterBody::new(source, filter::inspect(|_| {}));
+    let line = format!("data: {}", "x".repeat(10_000)).leak();
+    let mut held = |text: &'static str| {
+        feed.data(text);
+        measure(|| while let Polled::Data(_) = poll_frame(&mut body) {}).bytes_current
+    };
+    assert!(held(line) >= 10_000, "it is carried");
+    assert!(held("\n\n") <= -10_000, "it is freed when the source is idle");
+}
+
+#[test]
+fn large_frame_is_not_kept_for_its_incomplete_event() {
+    let (feed, mut body, _log) = fed_by(PASS);
+    let mut frame = "data: x\n\n".repeat(1000).into_bytes();
+    frame.extend_from_slice(b"data: half");
+    let frame = Bytes::from(frame);
+    feed.data(frame.clone());
+    let Polled::Data(sent) = poll_frame(&mut body) else { panic!("no data") };
+    assert_eq!(sent.as_ptr(), frame.as_ptr(), "what passes is not copied");
+    drop(sent);
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert!(frame.is_unique());
 }

@@ -1,11 +1,6 @@
 //! Closing the streams of a subject in several processes, which share a broker in memory.
 
-use futures_util::stream;
-use http::Request;
-use tower_sse::{
-    EventBody, SseBody,
-    streams::{CloseError, Streams},
-};
+use tower_sse::{SseBody, streams::CloseError};
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! Topics that end: who receives the last event, what ends, and when the name is free.
 
-use std::sync::Barrier;
-
 use crate::*;
 
 fn is_ended<T>(result: &Result<T, PublishError>) -> bool {

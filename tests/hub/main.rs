@@ -3,22 +3,15 @@
 
 mod behind;
 mod brokers;
-mod by_hand;
 mod client;
 mod closes;
 mod ended;
 mod fed;
-mod fed_history;
-mod fed_threads;
 mod ids;
 mod loss;
-mod loss_elsewhere;
-mod loss_starts;
 mod many;
 mod memory;
-mod messages;
 mod model;
-mod naive;
 mod outcomes;
 mod presence;
 mod recipes;
@@ -26,8 +19,6 @@ mod reentry;
 mod retention;
 mod served;
 mod since;
-mod stalled;
-mod starts;
 mod stats;
 mod threads;
 mod visitor;
@@ -41,40 +32,54 @@ mod log;
 mod support;
 
 use std::{
+    convert::Infallible,
+    future::pending,
     iter,
+    net::SocketAddr,
+    pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt};
-use tokio::time::advance;
+use allocation_counter::measure;
+use bytes::Bytes;
+use client::{
+    Client, asleep, connect_by_hand, describe, end, foreign, id, last_id, publish, publish_all,
+    read, resumed, sequence, subscribed, wait,
+};
+use fed::{connect, connect_with, connected};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http::Request;
+use http_body_util::BodyExt;
+use model::{Limits, Naive, Published, Received, TOPICS};
+use reentry::{Run, without_deadlock};
+use serde_json::{Value, json};
+use support::{
+    EventReader, MILLISECOND, PATIENCE, Polled, Requester, SECOND, Wakes, answer_to, case,
+    poll_frame, serve_axum, soon, until,
+};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{Instant, advance, sleep},
+};
 use tower_sse::{
-    Event, LastEventId, Message, SseLayer,
-    hub::{GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscription},
-    testing::MemoryBroker,
-};
-
-use {
-    by_hand::connect_by_hand,
-    client::{
-        Client, asleep, describe, end, foreign, id, last_id, publish, publish_all, read, resumed,
-        sequence, subscribed, wait,
+    Event, EventBody, EventId, LastEventId, Message, SseLayer,
+    hub::{
+        GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscribe, Subscription,
+        broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher},
     },
-    fed::{connect, connect_with, connected},
-    ids::{hub, malformed},
-    loss::gaps,
-    naive::{AMPLE_MEMORY, Limits, Naive, Published, Received, TOPICS},
-    reentry::{Run, without_deadlock},
-    starts::hub_with_eviction_between,
-    support::{
-        EventReader, MILLISECOND, PATIENCE, Polled, Requester, SECOND, Wakes, answer_to, case,
-        poll_frame, serve_axum, soon, until,
+    streams::Streams,
+    testing::{
+        MemoryBroker,
+        broker::{Fault, check},
     },
-    visitor::Visitor,
-    world::{Process, World},
 };
+use visitor::Visitor;
+use world::{Process, World};

@@ -1,7 +1,5 @@
 //! What the hub says that it keeps is what it keeps.
 
-use allocation_counter::measure;
-
 use crate::*;
 
 const EVENTS: usize = 1024;

@@ -1,12 +1,9 @@
 //! The code of the page `guide::presence`, as it stands there.
 
-use std::{collections::HashMap, convert::Infallible, future::ready};
+use std::{collections::HashMap, future::ready};
 
-use futures_util::stream;
-use http::Request;
-use tokio::time::{Instant, interval};
+use tokio::time::interval;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::streams::Streams;
 
 use crate::*;
 

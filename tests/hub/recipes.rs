@@ -1,10 +1,5 @@
 //! The recipes of the hub's manual page.
 
-use std::sync::Barrier;
-
-use tokio::task::yield_now;
-use tower_sse::EventId;
-
 use crate::*;
 
 const WINDOW: Duration = Duration::from_millis(100);

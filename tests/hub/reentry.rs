@@ -1,9 +1,6 @@
 //! Wakers and callbacks that the hub calls can use the hub.
 
-use std::{
-    sync::{OnceLock, mpsc},
-    task::Wake,
-};
+use std::task::Wake;
 
 use crate::*;
 

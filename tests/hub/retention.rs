@@ -2,9 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use allocation_counter::measure;
-use bytes::Bytes;
-
 use crate::*;
 
 /// Returns the kept events of a topic, without the gap after a foreign id.

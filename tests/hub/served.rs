@@ -1,15 +1,9 @@
 //! The hub through the layer and a real socket.
 
-use std::net::SocketAddr;
-
 use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::get};
 use http::Response;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::{
-    EventBody,
-    filter::{self, FilterBody},
-};
+use tower_sse::filter::{self, FilterBody};
 
 use crate::{support::client, *};
 
@@ -210,4 +204,24 @@ async fn in_axum_a_subscription_is_a_response() {
     let mut headers = vec![("last-event-id", &*last)];
     headers.extend(EVENT_SOURCE);
     assert_eq!(client::get(address, "/", &headers).await.status(), 204);
+}
+
+// Subscriptions as decoded messages, for consumers in the process.
+
+#[test]
+fn messages_are_decoded_one_by_one() {
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
+    publish_all(&hub, ["a1", "b2", "a3", "a4", "a5"]);
+    let large = "x".repeat(2 << 20);
+    end(&hub, "b", Event::new().event("large").data(large.clone()));
+    let mut messages = hub.subscribe(["a", "b"]).resume(id(&hub, 0)).messages();
+    let mut next = || messages.next().now_or_never().map(Option::unwrap);
+    let received: Vec<_> = iter::from_fn(&mut next).take(5).map(|m| describe(&m)).collect();
+    assert_eq!(received, ["gap a@1", "gap b@2", "a3@3", "a4@4", "a5@5"]);
+    let last = next().unwrap();
+    assert_eq!((&*last.event, last.data.len()), ("large", large.len()));
+    assert_eq!(next(), None);
+    end(&hub, "a", Event::from("a7"));
+    assert_eq!(messages.next().now_or_never().unwrap().unwrap().data, "a7");
+    assert_eq!(messages.next().now_or_never(), Some(None));
 }

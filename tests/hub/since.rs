@@ -1,7 +1,5 @@
 //! Streams that begin with state from a database.
 
-use tower_sse::{EventId, hub::Subscribe};
-
 use crate::*;
 
 fn backlog() -> Event {

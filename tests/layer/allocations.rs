@@ -1,11 +1,7 @@
 //! How often memory is allocated: a number that does not depend on other load, so it is pinned.
 
-use std::{cell::Cell, pin::Pin, rc::Rc, task::Context};
-
-use allocation_counter::{AllocationInfo, measure};
+use allocation_counter::AllocationInfo;
 use http::header::CONTENT_TYPE;
-use tokio::runtime;
-use tower_sse::{Encode, Encoded};
 
 use crate::*;
 

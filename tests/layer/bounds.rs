@@ -1,9 +1,5 @@
 //! The maximum cost of one poll, whatever a source or a client sends.
 
-use std::task::Waker;
-
-use tower_sse::Decoder;
-
 use crate::*;
 
 /// Nothing else limits a task outside of tokio's cooperative budget.

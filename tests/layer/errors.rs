@@ -1,6 +1,7 @@
 //! How an error of the source ends its stream.
 
-use std::{error::Error, fmt};
+use axum::body::Body;
+use tonic::{Code, Status, service::Routes};
 
 use crate::*;
 
@@ -206,5 +207,230 @@ async fn error_that_becomes_no_event_fails_the_body() {
         feed.fail("broken");
         let (sent, end) = rest(&mut body).await;
         assert_eq!((&*sent, end), expected);
+    }
+}
+
+// The errors that closures of the layer receive: those of the program, in every host.
+
+/// A host of the layer, and the kind of body in which the program's error is.
+#[derive(Clone, Copy, Debug)]
+enum Host {
+    Axum(Answer),
+    /// tonic with tonic-web, whose routes are axum's.
+    Tonic(Answer),
+    /// hyper alone.
+    Hyper(Answer),
+    /// hyper alone, where the service returns a bare stream.
+    Bare,
+    /// A host that the crate does not know, which wraps the errors of bodies.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Response,
+    /// A body of another crate.
+    OtherBody,
+    /// `Sse` of axum.
+    AxumSse,
+}
+
+impl Host {
+    const ALL: [Self; 10] = [
+        Self::Axum(Answer::Response),
+        Self::Axum(Answer::OtherBody),
+        Self::Axum(Answer::AxumSse),
+        Self::Tonic(Answer::Response),
+        Self::Tonic(Answer::OtherBody),
+        Self::Tonic(Answer::AxumSse),
+        Self::Hyper(Answer::Response),
+        Self::Hyper(Answer::OtherBody),
+        Self::Bare,
+        Self::Unknown,
+    ];
+
+    /// Returns what an `EventSource` receives of a stream that fails with `error`, and whether its
+    /// end is clean.
+    async fn fail(self, error: impl Into<BoxError>, options: &Options) -> (String, bool) {
+        let error = error.into();
+        match self {
+            Self::Axum(answer) => {
+                let app = router(answer, error).layer(options.layer::<marker::Http>());
+                read(app.into_service()).await
+            }
+            Self::Tonic(answer) => {
+                let calls = Routes::default().into_axum_router().layer(GrpcWebLayer::new());
+                // A second fallback would panic.
+                let routes = Routes::from(router(answer, error).merge(calls.reset_fallback()));
+                read(options.layer::<marker::Http>().layer(routes)).await
+            }
+            Self::Hyper(Answer::Response) => {
+                read_once(options, tower_sse::response(events(error))).await
+            }
+            Self::Hyper(_) => read_once(options, event_stream(other_body(error))).await,
+            Self::Bare => {
+                let service = handler(events(error));
+                read(options.layer::<marker::Events>().layer(service)).await
+            }
+            Self::Unknown => {
+                let wrap = |error: BoxError| -> BoxError { Caused(error).into() };
+                let answer = tower_sse::response(events(error)).map(|body| body.map_err(wrap));
+                read_once(options, answer).await
+            }
+        }
+    }
+}
+
+/// The closures of a layer, and what they have received.
+struct Options {
+    cancellation_if: fn(&(dyn Error + 'static)) -> bool,
+    /// Whether `on_error` has received an error of the expected type.
+    on_error: fn(&(dyn Error + 'static)) -> bool,
+    asked: Arc<Mutex<Vec<String>>>,
+    reports: Reports,
+}
+
+impl Options {
+    fn new() -> Self {
+        Self {
+            cancellation_if: |_| false,
+            on_error: |_| false,
+            asked: Arc::default(),
+            reports: Reports::default(),
+        }
+    }
+
+    fn layer<M>(&self) -> SseLayer<M> {
+        let (is_expected, asked) = (self.on_error, Arc::clone(&self.asked));
+        let is_cancellation = self.cancellation_if;
+        let layer = self.reports.observe(SseLayer::new());
+        layer
+            .shutdown(CancellationToken::new())
+            .on_error(move |error| Event::from(is_expected(error).to_string()))
+            .cancellation_if(move |error| {
+                asked.lock().unwrap().push(error.to_string());
+                is_cancellation(error)
+            })
+    }
+}
+
+fn events(error: BoxError) -> impl Stream<Item = Result<Event, BoxError>> + Send + 'static {
+    stream::iter([Ok(Event::from("one")), Err(error)])
+}
+
+fn other_body(
+    error: BoxError,
+) -> impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static {
+    let frames = [Ok(Frame::data(Bytes::from_static(b"data: one\n\n"))), Err(error)];
+    StreamBody::new(stream::iter(frames))
+}
+
+fn router(answer: Answer, error: BoxError) -> Router {
+    let error = Arc::new(Mutex::new(Some(error)));
+    Router::new().route(
+        "/",
+        get(async move || {
+            let error = error.lock().unwrap().take().expect("one request");
+            match answer {
+                Answer::Response => tower_sse::response(events(error)).into_response(),
+                Answer::OtherBody => event_stream(Body::new(other_body(error))).into_response(),
+                Answer::AxumSse => {
+                    let events = [Ok(sse::Event::default().data("one")), Err(error)];
+                    sse::Sse::new(stream::iter(events)).into_response()
+                }
+            }
+        }),
+    )
+}
+
+/// Returns a service that answers one request.
+fn handler<R>(answer: R) -> impl Service<Request<Body>, Response = R, Error = Infallible> {
+    let mut answer = Some(answer);
+    service_fn(move |_| std::future::ready(Ok(answer.take().expect("one request"))))
+}
+
+async fn read_once<B>(options: &Options, answer: Response<B>) -> (String, bool)
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+{
+    read(options.layer::<marker::Http>().layer(handler(answer))).await
+}
+
+async fn read<S, B>(service: S) -> (String, bool)
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes, Error: fmt::Debug>,
+{
+    let request = Requester::EventSource.request("/");
+    let (received, error) = read_to_end(service.oneshot(request).await.unwrap().into_body()).await;
+    (received, error.is_none())
+}
+
+#[tokio::test]
+async fn on_error_receives_the_error_of_the_program() {
+    for host in Host::ALL {
+        let options = Options { on_error: |error| error.is::<Root>(), ..Options::new() };
+        let received = host.fail(Root, &options).await;
+        assert_eq!(received, ("data: one\n\ndata: true\n\n".to_owned(), true), "{host:?}");
+        // An error with a cause is not mistaken for a wrapper, even if the cause is one.
+        let options = Options { on_error: |error| error.is::<Caused>(), ..Options::new() };
+        let received = host.fail(Caused(axum::Error::new(Root).into()), &options).await;
+        let expected = match host {
+            // Nothing shows where the error of the program begins.
+            Host::Hyper(Answer::OtherBody) => "false",
+            _ => "true",
+        };
+        assert_eq!(received.0, format!("data: one\n\ndata: {expected}\n\n"), "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn cancellation_if_sees_the_error_of_the_program_and_each_cause() {
+    for host in Host::ALL {
+        let options = Options { cancellation_if: |error| error.is::<Root>(), ..Options::new() };
+        let error = io::Error::other(Caused(io::Error::other(Root).into()));
+        let received = host.fail(error, &options).await;
+        assert_eq!(received, ("data: one\n\n".to_owned(), true), "{host:?}");
+        assert_eq!(options.reports.take(), [CloseReason::Cancelled], "{host:?}");
+        // Each `io::Error` has the text of its cause.
+        let asked = ["caused", "caused", "root", "root"];
+        assert_eq!(*options.asked.lock().unwrap(), asked, "{host:?}");
+    }
+}
+
+/// The predicate of the page `guide::errors`.
+fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
+        || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+}
+
+/// Returns the error of a request whose connection the program has dropped.
+async fn canceled_request() -> hyper::Error {
+    let (io, _peer) = tokio::io::duplex(1024);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
+    drop(connection);
+    sender.send_request(Request::new(Full::<Bytes>::default())).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn documented_predicate_recognises_cancellations() {
+    for host in Host::ALL {
+        for (error, expected) in [
+            (Status::cancelled("stopped").into(), CloseReason::Cancelled),
+            (canceled_request().await.into(), CloseReason::Cancelled),
+            (Caused(canceled_request().await.into()).into(), CloseReason::Cancelled),
+            (Status::unavailable("gone").into(), CloseReason::Failed),
+            // tonic as the host turns such a reset into a `Cancelled` status.
+            (h2::Error::from(h2::Reason::CANCEL).into(), CloseReason::Failed),
+            (BoxError::from("broken"), CloseReason::Failed),
+        ] {
+            let name = format!("{host:?}: {error:?}");
+            let options = Options { cancellation_if: is_cancellation, ..Options::new() };
+            let (received, is_clean) = host.fail(error, &options).await;
+            assert_eq!(options.reports.take(), [expected], "{name}");
+            let last = if expected == CloseReason::Failed { "data: false\n\n" } else { "" };
+            assert_eq!((received, is_clean), (format!("data: one\n\n{last}"), true), "{name}");
+        }
     }
 }

@@ -1,5 +1,4 @@
 use http_body::SizeHint;
-use http_body_util::Empty;
 
 use crate::*;
 
@@ -94,4 +93,91 @@ async fn stream_options_do_not_change_other_responses() {
     let response = through(&SseLayer::new(), answer);
     assert_eq!(response.headers(), page(()).headers());
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a page");
+}
+
+// Responses that cannot have a body: to HEAD, and with status 1xx, 204 and 304.
+
+const STATUSES: [u16; 5] = [100, 101, 103, 204, 304];
+
+#[tokio::test]
+async fn response_whose_status_forbids_a_body_is_unchanged() {
+    for status in STATUSES {
+        let answer = || {
+            Response::builder()
+                .status(status)
+                .header("content-type", "text/event-stream; charset=utf-8")
+                .header("content-length", "6")
+                .header("etag", "\"7\"")
+        };
+        let layer = SseLayer::new().padding(4);
+        let response = through(&layer, answer().body(Full::from("a body")).unwrap());
+        assert_eq!(response.status(), status);
+        assert_eq!(Some(response.headers()), answer().headers_ref());
+        assert_eq!(response.body().size_hint().exact(), Some(6));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a body");
+    }
+}
+
+#[tokio::test]
+async fn response_of_a_stream_keeps_its_headers_and_has_no_body() {
+    for status in STATUSES {
+        let answer = || Response::builder().status(status).header("etag", "\"7\"");
+        let never = stream::poll_fn::<Event, _>(|_| panic!("no client can be sent an event"));
+        let response = through(&SseLayer::new().padding(4), answer().body(never).unwrap());
+        assert_eq!(response.status(), status);
+        assert!(response.body().is_end_stream(), "{status}");
+        assert_eq!(response.body().size_hint().exact(), Some(0));
+        assert_eq!(Some(response.headers()), answer().headers_ref(), "{status}");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
+    }
+}
+
+#[tokio::test]
+async fn response_to_a_head_request_has_no_content_length() {
+    let (feed, body) = Feed::new();
+    let request = Request::head("/").body(()).unwrap();
+    let options = StreamOptions::new().terminator(Event::from("[DONE]"));
+    let layer = SseLayer::new().padding(4).options(options);
+    let answer = event_stream(body).with_header("content-length", "6");
+    let head = answer_to(request, &layer, answer);
+    assert_eq!((feed.is_dropped(), feed.polls()), (true, 0), "the source is let go of unpolled");
+    let get = through(&layer, event_stream(Full::<Bytes>::default()));
+    assert_eq!(head.headers(), get.headers());
+    assert_eq!(head.body().size_hint().exact(), None);
+    assert_eq!(poll_frame(&mut head.into_body()), Polled::End);
+}
+
+#[test]
+fn head_request_opens_no_stream_whatever_the_kind_of_service() {
+    let head = || Request::head("/").body(()).unwrap();
+    let never = || stream::poll_fn::<Event, _>(|_| panic!("no client can be sent an event"));
+    let bare = answer_to(head(), &SseLayer::new().padding(4), never());
+    let with_head = answer_to(head(), &SseLayer::new().padding(4), Response::new(never()));
+    let response = answer_to(head(), &SseLayer::new().padding(4), tower_sse::response(never()));
+    for (headers, mut body) in [bare, with_head, response].map(|response| {
+        let (parts, body) = response.into_parts();
+        (parts.headers, body)
+    }) {
+        assert_eq!(headers["content-type"], "text/event-stream");
+        assert_eq!(body.size_hint().exact(), None);
+        assert_eq!(poll_frame(&mut body), Polled::End);
+    }
+}
+
+#[tokio::test]
+async fn head_request_to_another_resource_is_passed_through() {
+    let request = Request::head("/").body(()).unwrap();
+    let answer = Response::builder().header("content-length", "6").body(Full::from("a page"));
+    let response = answer_to(request, &SseLayer::new(), answer.unwrap());
+    assert_eq!(response.headers()["content-length"], "6");
+    assert_eq!(response.body().size_hint().exact(), Some(6));
+}
+
+#[tokio::test]
+async fn every_other_method_gets_a_stream() {
+    for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
+        let request = Request::builder().method(method).body(()).unwrap();
+        let response = answer_to(request, &SseLayer::new(), event_stream(Full::from("data:\n\n")));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data:\n\n");
+    }
 }

@@ -1,5 +1,3 @@
-use http_body_util::Empty;
-
 use crate::*;
 
 fn request(uri: &str, headers: &[&[u8]]) -> Request<()> {

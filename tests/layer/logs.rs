@@ -1,19 +1,10 @@
 //! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
 #![cfg(feature = "tracing")]
 
-use std::sync::mpsc;
+use tower_sse::streams::Streams;
+use tracing_subscriber::layer::{Context, Layer};
 
-use tower_sse::streams::{Streams, Subjects};
-use tracing::Subscriber;
-use tracing_subscriber::{
-    layer::{Context, Layer, SubscriberExt},
-    registry::Registry,
-};
-
-use crate::{
-    log::{Log, record_by},
-    *,
-};
+use crate::*;
 
 /// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {

@@ -1,7 +1,6 @@
 //! The layer without sockets: requests, heads, bodies polled by hand, reports, other layers around
 //! it, and the compiler's inference.
 
-mod accept;
 mod allocations;
 mod bounds;
 mod composition;
@@ -18,15 +17,12 @@ mod limit;
 mod logs;
 mod nested;
 mod options;
-mod pages;
-mod program_errors;
 mod refusal;
 mod reports;
 mod rig;
 mod streams;
 mod testing;
 mod unlayered;
-mod without_body;
 
 #[path = "../support/cuts.rs"]
 mod cuts;
@@ -38,28 +34,64 @@ mod log;
 mod support;
 
 use std::{
+    cell::Cell,
+    collections::BTreeSet,
     convert::Infallible,
-    future::ready,
+    env,
+    error::Error,
+    fmt,
+    future::{pending, ready},
     io,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex},
-    task::Poll,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    process::Command,
+    rc::Rc,
+    sync::{
+        Arc, Barrier, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
-use axum::{Router, response::IntoResponse, routing::get};
+use allocation_counter::measure;
+use axum::{
+    Router,
+    response::{IntoResponse, Sse, sse},
+    routing::get,
+};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full, StreamBody};
-use tokio::time::{self, Instant, advance};
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
-use tower_sse::{
-    BoxError, CloseReason, Disconnect, Drain, Event, EventBody, Heartbeat, LastEventId, MaxAge,
-    Refusal, Retry, SseBody, SseLayer, Stats, StreamOptions, marker,
-};
-
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use log::{Log, record_by};
+use refusal::{RefusalCause, event_source, full, refusing, two_seconds};
+use rig::{Polled, Requester, Rig};
 use support::*;
+use tokio::{
+    runtime,
+    sync::oneshot,
+    time::{self, Instant, advance, interval, timeout},
+};
+use tokio_stream::wrappers::IntervalStream;
+use tokio_util::sync::CancellationToken;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer,
+    metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer,
+};
+use tower_sse::{
+    BoxError, CloseReason, CloseReport, Decoder, Disconnect, Drain, Encode, Encoded, Event,
+    EventBody, Heartbeat, IntoSse, LAST_EVENT_ID, Label, LastEventId, MaxAge, Message, Refusal,
+    Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions, marker,
+    streams::Subjects,
+    testing::{TestClient, TestStream},
+};
+use tracing::Subscriber;
+use tracing_subscriber::{layer::SubscriberExt, registry::Registry};

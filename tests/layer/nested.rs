@@ -2,14 +2,11 @@
 
 use tower_sse::streams;
 
-use crate::{
-    refusal::{
-        RefusalCause, assert_come_back, assert_unavailable, event_source, full, refusing,
-        two_seconds,
-    },
+use super::{
+    refusal::{assert_come_back, assert_unavailable},
     streams::rig::{add, layer, now},
-    *,
 };
+use crate::*;
 
 fn outer() -> SseLayer {
     SseLayer::new()

@@ -1,5 +1,4 @@
 use axum::body::Body;
-use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
 
 use crate::*;
 

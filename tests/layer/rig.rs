@@ -1,7 +1,3 @@
-use std::task::Waker;
-
-use tower_sse::CloseReport;
-
 use crate::*;
 
 pub(crate) use crate::support::*;

@@ -5,16 +5,10 @@
 
 #![cfg(feature = "tracing")]
 
-use std::{
-    env,
-    future::Future,
-    process::{self, Command},
-};
+use std::{future::Future, process};
 
 use axum::{body::Body, middleware::map_response};
-use tokio::runtime;
 use tokio_stream::wrappers::ReceiverStream;
-use tower_http::compression::CompressionLayer;
 
 use crate::*;
 

@@ -1,11 +1,6 @@
 //! A handler of hyper alone, without axum and over sockets.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-use http_body_util::Full;
 use hyper::body::Incoming;
-use tower::service_fn;
-use tower_sse::{BoxError, runs::InvalidKey};
 
 use crate::*;
 

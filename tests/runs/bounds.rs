@@ -1,9 +1,5 @@
 //! What is kept, who waits for whom, and when a run is given up.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-use tower_sse::runs::Attachment;
-
 use crate::*;
 
 const EVENTS: usize = 20_000;

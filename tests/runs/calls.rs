@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use http::HeaderValue;
-use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, StreamOptions};
+use tower_sse::{CloseReason, Disconnect};
 
 use crate::*;
 

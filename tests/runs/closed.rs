@@ -1,9 +1,6 @@
 //! Closing the stream of one client of a run.
 
-use tower_sse::{
-    SseBody,
-    streams::{Streams, Subjects},
-};
+use tower_sse::streams::{Streams, Subjects};
 
 use crate::*;
 

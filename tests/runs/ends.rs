@@ -2,11 +2,7 @@
 
 use std::sync::{Barrier, OnceLock};
 
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Drain, MaxAge, SseBody, StreamOptions,
-    runs::{RunEnd, RunError, RunsBuilder},
-};
+use tower_sse::runs::RunsBuilder;
 
 use crate::*;
 

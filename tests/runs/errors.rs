@@ -2,18 +2,11 @@
 
 use std::{
     error::Error,
-    sync::{
-        Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Weak, atomic::AtomicBool},
 };
 
-use tower_sse::{BoxError, runs::RunError};
-
-use crate::{
-    support::error::{Caused, Root},
-    *,
-};
+use super::support::error::{Caused, Root};
+use crate::*;
 
 /// A rig whose layer sends the type of the error that `on_error` receives.
 fn naming(runs: Runs) -> Rig {

@@ -1,7 +1,5 @@
 //! The interface for handlers: start, replace, answer, cancel.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe};
-
 use futures_util::future::join_all;
 use tokio_stream::wrappers::ReceiverStream;
 

@@ -1,7 +1,5 @@
 //! A run that is cancelled with a last event.
 
-use tower_sse::runs::RunEnd;
-
 use crate::*;
 
 fn usage() -> Event {

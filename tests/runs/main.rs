@@ -6,26 +6,20 @@ mod bare_hyper;
 mod bounds;
 mod calls;
 mod closed;
-mod duration;
 mod ends;
 mod errors;
 mod expiry;
 mod explicit;
-mod foreign;
 mod last_event;
 mod memory;
-mod messages;
 mod model;
 mod recorded;
 mod refused;
-mod repeated;
 mod rig;
 mod served;
 #[cfg(feature = "tracing")]
-mod spans;
 mod start_with;
 mod stats;
-mod strangers;
 mod table;
 
 #[path = "../support/cuts.rs"]
@@ -37,30 +31,41 @@ mod log;
 mod support;
 
 use std::{
-    sync::{Arc, Mutex},
+    convert::Infallible,
+    future::{pending, ready},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
+use cuts::{cut, special_bytes};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::{Request, Response};
-use http_body_util::BodyExt;
-use tokio::{sync::mpsc, time::advance};
-use tower::{Layer, ServiceExt};
-use tower_sse::{
-    Event, LastEventId, SseLayer,
-    runs::{Outcome, Run, RunKey, Runs, StartError},
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody};
+use log::{current_span, record_by};
+use rig::{
+    Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
+    runtime, settle, source, turn,
 };
-
-use {
-    cuts::{cut, special_bytes},
-    log::{current_span, record_by},
-    rig::{
-        Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
-        runtime, settle, source, turn,
-    },
-    support::{
-        Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND,
-        cancelled_task, event_stream, listen, naive, poll_frame, serve_axum,
-        server::serve_connection, soon, start, until,
-    },
+use support::{
+    Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND, cancelled_task,
+    event_stream, listen, naive, poll_frame, serve_axum, server::serve_connection, soon, start,
+    until,
+};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, oneshot},
+    task::yield_now,
+    time::{Instant, advance},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{
+    BoxError, Drain, Encoded, Event, Heartbeat, LastEventId, MaxAge, SseBody, SseLayer,
+    StreamOptions,
+    runs::{Attachment, InvalidKey, Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError},
 };

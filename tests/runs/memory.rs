@@ -1,7 +1,6 @@
 //! What runs say that they keep is what they keep, and no more than they may.
 
 use allocation_counter::measure;
-use tokio::runtime::Runtime;
 
 use crate::*;
 

@@ -1,8 +1,5 @@
 //! Random steps against a naive model, which keeps every event of every run in a list.
 
-use tokio::time::Instant;
-use tower_sse::runs::Attachment;
-
 use crate::*;
 
 const STEPS: usize = 5_000;

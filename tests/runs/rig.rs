@@ -1,25 +1,14 @@
 //! A service whose answers tests decide, behind the layers, and clients that are polled by hand.
 
-use std::{
-    collections::VecDeque,
-    future::{Ready, pending, ready},
-};
+use std::{collections::VecDeque, future::Ready};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, StatusCode};
-use http_body_util::{Full, combinators::UnsyncBoxBody};
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::oneshot,
-    task::{JoinHandle, yield_now},
-};
+use http::HeaderMap;
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::{runtime::Builder, task::JoinHandle};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower::{service_fn, util::ServiceFn};
-use tower_sse::{
-    BoxError, Decoder, Encoded, Message, SseBody,
-    runs::{InvalidKey, RunBody},
-};
+use tower::util::ServiceFn;
+use tower_sse::{Decoder, Message, runs::RunBody};
 
 use crate::*;
 

@@ -1,6 +1,6 @@
 //! Over sockets, with axum.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::net::SocketAddr;
 
 use axum::{
     Router,
@@ -8,11 +8,8 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
     routing::{get, post},
 };
-use http::{StatusCode, request::Parts};
-use http_body_util::Full;
+use http::request::Parts;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Heartbeat, StreamOptions, runs::InvalidKey};
 
 use crate::*;
 

@@ -1,11 +1,6 @@
 //! Runs whose source must wait before it can stream, and may not get that far.
 
-use std::{
-    future::{pending, ready},
-    panic::AssertUnwindSafe,
-};
-
-use tokio::{sync::oneshot, time::sleep};
+use tokio::time::sleep;
 
 use crate::*;
 

@@ -1,6 +1,3 @@
-use tokio::time::Instant;
-use tower::ServiceBuilder;
-
 use crate::*;
 
 /// The moment at which a client leaves.

@@ -6,8 +6,7 @@
 
 use std::future::Future;
 
-use axum::response::{IntoResponse, Sse, sse};
-use tokio::task::yield_now;
+use axum::response::{Sse, sse};
 use tower_sse::{Encode, EventBody};
 
 use crate::*;

@@ -3,26 +3,13 @@
 //! `TOWER_SSE_RACES` sets how many requests each test sends.
 
 use std::{
-    collections::HashMap,
-    env,
     pin::Pin,
-    sync::Mutex,
     task::{Context, Poll},
 };
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use fastrand::Rng;
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
-use tower_sse::{
-    Refusal,
-    streams::{Streams, Subjects},
-};
+use tower_sse::Refusal;
 
 use crate::*;
 

@@ -1,22 +1,14 @@
 //! Real servers and real sockets: axum and raw hyper, HTTP/1 and HTTP/2.
 
-mod back_pressure;
 mod disconnects;
-mod errors;
 mod events;
 mod fairness;
 mod faults;
-mod framing;
 mod host;
 mod limits;
-mod local;
 mod one_connection;
 mod overtaken;
-mod panics;
-mod source;
-mod unnoticed;
 #[cfg(target_os = "linux")]
-mod unread;
 mod upstream;
 #[cfg(target_os = "linux")]
 mod vanish;
@@ -28,39 +20,59 @@ mod log;
 mod support;
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
+    env,
+    future::pending,
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
 
-use axum::{Router, body::Body};
+use axum::{
+    Router,
+    body::Body,
+    extract::{self, Path, State},
+    response::IntoResponse,
+    routing::get,
+    serve::ListenerExt,
+};
 use bytes::Bytes;
+use fastrand::Rng;
 use futures_util::{Stream, StreamExt, future::join_all, stream};
+use host::{Fed, Host, streams};
 use http::{Request, Response, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Incoming;
-use tokio::{net::TcpStream, time::timeout};
-use tower_sse::{BoxError, CloseReason, Encoded, Event, Heartbeat, SseLayer};
-
-use {
-    host::Host,
-    log::Log,
-    source::{Fed, streams},
-    support::{
-        Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
-        ResponseExt, Source, Sources, cancelled_task, checksum,
-        client::{connect_h2_with_window, connect_small},
-        connect_h1, connect_h2, event_stream, listen,
-        peer::End,
-        read_to_end, serve_axum,
-        server::serve_connection,
-        soon, start, through,
-    },
-    watched::{Opened, Settings, Watched},
+use hyper::{body::Incoming, server};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use log::Log;
+use socket2::SockRef;
+use support::{
+    Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
+    ResponseExt, Source, Sources, cancelled_task, checksum,
+    client::{connect_h2_with_window, connect_small},
+    connect_h1, connect_h2, event_stream, listen,
+    peer::End,
+    read_to_end, serve_axum,
+    server::serve_connection,
+    soon, start, through,
 };
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    task::yield_now,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceBuilder, service_fn};
+use tower_sse::{
+    BoxError, CloseReason, Disconnect, Drain, Encoded, Event, Heartbeat, SseLayer, Stats,
+    StreamOptions,
+    streams::{Streams, Subjects},
+};
+use watched::{Opened, Settings, Watched};

@@ -1,8 +1,10 @@
 //! A failing stream does not affect the others on its HTTP/2 connection. Peers count what looks
 //! like a flood, such as frames without bytes, for the whole connection.
 
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, StreamOptions};
+use std::{future::Future, rc::Rc};
+
+use hyper::rt;
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::*;
 
@@ -70,4 +72,158 @@ async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
         assert_eq!(bystander.next().await.unwrap().data, "last", "{host:?}");
         assert!(bystander.next().await.is_none());
     }
+}
+
+/// A panic of the source ends the connection (HTTP/1) or the stream (HTTP/2), with and without the
+/// layer: the client sees a failure, the source is dropped, and other streams go on.
+#[tokio::test]
+async fn panic_of_the_source_propagates_as_without_the_layer() {
+    for host in Host::ALL {
+        let mut failures = Vec::new();
+        for layer in [None, Some(SseLayer::new())] {
+            let mut server = Fed::serve_with(host, layer).await;
+            let (mut others, other) = server.open().await;
+
+            let mut client = host.connect(server.address).await;
+            let mut body = client.get("/events").await.into_body();
+            let source = server.sources.next().await;
+            source.send("one");
+            let frame = soon(body.frame()).await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), "data: one\n\n");
+            source.panic();
+            source.dropped().await;
+            let failure = soon(body.frame()).await.unwrap().unwrap_err();
+            failures.push(format!("{failure:?}"));
+
+            other.send("two");
+            assert_eq!(others.next().await.unwrap().data, "two", "{host:?}");
+        }
+        assert_eq!(failures[0], failures[1], "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn panic_ends_no_other_stream_of_its_http_2_connection() {
+    for host in [Host::AxumH2, Host::HyperH2] {
+        let mut server = Fed::serve(host).await;
+        let (broken, source) = server.open().await;
+        let (mut events, other) = server.open().await;
+        source.panic();
+        source.dropped().await;
+        soon(broken.into_body().collect()).await.unwrap_err();
+        other.send("two");
+        assert_eq!(events.next().await.unwrap().data, "two", "{host:?}");
+    }
+}
+
+/// Returns a handler that answers `/flood` with an endless stream that counts its events, and other
+/// paths with streams fed by the test.
+fn flood_or(
+    other: impl Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,
+) -> (Arc<AtomicUsize>, impl Fn(Parts) -> Response<Body> + Clone + Send + Sync) {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&made);
+    let event = Encoded::from(Event::from("x".repeat(1000)));
+    let handler = move |request: Parts| {
+        if request.uri.path() != "/flood" {
+            return other(request);
+        }
+        let counter = Arc::clone(&counter);
+        let flood = stream::repeat(event.clone()).inspect(move |_| {
+            counter.fetch_add(1, SeqCst);
+        });
+        tower_sse::response(flood).map(Body::new)
+    };
+    (made, handler)
+}
+
+/// The source is no longer polled once the socket's buffers or HTTP/2's window are full, and is
+/// polled again when the client reads on.
+#[tokio::test]
+async fn client_that_stops_reading_holds_back_its_own_source_only() {
+    for host in Host::ALL {
+        let (mut sources, handler) = streams();
+        let (made, handler) = flood_or(handler);
+        let address = host.serve(handler).await;
+        let mut client = host.connect(address).await;
+
+        let flood = client.get("/flood").await;
+        // On HTTP/2 the other stream shares the connection.
+        let mut other = if host.is_h2() { client } else { host.connect(address).await };
+        let mut events = EventReader::new(other.get("/events").await);
+        let source = sources.next().await;
+
+        // Every round is a round trip through the server, in which a source that is polled would
+        // have made events.
+        let mut standing_still = 0;
+        let mut last = 0;
+        let until_it_stands_still = async {
+            while standing_still < 100 {
+                source.send("to another client");
+                assert_eq!(events.next().await.unwrap().data, "to another client");
+                let now = made.load(SeqCst);
+                standing_still = if now == last { standing_still + 1 } else { 0 };
+                last = now;
+            }
+        };
+        soon(until_it_stands_still).await;
+        assert!(last > 0, "{host:?}: it was polled before");
+
+        let mut flood = flood.into_body();
+        let until_it_goes_on = async {
+            while made.load(SeqCst) == last {
+                flood.frame().await.unwrap().unwrap();
+            }
+        };
+        soon(until_it_goes_on).await;
+    }
+}
+
+#[derive(Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future + 'static> rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        spawn_local(async { drop(future.await) });
+    }
+}
+
+/// The layer requires `Send` nowhere unless its service does.
+#[tokio::test]
+async fn stream_bound_to_its_thread_is_served_on_it() {
+    LocalSet::new()
+        .run_until(async {
+            for protocol in Protocol::BOTH {
+                let greeting: Rc<str> = "hello".into();
+                let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(
+                    move |_: Request<Incoming>| {
+                        let greeting = Rc::clone(&greeting);
+                        let events = stream::iter(0..3)
+                            .map(move |n| Event::new().id(n).data(greeting.to_string()));
+                        async { Ok::<_, Infallible>(events) }
+                    },
+                );
+                let (near_end, far_end) = tokio::io::duplex(1024);
+                let (io, service) = (TokioIo::new(near_end), TowerToHyperService::new(service));
+                match protocol {
+                    Protocol::Http1 => {
+                        let http1 = server::conn::http1::Builder::new();
+                        spawn_local(http1.serve_connection(io, service));
+                    }
+                    Protocol::Http2 => {
+                        let http2 = server::conn::http2::Builder::new(OnThisThread);
+                        spawn_local(http2.serve_connection(io, service));
+                    }
+                }
+                let response = protocol.over(far_end).await.get("http://localhost/").await;
+                let events = EventReader::new(response).rest().await;
+                let events: Vec<_> = events
+                    .into_iter()
+                    .map(|event| (event.data, event.last_event_id.to_string()))
+                    .collect();
+                assert_eq!(events.len(), 3, "{protocol:?}");
+                assert_eq!(events[2], ("hello".to_owned(), "2".to_owned()), "{protocol:?}");
+            }
+        })
+        .await;
 }

@@ -1,14 +1,10 @@
 //! A server that records what becomes of its responses.
 
-use std::{future::pending, ops::Deref};
+use std::ops::Deref;
 
-use axum::{extract, serve::ListenerExt};
-use hyper::server;
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{net::TcpListener, sync::mpsc};
-use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
-use tower_sse::{CloseReport, Disconnect, Stats, StatsSnapshot};
+use tower_sse::{CloseReport, StatsSnapshot};
 use tracing::Span;
 
 use crate::*;

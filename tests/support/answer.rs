@@ -1,9 +1,8 @@
 use std::{convert::Infallible, future::ready};
 
-use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response};
-use tower::{Layer, Service, service_fn};
-use tower_sse::{IntoSse, SseBody, SseLayer, StreamOptions};
+use tower_sse::StreamOptions;
+
+use super::*;
 
 /// Returns the response of an event stream with this `body`.
 pub fn event_stream<B>(body: B) -> Response<B> {

@@ -1,16 +1,8 @@
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-};
+use std::{future::Future, task::Wake};
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http::HeaderName;
 
-use super::patience::soon;
+use super::*;
 
 /// The result of one poll of a body.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,4 +93,30 @@ pub fn failed(error: &str) -> Polled {
 /// Data, for comparisons.
 pub fn data(bytes: &'static str) -> Polled {
     Polled::Data(Bytes::from_static(bytes.as_bytes()))
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+pub struct Wakes(AtomicUsize);
+
+impl Wakes {
+    pub fn new() -> (Arc<Self>, Waker) {
+        let wakes = Arc::new(Self::default());
+        (Arc::clone(&wakes), Waker::from(wakes))
+    }
+
+    pub fn get(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+
+    /// Returns the number of wake-ups since the last call.
+    pub fn take(&self) -> usize {
+        self.0.swap(0, SeqCst)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
 }

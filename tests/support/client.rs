@@ -1,19 +1,6 @@
-use std::net::SocketAddr;
+use tokio::net::TcpSocket;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpSocket, TcpStream},
-};
-
-use super::{patience::soon, protocol::Protocol};
+use super::*;
 
 /// Opens an HTTP/1 connection of hyper's client.
 pub async fn connect_h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {

@@ -1,10 +1,8 @@
-use std::{future::Future, pin::pin, time::Duration};
+use std::future::Future;
 
-use bytes::Bytes;
-use http_body::Body;
 use tokio::{runtime, time};
 
-use super::body::{Polled, poll_frame};
+use super::*;
 
 pub const MILLISECOND: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -39,4 +37,21 @@ pub async fn while_the_clock_runs<F: Future>(limit: Duration, future: F) -> F::O
         }
     };
     time::timeout(limit, output).await.expect("it is ready in time")
+}
+
+/// The case that a test of a table is at.
+pub struct Case(String);
+
+/// Names the current case of a table. The name is printed if the test fails before this is dropped.
+#[must_use]
+pub fn case(name: impl Display) -> Case {
+    Case(name.to_string())
+}
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("in the case {}", self.0);
+        }
+    }
 }

@@ -1,9 +1,15 @@
-use std::{
-    error::Error,
-    fmt::{self, Display},
-};
+use std::{error::Error, fmt};
 
-use tower_sse::BoxError;
+use tokio::task::JoinError;
+
+use super::*;
+
+/// Returns the error of a task that the program has cancelled.
+pub async fn cancelled_task() -> JoinError {
+    let task = tokio::spawn(std::future::pending::<()>());
+    task.abort();
+    task.await.unwrap_err()
+}
 
 /// An error of the program.
 #[derive(Debug)]

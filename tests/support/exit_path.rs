@@ -1,28 +1,12 @@
 //! Every way in which a stream can end, so that no report, permit or token misses one.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use futures_util::FutureExt;
-use http::{Request, StatusCode};
 use tokio::{task::yield_now, time::advance};
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, streams::Streams};
+use tower_sse::{Disconnect, Drain, MaxAge, Retry, streams::Streams};
 
-use super::{
-    body::{Polled, assert_polls, data, poll_frame},
-    case::case,
-    clock::idle,
-    kind::{Body, Kind},
-    requester::Requester,
-    source::{Events, Source},
-    task::cancelled_task,
-};
+use super::{kind::Body, *};
 
 /// Longer than an error is delayed.
 const HELD_BACK: Duration = Duration::from_millis(21);

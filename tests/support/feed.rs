@@ -1,19 +1,6 @@
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
-};
+use std::collections::VecDeque;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request};
-use http_body::{Body, Frame};
-use tower_sse::{BoxError, SseBody, SseLayer};
-
-use super::{
-    answer::{answer_to, event_stream},
-    body::{data, poll_frame},
-};
+use super::*;
 
 /// The result of one poll of the body of a [`Feed`].
 type Step = Option<Result<Frame<Bytes>, BoxError>>;

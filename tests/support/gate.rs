@@ -1,15 +1,9 @@
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    task::{Context, Poll},
-};
+use std::sync::atomic::AtomicBool;
 
 use futures_util::task::AtomicWaker;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
+
+use super::*;
 
 /// A connection whose reading side a [`Gate`] can close for a while.
 pub struct Gated<I> {

@@ -1,10 +1,9 @@
 //! The three kinds of inner service behind one trait.
 
 use futures_util::stream;
-use http::{Request, Response, StatusCode};
-use tower_sse::{EventBody, IntoSse, SseBody, SseLayer, marker};
+use tower_sse::{EventBody, marker};
 
-use super::{answer::answer_to, source::Events};
+use super::*;
 
 /// Calls a generic test for each kind of service.
 macro_rules! for_each_kind {

@@ -9,15 +9,13 @@
 
 /// A response from inside the layer, without a server.
 pub mod answer;
-/// A body polled by hand.
+/// A body polled by hand, and a waker that counts.
 pub mod body;
-/// The names of the cases of a table.
-pub mod case;
 /// Connections of hyper's client, and single requests.
 pub mod client;
-/// The paused clock of a test.
+/// The paused clock of a test, and the names of the cases of a table.
 pub mod clock;
-/// Errors of the program.
+/// Errors of the program and of tasks.
 pub mod error;
 /// Every way in which a stream can end.
 pub mod exit_path;
@@ -41,36 +39,60 @@ pub mod peer;
 pub mod port;
 /// Servers in processes of their own.
 pub mod process;
-/// HTTP/1 and HTTP/2.
+/// HTTP/1 and HTTP/2, and the clients that the layer distinguishes.
 pub mod protocol;
 /// The events of a response.
 pub mod reader;
 /// What the layer reports.
 pub mod reports;
-/// The clients that the layer distinguishes.
-pub mod requester;
 /// Servers on ports of their own.
 pub mod server;
 /// A stream of events that the test feeds.
 pub mod source;
-/// Errors of tasks.
-pub mod task;
 /// Programs and directories that a test needs.
 pub mod tool;
-/// A waker that counts.
-pub mod wakes;
+
+use std::{
+    fmt::Display,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tower::{Layer, Service, service_fn};
+use tower_sse::{BoxError, CloseReason, Event, IntoSse, SseBody, SseLayer};
 
 pub(crate) use self::kind::for_each_kind;
 pub use self::{
     answer::{ResponseExt, answer_by, answer_to, event_stream, through},
     body::{
-        Polled, assert_polls, checksum, data, failed, poll_frame, poll_frame_with, read_bytes,
-        read_to_end,
+        Polled, Wakes, assert_polls, checksum, data, failed, poll_frame, poll_frame_with,
+        read_bytes, read_to_end,
     },
-    case::case,
     client::{connect_h1, connect_h2},
-    clock::{MILLISECOND, SECOND, idle, under_a_paused_clock, while_the_clock_runs},
-    error::{Caused, Root},
+    clock::{MILLISECOND, SECOND, case, idle, under_a_paused_clock, while_the_clock_runs},
+    error::{Caused, Root, cancelled_task},
     exit_path::ExitPath,
     feed::{FedBody, Feed, fed, fed_to},
     gate::{Gate, Gated},
@@ -79,13 +101,10 @@ pub use self::{
     peer::{Leave, Peer},
     port::free_port,
     process::Process,
-    protocol::{Connection, Protocol},
+    protocol::{Connection, Protocol, Requester},
     reader::EventReader,
     reports::Reports,
-    requester::Requester,
     server::{listen, serve_axum, start},
     source::{Events, Source, Sources},
-    task::cancelled_task,
     tool::{Directory, find, skip},
-    wakes::Wakes,
 };

@@ -4,7 +4,7 @@
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use super::naive;
+use super::*;
 
 /// The name and data of an event.
 pub type Dispatched = (String, String);

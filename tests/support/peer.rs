@@ -1,19 +1,13 @@
 //! A client that speaks HTTP by hand, so that it can leave in every possible way.
 
-use std::{io, net::SocketAddr, time::Duration};
-
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::{
-    patience::{PATIENCE, soon},
-    protocol::Protocol,
-};
+use super::*;
 
 /// The first HTTP/2 stream that a client may open.
 const STREAM_ID: u32 = 1;

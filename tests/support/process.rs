@@ -3,9 +3,7 @@
 use std::{
     env,
     io::Read,
-    net::SocketAddr,
     process::{ExitStatus, Stdio, exit},
-    thread,
 };
 
 use tokio::{
@@ -13,7 +11,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::soon;
+use super::{soon, *};
 
 /// The variable with the process' task.
 const TASK: &str = "TOWER_SSE_TEST_TASK";

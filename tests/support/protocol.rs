@@ -1,20 +1,8 @@
-use std::net::SocketAddr;
-
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::HOST};
-use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use http::{Method, header::HOST};
 
 use super::{
     client::{handshake_h1, handshake_h2},
-    patience::soon,
+    *,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,5 +72,40 @@ impl Connection {
             }
         };
         soon(response).await
+    }
+}
+
+/// The kinds of client that the layer distinguishes, by what they send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Requester {
+    EventSource,
+    /// Page code that reads by `fetch`.
+    Fetch,
+    /// curl, a script.
+    Get,
+    /// A call of an API.
+    Post,
+}
+
+impl Requester {
+    pub const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
+
+    /// Returns whether the client would take a clean end for the end of the answer.
+    pub fn is_cut_by_failing(self) -> bool {
+        matches!(self, Self::Fetch | Self::Post)
+    }
+
+    /// Returns a request for an event stream.
+    pub fn request<B: Default>(self, path: &str) -> Request<B> {
+        let method = if self == Self::Post { Method::POST } else { Method::GET };
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let request = request.header("accept", "text/event-stream");
+        let request = match self {
+            // A method other than `GET` decides, whatever the headers are.
+            Self::EventSource | Self::Post => request.header("cache-control", "no-cache"),
+            Self::Fetch => request.header("sec-fetch-mode", "cors"),
+            Self::Get => request,
+        };
+        request.body(B::default()).unwrap()
     }
 }

@@ -1,9 +1,6 @@
-use bytes::{Buf, Bytes};
-use http::Response;
-use http_body_util::BodyExt;
 use tower_sse::{Decoder, Message};
 
-use super::patience::soon;
+use super::*;
 
 /// A reader of the events of a response, as a client would read them.
 pub struct EventReader<B> {

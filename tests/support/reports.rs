@@ -1,12 +1,8 @@
-use std::{
-    mem,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+use std::mem;
 
-use tower_sse::{CloseReason, CloseReport, SseLayer};
+use tower_sse::CloseReport;
+
+use super::*;
 
 /// The calls of `on_open` and `on_close`.
 #[derive(Clone, Default)]

@@ -1,25 +1,11 @@
-use std::{future::Future, net::SocketAddr};
+use std::future::Future;
 
 use axum::{Router, serve::ListenerExt};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-};
-use tower::Service;
-use tower_sse::BoxError;
+use hyper::server::conn::{http1, http2};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
 
-use super::protocol::Protocol;
+use super::*;
 
 /// Returns a listener on a port of its own, and its address.
 pub async fn listen() -> (TcpListener, SocketAddr) {

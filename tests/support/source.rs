@@ -1,16 +1,11 @@
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Weak},
-};
+use std::sync::Weak;
 
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower_sse::Event;
 
-use super::patience::soon;
+use super::*;
 
 /// The stream of a [`Source`].
 pub type Events = Pin<Box<dyn Stream<Item = io::Result<Event>> + Send>>;

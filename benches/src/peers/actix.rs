@@ -1,13 +1,7 @@
 use actix_web::body::BoxBody;
 use actix_web_lab::sse::{Data, Event, Sse};
-use bytestring::ByteString;
 
-use crate::{
-    Case,
-    drain::drain_actix,
-    payload::{MESSAGE, Ownership},
-    stream::Repeat,
-};
+use crate::{drain::drain_actix, *};
 
 pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Case {
     match ownership {

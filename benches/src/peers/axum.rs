@@ -1,17 +1,9 @@
-use std::convert::Infallible;
-
 use axum::response::{
     IntoResponse, Sse,
     sse::{Event, KeepAlive},
 };
-use bytestring::ByteString;
 
-use crate::{
-    Case,
-    drain::drain,
-    payload::{MESSAGE, Ownership},
-    stream::Repeat,
-};
+use crate::{drain::drain, *};
 
 const AXUM: &str = "axum";
 

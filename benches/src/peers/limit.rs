@@ -1,8 +1,4 @@
-use std::hint::black_box;
-
-use tower_sse::{Encoded, Event};
-
-use crate::{Case, payload::MESSAGE};
+use crate::*;
 
 const BUFFER: usize = 16 * 1024;
 

@@ -1,21 +1,9 @@
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    task::{Context, Poll},
-};
+use std::future::{Ready, ready};
 
 use axum::body::Body;
-use futures_core::Stream;
-use http::{Request, Response};
-use tower::{Layer, Service};
-use tower_sse::{Encode, Encoded, Event, EventBody, Json, SseBody, SseLayer};
+use tower_sse::{Encode, EventBody, Json, SseBody};
 
-use crate::{
-    Case, OURS,
-    drain::{drain, now},
-    payload::{MESSAGE, Ownership},
-    stream::Repeat,
-};
+use crate::{drain::drain, *};
 
 pub const HEARTBEAT_OFF: &str = "tower-sse with the heartbeat off";
 

@@ -1,18 +1,12 @@
 use std::io;
 
-use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use poem::{
     IntoResponse,
     web::sse::{Event, SSE},
 };
 
-use crate::{
-    Case,
-    drain::drain,
-    payload::{MESSAGE, Ownership},
-    stream::Repeat,
-};
+use crate::{drain::drain, *};
 
 /// Its events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {

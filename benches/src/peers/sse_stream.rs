@@ -1,13 +1,6 @@
-use std::convert::Infallible;
-
 use sse_stream::{Sse, SseBody};
 
-use crate::{
-    Case,
-    drain::drain,
-    payload::{MESSAGE, Ownership},
-    stream::Repeat,
-};
+use crate::{drain::drain, *};
 
 /// Its events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {

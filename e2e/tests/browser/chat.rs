@@ -1,8 +1,7 @@
 //! The example `chat` in browsers: messages arrive, and a page that reconnects after a while has
 //! every message once.
 
-use tokio::task::{JoinHandle, yield_now};
-use tower_sse::Drain;
+use tokio::task::yield_now;
 
 use crate::*;
 

@@ -1,7 +1,7 @@
 //! A page with an `EventSource` and a `@microsoft/fetch-event-source`, and the events that they
 //! have received.
 
-use axum::{extract::Path, response::Html, routing::get};
+use axum::{extract::Path, routing::get};
 use serde::Deserialize;
 
 use crate::*;

@@ -1,5 +1,3 @@
-use tower_sse::Drain;
-
 use crate::*;
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! The pages of `cargo doc`, at the width of a desktop and of a phone.
 
-use std::{env, fs};
+use std::fs;
 
 use crate::*;
 

@@ -1,10 +1,6 @@
 //! The example `job` in a browser: progress, the end, late visitors, failed and unknown jobs.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use axum::middleware::map_response;
-use http::Response;
-use tower_sse::hub::Retention;
 
 use crate::*;
 

@@ -2,8 +2,6 @@
 
 use std::sync::OnceLock;
 
-use tower_sse::{MaxAge, Stats};
-
 use crate::*;
 
 #[tokio::test]

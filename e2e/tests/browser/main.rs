@@ -2,18 +2,14 @@
 //! for Node.
 
 mod browser;
-mod buffering;
-mod calls;
 mod certificate;
 mod chat;
 mod chromium;
 mod clients;
-mod compressed;
 mod control;
 mod dashboard;
 mod doc_pages;
 mod documented_proxies;
-mod documented_shutdown;
 mod frameworks;
 mod job;
 mod limit;
@@ -21,7 +17,6 @@ mod manual;
 mod nginx;
 mod node;
 mod notifications;
-mod proxy;
 mod runs;
 mod runs_quickstart;
 mod screenshots;
@@ -40,33 +35,59 @@ mod example;
 mod support;
 
 use std::{
+    convert::Infallible,
+    env,
+    fs::write,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
     time::Duration,
 };
 
 use async_stream::stream;
-use axum::{Router, response::IntoResponse};
-use http::StatusCode;
+use axum::{
+    Router,
+    extract::State,
+    response::{Html, IntoResponse},
+    serve::ListenerExt,
+};
+use bytes::Bytes;
+use certificate::Certificate;
+use chromium::Chromium;
+use clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page};
+use dashboard::INTERVAL;
+use futures_util::{StreamExt, stream::pending};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use nginx::{Kind, Nginx, Proxy};
+use screenshots::{directory, phone};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use service::{ANY, Log, Server, layer};
+use support::{
+    Connection, Directory, EventReader, PATIENCE, Protocol,
+    client::{self, get, post},
+    find, listen, serve_axum, soon, until, until_async,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    sync::{Notify, Semaphore, mpsc, watch},
+    task::JoinHandle,
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Event, Retry, SseLayer, hub::Hub};
-
-use {
-    certificate::Certificate,
-    chromium::Chromium,
-    clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page},
-    dashboard::INTERVAL,
-    nginx::Nginx,
-    proxy::{Kind, Proxy},
-    screenshots::{directory, phone},
-    service::{ANY, Log, Server, layer},
-    support::client::{get, post},
-    support::{
-        Connection, Directory, EventReader, PATIENCE, Protocol, client, find, listen, serve_axum,
-        soon, until, until_async,
-    },
-    tools::{Tools, find_envoy, find_newest_nginx, find_nginx, find_node, find_package},
+use tools::{Tools, find_envoy, find_newest_nginx, find_nginx, find_node, find_package};
+use tower_sse::{
+    CloseReason, Drain, Event, LastEventId, MaxAge, Refusal, Retry, SseLayer, Stats,
+    hub::{Hub, Retention},
+    runs::{Outcome, RunEnd, Runs},
 };

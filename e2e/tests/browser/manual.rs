@@ -1,16 +1,7 @@
 //! The page code in the hub's manual, as it stands there.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{Html, Response},
-    routing::get,
-};
-use futures_util::StreamExt;
-use tokio::sync::{Notify, RwLock};
-use tower_sse::{LastEventId, hub::Retention};
+use axum::{http::StatusCode, response::Response, routing::get};
+use tokio::sync::RwLock;
 
 use crate::*;
 

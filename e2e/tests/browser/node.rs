@@ -1,12 +1,6 @@
 //! The `EventSource`s of two packages for Node, each an independent client.
 
-use std::process::Stdio;
-
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time::timeout,
-};
+use tokio::{process::ChildStdout, time::timeout};
 
 use crate::*;
 

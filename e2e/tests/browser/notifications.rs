@@ -1,8 +1,6 @@
 //! The example `notifications` in a browser, with a database whose queries the test delays.
 
-use example::database::{Answer, Database, Memory, Notification, User};
-use tokio::sync::Semaphore;
-
+use self::example::database::{Answer, Database, Memory, Notification, User};
 use crate::*;
 
 #[path = "../../../examples/notifications/main.rs"]

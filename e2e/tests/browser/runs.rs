@@ -1,16 +1,10 @@
 //! The example `runs` in a browser: whatever happens to the page's connections, the handler is
 //! called once, and the page has every word once.
 
-use example::{
+use self::example::{
     Demo,
     model::{ANSWER, Model},
 };
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinHandle,
-};
-use tower_sse::runs::{Outcome, RunEnd, Runs};
-
 use crate::*;
 
 #[path = "../../../examples/runs/main.rs"]

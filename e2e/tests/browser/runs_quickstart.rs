@@ -1,10 +1,6 @@
 //! The example `runs_quickstart` in a browser, with a model that generates when the test allows it.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use axum::routing::post;
-use tokio::sync::{Semaphore, mpsc};
-use tower_sse::runs::{Outcome, RunEnd, Runs};
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! Screenshots for a review by eye. `.ci/slow screenshots` takes all of them.
 
-use std::{env, fs::write};
-
 use crate::*;
 
 /// The directory for pictures that are not kept.

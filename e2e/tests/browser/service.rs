@@ -2,9 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use axum::{routing::get, serve::ListenerExt};
-use tokio::{sync::watch, task::JoinHandle, time::interval};
-use tower_sse::{Drain, LastEventId, Refusal, Stats};
+use axum::routing::get;
 
 use crate::*;
 

@@ -1,12 +1,7 @@
 //! A test that events pass one at a time, independent of the machine's speed: each event is created
 //! only once the page has received the previous one.
 
-use axum::{
-    extract::State,
-    response::Html,
-    routing::{get, post},
-};
-use tokio::sync::Notify;
+use axum::routing::{get, post};
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! The example `ticker` in a browser: prices of the chosen symbols.
 
-use tower_sse::hub::Retention;
-
 use crate::*;
 
 #[path = "../../../examples/ticker/main.rs"]

@@ -1,15 +1,12 @@
 //! The page of the example `tickets`, across a restart and without a valid token.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use axum::{
-    Router,
-    extract::{Request, State},
+    extract::Request,
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use serde_json::json;
-use tower_sse::hub::Hub;
 
 use crate::*;
 

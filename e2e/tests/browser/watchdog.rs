@@ -1,24 +1,10 @@
 //! The watchdogs of the page on clients, as they stand there, behind a proxy that freezes connections.
 
-use std::{
-    future::pending,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::future::pending;
 
-use axum::{
-    Router,
-    extract::State,
-    response::{Html, IntoResponse},
-    routing::get,
-};
-use serde_json::json;
-use tokio::{io::copy_bidirectional, net::TcpStream, sync::Notify};
-use tower_sse::{Heartbeat, LastEventId, SseLayer, hub::Hub};
+use axum::routing::get;
+use tokio::io::copy_bidirectional;
+use tower_sse::Heartbeat;
 
 use crate::*;
 

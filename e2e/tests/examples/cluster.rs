@@ -1,12 +1,12 @@
 //! Examples on two processes with a Redis, behind nginx.
 
-use std::{path::Path, process::Stdio};
+use std::path::Path;
 
-use crate::{
+use super::{
     notifications::{Session, next},
     runs::answer_goes_on_at,
-    *,
 };
+use crate::*;
 
 /// An example on two processes, started by its script. Dropping it stops everything that the script
 /// has started.

@@ -3,9 +3,7 @@
 
 #[cfg(unix)]
 mod cluster;
-mod gateway;
 #[cfg(unix)]
-mod graceful;
 mod hosts;
 mod hubs;
 #[cfg(unix)]
@@ -13,7 +11,6 @@ mod metrics;
 mod notifications;
 mod pages;
 mod process;
-mod proxy;
 mod runs;
 #[cfg(target_os = "linux")]
 mod stale;
@@ -26,17 +23,23 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{net::SocketAddr, process::Command};
+use std::{
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use http::StatusCode;
+use axum::Router;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use process::{Example, address_of, open, post, program};
 use serde_json::{Value, json};
+use support::{EventReader, Protocol, client, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower_sse::{SseLayer, hub::Hub};
 
 #[cfg(target_os = "linux")]
 use support::start;
 #[cfg(unix)]
 use support::{PATIENCE, find, until_async};
-use {
-    process::{Example, address_of, open, post, program},
-    support::{EventReader, Protocol, client, soon},
-};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tower_sse::{Stats, hub::Hub, runs::Runs, streams::Streams};
+use tower_sse::{Stats, runs::Runs, streams::Streams};
 
-use crate::{server::Server, *};
+use super::server::Server;
+use crate::*;
 
 /// Starts the example with the Redis, and waits until it knows the state of its stream.
 async fn start(server: &Server) -> Example {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
 use crate::*;

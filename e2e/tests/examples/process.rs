@@ -2,10 +2,8 @@ use std::{
     env,
     io::{BufRead, BufReader, Lines},
     path::PathBuf,
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, ChildStdout},
 };
-
-use hyper::body::Incoming;
 
 use crate::*;
 

@@ -3,10 +3,9 @@
 //!
 //! cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{fs, io, sync::Arc};
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
-use http::Request;
+use axum::{extract::State, response::IntoResponse, routing::get};
 use http_body_util::Empty;
 use hyper::{
     client,
@@ -18,20 +17,15 @@ use hyper_util::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::AsyncRead,
     net::{TcpSocket, TcpStream},
     time::interval,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tower_sse::{
-    LastEventId, SseLayer,
-    hub::{Hub, Retention},
-};
+use tower_sse::{LastEventId, hub::Retention};
 
-use crate::{
-    support::{Directory, Gate, Gated},
-    *,
-};
+use super::support::{Directory, Gate, Gated};
+use crate::*;
 
 #[path = "../../../examples/ticker/main.rs"]
 #[allow(dead_code)]

@@ -1,14 +1,9 @@
 //! Tickets in the query: each test is of a mistake that programs with tickets make.
 
-use std::time::Duration;
-
-use axum::{Router, body::Body, response::Response};
+use axum::{body::Body, response::Response};
 use futures_util::future::join_all;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::ServiceExt;
-use tower_sse::{SseLayer, hub::Hub};
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! Lists of URLs, of which processes use the primary.
 
-use tower_sse_redis::ErrorKind;
-
 use crate::*;
 
 /// A primary and a replica that has its data.

@@ -1,31 +1,14 @@
 //! Closing the streams of a subject in three processes, on a Redis that is killed, wiped and cut
 //! off. Each process serves its streams over sockets.
 
-use std::{collections::HashSet, convert::Infallible, env, time::Instant};
+use std::{convert::Infallible, time::Instant};
 
-use axum::{
-    Router,
-    extract::Path,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use futures_util::stream;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Notify,
-    task::{AbortHandle, JoinHandle, yield_now},
-    time::timeout,
-};
-use tower_sse::{
-    SseLayer,
-    hub::HubBuilder,
-    streams::{CloseError, Streams, Subjects},
-};
-use tower_sse_redis::RedisHealth;
+use axum::{extract::Path, response::Response, routing::get};
+use tokio::{sync::Notify, task::yield_now};
+use tower_sse::streams::{CloseError, Streams, Subjects};
 
-use crate::{support::SECOND, *};
+use super::support::SECOND;
+use crate::*;
 
 /// A process with streams that it can close everywhere.
 struct Process {

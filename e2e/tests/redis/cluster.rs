@@ -1,3 +1,5 @@
+use std::process::{Child, Stdio};
+
 use redis::Value;
 
 use crate::*;
@@ -58,5 +60,95 @@ impl Cluster {
             let _: Value = node.command(&format!("CLUSTER SETSLOT {slot} NODE {target_id}")).await;
         }
         self.owner = to;
+    }
+}
+
+/// A Sentinel that watches a server with a replica. Dropping it kills it.
+pub(crate) struct Sentinel {
+    process: Child,
+    client: redis::Client,
+}
+
+impl Sentinel {
+    pub(crate) fn start(watched: &Server) -> Self {
+        let port = free_port();
+        // Sentinel writes to its configuration, in which it remembers the replicas.
+        let file = watched.directory().join("sentinel.conf");
+        let lines = [
+            format!("port {port}"),
+            "bind 127.0.0.1".to_owned(),
+            format!("dir {}", watched.directory().display()),
+            format!("sentinel monitor hub 127.0.0.1 {} 1", watched.port()),
+            "sentinel down-after-milliseconds hub 300".to_owned(),
+            "sentinel failover-timeout hub 3000".to_owned(),
+        ];
+        fs::write(&file, lines.join("\n")).unwrap();
+        let process = Command::new(program().unwrap())
+            .arg(&file)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
+        Self { process, client }
+    }
+
+    /// Returns the port of the server that has the name, or `None` while Sentinel does not answer.
+    pub(crate) async fn primary(&self) -> Option<u16> {
+        let mut connection = connect(&self.client).await.ok()?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg("hub");
+        let (_, port): (String, String) = command.query_async(&mut connection).await.ok()?;
+        port.parse().ok()
+    }
+
+    /// Returns whether it knows the replica, so that it can promote it.
+    pub(crate) async fn knows_replica(&self) -> bool {
+        self.ask("REPLICAS").await.is_ok_and(|replicas| {
+            replicas.into_sequence().is_ok_and(|replicas| !replicas.is_empty())
+        })
+    }
+
+    /// Promotes the replica although the server runs. Returns whether it has begun to.
+    pub(crate) async fn fail_over(&self) -> bool {
+        self.ask("FAILOVER").await.is_ok()
+    }
+
+    async fn ask(&self, what: &str) -> redis::RedisResult<redis::Value> {
+        let mut connection = connect(&self.client).await?;
+        redis::cmd("SENTINEL").arg(what).arg("hub").query_async(&mut connection).await
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+/// Leads a proxy to the server that has the name, as DNS that Sentinel updates does.
+pub(crate) struct Name(AbortHandle);
+
+impl Name {
+    pub(crate) fn follow(sentinel: Arc<Sentinel>, proxies: Vec<Proxy>, mut current: u16) -> Self {
+        let following = tokio::spawn(async move {
+            loop {
+                if let Some(port) = sentinel.primary().await.filter(|port| *port != current) {
+                    current = port;
+                    proxies.iter().for_each(|proxy| proxy.switch_to(port));
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self(following.abort_handle())
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

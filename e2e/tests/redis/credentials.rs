@@ -2,10 +2,8 @@
 
 use std::io;
 
-use futures_util::stream;
-use http::Request;
 use tower_sse::runs::{RunKey, StartError};
-use tower_sse_redis::{Credentials, ErrorKind};
+use tower_sse_redis::Credentials;
 
 use crate::*;
 

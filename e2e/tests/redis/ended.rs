@@ -1,7 +1,5 @@
 //! Topics that end while other processes publish to them.
 
-use tower_sse::EventId;
-
 use crate::*;
 
 /// Returns the ids of all messages until the stream ends.

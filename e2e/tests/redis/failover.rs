@@ -59,3 +59,97 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     process.reads_around_a_gap(0..5, [5]).await;
     assert_eq!(process.stats.losses(), 1);
 }
+
+// More than one server: a cluster whose stream moves, and Sentinel behind a name that changes.
+
+#[tokio::test]
+async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    // Each process knows only one of the servers, and one of them has the stream at times.
+    let owner = cluster.owner;
+    let brokers = [1, 2].map(|other| cluster.nodes[(owner + other) % 3].broker());
+    let moves = async {
+        for other in [1, 2, 0] {
+            sleep(Duration::from_millis(300)).await;
+            cluster.move_stream((owner + other) % 3).await;
+        }
+        Vec::new()
+    };
+    let verdict = load_until(moves, brokers, None).await;
+    println!("stream that moves in a cluster: {verdict}");
+    verdict.assert_faultless();
+    assert_eq!(verdict.gaps, 0, "{verdict}");
+}
+
+#[tokio::test]
+async fn server_that_dies_is_replaced_by_sentinel_without_a_silent_loss() {
+    sentinel(true, Found::ByName).await;
+}
+
+#[tokio::test]
+async fn successor_of_a_dead_server_is_found_in_the_list_of_urls() {
+    sentinel(true, Found::InList).await;
+}
+
+/// The server runs on, and takes events until the name is of the other one.
+#[tokio::test]
+async fn server_that_sentinel_demotes_loses_nothing_in_silence() {
+    sentinel(false, Found::ByName).await;
+}
+
+/// How processes find the server that Sentinel has promoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// They know one name, which leads to it.
+    ByName,
+    /// They know the URLs of all servers.
+    InList,
+}
+
+/// Loads two processes while the server that they use dies or is replaced.
+async fn sentinel(dies: bool, found: Found) {
+    let Some(mut server) = Server::start().await else { return };
+    let Some(replica) = Server::start().await else { return };
+    replica.replicate(&server).await;
+    let sentinel = Arc::new(Sentinel::start(&server));
+    until_async(async || sentinel.knows_replica().await).await;
+
+    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+    proxies[1].delay(Duration::from_millis(50));
+    let brokers = match found {
+        Found::ByName => [proxies[0].broker(), proxies[1].broker()],
+        Found::InList => {
+            let urls = [server.url(), replica.url()];
+            let reversed = [replica.url(), server.url()];
+            [urls, reversed].map(|urls| patient(Redis::open_any(urls).unwrap()))
+        }
+    };
+    let _name = Name::follow(Arc::clone(&sentinel), proxies.into(), server.port());
+    let replace = async {
+        sleep(Duration::from_millis(300)).await;
+        let began = server.now().await;
+        if dies {
+            server.kill();
+        } else {
+            until_async(async || sentinel.fail_over().await).await;
+        }
+        until_async(async || sentinel.primary().await == Some(replica.port())).await;
+        // Connections to the old server are cut within this time.
+        sleep(Duration::from_millis(200)).await;
+        if found == Found::InList {
+            // Two for each process, besides those of Sentinel and of this test.
+            until_async(async || hub_connections(&replica).await == 4).await;
+        }
+        vec![Loss::between(began, replica.now().await)]
+    };
+    let verdict = load_until(replace, brokers, None).await;
+    let what = if dies { "dies" } else { "is demoted" };
+    println!("Sentinel, server that {what}, {found:?}: {verdict}");
+    verdict.assert_faultless();
+}
+
+/// Returns the number of connections that hubs have to a server.
+async fn hub_connections(server: &Server) -> usize {
+    let list: String = server.command("CLIENT LIST").await;
+    list.lines().filter(|line| line.contains(" name=tower-sse:")).count()
+}

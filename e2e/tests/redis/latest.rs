@@ -1,7 +1,6 @@
 //! Topics in which each event replaces the one before it, and the trimming of the stream.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use tower_sse::EventId;
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::*;
 

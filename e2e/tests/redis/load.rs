@@ -1,8 +1,6 @@
 //! The stream, the connections and the processes under load: publishers in two processes, one of
 //! which reads late, and clients that move between them.
 
-use tokio::task::JoinHandle;
-
 use crate::*;
 
 const CLIENTS: usize = 20;

@@ -4,7 +4,6 @@
 
 mod access;
 mod acknowledgements;
-mod acl;
 mod addresses;
 mod ahead;
 mod certificates;
@@ -22,28 +21,25 @@ mod load;
 mod outcomes;
 mod process;
 mod proxy;
-mod python;
-mod range;
 mod record;
 #[path = "../../../tests/support/relay.rs"]
 mod relay;
 mod restarts;
-mod sentinel;
 mod server;
 mod sharing;
-mod skips;
 mod stalls;
 mod statistics;
 mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 mod switch;
-mod tls;
-mod topologies;
 mod trim;
 
 use std::{
+    collections::HashSet,
+    env, fs,
     net::SocketAddr,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -51,28 +47,33 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+use bytes::Bytes;
+use cluster::{Cluster, Name, Sentinel};
+use credentials::start_run;
+use futures_util::stream;
+use http::Request;
+use http_body_util::BodyExt;
+use hub_process::{Client, HubProcess, publish};
+use load::load_until;
+use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind};
+use proxy::Proxy;
+use record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence};
+use server::{Data, KEY, Server, connect, patient, program};
+use support::{
+    EventReader, PATIENCE, client::get, connect_h1, find, free_port, listen, serve_axum, skip,
+    until, until_async,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::{AbortHandle, JoinHandle},
+    time::{Instant, pause, resume, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Event, LastEventId,
-    hub::{Hub, PublishError, Receipt, Retention},
+    Event, EventId, LastEventId, Message, SseLayer,
+    hub::{Hub, HubBuilder, PublishError, Receipt, Retention},
     runs::Runs,
 };
-use tower_sse_redis::{Redis, RedisBroker};
-
-use {
-    certificates::Secure,
-    cluster::Cluster,
-    credentials::start_run,
-    hub_process::{Client, HubProcess, publish},
-    load::load_until,
-    process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind},
-    proxy::Proxy,
-    record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
-    sentinel::{Name, Sentinel},
-    server::{Data, KEY, Server, connect, patient, program},
-    support::{
-        EventReader, PATIENCE, client::get, connect_h1, find, free_port, listen, serve_axum, skip,
-        until, until_async,
-    },
-};
+use tower_sse_redis::{ErrorKind, Redis, RedisBroker, RedisHealth};

@@ -1,7 +1,6 @@
 //! Events whose publisher gets an error: published or not, as the error says.
 
-use tokio::time::{pause, resume, timeout};
-use tower_sse_redis::{Error, ErrorKind};
+use tower_sse_redis::Error;
 
 use crate::*;
 

@@ -1,5 +1,5 @@
-use tower_sse::{BoxError, hub::HubBuilder};
-use tower_sse_redis::{BrokerStats, RedisHealth};
+use tower_sse::BoxError;
+use tower_sse_redis::BrokerStats;
 
 use crate::*;
 

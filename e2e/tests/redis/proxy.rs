@@ -1,16 +1,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
     sync::{mpsc, watch},
     time::sleep_until,
 };
 
-use crate::{patient, relay::Relay, *};
+use super::{patient, relay::Relay};
+use crate::*;
 
 /// What only publishers send. A reader adds entries too, if ids are ahead, and does not trim then.
 const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";

@@ -1,12 +1,12 @@
 //! A record of publish results and of received events, and its check.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use tower_sse::Message;
+use crate::*;
 
 /// The last event of each topic has a number from here on.
 pub(crate) const FIRST_END: u64 = u64::MAX - 1_000;

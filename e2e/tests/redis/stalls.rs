@@ -1,8 +1,7 @@
 //! Replies of Redis that are late, or that report that it is still loading.
 
-use tokio::time::{pause, resume};
-
-use crate::{latest::entry, *};
+use super::latest::entry;
+use crate::*;
 
 #[tokio::test]
 async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {

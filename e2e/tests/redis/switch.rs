@@ -3,18 +3,11 @@
 
 use std::fmt::Write;
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    http::StatusCode,
-    response::IntoResponse,
-    routing::{get, post},
-};
-use http_body_util::BodyExt;
+use axum::{extract::Path, routing::get};
 use hyper::body::Incoming;
-use tower_sse::{Message, SseLayer};
 
-use crate::{support::client, *};
+use super::support::client;
+use crate::*;
 
 fn app(hub: Hub) -> Router {
     Router::new()

@@ -1,10 +1,6 @@
 //! The handlers' answers: the same words, in the protocol of each client.
 
-use std::convert::Infallible;
-
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use tower_sse::Event;
+use futures_util::Stream;
 
 use crate::*;
 

@@ -1,18 +1,18 @@
 //! The service: a route for the protocol of each client. Its answers are runs.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State},
-    response::{Html, IntoResponse, Sse},
+    response::{Html, Sse},
     routing::{get, post},
 };
 use http::{Request, StatusCode, header, request::Parts};
 use serde::Deserialize;
 use tower_sse::{
-    Drain, Heartbeat, LastEventId, Retry, StreamOptions,
-    runs::{InvalidKey, RunKey, Runs},
+    Drain, LastEventId, StreamOptions,
+    runs::{InvalidKey, RunKey},
 };
 
 use crate::*;

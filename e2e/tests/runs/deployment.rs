@@ -1,8 +1,7 @@
 //! The service in one process, and shared by three over Redis.
 
-use tower_sse::runs::Runs;
-
-use crate::{redis::Server, *};
+use super::redis::Server;
+use crate::*;
 
 /// The time that an `EventSource` may stay connected to a server that shuts down.
 const GRACE: Duration = Duration::from_secs(5);

@@ -1,7 +1,5 @@
 //! A gateway that changes each event, around the protocols of real clients.
 
-use tower_sse::filter::{self, FilterLayer, Verdict};
-
 use crate::*;
 
 const PACE: Pace = Pace::new(60, 5);

@@ -1,16 +1,8 @@
 //! A gateway that changes events, in front of the streams of models in each line end, cut at each
 //! byte of a line end. Real clients read each event at once, as without the gateway.
 
-use std::convert::Infallible;
-
-use axum::Router;
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
-use tower_sse::{
-    Encoded, Event, Heartbeat, Retry,
-    filter::{self, FilterLayer, Verdict},
-};
+use tower_sse::Encoded;
 
 use crate::*;
 

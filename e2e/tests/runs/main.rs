@@ -36,21 +36,35 @@ mod support;
 #[allow(dead_code)]
 mod tools;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
+    time::Duration,
+};
 
-use axum::{body::Body, extract::Request, response::Response};
+use answers::Pace;
+use app::Service;
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use chromium::Chromium;
+use client::{Client, Packages};
+use deployment::Deployment;
+use futures_util::{StreamExt, stream};
+use page::Page;
+use proxy::{Cut, Proxy};
 use serde_json::{Value, json};
+use support::{Process, find, listen, serve_axum, skip, soon};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 use tokio_util::sync::CancellationToken;
-use tower_sse::SseLayer;
-
-use {
-    answers::Pace,
-    app::Service,
-    chromium::Chromium,
-    client::{Client, Packages},
-    deployment::Deployment,
-    page::Page,
-    proxy::{Cut, Proxy},
-    support::{Process, find, listen, serve_axum, skip, soon},
-    tools::{Tools, find_node},
+use tools::{Tools, find_node};
+use tower_sse::{
+    Event, Heartbeat, Retry, SseLayer,
+    filter::{self, FilterLayer, Verdict},
+    runs::Runs,
 };

@@ -1,12 +1,8 @@
 //! A proxy that cuts event streams at chosen bytes.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::collections::VecDeque;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch};
 
 use crate::*;
 

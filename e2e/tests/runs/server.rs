@@ -1,8 +1,9 @@
 //! The service as a process, with the documented shutdown.
 
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::runtime::Runtime;
 
-use crate::{support::client, *};
+use super::support::client;
+use crate::*;
 
 /// Serves. The task is the server's address, the number of words, and the milliseconds between two
 /// words and of the shutdown's grace.

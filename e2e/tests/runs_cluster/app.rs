@@ -1,6 +1,6 @@
 //! The service that each process runs.
 
-use std::{fs::OpenOptions, io::Write, sync::Arc};
+use std::{fs::OpenOptions, io::Write};
 
 use async_stream::stream;
 use axum::{
@@ -12,7 +12,6 @@ use axum::{
 };
 use futures_util::Stream;
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 use tower_sse::{Heartbeat, SseLayer, runs::InvalidKey};
 
 use crate::*;

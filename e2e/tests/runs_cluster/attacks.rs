@@ -3,14 +3,10 @@
 //! Clients get the whole answer, or learn that it is not whole: their body fails, ends without the
 //! terminator, or their next request gets `404`.
 
-use redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
+use redis::Cmd;
 
-use crate::{
-    PATIENCE,
-    client::{Client, Closed},
-    cluster::Cluster,
-    *,
-};
+use super::PATIENCE;
+use crate::*;
 
 const EVENTS: u64 = 100;
 const GAP: u64 = 40;

@@ -3,6 +3,8 @@
 //! The bounds are those of 200 runs with 50 events a second each, and of an optimized build: no other
 //! can serve this load, with its clients, on two processors.
 
+use tokio::time::{MissedTickBehavior, interval_at};
+
 use crate::*;
 
 /// The time over which the processor time is taken.
@@ -136,7 +138,7 @@ async fn redis_time_of_an_event() {
     watched.print_per_event("watched in one other process");
     clients.iter().for_each(tokio::task::JoinHandle::abort);
     cluster.processes.clear();
-    let by_hand = yardstick::event_by_hand(&cluster.redis).await;
+    let by_hand = event_by_hand(&cluster.redis).await;
     by_hand.print_per_event("`XADD` and `PUBLISH` by hand");
     for (what, used) in [("not watched", unwatched), ("watched", watched)] {
         let commands = used.per_event(used.commands) / by_hand.per_event(by_hand.commands);
@@ -163,7 +165,7 @@ async fn redis_time_of_quiet_runs() {
     let (commands, process) = (share(used.commands), share(used.process));
     println!("{QUIET} quiet runs: {commands:.1} % of a core in commands, {process:.1} % in total");
     cluster.processes.clear();
-    let by_hand = yardstick::event_by_hand(&cluster.redis).await;
+    let by_hand = event_by_hand(&cluster.redis).await;
     let events = process * 1e4 / by_hand.per_event(by_hand.process);
     println!("{QUIET} quiet runs: as much as {events:.0} events/s by hand");
     assert!(share(used.process) <= 6.0, "{used:?}");
@@ -216,4 +218,55 @@ async fn latency_of_requests() {
         times.sort();
         println!("attaching at {name}: {:?} median, {:?} 99 %", times[100], times[197]);
     }
+}
+
+// What events cost Redis without this crate, on the same machine and at the same moment.
+
+/// The time between two events of one stream.
+const GAP: Duration = Duration::from_millis(1_000 / EVENTS_PER_SECOND);
+
+/// Measures `XADD` and `PUBLISH` for each event, by hand: to as many streams and as often as the
+/// runs do, over one connection, with one subscriber.
+pub(crate) async fn event_by_hand(redis: &Server) -> Used {
+    let mut subscriber =
+        redis::Client::open(redis.url()).unwrap().get_async_pubsub().await.unwrap();
+    for stream in 0..RUNS {
+        subscriber.subscribe(name(stream)).await.unwrap();
+    }
+    let received = tokio::spawn(async move { subscriber.into_on_message().count().await });
+    let connection = redis.try_connect().await.unwrap();
+    let until = Instant::now() + SPAN;
+    let published = used_while(redis, async {
+        let published =
+            join_all((0..RUNS).map(|stream| publish(stream, connection.clone(), until)));
+        published.await.into_iter().sum()
+    });
+    let used = published.await;
+    received.abort();
+    used
+}
+
+fn name(stream: usize) -> String {
+    // As long as the names of a run.
+    format!("by-hand:run:{{ann:%2Fturn%2Fcost%2D{stream}}}:mk3abcdefghijkl")
+}
+
+/// Returns the number of events.
+async fn publish(stream: usize, mut connection: MultiplexedConnection, until: Instant) -> u64 {
+    // Sources are not in step with each other.
+    let start = Instant::now() + GAP.mul_f64(stream as f64 / RUNS as f64);
+    let mut ticks = interval_at(start, GAP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let name = name(stream);
+    let mut published = 0;
+    while ticks.tick().await < until {
+        published += 1;
+        let event = format!("id: mk3abcdefghijkl-{published}\ndata: {published}\n\n");
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XADD").arg(&name).arg(format!("{published}-0"));
+        pipeline.arg("f").arg(published).arg("d").arg(&event);
+        pipeline.cmd("PUBLISH").arg(&name).arg(&event);
+        let _: (String, u64) = pipeline.query_async(&mut connection).await.unwrap();
+    }
+    published
 }

@@ -1,9 +1,6 @@
 //! Processes that die, or are stopped for longer than their leases.
 
-use nix::sys::signal::Signal;
-use tokio::task::JoinHandle;
-
-use crate::{process::send, *};
+use crate::{process::send, redis_faults::nothing_is_lost_while, *};
 
 /// How long a client takes to notice in addition, on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
@@ -64,4 +61,106 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     assert_eq!(late.post(cluster.address(0), usize::MAX).await, Closed::Complete);
     late.assert_whole(40);
     assert_eq!(cluster.calls("paused"), 2);
+}
+
+// Processes that shut down while others serve.
+
+#[tokio::test]
+async fn shutdown_of_another_process_loses_nothing() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut client = Client::begun(&cluster, "kept", 400).await;
+    let addresses = cluster.addresses();
+    let reading = tokio::spawn(async move {
+        client.read_all(&addresses[1..], 200, 4).await;
+        client
+    });
+    cluster.processes[1].terminate().await;
+    assert!(cluster.processes[1].exited().await.success());
+    reading.await.unwrap().assert_whole(400);
+    assert_eq!(cluster.calls("kept"), 1);
+}
+
+#[tokio::test]
+async fn answer_that_ends_within_the_grace_is_whole_and_stays_readable() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut client = Client::begun(&cluster, "finished", 200).await;
+    cluster.processes[0].terminate().await;
+    client.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
+    client.assert_whole(200);
+    assert!(cluster.processes[0].exited().await.success());
+    let mut late = Client::of_turn("finished", 200, 5);
+    assert_eq!(late.post(cluster.address(2), usize::MAX).await, Closed::Complete);
+    late.assert_whole(200);
+    assert_eq!(cluster.calls("finished"), 1);
+}
+
+// Calls that return no event stream.
+
+const ROUNDS: usize = 200;
+/// The requests of one round, at all processes.
+const REQUESTS: usize = 9;
+
+/// Each request makes its own call, because no call has an answer for the others.
+#[tokio::test]
+async fn simultaneous_requests_whose_calls_fail_are_each_answered() {
+    let Some(cluster) = Cluster::start().await else { return };
+    for round in 0..ROUNDS {
+        let name = format!("failing-{round}");
+        let posts = (0..REQUESTS).map(|at| {
+            let (name, to) = (name.clone(), cluster.address(at % cluster::PROCESSES));
+            async move { Client::of_turn(&name, 0, 0).post(to, usize::MAX).await }
+        });
+        let answers = join_all(posts).await;
+        assert_eq!(answers, [Closed::Status(StatusCode::IM_A_TEAPOT); REQUESTS], "{round}");
+        assert_eq!(cluster.calls(&name), REQUESTS, "{round}");
+    }
+}
+
+// Servers whose operator changes something while runs are read everywhere, and changes it back.
+
+/// Sends commands as an operator does, waits, and sends those that undo them.
+async fn disturb(commands: &[&str], undo: &[&str]) {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
+        let mut connection = cluster.redis.try_connect().await.unwrap();
+        for (at, command) in commands.iter().chain(undo).enumerate() {
+            if at == commands.len() {
+                sleep(Duration::from_millis(1_500)).await;
+            }
+            let mut words = command.split_whitespace();
+            let mut command = cmd(words.next().unwrap());
+            words.for_each(|word| _ = command.arg(word.replace('_', " ")));
+            let reply: redis::RedisResult<Value> = command.query_async(&mut connection).await;
+            assert!(reply.is_ok(), "{reply:?}");
+        }
+    })
+    .await;
+}
+
+macro_rules! disturbances {
+    ($($name:ident: $commands:expr, $undo:expr;)*) => {
+        $(
+            #[tokio::test]
+            #[ignore = "of .ci/slow runs-cluster"]
+            async fn $name() {
+                disturb(&$commands, &$undo).await;
+            }
+        )*
+    };
+}
+
+disturbances! {
+    paused: ["CLIENT PAUSE 1500 ALL"], ["CLIENT UNPAUSE"];
+    paused_for_writes: ["CLIENT PAUSE 1500 WRITE"], ["CLIENT UNPAUSE"];
+    full: ["CONFIG SET maxmemory 1"], ["CONFIG SET maxmemory 0"];
+    full_and_evicting: ["CONFIG SET maxmemory-policy allkeys-lru", "CONFIG SET maxmemory 1"], ["CONFIG SET maxmemory 0"];
+    without_permissions: ["ACL SETUSER default -evalsha -xadd -publish"], ["ACL SETUSER default +@all"];
+    without_channels: ["ACL SETUSER default resetchannels"], ["ACL SETUSER default allchannels"];
+    without_keys: ["ACL SETUSER default resetkeys"], ["ACL SETUSER default allkeys"];
+    a_replica: ["REPLICAOF 127.0.0.1 1"], ["REPLICAOF NO ONE"];
+    without_replicas: ["CONFIG SET min-replicas-to-write 1"], ["CONFIG SET min-replicas-to-write 0"];
+    in_another_database: ["SWAPDB 0 1"], ["SWAPDB 0 1"];
+    with_small_buffers: ["CONFIG SET client-output-buffer-limit pubsub_1_1_1"], ["CONFIG SET client-output-buffer-limit pubsub_0_0_0"];
+    without_the_key_of_lost_data: ["DEL app:run:data"], [];
+    with_lost_data_far_ahead: ["HSET app:run:data u 99999999999999 d 99999999999999"], [];
+    with_lost_data_a_string: ["SET app:run:data text"], ["DEL app:run:data"];
 }

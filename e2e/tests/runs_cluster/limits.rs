@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::stream;
 use tower_sse::runs::RunsBuilder;
 
-use crate::{server::Server, support::until_async, *};
+use crate::*;
 
 const MEBIBYTE: usize = 1 << 20;
 

@@ -1,14 +1,8 @@
 //! Clients that load answers of other processes over a slow link to Redis.
 
-use futures_util::{StreamExt, stream};
 use http::request::Parts;
-use http_body_util::BodyExt;
-use tower_sse_redis::Redis;
 
-use crate::{
-    support::{until, until_async},
-    *,
-};
+use crate::*;
 
 /// The size of an event. Each is a batch.
 const EVENT: usize = 64_000;

@@ -11,10 +11,7 @@ mod client;
 mod cluster;
 mod cost;
 mod deaths;
-mod deploys;
-mod disturbances;
 mod eternal_keys;
-mod failing_calls;
 mod limits;
 mod loads;
 mod process;
@@ -29,26 +26,28 @@ mod storm;
 mod support;
 #[allow(dead_code)]
 mod wire;
-mod yardstick;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use app::{DONE, Service};
+use client::{Client, Closed, Progress, reads_whole};
+use cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE};
+use eternal_keys::assert_no_eternal_keys;
+use futures_util::{StreamExt, future::join_all, stream};
 use http::{Request, StatusCode};
-use tokio::time::{Instant, sleep, timeout};
+use http_body_util::BodyExt;
+use nix::sys::signal::Signal;
+use redis::{Value, aio::MultiplexedConnection, cmd};
+use server::{Data, Server};
+use support::{PATIENCE, Process, listen, until, until_async};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Event,
     runs::{RunKey, Runs},
 };
-
-use support::PATIENCE;
-
-use {
-    app::{DONE, Service},
-    client::{Client, Closed, Progress, reads_whole},
-    cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
-    eternal_keys::assert_no_eternal_keys,
-    server::{Data, Server},
-    support::{Process, listen, until},
-    wire::Wire,
-};
+use tower_sse_redis::Redis;
+use wire::Wire;

@@ -2,13 +2,8 @@
 
 use std::path::Path;
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::{sys::signal::kill, unistd::Pid};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-use tower_sse_redis::Redis;
 
 use crate::*;
 

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::{cluster::PROCESSES, support::until_async, *};
+use super::cluster::PROCESSES;
+use crate::*;
 
 /// Reads many runs, each by two clients. Every seventh is as fast as it can be.
 async fn storm(runs: usize) {

@@ -2,8 +2,6 @@
 
 use std::fmt::Debug;
 
-use http_body_util::BodyExt;
-
 use crate::*;
 
 /// The whole body, and how it ended.

@@ -1,13 +1,8 @@
 //! The servers, as the examples run them.
 
-use std::convert::Infallible;
-
-use axum::{Router, extract};
+use axum::extract;
 use futures_util::future::BoxFuture;
-use http::Request;
-use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::service::Routes;
-use tower::{Layer, service_fn};
 
 use crate::*;
 

@@ -1,19 +1,15 @@
 //! Graceful shutdown over real sockets, by the recipes of the examples, and in real processes.
 
-mod connection_age;
 mod deadline;
 mod drain;
 mod end;
-mod farewell;
 mod host;
 mod own_end;
 #[cfg(unix)]
 mod process;
 mod refusal;
 mod relay;
-mod shut_windows;
 mod source;
-mod stalled;
 mod without_the_layer;
 
 #[path = "../../../examples/graceful_axum.rs"]
@@ -28,27 +24,45 @@ mod graceful_tonic;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
-use http::{Response, request::Parts};
-use hyper::body::Incoming;
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, Event, SseLayer, Stats};
-
-use {
-    end::{End, read_to_end},
-    graceful_hyper::{LIMITS, Limits},
-    host::{Handler, Host, Server, handler},
-    relay::{GOAWAY, HEADERS, RST_STREAM, Relay},
-    source::{Feeds, Source},
-    stalled::{SMALL_SOCKET, Stalled, flood},
-    support::client::{connect_h2_with_window, connect_small},
-    support::{
-        Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester, connect_h2,
-        event_stream, listen, soon,
-    },
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use deadline::{SMALL_SOCKET, Stalled, flood};
+use end::{End, read_to_end};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{join_all, try_join_all},
+    stream,
+};
+use graceful_hyper::{LIMITS, Limits};
+use host::{Handler, Host, Server, handler};
+use http::{Request, Response, request::Parts};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http2};
+use relay::{GOAWAY, HEADERS, RST_STREAM, Relay};
+use socket2::SockRef;
+use source::{Feeds, Source};
+use support::{
+    Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester,
+    client::{connect_h2_with_window, connect_small},
+    connect_h2, event_stream, listen, soon,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    sync::{mpsc, watch},
+    task::{JoinHandle, yield_now},
+    time::{interval, timeout},
+};
+use tokio_stream::wrappers::IntervalStream;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, service_fn};
+use tower_sse::{CloseReason, Drain, Event, MaxAge, Retry, SseLayer, Stats, StreamOptions};

@@ -1,9 +1,6 @@
 //! A slow network: the server's bytes can be delayed on their way.
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
-    sync::watch,
-};
+use tokio::io::copy;
 
 use crate::*;
 

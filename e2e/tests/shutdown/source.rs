@@ -1,10 +1,6 @@
 //! Sources that never end by themselves, and all that their clients receive.
 
-use std::io;
-
 use futures_util::Stream;
-use tokio::{sync::mpsc, time::interval};
-use tokio_stream::wrappers::IntervalStream;
 
 use crate::*;
 

@@ -1,12 +1,5 @@
 //! Shutdowns of servers whose layer has no `shutdown`, which show the purpose of that option.
 
-use futures_util::future::join_all;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    task::yield_now,
-    time::timeout,
-};
-
 use crate::*;
 
 /// A time that is much longer than the rest of the test.

@@ -1,21 +1,9 @@
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
-
-use bytes::Bytes;
 use http::Response;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout_at;
 use tower_sse::Decoder;
 
-use crate::{plan::Plan, *};
+use crate::*;
 
 /// A topic whose events are large, for the clients that do not read.
 pub(crate) const LARGE: &str = "large";

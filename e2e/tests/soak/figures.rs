@@ -1,6 +1,4 @@
-use std::{collections::BTreeMap, fs};
-
-use serde::{Deserialize, Serialize};
+use crate::*;
 
 /// What the server knows about itself at a moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,12 +1,10 @@
-use std::{net::SocketAddr, sync::Arc};
+use http::request::Builder;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, interval},
-};
-use tokio_util::sync::CancellationToken;
-
-use crate::{plan::Plan, *};
+use crate::*;
 
 /// The clients of the server and a publisher.
 pub(crate) struct Load {
@@ -46,5 +44,104 @@ async fn publish(client: Client) {
         due.tick().await;
         control.publish(&client.topic(), "news").await;
         control.publish(LARGE, &large).await;
+    }
+}
+
+/// The size of a soak. All its times are short compared with a quarter of its duration, so that the
+/// second quarter is as full as the last one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) streams: usize,
+    pub(crate) duration: Duration,
+    /// The time between two samples of the curve.
+    pub(crate) sample: Duration,
+    /// The longest time that a client stays connected.
+    pub(crate) stay: Duration,
+    /// The time after which all clients listen to new topics.
+    pub(crate) move_on: Duration,
+    /// How long events and ended runs are kept.
+    pub(crate) retention: Duration,
+    pub(crate) abandon_after: Duration,
+    /// The time between two events of a run.
+    pub(crate) step: Duration,
+    /// The time between two events that are published.
+    pub(crate) publish: Duration,
+}
+
+/// The number of topics that have events at a time.
+pub(crate) const TOPICS: usize = 40;
+/// The number of events of a run that completes.
+pub(crate) const EVENTS: usize = 20;
+
+impl Plan {
+    pub(crate) const fn short(duration: Duration) -> Self {
+        Self {
+            streams: 200,
+            duration,
+            sample: Duration::from_secs(1),
+            stay: Duration::from_secs(2),
+            move_on: Duration::from_secs(1),
+            retention: Duration::from_secs(1),
+            abandon_after: Duration::from_millis(500),
+            step: Duration::from_millis(100),
+            publish: Duration::from_millis(10),
+        }
+    }
+
+    pub(crate) const fn long(duration: Duration) -> Self {
+        Self {
+            streams: 2_000,
+            duration,
+            sample: Duration::from_secs(10),
+            stay: Duration::from_secs(40),
+            move_on: Duration::from_secs(15),
+            retention: Duration::from_secs(20),
+            abandon_after: Duration::from_secs(5),
+            step: Duration::from_secs(1),
+            publish: Duration::from_millis(20),
+        }
+    }
+
+    /// Returns how many streams may be open at a time: enough for clients that have left before the
+    /// server has noticed it.
+    pub(crate) const fn max_streams(&self) -> usize {
+        self.streams + self.streams / 4
+    }
+
+    pub(crate) fn file(&self, extension: &str) -> String {
+        format!("soak-{}-streams.{extension}", self.streams)
+    }
+}
+
+/// One connection to the server, for calls that are no streams.
+pub(crate) struct Control(SendRequest<Full<Bytes>>);
+
+impl Control {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self(connect_h1(address).await)
+    }
+
+    pub(crate) async fn figures(&mut self) -> Figures {
+        self.call(Request::get("/figures"), "").await.unwrap()
+    }
+
+    /// Publishes an event, and returns whether it was acknowledged.
+    pub(crate) async fn publish(&mut self, topic: &str, text: &str) -> bool {
+        self.call(Request::post(format!("/publish/{topic}")), text).await.unwrap()
+    }
+
+    /// Ends all streams and opens no more.
+    pub(crate) async fn drain(&mut self) {
+        _ = self.call::<()>(Request::post("/drain"), "").await;
+    }
+
+    /// Returns `None` if the answer is empty.
+    async fn call<T: DeserializeOwned>(&mut self, request: Builder, text: &str) -> Option<T> {
+        let request = request.header("host", "localhost").body(Full::from(text.to_owned()));
+        soon(self.0.ready()).await.unwrap();
+        let response = soon(self.0.send_request(request.unwrap())).await.unwrap();
+        assert!(response.status().is_success(), "{response:?}");
+        let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+        (!body.is_empty()).then(|| serde_json::from_slice(&body).unwrap())
     }
 }

@@ -7,13 +7,9 @@
 
 mod account;
 mod client;
-mod control;
 mod curve;
 mod figures;
-mod leftovers;
 mod load;
-mod plan;
-mod plot;
 mod process;
 mod service;
 
@@ -23,22 +19,42 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
-
-use self::{curve::Curve, load::Load, plan::Plan, process::ServerProcess, server::Server};
-// For the Redis server of `../redis`.
-
-use {
-    account::Account,
-    client::{Client, LARGE},
-    control::Control,
-    curve::{METRICS, Metric},
-    figures::Figures,
-    plan::{EVENTS, TOPICS},
-    service::Service,
-    support::client::{connect_small, get, post},
-    support::{Peer, Process, Protocol, connect_h1, soon},
+use std::{
+    collections::BTreeMap,
+    env,
+    fmt::Write,
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+
+use account::Account;
+use bytes::Bytes;
+use client::{Client, LARGE};
+use curve::Curve;
+use figures::Figures;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http_body_util::BodyExt;
+use load::{Control, EVENTS, Load, Plan, TOPICS};
+use process::ServerProcess;
+use serde::{Deserialize, Serialize};
+use server::Server;
+use service::Service;
+use support::{
+    Peer, Process, Protocol,
+    client::{connect_small, get, post},
+    connect_h1, soon,
+};
+use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+// For the Redis server of `../redis`.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_grows_or_is_left_after_20_seconds() {
@@ -62,14 +78,14 @@ async fn soak(plan: Plan) {
     let load = Load::start(plan, server.address());
     let curve = Curve::record(plan, &mut server.control, &mut redis).await;
     let account = load.stop().await;
-    let ended = leftovers::drain(plan, &mut server).await;
+    let ended = account::drain(plan, &mut server).await;
     if let Some(folder) = env::var_os("TOWER_SSE_SOAK_RECORD").map(PathBuf::from) {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(plan.file("csv")), curve.to_csv()).unwrap();
-        fs::write(folder.join(plan.file("svg")), plot::to_svg(&curve, plan)).unwrap();
+        fs::write(folder.join(plan.file("svg")), curve::to_svg(&curve, plan)).unwrap();
     }
     println!("{account:?}\nbefore: {before:?}\nend: {ended:?}\n{}", curve.summary());
     account.assert_matches(&ended, plan);
     curve.assert_no_growth();
-    leftovers::assert_none(plan, &before, &mut server.control).await;
+    account::assert_none(plan, &before, &mut server.control).await;
 }

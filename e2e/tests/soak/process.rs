@@ -1,10 +1,8 @@
-use std::net::SocketAddr;
-
 use axum::serve::ListenerExt;
 use socket2::SockRef;
 use tokio::{net::TcpListener, runtime::Builder};
 
-use crate::{plan::Plan, *};
+use crate::*;
 
 /// The server in a process of its own. Dropping it kills it.
 pub(crate) struct ServerProcess {

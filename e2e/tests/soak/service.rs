@@ -1,9 +1,6 @@
 //! The service of the server process.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Mutex;
 
 use axum::{
     Json, Router,
@@ -12,11 +9,8 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use futures_util::{StreamExt, stream};
-use http::Request;
-use tokio::{runtime::Handle, time::interval};
+use tokio::runtime::Handle;
 use tokio_stream::wrappers::IntervalStream;
-use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, Stats,
     hub::{Hub, Retention},
@@ -24,7 +18,7 @@ use tower_sse::{
 };
 use tower_sse_redis::{BrokerStats, Redis};
 
-use crate::{figures, plan::Plan, *};
+use crate::*;
 
 #[derive(Clone)]
 pub(crate) struct Service {

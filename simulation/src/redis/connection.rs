@@ -1,19 +1,10 @@
-use std::time::Duration;
-
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
     sync::mpsc::UnboundedReceiver,
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
-use super::{
-    network::Network,
-    pubsub,
-    resp::{Command, Reply, take_command},
-    server::{Outcome, is_write},
-    state::{Cut, Direction, State},
-};
+use super::{resp::take_command, server::is_write, *};
 
 /// The number of bytes after which another connection can use a slow link.
 const SEGMENT: usize = 8 << 10;

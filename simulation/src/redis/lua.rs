@@ -9,10 +9,7 @@ use std::{
 
 use mlua::{Error, Function, IntoLua, Lua, MultiValue, Table, Value, Variadic};
 
-use super::{
-    resp::{Command, Reply},
-    server::{Server, number},
-};
+use super::*;
 
 /// An interpreter, and the scripts that it has compiled, by their text.
 struct Interpreter {

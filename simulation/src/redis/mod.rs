@@ -4,12 +4,9 @@
 //! the servers and the processes' connections to them. The tests in `differential/` compare a
 //! `Server` with a real one.
 
-mod claims;
 mod connection;
 #[cfg(test)]
 mod differential;
-mod hash;
-mod id;
 mod lua;
 mod network;
 mod operations;
@@ -19,8 +16,23 @@ mod resp;
 mod server;
 mod state;
 mod stream;
-mod stream_commands;
-mod value;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    connection::Sent,
+    resp::{Command, Reply},
+    server::{Outcome, Server, integer, number},
+    state::{Direction, Link, State, Value},
+    stream::Id,
+};
 
 pub use self::{
     network::{BEGIN, Network},

@@ -1,25 +1,13 @@
 use std::{
-    collections::BTreeSet,
     io,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    sync::{Mutex, MutexGuard},
 };
 
-use tokio::{
-    sync::{Notify, mpsc::unbounded_channel},
-    time::{Instant, sleep, sleep_until},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, mpsc::unbounded_channel};
 use tower_sse_redis::{Transport, set_dialer};
 
-use super::{
-    KEY,
-    connection::Serving,
-    server::Server,
-    state::{Connection, Direction, Link, Marker, Overtaken, State},
-    stream::Stream,
-};
+use super::{connection::Serving, state::Connection, *};
 use crate::Log;
 
 /// The time in milliseconds at the beginning of a simulation.

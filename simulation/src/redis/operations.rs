@@ -1,14 +1,6 @@
 //! What happens to the servers and to the network.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-
-use super::{
-    network::Network,
-    refusal::Refusal,
-    state::{Cut, Data, Link, State},
-};
+use super::*;
 
 /// How another server takes over.
 #[derive(Clone, Copy, Debug, Default)]

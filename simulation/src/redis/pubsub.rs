@@ -1,15 +1,6 @@
 //! Commands that are about connections, and the messages that subscribers receive.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
-use super::{
-    connection::Sent,
-    resp::{Command, Reply},
-    server::{integer, number},
-    state::State,
-};
+use super::*;
 
 /// Executes a command of a connection. Returns `None` if it is about keys.
 pub(super) fn execute(state: &mut State, connection: usize, command: &Command) -> Option<Reply> {

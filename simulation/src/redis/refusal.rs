@@ -1,4 +1,4 @@
-use super::resp::Reply;
+use super::*;
 
 /// An error with which a server answers commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,4 @@
-use std::collections::BTreeMap;
-
-use super::{
-    lua,
-    refusal::{Refusal, WRITES},
-    resp::{Command, Reply},
-    stream::Stream,
-    value::Value,
-};
+use super::{refusal::WRITES, *};
 
 /// One server: its keys, and the identity that it has until it restarts.
 #[derive(Clone, Debug, Default)]

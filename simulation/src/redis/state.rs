@@ -1,16 +1,6 @@
-use std::collections::BTreeSet;
+use tokio::sync::mpsc::UnboundedSender;
 
-use tokio::{sync::mpsc::UnboundedSender, time::Instant};
-use tokio_util::sync::CancellationToken;
-
-use super::{
-    KEY,
-    connection::Sent,
-    id::Id,
-    resp::{Command, Reply},
-    server::{Outcome, Server},
-    stream::{Fields, Stream},
-};
+use super::*;
 
 /// The state of the servers and of the network.
 #[derive(Debug)]
@@ -217,5 +207,105 @@ impl State {
         machine.server.scripts.clear();
         machine.server.refusal = None;
         machine.is_up = true;
+    }
+}
+
+/// Commands on hashes, with which runs keep their claims.
+impl Server {
+    /// `HSET key field value …`
+    pub(super) fn set_fields(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        let fields = &command[2..];
+        if fields.is_empty() || fields.len() % 2 == 1 {
+            return Err(Reply::error("wrong number of arguments for 'hset' command"));
+        }
+        let value = self.value_or(now, &command[1], || Value::Hash(BTreeMap::new()));
+        let hash = value.hash()?;
+        let added = fields
+            .chunks_exact(2)
+            .filter(|pair| hash.insert(pair[0].clone(), pair[1].clone()).is_none());
+        Ok(integer(added.count()))
+    }
+
+    /// `HGET key field`
+    pub(super) fn field(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        Ok(self.fields(now, &command[1], &command[2..])?.remove(0))
+    }
+
+    /// `HMGET key field …`
+    pub(super) fn many_fields(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        self.fields(now, &command[1], &command[2..]).map(Reply::Array)
+    }
+
+    fn fields(&mut self, now: u64, key: &[u8], names: &[Vec<u8>]) -> Result<Vec<Reply>, Reply> {
+        let Some(value) = self.value(now, key) else { return Ok(vec![Reply::Nil; names.len()]) };
+        let hash = value.hash()?;
+        let field = |name| hash.get(name).map_or(Reply::Nil, |value| Reply::Bulk(value.clone()));
+        Ok(names.iter().map(field).collect())
+    }
+}
+
+/// The value of a key.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Stream(Stream),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+impl Value {
+    /// Returns about how many bytes it takes in Redis 7.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Stream(stream) => 600 + stream.bytes().max(4_096),
+            Self::Hash(hash) => {
+                150 + hash.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>()
+            }
+        }
+    }
+
+    pub(super) fn stream(&mut self) -> Result<&mut Stream, Reply> {
+        match self {
+            Self::Stream(stream) => Ok(stream),
+            Self::Hash(_) => Err(wrong_type()),
+        }
+    }
+
+    pub(super) fn hash(&mut self) -> Result<&mut BTreeMap<Vec<u8>, Vec<u8>>, Reply> {
+        match self {
+            Self::Hash(hash) => Ok(hash),
+            Self::Stream(_) => Err(wrong_type()),
+        }
+    }
+}
+
+fn wrong_type() -> Reply {
+    let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    Reply::Error(text.to_owned())
+}
+
+/// What runs leave in Redis.
+impl Network {
+    /// Returns the streams of the current server whose run does not have its key any more, because
+    /// another run has it.
+    pub fn streams_of_replaced_runs(&self) -> Vec<String> {
+        let state = self.lock();
+        let now = self.now(&state, state.current);
+        let server = &state.machines[state.current].server;
+        let streams = server.kept(now).filter(|(_, value)| matches!(value, Value::Stream(_)));
+        let replaced = streams.filter(|(name, _)| server.is_replaced(now, name));
+        replaced.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+}
+
+impl Server {
+    /// Returns whether the claim that belongs to a run's stream has another epoch.
+    fn is_replaced(&self, now: u64, stream: &[u8]) -> bool {
+        let Some(end) = stream.iter().rposition(|byte| *byte == b'}') else { return false };
+        let (claim, epoch) = (&stream[..=end], &stream[end + 2..]);
+        self.kept(now).any(|(name, value)| match value {
+            Value::Hash(fields) if *name == claim => {
+                fields.get(&b"e"[..]).is_some_and(|e| e != epoch)
+            }
+            _ => false,
+        })
     }
 }

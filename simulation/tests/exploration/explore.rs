@@ -2,10 +2,8 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use super::{
-    protocol::{Bounds, Client, Protocol, State},
-    steps::steps,
-};
+use super::steps::steps;
+use crate::*;
 
 /// The result of a search.
 pub(crate) struct Explored {

@@ -10,14 +10,13 @@
 //! `cargo test --release --package tower-sse-simulation --test exploration`.
 
 mod explore;
-mod mirror;
 mod owner;
 mod protocol;
 mod redis;
 mod steps;
 
 use explore::explore;
-use protocol::{Bounds, Protocol};
+use protocol::{Bounds, Client, Data, EVENTS, Lease, Outcome, Phase, Protocol, Run, State};
 
 /// Two epochs, with this number of faults.
 const fn two_epochs(faults: u8) -> Bounds {

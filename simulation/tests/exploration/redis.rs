@@ -1,6 +1,7 @@
 //! The scripts.
 
-use super::protocol::{Claim, Data, Lease, Outcome, Phase, Protocol, State, Stream};
+use super::protocol::{Claim, Stream};
+use crate::*;
 
 /// The reply to a `Sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! All steps from a state.
 
-use super::protocol::{
-    Bounds, Client, Data, EPOCHS, EVENTS, Lease, Outcome, Phase, Protocol, Run, State,
-};
+use super::protocol::EPOCHS;
+use crate::*;
 
 /// One step: its description, whether it is a fault, and the state after it.
 pub(crate) struct Step {

@@ -1,21 +1,7 @@
-use std::time::Duration;
+use http::request::Parts;
 
-use fastrand::Rng;
-use futures_util::StreamExt;
-use http::{Request, StatusCode, request::Parts};
-use tokio::time::{sleep, timeout};
-use tower_sse::{
-    Decoder, LastEventId,
-    runs::{Run, RunKey, Runs, StartError},
-};
-
-use crate::{
-    calls::{Call, Plan},
-    journal::{Answer, AnswerEnd, Received},
-    process::Process,
-    service::Asking,
-    world::{Stop, World, key},
-};
+use super::{service::Asking, world::key};
+use crate::*;
 
 /// A client, which is cut and resumes at the same or another process until its answer ends.
 pub(crate) struct Client {

@@ -1,12 +1,6 @@
-use std::time::Duration;
+use tower_sse_simulation::redis::{Data, Promotion};
 
-use fastrand::Rng;
-use tower_sse_simulation::redis::{Cut, Data, Network, Promotion, Refusal};
-
-use crate::{
-    process::{Process, Settings},
-    world::World,
-};
+use crate::*;
 
 /// A fault of the servers, of the network or of a process. Durations are in milliseconds.
 #[derive(Clone, Copy, Debug)]

@@ -1,15 +1,13 @@
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
-use tokio::time::Instant;
 use tower_sse::simulation::{Host, Task};
 use tower_sse_simulation::redis::BEGIN;
+
+use crate::*;
 
 /// The tasks of one life of a process. They can be stopped, continued and killed together, as by
 /// the signals of an operating system.

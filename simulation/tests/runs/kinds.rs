@@ -1,7 +1,4 @@
-use fastrand::Rng;
-use tower_sse_simulation::redis::{Cut, Refusal};
-
-use crate::faults::Fault;
+use crate::*;
 
 /// The commands that scripts and connections of runs execute.
 const COMMANDS: [&str; 13] = [

@@ -6,7 +6,6 @@ mod client;
 mod crowd;
 mod faults;
 mod gate;
-mod journal;
 mod kinds;
 mod oracle;
 mod process;
@@ -14,3 +13,34 @@ mod scheduler;
 mod service;
 mod simulation;
 mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use calls::{Answer, AnswerEnd, Call, Plan, Received};
+use client::{Attempt, request};
+use fastrand::Rng;
+use faults::Fault;
+use futures_util::StreamExt;
+use gate::Machines;
+use http::{Request, StatusCode};
+use kinds::Severity;
+use oracle::History;
+use process::{Process, Settings};
+use scheduler::PROCESSES;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tower_sse::{
+    Decoder, LastEventId,
+    runs::{Outcome, Run, RunKey, Runs, StartError},
+};
+use tower_sse_simulation::{
+    Log, Verdict,
+    redis::{Cut, Network, Refusal},
+};
+use world::{Report, Stop, World};

@@ -1,16 +1,6 @@
 //! What every client must have received, whatever happened.
 
-use std::collections::BTreeMap;
-
-use tower_sse::runs::Outcome;
-use tower_sse_simulation::Verdict;
-
-use crate::{
-    calls::Call,
-    journal::{Answer, AnswerEnd, Received},
-    kinds::Severity,
-    world::{Report, Stop, World},
-};
+use crate::*;
 
 /// What happened in one simulation.
 pub(crate) struct History {

@@ -1,17 +1,8 @@
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use fastrand::Rng;
-use tokio::time::sleep;
-use tower_sse::runs::{RunEnd, Runs};
+use tower_sse::runs::RunEnd;
 use tower_sse_redis::{Redis, RedisHealth};
 
-use crate::{
-    gate::Gate,
-    world::{Life, Report, World},
-};
+use super::{gate::Gate, world::Life};
+use crate::*;
 
 /// A process that shares runs.
 #[derive(Clone)]

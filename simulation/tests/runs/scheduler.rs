@@ -1,22 +1,9 @@
-use std::time::Duration;
-
-use fastrand::Rng;
-use tokio::{
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
-use tower_sse::LastEventId;
-use tower_sse_simulation::redis::Network;
-
-use crate::{
+use super::{
     client::{Client, Kind as ClientKind},
-    faults::Fault,
-    journal::AnswerEnd,
-    kinds::{Kind, Severity},
-    oracle::History,
-    process::{Process, Settings},
-    world::{Stop, World, key},
+    kinds::Kind,
+    world::key,
 };
+use crate::*;
 
 /// The number of processes.
 pub(crate) const PROCESSES: usize = 3;

@@ -1,22 +1,14 @@
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
-use fastrand::Rng;
-use futures_util::StreamExt;
-use http::{Request, Response, StatusCode, header::HeaderValue};
+use http::{Response, header::HeaderValue};
 use http_body::Body;
-use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    BoxError, EventBody, LAST_EVENT_ID, LastEventId, MessageStream, SseLayer, StreamOptions,
-    runs::{Outcome, RunError, Runs, StartError},
+    BoxError, EventBody, LAST_EVENT_ID, MessageStream, SseLayer, StreamOptions, runs::RunError,
 };
 
-use crate::{
-    calls::{Making, Plan},
-    client::{Attempt, request},
-    journal::{AnswerEnd, Received},
-    world::{World, key},
-};
+use super::{calls::Making, world::key};
+use crate::*;
 
 /// The event after the last one of a whole answer, as OpenAI's protocol has it.
 const TERMINATOR: &str = "[DONE]";

@@ -1,12 +1,7 @@
-use fastrand::Rng;
-use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, redis::Network, runtime};
+use tower_sse_simulation::{check_repeatable, check_seeds, runtime};
 
-use crate::{
-    crowd,
-    gate::Machines,
-    oracle::{self, History},
-    scheduler::{PROCESSES, Scheduler},
-};
+use super::scheduler::Scheduler;
+use crate::*;
 
 #[test]
 fn no_seed_breaks_a_promise_of_runs() {

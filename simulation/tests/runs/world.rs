@@ -1,16 +1,7 @@
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::ops::Range;
 
-use tower_sse::runs::{Outcome, RunKey};
-use tower_sse_simulation::redis::Network;
-
-use crate::{
-    calls::Calls,
-    journal::{Answer, Received},
-    process::Process,
-};
+use super::calls::Calls;
+use crate::*;
 
 /// What everything in one simulation shares.
 #[derive(Clone)]

@@ -2,13 +2,9 @@ use std::collections::VecDeque;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::unconstrained;
-use tower_sse::{Decoder, Event, LastEventId, Message, hub::Subscription};
-use tower_sse_simulation::redis::Network;
+use tower_sse::{Decoder, Event, LastEventId, hub::Subscription};
 
-use crate::{
-    journal::{Journal, Received, sequence},
-    process::Process,
-};
+use crate::*;
 
 /// A client, which is cut and resumes at the same or another process.
 pub(crate) struct Client {

@@ -1,4 +1,4 @@
-use tower_sse_simulation::redis::{Cut, Data, Network, Promotion, Refusal};
+use crate::*;
 
 /// A fault of the servers, of the key or of the network. Durations are in milliseconds.
 #[derive(Clone, Copy, Debug)]

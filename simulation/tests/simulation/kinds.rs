@@ -1,7 +1,5 @@
-use fastrand::Rng;
-use tower_sse_simulation::redis::{Cut, Data, Promotion, Refusal};
-
-use crate::faults::{Fault, Replaces};
+use super::faults::Replaces;
+use crate::*;
 
 /// The kinds of faults, for the choice of those of one simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 
 mod client;
 mod faults;
-mod journal;
 mod kinds;
 mod oracle;
 mod process;
@@ -11,3 +10,28 @@ mod publications;
 mod scenes;
 mod scheduler;
 mod simulation;
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use client::Client;
+use fastrand::Rng;
+use faults::Fault;
+use oracle::{History, Life};
+use process::Process;
+use publications::{
+    Journal, Kind, Publication, Publications, Published, Received, overtaken, sequence,
+};
+use scheduler::Scheduler;
+use tokio::time::sleep;
+use tower_sse::{Message, hub::Hub};
+use tower_sse_simulation::{
+    Log, Verdict,
+    redis::{Cut, Data, Marker, Network, Promotion, Refusal},
+    runtime,
+};

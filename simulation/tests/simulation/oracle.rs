@@ -2,20 +2,12 @@
 
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::collections::BTreeSet;
 
-use tower_sse_simulation::{
-    Verdict,
-    redis::{Marker, Stream},
-};
+use tower_sse_simulation::redis::Stream;
 
-use crate::{
-    journal::{Journal, Kind, Received},
-    publications::{Publication, Published, number_of},
-};
+use super::publications::number_of;
+use crate::*;
 
 /// The lead of a client's id over the newest one of a process, above which the process takes it for
 /// one that it cannot know. It is 60 seconds, as a difference of sequence numbers.

@@ -1,13 +1,8 @@
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, Retention};
+use tower_sse::hub::Retention;
 use tower_sse_redis::{BrokerStats, Redis, RedisHealth};
-use tower_sse_simulation::redis::Network;
+
+use crate::*;
 
 /// A process with a hub.
 pub(crate) struct Process {

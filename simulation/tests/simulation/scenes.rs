@@ -1,22 +1,6 @@
 //! Scenes that seeds have found, at every moment at which they can happen.
 
-use std::{mem, ops::Range, time::Duration};
-
-use fastrand::Rng;
-use tokio::time::sleep;
-use tower_sse_simulation::{
-    Log, Verdict,
-    redis::{Cut, Network},
-    runtime,
-};
-
-use crate::{
-    client::Client,
-    faults::Fault,
-    oracle::{self, History, Life},
-    process::Process,
-    publications::{Publications, overtaken},
-};
+use crate::*;
 
 /// The number of processes, each of which has one client.
 const HUBS: usize = 3;

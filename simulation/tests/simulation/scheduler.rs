@@ -1,19 +1,7 @@
 mod recovery;
 
-use std::{mem, time::Duration};
-
-use fastrand::Rng;
-use tokio::time::sleep;
-use tower_sse_simulation::redis::Network;
-
-use crate::{
-    client::Client,
-    faults::Fault,
-    kinds::Kind,
-    oracle::{History, Life},
-    process::Process,
-    publications::{Publications, overtaken},
-};
+use super::kinds::Kind;
+use crate::*;
 
 /// The processes and clients of one simulation, and what may happen to them.
 pub(crate) struct Scheduler {

@@ -1,10 +1,6 @@
-use fastrand::Rng;
-use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, redis::Network, runtime};
+use tower_sse_simulation::{check_repeatable, check_seeds};
 
-use crate::{
-    oracle::{self, History},
-    scheduler::Scheduler,
-};
+use crate::*;
 
 #[test]
 fn no_seed_breaks_a_guarantee() {

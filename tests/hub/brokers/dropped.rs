@@ -1,11 +1,10 @@
 //! A hub whose last owner drops it while its broker feeds it is not dropped by the broker's thread.
 
-use std::sync::{MutexGuard, mpsc};
+use std::sync::MutexGuard;
 
 use tokio::runtime::Handle;
-use tower_sse::hub::broker::{Arrival, Feed};
 
-use crate::{reentry::Run, *};
+use crate::*;
 
 /// What a broker feeds to its hubs.
 #[derive(Clone, Copy)]

@@ -1,15 +1,13 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
-use std::{convert::Infallible, time::UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use serde_json::{Value, json};
-use tokio::{sync::watch, time::sleep};
-use tower_sse::{
-    hub::broker::{Acknowledged, Broker, Closed, Feed, Publication, Publisher},
-    testing::broker::{Fault, World},
+use tower_sse::testing::broker::World;
+
+use super::{
+    log::{NAME, RETRY, TOPIC},
+    *,
 };
-
-use super::log::{Entry, Log, NAME, RETRY, TOPIC, encode, feed_entry};
 use crate::*;
 
 /// What is wrong with a broker.

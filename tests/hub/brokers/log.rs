@@ -2,10 +2,6 @@
 
 use std::mem;
 
-use serde_json::{Value, json};
-use tokio::{sync::watch, time::Instant};
-use tower_sse::hub::broker::{Arrival, Closed, Feed, Publication};
-
 use crate::*;
 
 /// The topic of an event, whether it ends the topic, its data, name, retry and comment.

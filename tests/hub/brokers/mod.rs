@@ -4,7 +4,117 @@
 mod dropped;
 mod local;
 mod log;
-mod memory;
 mod readers;
 mod tcp;
-mod wrong;
+
+use tower_sse::testing::broker::{World, outcomes};
+
+use self::{
+    local::{Flaw, LocalWorld},
+    log::{Entry, Log, encode, feed_entry},
+};
+use crate::*;
+
+// `MemoryBroker` passes the kit.
+
+struct Memory(MemoryBroker);
+
+impl World for Memory {
+    type Broker = MemoryBroker;
+
+    fn broker(&self) -> MemoryBroker {
+        self.0.clone()
+    }
+
+    fn lose(&self) -> Option<Fault<'_>> {
+        Some(Box::pin(async { self.0.lose_history() }))
+    }
+}
+
+async fn world() -> Memory {
+    Memory(MemoryBroker::new())
+}
+
+#[tokio::test]
+async fn memory_broker_passes_the_kit() {
+    check(world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_broker_passes_the_kit_under_a_paused_clock() {
+    check(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_broker_passes_the_kit_on_several_threads() {
+    check(world).await;
+}
+
+#[test]
+fn futures_of_the_kit_can_be_spawned() {
+    const fn assert_send<T: Send>(_: &T) {}
+    assert_send(&check(world));
+    assert_send(&outcomes(world));
+}
+
+// The kit finds what is wrong with a broker.
+
+/// Returns the names of the scenes that fail for a broker with this flaw.
+async fn failed(flaw: Option<Flaw>) -> Vec<&'static str> {
+    let outcomes = outcomes(async || LocalWorld::new(flaw)).await;
+    let failed = outcomes.into_iter().filter_map(|(scene, outcome)| match outcome {
+        Err(problem) if !problem.is_skipped() => Some(scene),
+        _ => None,
+    });
+    failed.collect()
+}
+
+/// Asserts that this scene fails for a broker with this flaw.
+async fn assert_finds(scene: &str, flaw: Flaw) {
+    let failed = failed(Some(flaw)).await;
+    assert!(failed.contains(&scene), "{flaw:?} is found by {failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn broker_without_a_flaw_passes_the_kit() {
+    assert_eq!(failed(None).await, [""; 0]);
+}
+
+/// Makes a test for each flaw, with the scene that finds it.
+macro_rules! finds {
+    ($($test:ident: $flaw:ident in $scene:ident;)+) => {
+        $(#[tokio::test(start_paused = true)]
+        async fn $test() {
+            assert_finds(stringify!($scene), Flaw::$flaw).await;
+        })+
+    };
+}
+
+finds! {
+    dropped_names_are_found: DropsNames in every_field_arrives;
+    orders_of_single_processes_are_found: OwnOrder in all_processes_see_one_order;
+    missing_history_is_found: NoHistory in a_late_process_loads_the_history;
+    silent_losses_are_found: SilentLoss in a_lost_log_is_told_to_all;
+    acknowledgements_with_other_numbers_are_found: OtherNumbers in receipts_are_ids;
+    forgotten_ends_are_found: ForgottenEnds in ends_are_the_same_everywhere;
+    breaks_longer_than_page_are_found: ResumeReadsOnePage in a_long_break_loses_nothing;
+    silently_cut_histories_are_found: HistoryOf1000 in a_burst_loses_nothing;
+    silently_skipping_readers_are_found: LaggedIsIgnored in a_burst_loses_nothing;
+    losses_that_are_reported_too_low_are_found: TrimLossOneTooLow
+        in trimmed_events_are_told_to_a_new_process;
+    cut_topics_are_found: TopicCutAt63 in extremes_are_kept_or_refused;
+    cut_names_are_found: NameCutAt255 in extremes_are_kept_or_refused;
+    normalized_topics_are_found: TopicNormalized in names_and_data_cannot_inject;
+    narrow_retries_are_found: RetryIn32Bits in extremes_are_kept_or_refused;
+    history_that_looks_new_is_found: AgeIsZero in history_is_as_old_as_asked;
+    overflowing_ages_are_found: MaxAgeOverflows in history_of_any_age_is_loaded;
+    readers_that_look_for_no_losses_are_found: OnlyPublishersLook
+        in a_loss_is_told_although_nobody_publishes;
+    hubs_that_end_all_reading_are_found: OneClosedEndsAll in a_hub_is_dropped_while_it_is_fed;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "ends_are_the_same_everywhere: ")]
+async fn failing_scenes_are_in_the_panic() {
+    check(async || LocalWorld::new(Some(Flaw::ForgottenEnds))).await;
+}

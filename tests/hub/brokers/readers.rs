@@ -1,8 +1,6 @@
 //! What a program sees of a reader that ends before its hub.
 #![cfg(feature = "tracing")]
 
-use std::future::pending;
-
 use crate::{log::Log, *};
 
 /// Connects a hub whose reader is this future.

@@ -1,22 +1,19 @@
 //! A broker over a socket passes the kit: a server with the log in memory, and clients that connect
 //! again.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    sync::{Mutex, watch},
-    time::{sleep, timeout},
+    sync::Mutex,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    hub::broker::{Acknowledged, Broker, Feed, Publication, Publisher},
-    testing::broker::{Fault, World, check},
-};
+use tower_sse::testing::broker::World;
 
-use super::log::{Entry, Log, encode, feed_entry};
+use super::*;
 use crate::*;
 
 /// What a client sends.

@@ -4,7 +4,6 @@
 use std::future;
 
 use axum::{Json, body::Body, extract::Request, response::Response, routing::Route};
-use hyper::body::Incoming;
 
 use crate::*;
 

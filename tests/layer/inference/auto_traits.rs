@@ -1,18 +1,11 @@
 // Each probe uses only one of its two constants.
 #![allow(dead_code)]
 
-use std::{
-    cell::Cell,
-    marker::{PhantomData, PhantomPinned},
-    pin::Pin,
-    rc::Rc,
-    task::Context,
-};
+use std::marker::{PhantomData, PhantomPinned};
 
 use tower_sse::{
-    CloseReport, Decoder, Encoded, EventId, EventName, EventTooLarge, InvalidField, Label,
-    LabelStats, Message, MessageId, MessageStream, ResponseFuture, SseService, StatsSnapshot,
-    streams,
+    EventId, EventName, EventTooLarge, InvalidField, LabelStats, MessageId, MessageStream,
+    ResponseFuture, streams,
 };
 
 use crate::*;

@@ -1,14 +1,15 @@
 //! The compiler, for snippets that use this crate.
 
 use std::{
-    env, fs,
+    fs,
     path::PathBuf,
-    process::Command,
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
+
+use crate::*;
 
 /// Compiles a snippet and returns what the compiler prints.
 pub(crate) fn compile(snippet: &str) -> String {

@@ -4,5 +4,4 @@
 mod auto_traits;
 mod compiler;
 mod errors;
-mod items;
 mod places;

@@ -1,18 +1,11 @@
+use async_stream::stream;
 use axum::extract::Request;
-use http::HeaderName;
-use http_body_util::Empty;
 use hyper::{client, server};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tonic_web::GrpcWebLayer;
-use tower_http::{
-    compression::CompressionLayer, cors::CorsLayer, set_header::SetResponseHeaderLayer,
-    trace::TraceLayer,
-};
-use tower_sse::SseService;
 
 use crate::*;
 
@@ -182,4 +175,52 @@ async fn in_the_types_of_a_service_written_out() {
     assert_events(response).await;
     assert_events(service.into_inner().layer(SseLayer::new()).oneshot(request()).await.unwrap())
         .await;
+}
+
+async fn body_of<S>(events: impl Fn() -> S) -> String
+where
+    S: Stream<Item: Encode>,
+{
+    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(|_: Request| {
+        let events = events();
+        async { Ok::<_, Infallible>(events) }
+    });
+    let response = service.oneshot(Request::default()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_of_item_makes_a_stream() {
+    let event = || Event::from("x");
+    assert_eq!(body_of(|| stream::iter([event()])).await, "data: x\n\n");
+    assert_eq!(body_of(|| stream::iter([Encoded::from(event())])).await, "data: x\n\n");
+    assert_eq!(body_of(|| stream::iter([Ok::<_, io::Error>(event())])).await, "data: x\n\n");
+    assert_eq!(
+        body_of(|| stream::iter([Ok::<_, Infallible>(Encoded::from(event()))])).await,
+        "data: x\n\n"
+    );
+    assert_eq!(body_of(|| Box::pin(stream::once(async { Event::from("x") }))).await, "data: x\n\n");
+}
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn value_makes_an_event_as_json() {
+    let value = || Event::new().event("delta").json([1, 2]);
+    let expected = "event: delta\ndata: [1,2]\n\n";
+    assert_eq!(body_of(|| stream::iter([value()])).await, expected);
+    assert_eq!(body_of(|| stream::iter([Ok::<_, io::Error>(value())])).await, expected);
+}
+
+#[tokio::test]
+async fn stream_that_cannot_move_needs_no_box() {
+    let events = || {
+        stream! {
+            for n in 0..2 {
+                tokio::task::yield_now().await;
+                yield Event::new().id(n).data("tick");
+            }
+        }
+    };
+    assert_eq!(body_of(events).await, "id: 0\ndata: tick\n\nid: 1\ndata: tick\n\n");
 }

@@ -1,7 +1,5 @@
 //! Sources that never let a body wait, or use up the coop budget of its task.
 
-use std::task::{Context, Waker};
-
 use tokio::task::coop;
 
 use crate::{rig::*, *};

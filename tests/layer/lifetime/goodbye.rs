@@ -1,9 +1,5 @@
 //! Farewell and reconnection time of a stream that the shutdown ends.
 
-use std::collections::BTreeSet;
-
-use tower_sse::Decoder;
-
 use crate::{rig::*, *};
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.

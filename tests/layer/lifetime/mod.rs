@@ -3,7 +3,6 @@
 
 mod busy;
 mod causes;
-mod encoded;
 mod foreign;
 mod goodbye;
 mod max_age;
@@ -11,3 +10,5 @@ mod phases;
 mod reader;
 mod shutdown;
 mod wakes;
+
+use super::support::naive::{self, Place};

@@ -1,8 +1,6 @@
 //! What servers and close reports see of a stream in each of its phases: its size, its end, and its
 //! close reason.
 
-use std::panic::catch_unwind;
-
 use crate::{rig::*, *};
 
 fn is_over(body: &SseBody<FedBody>) -> bool {

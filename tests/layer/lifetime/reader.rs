@@ -1,8 +1,5 @@
-use crate::{
-    rig::*,
-    support::naive::{self, Place},
-    *,
-};
+use super::*;
+use crate::{rig::*, *};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const AGE: Duration = Duration::from_secs(3_600);

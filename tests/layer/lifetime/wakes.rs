@@ -1,7 +1,5 @@
 //! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
 
-use std::task::Waker;
-
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{rig::*, *};

@@ -1,10 +1,6 @@
 //! `Disconnect` for responses that are not event streams.
 
-use std::panic::catch_unwind;
-
-use http_body_util::Empty;
-
-use super::disconnect::{answer_and_disconnect, respond};
+use super::{disconnect::respond, *};
 use crate::*;
 
 fn tracking() -> SseLayer {

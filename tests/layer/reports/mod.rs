@@ -2,17 +2,14 @@
 //! exit path and for every kind of service.
 
 mod close;
-mod closures;
 mod disconnect;
-mod exits;
 #[cfg(feature = "axum")]
-mod extractor;
 mod foreign;
-mod labels;
 #[cfg(feature = "tracing")]
 mod span;
 mod stats;
-mod threads;
 mod timings;
+
+use self::disconnect::answer_and_disconnect;
 
 pub(crate) use disconnect::respond;

@@ -1,16 +1,9 @@
 //! With feature `tracing`, every report on a stream is made within its request's span.
 
-use tower_http::trace::TraceLayer;
-use tracing::{Subscriber, info_span};
-use tracing_subscriber::{
-    layer::{Context, SubscriberExt},
-    registry::{LookupSpan, Registry},
-};
+use tracing::info_span;
+use tracing_subscriber::{layer::Context, registry::LookupSpan};
 
-use crate::{
-    log::{Log, current_span, record_by},
-    *,
-};
+use crate::{log::current_span, *};
 
 /// How a line begins within the request's span.
 const OF_THE_REQUEST: &str = "DEBUG the request: tower_sse";

@@ -1,10 +1,6 @@
 use tokio::time::sleep;
-use tower_sse::CloseReport;
 
-use crate::{
-    rig::{Polled, Requester, Rig, bytes},
-    *,
-};
+use crate::{rig::bytes, *};
 
 fn times(report: &CloseReport) -> (Option<Duration>, Option<Duration>) {
     (report.time_to_head, report.time_to_first_event)

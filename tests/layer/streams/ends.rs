@@ -3,11 +3,11 @@
 
 use tower_sse::{CloseReason::*, streams::Streams};
 
-use super::rig::{layer, now, open, open_for};
-use crate::{
-    rig::{self, *},
+use super::{
+    rig::{layer, open, open_for},
     *,
 };
+use crate::{rig, rig::*, *};
 
 #[tokio::test(start_paused = true)]
 async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {

@@ -1,15 +1,9 @@
 //! Races of a request's check with a log-out, on several threads. The program follows two rules:
 //! the log-out writes the store before it closes, and the request's check reads the store.
 
-use std::sync::{
-    Barrier,
-    atomic::{AtomicBool, Ordering::SeqCst},
-    mpsc,
-};
+use tower_sse::streams::Streams;
 
-use tower_sse::streams::{Streams, Subjects};
-
-use super::rig::now;
+use super::*;
 use crate::*;
 
 type Events = stream::Pending<Event>;

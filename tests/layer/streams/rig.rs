@@ -1,9 +1,6 @@
-use tower_sse::streams::{CloseError, Streams, Subjects};
+use tower_sse::streams::{CloseError, Streams};
 
-use crate::{
-    rig::{self, *},
-    *,
-};
+use crate::{rig::*, *};
 
 /// Returns a layer that writes something at every kind of end but that of a closed stream.
 pub(crate) fn layer(streams: &Streams) -> SseLayer {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use tower_sse::streams::{Streams, Subjects};
+use axum::body::Body;
+use tower_sse::streams::Streams;
 
-use super::rig::{layer, now, open};
-use crate::{
-    rig::{Polled, Requester::EventSource, Rig},
+use super::{
+    rig::{add, layer, open},
     *,
 };
+use crate::{rig::Requester::EventSource, *};
 
 /// Opens the stream of a request that arrived before.
 fn answer(streams: &Streams, request: Request<()>) -> Rig {
@@ -128,4 +129,274 @@ async fn subject_that_is_added_to_an_open_stream_has_no_effect() {
     let _open = answer(&streams, request);
     subjects.add("b");
     assert_eq!((streams.count("a"), streams.count("b")), (1, 0));
+}
+
+// Closing thousands of streams of one subject except some, while others open and leave.
+
+/// Several times as many as a close visits at a time.
+const STREAMS: usize = 5_000;
+
+type IdleBody = SseBody<EventBody<stream::Pending<Event>>>;
+
+fn one_layer(streams: &Streams) -> SseLayer {
+    SseLayer::new().without_heartbeat().streams(streams)
+}
+
+/// Returns a request whose subjects were taken now. Every tenth one is kept.
+fn request(streams: &Streams, number: usize) -> Request<()> {
+    let mut request = Requester::EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    subjects.add("user:42");
+    if is_kept(number) {
+        subjects.add("session:kept");
+    }
+    request
+}
+
+const fn is_kept(number: usize) -> bool {
+    number.is_multiple_of(10)
+}
+
+fn call(layer: &SseLayer, request: Request<()>) -> IdleBody {
+    answer_to(request, layer, tower_sse::response(stream::pending::<Event>())).into_body()
+}
+
+fn assert_ended_except_kept(bodies: &mut [(usize, IdleBody)]) {
+    for (number, body) in bodies {
+        let expected = if is_kept(*number) { Polled::Pending } else { Polled::End };
+        assert_eq!(poll_frame(body), expected, "stream {number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_but_the_kept_streams_end() {
+    let streams = Streams::new();
+    let layer = one_layer(&streams);
+    let mut bodies: Vec<_> =
+        (0..STREAMS).map(|number| (number, call(&layer, request(&streams, number)))).collect();
+    assert_eq!(now(streams.close_except("user:42", "session:kept")), STREAMS - STREAMS / 10);
+    assert_eq!(streams.count("user:42"), STREAMS / 10);
+    assert_ended_except_kept(&mut bodies);
+    assert_eq!(now(streams.close_except("user:42", "session:kept")), 0);
+    assert_eq!(now(streams.close_except("user:42", "another")), STREAMS / 10);
+    assert_eq!(streams.subjects(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_but_the_kept_streams_end_while_others_open_and_leave() {
+    for _ in 0..8 {
+        let streams = Streams::new();
+        let layer = one_layer(&streams);
+        let (mut stay, mut leave) = (Vec::new(), Vec::new());
+        for number in 0..STREAMS {
+            let body = call(&layer, request(&streams, number));
+            // So that streams leave at positions all over the list.
+            if number % 7 < 3 { leave.push(body) } else { stay.push((number, body)) }
+        }
+        // These requests arrive before the close, and are answered during or after it.
+        let early: Vec<_> =
+            (0..STREAMS / 10).map(|number| (number, request(&streams, number))).collect();
+        let start = Barrier::new(3);
+        let (mut early, mut late) = thread::scope(|threads| {
+            threads.spawn(|| {
+                start.wait();
+                drop(leave);
+            });
+            let opener = threads.spawn(|| {
+                start.wait();
+                let early = early.into_iter().map(|(number, early)| (number, call(&layer, early)));
+                let early: Vec<_> = early.collect();
+                let late = (0..STREAMS / 10).map(|number| call(&layer, request(&streams, number)));
+                (early, late.collect::<Vec<_>>())
+            });
+            start.wait();
+            now(streams.close_except("user:42", "session:kept"));
+            opener.join().unwrap()
+        });
+        assert_ended_except_kept(&mut stay);
+        assert_ended_except_kept(&mut early);
+        let is_open = |body: &mut IdleBody| poll_frame(body) == Polled::Pending;
+        let kept = stay.iter().chain(&early).filter(|(number, _)| is_kept(*number)).count();
+        let late_open = late.iter_mut().filter_map(|body| is_open(body).then_some(())).count();
+        assert_eq!(streams.count("user:42"), kept + late_open);
+        drop((stay, early, late));
+        assert_eq!(streams.subjects(), []);
+    }
+}
+
+// `Subjects` as an extractor, and where subjects can be added.
+
+fn routes() -> Router {
+    let handler = async |subjects: Subjects| {
+        subjects.add("a");
+        tower_sse::response(futures_util::stream::pending::<tower_sse::Event>()).into_response()
+    };
+    Router::new().route("/", get(handler))
+}
+
+#[tokio::test]
+async fn extractor_adds_subjects_to_the_stream() {
+    let streams = Streams::new();
+    let app = routes().layer(SseLayer::new().streams(&streams));
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    assert_eq!(streams.count("a"), 1);
+    assert_eq!(now(streams.close("a")), 1);
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn without_streams_the_extractor_answers_500() {
+    let app = routes().layer(SseLayer::new());
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(text.contains("SseLayer::streams"), "{text}");
+}
+
+#[tokio::test]
+async fn middleware_outside_of_the_layer_adds_subjects() {
+    let streams = Streams::new();
+    let app = routes().layer(SseLayer::new().streams(&streams));
+    let mut request = Request::new(Body::empty());
+    streams.subjects_of(&mut request).add("b");
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!((streams.count("a"), streams.count("b")), (1, 1));
+    assert_eq!(now(streams.close("b")), 1);
+    assert_eq!(streams.count("a"), 0);
+    drop(response);
+}
+
+// No response leaves a count behind, whatever becomes of it.
+
+fn assert_nothing_counts(streams: &Streams) {
+    assert_eq!(streams.subjects(), []);
+    assert_eq!(now(streams.close("a")), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_without_a_stream_leave_no_count() {
+    let (streams, shutdown) = (Streams::new(), CancellationToken::new());
+    shutdown.cancel();
+    let stream = |status| event_stream(Feed::new().1).with_status(status);
+    for (layer, method, accept, answer, status) in [
+        (SseLayer::new(), Method::GET, "*/*", Response::new(Feed::new().1), 200),
+        (SseLayer::new(), Method::HEAD, "*/*", stream(200), 200),
+        (SseLayer::new(), Method::GET, "*/*", stream(304), 304),
+        (SseLayer::new().shutdown(shutdown), Method::GET, "*/*", stream(200), 503),
+        (SseLayer::new().require_accept(true), Method::GET, "text/html", stream(200), 406),
+    ] {
+        let _case = case(format!("{method}, status {status}"));
+        let request = Request::builder().method(method).header("accept", accept);
+        let mut request = request.body(()).unwrap();
+        streams.subjects_of(&mut request).add("a");
+        let response = answer_to(request, &layer.streams(&streams), answer);
+        assert_eq!(response.status(), status);
+        assert_nothing_counts(&streams);
+        drop(response);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_panics_or_is_dropped_leaves_no_count() {
+    let streams = Streams::new();
+    let mut panics = layer(&streams).layer(service_fn(async |request: Request<()>| {
+        add(&request, &["a"]);
+        if request.method() == Method::GET {
+            panic!("in the handler");
+        }
+        Ok::<_, Infallible>(event_stream(Feed::new().1))
+    }));
+    let call = AssertUnwindSafe(panics.call(Request::new(()))).catch_unwind();
+    assert!(call.now_or_never().expect("ready").is_err());
+    assert_nothing_counts(&streams);
+
+    let mut waits = layer(&streams).layer(service_fn(async |request: Request<()>| {
+        add(&request, &["a"]);
+        std::future::pending::<Result<Response<FedBody>, Infallible>>().await
+    }));
+    assert!(waits.call(Request::new(())).now_or_never().is_none());
+    assert_nothing_counts(&streams);
+}
+
+/// Tickets of failed log-ins own nothing.
+#[test]
+fn storm_of_failed_log_ins_leaves_nothing() {
+    let streams = Streams::new();
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..10_000 {
+            let mut request = Request::new(());
+            streams.subjects_of(&mut request).add("a");
+        }
+    });
+    assert_eq!(counted.bytes_current, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bare_stream_can_be_closed() {
+    let streams = Streams::new();
+    let layer = SseLayer::<marker::Events>::new().streams(&streams);
+    let (source, events) = Source::new();
+    let answer = answer_by(Requester::EventSource.request("/"), &layer, |request| {
+        add(&request, &["a"]);
+        events
+    });
+    let mut body = answer.into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert_eq!(now(streams.close("a")), 1);
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert!(source.is_dropped());
+    assert_nothing_counts(&streams);
+}
+
+// What subjects cost, in bytes.
+
+/// Returns the bytes of each of so many open streams, which have been polled.
+fn bytes_per_stream(
+    layer: &SseLayer,
+    streams: usize,
+    subject: impl Fn(usize) -> Option<String>,
+) -> i64 {
+    let mut bodies = Vec::with_capacity(streams);
+    let counted = measure(|| {
+        for number in 0..streams {
+            let subject = subject(number);
+            let answer = answer_by(Requester::EventSource.request("/"), layer, |request| {
+                if let Some(subject) = &subject {
+                    request.extensions().get::<Subjects>().unwrap().add(&**subject);
+                }
+                tower_sse::response(stream::pending::<Event>())
+            });
+            let mut body = answer.into_body();
+            assert_eq!(poll_frame(&mut body), Polled::Pending);
+            bodies.push(body);
+        }
+    });
+    drop(bodies);
+    counted.bytes_current / streams as i64
+}
+
+/// How full the table of subjects is depends on the number of streams.
+#[tokio::test(start_paused = true)]
+async fn stream_with_one_subject_costs_at_most_270_bytes() {
+    let plain: SseLayer = SseLayer::new().without_heartbeat();
+    for plain in [plain.clone(), plain.shutdown(CancellationToken::new())] {
+        for count in [1_250, 4_096] {
+            let bytes = |layer: &SseLayer, subject: &dyn Fn(usize) -> Option<String>| {
+                bytes_per_stream(layer, count, subject)
+            };
+            let none = bytes(&plain, &|_| None);
+            let streams = Streams::new();
+            let layer = plain.clone().streams(&streams);
+            let without = bytes(&layer, &|_| None) - none;
+            let shared = bytes(&layer, &|_| Some("tenant:7".to_owned())) - none;
+            let own = bytes(&layer, &|number| Some(format!("session:{number:08}"))) - none;
+            println!("none {none}; without subject +{without}, shared +{shared}, own +{own}");
+            assert_eq!(without, 0);
+            assert!(shared <= 270 && own <= 270, "{count}: shared {shared}, own {own}");
+            let left = measure(|| _ = bytes(&layer, &|n| Some(format!("user:{}", n % 7))));
+            assert!(left.bytes_current < 4096, "{left:?}");
+            assert_eq!((streams.subjects(), now(streams.close("tenant:7"))), (vec![], 0));
+        }
+    }
 }

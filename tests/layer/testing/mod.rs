@@ -4,4 +4,3 @@
 mod client;
 mod panics;
 mod stream;
-mod try_get;

@@ -1,13 +1,6 @@
 //! A test that fails says where, why and what came before.
 
-use std::{
-    future::{Future, pending},
-    sync::mpsc,
-};
-
-use tokio::time::interval;
-use tokio_stream::wrappers::IntervalStream;
-use tower_sse::testing::{TestClient, TestStream};
+use std::future::Future;
 
 use crate::*;
 

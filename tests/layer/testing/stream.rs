@@ -1,10 +1,3 @@
-use tokio::time::{interval, timeout};
-use tokio_stream::wrappers::IntervalStream;
-use tower_sse::{
-    Message,
-    testing::{TestClient, TestStream},
-};
-
 use crate::*;
 
 fn fed() -> (Feed, TestStream) {

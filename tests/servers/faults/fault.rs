@@ -1,12 +1,4 @@
-use fastrand::Rng;
-use tower_sse::Drain;
-
-use super::{
-    ledger::{Ledger, Outcome},
-    server::Server,
-    source::EVENT,
-};
-use crate::*;
+use super::{server::EVENT, *};
 
 /// The request headers of an `EventSource`.
 const EVENT_SOURCE: &[(&str, &str)] =

@@ -1,7 +1,4 @@
-use std::{collections::HashMap, sync::Mutex};
-
 use tokio::sync::Notify;
-use tower_sse::{Disconnect, Stats, StreamOptions};
 
 use crate::*;
 

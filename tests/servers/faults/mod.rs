@@ -7,19 +7,18 @@
 mod fault;
 mod ledger;
 mod server;
-mod source;
 
-use std::{env, fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr};
 
 use allocation_counter::measure;
-use fastrand::Rng;
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    task::yield_now,
-};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use self::{fault::Fault, ledger::Ledger, server::Server};
-use crate::*;
+use self::{
+    fault::Fault,
+    ledger::{Ledger, Outcome},
+    server::Server,
+};
+use super::*;
 
 /// The number of concurrent faults.
 const LANES: u64 = 8;

@@ -1,26 +1,15 @@
-use std::future::pending;
+use std::panic::resume_unwind;
 
+use async_stream::stream;
 use axum::{
-    extract::{Path, Request, State},
+    extract::Request,
     middleware::{Next, from_fn},
     response::Response,
-    routing::get,
-    serve::ListenerExt,
 };
-use socket2::SockRef;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, service_fn};
-use tower_sse::{
-    Disconnect, MaxAge, marker,
-    streams::{Streams, Subjects},
-};
+use tokio::{task::JoinHandle, time::interval};
+use tower_sse::{MaxAge, marker};
 
-use super::{
-    ledger::{Ledger, Outcome},
-    source::{Then, source},
-};
-use crate::*;
+use super::*;
 
 /// More than the faults have open at a time.
 const PLACES: usize = 64;
@@ -156,4 +145,74 @@ async fn drop_unpolled(request: Request, next: Next) -> Response {
     let drops = request.uri().path().starts_with("/unpolled/");
     let response = next.run(request).await;
     if drops { Response::new(Body::empty()).with_status(502) } else { response }
+}
+
+/// The behaviour of a source after its first events.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Then {
+    Silence,
+    /// One event per millisecond.
+    Busy,
+    /// Events without a pause.
+    Flood,
+    End,
+    Fail,
+    /// It fails with the error of a task that the program has cancelled.
+    Cancel,
+    Panic,
+}
+
+impl Then {
+    pub(crate) fn parse(word: &str) -> Self {
+        match word {
+            "silence" => Self::Silence,
+            "busy" => Self::Busy,
+            "flood" => Self::Flood,
+            "end" => Self::End,
+            "fail" => Self::Fail,
+            "cancel" => Self::Cancel,
+            "panic" => Self::Panic,
+            _ => panic!("no source does {word}"),
+        }
+    }
+}
+
+pub(crate) const EVENT: &str = "data: x\n\n";
+
+pub(crate) fn source(
+    ledger: &Arc<Ledger>,
+    id: u64,
+    events: usize,
+    then: Then,
+) -> impl Stream<Item = io::Result<Encoded>> + Send + use<> {
+    let guard = ledger.guard();
+    let ledger = Arc::clone(ledger);
+    stream! {
+        let _guard = guard;
+        for _ in 0..events {
+            yield Ok(Event::from("x").into());
+        }
+        match then {
+            Then::Silence => pending().await,
+            Then::Busy => {
+                let mut ticks = interval(Duration::from_millis(1));
+                loop {
+                    ticks.tick().await;
+                    yield Ok(Event::from("x").into());
+                }
+            }
+            Then::Flood => {
+                let event = Encoded::from(Event::from("x".repeat(1000)));
+                loop {
+                    ledger.made(id);
+                    yield Ok(event.clone());
+                }
+            }
+            Then::End => {}
+            Then::Fail => yield Err(io::Error::other("disk full")),
+            Then::Cancel => yield Err(io::Error::other(cancelled_task().await)),
+            // `panic!` would call the hook, which would print each of thousands of panics.
+            Then::Panic => resume_unwind(Box::new("the source panics")),
+        }
+    }
 }

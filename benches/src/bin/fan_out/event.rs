@@ -1,7 +1,6 @@
-use tower_sse_benches::{
-    payload,
-    sockets::clock::{monotonic_ns, parse_digits},
-};
+use tower_sse_benches::{payload, sockets::clock::parse_digits};
+
+use crate::*;
 
 /// The last byte of an event's data, which nothing else that goes over the wire contains.
 pub const MARKER: u8 = b'~';

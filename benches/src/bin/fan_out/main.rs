@@ -9,17 +9,24 @@
 //!
 //! `fan_out.sh` installs the peers of other languages, and does the rest.
 
-use std::{env, path::Path, process::ExitCode};
-
-use tower_sse_benches::sockets::{
-    process,
-    record::{Columns, Measured},
+use std::{
+    env, io,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
 };
 
-use crate::{
-    regime::Regime,
-    row::{Case, Row},
-    subject::Subject,
+use event::MARKER;
+use memchr::{memchr_iter, memmem};
+use regime::Regime;
+use row::{Case, Row};
+use subject::Subject;
+use tower_sse_benches::sockets::{
+    clock::monotonic_ns,
+    process,
+    record::{Columns, Measured, Record},
+    request::{read_head, request},
 };
 
 mod event;

@@ -1,12 +1,8 @@
 use std::fmt::Write as _;
 
-use tower_sse_benches::sockets::record::{Columns, Record, extremes};
+use tower_sse_benches::sockets::record::extremes;
 
-use crate::{
-    regime::Regime,
-    row::{Case, Row},
-    subject::Subject,
-};
+use crate::*;
 
 type Figure = fn(&Row) -> Option<f64>;
 

@@ -1,6 +1,4 @@
-use std::time::Duration;
-
-use crate::subject::Subject;
+use crate::*;
 
 /// How events are published and how many subscribers receive them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,4 @@
-use tower_sse_benches::sockets::record::Record;
-
-use crate::{regime::Regime, row::Case, subject::Subject};
+use crate::*;
 
 /// The number of rounds for cases that are an order of magnitude slower.
 const FEW: usize = 3;

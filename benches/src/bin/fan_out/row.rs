@@ -1,19 +1,9 @@
-use std::{
-    io,
-    net::{SocketAddr, TcpStream},
-    time::Instant,
-};
+use std::time::Instant;
 
-use tower_sse_benches::sockets::{
-    client::Client,
-    process::Server,
-    record::{Columns, Measured},
-    request::{read_head, request},
-};
+use tower_sse_benches::sockets::{client::Client, process::Server};
 
-use crate::{
-    regime::Regime, stalled::Stalled, subject::Subject, subscribers::Subscribers, witness,
-};
+use super::{stalled::Stalled, subscribers::Subscribers};
+use crate::*;
 
 /// A server together with its subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

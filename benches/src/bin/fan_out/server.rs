@@ -4,7 +4,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use axum::{
@@ -31,7 +30,8 @@ use tower_sse::{
 };
 use tower_sse_benches::sockets::{listen::listen, process::end_with_parent};
 
-use crate::{event::Texts, subject::Subject};
+use super::event::Texts;
+use crate::*;
 
 /// The capacity of axum's channel and of a topic of the hub.
 const KEPT: usize = 4_096;

@@ -1,14 +1,8 @@
-use std::{
-    io::{self, Read},
-    net::{SocketAddr, TcpStream},
-};
+use std::io::Read;
 
-use memchr::{memchr_iter, memmem};
 use socket2::{Domain, Socket, Type};
 
-use tower_sse_benches::sockets::request::{read_head, request};
-
-use crate::event::MARKER;
+use crate::*;
 
 /// A subscriber that does not read until the others have all events.
 pub struct Stalled {

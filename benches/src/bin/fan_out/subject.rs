@@ -1,8 +1,6 @@
-use std::{
-    env, io,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
+
+use crate::*;
 
 /// The server under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
-use std::io;
+use tower_sse_benches::sockets::client::Receiver;
 
-use memchr::memchr_iter;
-use tower_sse_benches::sockets::{client::Receiver, clock::monotonic_ns};
-
-use crate::event::{MARKER, published_ns};
+use super::event::published_ns;
+use crate::*;
 
 /// Counts the events of all subscribers, and keeps the bytes of one.
 #[derive(Default)]

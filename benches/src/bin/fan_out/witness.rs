@@ -1,9 +1,7 @@
-use std::io;
-
-use memchr::memmem;
 use tower_sse::{Decoder, Message};
 
-use crate::event::number;
+use super::event::number;
+use crate::*;
 
 /// Decodes all bytes that one subscriber has read, and fails unless they are all events, once each
 /// and in order. The bytes of the other subscribers are only counted.

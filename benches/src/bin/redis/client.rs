@@ -1,8 +1,7 @@
-use bytes::Bytes;
-use futures_util::StreamExt;
 use tower_sse::Decoder;
 
-use crate::subject::Frames;
+use super::subject::Frames;
+use crate::*;
 
 /// Calls `received` with the data of each event, until it has come `count` times.
 pub(crate) async fn receive(mut frames: Frames, count: usize, mut received: impl FnMut(&str)) {

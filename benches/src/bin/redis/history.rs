@@ -1,15 +1,10 @@
 //! How fast a process that starts loads its history, and for how long it holds its thread.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, rc::Rc};
 
 use tokio::task::{LocalSet, spawn_local, yield_now};
-use tower_sse::hub::Hub;
 
-use crate::server::{Server, microseconds_per, own_processor_time, run};
+use crate::*;
 
 const ENTRIES: usize = 300_000;
 

@@ -1,14 +1,6 @@
 //! The time from the call of a publisher to a client's frame.
 
-use std::time::{Duration, Instant};
-
-use tokio::time::{MissedTickBehavior, interval};
-
-use crate::{
-    client::receive,
-    server::{Server, run},
-    subject::{NAMES, Subject},
-};
+use crate::*;
 
 const SECONDS: usize = 5;
 

@@ -13,9 +13,19 @@ mod readers;
 mod server;
 mod subject;
 
-use std::env;
+use std::{
+    env,
+    time::{Duration, Instant},
+};
 
-use crate::server::Server;
+use bytes::Bytes;
+use client::receive;
+use futures_util::StreamExt;
+use redis::aio::MultiplexedConnection;
+use server::{Server, microseconds_per, own_processor_time, run};
+use subject::{NAMES, Subject};
+use tokio::time::{MissedTickBehavior, interval};
+use tower_sse::hub::Hub;
 
 fn main() {
     let arguments: Vec<_> = env::args().skip(1).collect();

@@ -1,12 +1,6 @@
 //! How many events a second one process publishes, each acknowledged.
 
-use std::time::{Duration, Instant};
-
-use crate::{
-    client::receive,
-    server::{Server, microseconds_per, own_processor_time, run},
-    subject::{NAMES, Subject},
-};
+use crate::*;
 
 const TOTAL: usize = 200_000;
 

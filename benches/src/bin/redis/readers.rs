@@ -1,15 +1,6 @@
 //! What one more process costs Redis.
 
-use std::time::{Duration, Instant};
-
-use tokio::time::{MissedTickBehavior, interval};
-use tower_sse::hub::Hub;
-
-use crate::{
-    client::receive,
-    server::{Server, run},
-    subject::Subject,
-};
+use crate::*;
 
 const RATE: usize = 1_000;
 const SECONDS: usize = 5;

@@ -1,9 +1,9 @@
-use std::{fs, time::Duration};
+use std::fs;
 
 use nix::time::{ClockId, clock_gettime};
-use redis::aio::MultiplexedConnection;
-use tower_sse::hub::Hub;
 use tower_sse_redis::{Redis, RedisBroker};
+
+use crate::*;
 
 /// The server that is measured.
 pub(crate) struct Server {

@@ -1,16 +1,14 @@
 use std::{convert::Infallible, pin::Pin};
 
 use axum::response::{IntoResponse, sse};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http_body_util::BodyExt;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::{SseLayer, hub::Hub};
+use tower_sse::SseLayer;
 
-use crate::server::Server;
+use crate::*;
 
 /// One process of an application that shares events over Redis.
 #[derive(Clone)]

@@ -1,12 +1,8 @@
-use std::io;
-
 use memchr::memchr;
-use tower_sse_benches::sockets::{client::Receiver, clock::monotonic_ns};
+use tower_sse_benches::sockets::client::Receiver;
 
-use crate::{
-    dechunker::Dechunker,
-    event::{SIZE, Template},
-};
+use super::{dechunker::Dechunker, event::SIZE};
+use crate::*;
 
 /// Checks every byte that every client receives, and measures the delay of each event, from the time
 /// in it to the return of the read.

@@ -1,4 +1,4 @@
-use std::io;
+use crate::*;
 
 /// Removes the chunked transfer coding from the bytes of one connection.
 #[derive(Default)]

@@ -9,16 +9,25 @@
 //!
 //! `relay.sh` builds the relay in Go, and does the rest.
 
-use std::{env, path::Path, process::ExitCode};
-
-use tower_sse_benches::sockets::{
-    process::raise_open_files,
-    record::{Columns, Measured},
+use std::{
+    env, fs,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Command, ExitCode},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
-use crate::{
-    row::{Case, Row},
-    subject::{Pace, Subject},
+use event::Template;
+use memchr::memmem;
+use row::{Case, Row};
+use subject::{CLIENTS, Pace, Subject};
+use tower_sse_benches::sockets::{
+    client::DEADLINE,
+    clock::monotonic_ns,
+    process::{end_with_parent, raise_open_files},
+    record::{Columns, Measured, Record},
 };
 
 mod checker;

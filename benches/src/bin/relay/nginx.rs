@@ -1,13 +1,9 @@
-use std::{
-    env, fs, io,
-    net::{SocketAddr, TcpListener},
-    os::unix::process::CommandExt,
-    process::Command,
-};
+use std::os::unix::process::CommandExt;
 
 use nix::sys::{prctl, signal::Signal};
 
-use crate::subject::installed;
+use super::subject::installed;
+use crate::*;
 
 /// Becomes nginx, in one process without a master. Clients may have to try until it listens.
 pub fn serve(upstream: SocketAddr) {

@@ -1,12 +1,7 @@
-use std::{fmt::Write as _, fs};
+use std::fmt::Write as _;
 
-use tower_sse_benches::sockets::record::Record;
-
-use crate::{
-    rounds::ratio,
-    row::{Case, Row},
-    subject::{CLIENTS, Pace, Subject},
-};
+use super::rounds::ratio;
+use crate::*;
 
 /// The largest ratio to the second subject that is a success.
 type Goal = (Subject, Subject, f64);

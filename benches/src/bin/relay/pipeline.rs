@@ -1,14 +1,9 @@
-use std::{
-    collections::VecDeque,
-    io::{self, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use std::collections::VecDeque;
 
 use mio::{Events, Interest, Poll, Token};
-use tower_sse_benches::sockets::{client::DEADLINE, clock::monotonic_ns};
 
-use crate::event::{CHUNK, Template};
+use super::event::CHUNK;
+use crate::*;
 
 /// How many events are written at once, each in a chunk of its own.
 const BLOCK: u64 = 32;

@@ -1,12 +1,6 @@
-use tower_sse_benches::sockets::{
-    median,
-    record::{Columns, Record, extremes},
-};
+use tower_sse_benches::sockets::{median, record::extremes};
 
-use crate::{
-    row::{Case, Row},
-    subject::{Pace, Subject},
-};
+use crate::*;
 
 /// Runs all cases `rounds` times.
 pub fn run(rounds: usize) -> Record<Case> {

@@ -1,25 +1,13 @@
-use std::{
-    env,
-    io::{self, ErrorKind, Read},
-    net::{SocketAddr, TcpStream},
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::io::{ErrorKind, Read};
 
-use memchr::memmem;
 use tower_sse_benches::sockets::{
-    client::{Client, DEADLINE},
+    client::Client,
     process::Server,
-    record::{Columns, Measured},
     request::{read_head, request},
 };
 
-use crate::{
-    checker::Checker,
-    event::END,
-    subject::{CLIENTS, Pace, Subject},
-};
+use super::{checker::Checker, event::END};
+use crate::*;
 
 /// A relay together with what it relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

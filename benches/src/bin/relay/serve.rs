@@ -1,4 +1,4 @@
-use std::{hint::black_box, net::SocketAddr};
+use std::hint::black_box;
 
 use axum::{
     Router,
@@ -21,9 +21,10 @@ use tower_sse::{
     Event, EventBody, MessageStream, SseLayer,
     filter::{self, FilterLayer, Verdict},
 };
-use tower_sse_benches::sockets::{listen::listen, process::end_with_parent};
+use tower_sse_benches::sockets::listen::listen;
 
-use crate::{event::REDACTED, subject::Subject};
+use super::event::REDACTED;
+use crate::*;
 
 /// Relays to `upstream` on one thread until standard input ends.
 pub fn serve(subject: Subject, upstream: SocketAddr) {

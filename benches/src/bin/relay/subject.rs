@@ -1,12 +1,7 @@
-use std::{
-    env, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::path::PathBuf;
 
-use crate::{event::Template, upstream::Order};
+use super::upstream::Order;
+use crate::*;
 
 /// How many clients a relay has.
 pub const CLIENTS: usize = 100;

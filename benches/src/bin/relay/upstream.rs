@@ -1,16 +1,8 @@
-use std::{
-    io::{self, Write},
-    mem,
-    net::{TcpListener, TcpStream},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::mem;
 
-use memchr::memmem;
 use socket2::SockRef;
-use tower_sse_benches::sockets::{clock::monotonic_ns, process::end_with_parent};
 
-use crate::{event::Template, pipeline};
+use crate::*;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
     cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";

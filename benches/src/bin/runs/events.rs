@@ -1,30 +1,8 @@
-use std::{
-    convert::Infallible,
-    fmt::Debug,
-    future::{poll_fn, ready},
-    hint::black_box,
-    pin::pin,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::Poll,
-};
+use std::{fmt::Debug, future::poll_fn, sync::atomic::AtomicBool};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use tokio::runtime::Runtime;
-use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{
-    SseLayer,
-    hub::Hub,
-    runs::{Outcome, RunKey, Runs},
-};
-use tower_sse_benches::{Case, payload};
+use tower_sse::hub::Hub;
 
-use crate::{paced, rounds};
+use crate::*;
 
 /// Events of one round: a multiple of each burst.
 const EVENTS: u64 = 19_200;

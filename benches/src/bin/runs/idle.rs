@@ -1,21 +1,9 @@
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    task::{Context, Poll, Waker},
-};
+use std::{sync::atomic::AtomicUsize, task::Waker};
 
 use allocation_counter::measure as count;
-use futures_util::stream;
-use http::Request;
-use http_body::Body;
-use tokio::{runtime, task::yield_now};
-use tower_sse::runs::{Run, RunKey, Runs};
-use tower_sse_benches::{drain::now, payload};
+use tokio::task::yield_now;
 
-use crate::paced::event;
+use crate::*;
 
 const RUNS: usize = 1_000;
 

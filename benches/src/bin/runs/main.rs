@@ -16,9 +16,30 @@ mod replay;
 mod requests;
 mod rounds;
 
-use std::{env, hint::black_box, rc::Rc};
+use std::{
+    convert::Infallible,
+    env,
+    future::ready,
+    hint::black_box,
+    pin::pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::runtime;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body::Body;
+use paced::event;
+use tokio::runtime::{self, Runtime};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_sse::{
+    SseLayer,
+    runs::{Outcome, Run, RunKey, Runs},
+};
+use tower_sse_benches::{Case, drain::now, payload};
 
 fn main() {
     const NAMES: [&str; 4] = ["requests", "events", "replay", "idle"];

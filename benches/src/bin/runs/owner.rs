@@ -1,27 +1,15 @@
-use std::{
-    convert::Infallible,
-    future::ready,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::process::{Child, Command, Stdio};
 
-use futures_util::{StreamExt, future::join_all, stream};
-use http::{Request, Response};
+use futures_util::{StreamExt, future::join_all};
 use http_body_util::BodyExt;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpStream,
     time::{interval, sleep},
 };
-use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{
-    SseLayer,
-    runs::{RunKey, Runs},
-};
-use tower_sse_benches::payload;
 use tower_sse_redis::{Redis, RedisRuns};
 
-use crate::paced;
+use crate::*;
 
 /// The number of runs at a time.
 const RUNS: u64 = 64;

@@ -1,13 +1,11 @@
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::pin::Pin;
 
-use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderValue, Response, header::CONTENT_TYPE};
-use http_body::{Body, Frame};
+use http::{HeaderValue, header::CONTENT_TYPE};
+use http_body::Frame;
 use tower_sse::{Event, EventBody};
+
+use crate::*;
 
 /// A body that gives one burst of events each time its task is scheduled.
 ///

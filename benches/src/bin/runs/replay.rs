@@ -1,23 +1,7 @@
-use std::{convert::Infallible, time::Duration};
+use tower_sse_benches::drain::drain;
 
-use futures_util::stream;
-use http::Request;
-use tokio::runtime::Runtime;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{
-    SseLayer,
-    runs::{Outcome, Run, RunKey, Runs},
-};
-use tower_sse_benches::{
-    Case,
-    drain::{drain, now},
-    payload,
-};
-
-use crate::{
-    paced::event,
-    rounds::{self, Cost},
-};
+use super::rounds::Cost;
+use crate::*;
 
 const EVENTS: u64 = 100_000;
 /// `data: ` and the line ends.

@@ -1,13 +1,10 @@
 use axum::body::Body;
-use http::Request;
-use tower::{Layer, service_fn};
-use tower_sse::{SseLayer, runs::Runs};
 use tower_sse_benches::{
-    Case, REPETITIONS,
+    REPETITIONS,
     layer::{answer, requests},
 };
 
-use crate::rounds;
+use crate::*;
 
 const WORK: &str = "unnamed request";
 

@@ -1,7 +1,8 @@
-use std::{hint::black_box, time::Instant};
+use std::time::Instant;
 
 use allocation_counter::measure;
-use tower_sse_benches::Case;
+
+use crate::*;
 
 const ROUNDS: usize = 30;
 

@@ -1,15 +1,9 @@
 //! The client libraries of other languages, as the documentation shows them.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::PathBuf;
 
-use crate::{
-    docs::block,
-    tool::{find, skip},
-    *,
-};
+use super::tool::skip;
+use crate::*;
 
 const PAGE: &str = include_str!("../../docs/clients.md");
 

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use allocation_counter::measure;
-use tokio::{runtime::Builder, task::JoinSet, time::timeout};
+use tokio::runtime::Builder;
 
 use crate::*;
 

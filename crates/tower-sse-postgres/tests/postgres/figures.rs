@@ -1,10 +1,6 @@
 //! Figures, as ratios to what pgbench does with the same server in the same run.
 
-use std::{fs, process::Stdio, sync::atomic::Ordering::Relaxed};
-
-use tokio::time::timeout;
-
-use crate::{order::large, server::program, *};
+use crate::*;
 
 const SECONDS: u64 = 4;
 /// As much as the benchmark of the hub over Redis publishes.

@@ -1,9 +1,7 @@
 //! The conformance kit of brokers, against a real server.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use tower_sse::testing::broker::{Fault, World, check};
-use tower_sse_postgres::Postgres;
+use tower_sse::testing::broker::{Fault, World};
+use tower_sse_postgres::{BrokerStats, PostgresHealth};
 
 use crate::*;
 
@@ -69,4 +67,17 @@ async fn postgres_passes_the_kit() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port).await;
     check(async || Stream::new(&server, &proxy)).await;
+}
+
+pub(crate) type Process = HubProcess<PostgresHealth, BrokerStats>;
+
+impl Process {
+    pub(crate) async fn connect(broker: Postgres) -> Self {
+        Self::connect_with(Hub::builder(), broker).await
+    }
+
+    pub(crate) async fn connect_with(builder: HubBuilder, broker: Postgres) -> Self {
+        let (health, stats) = (broker.health(), broker.stats());
+        Self::new(builder.connect(broker).await.unwrap(), health, stats)
+    }
 }

@@ -1,14 +1,8 @@
 //! What is lost, and that the clients of every process receive one gap for it.
 
-use std::{fs, process::Command};
+use tower_sse::LastEventId;
 
-use tower_sse::{LastEventId, hub::PublishError};
-
-use crate::{
-    server::{patient, program},
-    tool::Directory,
-    *,
-};
+use crate::*;
 
 async fn two(server: &Server) -> [Process; 2] {
     [Process::connect(server.broker()).await, Process::connect(server.broker()).await]

@@ -6,24 +6,19 @@
 
 mod clients;
 mod deadline;
-mod docs;
 mod figures;
 mod input;
 mod kit;
 mod losses;
 mod mess;
 mod order;
-mod password;
 mod pooler;
-mod process;
 mod proxy;
 mod rights;
 mod server;
 mod sizes;
-mod slow;
 #[cfg(feature = "tls")]
 mod tls;
-mod trigger;
 mod wake;
 
 // The rig of all tests. Not its `mod.rs`, which needs the dependencies of the crate's own tests.
@@ -43,22 +38,35 @@ mod tool;
 
 use std::{
     error::Error as _,
-    sync::{Arc, atomic::AtomicUsize},
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
-use tokio_postgres::error::SqlState;
+use hub_process::{Client, HubProcess, publish};
+use input::block;
+use kit::Process;
+use order::large;
+use patience::{PATIENCE, soon, until, until_async};
+use proxy::Proxy;
+use server::{Server, Stop, connect, patient, program, sql};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tokio_postgres::{Client as Sql, error::SqlState};
+use tool::{Directory, find};
 use tower_sse::{
     Event,
     hub::{Hub, HubBuilder, PublishError, Retention},
+    testing::broker::check,
 };
-use tower_sse_postgres::{Postgres, SCHEMA};
-
-use self::{
-    hub_process::{Client, HubProcess, publish},
-    patience::{PATIENCE, soon, until, until_async},
-    process::Process,
-    proxy::Proxy,
-    server::{Server, Stop, sql},
-};
+use tower_sse_postgres::{ErrorKind, Postgres, SCHEMA};

@@ -5,16 +5,11 @@
 use std::{
     collections::{HashMap, HashSet},
     env,
-    sync::Mutex,
 };
 
-use tokio::{
-    task::{JoinHandle, JoinSet, block_in_place},
-    time::timeout,
-};
-use tokio_postgres::Client as Sql;
+use tokio::task::{JoinHandle, block_in_place};
 
-use crate::{order::large, server::connect, *};
+use crate::*;
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 const WRITERS: usize = 20;

@@ -1,7 +1,5 @@
 //! The order of events by SQL: that of commits, whatever the numbers that transactions have.
 
-use tokio_postgres::Client as Sql;
-
 use crate::*;
 
 async fn send(client: &Sql, data: &str) {

@@ -1,22 +1,16 @@
 //! Hubs behind PgBouncer in transaction mode: statements of one connection reach any of the server's
 //! sessions, and notifications do not arrive.
 
-use std::{
-    fs,
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
-};
+use std::{os::unix::process::CommandExt, process::Child};
 
 use nix::unistd::geteuid;
-use tower_sse::testing::broker::check;
 
-use crate::{
+use super::{
     kit::Stream,
     port::free_port,
-    server::{NOBODY, connect, own, patient},
-    tool::{Directory, find},
-    *,
+    server::{NOBODY, own},
 };
+use crate::*;
 
 /// A pooler in front of a server. Dropping it stops it.
 struct Pooler {

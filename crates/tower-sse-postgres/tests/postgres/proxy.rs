@@ -1,13 +1,13 @@
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::watch,
 };
-use tower_sse_postgres::Postgres;
 
-use crate::{relay::Relay, server::patient, *};
+use super::relay::Relay;
+use crate::*;
 
 /// A proxy in front of a server that breaks connections, or delays what hubs read.
 pub(crate) struct Proxy {

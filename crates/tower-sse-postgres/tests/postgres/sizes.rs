@@ -1,6 +1,6 @@
 //! What is removed from the log and counted in the inbox, and what polls cost.
 
-use crate::{order::large, *};
+use crate::*;
 
 const COUNT: &str = "select count(*)::text from tower_sse.log";
 

@@ -1,10 +1,10 @@
 //! Connections over TLS, with the certificates that the program sets.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::os::unix::fs::PermissionsExt;
 
 use tower_sse_postgres::Tls;
 
-use crate::{server::patient, tool::find, *};
+use crate::*;
 
 /// A server that accepts only encrypted connections, and the role `app` only with a password.
 struct Secure {

@@ -1,5 +1,4 @@
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
-use tower_sse::{Event, LastEventId, SseLayer, hub::Hub};
+use super::*;
 
 /// Appends HTML to the list.
 pub(crate) fn append(html: &str) -> Event {

@@ -1,10 +1,4 @@
-use axum::{
-    Router,
-    extract::State,
-    response::{Html, IntoResponse},
-    routing::get,
-};
-use tower_sse::{LastEventId, SseLayer, hub::Hub};
+use super::*;
 
 const PAGE: &str = r#"<!doctype html>
 <script src="/assets/htmx.js"></script>

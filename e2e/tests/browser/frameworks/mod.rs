@@ -5,19 +5,11 @@ mod datastar;
 mod htmx;
 mod openapi;
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use axum::routing::get;
+use serde_json::Map;
 
-use axum::{
-    Router,
-    response::{Html, IntoResponse},
-    routing::get,
-};
-use http_body_util::BodyExt;
-use serde_json::{Map, Value, json};
-use tokio::sync::Notify;
-use tower_sse::hub::Hub;
-
-use crate::{watchdog::Fault, *};
+use super::watchdog::Fault;
+use crate::*;
 
 const PAGE: &str = include_str!("../../../../docs/guide/frameworks.md");
 

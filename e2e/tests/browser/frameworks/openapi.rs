@@ -1,6 +1,7 @@
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
-use tower_sse::{LastEventId, SseLayer, hub::Hub};
+use axum::Json;
 use utoipa::{OpenApi, ToSchema, openapi::OpenApiVersion};
+
+use super::*;
 
 #[derive(OpenApi)]
 #[openapi(paths(events))]

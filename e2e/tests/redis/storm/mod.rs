@@ -2,14 +2,16 @@
 //!
 //! `TOWER_SSE_STORM` sets how many seconds it lasts.
 
-mod client;
 mod process;
-mod publisher;
 
-use std::env;
+use std::ops::AddAssign;
 
-use self::{client::StormClient, publisher::publish_until};
-use crate::{record, *};
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use tokio::time::timeout_at;
+use tower_sse::Decoder;
+
+use crate::*;
 
 const CLIENTS: usize = 300;
 const PUBLISHERS: usize = 6;
@@ -69,14 +71,14 @@ async fn storm(data: &[Data], duration: Duration) -> Option<Verdict> {
     let losses = kill_again_and_again(&mut server, &proxy, data, duration, &count).await;
     stop.cancel();
     let mut acknowledged = Vec::new();
-    let mut outcomes = publisher::Outcomes::default();
+    let mut outcomes = Outcomes::default();
     for publisher in publishers {
         let (events, counted) = publisher.await.unwrap();
         acknowledged.extend(events);
         outcomes += counted;
     }
     calm.cancel();
-    acknowledged.extend(publisher::publish_ends(addresses[0]).await);
+    acknowledged.extend(publish_ends(addresses[0]).await);
     let mut journals = Vec::new();
     let mut connections = 0;
     for client in clients {
@@ -131,4 +133,154 @@ async fn kill_again_and_again(
     }
     sleep((began + duration).saturating_duration_since(Instant::now())).await;
     losses
+}
+
+/// A client that reconnects with its last event id, like a browser.
+pub(super) struct StormClient {
+    number: usize,
+    addresses: [SocketAddr; 3],
+    path: String,
+    journal: Journal,
+    last: Option<String>,
+    /// The topics of which it has received the last event.
+    ended: Vec<usize>,
+}
+
+impl StormClient {
+    pub(super) fn new(number: usize, mut topics: Vec<usize>, addresses: [SocketAddr; 3]) -> Self {
+        topics.sort_unstable();
+        topics.dedup();
+        let names: Vec<_> = topics.iter().map(ToString::to_string).collect();
+        let path = format!("/events/{}", names.join(","));
+        let journal = Journal { topics, start: 0, messages: Vec::new() };
+        Self { number, addresses, path, journal, last: None, ended: Vec::new() }
+    }
+
+    /// Reads, and reconnects to another process after a while, until it has the last event of each
+    /// topic. Returns the journal and the number of connections.
+    pub(super) async fn run(mut self, calm: CancellationToken) -> (Journal, usize) {
+        let mut connections = 0;
+        let mut deadline = Instant::now() + PATIENCE;
+        while self.ended.len() < self.journal.topics.len() {
+            let mut cut = Instant::now() + Duration::from_millis(fastrand::u64(100..3_000));
+            if calm.is_cancelled() {
+                assert!(Instant::now() < deadline, "client {} misses the end", self.number);
+                cut = Instant::now() + PATIENCE;
+            } else {
+                deadline = cut + PATIENCE;
+            }
+            let address = self.addresses[fastrand::usize(..3)];
+            connections += 1;
+            _ = timeout_at(cut, self.read(address)).await;
+            self.journal.reconnect();
+        }
+        (self.journal, connections)
+    }
+
+    async fn read(&mut self, address: SocketAddr) {
+        let last = self.last.clone();
+        let header = last.as_deref().map(|last| ("last-event-id", last));
+        let mut body = get(address, &self.path, header.as_slice()).await.into_body();
+        let mut decoder = Decoder::new();
+        while let Some(frame) = body.frame().await {
+            let mut bytes: Bytes = frame.unwrap().into_data().unwrap_or_default();
+            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
+                self.record(&message);
+            }
+            if self.ended.len() == self.journal.topics.len() {
+                return;
+            }
+        }
+    }
+
+    fn record(&mut self, message: &Message) {
+        self.last = Some(message.last_event_id.to_string());
+        if message.event == "hello" {
+            self.journal.start = sequence(&message.last_event_id);
+            return;
+        }
+        let received = Received::now(message);
+        if received.is_end() {
+            self.ended.push(received.topic);
+        }
+        self.journal.messages.push(received);
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcomes {
+    acknowledged: usize,
+    refused: usize,
+    unknown: usize,
+}
+
+impl AddAssign for Outcomes {
+    fn add_assign(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+    }
+}
+
+/// Publishes to one process, about 30 events a second, and counts those that are acknowledged.
+pub(super) async fn publish_until(
+    stop: CancellationToken,
+    publisher: usize,
+    address: SocketAddr,
+    count: Arc<AtomicUsize>,
+) -> (Vec<Acknowledged>, Outcomes) {
+    let mut sender = connect_h1(address).await;
+    let mut acknowledged: Vec<Acknowledged> = Vec::new();
+    let mut outcomes = Outcomes::default();
+    for number in 0.. {
+        if stop.is_cancelled() {
+            break;
+        }
+        let topic = fastrand::usize(..TOPICS);
+        let number = ((publisher as u64) << 32) + number;
+        match publish(&mut sender, topic, number).await.as_str() {
+            "refused" => outcomes.refused += 1,
+            "unknown" => outcomes.unknown += 1,
+            id => {
+                let sequence = sequence(id);
+                // It waits for each, so they are in this order.
+                assert!(acknowledged.last().is_none_or(|last| last.sequence < sequence));
+                acknowledged.push(Acknowledged::now(topic, number, sequence));
+                outcomes.acknowledged += 1;
+                count.fetch_add(1, SeqCst);
+            }
+        }
+        sleep(Duration::from_millis(fastrand::u64(..60))).await;
+    }
+    (acknowledged, outcomes)
+}
+
+/// Publishes one event to each topic, by which clients know that there are no more.
+pub(super) async fn publish_ends(address: SocketAddr) -> Vec<Acknowledged> {
+    let mut sender = connect_h1(address).await;
+    let mut acknowledged = Vec::new();
+    for topic in 0..TOPICS {
+        let number = FIRST_END + topic as u64;
+        let id = loop {
+            match publish(&mut sender, topic, number).await.as_str() {
+                "refused" => sleep(Duration::from_millis(10)).await,
+                "unknown" => panic!("no answer from a Redis that runs"),
+                id => break sequence(id),
+            }
+        };
+        acknowledged.push(Acknowledged::now(topic, number, id));
+    }
+    acknowledged
+}
+
+async fn publish(sender: &mut SendRequest<Full<Bytes>>, topic: usize, number: u64) -> String {
+    let request = Request::post(format!("/publish/{topic}"))
+        .header("host", "localhost")
+        .body(Full::from(data(topic, number)))
+        .unwrap();
+    sender.ready().await.unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
 }

@@ -1,10 +1,4 @@
-use axum::{
-    Extension, Router,
-    extract::{Path, State},
-    response::IntoResponse,
-    routing::{get, post},
-};
-use tower_sse::SseLayer;
+use axum::{Extension, extract::Path, routing::get};
 
 use crate::{listen, patient, support::Process, *};
 

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use tokio::{sync::watch, task::JoinHandle};
-
 use crate::*;
 
 pub(super) struct Server {

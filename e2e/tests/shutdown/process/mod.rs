@@ -3,12 +3,9 @@
 mod child;
 mod server;
 
-use std::time::Instant;
+use tokio::sync::Mutex;
 
-use futures_util::future::try_join_all;
-use tokio::{sync::Mutex, time::timeout};
-
-use self::{child::Server, server::NO_LAYER};
+use self::child::Server;
 use crate::*;
 
 const STREAMS: usize = 500;
@@ -129,26 +126,4 @@ async fn process_with_50_stalled_clients_exits_at_the_deadline() {
     }
     assert_eq!(output.closed.len(), STREAMS + STALLED);
     drop(stalled);
-}
-
-/// The problem that the layer solves.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "of axum, not of this crate; it takes 10 seconds"]
-async fn without_the_layer_axums_own_sse_keeps_the_process_running() {
-    let waited = Duration::from_secs(10);
-    let mut server = Server::start(NO_LAYER, waited).await;
-    let mut streams = open(&server).await;
-    server.process.terminate().await;
-    let signalled = Instant::now();
-    let exited = timeout(waited, server.process.exited()).await;
-    assert!(exited.is_err(), "{exited:?} after {:?}", signalled.elapsed());
-    let busy = streams.iter().position(|stream| stream.source == Source::Busy).unwrap();
-    let mut events = EventReader::new(streams.swap_remove(busy).response);
-    for _ in 0..2 * waited.as_secs() {
-        assert_eq!(events.next().await.unwrap().data, "busy");
-    }
-    println!(
-        "{:?} after the SIGTERM it runs, and streams of its {STREAMS} go on",
-        signalled.elapsed()
-    );
 }

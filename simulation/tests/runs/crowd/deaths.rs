@@ -3,7 +3,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Crowd, Habit, key};
-use crate::{calls::Plan, journal::AnswerEnd, process::Settings};
+use crate::{
+    calls::{AnswerEnd, Plan},
+    process::Settings,
+};
 
 impl Crowd {
     /// A process dies that owns many runs, which clients read at another process. They are told in

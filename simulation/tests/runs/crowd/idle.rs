@@ -3,7 +3,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Crowd, Habit, key};
-use crate::{calls::Plan, journal::AnswerEnd, process::Settings};
+use crate::{
+    calls::{AnswerEnd, Plan},
+    process::Settings,
+};
 
 /// The process with little memory.
 const SMALL: usize = 1;

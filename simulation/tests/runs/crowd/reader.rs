@@ -10,8 +10,8 @@ use tower_sse::{
 };
 
 use crate::{
+    calls::{Answer, AnswerEnd, Received},
     client::{Attempt, get, request},
-    journal::{Answer, AnswerEnd, Received},
     world::World,
 };
 

@@ -1,10 +1,5 @@
-use tower_sse_simulation::redis::Marker;
-
-use super::{History, Life, MAX_LEAD, check};
-use crate::{
-    journal::{Journal, Kind, Received},
-    publications::{Publication, Published},
-};
+use super::{MAX_LEAD, check};
+use crate::*;
 
 #[test]
 fn check_finds_each_fault() {

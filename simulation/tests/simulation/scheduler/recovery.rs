@@ -1,9 +1,4 @@
-use std::{ops::Range, time::Duration};
-
-use tokio::time::sleep;
-
-use super::Scheduler;
-use crate::{client::Client, publications::Published};
+use crate::*;
 
 /// The time in which every hub must follow and accept events after the faults have ended.
 const RECOVERY: Duration = Duration::from_secs(15);

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 pub(crate) use self::{
-    patience::{PATIENCE, soon, until_async},
+    patience::{PATIENCE, until_async},
     port::free_port,
     tool::{Directory, find},
 };

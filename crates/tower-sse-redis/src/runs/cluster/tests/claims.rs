@@ -1,5 +1,3 @@
-use futures_util::{FutureExt, future::join_all};
-
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -83,4 +81,212 @@ async fn request_whose_run_vanishes_after_the_look_starts_another() {
     };
     let (started, ()) = tokio::join!(other.start(), vanishing);
     assert!(started.is_some());
+}
+
+// Claims that the store loses between the calls of one request.
+
+/// The time of each call of the store.
+const DELAY: Duration = Duration::from_millis(100);
+
+/// Sends requests until the answer is not a refusal.
+async fn ask(process: &Process, last: Option<&LastEventId>, case: &str) {
+    let asking = async {
+        loop {
+            let answer = process.runs.answer(&key(), &request(last)).await;
+            match answer.map(|answer| answer.status()) {
+                Some(StatusCode::SERVICE_UNAVAILABLE) => sleep(DELAY).await,
+                status => return status,
+            }
+        }
+    };
+    assert_eq!(soon(asking).await, Some(StatusCode::OK), "{case}");
+}
+
+/// What the store has for the key after its older state was restored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rest {
+    Nothing,
+    /// An earlier run with the key, which has failed.
+    EarlierRun,
+}
+
+/// Loses the claim `moment` milliseconds after a request was sent. The owner reconnects a second
+/// after the loss.
+async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
+    let case = format!("{rest:?}, ends: {ends}, {seen:?}, {moment} ms");
+    let (one, other) = two().await;
+    if rest == Rest::EarlierRun {
+        one.start().await.unwrap().send(Err("failed")).unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let older = one.store.server().clone();
+    let source = one.start().await.unwrap();
+    send(&source, &["a", "b"]);
+    sleep(Duration::from_secs(2)).await;
+    let mut source = Some(source);
+    if ends {
+        source = None;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let last = seen.map(|seen| one.id(seen));
+    other.store.faults().delay = DELAY;
+    let losing = async {
+        sleep(Duration::from_millis(moment)).await;
+        one.store.go_away();
+        one.store.restore(&older);
+        sleep(Duration::from_secs(1)).await;
+        one.store.come_back();
+    };
+    tokio::join!(ask(&other, last.as_ref(), &case), losing);
+    other.store.faults().delay = Duration::ZERO;
+    assert_eq!(other.outcomes(), [], "{case}");
+    drop(source);
+    sleep(Duration::from_secs(5)).await;
+    assert_whole(other.attach().await, &["a", "b"]).await;
+}
+
+/// The owner of the run restores the claim.
+#[tokio::test(start_paused = true)]
+async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
+    for rest in [Rest::Nothing, Rest::EarlierRun] {
+        for ends in [false, true] {
+            for seen in [Some(0), Some(1), Some(2)] {
+                for moment in [50, 150, 250, 350, 450] {
+                    loss_at(rest, ends, seen, moment).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_visit_during_a_loss_gets_the_run_too() {
+    for ends in [false, true] {
+        for moment in [50, 150, 250, 350, 450] {
+            loss_at(Rest::Nothing, ends, None, moment).await;
+        }
+    }
+}
+
+/// If a check reported that the claim has another run, the mirror would tell its clients that their
+/// run was interrupted.
+#[tokio::test(start_paused = true)]
+async fn client_reads_on_while_the_store_has_an_earlier_run() {
+    let (one, other) = two().await;
+    one.start().await.unwrap().send(Err("failed")).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let older = one.store.server().clone();
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    one.store.restore(&older);
+    // Waits for longer than the interval of the checks.
+    sleep(LEASE / 2).await;
+    one.store.come_back();
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+}
+
+// Claims whose request leaves before its call is made. The process gives them back.
+
+/// Drops a request while its claim is under way or, with `claimed`, after the store has answered
+/// the claim.
+async fn leave_during_the_claim(one: &Process, claimed: bool) {
+    one.store.faults().delay = Duration::from_millis(10);
+    let mut starting = Box::pin(one.start());
+    assert!((&mut starting).now_or_never().is_none());
+    sleep(Duration::from_millis(15)).await;
+    assert!((&mut starting).now_or_never().is_none(), "the look is answered");
+    if claimed {
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(one.runs.stats().running, 1, "the claim is answered");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_calls_that_are_made_count_as_started() {
+    let one = alone(|builder| builder).await;
+    for claimed in [false, true] {
+        leave_during_the_claim(&one, claimed).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((one.runs.stats().started, one.runs.stats().running), (0, 0), "{claimed}");
+    }
+    assert!(one.start().await.is_some());
+    assert_eq!(one.runs.stats().started, 1);
+}
+
+/// The next request of the process finds the claim before the process has given it back.
+#[tokio::test(start_paused = true)]
+async fn call_that_was_never_made_is_never_interrupted() {
+    let (one, other) = two().await;
+    let busy = one.start_as(&key_of(1)).await;
+    sleep(Duration::from_secs(2)).await;
+    one.store.faults().delay = Duration::from_millis(10);
+    let mut starting = Box::pin(one.start());
+    assert!((&mut starting).now_or_never().is_none());
+    sleep(Duration::from_millis(15)).await;
+    assert!((&mut starting).now_or_never().is_none(), "the look is answered");
+    sleep(Duration::from_millis(30)).await;
+    let elsewhere = other.get().await.expect("a call that has not answered");
+    let waiting = tokio::spawn(async move { elsewhere.ended().await });
+    // The exporter is waiting for a reply when the process has to give the claim back.
+    one.store.faults().delay = Duration::ZERO;
+    one.store.faults().reply_delay = Duration::from_millis(100);
+    send(&busy, &["a"]);
+    let pipelines = one.store.server().pipelines;
+    while one.store.server().pipelines == pipelines {
+        sleep(Duration::from_millis(1)).await;
+    }
+    one.store.faults().reply_delay = Duration::ZERO;
+    drop(starting);
+    let source = soon(one.start()).await.expect("a call");
+    assert_eq!(soon(waiting).await.unwrap(), None, "there was no run");
+    send(&source, &["a"]);
+    drop(source);
+    assert_whole(other.attach().await, &["a"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Completed]);
+    assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
+}
+
+/// The reply to the abandoned claim arrives after the next request has its own claim.
+#[tokio::test(start_paused = true)]
+async fn late_reply_to_an_abandoned_claim_ends_no_other_run() {
+    let (one, other) = two().await;
+    one.store.faults().reply_delay = Duration::from_millis(100);
+    let mut starting = Box::pin(one.start());
+    assert!((&mut starting).now_or_never().is_none());
+    sleep(Duration::from_millis(101)).await;
+    assert!((&mut starting).now_or_never().is_none(), "the look is answered");
+    sleep(Duration::from_millis(1)).await;
+    assert!(one.store.server().claims.contains_key(&key()), "the store has the claim");
+    drop(starting);
+    one.store.faults().reply_delay = Duration::ZERO;
+    let source = soon(one.start()).await.expect("a call");
+    sleep(Duration::from_secs(1)).await;
+    send(&source, &["a"]);
+    drop(source);
+    assert_whole(other.attach().await, &["a"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Completed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_start_the_key_of_a_returned_claim_once() {
+    for claimed in [false, true] {
+        let (one, other) = two().await;
+        other.store.faults().delay = Duration::from_millis(10);
+        leave_during_the_claim(&one, claimed).await;
+        let (here, there) = soon(async { tokio::join!(one.start(), other.start()) }).await;
+        assert_eq!(here.iter().chain(&there).count(), 1, "{claimed}");
+        let source = here.or(there).unwrap();
+        send(&source, &["a"]);
+        drop(source);
+        assert_whole(one.attach().await, &["a"]).await;
+        assert_whole(other.attach().await, &["a"]).await;
+        assert_eq!(one.runs.stats().started + other.runs.stats().started, 1, "{claimed}");
+        let outcomes = [one.outcomes(), other.outcomes()].concat();
+        assert_eq!(outcomes, [Outcome::Completed], "{claimed}");
+    }
 }

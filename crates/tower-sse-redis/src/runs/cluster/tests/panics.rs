@@ -1,6 +1,5 @@
 //! Tasks that end before their work is done: by a panic, or because their runtime is dropped.
 
-use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;

@@ -1,9 +1,6 @@
 //! How many round trips to the store requests wait for.
 
-use futures_util::{
-    future::{join_all, try_join_all},
-    stream,
-};
+use futures_util::future::try_join_all;
 
 use super::*;
 

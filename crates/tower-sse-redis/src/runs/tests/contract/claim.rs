@@ -1,7 +1,6 @@
 //! Looking which run has a key, and claiming it.
 
 use super::*;
-use crate::runs::seam::EndMode;
 
 scenes!(Scene:
     key_without_a_run_is_free_and_can_be_claimed_once,

@@ -1,10 +1,8 @@
 //! Leases while the server's clock jumps, or the server comes and goes.
 
-use futures_util::StreamExt;
 use redis::{Value, aio::PubSub};
 
 use super::*;
-use crate::runs::seam::EndMode;
 
 const VERSION: &str = include_str!("../../store/lua/version.lua");
 /// The functions that most scripts share.

@@ -1,10 +1,7 @@
 //! The commands of the store.
 
-use bytes::Bytes;
-use tower_sse::runs::Outcome;
-
-use super::{HEAD, RESTORE, scene};
-use crate::runs::seam::{Append, Batch, Check, Command, End, EndMode, Renew, RunId, Sync, Trim};
+use super::{HEAD, RESTORE, *};
+use crate::runs::seam::{Append, Check, Sync, Trim};
 
 /// The mode of a cancel without a last event.
 pub(crate) const CANCEL: EndMode = EndMode::Cancel { lines: None };

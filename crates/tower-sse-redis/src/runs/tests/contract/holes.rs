@@ -1,7 +1,6 @@
 //! Losses and races that earlier versions of the protocol did not survive, step by step.
 
-use super::{commands::completed_with, *};
-use crate::runs::seam::EndMode;
+use super::*;
 
 scenes!(Scene:
     cancelled_run_stays_over_when_its_successor_is_voided,

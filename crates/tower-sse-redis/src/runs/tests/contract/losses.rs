@@ -1,12 +1,6 @@
 //! Programs of two processes, one of which dies or is cut off, or whose store loses data.
 
-use futures_util::future::join_all;
-use http::StatusCode;
-use tokio::time::{Instant, sleep};
-use tower_sse::runs::{Outcome, StartError};
-
-use super::{pair::LEASE, program::run_of, *};
-use crate::runs::seam::RunId;
+use super::{pair::LEASE, *};
 
 scenes!(Pair:
     owner_that_was_declared_dead_is_fenced,
@@ -23,11 +17,11 @@ scenes!(Pair:
 async fn owner_that_was_declared_dead_is_fenced(pair: Pair<impl World>) {
     let (source, live) = pair.watched(&["a"]).await;
     let own = pair.one.attach().await;
-    pair.one.way.cut();
+    pair.one.store.cut();
     send(&source, &["b"]);
     assert_fails(live, &[], Outcome::Interrupted).await;
     assert_eq!(pair.other.outcomes(), [Outcome::Interrupted], "reported once");
-    let started = join_all((0..20).map(|_| pair.other.call())).await;
+    let started = join_all((0..20).map(|_| pair.other.start())).await;
     let mut started = started.into_iter().flatten();
     let second = started.next().expect("a second call");
     assert!(started.next().is_none());
@@ -35,7 +29,7 @@ async fn owner_that_was_declared_dead_is_fenced(pair: Pair<impl World>) {
     let mut at_second = pair.other.attach().await;
     assert_eq!(read(&mut at_second, 1).await, ["c"]);
     assert!(!source.is_closed(), "the owner does not know yet, and serves its own clients");
-    pair.one.way.heal();
+    pair.one.store.heal();
     assert_fails(own, &["a", "b"], Outcome::Interrupted).await;
     assert_eq!(pair.one.outcomes(), [], "the other process has reported it");
     let (one, other) = (pair.one.runs.stats(), pair.other.runs.stats());
@@ -49,21 +43,21 @@ async fn owner_that_was_declared_dead_is_fenced(pair: Pair<impl World>) {
 
 async fn request_finds_a_dead_owner_without_a_client(pair: Pair<impl World>) {
     let _source = pair.started(&["a"]).await;
-    pair.one.way.cut();
+    pair.one.store.cut();
     pair.world.pass(LEASE).await;
-    let started = join_all((0..20).map(|_| pair.other.call_until_known())).await;
+    let started = join_all((0..20).map(|_| pair.other.start_until_known())).await;
     assert_eq!(started.iter().flatten().count(), 1);
 }
 
 async fn owner_that_is_cut_off_within_its_lease_keeps_its_run(pair: Pair<impl World>) {
     let (source, live) = pair.watched(&["a"]).await;
-    pair.one.way.cut();
+    pair.one.store.cut();
     send(&source, &["b"]);
     drop(source);
     sleep(Duration::from_secs(1)).await;
     let own = pair.one.runs.get(&turn()).await;
     assert!(own.is_none(), "it has ended, and the store is out of reach");
-    pair.one.way.heal();
+    pair.one.store.heal();
     assert_whole(live, &["b"]).await;
     assert_eq!(pair.one.outcomes(), [Outcome::Completed]);
     assert_eq!(pair.other.outcomes(), []);
@@ -72,21 +66,21 @@ async fn owner_that_is_cut_off_within_its_lease_keeps_its_run(pair: Pair<impl Wo
 async fn client_of_a_process_that_is_cut_off_continues_at_another<W: World>(pair: Pair<W>) {
     let (source, live) = pair.watched(&["a"]).await;
     let mut own = pair.one.attach().await;
-    pair.one.way.cut();
-    pair.other.way.cut();
+    pair.one.store.cut();
+    pair.other.store.cut();
     let left = Instant::now();
     assert_fails(live, &[], None).await;
     let told = left.elapsed();
     assert!(told >= LEASE && told <= LEASE * 3 + W::SLACK, "{told:?}");
-    assert_eq!(pair.other.try_call(None).await.unwrap_err(), StartError::Unavailable);
-    assert_eq!(pair.other.status(None).await, Some(StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(pair.other.try_start(&turn(), None).await.unwrap_err(), StartError::Unavailable);
+    assert_eq!(pair.other.status(None).await, 503);
     assert!(pair.other.get().await.is_none(), "nor can it be known");
     pair.world.pass(Duration::from_secs(3_600)).await;
-    assert!(pair.one.call().await.is_none(), "the owner has the run");
+    assert!(pair.one.start().await.is_none(), "the owner has the run");
     send(&source, &["b"]);
     assert_eq!(read(&mut own, 2).await, ["a", "b"]);
-    pair.one.way.heal();
-    pair.other.way.heal();
+    pair.one.store.heal();
+    pair.other.store.heal();
     send(&source, &["c"]);
     drop(source);
     assert_whole(own, &["c"]).await;
@@ -104,7 +98,7 @@ async fn is_filled_again<W: World>(mut pair: Pair<W>, lose: impl AsyncFnOnce(&W,
     lose(&pair.world, &run_of(&id)).await;
     send(&source, &["c"]);
     assert_eq!(read(&mut live, 1).await, ["c"]);
-    assert!(pair.one.call_until_known().await.is_none(), "its owner has the run");
+    assert!(pair.one.start_until_known().await.is_none(), "its owner has the run");
     drop(source);
     assert_whole(live, &[]).await;
     let answer = pair.other.answer_until_known(None).await;
@@ -133,27 +127,27 @@ async fn lost_run_is_started_again_only_if_its_owner_stays_away(pair: Pair<impl 
     let source = pair.started(&["a"]).await;
     read(&mut pair.one.attach().await, 1).await;
     let id = pair.one.id(1).await;
-    pair.one.way.cut();
+    pair.one.store.cut();
     pair.world.lose_data().await;
     for last in [None, Some(&id)] {
-        assert_eq!(pair.other.status(last).await, Some(StatusCode::SERVICE_UNAVAILABLE));
-        let refused = pair.other.try_call(last).await.unwrap_err();
+        assert_eq!(pair.other.status(last).await, 503);
+        let refused = pair.other.try_start(&turn(), last).await.unwrap_err();
         assert_eq!(refused, StartError::Unavailable, "{last:?}");
     }
-    pair.one.way.heal();
-    assert!(pair.other.call_until_known().await.is_none(), "the claim is restored");
+    pair.one.store.heal();
+    assert!(pair.other.start_until_known().await.is_none(), "the claim is restored");
     drop(source);
     pair.other.answer_until_known(Some(&id)).await;
 
     let second = pair.one.replace().await;
-    pair.one.way.cut();
+    pair.one.store.cut();
     pair.world.lose_data().await;
     soon(async {
-        while pair.other.status(None).await.is_some() {
+        while pair.other.runs.answer(&turn(), &request(None)).await.is_some() {
             sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
-    assert!(pair.other.call().await.is_some());
+    assert!(pair.other.start().await.is_some());
     drop(second);
 }

@@ -33,23 +33,16 @@ mod claim;
 mod clocks;
 mod commands;
 mod connections;
-mod cost;
 mod end;
 #[path = "../../../../../../e2e/tests/runs_cluster/eternal_keys.rs"]
 mod eternal_keys;
-mod failures;
-mod fence;
 mod holes;
 mod losses;
-mod memory_world;
 mod pair;
 mod permissions;
 mod process;
-mod program;
-mod proxy;
 mod redis_world;
 mod replace;
-mod replaced;
 mod reply;
 mod scene;
 #[path = "../../../../../../e2e/tests/redis/server.rs"]
@@ -59,25 +52,59 @@ mod shared;
 mod streams;
 mod sync;
 mod times;
-mod together;
 #[path = "../../../../../../e2e/tests/runs_cluster/wire.rs"]
 #[allow(dead_code)]
 mod wire;
 mod world;
 
-use std::time::Duration;
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use crate::support::{soon, until_async};
+use bytes::Bytes;
+use futures_util::{StreamExt, future::join_all, stream};
+use http::StatusCode;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tower_sse::{
+    Event, LastEventId,
+    runs::{Attachment, Outcome, RunKey, Runs, RunsBuilder, StartError, support::Epoch},
+};
+
+use self::{
+    commands::{CANCEL, completed, completed_with},
+    reply::{batch, received, text},
+};
+use crate::{
+    Redis as Servers,
+    runs::{
+        seam::{
+            AppendReply, Batch, Command, Connection, End, EndMode, EndReply, Failure, Incoming,
+            LookReply, Push, Renew, Reply, RunId, SyncReply,
+        },
+        tests::{
+            Open,
+            program::{
+                self, Program, Source, assert_fails, assert_whole, key as turn, read, request,
+                send, soon,
+            },
+        },
+    },
+    support::until_async,
+};
+
 use eternal_keys::assert_no_eternal_keys;
-use memory_world::Memory;
-use pair::Pair;
+use pair::{Pair, run_of};
 use process::Process;
-use program::{Program, Source, assert_fails, assert_whole, read, send, turn};
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
 use scene::{HEAD, RESTORE, Scene, Sync, key, run};
 use server::Server;
 use wire::Wire;
-use world::{Way, World};
+use world::{Memory, Way, World};
 
 /// The lease of owners.
 const LEASE: Duration = Duration::from_secs(8);

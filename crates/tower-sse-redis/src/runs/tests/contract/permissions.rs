@@ -1,12 +1,8 @@
 //! A user of Redis that lacks a permission for a while, as after a mistake of an operator.
 
-use std::time::Duration;
+use futures_util::stream::pending;
 
-use futures_util::{future::join_all, stream::pending};
-use tokio::time::{Instant, sleep};
-use tower_sse::runs::Outcome;
-
-use super::{eternal_keys::eternal_keys, pair::LEASE, program::run_of, *};
+use super::{eternal_keys::eternal_keys, pair::LEASE, *};
 
 /// The commands of scripts. Redis checks each permission also within a script.
 const COMMANDS: [&str; 11] = [
@@ -46,7 +42,7 @@ async fn generate(source: &Source, time: Duration) -> Vec<String> {
 async fn ask(program: &Program<Wire>, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
-        if let Ok(started) = program.try_call(None).await {
+        if let Ok(started) = program.try_start(&turn(), None).await {
             assert!(started.is_none(), "the run is started twice");
         }
         sleep(GAP).await;
@@ -65,7 +61,7 @@ async fn permit(server: &Server) {
 async fn lives_without(command: &str) {
     let Some(pair) = Pair::<Redis>::start().await else { return };
     let Pair { world: Redis { server, .. }, one, other } = &pair;
-    let source = one.call().await.unwrap();
+    let source = one.start().await.unwrap();
     let client = one.attach().await;
     // The owner sets the time at which the keys expire at its next look, for which it needs all
     // permissions.
@@ -130,12 +126,12 @@ async fn starts_without(command: &str) {
     let Some(pair) = Pair::<Redis>::start().await else { return };
     let Pair { world: Redis { server, .. }, one, other } = &pair;
     forbid(server, command).await;
-    let started = one.try_call(None).await.ok().flatten();
+    let started = one.try_start(&turn(), None).await.ok().flatten();
     permit(server).await;
     until_async(async || eternal_keys(server).is_empty()).await;
     let source = match started {
         Some(source) => source,
-        None => other.call_until_known().await.expect("a free key"),
+        None => other.start_until_known().await.expect("a free key"),
     };
     send(&source, &["a"]);
     drop(source);
@@ -163,5 +159,5 @@ async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
     soon(source.closed()).await;
     assert_eq!(pair.one.outcomes(), [Outcome::Interrupted]);
     until_async(async || eternal_keys(server).is_empty()).await;
-    assert!(pair.other.call().await.is_some(), "the key of the run is free");
+    assert!(pair.other.start().await.is_some(), "the key of the run is free");
 }

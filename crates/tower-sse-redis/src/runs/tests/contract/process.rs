@@ -1,17 +1,7 @@
-use std::{
-    fmt::Debug,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{commands::*, *};
-use crate::runs::seam::{
-    AppendReply, Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply,
-    ProcessId, Reply, RunId, SyncReply,
-};
-use crate::runs::tests::{Open, Store};
+use crate::runs::{seam::ProcessId, tests::Store};
 
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);

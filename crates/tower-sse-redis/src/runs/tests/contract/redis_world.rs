@@ -1,10 +1,9 @@
-use std::{sync::Mutex, thread, time::Duration};
+use std::thread;
 
 use redis::{RedisResult, ToRedisArgs, cmd};
-use tower_sse::runs::RunKey;
 
 use super::*;
-use crate::{RedisHealth, RedisRuns, runs::seam::RunId};
+use crate::{RedisHealth, RedisRuns};
 
 /// The claim of the key of scenes.
 pub(crate) const CLAIM: &str = "app:run:{owner:name}";

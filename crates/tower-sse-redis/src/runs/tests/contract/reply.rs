@@ -1,13 +1,7 @@
 //! Replies and pushes as short texts.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-
-use crate::runs::seam::{
-    AppendReply, Batch, CheckReply, EndReply, Failure, Incoming, Liveness, LookReply, Push,
-    RenewReply, Reply, SyncReply,
-};
+use super::*;
+use crate::runs::seam::{CheckReply, Liveness, RenewReply};
 
 /// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.
 pub(crate) fn text(reply: Result<Reply, Failure>) -> String {

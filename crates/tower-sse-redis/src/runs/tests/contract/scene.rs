@@ -1,13 +1,4 @@
-use std::time::Duration;
-
-use tower_sse::runs::{RunKey, support::Epoch};
-
-use super::{
-    commands::*,
-    reply::{received, text},
-    *,
-};
-use crate::runs::seam::{Command, EndMode, Incoming, Renew, RunId};
+use super::{commands::*, *};
 
 /// The runs of one key in a store, which three processes share: `p`, `q` and `r`. Runs are named by
 /// their epochs, and replies are texts.

@@ -2,21 +2,9 @@
 
 use std::future::ready;
 
-use futures_util::{future::join_all, stream};
-use http::StatusCode;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep},
-};
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Outcome, RunKey, Runs, StartError},
-};
+use tokio::sync::oneshot;
 
-use super::{
-    program::{request, run_of},
-    *,
-};
+use super::{request, *};
 
 scenes!(Pair:
     client_of_another_process_reads_live_from_its_id_and_afterwards,
@@ -63,7 +51,7 @@ async fn stranger_does_not_find_the_run_at_another_process(pair: Pair<impl World
 async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(
     mut pair: Pair<impl World>,
 ) {
-    pair.one = Program::start(&pair.world, Runs::builder().retain_bytes(2_500)).await;
+    pair.one = Program::connect(&pair.world, Runs::builder().retain_bytes(2_500)).await;
     let source = pair.started(&["first"]).await;
     let mut own = pair.one.attach().await;
     read(&mut own, 1).await;
@@ -76,7 +64,7 @@ async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(
     drop(source);
     let seen = LastEventId::try_from(format!("{}-5", run_of(&first).epoch)).unwrap();
     for program in [&pair.one, &pair.other] {
-        let is_refused = async || program.status(Some(&first)).await == Some(StatusCode::NOT_FOUND);
+        let is_refused = async || program.status(Some(&first)).await == 404;
         soon(async {
             while !is_refused().await {
                 sleep(Duration::from_millis(10)).await;
@@ -89,7 +77,7 @@ async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(
 }
 
 async fn simultaneous_requests_of_all_processes_start_one_run(pair: Pair<impl World>) {
-    let starts = (0..50).map(|at| [&pair.one, &pair.other][at % 2].call());
+    let starts = (0..50).map(|at| [&pair.one, &pair.other][at % 2].start());
     let mut sources: Vec<_> = join_all(starts).await.into_iter().flatten().collect();
     assert_eq!(sources.len(), 1);
     send(&sources[0], &["a"]);
@@ -121,12 +109,12 @@ async fn only_a_completed_run_is_kept_from_the_next_call(pair: Pair<impl World>)
     let (source, live) = pair.watched(&["a"]).await;
     source.send(Err("broken")).unwrap();
     assert_fails(live, &[], Outcome::Failed).await;
-    let again = pair.other.call().await.expect("a second call");
+    let again = pair.other.start().await.expect("a second call");
     send(&again, &["b"]);
     let live = pair.one.attach().await;
     drop(again);
     assert_whole(live, &["b"]).await;
-    assert!(pair.one.call().await.is_none());
+    assert!(pair.one.start().await.is_none());
     assert_whole(pair.one.attach().await, &["b"]).await;
 }
 
@@ -144,7 +132,7 @@ async fn stop_at_another_process_ends_the_run_everywhere<W: World>(pair: Pair<W>
         soon(source.closed()).await;
         assert!(!pair.other.cancel().await);
         // The next request starts a new run, at any process.
-        let next = pair.other.call().await.expect("a call after the stop");
+        let next = pair.other.start().await.expect("a call after the stop");
         assert!(pair.one.cancel().await);
         soon(next.closed()).await;
     }
@@ -204,7 +192,7 @@ async fn call_that_has_no_stream_frees_the_key_everywhere(pair: Pair<impl World>
     let (first, second) = soon(async { tokio::join!(first, second) }).await;
     assert_eq!(first.unwrap().err(), Some("429"));
     assert_eq!(second.unwrap().err(), Some("mine"));
-    assert!(pair.other.call().await.is_some());
+    assert!(pair.other.start().await.is_some());
 }
 
 async fn shutdown_tells_clients_of_other_processes_the_outcome(pair: Pair<impl World>) {
@@ -213,11 +201,11 @@ async fn shutdown_tells_clients_of_other_processes_the_outcome(pair: Pair<impl W
     assert_fails(live, &[], Outcome::Interrupted).await;
     assert_eq!(pair.other.outcomes(), [], "its owner has reported it before its lease was over");
     soon(source.closed()).await;
-    let source = pair.other.call().await.expect("the key is free");
+    let source = pair.other.start().await.expect("the key is free");
     send(&source, &["b"]);
     drop(source);
     soon(pair.other.runs.drain(Duration::from_secs(10))).await;
-    pair.other.way.cut();
-    let late = Program::start(&pair.world, Runs::builder()).await;
+    pair.other.store.cut();
+    let late = Program::connect(&pair.world, Runs::builder()).await;
     assert_whole(late.attach().await, &["b"]).await;
 }

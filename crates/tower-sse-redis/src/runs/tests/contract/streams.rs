@@ -1,13 +1,6 @@
 //! Loading streams, and what other processes receive of them.
 
-use tower_sse::runs::{RunKey, support::Epoch};
-
-use super::{
-    commands::*,
-    reply::{batch, received, text},
-    *,
-};
-use crate::runs::seam::{Command, Incoming, Push, RunId};
+use super::{commands::*, *};
 
 scenes!(Scene:
     completed_run_is_loaded_page_by_page,

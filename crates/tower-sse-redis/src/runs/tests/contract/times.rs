@@ -1,12 +1,6 @@
 //! How long Redis keeps keys.
 
-use std::time::Duration;
-
-use super::{
-    commands::{CANCEL, completed},
-    *,
-};
-use crate::runs::seam::EndMode;
+use super::*;
 
 /// Almost as long as keys are kept, in milliseconds.
 const LONG: u64 = 290_000;

@@ -1,8 +1,7 @@
-use std::{fmt::Debug, time::Duration};
+use tower_sse::runs::RunStore;
 
-use tower_sse::runs::{RunKey, RunStore};
-
-use crate::runs::{seam::RunId, tests::Open};
+use super::*;
+use crate::runs::tests::memory_store::{MemoryStore, Server};
 
 /// An empty store, and what a test can do to it.
 pub(crate) trait World: Sized {
@@ -44,4 +43,64 @@ pub(crate) trait Way {
     fn cut(&self);
 
     fn heal(&self);
+}
+
+/// A store in memory, under a paused clock.
+pub(crate) struct Memory {
+    store: MemoryStore,
+    copy: Server,
+}
+
+impl World for Memory {
+    type Store = MemoryStore;
+    type Way = MemoryStore;
+
+    const SLACK: Duration = Duration::ZERO;
+
+    async fn start(lease: Duration) -> Option<Self> {
+        Some(Self { store: MemoryStore::new(lease), copy: Server::default() })
+    }
+
+    fn store(&self) -> MemoryStore {
+        self.store.other()
+    }
+
+    async fn store_and_way(&self) -> (MemoryStore, MemoryStore) {
+        let store = self.store();
+        (store.clone(), store)
+    }
+
+    async fn pass(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    async fn lose_data(&self) {
+        self.store.lose_data();
+    }
+
+    async fn lose_claim(&self, key: &RunKey) {
+        self.store.server().claims.remove(key).expect("a claim");
+    }
+
+    async fn lose_stream(&self, run: &RunId) {
+        self.store.server().streams.remove(run).expect("a stream");
+    }
+
+    async fn copy(&mut self) {
+        self.copy = self.store.server().clone();
+    }
+
+    async fn put_back(&self) {
+        self.store.restore(&self.copy);
+    }
+}
+
+impl Way for MemoryStore {
+    fn cut(&self) {
+        self.go_away();
+    }
+
+    fn heal(&self) {
+        self.come_back();
+    }
 }
