@@ -33,48 +33,6 @@ async fn read(reader: &mut EventReader<Incoming>, count: usize) -> (Vec<String>,
     (read, last)
 }
 
-#[tokio::test]
-async fn reconnected_client_resumes_after_its_last_event() {
-    let hub = Hub::builder().retention(Retention::new().events(3)).build();
-    let address = serve(&hub).await;
-    publish_all(&hub, ["a1", "b2", "a3"]);
-    let mut reader = open(address, "/a,b", None).await;
-    assert_eq!(read(&mut reader, 2).await.0, ["b2@2", "a3@3"]);
-    let receipt = hub.publish("a", Event::from("a4")).await.unwrap();
-    assert_eq!(receipt.subscribers, 1);
-    let (live, last) = read(&mut reader, 1).await;
-    assert_eq!(live, ["a4@4"]);
-    assert_eq!(last, receipt.id().as_str());
-    drop(reader);
-
-    publish_all(&hub, ["b5", "c6", "a7"]);
-    let mut reader = open(address, "/a,b", Some(&last)).await;
-    assert_eq!(read(&mut reader, 2).await.0, ["b5@5", "a7@7"]);
-    publish(&hub, "b", "b8");
-    assert_eq!(read(&mut reader, 1).await.0, ["b8@8"]);
-    drop(reader);
-
-    publish_all(&hub, ["a9", "a10", "a11", "b12"]);
-    let mut reader = open(address, "/a,b", Some(&last)).await;
-    let with_a_gap = ["b5@5", "gap a@7", "b8@8", "a9@9", "a10@10", "a11@11", "b12@12"];
-    assert_eq!(read(&mut reader, 7).await.0, with_a_gap);
-}
-
-#[tokio::test]
-async fn client_of_a_restarted_server_receives_a_gap() {
-    let before = Hub::new();
-    publish(&before, "a", "of the old server");
-    let hub = Hub::new();
-    let address = serve(&hub).await;
-    publish_all(&hub, ["a1", "a2", "a3"]);
-    let mut reader = open(address, "/a", Some(before.position().as_str())).await;
-    let (all, last) = read(&mut reader, 4).await;
-    assert_eq!(all, ["gap a@0", "a1@1", "a2@2", "a3@3"]);
-    let mut reader = open(address, "/a", Some(&last)).await;
-    publish(&hub, "a", "a4");
-    assert_eq!(read(&mut reader, 1).await.0, ["a4@4"]);
-}
-
 /// It goes on to read when the others are done.
 #[tokio::test]
 async fn stalled_client_delays_no_other_and_receives_a_gap() {
@@ -106,26 +64,6 @@ async fn stalled_client_delays_no_other_and_receives_a_gap() {
         newest = number;
     }
     assert_eq!((gaps, newest), (1, EVENTS));
-}
-
-#[tokio::test]
-async fn close_ends_streams_after_the_published_events() {
-    let hub = Hub::new();
-    let address = serve(&hub).await;
-    let mut readers = Vec::new();
-    for path in ["/a", "/a,b", "/b,a"] {
-        readers.push(open(address, path, None).await);
-    }
-    assert_eq!(hub.subscriber_count("a"), 3);
-    publish_all(&hub, ["a1", "a2"]);
-    hub.close();
-    for reader in readers {
-        let rest: Vec<_> = reader.rest().await.iter().map(describe).collect();
-        assert_eq!(rest, ["a1@1", "a2@2"]);
-    }
-    let late = open(address, "/a", Some("?")).await.rest().await;
-    assert_eq!(late.iter().map(describe).collect::<Vec<_>>(), ["gap a@0", "a1@1", "a2@2"]);
-    assert_eq!(hub.subscriber_count("a"), 0);
 }
 
 /// The headers that a browser's `EventSource` sends.

@@ -1,11 +1,11 @@
-//! Closing the streams of a subject in three processes, on a Redis that is killed, wiped and cut
-//! off. Each process serves its streams over sockets.
+//! Closing the streams of a subject in several processes, which serve them over sockets. What closes
+//! do during losses and pauses is in the hub's `closes.rs`.
 
 use std::{convert::Infallible, time::Instant};
 
 use axum::{extract::Path, response::Response, routing::get};
 use tokio::{sync::Notify, task::yield_now};
-use tower_sse::streams::{CloseError, Streams, Subjects};
+use tower_sse::streams::{Streams, Subjects};
 
 use super::support::SECOND;
 use crate::*;
@@ -13,7 +13,6 @@ use crate::*;
 /// A process with streams that it can close everywhere.
 struct Process {
     streams: Streams,
-    health: RedisHealth,
     address: SocketAddr,
     serving: AbortHandle,
 }
@@ -40,12 +39,7 @@ impl Process {
     }
 
     async fn start_with(broker: RedisBroker, sessions: Sessions) -> Self {
-        Self::connect(Hub::builder(), broker, sessions).await
-    }
-
-    async fn connect(builder: HubBuilder, broker: RedisBroker, sessions: Sessions) -> Self {
-        let health = broker.health();
-        let hub = builder.connect(broker).await.unwrap();
+        let hub = Hub::connect(broker).await.unwrap();
         let streams = Streams::connect(&hub, "closes");
         let events = async move |Path(subject): Path<String>, subjects: Subjects| -> Response {
             if !sessions.check(&subject) {
@@ -61,7 +55,7 @@ impl Process {
             Router::new().route("/{subject}", get(events)).layer(SseLayer::new().streams(&streams));
         let (listener, address) = listen().await;
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { streams, health, address, serving: serving.abort_handle() }
+        Self { streams, address, serving: serving.abort_handle() }
     }
 
     /// Opens a stream, and returns a task that ends when the stream does, with the time of its end.
@@ -198,101 +192,4 @@ async fn response(address: SocketAddr, session: String) -> Vec<u8> {
     let mut read = Vec::new();
     socket.read_to_end(&mut read).await.unwrap();
     read
-}
-
-/// The other processes read the close when Redis is back with its data.
-#[tokio::test]
-async fn close_during_an_outage_fails_and_can_be_repeated() {
-    let Some(mut server) = Server::start_durable().await else { return };
-    let mut processes = start(&server).await;
-    let broker = server.broker().publish_deadline(SECOND);
-    processes[0] = Process::start(broker).await;
-    let open = open_each(&processes, "user").await;
-    let others = open_each(&processes, "other").await;
-    server.kill();
-    let error = processes[0].streams.close("user").await.unwrap_err();
-    assert!(matches!(error, CloseError::Refused(_) | CloseError::Unknown(_)), "{error:?}");
-    assert_eq!(processes[0].streams.count("user"), 0, "the streams here have ended");
-    assert_eq!(processes[1].streams.count("user"), 1);
-    server.restart().await;
-    let acknowledged = close(&processes[0], "user").await;
-    assert_ended(open, acknowledged).await;
-    assert!(others.iter().all(|stream| !stream.is_finished()), "nothing is lost");
-}
-
-/// Closes may be lost with the data.
-#[tokio::test]
-async fn wiped_redis_ends_all_streams_with_subjects() {
-    let Some(mut server) = Server::start().await else { return };
-    let processes = start(&server).await;
-    let open = open_each(&processes, "user").await;
-    close(&processes[0], "nobody").await;
-    server.kill();
-    until(|| processes.iter().all(|process| !process.health.is_ready())).await;
-    server.restart().await;
-    until(|| processes.iter().all(|process| process.health.is_ready())).await;
-    assert_ended(open, Instant::now()).await;
-    until(|| processes.iter().all(|process| process.streams.count("everyone") == 0)).await;
-    let open = open_each(&processes, "user").await;
-    let acknowledged = close(&processes[1], "user").await;
-    assert_ended(open, acknowledged).await;
-}
-
-#[tokio::test]
-async fn process_that_was_cut_off_ends_its_streams_when_it_is_back() {
-    let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port()).await;
-    let processes = [
-        Process::start(server.broker()).await,
-        Process::start(server.broker()).await,
-        Process::start(proxy.broker()).await,
-    ];
-    let away = processes[2].open("user").await;
-    let other = processes[2].open("other").await;
-    proxy.hold();
-    let connected = open_each(&processes[..2], "user").await;
-    let acknowledged = close(&processes[0], "user").await;
-    assert_ended(connected, acknowledged).await;
-    assert!(!away.is_finished());
-    proxy.release();
-    assert_ended(vec![away], Instant::now()).await;
-    assert!(!other.is_finished(), "innocent streams stay");
-}
-
-/// Two users log out at the same time. The process that reads both closes at once keeps the
-/// streams of all others.
-#[tokio::test]
-async fn concurrent_closes_end_no_other_stream_in_a_hub_of_few_events() {
-    let few = Retention::new().events(1).bytes(1).age(Duration::from_millis(1));
-    closes_at_once_end_no_other_stream(|| Hub::builder().retention(Retention::new().events(1)))
-        .await;
-    closes_at_once_end_no_other_stream(|| Hub::builder().retention_of(move |_| Some(few))).await;
-}
-
-async fn closes_at_once_end_no_other_stream(builder: impl Fn() -> HubBuilder) {
-    const BYSTANDERS: usize = 100;
-    let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port()).await;
-    let one = Process::connect(builder(), server.broker(), Sessions::default()).await;
-    let other = Process::connect(builder(), proxy.broker(), Sessions::default()).await;
-    let mut bystanders = Vec::new();
-    for number in 0..BYSTANDERS {
-        bystanders.push(other.open(&format!("bystander:{number}")).await);
-    }
-    let mut open = Vec::new();
-    for subject in ["first", "a", "b"] {
-        open.push(other.open(subject).await);
-    }
-    proxy.hold();
-    // Redis sends the first close at once, and the two others together once that is read.
-    _ = close(&one, "first").await;
-    let acknowledged = tokio::join!(close(&one, "a"), close(&one, "b")).1;
-    proxy.release();
-    assert_ended(open, acknowledged).await;
-    // A later close has been read, so a gap would have been too.
-    let last = vec![other.open("last").await];
-    let acknowledged = close(&one, "last").await;
-    assert_ended(last, acknowledged).await;
-    assert_eq!(other.streams.count("everyone"), BYSTANDERS, "bystanders that are left");
-    assert!(bystanders.iter().all(|stream| !stream.is_finished()));
 }

@@ -2,65 +2,6 @@
 
 use crate::*;
 
-/// Returns the ids of all messages until the stream ends.
-async fn rest(client: &mut Client) -> Vec<String> {
-    let mut rest = Vec::new();
-    while let Some(message) = client.try_next().await {
-        assert_ne!(message.event, "gap");
-        rest.push(message.last_event_id.to_string());
-    }
-    rest
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_clients_receive_what_came_before_the_end() {
-    const RACES: usize = 200;
-    let Some(server) = Server::start().await else { return };
-    let mut hubs = Vec::new();
-    for _ in 0..3 {
-        hubs.push(Hub::connect(server.broker()).await.unwrap());
-    }
-    let mut after = 0;
-    for race in 0..RACES {
-        let topic = format!("job:{race}");
-        let clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &[&topic])).collect();
-        let [one, other] =
-            [1, 2].map(|at| tokio::spawn(publish_until_the_end(hubs[at].clone(), topic.clone())));
-        for _ in 0..race {
-            tokio::task::yield_now().await;
-        }
-        let end = hubs[0].end(&topic, "last").await.unwrap();
-        let mut accepted = [one.await.unwrap(), other.await.unwrap()].concat();
-        accepted.sort_by_key(|receipt| sequence(&receipt.id()));
-        let before =
-            accepted.partition_point(|receipt| sequence(&receipt.id()) < sequence(&end.id()));
-        after += accepted.len() - before;
-        let mut expected: Vec<_> =
-            accepted[..before].iter().map(|receipt| receipt.id().to_string()).collect();
-        expected.push(end.id().to_string());
-        for mut client in clients {
-            assert_eq!(rest(&mut client).await, expected, "race {race}");
-        }
-    }
-    println!("{after} events were accepted after the end of their topic");
-}
-
-/// Publishes until the process knows that the topic has ended, and returns what was accepted.
-async fn publish_until_the_end(hub: Hub, topic: String) -> Vec<Receipt> {
-    let mut accepted = Vec::new();
-    loop {
-        match hub.publish(&topic, "x").await {
-            Ok(receipt) => accepted.push(receipt),
-            Err(PublishError::Ended) => return accepted,
-            Err(error) => panic!("{error:?}"),
-        }
-    }
-}
-
-fn sequence(id: &EventId) -> u64 {
-    id.as_str().split_once('-').unwrap().1.parse().unwrap()
-}
-
 #[tokio::test]
 async fn end_is_one_entry() {
     let Some((server, hub)) = hub_of(Server::start().await).await else { return };

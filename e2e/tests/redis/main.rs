@@ -32,7 +32,6 @@ mod statistics;
 mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-mod switch;
 mod trim;
 
 use std::{
@@ -61,8 +60,7 @@ use proxy::Proxy;
 use record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence};
 use server::{Data, KEY, Server, connect, patient, program};
 use support::{
-    EventReader, PATIENCE, client::get, connect_h1, find, free_port, listen, serve_axum, skip,
-    until, until_async,
+    PATIENCE, client::get, connect_h1, find, free_port, listen, skip, until, until_async,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

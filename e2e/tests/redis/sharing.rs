@@ -3,24 +3,6 @@
 use crate::*;
 
 #[tokio::test]
-async fn new_process_loads_the_history() {
-    let Some(server) = Server::start().await else { return };
-    let one = Hub::connect(server.broker()).await.unwrap();
-    let first = one.publish("a", "0").await.unwrap();
-    for n in 1..2_500 {
-        _ = one.publish("a", n.to_string()).await.unwrap();
-    }
-    let other = Hub::builder()
-        .retention(Retention::new().events(10_000))
-        .connect(server.broker())
-        .await
-        .unwrap();
-    assert_eq!(other.stats().events, 2_500);
-    let mut client = Client::resume(&other, &["a"], Some(first.id().into()));
-    assert_eq!(client.data(2_499).await, (1..2_500).map(|n| n.to_string()).collect::<Vec<_>>());
-}
-
-#[tokio::test]
 async fn keys_are_separate_hubs() {
     let Some(server) = Server::start().await else { return };
     let one = Hub::connect(server.redis().broker("one")).await.unwrap();

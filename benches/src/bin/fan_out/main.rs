@@ -17,11 +17,10 @@ use std::{
     time::Duration,
 };
 
-use event::MARKER;
 use memchr::{memchr_iter, memmem};
-use regime::Regime;
+use page::MARKER;
 use row::{Case, Row};
-use subject::Subject;
+use subject::{Regime, Subject};
 use tower_sse_benches::sockets::{
     clock::monotonic_ns,
     process,
@@ -29,16 +28,11 @@ use tower_sse_benches::sockets::{
     request::{read_head, request},
 };
 
-mod event;
 mod page;
-mod regime;
-mod rounds;
 mod row;
 mod server;
-mod stalled;
 mod subject;
 mod subscribers;
-mod witness;
 
 fn main() -> ExitCode {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -50,7 +44,7 @@ fn main() -> ExitCode {
         ["rounds", rounds, out, notes @ ..] => {
             process::raise_open_files().expect("a limit that can be raised");
             let rounds = rounds.parse().expect("a number of rounds");
-            let record = rounds::run(rounds);
+            let record = row::run(rounds);
             record.write(Path::new(out), &page::page(&record, notes));
             ExitCode::SUCCESS
         }

@@ -2,8 +2,10 @@ use std::time::Instant;
 
 use tower_sse_benches::sockets::{client::Client, process::Server};
 
-use super::{stalled::Stalled, subscribers::Subscribers};
-use crate::*;
+use crate::{
+    subscribers::{Stalled, Subscribers},
+    *,
+};
 
 /// A server together with its subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Measured for Case {
         let after = server.cpu_time()?;
         let resident_kib = server.resident_kib()?;
         read_head(&mut control)?;
-        witness::check(&client.receiver.witnessed, plan.events)?;
+        subscribers::check(&client.receiver.witnessed, plan.events)?;
         let missed = stalled.map(|stalled| stalled.missed(plan.events)).transpose()?;
         let missed = match missed {
             Some((0, _)) => {
@@ -118,4 +120,35 @@ impl Columns for Row {
             "{events},{cpu:.4},{user:.4},{deliveries_per_s:.0},{reads:.4},{bytes:.2},{p50},{p99},{longest},{resident_kib},{missed}"
         )
     }
+}
+
+/// The number of rounds for cases that are an order of magnitude slower.
+const FEW: usize = 3;
+
+/// Runs all cases `rounds` times.
+pub fn run(rounds: usize) -> Record<Case> {
+    Record::run(cases(), rounds, |round, case| round > FEW && case.subject.is_foreign())
+}
+
+/// Returns the cases; those that are compared are adjacent.
+fn cases() -> Vec<Case> {
+    let all_subjects = Subject::ALL.map(|(_, subject)| subject);
+    let ours = [Subject::Hub, Subject::Axum];
+    let mut cases = Vec::new();
+    let mut add = |regime, subscribers, subjects: &[Subject]| {
+        cases.extend(subjects.iter().map(|&subject| Case { subject, regime, subscribers }));
+    };
+    for regime in [Regime::Saturated, Regime::Bursts, Regime::Paced] {
+        add(regime, 1_000, &all_subjects);
+    }
+    for regime in [Regime::Saturated, Regime::Bursts] {
+        add(regime, 5_000, &ours);
+    }
+    add(Regime::Latency, 1, &ours);
+    for subject in ours {
+        for regime in [Regime::Stalled, Regime::Unstalled] {
+            add(regime, 1_000, &[subject]);
+        }
+    }
+    cases
 }

@@ -30,8 +30,7 @@ use tower_sse::{
 };
 use tower_sse_benches::sockets::{listen::listen, process::end_with_parent};
 
-use super::event::Texts;
-use crate::*;
+use crate::{page::Texts, *};
 
 /// The capacity of axum's channel and of a topic of the hub.
 const KEPT: usize = 4_096;

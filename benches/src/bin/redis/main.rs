@@ -5,7 +5,6 @@
 //! server, whose processor time is read from the system. `benches/redis.sh` starts the server and
 //! writes the record.
 
-mod client;
 mod history;
 mod latency;
 mod publish;
@@ -19,11 +18,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use client::receive;
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 use server::{Server, microseconds_per, own_processor_time, run};
-use subject::{NAMES, Subject};
+use subject::{NAMES, Subject, receive};
 use tokio::time::{MissedTickBehavior, interval};
 use tower_sse::hub::Hub;
 

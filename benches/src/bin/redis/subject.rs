@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::SseLayer;
+use tower_sse::{Decoder, SseLayer};
 
 use crate::*;
 
@@ -90,4 +90,18 @@ where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Send + 'static,
 {
     Box::pin(body.into_data_stream().map(|frame| frame.expect("a frame")))
+}
+
+/// Calls `received` with the data of each event, until it has come `count` times.
+pub(crate) async fn receive(mut frames: Frames, count: usize, mut received: impl FnMut(&str)) {
+    let mut decoder = Decoder::new();
+    let mut events = 0;
+    while events < count {
+        let mut bytes: Bytes = frames.next().await.expect("an open stream");
+        while let Some(message) = decoder.decode(&mut bytes).expect("events") {
+            assert_ne!(message.event, "gap");
+            received(&message.data);
+            events += 1;
+        }
+    }
 }

@@ -1,8 +1,7 @@
 use memchr::memchr;
 use tower_sse_benches::sockets::client::Receiver;
 
-use super::{dechunker::Dechunker, event::SIZE};
-use crate::*;
+use crate::{dechunker::Dechunker, page::SIZE, *};
 
 /// Checks every byte that every client receives, and measures the delay of each event, from the time
 /// in it to the return of the read.

@@ -19,8 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use event::Template;
 use memchr::memmem;
+use page::Template;
 use row::{Case, Row};
 use subject::{CLIENTS, Pace, Subject};
 use tower_sse_benches::sockets::{
@@ -32,11 +32,8 @@ use tower_sse_benches::sockets::{
 
 mod checker;
 mod dechunker;
-mod event;
-mod nginx;
 mod page;
 mod pipeline;
-mod rounds;
 mod row;
 mod serve;
 mod subject;
@@ -49,13 +46,13 @@ fn main() -> ExitCode {
         ["serve", subject, upstream] => {
             let upstream = upstream.parse().expect("an address");
             match Subject::parse(subject).expect("a subject") {
-                Subject::Nginx => nginx::serve(upstream),
+                Subject::Nginx => subject::serve_nginx(upstream),
                 subject => serve::serve(subject, upstream),
             }
         }
         ["rounds", rounds, out, notes @ ..] => {
             raise_open_files().expect("a limit that can be raised");
-            let record = rounds::run(rounds.parse().expect("a number of rounds"));
+            let record = row::run(rounds.parse().expect("a number of rounds"));
             record.write(Path::new(out), &page::page(&record, notes));
         }
         [subject, pace] => {

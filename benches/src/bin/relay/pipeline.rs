@@ -2,8 +2,7 @@ use std::collections::VecDeque;
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::event::CHUNK;
-use crate::*;
+use crate::{page::CHUNK, *};
 
 /// How many events are written at once, each in a chunk of its own.
 const BLOCK: u64 = 32;

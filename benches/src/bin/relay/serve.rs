@@ -23,8 +23,7 @@ use tower_sse::{
 };
 use tower_sse_benches::sockets::listen::listen;
 
-use super::event::REDACTED;
-use crate::*;
+use crate::{page::REDACTED, *};
 
 /// Relays to `upstream` on one thread until standard input ends.
 pub fn serve(subject: Subject, upstream: SocketAddr) {
