@@ -21,7 +21,7 @@ filler = ("the quick brown fox jumps over the lazy dog, " * 6)[:226]
 
 
 def text(number: int) -> str:
-    """As src/bin/fan_out/event.rs has it."""
+    """As src/bin/fan_out/page.rs has it."""
     return f"{number:08} {filler}{time.monotonic_ns():020}~"
 
 

@@ -2,8 +2,6 @@
 //! anywhere.
 
 use proptest::prelude::*;
-use tokio::time;
-use tower_sse::{Heartbeat, SseBody};
 
 use super::support::{naive::Place, naive_clients::CLIENTS, *};
 use crate::*;

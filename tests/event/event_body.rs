@@ -1,25 +1,12 @@
 //! Ready events leave together, in frames of bounded size, and no event waits for another.
 
-use std::{
-    error::Error,
-    fmt::Debug,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
-
-use futures_util::future;
-use tokio::task::{self, JoinError, JoinHandle};
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Encode, EventBody};
 
-use crate::{
-    support::{
-        Polled, Reports, Requester, Root, answer_to, assert_polls, data, failed, poll_frame,
-        read_to_end,
-    },
-    *,
+use super::support::{
+    Polled, Reports, Requester, Root, answer_to, assert_polls, data, failed, poll_frame,
+    read_to_end,
 };
+use crate::*;
 
 /// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {

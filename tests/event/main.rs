@@ -13,14 +13,35 @@ mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    error::Error,
+    fmt::Debug,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes};
-use cuts::{cut, special_bytes};
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
-use http_body::Body;
-use support::naive;
-use tokio::sync::mpsc;
-use tower_sse::{
-    BoxError, Decoder, Encoded, Event, EventId, EventName, EventTooLarge, Message, SseLayer,
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use tokio::{
+    sync::mpsc,
+    task::{self, JoinError, JoinHandle},
+    time,
 };
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    BoxError, CloseReason, Decoder, Encode, Encoded, Event, EventBody, EventId, EventName,
+    EventRef, EventSplitter, EventTooLarge, Heartbeat, Message, MessageStream, Piece, SseBody,
+    SseLayer,
+};
+
+use cuts::{cut, special_bytes};
+use support::naive;

@@ -1,16 +1,6 @@
 //! A body is a stream of messages, however its frames are cut and however it ends.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
-
-use http::HeaderMap;
-use http_body::Frame;
-use http_body_util::StreamBody;
 use proptest::prelude::*;
-use tower_sse::MessageStream;
 
 use super::support::{FedBody, Feed, SECOND};
 use crate::*;

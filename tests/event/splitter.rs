@@ -2,7 +2,6 @@
 //! cut.
 
 use proptest::prelude::*;
-use tower_sse::{EventRef, EventSplitter, Piece};
 
 use super::support::naive::{Block, Part};
 use crate::*;

@@ -1,6 +1,6 @@
 //! What events look like on the wire, byte by byte.
 
-use std::{borrow::Cow, error::Error as _};
+use std::error::Error as _;
 
 use super::support::MILLISECOND;
 use crate::*;

@@ -1,15 +1,6 @@
 //! Filters with the rest of the crate, and with other layers.
 
-use std::convert::Infallible;
-
-use futures_util::StreamExt;
-use tokio_util::sync::CancellationToken;
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
-use tower_sse::{
-    Drain, EventBody,
-    filter::BoxFilterLayer,
-    runs::{RunKey, Runs},
-};
 
 use super::{
     rig::through as filtered,

@@ -1,12 +1,5 @@
 //! The end of every stream is reported exactly once, with its outcome.
 
-use std::{
-    future::pending,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
-
-use http::Method;
-
 use super::{
     rig::through,
     support::{

@@ -1,14 +1,6 @@
 //! A head that is held until the first event.
 
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
-
-use tokio::time;
-use tower::retry;
+use std::future::Future;
 
 use super::support::{
     naive_filter::{ADDED, Choice, Plan},

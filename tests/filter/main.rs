@@ -16,26 +16,37 @@ mod cuts;
 mod support;
 
 use std::{
-    future::ready,
+    convert::Infallible,
+    future::{pending, ready},
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
-use cuts::cut;
-use futures_util::{FutureExt, stream};
-use http::{Request, Response};
+use futures_util::{FutureExt, StreamExt, stream};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use properties::Planned;
 use proptest::sample::select;
-use rig::{Logged, PASS, call, fed_by, filters, outcome};
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry, service_fn};
 use tower_sse::{
-    BoxError, Encoded, Event, EventRef, SseLayer,
+    BoxError, Drain, Encoded, Event, EventBody, EventRef, SseLayer,
     filter::{
-        self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
+        self, BoxFilterLayer, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe,
+        SourceEnd, Verdict,
     },
+    runs::{RunKey, Runs},
 };
+
+use cuts::cut;
+use properties::Planned;
+use rig::{Logged, PASS, call, fed_by, filters, outcome};

@@ -3,16 +3,15 @@
 use std::future::Future;
 
 use http_body::Body;
-use tower::Layer;
 
-use crate::{
+use super::{
     properties::Log,
     support::{
         naive_filter::{Choice, Plan},
         *,
     },
-    *,
 };
+use crate::*;
 
 pub(crate) const PASS: Plan = Plan {
     events: vec![],

@@ -1,7 +1,5 @@
 //! A relay of another server's stream over sockets.
 
-use std::net::SocketAddr;
-
 use axum::extract::State;
 use hyper::body::Incoming;
 

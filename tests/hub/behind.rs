@@ -1,9 +1,6 @@
 //! What the hub holds for clients that are behind and do not read, counted by an allocator. A
 //! server such as hyper takes up to 16 frames for each of them.
 
-use http_body::Body;
-use tower_sse::{BoxError, Encoded};
-
 use crate::*;
 
 /// As many frames as hyper takes for one connection.

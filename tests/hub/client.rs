@@ -1,10 +1,5 @@
 //! A client that is polled by hand, and decodes what it gets.
 
-use std::{future::poll_fn, sync::LazyLock};
-
-use tokio::runtime::{Builder, Runtime};
-use tower_sse::Decoder;
-
 use crate::*;
 
 pub(crate) struct Client {

@@ -1,7 +1,5 @@
 //! Closing the streams of a subject in several processes, which share a broker in memory.
 
-use tower_sse::{SseBody, streams::CloseError};
-
 use crate::*;
 
 type Body = SseBody<EventBody<stream::Pending<Event>>>;

@@ -1,7 +1,5 @@
 //! Hubs of several processes that share a broker.
 
-use std::sync::atomic::Ordering::SeqCst;
-
 use crate::*;
 
 /// Connects a hub. A broker in memory never waits.

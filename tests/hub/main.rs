@@ -32,54 +32,69 @@ mod log;
 mod support;
 
 use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
-    future::pending,
-    iter,
+    error::Error,
+    future::{pending, poll_fn, ready},
+    io, iter, mem,
     net::SocketAddr,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc, Barrier, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        Arc, Barrier, LazyLock, Mutex, MutexGuard, OnceLock,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
         mpsc,
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use allocation_counter::measure;
 use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    runtime::{self, Builder, Handle, Runtime},
+    sync::watch,
+    task::yield_now,
+    time::{Instant, advance, interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{
+    BoxError, Decoder, Encoded, Event, EventBody, EventId, LastEventId, Message, SseBody, SseLayer,
+    filter::{self, FilterBody},
+    hub::{
+        GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscribe, Subscription,
+        broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher},
+    },
+    streams::{CloseError, Streams},
+    testing::{
+        MemoryBroker,
+        broker::{Fault, check},
+    },
+};
+
 use client::{
     Client, asleep, connect_by_hand, describe, end, foreign, id, last_id, publish, publish_all,
     read, resumed, sequence, subscribed, wait,
 };
 use fed::{connect, connect_with, connected};
-use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::Request;
-use http_body_util::BodyExt;
 use model::{Limits, Naive, Published, Received, TOPICS};
 use reentry::{Run, without_deadlock};
-use serde_json::{Value, json};
 use support::{
     EventReader, MILLISECOND, PATIENCE, Polled, Requester, SECOND, Wakes, answer_to, case,
     poll_frame, serve_axum, soon, until,
-};
-use tokio::{
-    sync::watch,
-    task::yield_now,
-    time::{Instant, advance, sleep},
-};
-use tower_sse::{
-    Event, EventBody, EventId, LastEventId, Message, SseLayer,
-    hub::{
-        GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscribe, Subscription,
-        broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher},
-    },
-    streams::Streams,
-    testing::{
-        MemoryBroker,
-        broker::{Fault, check},
-    },
 };
 use visitor::Visitor;
 use world::{Process, World};

@@ -1,7 +1,6 @@
 //! Random histories of a hub and its clients, checked against the [naive](crate::naive) hub.
 
 use proptest::{prelude::*, sample::Index, test_runner::RngAlgorithm};
-use tokio::runtime;
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! What publishing through a broker returns.
 
-use std::error::Error;
-
 use crate::*;
 
 #[test]

@@ -1,10 +1,5 @@
 //! The code of the page `guide::presence`, as it stands there.
 
-use std::{collections::HashMap, future::ready};
-
-use tokio::time::interval;
-use tower::{Layer, ServiceExt, service_fn};
-
 use crate::*;
 
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -1,7 +1,5 @@
 //! Wakers and callbacks that the hub calls can use the hub.
 
-use std::task::Wake;
-
 use crate::*;
 
 /// Runs some code when it is woken, and when it is dropped lets go of what it holds.

@@ -1,7 +1,5 @@
 //! What is kept, and what of that which is not is remembered.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::*;
 
 /// Returns the kept events of a topic, without the gap after a foreign id.

@@ -1,11 +1,10 @@
 //! The hub through the layer and a real socket.
 
 use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::get};
-use http::Response;
 use hyper::body::Incoming;
-use tower_sse::filter::{self, FilterBody};
 
-use crate::{support::client, *};
+use super::support::client;
+use crate::*;
 
 /// At `/a,b` the events of the topics `a` and `b`.
 async fn serve(hub: &Hub) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! The promises of the [model](crate::model), while everything happens at the same time.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use crate::*;
 

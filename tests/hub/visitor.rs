@@ -1,7 +1,5 @@
 //! A client of the hub that checks every message against the naive hub.
 
-use std::ops::Range;
-
 use crate::*;
 
 /// A client that connects and disconnects, and the messages that are due to it.

@@ -1,7 +1,5 @@
 //! The processes of the model: one hub, or two on a broker, each beside its naive hub.
 
-use std::collections::BTreeSet;
-
 use crate::*;
 
 /// A hub, and what it is due to keep.

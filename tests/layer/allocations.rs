@@ -1,7 +1,6 @@
 //! How often memory is allocated: a number that does not depend on other load, so it is pinned.
 
 use allocation_counter::AllocationInfo;
-use http::header::CONTENT_TYPE;
 
 use crate::*;
 

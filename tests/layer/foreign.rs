@@ -1,5 +1,3 @@
-use http_body::SizeHint;
-
 use crate::*;
 
 /// A layer with every option that writes into a stream.

@@ -35,20 +35,25 @@ mod support;
 
 use std::{
     cell::Cell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     env,
     error::Error,
-    fmt,
-    future::{pending, ready},
+    fmt, fs,
+    future::{self, pending, ready},
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    marker::{PhantomData, PhantomPinned},
+    panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind},
+    path::PathBuf,
     pin::{Pin, pin},
-    process::Command,
+    process::{self, Command},
     rc::Rc,
     sync::{
-        Arc, Barrier, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        Arc, Barrier, LazyLock, Mutex, OnceLock, Weak,
+        atomic::{
+            AtomicBool, AtomicU32, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
         mpsc,
     },
     task::{Context, Poll, Waker},
@@ -63,35 +68,47 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame};
+use futures_util::{FutureExt, Stream, StreamExt, future::join_all, poll, stream};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use log::{Log, record_by};
-use refusal::{RefusalCause, event_source, full, refusing, two_seconds};
-use rig::{Polled, Requester, Rig};
-use support::*;
 use tokio::{
+    net::TcpListener,
     runtime,
-    sync::oneshot,
-    time::{self, Instant, advance, interval, timeout},
+    sync::{broadcast, oneshot},
+    task::{JoinSet, coop, yield_now},
+    time::{self, Instant, advance, interval, sleep, timeout},
 };
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{
+    Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer,
+    load_shed::error::Overloaded, service_fn,
+};
 use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer,
     metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer,
 };
 use tower_sse::{
     BoxError, CloseReason, CloseReport, Decoder, Disconnect, Drain, Encode, Encoded, Event,
-    EventBody, Heartbeat, IntoSse, LAST_EVENT_ID, Label, LastEventId, MaxAge, Message, Refusal,
-    Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions, marker,
-    streams::Subjects,
+    EventBody, EventId, EventName, EventTooLarge, Heartbeat, IntoSse, InvalidField, LAST_EVENT_ID,
+    Label, LabelStats, LastEventId, MaxAge, Message, MessageId, MessageStream, Refusal,
+    ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions,
+    marker,
+    streams::{CloseError, Subjects},
     testing::{TestClient, TestStream},
 };
 use tracing::Subscriber;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+
+use log::{Log, record_by};
+use refusal::{RefusalCause, event_source, full, refusing, two_seconds};
+use rig::{Polled, Requester, Rig};
+use support::*;

@@ -5,7 +5,7 @@
 
 #![cfg(feature = "tracing")]
 
-use std::{future::Future, process};
+use std::future::Future;
 
 use axum::{body::Body, middleware::map_response};
 use tokio_stream::wrappers::ReceiverStream;

@@ -2,9 +2,6 @@
 
 use std::sync::mpsc;
 
-use http::HeaderValue;
-use tower_sse::{CloseReason, Disconnect};
-
 use crate::*;
 
 #[tokio::test(start_paused = true)]

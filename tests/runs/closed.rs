@@ -1,7 +1,5 @@
 //! Closing the stream of one client of a run.
 
-use tower_sse::streams::{Streams, Subjects};
-
 use crate::*;
 
 /// The subjects of a request count for its client, and not for the recording, which inner layers

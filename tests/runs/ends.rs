@@ -1,9 +1,5 @@
 //! Each run is reported once, on every exit path.
 
-use std::sync::{Barrier, OnceLock};
-
-use tower_sse::runs::RunsBuilder;
-
 use crate::*;
 
 #[derive(Clone, Default)]

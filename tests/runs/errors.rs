@@ -1,10 +1,5 @@
 //! The error of a run's source, as the closures of its clients' layers receive it.
 
-use std::{
-    error::Error,
-    sync::{Weak, atomic::AtomicBool},
-};
-
 use super::support::error::{Caused, Root};
 use crate::*;
 

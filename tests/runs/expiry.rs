@@ -1,7 +1,5 @@
 //! When the runs that have ended are forgotten.
 
-use tokio::runtime::Handle;
-
 use crate::*;
 
 const DAY: Duration = Duration::from_secs(86_400);

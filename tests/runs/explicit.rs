@@ -1,6 +1,5 @@
 //! The interface for handlers: start, replace, answer, cancel.
 
-use futures_util::future::join_all;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::*;

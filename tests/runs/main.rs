@@ -18,6 +18,7 @@ mod refused;
 mod rig;
 mod served;
 #[cfg(feature = "tracing")]
+mod spans;
 mod start_with;
 mod stats;
 mod table;
@@ -31,21 +32,46 @@ mod log;
 mod support;
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
-    future::{pending, ready},
+    error::Error,
+    future::{Ready, pending, ready},
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        Arc, Barrier, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::{Semaphore, mpsc, oneshot},
+    task::{JoinHandle, yield_now},
+    time::{Instant, advance},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
+use tower_sse::{
+    BoxError, CloseReason, Decoder, Disconnect, Drain, Encoded, Event, EventBody, Heartbeat,
+    LastEventId, MaxAge, Message, Refusal, SseBody, SseLayer, StreamOptions,
+    runs::{
+        Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunKey, Runs, RunsBuilder,
+        RunsStats, StartError,
+    },
+    streams::{Streams, Subjects},
+};
+
 use cuts::{cut, special_bytes};
-use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, StreamBody};
 use log::{current_span, record_by};
 use rig::{
     Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
@@ -55,17 +81,4 @@ use support::{
     Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND, cancelled_task,
     event_stream, listen, naive, poll_frame, serve_axum, server::serve_connection, soon, start,
     until,
-};
-use tokio::{
-    runtime::Runtime,
-    sync::{mpsc, oneshot},
-    task::yield_now,
-    time::{Instant, advance},
-};
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{
-    BoxError, Drain, Encoded, Event, Heartbeat, LastEventId, MaxAge, SseBody, SseLayer,
-    StreamOptions,
-    runs::{Attachment, InvalidKey, Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError},
 };

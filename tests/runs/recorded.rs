@@ -1,7 +1,6 @@
 //! Events of this crate's own streams are recorded as the same bytes of any other body are.
 
 use proptest::{prelude::*, sample::Index};
-use tower_sse::EventBody;
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! Requests that get no event stream.
 
-use tower_sse::Refusal;
-
 use crate::*;
 
 /// Passing it on would leave the answer unrecorded, which its client would learn after a cut.

@@ -1,14 +1,6 @@
 //! A service whose answers tests decide, behind the layers, and clients that are polled by hand.
 
-use std::{collections::VecDeque, future::Ready};
-
-use futures_util::future::BoxFuture;
-use http::HeaderMap;
-use http_body_util::combinators::UnsyncBoxBody;
-use tokio::{runtime::Builder, task::JoinHandle};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower::util::ServiceFn;
-use tower_sse::{Decoder, Message, runs::RunBody};
 
 use crate::*;
 

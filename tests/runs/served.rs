@@ -1,15 +1,11 @@
 //! Over sockets, with axum.
 
-use std::net::SocketAddr;
-
 use axum::{
     Router,
     extract::State,
     response::{IntoResponse, Response, Sse, sse},
     routing::{get, post},
 };
-use http::request::Parts;
-use tokio::sync::Semaphore;
 
 use crate::*;
 

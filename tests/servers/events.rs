@@ -1,7 +1,3 @@
-use std::error::Error;
-
-use http::HeaderMap;
-
 use crate::*;
 
 #[tokio::test]

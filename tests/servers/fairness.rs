@@ -7,7 +7,6 @@
 use std::future::Future;
 
 use axum::response::{Sse, sse};
-use tower_sse::{Encode, EventBody};
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! The servers behind one type.
 
-use tower::Service;
-
 use crate::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,14 +2,7 @@
 //!
 //! `TOWER_SSE_RACES` sets how many requests each test sends.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use axum::{Json, http::StatusCode, response::Response};
-use futures_util::FutureExt;
-use tower_sse::Refusal;
 
 use crate::*;
 

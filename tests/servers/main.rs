@@ -8,7 +8,7 @@ mod host;
 mod limits;
 mod one_connection;
 mod overtaken;
-#[cfg(target_os = "linux")]
+mod unnoticed;
 mod upstream;
 #[cfg(target_os = "linux")]
 mod vanish;
@@ -23,13 +23,21 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     env,
+    error::Error,
+    fmt::Display,
     future::pending,
     io,
     net::SocketAddr,
+    ops::Deref,
+    panic::resume_unwind,
+    pin::Pin,
+    rc::Rc,
+    str::FromStr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -43,36 +51,35 @@ use axum::{
 };
 use bytes::Bytes;
 use fastrand::Rng;
-use futures_util::{Stream, StreamExt, future::join_all, stream};
-use host::{Fed, Host, streams};
-use http::{Request, Response, request::Parts};
+use futures_util::{FutureExt, Stream, StreamExt, future::join_all, stream};
+use http::{HeaderMap, Request, Response, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, server};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use log::Log;
 use socket2::SockRef;
-use support::{
-    Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
-    ResponseExt, Source, Sources, cancelled_task, checksum,
-    client::{connect_h2_with_window, connect_small},
-    connect_h1, connect_h2, event_stream, listen,
-    peer::End,
-    read_to_end, serve_axum,
-    server::serve_connection,
-    soon, start, through,
-};
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
-    task::yield_now,
-    time::{Instant, timeout},
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, Handle, Runtime},
+    sync::{Notify, mpsc},
+    task::{JoinHandle, LocalSet, spawn_local, yield_now},
+    time::{Instant, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, ServiceBuilder, service_fn};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_sse::{
-    BoxError, CloseReason, Disconnect, Drain, Encoded, Event, Heartbeat, SseLayer, Stats,
-    StreamOptions,
+    BoxError, CloseReason, CloseReport, Disconnect, Drain, Encode, Encoded, Event, EventBody,
+    Heartbeat, MaxAge, Refusal, SseLayer, Stats, StatsSnapshot, StreamOptions, marker,
     streams::{Streams, Subjects},
+};
+
+use host::{Fed, Host, streams};
+use log::Log;
+use support::{
+    Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
+    ResponseExt, Source, Sources, cancelled_task, checksum, client::connect_small, connect_h1,
+    connect_h2, event_stream, listen, peer::End, read_to_end, serve_axum, server::serve_connection,
+    soon, start, through,
 };
 use watched::{Opened, Settings, Watched};

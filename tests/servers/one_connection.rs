@@ -1,10 +1,9 @@
 //! A failing stream does not affect the others on its HTTP/2 connection. Peers count what looks
 //! like a flood, such as frames without bytes, for the whole connection.
 
-use std::{future::Future, rc::Rc};
+use std::future::Future;
 
 use hyper::rt;
-use tokio::task::{LocalSet, spawn_local};
 
 use crate::*;
 

@@ -1,10 +1,6 @@
 //! A server that records what becomes of its responses.
 
-use std::ops::Deref;
-
-use tokio::{net::TcpListener, sync::mpsc};
 use tower_http::trace::TraceLayer;
-use tower_sse::{CloseReport, StatsSnapshot};
 use tracing::Span;
 
 use crate::*;

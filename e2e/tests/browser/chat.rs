@@ -1,8 +1,6 @@
 //! The example `chat` in browsers: messages arrive, and a page that reconnects after a while has
 //! every message once.
 
-use tokio::task::yield_now;
-
 use crate::*;
 
 #[path = "../../../examples/chat/main.rs"]

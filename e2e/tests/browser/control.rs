@@ -3,15 +3,11 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use tokio::sync::{
-    broadcast,
-    oneshot::{self, error::TryRecvError},
-};
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
-use tower::{ServiceExt, service_fn};
 use tower_http::decompression::Decompression;
 
-use crate::{nginx::is_older, *};
+use super::nginx::is_older;
+use crate::*;
 
 /// Without this result the tests through nginx would prove nothing.
 #[tokio::test]

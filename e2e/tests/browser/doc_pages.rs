@@ -1,7 +1,5 @@
 //! The pages of `cargo doc`, at the width of a desktop and of a phone.
 
-use std::fs;
-
 use crate::*;
 
 /// The elements that are wider than their container. Code may scroll, text and tables may not.

@@ -2,10 +2,6 @@
 //! processes, which has the same answer for clients that find no server.
 
 use axum::routing::get;
-use futures_util::future::join_all;
-use http::Method;
-use tokio::time::Instant;
-use tower_sse::StreamOptions;
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! Clients at the limit of open streams.
 
-use std::sync::OnceLock;
-
 use crate::*;
 
 #[tokio::test]

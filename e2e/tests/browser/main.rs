@@ -37,12 +37,12 @@ mod support;
 use std::{
     convert::Infallible,
     env,
-    fs::write,
-    net::SocketAddr,
+    fs::{self, File, read_to_string, write},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock,
         atomic::{
             AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -59,35 +59,42 @@ use axum::{
     serve::ListenerExt,
 };
 use bytes::Bytes;
+use futures_util::{StreamExt, future::join_all, stream::pending};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStderr, ChildStdout, Command},
+    sync::{
+        Notify, RwLock, Semaphore, broadcast, mpsc,
+        oneshot::{self, error::TryRecvError},
+        watch,
+    },
+    task::{JoinHandle, yield_now},
+    time::{Instant, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt, service_fn};
+use tower_sse::{
+    CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retry, SseLayer, Stats,
+    StatsSnapshot, StreamOptions,
+    hub::{Hub, Retention},
+    runs::{Outcome, RunEnd, Runs},
+};
+
 use certificate::Certificate;
 use chromium::Chromium;
 use clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page};
 use dashboard::INTERVAL;
-use futures_util::{StreamExt, stream::pending};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use nginx::{Kind, Nginx, Proxy};
 use screenshots::{directory, phone};
-use serde_json::{Value, json};
 use service::{ANY, Log, Server, layer};
 use support::{
     Connection, Directory, EventReader, PATIENCE, Protocol,
     client::{self, get, post},
     find, listen, serve_axum, soon, until, until_async,
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command},
-    sync::{Notify, Semaphore, mpsc, watch},
-    task::JoinHandle,
-    time::interval,
-};
-use tokio_util::sync::CancellationToken;
 use tools::{Tools, find_envoy, find_newest_nginx, find_nginx, find_node, find_package};
-use tower_sse::{
-    CloseReason, Drain, Event, LastEventId, MaxAge, Refusal, Retry, SseLayer, Stats,
-    hub::{Hub, Retention},
-    runs::{Outcome, RunEnd, Runs},
-};

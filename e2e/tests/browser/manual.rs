@@ -1,7 +1,6 @@
 //! The page code in the hub's manual, as it stands there.
 
 use axum::{http::StatusCode, response::Response, routing::get};
-use tokio::sync::RwLock;
 
 use crate::*;
 

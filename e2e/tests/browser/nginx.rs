@@ -1,7 +1,3 @@
-use std::fs::{File, read_to_string};
-
-use tokio::process::ChildStderr;
-
 use crate::*;
 
 /// An nginx in front of a server, with its default proxy settings. It is killed when dropped.

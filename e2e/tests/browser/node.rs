@@ -1,7 +1,5 @@
 //! The `EventSource`s of two packages for Node, each an independent client.
 
-use tokio::{process::ChildStdout, time::timeout};
-
 use crate::*;
 
 /// A Node process. It ends with its standard input, and is killed when dropped.

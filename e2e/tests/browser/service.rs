@@ -1,7 +1,5 @@
 //! One service across several servers: events are published while servers come and go.
 
-use std::net::Ipv4Addr;
-
 use axum::routing::get;
 
 use crate::*;

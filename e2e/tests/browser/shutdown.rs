@@ -1,7 +1,6 @@
 //! A server ends its streams, by a shutdown or by age, and both kinds of client reconnect.
 
 use axum::routing::post;
-use tower_sse::StatsSnapshot;
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! The page of the example `tickets`, across a restart and without a valid token.
 
-use std::sync::Mutex;
-
 use axum::{
     extract::Request,
     middleware::{Next, from_fn_with_state},

@@ -3,8 +3,6 @@
 use std::future::pending;
 
 use axum::routing::get;
-use tokio::io::copy_bidirectional;
-use tower_sse::Heartbeat;
 
 use crate::*;
 

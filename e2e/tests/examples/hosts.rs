@@ -1,12 +1,5 @@
 //! The layer in the servers that it supports.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    thread,
-    time::Instant,
-};
-
 use bytes::Bytes;
 use http_body_util::Full;
 
@@ -51,51 +44,6 @@ async fn tonic_serves_grpc_web_and_events_on_one_port() {
     let health = open(example.address, "/events", "").await.next().await.unwrap();
     assert_eq!(health.event, "health");
     assert!(health.data.ends_with("SERVING"), "{health:?}");
-}
-
-// The output of the graceful shutdown examples, with one client that reads and one that does not.
-
-/// Opens a client that has read the beginning of an event and reads no more.
-fn connect(address: SocketAddr, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    let mut begin = Vec::new();
-    while !begin.windows(6).any(|bytes| bytes == b"data: ") {
-        let mut bytes = [0; 64];
-        let read = stream.read(&mut bytes).unwrap();
-        assert_ne!(read, 0);
-        begin.extend_from_slice(&bytes[..read]);
-    }
-    stream
-}
-
-fn is_cut_at_the_deadline(name: &str) {
-    let mut example = Example::start(name);
-    let flood = connect(example.address, "/flood");
-    // The example for hyper serves a clock at every other path.
-    let clock = connect(example.address, "/events");
-    let began = Instant::now();
-    example.terminate();
-    let printed: Vec<_> = example.lines.by_ref().map(Result::unwrap).collect();
-    assert!(example.child.wait().unwrap().success());
-    assert!(began.elapsed() >= Duration::from_secs(3), "{name}: {printed:?}");
-    let [signalled, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
-    assert_eq!(signalled, "shutting down");
-    assert!(first.starts_with("drained after "), "{name}: {printed:?}");
-    assert!(second.starts_with("disconnected after "), "{name}: {printed:?}");
-    let cut = if name == "graceful_hyper" { "connections cut: 1" } else { "1 of them cut" };
-    assert_eq!(*count, format!("2 opened, 2 closed, {cut}"), "{name}");
-    drop((flood, clock));
-}
-
-#[test]
-fn deadline_cuts_the_client_that_does_not_read() {
-    thread::scope(|scope| {
-        for name in ["graceful_axum", "graceful_hyper", "graceful_tonic"] {
-            scope.spawn(move || is_cut_at_the_deadline(name));
-        }
-    });
 }
 
 /// Answers the next request with this event, closes the connection, and returns the request.

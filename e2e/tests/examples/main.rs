@@ -4,6 +4,7 @@
 #[cfg(unix)]
 mod cluster;
 #[cfg(unix)]
+mod graceful;
 mod hosts;
 mod hubs;
 #[cfg(unix)]
@@ -24,22 +25,32 @@ mod server;
 mod support;
 
 use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead, BufReader, Lines},
     net::SocketAddr,
-    process::{Command, Stdio},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
 use axum::Router;
+use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use process::{Example, address_of, open, post, program};
 use serde_json::{Value, json};
-use support::{EventReader, Protocol, client, soon};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+    time::sleep,
+};
+use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 
+use process::{Example, address_of, open, post, program};
 #[cfg(target_os = "linux")]
 use support::start;
+use support::{EventReader, Protocol, client, soon};
 #[cfg(unix)]
 use support::{PATIENCE, find, until_async};

@@ -1,9 +1,5 @@
 //! Notifications for logged-in users: unread ones, live ones, and a log-out.
 
-use std::collections::BTreeMap;
-
-use tokio::task::JoinSet;
-
 use crate::*;
 
 /// The session of a user.

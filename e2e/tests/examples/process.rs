@@ -1,10 +1,3 @@
-use std::{
-    env,
-    io::{BufRead, BufReader, Lines},
-    path::PathBuf,
-    process::{Child, ChildStdout},
-};
-
 use crate::*;
 
 /// A running example, killed when this is dropped.

@@ -1,9 +1,6 @@
 //! Tickets in the query: each test is of a mistake that programs with tickets make.
 
 use axum::{body::Body, response::Response};
-use futures_util::future::join_all;
-use tokio::time::sleep;
-use tower::ServiceExt;
 
 use crate::*;
 

@@ -1,8 +1,6 @@
 //! Certificates that the program sets, and those that are refused.
 
-use std::{path::Path, process::Output};
-
-use tower_sse_redis::Tls;
+use std::path::Path;
 
 use crate::*;
 

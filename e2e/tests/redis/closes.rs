@@ -1,11 +1,9 @@
 //! Closing the streams of a subject in several processes, which serve them over sockets. What closes
 //! do during losses and pauses is in the hub's `closes.rs`.
 
-use std::{convert::Infallible, time::Instant};
+use std::time::Instant;
 
 use axum::{extract::Path, response::Response, routing::get};
-use tokio::{sync::Notify, task::yield_now};
-use tower_sse::streams::{Streams, Subjects};
 
 use super::support::SECOND;
 use crate::*;

@@ -1,5 +1,3 @@
-use std::process::{Child, Stdio};
-
 use redis::Value;
 
 use crate::*;

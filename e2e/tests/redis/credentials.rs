@@ -1,10 +1,5 @@
 //! Users and passwords that change while processes are connected.
 
-use std::io;
-
-use tower_sse::runs::{RunKey, StartError};
-use tower_sse_redis::Credentials;
-
 use crate::*;
 
 /// The passwords that a provider returns one after the other, the last one again and again.

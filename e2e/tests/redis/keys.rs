@@ -1,7 +1,5 @@
 //! Changes to the key and its entries by other programs.
 
-use futures_util::future::join_all;
-
 use crate::*;
 
 #[tokio::test]

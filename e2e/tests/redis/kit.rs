@@ -1,11 +1,8 @@
 //! The conformance kit of brokers, against a real server.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::atomic::Ordering::Relaxed,
-};
+use std::path::Path;
 
-use tower_sse::testing::broker::{Fault, World, check};
+use tower_sse::testing::broker::check;
 
 use crate::*;
 

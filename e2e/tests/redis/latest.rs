@@ -1,7 +1,5 @@
 //! Topics in which each event replaces the one before it, and the trimming of the stream.
 
-use futures_util::{StreamExt, TryStreamExt};
-
 use crate::*;
 
 const MAX_LEN: usize = 10_000;

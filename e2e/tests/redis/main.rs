@@ -35,24 +35,52 @@ mod support;
 mod trim;
 
 use std::{
-    collections::HashSet,
-    env, fs,
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    env, fmt, fs, io,
     net::SocketAddr,
-    process::Command,
+    ops::AddAssign,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Notify, mpsc, watch},
+    task::{AbortHandle, JoinHandle, yield_now},
+    time::{Instant, pause, resume, sleep, sleep_until, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    BoxError, Decoder, Event, EventId, LastEventId, Message, SseLayer,
+    hub::{Hub, HubBuilder, PublishError, Receipt, Retention},
+    runs::{RunKey, Runs, StartError},
+    streams::{Streams, Subjects},
+    testing::broker::{Fault, World},
+};
+use tower_sse_redis::{
+    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth, Tls,
+};
+
 use cluster::{Cluster, Name, Sentinel};
 use credentials::start_run;
-use futures_util::stream;
-use http::Request;
-use http_body_util::BodyExt;
 use hub_process::{Client, HubProcess, publish};
 use load::load_until;
 use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind};
@@ -62,16 +90,3 @@ use server::{Data, KEY, Server, connect, patient, program};
 use support::{
     PATIENCE, client::get, connect_h1, find, free_port, listen, skip, until, until_async,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::{AbortHandle, JoinHandle},
-    time::{Instant, pause, resume, sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Event, EventId, LastEventId, Message, SseLayer,
-    hub::{Hub, HubBuilder, PublishError, Receipt, Retention},
-    runs::Runs,
-};
-use tower_sse_redis::{ErrorKind, Redis, RedisBroker, RedisHealth};

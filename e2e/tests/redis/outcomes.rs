@@ -1,7 +1,5 @@
 //! Events whose publisher gets an error: published or not, as the error says.
 
-use tower_sse_redis::Error;
-
 use crate::*;
 
 #[tokio::test]

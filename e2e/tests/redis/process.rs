@@ -1,6 +1,3 @@
-use tower_sse::BoxError;
-use tower_sse_redis::BrokerStats;
-
 use crate::*;
 
 /// The deadline of a process whose events are all refused, because its gate is shut. A busy machine

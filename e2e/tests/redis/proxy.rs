@@ -1,11 +1,3 @@
-use std::sync::atomic::{AtomicBool, AtomicU64};
-
-use tokio::{
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
-    sync::{mpsc, watch},
-    time::sleep_until,
-};
-
 use super::{patient, relay::Relay};
 use crate::*;
 

@@ -1,11 +1,5 @@
 //! A record of publish results and of received events, and its check.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
-
 use crate::*;
 
 /// The last event of each topic has a number from here on.

@@ -1,7 +1,5 @@
 //! The handlers' answers: the same words, in the protocol of each client.
 
-use futures_util::Stream;
-
 use crate::*;
 
 /// An answer's number of words, and the time between two.

@@ -1,19 +1,13 @@
 //! The service: a route for the protocol of each client. Its answers are runs.
 
-use std::sync::atomic::Ordering;
-
 use axum::{
     Json,
     extract::{Path, Query, State},
     response::{Html, Sse},
     routing::{get, post},
 };
-use http::{Request, StatusCode, header, request::Parts};
+use http::Request;
 use serde::Deserialize;
-use tower_sse::{
-    Drain, LastEventId, StreamOptions,
-    runs::{InvalidKey, RunKey},
-};
 
 use crate::*;
 

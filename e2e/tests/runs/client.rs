@@ -1,16 +1,6 @@
 //! Clients in separate processes, which print the events that they receive.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::OnceLock,
-};
-
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-};
+use std::path::Path;
 
 use crate::*;
 

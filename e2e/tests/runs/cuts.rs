@@ -1,9 +1,5 @@
 //! Connections that are cut at random bytes.
 
-use std::iter::repeat_n;
-
-use tokio::time::timeout;
-
 use crate::*;
 
 const CUTS: usize = 50;

@@ -1,7 +1,5 @@
 //! LangGraph's clients, which reconnect to the `Location` of the first answer.
 
-use std::time::Instant;
-
 use crate::*;
 
 const PACE: Pace = Pace::new(80, 10);

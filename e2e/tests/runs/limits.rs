@@ -1,9 +1,6 @@
 //! What clients do at the limit of a subject. The table in `docs/guide/limits.md` has it.
 
-use std::sync::atomic::Ordering::SeqCst;
-
 use axum::middleware::{Next, from_fn};
-use tower_sse::{Refusal, streams::Streams};
 
 use crate::*;
 

@@ -1,9 +1,6 @@
 //! A gateway that changes events, in front of the streams of models in each line end, cut at each
 //! byte of a line end. Real clients read each event at once, as without the gateway.
 
-use tokio::sync::Notify;
-use tower_sse::Encoded;
-
 use crate::*;
 
 const HEARTBEAT: Duration = Duration::from_millis(10);

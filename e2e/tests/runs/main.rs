@@ -37,14 +37,23 @@ mod support;
 mod tools;
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicUsize},
-    time::Duration,
+    fs,
+    iter::repeat_n,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{
+            AtomicUsize,
+            Ordering::{self, SeqCst},
+        },
+    },
+    time::{Duration, Instant},
 };
 
-use answers::Pace;
-use app::Service;
 use axum::{
     Router,
     body::Body,
@@ -52,19 +61,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::{StatusCode, header, request::Parts};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    runtime::Runtime,
+    sync::{Notify, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Drain, Encoded, Event, Heartbeat, LastEventId, Refusal, Retry, SseLayer, StreamOptions,
+    filter::{self, FilterLayer, Verdict},
+    runs::{InvalidKey, RunKey, Runs},
+    streams::Streams,
+};
+
+use answers::Pace;
+use app::Service;
 use chromium::Chromium;
 use client::{Client, Packages};
 use deployment::Deployment;
-use futures_util::{StreamExt, stream};
 use page::Page;
 use proxy::{Cut, Proxy};
-use serde_json::{Value, json};
 use support::{Process, find, listen, serve_axum, skip, soon};
-use tokio::{io::AsyncWriteExt, net::TcpListener};
-use tokio_util::sync::CancellationToken;
 use tools::{Tools, find_node};
-use tower_sse::{
-    Event, Heartbeat, Retry, SseLayer,
-    filter::{self, FilterLayer, Verdict},
-    runs::Runs,
-};

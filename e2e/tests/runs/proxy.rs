@@ -1,9 +1,5 @@
 //! A proxy that cuts event streams at chosen bytes.
 
-use std::collections::VecDeque;
-
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch};
-
 use crate::*;
 
 /// Where a connection is cut. Each cut is for one answer that is an event stream.

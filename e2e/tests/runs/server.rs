@@ -1,7 +1,5 @@
 //! The service as a process, with the documented shutdown.
 
-use tokio::runtime::Runtime;
-
 use super::support::client;
 use crate::*;
 

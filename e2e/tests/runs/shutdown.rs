@@ -1,8 +1,6 @@
 //! Servers that are shut down or killed while clients read: each client gets the whole answer or an
 //! error.
 
-use std::net::Ipv4Addr;
-
 use crate::*;
 
 /// Two seconds.

@@ -1,7 +1,5 @@
 //! The service that each process runs.
 
-use std::{fs::OpenOptions, io::Write};
-
 use async_stream::stream;
 use axum::{
     Router,
@@ -10,9 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use futures_util::Stream;
 use serde::Deserialize;
-use tower_sse::{Heartbeat, SseLayer, runs::InvalidKey};
 
 use crate::*;
 

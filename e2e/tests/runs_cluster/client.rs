@@ -1,11 +1,5 @@
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
-use bytes::Bytes;
-use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tower_sse::Decoder;
 
 use crate::*;
 

@@ -1,5 +1,3 @@
-use std::{fs, thread};
-
 use crate::*;
 
 /// The number of processes.

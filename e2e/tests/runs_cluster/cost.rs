@@ -3,8 +3,6 @@
 //! The bounds are those of 200 runs with 50 events a second each, and of an optimized build: no other
 //! can serve this load, with its clients, on two processors.
 
-use tokio::time::{MissedTickBehavior, interval_at};
-
 use crate::*;
 
 /// The time over which the processor time is taken.

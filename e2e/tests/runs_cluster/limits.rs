@@ -1,9 +1,5 @@
 //! What the limits of a program say about what its runs keep in Redis.
 
-use std::collections::BTreeMap;
-
-use tower_sse::runs::RunsBuilder;
-
 use crate::*;
 
 const MEBIBYTE: usize = 1 << 20;

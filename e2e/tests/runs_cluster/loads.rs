@@ -1,7 +1,5 @@
 //! Clients that load answers of other processes over a slow link to Redis.
 
-use http::request::Parts;
-
 use crate::*;
 
 /// The size of an event. Each is a batch.

@@ -27,27 +27,43 @@ mod support;
 #[allow(dead_code)]
 mod wire;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, future::join_all, stream};
+use http::{Request, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Empty};
+use nix::sys::signal::Signal;
+use redis::{Value, aio::MultiplexedConnection, cmd};
+use tokio::{
+    net::TcpStream,
+    runtime::Runtime,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Decoder, Event, Heartbeat, SseLayer,
+    runs::{InvalidKey, RunKey, Runs, RunsBuilder},
+};
+use tower_sse_redis::Redis;
 
 use app::{DONE, Service};
 use client::{Client, Closed, Progress, reads_whole};
 use cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE};
 use eternal_keys::assert_no_eternal_keys;
-use futures_util::{StreamExt, future::join_all, stream};
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use nix::sys::signal::Signal;
-use redis::{Value, aio::MultiplexedConnection, cmd};
 use server::{Data, Server};
 use support::{PATIENCE, Process, listen, until, until_async};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Event,
-    runs::{RunKey, Runs},
-};
-use tower_sse_redis::Redis;
 use wire::Wire;

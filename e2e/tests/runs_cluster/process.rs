@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use nix::{sys::signal::kill, unistd::Pid};
-use tokio::runtime::Runtime;
 
 use crate::*;
 

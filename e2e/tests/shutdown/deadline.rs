@@ -1,13 +1,6 @@
 //! Clients that do not read: they delay a graceful shutdown up to its deadline, and their streams
 //! still have close reports.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    thread,
-};
-
-use http::Version;
-
 use crate::*;
 
 const DEADLINE: Duration = Duration::from_millis(300);

@@ -1,7 +1,5 @@
 //! All that a client has received.
 
-use std::fmt::Debug;
-
 use crate::*;
 
 /// The whole body, and how it ended.

@@ -1,7 +1,6 @@
 //! The servers, as the examples run them.
 
 use axum::extract;
-use futures_util::future::BoxFuture;
 use tonic::service::Routes;
 
 use crate::*;

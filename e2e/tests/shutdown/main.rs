@@ -26,39 +26,33 @@ mod support;
 
 use std::{
     convert::Infallible,
+    fmt::Debug,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use deadline::{SMALL_SOCKET, Stalled, flood};
-use end::{End, read_to_end};
 use futures_util::{
-    FutureExt, StreamExt,
-    future::{join_all, try_join_all},
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, join_all, try_join_all},
     stream,
 };
-use graceful_hyper::{LIMITS, Limits};
-use host::{Handler, Host, Server, handler};
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, Version, header::RETRY_AFTER, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
-use relay::{GOAWAY, HEADERS, RST_STREAM, Relay};
 use socket2::SockRef;
-use source::{Feeds, Source};
-use support::{
-    Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester,
-    client::{connect_h2_with_window, connect_small},
-    connect_h2, event_stream, listen, soon,
-};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
     runtime::Runtime,
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::{JoinHandle, yield_now},
     time::{interval, timeout},
 };
@@ -66,3 +60,15 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, Drain, Event, MaxAge, Retry, SseLayer, Stats, StreamOptions};
+
+use deadline::{SMALL_SOCKET, Stalled, flood};
+use end::{End, read_to_end};
+use graceful_hyper::{LIMITS, Limits};
+use host::{Handler, Host, Server, handler};
+use relay::{GOAWAY, HEADERS, RST_STREAM, Relay};
+use source::{Feeds, Source};
+use support::{
+    Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester,
+    client::{connect_h2_with_window, connect_small},
+    connect_h2, event_stream, listen, soon,
+};

@@ -1,8 +1,5 @@
 //! Requests that arrive while a server is draining.
 
-use http::header::RETRY_AFTER;
-use tokio::sync::Semaphore;
-
 use crate::*;
 
 async fn assert_refused(client: Requester, response: Response<Incoming>, what: &str) {

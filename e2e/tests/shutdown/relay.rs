@@ -1,7 +1,5 @@
 //! A slow network: the server's bytes can be delayed on their way.
 
-use tokio::io::copy;
-
 use crate::*;
 
 /// The types of HTTP/2 frames (RFC 9113, section 6).

@@ -1,7 +1,5 @@
 //! Sources that never end by themselves, and all that their clients receive.
 
-use futures_util::Stream;
-
 use crate::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

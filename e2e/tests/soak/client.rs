@@ -1,7 +1,4 @@
-use http::Response;
 use hyper::body::Incoming;
-use tokio::time::timeout_at;
-use tower_sse::Decoder;
 
 use crate::*;
 

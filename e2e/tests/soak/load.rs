@@ -1,8 +1,6 @@
 use http::request::Builder;
-use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
 
 use crate::*;
 

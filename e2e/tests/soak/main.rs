@@ -27,23 +27,37 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use account::Account;
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    task::JoinSet,
+    time::{Instant, interval, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Decoder, Drain, Event, LastEventId, SseLayer, Stats,
+    hub::{Hub, Retention},
+    runs::{Outcome, RunKey, Runs},
+};
+use tower_sse_redis::{BrokerStats, Redis};
+
+use account::Account;
 use client::{Client, LARGE};
 use curve::Curve;
 use figures::Figures;
-use futures_util::{StreamExt, stream};
-use http::Request;
-use http_body_util::BodyExt;
 use load::{Control, EVENTS, Load, Plan, TOPICS};
 use process::ServerProcess;
-use serde::{Deserialize, Serialize};
 use server::Server;
 use service::Service;
 use support::{
@@ -51,8 +65,6 @@ use support::{
     client::{connect_small, get, post},
     connect_h1, soon,
 };
-use tokio::time::{Instant, interval, sleep};
-use tokio_util::sync::CancellationToken;
 
 // For the Redis server of `../redis`.
 

@@ -1,6 +1,6 @@
 use axum::serve::ListenerExt;
 use socket2::SockRef;
-use tokio::{net::TcpListener, runtime::Builder};
+use tokio::runtime::Builder;
 
 use crate::*;
 

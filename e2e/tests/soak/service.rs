@@ -1,7 +1,5 @@
 //! The service of the server process.
 
-use std::sync::Mutex;
-
 use axum::{
     Json, Router,
     body::Body,
@@ -9,14 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use tokio::runtime::Handle;
 use tokio_stream::wrappers::IntervalStream;
-use tower_sse::{
-    Drain, Event, LastEventId, SseLayer, Stats,
-    hub::{Hub, Retention},
-    runs::{Outcome, RunKey, Runs},
-};
-use tower_sse_redis::{BrokerStats, Redis};
 
 use crate::*;
 

@@ -1,7 +1,5 @@
 //! The search.
 
-use std::collections::{HashMap, hash_map::Entry};
-
 use super::steps::steps;
 use crate::*;
 

@@ -15,6 +15,8 @@ mod protocol;
 mod redis;
 mod steps;
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use explore::explore;
 use protocol::{Bounds, Client, Data, EVENTS, Lease, Outcome, Phase, Protocol, Run, State};
 

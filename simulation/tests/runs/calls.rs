@@ -1,6 +1,3 @@
-use futures_util::{Stream, stream};
-use tower_sse::{Event, Message};
-
 use crate::*;
 
 /// All calls of the service, which costs money.

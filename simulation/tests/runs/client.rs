@@ -1,5 +1,3 @@
-use http::request::Parts;
-
 use super::{service::Asking, world::key};
 use crate::*;
 

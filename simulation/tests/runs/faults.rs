@@ -1,5 +1,3 @@
-use tower_sse_simulation::redis::{Data, Promotion};
-
 use crate::*;
 
 /// A fault of the servers, of the network or of a process. Durations are in milliseconds.

@@ -1,12 +1,3 @@
-use std::{
-    cell::RefCell,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
-
-use tower_sse::simulation::{Host, Task};
-use tower_sse_simulation::redis::BEGIN;
-
 use crate::*;
 
 /// The tasks of one life of a process. They can be stopped, continued and killed together, as by

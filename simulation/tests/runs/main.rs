@@ -15,32 +15,44 @@ mod simulation;
 mod world;
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
+    convert::Infallible,
+    ops::Range,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use calls::{Answer, AnswerEnd, Call, Plan, Received};
-use client::{Attempt, request};
 use fastrand::Rng;
-use faults::Fault;
-use futures_util::StreamExt;
-use gate::Machines;
-use http::{Request, StatusCode};
-use kinds::Severity;
-use oracle::History;
-use process::{Process, Settings};
-use scheduler::PROCESSES;
+use futures_util::{Stream, StreamExt, stream};
+use http::{Request, Response, StatusCode, header::HeaderValue, request::Parts};
+use http_body::Body;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    Decoder, LastEventId,
-    runs::{Outcome, Run, RunKey, Runs, StartError},
+    BoxError, Decoder, Event, EventBody, LAST_EVENT_ID, LastEventId, Message, MessageStream,
+    SseLayer, StreamOptions,
+    runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError},
+    simulation::{Host, Task},
 };
+use tower_sse_redis::{Redis, RedisHealth};
 use tower_sse_simulation::{
-    Log, Verdict,
-    redis::{Cut, Network, Refusal},
+    Log, Verdict, check_repeatable, check_seeds,
+    redis::{BEGIN, Cut, Data, Network, Promotion, Refusal},
+    runtime,
 };
+
+use calls::{Answer, AnswerEnd, Call, Plan, Received};
+use client::{Attempt, request};
+use faults::Fault;
+use gate::Machines;
+use kinds::Severity;
+use oracle::History;
+use process::{Process, Settings};
+use scheduler::PROCESSES;
 use world::{Report, Stop, World};

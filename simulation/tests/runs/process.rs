@@ -1,6 +1,3 @@
-use tower_sse::runs::RunEnd;
-use tower_sse_redis::{Redis, RedisHealth};
-
 use super::{gate::Gate, world::Life};
 use crate::*;
 

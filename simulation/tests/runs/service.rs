@@ -1,12 +1,3 @@
-use std::convert::Infallible;
-
-use http::{Response, header::HeaderValue};
-use http_body::Body;
-use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{
-    BoxError, EventBody, LAST_EVENT_ID, MessageStream, SseLayer, StreamOptions, runs::RunError,
-};
-
 use super::{calls::Making, world::key};
 use crate::*;
 

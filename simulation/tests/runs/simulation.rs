@@ -1,5 +1,3 @@
-use tower_sse_simulation::{check_repeatable, check_seeds, runtime};
-
 use super::scheduler::Scheduler;
 use crate::*;
 

@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use super::calls::Calls;
 use crate::*;
 

@@ -1,9 +1,3 @@
-use std::collections::VecDeque;
-
-use futures_util::{FutureExt, StreamExt};
-use tokio::task::unconstrained;
-use tower_sse::{Decoder, Event, LastEventId, hub::Subscription};
-
 use crate::*;
 
 /// A client, which is cut and resumes at the same or another process.

@@ -12,15 +12,29 @@ mod scheduler;
 mod simulation;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use client::Client;
 use fastrand::Rng;
+use futures_util::{FutureExt, StreamExt};
+use tokio::{task::unconstrained, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Decoder, Event, LastEventId, Message,
+    hub::{Hub, PublishError, Retention, Subscription},
+};
+use tower_sse_redis::{BrokerStats, Redis, RedisHealth};
+use tower_sse_simulation::{
+    Log, Verdict, check_repeatable, check_seeds,
+    redis::{Cut, Data, Marker, Network, Promotion, Refusal, Stream},
+    runtime,
+};
+
+use client::Client;
 use faults::Fault;
 use oracle::{History, Life};
 use process::Process;
@@ -28,10 +42,3 @@ use publications::{
     Journal, Kind, Publication, Publications, Published, Received, overtaken, sequence,
 };
 use scheduler::Scheduler;
-use tokio::time::sleep;
-use tower_sse::{Message, hub::Hub};
-use tower_sse_simulation::{
-    Log, Verdict,
-    redis::{Cut, Data, Marker, Network, Promotion, Refusal},
-    runtime,
-};

@@ -2,10 +2,6 @@
 
 mod tests;
 
-use std::collections::BTreeSet;
-
-use tower_sse_simulation::redis::Stream;
-
 use super::publications::number_of;
 use crate::*;
 

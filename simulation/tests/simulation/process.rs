@@ -1,7 +1,3 @@
-use tokio_util::sync::CancellationToken;
-use tower_sse::hub::Retention;
-use tower_sse_redis::{BrokerStats, Redis, RedisHealth};
-
 use crate::*;
 
 /// A process with a hub.

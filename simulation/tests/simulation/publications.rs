@@ -1,7 +1,3 @@
-use std::sync::MutexGuard;
-
-use tower_sse::hub::PublishError;
-
 use crate::*;
 
 /// The events of a simulation. An event's number is its index.

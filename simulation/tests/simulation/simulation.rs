@@ -1,5 +1,3 @@
-use tower_sse_simulation::{check_repeatable, check_seeds};
-
 use crate::*;
 
 #[test]

@@ -1,9 +1,5 @@
 //! A hub whose last owner drops it while its broker feeds it is not dropped by the broker's thread.
 
-use std::sync::MutexGuard;
-
-use tokio::runtime::Handle;
-
 use crate::*;
 
 /// What a broker feeds to its hubs.

@@ -1,14 +1,9 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
-use std::time::UNIX_EPOCH;
-
-use tower_sse::testing::broker::World;
-
 use super::{
     log::{NAME, RETRY, TOPIC},
     *,
 };
-use crate::*;
 
 /// What is wrong with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

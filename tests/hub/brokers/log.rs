@@ -1,7 +1,5 @@
 //! A log in memory, as a server has it, and its entries as text.
 
-use std::mem;
-
 use crate::*;
 
 /// The topic of an event, whether it ends the topic, its data, name, retry and comment.

@@ -1,20 +1,10 @@
 //! A broker over a socket passes the kit: a server with the log in memory, and clients that connect
 //! again.
 
-use std::io;
-
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    sync::Mutex,
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
-use tower_sse::testing::broker::World;
+use tokio::sync::Mutex;
 
 use super::*;
-use crate::*;
 
 /// What a client sends.
 #[derive(Deserialize, Serialize)]

@@ -1,8 +1,6 @@
 //! An application whose streams the test feeds, and the two positions of another layer relative to
 //! `SseLayer`.
 
-use std::future;
-
 use axum::{Json, body::Body, extract::Request, response::Response, routing::Route};
 
 use crate::*;

@@ -1,10 +1,7 @@
 //! tower-http's `CompressionLayer`, with its default predicate and with one that includes event
 //! streams.
 
-use std::panic::resume_unwind;
-
 use axum::{body::Body, response::Response};
-use futures_util::future::join_all;
 use tower_http::{
     compression::predicate::{NotForContentType, Predicate, SizeAbove},
     decompression::{Decompression, DecompressionBody},

@@ -1,6 +1,5 @@
 use axum::{body::Body, extract::Request, response::Response};
-use futures_util::poll;
-use tower::{BoxError, limit::ConcurrencyLimitLayer, load_shed::error::Overloaded};
+use tower::BoxError;
 use tower_http::{
     ServiceBuilderExt,
     normalize_path::NormalizePathLayer,

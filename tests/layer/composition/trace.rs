@@ -1,5 +1,3 @@
-use std::sync::atomic::AtomicUsize;
-
 use tower_http::{
     classify::{GrpcErrorsAsFailures, ServerErrorsAsFailures, SharedClassifier},
     trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, OnBodyChunk, OnEos, OnFailure},

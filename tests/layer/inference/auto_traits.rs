@@ -1,12 +1,7 @@
 // Each probe uses only one of its two constants.
 #![allow(dead_code)]
 
-use std::marker::{PhantomData, PhantomPinned};
-
-use tower_sse::{
-    EventId, EventName, EventTooLarge, InvalidField, LabelStats, MessageId, MessageStream,
-    ResponseFuture, streams,
-};
+use tower_sse::streams;
 
 use crate::*;
 

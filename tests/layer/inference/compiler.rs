@@ -1,14 +1,5 @@
 //! The compiler, for snippets that use this crate.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-};
-
 use crate::*;
 
 /// Compiles a snippet and returns what the compiler prints.

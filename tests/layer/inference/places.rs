@@ -2,7 +2,6 @@ use async_stream::stream;
 use axum::extract::Request;
 use hyper::{client, server};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};

@@ -1,7 +1,5 @@
 //! Sources that never let a body wait, or use up the coop budget of its task.
 
-use tokio::task::coop;
-
 use crate::{rig::*, *};
 
 /// Returns a source that has this frame at every poll.

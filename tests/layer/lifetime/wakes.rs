@@ -1,6 +1,6 @@
 //! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
 
-use tokio::{sync::Barrier, task::JoinSet};
+use tokio::sync::Barrier;
 
 use crate::{rig::*, *};
 

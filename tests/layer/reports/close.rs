@@ -1,5 +1,3 @@
-use std::{panic::panic_any, sync::OnceLock};
-
 use crate::{rig::*, *};
 
 /// The next stream would be refused if the closed one still held the only permit, and it would

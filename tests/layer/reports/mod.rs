@@ -4,6 +4,7 @@
 mod close;
 mod disconnect;
 #[cfg(feature = "axum")]
+mod extractor;
 mod foreign;
 #[cfg(feature = "tracing")]
 mod span;

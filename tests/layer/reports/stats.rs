@@ -1,6 +1,3 @@
-use http::request::Parts;
-use tokio::task::yield_now;
-
 use super::*;
 use crate::*;
 

@@ -1,5 +1,3 @@
-use tokio::time::sleep;
-
 use crate::{rig::bytes, *};
 
 fn times(report: &CloseReport) -> (Option<Duration>, Option<Duration>) {

@@ -2,6 +2,7 @@
 
 mod ends;
 #[cfg(feature = "axum")]
+mod extractor;
 mod limits;
 mod races;
 pub(crate) mod rig;

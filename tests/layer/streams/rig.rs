@@ -1,4 +1,4 @@
-use tower_sse::streams::{CloseError, Streams};
+use tower_sse::streams::Streams;
 
 use crate::{rig::*, *};
 

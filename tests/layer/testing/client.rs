@@ -1,8 +1,4 @@
-use std::sync::Weak;
-
 use axum::extract::{Request as AxumRequest, State};
-use http::header::ACCEPT;
-use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
 use crate::*;

@@ -1,5 +1,3 @@
-use tokio::sync::Notify;
-
 use crate::*;
 
 /// The fates of all requested streams.

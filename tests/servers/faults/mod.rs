@@ -8,17 +8,14 @@ mod fault;
 mod ledger;
 mod server;
 
-use std::{fmt::Display, str::FromStr};
-
 use allocation_counter::measure;
-use tokio::runtime::{Builder, Handle, Runtime};
 
 use self::{
     fault::Fault,
     ledger::{Ledger, Outcome},
     server::Server,
 };
-use super::*;
+use crate::*;
 
 /// The number of concurrent faults.
 const LANES: u64 = 8;

@@ -1,13 +1,9 @@
-use std::panic::resume_unwind;
-
 use async_stream::stream;
 use axum::{
     extract::Request,
     middleware::{Next, from_fn},
     response::Response,
 };
-use tokio::{task::JoinHandle, time::interval};
-use tower_sse::{MaxAge, marker};
 
 use super::*;
 

@@ -10,23 +10,40 @@
 //! `fan_out.sh` installs the peers of other languages, and does the rest.
 
 use std::{
-    env, io,
+    convert::Infallible,
+    env,
+    io::{self, Read},
     net::{SocketAddr, TcpStream},
-    path::Path,
-    process::ExitCode,
-    time::Duration,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use memchr::{memchr_iter, memmem};
-use page::MARKER;
-use row::{Case, Row};
-use subject::{Regime, Subject};
+use tokio::{
+    runtime,
+    sync::{broadcast, mpsc, oneshot},
+    task::yield_now,
+    time::{MissedTickBehavior, interval},
+};
+use tower_sse::{
+    Decoder, Event, Message, SseLayer,
+    hub::{Hub, Retention},
+};
 use tower_sse_benches::sockets::{
     clock::monotonic_ns,
     process,
     record::{Columns, Measured, Record},
     request::{read_head, request},
 };
+
+use page::MARKER;
+use row::{Case, Row};
+use subject::{Regime, Subject};
 
 mod page;
 mod row;

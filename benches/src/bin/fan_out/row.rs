@@ -1,11 +1,7 @@
-use std::time::Instant;
-
 use tower_sse_benches::sockets::{client::Client, process::Server};
 
-use crate::{
-    subscribers::{Stalled, Subscribers},
-    *,
-};
+use super::subscribers::{Stalled, Subscribers};
+use crate::*;
 
 /// A server together with its subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

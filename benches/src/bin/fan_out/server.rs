@@ -1,11 +1,3 @@
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
 use axum::{
     Router,
     extract::{Query, State},
@@ -14,23 +6,14 @@ use axum::{
 };
 use futures_core::Stream;
 use serde::Deserialize;
-use tokio::{
-    runtime,
-    sync::{broadcast, mpsc, oneshot},
-    task::yield_now,
-    time::{MissedTickBehavior, interval},
-};
 use tokio_stream::{
     StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
-use tower_sse::{
-    Event, SseLayer,
-    hub::{Hub, Retention},
-};
 use tower_sse_benches::sockets::{listen::listen, process::end_with_parent};
 
-use crate::{page::Texts, *};
+use super::page::Texts;
+use crate::*;
 
 /// The capacity of axum's channel and of a topic of the hub.
 const KEPT: usize = 4_096;

@@ -1,5 +1,3 @@
-use std::{path::PathBuf, process::Command};
-
 use crate::*;
 
 /// The server under test.

@@ -1,13 +1,8 @@
-use std::io::Read;
-
 use socket2::{Domain, Socket, Type};
-use tower_sse::{Decoder, Message};
 use tower_sse_benches::sockets::client::Receiver;
 
-use crate::{
-    page::{number, published_ns},
-    *,
-};
+use super::page::{number, published_ns};
+use crate::*;
 
 /// Counts the events of all subscribers, and keeps the bytes of one.
 #[derive(Default)]

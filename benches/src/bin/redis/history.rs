@@ -1,9 +1,5 @@
 //! How fast a process that starts loads its history, and for how long it holds its thread.
 
-use std::{cell::Cell, rc::Rc};
-
-use tokio::task::{LocalSet, spawn_local, yield_now};
-
 use crate::*;
 
 const ENTRIES: usize = 300_000;

@@ -13,17 +13,29 @@ mod server;
 mod subject;
 
 use std::{
-    env,
+    cell::Cell,
+    convert::Infallible,
+    env, fs,
+    pin::Pin,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
+use http_body_util::BodyExt;
 use redis::aio::MultiplexedConnection;
+use tokio::{
+    sync::broadcast,
+    task::{LocalSet, spawn_local, yield_now},
+    time::{MissedTickBehavior, interval},
+};
+use tower::{Layer, Service, ServiceExt};
+use tower_sse::{Decoder, SseLayer, hub::Hub};
+use tower_sse_redis::{Redis, RedisBroker};
+
 use server::{Server, microseconds_per, own_processor_time, run};
 use subject::{NAMES, Subject, receive};
-use tokio::time::{MissedTickBehavior, interval};
-use tower_sse::hub::Hub;
 
 fn main() {
     let arguments: Vec<_> = env::args().skip(1).collect();

@@ -1,7 +1,4 @@
-use std::fs;
-
 use nix::time::{ClockId, clock_gettime};
-use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::*;
 

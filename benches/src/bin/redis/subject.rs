@@ -1,12 +1,5 @@
-use std::{convert::Infallible, pin::Pin};
-
 use axum::response::{IntoResponse, sse};
-use futures_util::Stream;
-use http_body_util::BodyExt;
-use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-use tower::{Layer, Service, ServiceExt};
-use tower_sse::{Decoder, SseLayer};
 
 use crate::*;
 

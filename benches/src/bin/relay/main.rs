@@ -10,25 +10,41 @@
 //! `relay.sh` builds the relay in Go, and does the rest.
 
 use std::{
+    collections::VecDeque,
     env, fs,
-    io::{self, Write},
+    hint::black_box,
+    io::{self, ErrorKind, Read, Write},
+    mem,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    ops::Range,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
     thread::sleep,
     time::{Duration, Instant},
 };
 
+use futures_util::TryStreamExt;
+use http::{
+    HeaderMap, HeaderName, StatusCode, Uri, Version, header,
+    uri::{Authority, Scheme},
+};
 use memchr::memmem;
-use page::Template;
-use row::{Case, Row};
-use subject::{CLIENTS, Pace, Subject};
+use tokio::runtime;
+use tower_sse::{
+    Event, EventBody, MessageStream, SseLayer,
+    filter::{self, FilterLayer, Verdict},
+};
 use tower_sse_benches::sockets::{
     client::DEADLINE,
     clock::monotonic_ns,
     process::{end_with_parent, raise_open_files},
     record::{Columns, Measured, Record},
 };
+
+use page::Template;
+use row::{Case, Row};
+use subject::{CLIENTS, Pace, Subject};
 
 mod checker;
 mod dechunker;

@@ -1,8 +1,9 @@
-use std::{fmt::Write as _, ops::Range};
+use std::fmt::Write as _;
 
 use tower_sse_benches::{payload, sockets::clock::parse_digits};
 
-use crate::{row::ratio, *};
+use super::row::ratio;
+use crate::*;
 
 /// The largest ratio to the second subject that is a success.
 type Goal = (Subject, Subject, f64);

@@ -1,8 +1,7 @@
-use std::collections::VecDeque;
-
 use mio::{Events, Interest, Poll, Token};
 
-use crate::{page::CHUNK, *};
+use super::page::CHUNK;
+use crate::*;
 
 /// How many events are written at once, each in a chunk of its own.
 const BLOCK: u64 = 32;

@@ -1,5 +1,3 @@
-use std::io::{ErrorKind, Read};
-
 use tower_sse_benches::sockets::{
     client::Client,
     median,
@@ -8,7 +6,8 @@ use tower_sse_benches::sockets::{
     request::{read_head, request},
 };
 
-use crate::{checker::Checker, page::END, *};
+use super::{checker::Checker, page::END};
+use crate::*;
 
 /// A relay together with what it relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

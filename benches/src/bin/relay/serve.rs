@@ -1,29 +1,18 @@
-use std::hint::black_box;
-
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
     response::Response,
 };
-use futures_util::TryStreamExt;
-use http::{
-    HeaderMap, HeaderName, StatusCode, Uri, Version, header,
-    uri::{Authority, Scheme},
-};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::runtime;
-use tower_sse::{
-    Event, EventBody, MessageStream, SseLayer,
-    filter::{self, FilterLayer, Verdict},
-};
 use tower_sse_benches::sockets::listen::listen;
 
-use crate::{page::REDACTED, *};
+use super::page::REDACTED;
+use crate::*;
 
 /// Relays to `upstream` on one thread until standard input ends.
 pub fn serve(subject: Subject, upstream: SocketAddr) {

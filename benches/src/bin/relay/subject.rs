@@ -1,8 +1,7 @@
-use std::{os::unix::process::CommandExt, path::PathBuf};
-
 use nix::sys::{prctl, signal::Signal};
 
-use crate::{upstream::Order, *};
+use super::upstream::Order;
+use crate::*;
 
 /// How many clients a relay has.
 pub const CLIENTS: usize = 100;

@@ -1,5 +1,3 @@
-use std::mem;
-
 use socket2::SockRef;
 
 use crate::*;

@@ -1,7 +1,3 @@
-use std::{fmt::Debug, future::poll_fn, sync::atomic::AtomicBool};
-
-use tower_sse::hub::Hub;
-
 use crate::*;
 
 /// Events of one round: a multiple of each burst.

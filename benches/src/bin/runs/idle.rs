@@ -1,7 +1,4 @@
-use std::{sync::atomic::AtomicUsize, task::Waker};
-
 use allocation_counter::measure as count;
-use tokio::task::yield_now;
 
 use crate::*;
 

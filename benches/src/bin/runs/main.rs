@@ -19,27 +19,41 @@ mod rounds;
 use std::{
     convert::Infallible,
     env,
-    future::ready,
+    fmt::Debug,
+    future::{poll_fn, ready},
     hint::black_box,
-    pin::pin,
+    pin::{Pin, pin},
+    process::{Child, Command, Stdio},
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Poll},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response};
-use http_body::Body;
-use paced::event;
-use tokio::runtime::{self, Runtime};
+use futures_util::{StreamExt, future::join_all, stream};
+use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::{
+    net::TcpStream,
+    runtime::{self, Runtime},
+    task::yield_now,
+    time::{interval, sleep},
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    SseLayer,
+    Event, EventBody, SseLayer,
+    hub::Hub,
     runs::{Outcome, Run, RunKey, Runs},
 };
 use tower_sse_benches::{Case, drain::now, payload};
+use tower_sse_redis::{Redis, RedisRuns};
+
+use paced::event;
 
 fn main() {
     const NAMES: [&str; 4] = ["requests", "events", "replay", "idle"];

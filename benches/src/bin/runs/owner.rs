@@ -1,13 +1,4 @@
-use std::process::{Child, Command, Stdio};
-
-use futures_util::{StreamExt, future::join_all};
-use http_body_util::BodyExt;
 use nix::time::{ClockId, clock_gettime};
-use tokio::{
-    net::TcpStream,
-    time::{interval, sleep},
-};
-use tower_sse_redis::{Redis, RedisRuns};
 
 use crate::*;
 

@@ -1,9 +1,4 @@
-use std::pin::Pin;
-
 use futures_core::Stream;
-use http::{HeaderValue, header::CONTENT_TYPE};
-use http_body::Frame;
-use tower_sse::{Event, EventBody};
 
 use crate::*;
 

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use allocation_counter::measure;
 
 use crate::*;

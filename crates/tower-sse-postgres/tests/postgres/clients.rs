@@ -1,7 +1,5 @@
 //! The client libraries of other languages, as the documentation shows them.
 
-use std::path::PathBuf;
-
 use super::tool::skip;
 use crate::*;
 

@@ -1,9 +1,6 @@
 //! A server that does not answer: publishing ends at its deadline, and what it says is true.
 
-use std::pin::pin;
-
 use allocation_counter::measure;
-use tokio::runtime::Builder;
 
 use crate::*;
 

@@ -1,9 +1,5 @@
 //! What programs may insert, and what is an error of their statement.
 
-use std::fmt::Write;
-
-use tower_sse_postgres::schema_named;
-
 use crate::*;
 
 /// Runs a statement that must fail, and returns the code of the error.

@@ -1,8 +1,5 @@
 //! The conformance kit of brokers, against a real server.
 
-use tower_sse::testing::broker::{Fault, World};
-use tower_sse_postgres::{BrokerStats, PostgresHealth};
-
 use crate::*;
 
 /// A stream of its own on a server.

@@ -1,7 +1,5 @@
 //! What is lost, and that the clients of every process receive one gap for it.
 
-use tower_sse::LastEventId;
-
 use crate::*;
 
 async fn two(server: &Server) -> [Process; 2] {

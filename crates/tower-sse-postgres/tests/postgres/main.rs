@@ -37,19 +37,40 @@ mod relay;
 mod tool;
 
 use std::{
+    collections::{HashMap, HashSet},
+    env,
     error::Error as _,
+    fmt::Write,
     fs,
-    path::Path,
-    process::{Command, Stdio},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    pin::pin,
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicUsize,
+            AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
     time::Duration,
 };
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Builder,
+    sync::watch,
+    task::{JoinHandle, JoinSet, block_in_place},
+    time::{Instant, sleep, timeout},
+};
+use tokio_postgres::{Client as Sql, error::SqlState};
+use tower_sse::{
+    BoxError, Event, LastEventId,
+    hub::{Hub, HubBuilder, PublishError, Retention},
+    testing::broker::{Fault, World, check},
+};
+use tower_sse_postgres::{BrokerStats, ErrorKind, Postgres, PostgresHealth, SCHEMA, schema_named};
 
 use hub_process::{Client, HubProcess, publish};
 use input::block;
@@ -58,15 +79,4 @@ use order::large;
 use patience::{PATIENCE, soon, until, until_async};
 use proxy::Proxy;
 use server::{Server, Stop, connect, patient, program, sql};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
-use tokio_postgres::{Client as Sql, error::SqlState};
 use tool::{Directory, find};
-use tower_sse::{
-    Event,
-    hub::{Hub, HubBuilder, PublishError, Retention},
-    testing::broker::check,
-};
-use tower_sse_postgres::{ErrorKind, Postgres, SCHEMA};

@@ -2,13 +2,6 @@
 //! break and which restarts: each committed event reaches each client once, in one order, without a
 //! gap.
 
-use std::{
-    collections::{HashMap, HashSet},
-    env,
-};
-
-use tokio::task::{JoinHandle, block_in_place};
-
 use crate::*;
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];

@@ -1,8 +1,6 @@
 //! Hubs behind PgBouncer in transaction mode: statements of one connection reach any of the server's
 //! sessions, and notifications do not arrive.
 
-use std::{os::unix::process::CommandExt, process::Child};
-
 use nix::unistd::geteuid;
 
 use super::{

@@ -1,11 +1,3 @@
-use std::sync::atomic::AtomicBool;
-
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::watch,
-};
-
 use super::relay::Relay;
 use crate::*;
 

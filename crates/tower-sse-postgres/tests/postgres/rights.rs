@@ -1,8 +1,7 @@
 //! The two roles of the operator's page, and no more rights.
 
-use tower_sse::BoxError;
-
-use crate::{input::statements_of, *};
+use super::input::statements_of;
+use crate::*;
 
 /// Starts a server with the roles `writer` and `hub`, and the stream `orders`.
 async fn server_with_roles() -> Option<Server> {

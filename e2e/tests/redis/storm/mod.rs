@@ -4,12 +4,7 @@
 
 mod process;
 
-use std::ops::AddAssign;
-
-use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
-use tokio::time::timeout_at;
-use tower_sse::Decoder;
 
 use crate::*;
 
