@@ -1,8 +1,11 @@
 //! Events, their bytes, and the bodies that carry them.
 
+#[path = "../body/boundary.rs"]
 mod boundary;
 mod decoder;
+#[path = "../body/event_body.rs"]
 mod event_body;
+#[path = "../body/message_stream.rs"]
 mod message_stream;
 mod roundtrip;
 mod splitter;

@@ -1,4 +1,4 @@
-use crate::{reports::respond, *};
+use crate::{connection::respond, *};
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 

@@ -1,28 +1,32 @@
 //! The layer without sockets: requests, heads, bodies polled by hand, reports, other layers around
 //! it, and the compiler's inference.
+// Without its features, the program has only some of its tests.
+#![cfg_attr(
+    not(all(feature = "axum", feature = "testing", feature = "tracing")),
+    allow(unused_imports)
+)]
 
 mod allocations;
-mod bounds;
 mod composition;
 mod defaults;
-mod ends;
-mod errors;
-mod foreign;
 mod headers;
-mod heartbeat;
 mod inference;
-mod last_event_id;
-mod lifetime;
 mod limit;
 mod logs;
 mod nested;
 mod options;
 mod refusal;
-mod reports;
 mod rig;
-mod streams;
-mod testing;
 mod unlayered;
+
+#[path = "../body/mod.rs"]
+mod body;
+#[path = "../connection/mod.rs"]
+mod connection;
+#[path = "../streams/mod.rs"]
+mod streams;
+#[path = "../testing/mod.rs"]
+mod testing;
 
 #[path = "../support/cuts.rs"]
 mod cuts;
@@ -96,6 +100,8 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer,
     metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer,
 };
+#[cfg(feature = "testing")]
+use tower_sse::testing::{TestClient, TestStream};
 use tower_sse::{
     BoxError, CloseReason, CloseReport, Decoder, Disconnect, Drain, Encode, Encoded, Event,
     EventBody, EventId, EventName, EventTooLarge, Heartbeat, IntoSse, InvalidField, LAST_EVENT_ID,
@@ -103,7 +109,6 @@ use tower_sse::{
     ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions,
     marker,
     streams::{CloseError, Subjects},
-    testing::{TestClient, TestStream},
 };
 use tracing::Subscriber;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};

@@ -1,4 +1,4 @@
-//! Reports on the end of a stream: `on_open` and `on_close`, `Stats`, and `Disconnect`, on every
+//! The last event id of a request, and reports on the end of a stream: `on_open` and `on_close`, `Stats`, and `Disconnect`, on every
 //! exit path and for every kind of service.
 
 mod close;
@@ -6,6 +6,7 @@ mod disconnect;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;
+mod last_event_id;
 #[cfg(feature = "tracing")]
 mod span;
 mod stats;

@@ -11,4 +11,4 @@ mod reader;
 mod shutdown;
 mod wakes;
 
-use super::support::naive::{self, Place};
+use crate::support::naive::Place;
