@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A reader that comes back continues where it was.
-pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients =
         [&a, &b].map(|process| (process.client(["news"], start.clone()), Due::default()));
@@ -45,7 +45,7 @@ pub(in super::super) async fn a_break_loses_nothing<W: World>(world: &W) -> Resu
 
 /// A reader that is far behind skips nothing, and neither does a process that then loads a long
 /// history.
-pub(in super::super) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
     let (a, b, start) = ample_pair(world).await?;
     let mut connected = [&a, &b].map(|process| process.client(["news"], start.clone()));
@@ -61,9 +61,7 @@ pub(in super::super) async fn a_burst_loses_nothing<W: World>(world: &W) -> Resu
 }
 
 /// More events follow a break than a reader takes at a time.
-pub(in super::super) async fn a_long_break_loses_nothing<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 500;
     let (a, b, start) = ample_pair(world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
@@ -145,9 +143,7 @@ async fn publish_until_acknowledged(
 }
 
 /// A publish has a result soon, and the result is true.
-pub(in super::super) async fn a_publish_during_a_break_ends<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut client = b.client(["news"], start);
     for round in 0..6 {
@@ -183,9 +179,7 @@ pub(in super::super) async fn a_publish_during_a_break_ends<W: World>(
 }
 
 /// Whatever processes and their clients do, a client receives the list of what was published.
-pub(in super::super) async fn any_order_of_steps_loses_nothing<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn any_order_of_steps_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     for seed in 0..4 {
         let played = play_steps(world, seed).await;
         played.map_err(|problem| Problem::caused_by(format_args!("seed {seed}"), &problem))?;

@@ -19,9 +19,7 @@ use crate::{
     lock::lock,
 };
 
-pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut of_closed = a.client(["news"], start.clone());
     let mut of_open = b.client(["news"], start.clone());
@@ -43,9 +41,7 @@ pub(in super::super) async fn closing_one_hub_leaves_the_others<W: World>(
 }
 
 /// The publisher is then dropped while its broker feeds, and with what the broker has locked.
-pub(in super::super) async fn a_hub_is_dropped_while_it_is_fed<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_hub_is_dropped_while_it_is_fed<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 5;
     let (a, b, start) = HubProcess::pair(world).await?;
     let before = tasks();
@@ -84,9 +80,7 @@ pub(in super::super) async fn a_hub_is_dropped_while_it_is_fed<W: World>(
 }
 
 /// A program that makes a hub for each of its tests or tenants would otherwise fill its memory.
-pub(in super::super) async fn dropping_a_hub_ends_its_tasks<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn dropping_a_hub_ends_its_tasks<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 10;
     let (a, _b, start) = HubProcess::pair(world).await?;
     let before = tasks();
@@ -111,9 +105,7 @@ pub(in super::super) async fn dropping_a_hub_ends_its_tasks<W: World>(
 }
 
 /// A program can stop waiting for a broker at any time.
-pub(in super::super) async fn a_dropped_connect_leaves_nothing<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_dropped_connect_leaves_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 20;
     let (a, b, start) = HubProcess::pair(world).await?;
     for index in 0..20 {
@@ -134,9 +126,7 @@ pub(in super::super) async fn a_dropped_connect_leaves_nothing<W: World>(
 }
 
 /// Servers drop the handlers of clients that leave, with the futures in them.
-pub(in super::super) async fn dropped_publishes_do_no_harm<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn dropped_publishes_do_no_harm<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut client = b.client(["news"], start);
     let mut expected = Vec::new();

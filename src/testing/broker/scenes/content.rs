@@ -14,7 +14,7 @@ use crate::{
 const LARGE: usize = 64 << 10;
 
 /// A broker that stores an event by its own fields forgets one, or changes the ends of lines.
-pub(in super::super) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Problem> {
     let events = [
         Event::new().data("plain"),
         Event::new().data(""),
@@ -48,9 +48,7 @@ pub(in super::super) async fn every_field_arrives<W: World>(world: &W) -> Result
 }
 
 /// Text of a program reaches the queries, keys and formats of a broker.
-pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<(), Problem> {
     const TEXTS: [&str; 17] = [
         "",
         " ",
@@ -92,9 +90,7 @@ pub(in super::super) async fn names_and_data_cannot_inject<W: World>(
 }
 
 /// Columns, keys and indexes have limits, beyond which some cut or change a value in silence.
-pub(in super::super) async fn extremes_are_kept_or_refused<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn extremes_are_kept_or_refused<W: World>(world: &W) -> Result<(), Problem> {
     const RETRIES: [u64; 3] = [1 << 31, (1 << 32) + 1500, (1 << 53) + 1];
     let (a, b, start) = HubProcess::pair(world).await?;
     let (mut topics, mut whats, mut events) = (Vec::new(), Vec::new(), Vec::new());
@@ -157,7 +153,7 @@ async fn accepts(
     }
 }
 
-pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Problem> {
     let ample = || Hub::builder().retention(Retention::new().bytes(16 << 20));
     let a = HubProcess::connect_with(ample(), world, "a").await?;
     let b = HubProcess::connect_with(ample(), world, "b").await?;
@@ -182,7 +178,7 @@ pub(in super::super) async fn large_events_arrive<W: World>(world: &W) -> Result
     Ok(())
 }
 
-pub(in super::super) async fn a_thousand_topics_arrive<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn a_thousand_topics_arrive<W: World>(world: &W) -> Result<(), Problem> {
     let topics: Vec<_> = (0..1000).map(|topic| format!("topic:{topic}")).collect();
     let (a, b, start) = HubProcess::pair(world).await?;
     let events = topics.iter().map(|topic| (topic.clone(), topic.clone()));

@@ -11,9 +11,7 @@ use crate::testing::broker::{
 };
 
 /// The end of a topic is a part of its last event, in the history too.
-pub(in super::super) async fn ends_are_the_same_everywhere<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client(["job"], start.clone()), b.client(["job"], start.clone())];
     let mut of_two = b.client(["job", "news"], start.clone());
@@ -45,7 +43,7 @@ pub(in super::super) async fn ends_are_the_same_everywhere<W: World>(
 }
 
 /// All processes free the name by one clock, so that none drops what another one publishes.
-pub(in super::super) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_millis(500);
     // The age of the hub's retention frees names. The events themselves are kept for longer.
     let builder = || {
@@ -73,9 +71,7 @@ pub(in super::super) async fn ended_names_become_free<W: World>(world: &W) -> Re
 }
 
 /// A break must not swallow the end, after which a stream would wait for ever.
-pub(in super::super) async fn an_end_is_read_after_a_break<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn an_end_is_read_after_a_break<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     for round in 0..5 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;

@@ -14,9 +14,7 @@ use crate::{
 };
 
 /// A hub is not ready before it has what was acknowledged before it connected.
-pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_late_process_loads_the_history<W: World>(world: &W) -> Result<(), Problem> {
     const TOPICS: [&str; 3] = ["news", "weather", "sport"];
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut expected: Vec<String> = Vec::new();
@@ -43,9 +41,7 @@ pub(in super::super) async fn a_late_process_loads_the_history<W: World>(
 }
 
 /// A client with an id from before the history receives a gap.
-pub(in super::super) async fn history_is_as_old_as_asked<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_secs(1);
     let short = || Hub::builder().retention(Retention::new().age(AGE));
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -79,9 +75,7 @@ pub(in super::super) async fn history_is_as_old_as_asked<W: World>(
 }
 
 /// Hubs that keep the newest events have no limit of their age.
-pub(in super::super) async fn history_of_any_age_is_loaded<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn history_of_any_age_is_loaded<W: World>(world: &W) -> Result<(), Problem> {
     let latest = || Hub::builder().retention(Retention::latest());
     let a = HubProcess::connect_with(latest(), world, "a").await?;
     for data in ["one", "two"] {
@@ -95,7 +89,7 @@ pub(in super::super) async fn history_of_any_age_is_loaded<W: World>(
 }
 
 /// Only processes that have read the removed events can send them.
-pub(in super::super) async fn trimmed_events_are_told_to_a_new_process<W: World>(
+pub(crate) async fn trimmed_events_are_told_to_a_new_process<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     const KEPT: usize = 5;

@@ -6,9 +6,7 @@ use crate::testing::broker::{
 };
 
 /// Ids that are only valid in one process cost a client a gap at each move.
-pub(in super::super) async fn a_client_moves_between_processes<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_client_moves_between_processes<W: World>(world: &W) -> Result<(), Problem> {
     const TOPICS: [&str; 4] = ["news", "weather", "sport", "arts"];
     let (a, b, start) = HubProcess::pair(world).await?;
     let c = HubProcess::connect(world, "c").await?;
@@ -34,7 +32,7 @@ pub(in super::super) async fn a_client_moves_between_processes<W: World>(
 }
 
 /// A client can have an id that its new process has not received yet.
-pub(in super::super) async fn clients_ahead_wait<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn clients_ahead_wait<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, _) = HubProcess::pair(world).await?;
     for round in 0..25 {
         for (ahead, behind) in [(&a, &b), (&b, &a)] {
@@ -49,7 +47,7 @@ pub(in super::super) async fn clients_ahead_wait<W: World>(world: &W) -> Result<
 }
 
 /// Clients choose their ids.
-pub(in super::super) async fn forged_ids_are_told<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn forged_ids_are_told<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let newest = number(a.publish("news", "one").await?.id())?;
     b.client(["news"], start.clone()).reads(["one"]).await?;
@@ -66,7 +64,7 @@ pub(in super::super) async fn forged_ids_are_told<W: World>(world: &W) -> Result
 }
 
 /// Events and ids of one log mean nothing in another one.
-pub(in super::super) async fn worlds_do_not_see_each_other<W: World>(
+pub(crate) async fn worlds_do_not_see_each_other<W: World>(
     world: &W,
     other: &W,
 ) -> Result<(), Problem> {

@@ -15,9 +15,7 @@ const TOPIC: &str = "news";
 type AcknowledgedEvent = (u64, String);
 
 /// Every client has to load its state again, even if its process noticed nothing.
-pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_lost_log_is_told_to_all<W: World>(world: &W) -> Result<(), Problem> {
     let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
@@ -31,7 +29,7 @@ pub(in super::super) async fn a_lost_log_is_told_to_all<W: World>(
 }
 
 /// The reader looks for losses itself: no publisher finds this one.
-pub(in super::super) async fn a_loss_is_told_although_nobody_publishes<W: World>(
+pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -63,7 +61,7 @@ async fn are_told_of(
 }
 
 /// An id would otherwise be valid for two events, and a client would miss the later one.
-pub(in super::super) async fn numbers_are_not_used_again_after_a_loss<W: World>(
+pub(crate) async fn numbers_are_not_used_again_after_a_loss<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     let mut newest = 0;
@@ -86,9 +84,7 @@ pub(in super::super) async fn numbers_are_not_used_again_after_a_loss<W: World>(
 }
 
 /// The loss comes before, between or after the pages that a hub loads.
-pub(in super::super) async fn a_loss_while_a_hub_loads_is_told<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_loss_while_a_hub_loads_is_told<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, _) = HubProcess::pair(world).await?;
     for turns in [0, 1, 3, 10, 30] {
         let start = a.publish_repeatedly(TOPIC, "start").await?.receipt.id();
@@ -109,16 +105,12 @@ pub(in super::super) async fn a_loss_while_a_hub_loads_is_told<W: World>(
     Ok(())
 }
 
-pub(in super::super) async fn a_rolled_back_log_is_told_to_all<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_rolled_back_log_is_told_to_all<W: World>(world: &W) -> Result<(), Problem> {
     roll_back(world, 3, 1).await
 }
 
 /// More events follow the rollback than it removed, so that only the identity of events shows it.
-pub(in super::super) async fn an_overtaken_log_is_told_to_all<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn an_overtaken_log_is_told_to_all<W: World>(world: &W) -> Result<(), Problem> {
     roll_back(world, 5, 30).await
 }
 

@@ -12,9 +12,7 @@ use crate::{
 };
 
 /// Brokers that number or order the events in each process differ when all processes publish.
-pub(in super::super) async fn all_processes_see_one_order<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 100;
     let (a, b, start) = HubProcess::pair(world).await?;
     let (first, second) =
@@ -43,9 +41,7 @@ pub(in super::super) async fn all_processes_see_one_order<W: World>(
 }
 
 /// A broker that collects events in batches must not let one batch overtake another.
-pub(in super::super) async fn a_publisher_keeps_its_order<W: World>(
-    world: &W,
-) -> Result<(), Problem> {
+pub(crate) async fn a_publisher_keeps_its_order<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut ids = vec![start.to_string()];
     let mut expected = Vec::new();
@@ -64,7 +60,7 @@ pub(in super::super) async fn a_publisher_keeps_its_order<W: World>(
     Ok(())
 }
 
-pub(in super::super) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 1000;
     let ample = || Hub::builder().retention(Retention::new().events(4 * EACH));
     let a = HubProcess::connect_with(ample(), world, "a").await?;
@@ -86,7 +82,7 @@ pub(in super::super) async fn many_publish_at_once<W: World>(world: &W) -> Resul
 }
 
 /// The id in a receipt is where a client goes on that has received the event.
-pub(in super::super) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
+pub(crate) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 25;
     let (a, b, start) = HubProcess::pair(world).await?;
     let (first, second) =
