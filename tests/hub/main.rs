@@ -36,7 +36,7 @@ use std::{
     convert::Infallible,
     error::Error,
     future::{pending, poll_fn, ready},
-    io, iter, mem,
+    iter, mem,
     net::SocketAddr,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -62,14 +62,11 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
     runtime::{self, Builder, Handle, Runtime},
     sync::watch,
     task::yield_now,
-    time::{Instant, advance, interval, sleep, timeout},
+    time::{Instant, advance, interval, sleep},
 };
-use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{
     BoxError, Decoder, Encoded, Event, EventBody, EventId, LastEventId, Message, SseBody, SseLayer,

@@ -21,16 +21,6 @@ async fn deleted_key_is_one_gap_in_each_process() {
     }
 }
 
-#[tokio::test]
-async fn deleted_key_is_noticed_without_a_publisher() {
-    let Some((server, mut process)) = Process::start().await else { return };
-    _ = process.publish_and_read([0]).await;
-    let _: u64 = server.command("DEL tower-sse").await;
-    process.reads([0]).await;
-    process.reads_gap().await;
-    assert!(process.health.is_ready());
-}
-
 /// The process that adds the marker may not know a lost event of the same millisecond. A client
 /// that resumes from that event would not receive a marker with a lower id.
 #[tokio::test]

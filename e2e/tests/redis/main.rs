@@ -26,7 +26,6 @@ mod record;
 mod relay;
 mod restarts;
 mod server;
-mod sharing;
 mod stalls;
 mod statistics;
 mod storm;

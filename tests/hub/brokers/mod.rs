@@ -5,7 +5,6 @@ mod dropped;
 mod local;
 mod log;
 mod readers;
-mod tcp;
 
 use tower_sse::testing::broker::{World, outcomes};
 
