@@ -5,7 +5,6 @@ mod events;
 mod fairness;
 mod faults;
 mod host;
-mod limits;
 mod one_connection;
 mod overtaken;
 mod unnoticed;
@@ -30,14 +29,12 @@ use std::{
     net::SocketAddr,
     ops::Deref,
     panic::resume_unwind,
-    pin::Pin,
     rc::Rc,
     str::FromStr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -51,7 +48,7 @@ use axum::{
 };
 use bytes::Bytes;
 use fastrand::Rng;
-use futures_util::{FutureExt, Stream, StreamExt, future::join_all, stream};
+use futures_util::{Stream, StreamExt, future::join_all, stream};
 use http::{HeaderMap, Request, Response, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -70,7 +67,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_sse::{
     BoxError, CloseReason, CloseReport, Disconnect, Drain, Encode, Encoded, Event, EventBody,
-    Heartbeat, MaxAge, Refusal, SseLayer, Stats, StatsSnapshot, StreamOptions, marker,
+    Heartbeat, MaxAge, SseLayer, Stats, StatsSnapshot, StreamOptions, marker,
     streams::{Streams, Subjects},
 };
 

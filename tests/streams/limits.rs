@@ -213,6 +213,11 @@ async fn place_is_not_taken_once_the_response_is_over() {
         kept.try_add("user:1").unwrap();
         assert!(opens(&streams, &["user:1"]));
     }
+    let mut request = Requester::Fetch.request("/");
+    streams.subjects_of(&mut request).try_add("user:1").unwrap();
+    let panics = || answer_by(request, &layer, |_| -> Response<FedBody> { panic!("in a handler") });
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    assert!(opens(&streams, &["user:1"]));
 }
 
 /// Middleware outside of the layer keeps the subjects, and repeats the request.
