@@ -106,24 +106,6 @@ fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     );
 }
 
-/// Each such event is in a topic in which it waits already, while it is still to wait in others.
-#[test]
-fn event_published_while_a_subscription_starts_to_wait_is_received() {
-    let hub = Hub::new();
-    let names = names();
-    for before in 0..12 {
-        let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
-        for _ in 0..before {
-            assert!(task.poll().is_pending());
-        }
-        publish(&hub, "topic 0", "x");
-        assert_eq!(task.read().concat().len(), 1, "after {before} polls");
-        publish(&hub, &names[TOPICS - 1], "y");
-        assert!(task.is_woken());
-        assert_eq!(task.read().concat().len(), 1);
-    }
-}
-
 /// As that of some combinators of futures.
 #[test]
 fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {

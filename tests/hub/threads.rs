@@ -127,47 +127,6 @@ fn reconnecting_clients_receive_a_gap_for_all_evicted_events() {
     reconnecting_clients(&Hub::builder().max_memory(200).build(), 6_000, true);
 }
 
-/// Whatever it begins with, from there on nothing is missing.
-#[test]
-fn kept_and_newly_published_events_join_without_loss_or_duplicate() {
-    const EVENTS: usize = 3_000;
-    for (retained, recent) in [(1, 0), (EVENTS, 0), (EVENTS, 50)] {
-        let hub = Hub::builder().retention(Retention::new().events(retained)).build();
-        thread::scope(|scope| {
-            let clients = [&TOPICS[..], &["a", "b"]].map(|topics| {
-                let hub = &hub;
-                let client = move || {
-                    let mut visits = Vec::new();
-                    // Many short visits, and some that get through the recent events to the end.
-                    for items in [1, 2, 3, 4, 100].into_iter().cycle() {
-                        let mut visit = History::default();
-                        let subscription = hub.subscribe(topics).recent(recent).resume(None);
-                        let goes_on = visit.read(subscription, items);
-                        visits.push(visit);
-                        if !goes_on {
-                            break;
-                        }
-                    }
-                    visits
-                };
-                (topics, scope.spawn(client))
-            });
-            let published = publish_in_threads(&hub, EVENTS);
-            for (topics, client) in clients {
-                for visit in client.join().unwrap() {
-                    let (Some(first), Some(last)) = (visit.items.first(), visit.items.last())
-                    else {
-                        continue;
-                    };
-                    // A gap at the end may be reported later, at the newest evicted event.
-                    let end = if retained < EVENTS { 0 } else { last.sequence };
-                    visit.check(topics, first.sequence - 1, end, &published);
-                }
-            }
-        });
-    }
-}
-
 #[test]
 fn stream_ends_after_the_events_published_before_close() {
     for round in 0..40 {

@@ -8,7 +8,6 @@
 mod account;
 mod client;
 mod curve;
-mod figures;
 mod load;
 mod process;
 mod service;
@@ -33,11 +32,23 @@ use std::{
     time::Duration,
 };
 
+use account::{Account, Figures};
 use bytes::Bytes;
+use client::{Client, LARGE};
+use curve::Curve;
 use futures_util::{StreamExt, stream};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use load::{Control, EVENTS, Load, Plan, TOPICS};
+use process::ServerProcess;
 use serde::{Deserialize, Serialize};
+use server::Server;
+use service::Service;
+use support::{
+    Peer, Process, Protocol,
+    client::{connect_small, get, post},
+    connect_h1, soon,
+};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -51,20 +62,6 @@ use tower_sse::{
     runs::{Outcome, RunKey, Runs},
 };
 use tower_sse_redis::{BrokerStats, Redis};
-
-use account::Account;
-use client::{Client, LARGE};
-use curve::Curve;
-use figures::Figures;
-use load::{Control, EVENTS, Load, Plan, TOPICS};
-use process::ServerProcess;
-use server::Server;
-use service::Service;
-use support::{
-    Peer, Process, Protocol,
-    client::{connect_small, get, post},
-    connect_h1, soon,
-};
 
 // For the Redis server of `../redis`.
 

@@ -81,8 +81,8 @@ impl Service {
             Outcome::Interrupted,
         ];
         Figures {
-            memory: figures::memory(),
-            descriptors: figures::descriptors(),
+            memory: account::memory(),
+            descriptors: account::descriptors(),
             tasks: Handle::current().metrics().num_alive_tasks() as u64,
             open: stats.open,
             opened: stats.opened,

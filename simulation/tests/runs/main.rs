@@ -8,7 +8,6 @@ mod faults;
 mod gate;
 mod kinds;
 mod oracle;
-mod process;
 mod scheduler;
 mod service;
 mod simulation;
@@ -25,10 +24,18 @@ use std::{
     time::Duration,
 };
 
+use calls::{Answer, AnswerEnd, Call, Plan, Received};
+use client::{Attempt, request};
 use fastrand::Rng;
+use faults::Fault;
 use futures_util::{Stream, StreamExt, stream};
+use gate::Machines;
 use http::{Request, Response, StatusCode, header::HeaderValue, request::Parts};
 use http_body::Body;
+use kinds::Severity;
+use oracle::History;
+use scheduler::PROCESSES;
+use service::{Process, Settings};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -46,13 +53,4 @@ use tower_sse_simulation::{
     redis::{BEGIN, Cut, Data, Network, Promotion, Refusal},
     runtime,
 };
-
-use calls::{Answer, AnswerEnd, Call, Plan, Received};
-use client::{Attempt, request};
-use faults::Fault;
-use gate::Machines;
-use kinds::Severity;
-use oracle::History;
-use process::{Process, Settings};
-use scheduler::PROCESSES;
 use world::{Report, Stop, World};

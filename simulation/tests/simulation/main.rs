@@ -5,7 +5,6 @@ mod client;
 mod faults;
 mod kinds;
 mod oracle;
-mod process;
 mod publications;
 mod scenes;
 mod scheduler;
@@ -19,8 +18,15 @@ use std::{
     time::Duration,
 };
 
+use client::{Client, Process};
 use fastrand::Rng;
+use faults::Fault;
 use futures_util::{FutureExt, StreamExt};
+use oracle::{History, Life};
+use publications::{
+    Journal, Kind, Publication, Publications, Published, Received, overtaken, sequence,
+};
+use scheduler::Scheduler;
 use tokio::{task::unconstrained, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
@@ -33,12 +39,3 @@ use tower_sse_simulation::{
     redis::{Cut, Data, Marker, Network, Promotion, Refusal, Stream},
     runtime,
 };
-
-use client::Client;
-use faults::Fault;
-use oracle::{History, Life};
-use process::Process;
-use publications::{
-    Journal, Kind, Publication, Publications, Published, Received, overtaken, sequence,
-};
-use scheduler::Scheduler;

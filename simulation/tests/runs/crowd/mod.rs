@@ -1,12 +1,8 @@
 //! Many or large runs at a time, and clients that do not read, or that ask for what there is not.
 //! What they cost is bounded.
 
-mod ahead;
 mod deaths;
-mod idle;
-mod names;
 mod reader;
-mod slow_link;
 
 use std::time::Duration;
 
@@ -24,8 +20,8 @@ use crate::{
     gate::Machines,
     kinds::Severity,
     oracle::History,
-    process::{Process, Settings},
     scheduler::{PROCESSES, check_counts, check_keys, kill_all},
+    service::{Process, Settings},
     world::World,
 };
 

@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, collections::HashSet};
 
-use super::{commands::*, process::RETAINED, *};
+use super::{
+    process::{RETAINED, *},
+    *,
+};
 use crate::Error;
 
 /// Returns the command of the documentation.

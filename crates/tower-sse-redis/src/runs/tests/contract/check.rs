@@ -1,6 +1,6 @@
 //! What another process learns of a run.
 
-use super::{commands::*, *};
+use super::{process::*, *};
 
 scenes!(Scene:
     state_and_newest_event_are_reported,

@@ -6,7 +6,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{commands::*, *};
+use super::{process::*, *};
 use crate::support::listen;
 
 /// A short one, so that processes connect again soon.

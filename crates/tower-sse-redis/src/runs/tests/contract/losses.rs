@@ -1,6 +1,6 @@
 //! Programs of two processes, one of which dies or is cut off, or whose store loses data.
 
-use super::{pair::LEASE, *};
+use super::{world::LEASE, *};
 
 scenes!(Pair:
     owner_that_was_declared_dead_is_fenced,

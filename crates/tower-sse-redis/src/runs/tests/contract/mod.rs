@@ -31,14 +31,12 @@ mod access;
 mod check;
 mod claim;
 mod clocks;
-mod commands;
 mod connections;
 mod end;
 #[path = "../../../../../../e2e/tests/runs_cluster/eternal_keys.rs"]
 mod eternal_keys;
 mod holes;
 mod losses;
-mod pair;
 mod permissions;
 mod process;
 mod redis_world;
@@ -76,7 +74,7 @@ use tower_sse::{
 };
 
 use self::{
-    commands::{CANCEL, completed, completed_with},
+    process::{CANCEL, completed, completed_with},
     reply::{batch, received, text},
 };
 use crate::{
@@ -98,13 +96,12 @@ use crate::{
 };
 
 use eternal_keys::assert_no_eternal_keys;
-use pair::{Pair, run_of};
 use process::Process;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
 use scene::{HEAD, RESTORE, Scene, Sync, key, run};
 use server::Server;
 use wire::Wire;
-use world::{Memory, Way, World};
+use world::{Memory, Pair, Way, World, run_of};
 
 /// The lease of owners.
 const LEASE: Duration = Duration::from_secs(8);

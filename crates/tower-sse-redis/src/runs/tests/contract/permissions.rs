@@ -2,7 +2,7 @@
 
 use futures_util::stream::pending;
 
-use super::{eternal_keys::eternal_keys, pair::LEASE, *};
+use super::{eternal_keys::eternal_keys, world::LEASE, *};
 
 /// The commands of scripts. Redis checks each permission also within a script.
 const COMMANDS: [&str; 11] = [

@@ -1,4 +1,4 @@
-use super::{commands::*, *};
+use super::{process::*, *};
 
 /// The runs of one key in a store, which three processes share: `p`, `q` and `r`. Runs are named by
 /// their epochs, and replies are texts.

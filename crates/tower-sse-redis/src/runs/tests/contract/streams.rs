@@ -1,6 +1,6 @@
 //! Loading streams, and what other processes receive of them.
 
-use super::{commands::*, *};
+use super::{process::*, *};
 
 scenes!(Scene:
     completed_run_is_loaded_page_by_page,
