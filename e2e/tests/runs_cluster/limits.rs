@@ -39,6 +39,17 @@ fn long_name(number: usize) -> String {
     format!("{number:/>512}")
 }
 
+/// A time that Redis could not add to its clock counts as ten years.
+#[tokio::test]
+async fn runs_start_whatever_the_times_are() {
+    let Some(server) = Server::start().await else { return };
+    let retained = connect(&server, Runs::builder().retain_for(Duration::MAX)).await;
+    start_all(&retained, [RunKey::shared("retained").unwrap()]).await;
+    let redis = server.redis().runs("app").lease(Duration::MAX);
+    let leased = Runs::builder().retain_for(Duration::MAX).connect(redis).await.unwrap();
+    start_all(&leased, [RunKey::shared("leased").unwrap()]).await;
+}
+
 /// What Redis keeps of an owner's runs is more than their events.
 #[tokio::test]
 async fn runs_keep_as_much_in_redis_as_their_owner_may_use() {
