@@ -8,6 +8,8 @@ mod graceful;
 mod hosts;
 mod hubs;
 #[cfg(unix)]
+mod many_clients;
+#[cfg(unix)]
 mod metrics;
 mod notifications;
 mod pages;
