@@ -108,13 +108,9 @@ fn inside_wrapper<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 ///
 /// It hides the error and its causes: a cancellation of the source is a failure for the clients.
 #[derive(Clone)]
-pub(crate) struct RecordedError(Arc<dyn Error + Send + Sync>);
+pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 
 impl RecordedError {
-    pub(crate) fn new(error: BoxError) -> Self {
-        Self(error.into())
-    }
-
     pub(crate) fn program_error(&self) -> &(dyn Error + 'static) {
         program_error(&*self.0)
     }
@@ -156,13 +152,9 @@ pub(crate) struct NothingMore;
 /// A callback in a response's extensions, which a layer calls once it has refused the stream and
 /// dropped its body. The source cannot learn it from the drop, which has other reasons too.
 #[derive(Clone)]
-pub(crate) struct OnRefusal(Arc<dyn Fn() + Send + Sync>);
+pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
 impl OnRefusal {
-    pub(crate) fn new(callback: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(callback))
-    }
-
     pub(crate) fn call(&self) {
         (self.0)();
     }

@@ -25,7 +25,7 @@ pub(crate) struct Boundary {
     skip_lf: bool,
     start: Start,
     /// Whether the bytes have a content coding, so that nothing can be written between them.
-    is_opaque: bool,
+    pub(super) is_opaque: bool,
 }
 
 /// The part of a byte order mark that the source has sent. A mark is legal only as the first bytes
@@ -45,11 +45,6 @@ impl Boundary {
     /// Creates the start of a stream whose bytes have a content coding.
     pub(crate) fn opaque() -> Self {
         Self { is_opaque: true, ..Self::default() }
-    }
-
-    /// Returns whether the position within lines and events is unknown for good.
-    pub(crate) const fn is_opaque(&self) -> bool {
-        self.is_opaque
     }
 
     /// Returns whether a comment or `retry` line can be written here: at every line start.

@@ -241,7 +241,7 @@ where
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
-        if data.len() > LARGEST_PIECE && !this.boundary.is_opaque() {
+        if data.len() > LARGEST_PIECE && !this.boundary.is_opaque {
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
@@ -264,7 +264,7 @@ where
         };
         let before = this.deadline.take();
         *this.deadline = Deadline::start(before, this.options, shutdown, *this.client, cx);
-        if this.boundary.is_opaque() {
+        if this.boundary.is_opaque {
             return Bytes::new();
         }
         if this.options.retry().is_none() || self.must_end(cx) {
@@ -331,11 +331,9 @@ where
     /// Waits until a heartbeat is due and can be written, and returns its lines.
     fn poll_heartbeat_lines(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let mut this = self.state();
-        let (Some(heartbeat), Some(interval), false) = (
-            this.options.heartbeat(),
-            this.options.heartbeat_interval(),
-            this.boundary.is_opaque(),
-        ) else {
+        let (Some(heartbeat), Some(interval), false) =
+            (this.options.heartbeat(), this.options.heartbeat_interval(), this.boundary.is_opaque)
+        else {
             return Poll::Pending;
         };
         loop {
@@ -371,13 +369,13 @@ impl<B> EventStream<'_, B> {
         };
         match deadline.check(this.options, cx) {
             DeadlineVerdict::EndBetweenEvents(reason)
-                if this.boundary.is_opaque() || this.boundary.between_events() =>
+                if this.boundary.is_opaque || this.boundary.between_events() =>
             {
                 DeadlineVerdict::EndNow(reason)
             }
             // The held bytes may complete the current event, so they are sent first.
             DeadlineVerdict::EndNow(reason)
-                if matches!(this.phase, StreamPhase::Holding(_)) && !this.boundary.is_opaque() =>
+                if matches!(this.phase, StreamPhase::Holding(_)) && !this.boundary.is_opaque =>
             {
                 if this.boundary.between_events() {
                     DeadlineVerdict::EndNow(reason)

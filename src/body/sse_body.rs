@@ -169,10 +169,17 @@ where
         let this = self.project();
         match this.role.as_mut().project() {
             RoleProj::Stream { state } => EventStream::new(this.source, state).poll_frame(cx),
-            RoleProj::Tracked { guard } => match this.source.as_pin_mut() {
-                Some(body) => poll_tracked(body, guard, cx),
-                None => Poll::Ready(None),
-            },
+            RoleProj::Tracked { guard } => {
+                let Some(mut body) = this.source.as_pin_mut() else { return Poll::Ready(None) };
+                let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));
+                let polled = polled.map(|frame| frame.map_err(Into::into));
+                if let Some(Err(_)) = &polled {
+                    guard.reason = CloseReason::Failed;
+                } else if polled.is_none() || is_complete(&*body) {
+                    guard.reason = CloseReason::Ended;
+                }
+                Poll::Ready(polled)
+            }
             RoleProj::Unsent => Poll::Ready(None),
             RoleProj::Whole { bytes } => {
                 let bytes = mem::take(bytes);
@@ -180,24 +187,6 @@ where
             }
         }
     }
-}
-
-fn poll_tracked<B>(
-    mut body: Pin<&mut B>,
-    guard: &mut DisconnectGuard,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));
-    let polled = polled.map(|frame| frame.map_err(Into::into));
-    if let Some(Err(_)) = &polled {
-        guard.reason = CloseReason::Failed;
-    } else if polled.is_none() || is_complete(&*body) {
-        guard.reason = CloseReason::Ended;
-    }
-    Poll::Ready(polled)
 }
 
 /// Returns whether the body reports that it is over, so that servers do not poll it again.

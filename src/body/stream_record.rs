@@ -65,7 +65,7 @@ impl StreamRecord {
         for Opaque(callback) in on_open {
             _ = catch_panic(|| callback());
         }
-        let awaits_event = observation.as_ref().is_some_and(|observed| observed.awaits_event());
+        let awaits_event = observation.as_ref().is_some_and(|observed| observed.awaits_event);
         let stream = OpenStream {
             opened_at: Instant::now(),
             in_stats: Counts::default(),
@@ -101,17 +101,17 @@ impl StreamRecord {
     /// Notes that what follows is no event of the source.
     #[cold]
     pub(super) fn stop_awaiting_event(&mut self) {
-        self.await_event(Observation::stop_awaiting);
+        self.await_event(|observation| observation.awaits_event = false);
     }
 
     /// Calls `note` if the first event is awaited.
     fn await_event(&mut self, note: impl FnOnce(&mut Observation)) {
         let stream = self.stream.as_mut();
         if let Some(observation) = stream.and_then(|stream| stream.observation.as_mut())
-            && observation.awaits_event()
+            && observation.awaits_event
         {
             note(observation);
-            self.stats_due |= observation.awaits_event();
+            self.stats_due |= observation.awaits_event;
         }
     }
 
@@ -234,10 +234,6 @@ impl Observation {
         }
     }
 
-    pub(super) const fn awaits_event(&self) -> bool {
-        self.awaits_event
-    }
-
     /// Notes that the response head is known.
     pub(crate) fn note_head(&mut self) {
         self.time_to_head = self.arrived.map(|arrived| arrived.elapsed());
@@ -256,10 +252,5 @@ impl Observation {
             self.awaits_event = false;
             self.time_to_first_event = self.arrived.map(|arrived| arrived.elapsed());
         }
-    }
-
-    /// Notes that the stream ends: what follows are the last frames of the layer.
-    pub(super) const fn stop_awaiting(&mut self) {
-        self.awaits_event = false;
     }
 }

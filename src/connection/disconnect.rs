@@ -92,11 +92,6 @@ impl Disconnect {
     pub fn reason(&self) -> Option<CloseReason> {
         self.reason.get().copied()
     }
-
-    fn fire(&self, reason: CloseReason) {
-        _ = self.reason.set(reason);
-        self.token.cancel();
-    }
 }
 
 /// A guard that fires a [`Disconnect`] when it is dropped.
@@ -119,6 +114,7 @@ impl DisconnectGuard {
 impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         self.reason.note_unwinding();
-        self.disconnect.fire(self.reason);
+        _ = self.disconnect.reason.set(self.reason);
+        self.disconnect.token.cancel();
     }
 }

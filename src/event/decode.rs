@@ -172,7 +172,7 @@ impl ClientState {
     #[inline]
     fn read(&mut self, event: EventRef<'_>) -> Option<Message> {
         let mut name = Cow::Borrowed(NO_NAME);
-        if event.has_other_lines() {
+        if event.spans.has_other_lines {
             name = self.read_other_lines(event);
         }
         event.has_data().then(|| Message {
@@ -196,7 +196,7 @@ impl ClientState {
         if let Some(retry) = event.retry() {
             self.set_retry(retry);
         }
-        event.owned_name()
+        event.field_name().map_or(Cow::Borrowed(NO_NAME), |name| Cow::Owned(name.into_owned()))
     }
 
     /// Reads what stands between events.

@@ -53,20 +53,8 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the value of the `event` field, unless it is empty.
-    fn field_name(&self) -> Option<Cow<'a, str>> {
+    pub(super) fn field_name(&self) -> Option<Cow<'a, str>> {
         self.spans.name.of(self.raw).filter(|name| !name.is_empty()).map(text)
-    }
-
-    /// Returns whether the event has lines besides its data.
-    #[inline]
-    pub(super) const fn has_other_lines(&self) -> bool {
-        self.spans.has_other_lines
-    }
-
-    /// Copies the event's name, unless it has none.
-    pub(super) fn owned_name(&self) -> Cow<'static, str> {
-        let name = self.field_name();
-        name.map_or(Cow::Borrowed(NO_NAME), |name| Cow::Owned(name.into_owned()))
     }
 
     /// Returns the data, with its lines joined by line feeds. It is empty if the event has no data.
@@ -85,14 +73,10 @@ impl<'a> EventRef<'a> {
     #[inline]
     pub fn data_bytes(&self) -> Cow<'a, [u8]> {
         if self.spans.has_more_data {
-            return Cow::Owned(self.joined_data());
+            let data = self.fields().filter_map(|(name, value)| (name == b"data").then_some(value));
+            return Cow::Owned(data.collect::<Vec<_>>().join(&b'\n'));
         }
         Cow::Borrowed(self.spans.data.of(self.raw).unwrap_or_default())
-    }
-
-    fn joined_data(&self) -> Vec<u8> {
-        let data = self.fields().filter_map(|(name, value)| (name == b"data").then_some(value));
-        data.collect::<Vec<_>>().join(&b'\n')
     }
 
     /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch only such

@@ -142,7 +142,8 @@ impl<F: EventFilter> FilterPipe<F> {
             let is_event = matches!(tail, Some(Piece::Event(_)));
             let mut passes = true;
             if let Some(Piece::Event(event)) = tail {
-                let (events, is_passed) = self.flow.tail(event);
+                let verdict = self.flow.guard.event(event);
+                let (events, is_passed) = self.flow.apply(verdict, Outcome::MidEvent);
                 output.extend_from_slice(events.as_bytes());
                 passes = is_passed;
             }
@@ -231,12 +232,6 @@ impl<F: EventFilter> Flow<F> {
             return None;
         }
         Some(self.apply(verdict, Outcome::Stopped))
-    }
-
-    /// Returns the same for the event in whose middle the source has ended.
-    pub(super) fn tail(&mut self, event: EventRef<'_>) -> (Encoded, bool) {
-        let verdict = self.guard.event(event);
-        self.apply(verdict, Outcome::MidEvent)
     }
 
     /// Returns whether the head of the response is sent, so that it can no longer be rejected. It

@@ -119,7 +119,7 @@ impl Log {
     /// Returns whether the log shares the limit of the total memory with other logs.
     #[inline]
     pub(crate) const fn shares_memory(&self) -> bool {
-        self.memory.is_in_total()
+        self.memory.counter.is_some()
     }
 
     /// Returns the number of kept events.

@@ -19,7 +19,7 @@ impl MemoryCounter {
 #[derive(Debug)]
 pub(crate) struct MemoryShare {
     /// `None` if the log contributes to no total.
-    counter: Option<Arc<MemoryCounter>>,
+    pub(super) counter: Option<Arc<MemoryCounter>>,
     bytes: usize,
 }
 
@@ -31,10 +31,6 @@ impl MemoryShare {
     /// Subtracts the contribution for good.
     pub(super) fn leave_total(&mut self) {
         *self = Self { counter: None, bytes: self.bytes };
-    }
-
-    pub(super) const fn is_in_total(&self) -> bool {
-        self.counter.is_some()
     }
 
     /// Returns how many bytes all logs together may add before they exceed `limit`.

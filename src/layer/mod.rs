@@ -25,7 +25,7 @@ pub use self::{
 
 use self::{
     config::{Config, RequestInfo},
-    response_future::{Completion, InFlight},
+    response_future::{Completion, FutureState, InFlight},
 };
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.

@@ -35,7 +35,7 @@ pin_project! {
 
 pin_project! {
     #[project = FutureStateProj]
-    enum FutureState<F> {
+    pub(super) enum FutureState<F> {
         Called {
             #[pin]
             future: F,
@@ -55,16 +55,8 @@ pub(super) enum Completion {
 
 impl<F, M> ResponseFuture<F, M> {
     #[inline]
-    pub(super) const fn called(future: F, completion: Completion) -> Self {
-        Self { state: FutureState::Called { future, completion }, kind: PhantomData }
-    }
-
-    pub(super) const fn not_opened(
-        reason: NotOpened,
-        config: Arc<Config>,
-        request: RequestInfo,
-    ) -> Self {
-        Self { state: FutureState::NotOpened { reason, config, request }, kind: PhantomData }
+    pub(super) const fn new(state: FutureState<F>) -> Self {
+        Self { state, kind: PhantomData }
     }
 }
 
@@ -258,7 +250,8 @@ impl InFlight {
         }
         if may_be_refused && self.is_complete(&mut response) {
             self.end(CloseReason::Ended);
-            return nothing_more(response);
+            // After a `204`, an `EventSource` does not reconnect.
+            return without_body(response, StatusCode::NO_CONTENT);
         }
         let options =
             ResolvedOptions::of_stream(&self.config.options, self.options.take(), options);
@@ -398,13 +391,8 @@ impl Config {
         if self.is_barred_by_shutdown(request) {
             return Err(NotOpened::Unavailable);
         }
-        match &self.permits {
-            None => Ok(None),
-            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
-                Ok(permit) => Ok(Some(permit)),
-                Err(_) => Err(NotOpened::Unavailable),
-            },
-        }
+        let permit = self.permits.as_ref().map(|permits| Arc::clone(permits).try_acquire_owned());
+        permit.transpose().map_err(|_| NotOpened::Unavailable)
     }
 
     /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
@@ -414,9 +402,9 @@ impl Config {
     }
 }
 
-/// Turns a stream into `204`, after which an `EventSource` does not reconnect.
-fn nothing_more<B>(mut response: Response<B>) -> Response<SseBody<B>> {
-    *response.status_mut() = StatusCode::NO_CONTENT;
+/// Turns a response into one without a body.
+fn without_body<B, C>(mut response: Response<B>, status: StatusCode) -> Response<SseBody<C>> {
+    *response.status_mut() = status;
     headers::make_empty(response.headers_mut());
     response.map(|_| SseBody::empty())
 }
@@ -446,9 +434,7 @@ impl NotOpened {
         }
         match self {
             Self::NotAcceptable => {
-                let mut response = response.map(|()| SseBody::empty());
-                *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
-                headers::make_empty(response.headers_mut());
+                let mut response = without_body(response, StatusCode::NOT_ACCEPTABLE);
                 response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
                 response
             }

@@ -7,7 +7,9 @@ use std::{
 use http::{Extensions, Request, Response};
 use tower_service::Service;
 
-use super::{Completion, Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
+use super::{
+    Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, ResponseFuture, marker,
+};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
@@ -67,7 +69,8 @@ where
                 Ok(in_flight) => Some(in_flight),
                 Err(reason) => {
                     let config = Arc::clone(&self.config);
-                    return ResponseFuture::not_opened(reason, config, info);
+                    let request = info;
+                    return ResponseFuture::new(FutureState::NotOpened { reason, config, request });
                 }
             }
         } else if self.config.tracks_all || concerns_stream(request.extensions()) {
@@ -81,7 +84,7 @@ where
             Some(in_flight) => Completion::InFlight(in_flight),
             None => Completion::Untracked { config: Arc::clone(&self.config), request: info },
         };
-        ResponseFuture::called(future, completion)
+        ResponseFuture::new(FutureState::Called { future, completion })
     }
 }
 

@@ -100,7 +100,7 @@ fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Resp
 
 fn events(reader: Reader) -> Response<AnswerBody> {
     let options = reader.record.lock().options.as_deref().cloned();
-    let mut response = Response::new(AnswerBody::events(Attachment::new(reader)));
+    let mut response = Response::new(AnswerBody::events(reader));
     make_event_stream(response.headers_mut());
     if let Some(options) = options {
         response.extensions_mut().insert(options);
@@ -128,7 +128,7 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
 }
 
 fn status(status: StatusCode) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::empty());
+    let mut response = Response::new(AnswerBody { body: SseBody::empty() });
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
     // answer requests for the next run with them.
@@ -209,17 +209,13 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(crate) fn events(attachment: Attachment) -> Self {
-        let events = Box::new(EventBody::expecting_layer(attachment));
+    pub(crate) fn events(reader: Reader) -> Self {
+        let events = Box::new(EventBody::expecting_layer(Attachment::new(reader)));
         Self { body: SseBody::pass_through(events) }
     }
 
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self { body: SseBody::whole(bytes) }
-    }
-
-    pub(crate) fn empty() -> Self {
-        Self { body: SseBody::empty() }
     }
 }
 

@@ -244,7 +244,7 @@ impl Failure {
     /// Creates the failure of a source that returned an error.
     pub(crate) fn of(error: BoxError) -> Self {
         let text = bounded(error.to_string().into());
-        Self(Arc::new(Inner { text, error: Some(RecordedError::new(error)) }))
+        Self(Arc::new(Inner { text, error: Some(RecordedError(error.into())) }))
     }
 
     pub(crate) fn text(&self) -> &Arc<str> {

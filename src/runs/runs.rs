@@ -227,7 +227,8 @@ impl Run {
     /// The future can be dropped and the method called again at any time. It does not count as an
     /// attached client.
     pub async fn ended(&self) -> Option<Outcome> {
-        self.record.until_ended().await
+        let ended = || Some(self.record.phase()).filter(|phase| !phase.is_live());
+        self.record.until(ended).await.outcome()
     }
 }
 
@@ -235,7 +236,7 @@ impl Run {
 /// the run.
 pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefusal {
     let (process, record) = (Arc::clone(process), Arc::clone(record));
-    OnRefusal::new(move || _ = process.end_unattended(&record, Outcome::Cancelled))
+    OnRefusal(Arc::new(move || _ = process.end_unattended(&record, Outcome::Cancelled)))
 }
 
 opaque_debug!(Run);

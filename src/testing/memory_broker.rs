@@ -115,32 +115,6 @@ impl MemoryBroker {
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }
-
-    fn publish(
-        &self,
-        publication: Publication,
-        retained: Duration,
-    ) -> Result<Acknowledged, PublishError> {
-        let (published, is_acknowledged, connections) = {
-            let mut state = lock(&self.state);
-            if take_one(&mut state.events_to_refuse) {
-                return Err(PublishError::Refused(BoxError::from("refused by the test")));
-            }
-            if state.has_ended(&publication.topic, retained) {
-                return Err(PublishError::Ended);
-            }
-            let (published, connections) = state.append(publication, self.created);
-            let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
-            (published, is_acknowledged, connections)
-        };
-        connections.iter().for_each(|connection| connection.deliver());
-        if is_acknowledged {
-            // The broker itself refuses events after the end of a topic.
-            Ok(Acknowledged::new(published.sequence, published.at))
-        } else {
-            Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
-        }
-    }
 }
 
 /// Counts down by one, and returns whether it was above zero.
@@ -182,7 +156,25 @@ pub struct MemoryPublisher {
 
 impl Publisher for MemoryPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
-        self.broker.publish(publication, self.retained)
+        let (published, is_acknowledged, connections) = {
+            let mut state = lock(&self.broker.state);
+            if take_one(&mut state.events_to_refuse) {
+                return Err(PublishError::Refused(BoxError::from("refused by the test")));
+            }
+            if state.has_ended(&publication.topic, self.retained) {
+                return Err(PublishError::Ended);
+            }
+            let (published, connections) = state.append(publication, self.broker.created);
+            let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
+            (published, is_acknowledged, connections)
+        };
+        connections.iter().for_each(|connection| connection.deliver());
+        if is_acknowledged {
+            // The broker itself refuses events after the end of a topic.
+            Ok(Acknowledged::new(published.sequence, published.at))
+        } else {
+            Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
+        }
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {

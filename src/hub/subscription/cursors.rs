@@ -110,11 +110,6 @@ impl TopicCursor {
         }
     }
 
-    /// Marks all events up to `loss` as seen. The gap of the loss replaces a gap that is due.
-    pub(crate) fn pass_loss(&mut self, loss: u64) {
-        self.seek(self.seen.max(loss), false);
-    }
-
     /// Returns the newest sequence number that was sent, or reported as a gap.
     pub(super) const fn seen(&self) -> u64 {
         self.seen

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(crate) struct FlushWindow {
     length: Duration,
     /// Whether an item was sent since the last delay.
-    has_sent: bool,
+    pub(super) has_sent: bool,
     delayed_until: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -49,11 +49,6 @@ impl FlushWindow {
         }
         self.delayed_until = None;
         Poll::Ready(())
-    }
-
-    /// Records that an item was sent.
-    pub(crate) const fn record_item(&mut self) {
-        self.has_sent = true;
     }
 
     /// Starts the delay if items were sent. The subscription calls it when there is nothing more to

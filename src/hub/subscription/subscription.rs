@@ -220,7 +220,7 @@ impl Stream for Subscription {
                 Read::Loss => continue,
                 Read::Item(item) => {
                     if let Some(window) = &mut this.window {
-                        window.record_item();
+                        window.has_sent = true;
                     }
                     unit.made_progress();
                     return Poll::Ready(Some(item));
@@ -530,7 +530,8 @@ impl Subscription {
         let received = self.cursors.iter().map(TopicCursor::seen).max().unwrap_or_default();
         self.loss_seen = loss;
         for cursor in self.cursors.iter_mut() {
-            cursor.pass_loss(loss);
+            // The gap of the loss replaces a gap that is due.
+            cursor.seek(cursor.seen().max(loss), false);
         }
         let unknown_id = self.unknown_id.take();
         if self.gap_policy != GapPolicy::Ignore {

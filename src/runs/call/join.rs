@@ -13,7 +13,7 @@ use crate::{
     headers::{has_body, make_event_stream},
     options::StreamOptions,
     runs::{
-        AnswerBody, Attachment, RunBody, RunKey, Runs,
+        AnswerBody, RunBody, RunKey, Runs,
         answer::{self, Requester},
         process::{Claim, Producer, Purpose},
         record::{Phase, Reader},
@@ -55,7 +55,7 @@ where
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
             parts.extensions.insert(on_refusal(&runs.process, &record));
-            let body = AnswerBody::events(Attachment::new(reader));
+            let body = AnswerBody::events(reader);
             Ok(Response::from_parts(parts, RunBody::answer(body)))
         }
         Ok(Answer::Other(answer, Some(guard))) => pass(answer, guard),

@@ -152,7 +152,9 @@ impl Runs {
     where
         F: RunSource<Stream: Stream<Item: Encode> + Send + 'static>,
     {
-        Ok(match self.claim_to_replace(key, request.into()).await? {
+        let request: Option<&Parts> = request.into();
+        let last = request.and_then(|parts| Requester::of_parts(parts).last);
+        Ok(match self.claim(key, last.as_ref(), Purpose::Replace).await? {
             Claim::New(producer) => self.record(producer, source),
             Claim::Existing(record) => self.existing(record),
         })
@@ -178,17 +180,6 @@ impl Runs {
                 _ = reader.started().await;
             }
         }
-    }
-
-    /// Claims the key for a run in place of the one that has it, unless the request is for the rest
-    /// of that.
-    pub(super) async fn claim_to_replace(
-        &self,
-        key: &RunKey,
-        request: Option<&Parts>,
-    ) -> Result<Claim, StartError> {
-        let last = request.and_then(|parts| Requester::of_parts(parts).last);
-        self.claim(key, last.as_ref(), Purpose::Replace).await
     }
 
     pub(super) fn existing(&self, record: Arc<Record>) -> Run {

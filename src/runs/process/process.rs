@@ -253,7 +253,7 @@ impl Process {
         let mut stats = self.counters.stats();
         {
             let registry = self.lock();
-            (stats.running, stats.kept) = (registry.running(), registry.kept.len());
+            (stats.running, stats.kept) = (registry.running.len(), registry.kept.len());
         }
         stats
     }

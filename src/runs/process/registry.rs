@@ -65,10 +65,6 @@ impl Registry {
         self.by_key.get(key)
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.running.len()
-    }
-
     /// Returns whether no run is running, and the ends of all others have been reported.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.reporting == 0

@@ -123,12 +123,6 @@ impl Record {
         until(&self.changed, get).await
     }
 
-    /// Waits until the run has ended. Returns `None` if the call did not return an event stream.
-    pub(crate) async fn until_ended(&self) -> Option<Outcome> {
-        let ended = || Some(self.phase()).filter(|phase| !phase.is_live());
-        self.until(ended).await.outcome()
-    }
-
     /// Writes the id of an event as a line.
     pub(crate) fn id_line(&self, sequence: u64) -> Vec<u8> {
         let mut line = Vec::with_capacity(40);

@@ -164,22 +164,6 @@ impl HubProcess {
         &self,
         events: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Vec<(String, Published)>, Problem> {
-        let mut publishing = self.spawn_publishes(events);
-        let mut results = Vec::new();
-        let what = format!("process {}: the result of publishing", self.name);
-        while let Some(joined) = soon(&what, publishing.join_next()).await? {
-            let joined = joined.map_err(|error| Problem::caused_by("publishing failed", &error));
-            results.push(joined?);
-        }
-        results.sort_by_key(|(index, ..)| *index);
-        Ok(results.into_iter().map(|(_, data, result)| (data, result)).collect())
-    }
-
-    /// Spawns a task for each pair of a topic and data.
-    fn spawn_publishes(
-        &self,
-        events: impl IntoIterator<Item = (String, String)>,
-    ) -> JoinSet<(usize, String, Published)> {
         let mut publishing = JoinSet::new();
         for (index, (topic, data)) in events.into_iter().enumerate() {
             let hub = self.hub.clone();
@@ -188,7 +172,14 @@ impl HubProcess {
                 (index, data, result)
             });
         }
-        publishing
+        let mut results = Vec::new();
+        let what = format!("process {}: the result of publishing", self.name);
+        while let Some(joined) = soon(&what, publishing.join_next()).await? {
+            let joined = joined.map_err(|error| Problem::caused_by("publishing failed", &error));
+            results.push(joined?);
+        }
+        results.sort_by_key(|(index, ..)| *index);
+        Ok(results.into_iter().map(|(_, data, result)| (data, result)).collect())
     }
 
     /// Waits until the hub has received the event with this id.

@@ -57,7 +57,8 @@ impl Cluster {
             }
         };
         let store = Arc::new(open(id.clone(), Arc::new(receive)).await?.into());
-        let timing = Timing::of_lease(store.lease());
+        let lease = store.lease();
+        let timing = Timing { lease, beat: lease / 3, check: lease / 4, patience: lease * 2 };
         let exports = Arc::new(Exports::new(timing, &options));
         let map: Arc<MirrorMap> = Arc::default();
         let hooks = ClusterHooks { exports: Arc::clone(&exports), mirrors: Arc::clone(&map) };

@@ -41,10 +41,6 @@ pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
 }
 
 impl Timing {
-    pub(crate) fn of_lease(lease: Duration) -> Self {
-        Self { lease, beat: lease / 3, check: lease / 4, patience: lease * 2 }
-    }
-
     /// The maximum time for which a request waits for an event whose id its client already has.
     pub(crate) fn id_wait(&self) -> Duration {
         self.beat + Duration::from_secs(1)

@@ -161,7 +161,8 @@ const MAX_WAITERS: usize = 16;
 
 impl Mirrors {
     /// Returns the record of a run for a client that has seen the events up to `after`, once the
-    /// record has that event and the first page of later ones.
+    /// record has that event and the first page of later ones. If that event was not exported, returns
+    /// a record of the run's end.
     pub(crate) async fn open(
         self: &Arc<Self>,
         run: &RunId,
@@ -171,7 +172,20 @@ impl Mirrors {
         if !mirror.readable().await {
             return Err(StartError::Unavailable);
         }
-        self.until_reached(&mirror, record, after).await
+        if !record.has_reached(after) {
+            self.reach(&mirror, &record, after).await?;
+        }
+        if record.is_lost() {
+            return Err(StartError::Unavailable);
+        }
+        match record.phase() {
+            _ if record.newest() >= after => Ok(record),
+            // Its owner did not export all events that it had given to clients.
+            Phase::Ended(outcome @ (Outcome::Cancelled | Outcome::Interrupted)) => {
+                Ok(self.end_of(&record, outcome, after))
+            }
+            _ => Err(StartError::NotFound),
+        }
     }
 
     fn find_or_add(self: &Arc<Self>, run: &RunId, after: u64) -> (Arc<Record>, Arc<Mirror>) {
@@ -214,30 +228,6 @@ impl Mirrors {
 
 /// Clients that have seen more events of a run than this process has of it.
 impl Mirrors {
-    /// Waits until a mirror has the event `after`, which its client has seen, or its run has ended.
-    /// Returns the mirror's record, or a record of the run's end if that event was not exported.
-    pub(super) async fn until_reached(
-        self: &Arc<Self>,
-        mirror: &Arc<Mirror>,
-        record: Arc<Record>,
-        after: u64,
-    ) -> Result<Arc<Record>, StartError> {
-        if !record.has_reached(after) {
-            self.reach(mirror, &record, after).await?;
-        }
-        if record.is_lost() {
-            return Err(StartError::Unavailable);
-        }
-        match record.phase() {
-            _ if record.newest() >= after => Ok(record),
-            // Its owner did not export all events that it had given to clients.
-            Phase::Ended(outcome @ (Outcome::Cancelled | Outcome::Interrupted)) => {
-                Ok(self.end_of(&record, outcome, after))
-            }
-            _ => Err(StartError::NotFound),
-        }
-    }
-
     /// Waits until a record has the event `after`, or its run has ended.
     async fn reach(
         self: &Arc<Self>,

@@ -162,13 +162,8 @@ impl Export {
 
     /// Returns the time until which the run can be exported again if the store loses the run's end.
     pub(super) fn kept_until(&self) -> Option<Instant> {
-        let is_unreachable = self.is_void() || self.is_replaced;
+        let is_unreachable = self.is_replaced || self.record.phase() == Phase::Void;
         self.ended_at.map(|at| if is_unreachable { at } else { at + ENDED_EXPORT })
-    }
-
-    /// Returns whether the call did not return an event stream.
-    pub(super) fn is_void(&self) -> bool {
-        self.record.phase() == Phase::Void
     }
 
     /// Returns the memory that the run needs in the store.
@@ -316,7 +311,8 @@ impl Export {
                 self.appended(reply, *last, *len);
             }
             (Target::Trim(_, keep_from), Ok(Reply::Trim { entries })) => {
-                self.trimmed(entries, *keep_from);
+                self.entries = self.entries.saturating_sub(entries);
+                self.stored.trim(*keep_from);
             }
             (_, Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript)) => {
                 self.has_failed = true;
@@ -372,7 +368,7 @@ impl Export {
                 // batches.
                 self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
-                self.lease.looked();
+                self.lease.renewals = 0;
                 // If the store had the end of the run, it has lost the end.
                 self.ended_at = None;
                 self.set_watched(now, watched);
@@ -428,11 +424,6 @@ impl Export {
             }
             AppendReply::Refused => self.sync.need(),
         }
-    }
-
-    fn trimmed(&mut self, entries: u64, keep_from: u64) {
-        self.entries = self.entries.saturating_sub(entries);
-        self.stored.trim(keep_from);
     }
 
     fn ended(&mut self, reply: EndReply) -> Option<Effect> {
@@ -592,10 +583,5 @@ impl Lease {
         // Random, so that runs that were renewed together drift apart.
         self.renew_at = now + interval.mul_f64(0.875 + 0.25 * fastrand::f64());
         self.renewals = if self.looks() { 0 } else { self.renewals + 1 };
-    }
-
-    /// Records that the stream was seen.
-    pub(super) const fn looked(&mut self) {
-        self.renewals = 0;
     }
 }
