@@ -5,15 +5,14 @@
 //!
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
 //!   processes.
-//! - `requests.rs` finds and claims runs of all processes for requests, cancels them, and sends
-//!   the claim of a new run. `shared_runs.rs` is what [`Runs`](tower_sse::runs::Runs) calls.
+//! - `requests.rs` is what [`Runs`](tower_sse::runs::Runs) calls: it finds and claims runs of all
+//!   processes for requests, cancels them, and sends the claim of a new run.
 
 #[allow(clippy::module_inception)]
 pub(super) mod cluster;
 mod elsewhere;
 mod owner;
 mod requests;
-mod shared_runs;
 #[cfg(test)]
 mod tests;
 mod timing;

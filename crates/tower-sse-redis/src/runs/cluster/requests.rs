@@ -8,14 +8,24 @@ use tokio::{
 use tower_sse::{
     LastEventId,
     runs::{
-        Outcome, RunKey, StartError,
-        support::{Claim, Epoch, LastEvent, Mark, Phase, Producer, Purpose, Record, seen, spawn},
+        Outcome, RunKey, RunStore, StartError,
+        support::{
+            Claim, Connected, Epoch, LastEvent, Mark, Options, Pending, Phase, Producer, Purpose,
+            Record, SharedRuns, seen, spawn,
+        },
     },
 };
 
-use super::{cluster::Cluster, owner::exports::Exports};
-use crate::runs::seam::{
-    Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId,
+use super::{
+    cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports, timing::RETRY_DELAY,
+};
+use crate::{
+    Error,
+    runs::{
+        RedisRuns,
+        seam::{Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId},
+        store::RedisStore,
+    },
 };
 
 /// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
@@ -39,49 +49,155 @@ enum Found {
     Unopened(RunId, StartError),
 }
 
+impl RunStore for RedisRuns {
+    type Error = Error;
+
+    async fn connect(self, options: Options) -> Result<Connected, Error> {
+        let retain_for = options.retain_for;
+        let open = move |id, receive| RedisStore::open(self, id, retain_for, receive);
+        let cluster = Cluster::connect(options, open).await?;
+        Ok((Arc::clone(&cluster.process), cluster))
+    }
+}
+
+/// The calls of [`Runs`](tower_sse::runs::Runs).
+impl SharedRuns for Cluster {
+    fn claim<'a>(
+        self: Arc<Self>,
+        key: &'a RunKey,
+        purpose: Purpose,
+    ) -> Pending<'a, Result<Claim, StartError>> {
+        Box::pin(async move {
+            let mut until = Instant::now() + self.timing.lease;
+            let (mut looks, mut pause, mut unopened) = (0, 0, None::<RunId>);
+            while looks < MIN_LOOKS || Instant::now() < until {
+                looks += 1;
+                let locked = self.keys.try_lock(key);
+                let found = match &locked {
+                    // A replacement looks only once it may claim the key, because it claims any.
+                    Err(_) if purpose == Purpose::Replace => Found::Claimable(None),
+                    _ => self.find_claim(key, purpose).await?,
+                };
+                match (found, locked) {
+                    (Found::Run(record), _) => return Ok(Claim::Existing(record)),
+                    (Found::Claimable(_), Err(unlocked)) => {
+                        unlocked.cancelled().await;
+                        (until, looks) = (Instant::now() + self.timing.lease, 0);
+                        continue;
+                    }
+                    (Found::Claimable(earlier), Ok(_locked)) => {
+                        if let Some(producer) = self.start(key, earlier).await? {
+                            return Ok(Claim::New(producer));
+                        }
+                    }
+                    (Found::Changed, _) => {}
+                    (Found::Unopened(run, error), _) if unopened.as_ref() == Some(&run) => {
+                        return Err(error);
+                    }
+                    (Found::Unopened(run, _), _) => unopened = Some(run),
+                }
+                // Random, so that processes that compete do not meet again.
+                sleep(Duration::from_millis(fastrand::u64(..=pause))).await;
+                pause = (2 * pause + 1).min(MAX_PAUSE);
+            }
+            Err(StartError::Unavailable)
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        key: &'a RunKey,
+        last: Option<&'a LastEventId>,
+    ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>> {
+        Box::pin(async move {
+            let (run, is_certain) = match self.look(key).await {
+                Ok(LookReply::Live { run, .. }) => (run, true),
+                Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
+                Ok(LookReply::Restoring) => {
+                    let here = self.lost_by_store(key);
+                    return here.map(Some).ok_or(StartError::Unavailable);
+                }
+                Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
+                    return Ok(self.lost_by_store(key));
+                }
+                Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
+            };
+            match self.open(&run, last).await {
+                // The id may be one of a later run, whose claim its owner may still restore.
+                Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
+                found => found.map(Some),
+            }
+        })
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        key: &'a RunKey,
+        last: Option<&'a LastEventId>,
+        lines: Option<Bytes>,
+    ) -> Pending<'a, bool> {
+        Box::pin(async move {
+            match self.look(key).await {
+                Ok(LookReply::Live { run, .. }) => {
+                    let seen = seen(last, run.epoch, MAX_SEQUENCE);
+                    seen.is_some() && self.cancel_run(&run, lines).await
+                }
+                Ok(LookReply::Ended { .. }) => false,
+                _ => self.process.cancel(key, last, lines),
+            }
+        })
+    }
+
+    fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()> {
+        Box::pin(async { _ = self.cancel_run(&RunId::of(record), None).await })
+    }
+
+    fn serve<'a>(
+        &'a self,
+        record: &'a Arc<Record>,
+        last: Option<&'a LastEventId>,
+        waits: bool,
+    ) -> Pending<'a, Result<Arc<Record>, StartError>> {
+        Box::pin(async move {
+            let patience = if waits { self.timing.patience } else { Duration::ZERO };
+            let until = Instant::now() + patience;
+            loop {
+                if self.mirror_of(record).is_none() {
+                    return Ok(Arc::clone(record));
+                }
+                match self.open(&RunId::of(record), last).await {
+                    Err(StartError::Unavailable) if Instant::now() < until => {
+                        sleep(RETRY_DELAY).await;
+                    }
+                    served => return served,
+                }
+            }
+        })
+    }
+
+    fn is_loaded<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, bool> {
+        Box::pin(async {
+            match self.mirror_of(record) {
+                Some(mirror) => mirror.loaded().await,
+                None => true,
+            }
+        })
+    }
+
+    fn exported(&self) -> Pending<'_, ()> {
+        Box::pin(async { _ = self.wait_until(|| self.process.is_exported()).await })
+    }
+
+    fn figures(&self) -> (usize, usize) {
+        (self.mirrors.len(), self.exports.waiting())
+    }
+}
+
 /// Finding and claiming runs of all processes for requests.
 impl Cluster {
-    /// Returns the run with this key, or claims the key for a new run. Looks again for the time of a
-    /// lease if other processes are faster, and waits while another request of this process claims
-    /// the key.
-    pub(super) async fn claim_key(
-        self: &Arc<Self>,
-        key: &RunKey,
-        purpose: Purpose,
-    ) -> Result<Claim, StartError> {
-        let mut until = Instant::now() + self.timing.lease;
-        let (mut looks, mut pause, mut unopened) = (0, 0, None::<RunId>);
-        while looks < MIN_LOOKS || Instant::now() < until {
-            looks += 1;
-            let locked = self.keys.try_lock(key);
-            let found = match &locked {
-                // A replacement looks only once it may claim the key, because it claims any.
-                Err(_) if purpose == Purpose::Replace => Found::Claimable(None),
-                _ => self.find_claim(key, purpose).await?,
-            };
-            match (found, locked) {
-                (Found::Run(record), _) => return Ok(Claim::Existing(record)),
-                (Found::Claimable(_), Err(unlocked)) => {
-                    unlocked.cancelled().await;
-                    (until, looks) = (Instant::now() + self.timing.lease, 0);
-                    continue;
-                }
-                (Found::Claimable(earlier), Ok(_locked)) => {
-                    if let Some(producer) = self.start(key, earlier).await? {
-                        return Ok(Claim::New(producer));
-                    }
-                }
-                (Found::Changed, _) => {}
-                (Found::Unopened(run, error), _) if unopened.as_ref() == Some(&run) => {
-                    return Err(error);
-                }
-                (Found::Unopened(run, _), _) => unopened = Some(run),
-            }
-            // Random, so that processes that compete do not meet again.
-            sleep(Duration::from_millis(fastrand::u64(..=pause))).await;
-            pause = (2 * pause + 1).min(MAX_PAUSE);
-        }
-        Err(StartError::Unavailable)
+    /// Returns the mirror to which a record belongs. A run of this process has none.
+    fn mirror_of(&self, record: &Arc<Record>) -> Option<Arc<Mirror>> {
+        self.mirrors.of(&RunId::of(record), record)
     }
 
     /// Looks for the run with this key once.
@@ -191,31 +307,6 @@ impl Cluster {
     /// be reached.
     pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.process.peek(key).filter(|record| record.phase().is_live())
-    }
-
-    /// Returns the run with this key for a client that has seen the events up to `last`.
-    pub(super) async fn find_key(
-        &self,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-    ) -> Result<Option<Arc<Record>>, StartError> {
-        let (run, is_certain) = match self.look(key).await {
-            Ok(LookReply::Live { run, .. }) => (run, true),
-            Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
-            Ok(LookReply::Restoring) => {
-                let here = self.lost_by_store(key);
-                return here.map(Some).ok_or(StartError::Unavailable);
-            }
-            Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
-                return Ok(self.lost_by_store(key));
-            }
-            Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
-        };
-        match self.open(&run, last).await {
-            // The id may be one of a later run, whose claim its owner may still restore.
-            Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
-            found => found.map(Some),
-        }
     }
 
     /// Returns the record of a run: the original if this process owns the run, otherwise a mirror.
@@ -334,23 +425,6 @@ impl Drop for SentClaim<'_> {
 
 /// Cancels runs of all processes.
 impl Cluster {
-    /// Cancels the run with this key, after the event with these `lines` if there are any.
-    pub(super) async fn cancel_key(
-        &self,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-        lines: Option<Bytes>,
-    ) -> bool {
-        match self.look(key).await {
-            Ok(LookReply::Live { run, .. }) => {
-                let seen = seen(last, run.epoch, MAX_SEQUENCE);
-                seen.is_some() && self.cancel_run(&run, lines).await
-            }
-            Ok(LookReply::Ended { .. }) => false,
-            _ => self.process.cancel(key, last, lines),
-        }
-    }
-
     /// Cancels this run, after the event with these `lines` if there are any.
     pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
         let own = self.exports.record(run);
