@@ -139,9 +139,7 @@ impl Decoder {
     pub fn retry(&self) -> Option<Duration> {
         self.splitter.incomplete_retry().or(self.client.retry)
     }
-}
 
-impl Decoder {
     /// Sets the last event id that the client had before the stream.
     pub(crate) fn start_after(&mut self, id: &str) {
         self.client.last_event_id = id.into();

@@ -231,6 +231,9 @@ impl Log {
 /// copied, because a client that holds a slice holds the whole block.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
+/// The capacity below which the list of entries does not shrink.
+const MIN_CAPACITY: usize = 16;
+
 /// Consecutive events of a log in one buffer.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -307,12 +310,7 @@ impl Log {
         let start = self.entries.partition_point(|entry| entry.block() < block);
         start..self.entries.partition_point(|entry| entry.block() <= block)
     }
-}
 
-/// The capacity below which the list of entries does not shrink.
-const MIN_CAPACITY: usize = 16;
-
-impl Log {
     /// Evicts the oldest events until all limits are met at the time `now`.
     pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
         let Limits { events, bytes, age, memory } = self.limits;

@@ -161,7 +161,8 @@ impl Publisher for MemoryPublisher {
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
             }
-            if state.has_ended(&publication.topic, self.retained) {
+            let ended = state.ended.get(&publication.topic);
+            if ended.is_some_and(|at| at.elapsed() < self.retained) {
                 return Err(PublishError::Ended);
             }
             let (published, connections) = state.append(publication, self.broker.created);
@@ -219,11 +220,6 @@ impl BrokerState {
             connection.push(Item::Event(Arc::clone(&published)));
         }
         (published, connections)
-    }
-
-    /// Returns whether a topic has ended, and its last event is not older than `retained`.
-    pub(super) fn has_ended(&self, topic: &str, retained: Duration) -> bool {
-        self.ended.get(topic).is_some_and(|at| at.elapsed() < retained)
     }
 
     /// Loses all events. Returns the connections to deliver the loss through once the state is

@@ -90,11 +90,8 @@ impl TestStream {
     where
         B: Body<Error: Into<BoxError>> + Send + 'static,
     {
-        Self {
-            reader: StreamReader::new(BodyBytes::new(body)),
-            time_limit: TIME_LIMIT,
-            opened: None,
-        }
+        let reader = StreamReader::new(BodyBytes::new(body));
+        Self { reader, time_limit: TIME_LIMIT, opened: None }
     }
 
     pub(super) fn opened(body: BodyBytes, opened: Opened) -> Self {
@@ -246,20 +243,7 @@ impl TestStream {
     pub fn retry(&self) -> Option<Duration> {
         self.reader.decoder.retry()
     }
-}
 
-impl fmt::Debug for TestStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestStream")
-            .field("uri", &self.uri())
-            .field("last_event_id", &self.last_event_id())
-            .field("end", &self.reader.end)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The waits of a stream, and the panics by which they fail a test.
-impl TestStream {
     /// Waits until `take` returns something.
     pub(super) async fn wait<T>(
         &mut self,
@@ -285,5 +269,15 @@ impl TestStream {
     pub(super) fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
         // How a test fails.
         panic!("{what}, at {caller}\n{}", self.reader);
+    }
+}
+
+impl fmt::Debug for TestStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestStream")
+            .field("uri", &self.uri())
+            .field("last_event_id", &self.last_event_id())
+            .field("end", &self.reader.end)
+            .finish_non_exhaustive()
     }
 }

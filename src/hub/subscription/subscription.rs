@@ -266,6 +266,10 @@ opaque_debug!(Subscription);
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
+/// The number of topics in which one poll starts to wait before the subscription yields. This takes
+/// up to a millisecond.
+const WAITS_PER_POLL: usize = 4096;
+
 impl Subscription {
     /// Reads the next item of the preamble, or the next committed events or gaps.
     pub(super) fn read(&mut self) -> Read {
@@ -351,13 +355,7 @@ impl Subscription {
             queue.get_or_insert_default().push(index, next, cursors);
         }
     }
-}
 
-/// The number of topics in which one poll starts to wait before the subscription yields. This takes
-/// up to a millisecond.
-const WAITS_PER_POLL: usize = 4096;
-
-impl Subscription {
     /// Starts to wait for the next event in each topic, unless one has been published meanwhile.
     ///
     /// If this takes several polls, the last one checks the earlier topics again, because their

@@ -72,13 +72,9 @@ pub(crate) async fn numbers_are_not_used_again_after_a_loss<W: World>(
         ensure!(first > newest, "after loss {round}, {first} follows {newest}");
         newest = numbers.iter().map(|(number, _)| *number).max().unwrap_or_default();
         // In round 1 no process is connected during the loss; in the other rounds one is.
-        if round == 1 {
-            drop(process);
-            world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
-        } else {
-            world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
-            drop(process);
-        }
+        let connected = (round != 1).then_some(process);
+        world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
+        drop(connected);
     }
     Ok(())
 }

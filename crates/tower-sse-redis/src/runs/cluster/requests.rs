@@ -193,7 +193,7 @@ impl SharedRuns for Cluster {
     }
 }
 
-/// Finding and claiming runs of all processes for requests.
+/// Finding, claiming and cancelling runs of all processes for requests.
 impl Cluster {
     /// Returns the mirror to which a record belongs. A run of this process has none.
     fn mirror_of(&self, record: &Arc<Record>) -> Option<Arc<Mirror>> {
@@ -402,6 +402,25 @@ impl Cluster {
         self.process.enter(reserved, replaced);
         mark
     }
+
+    /// Cancels this run, after the event with these `lines` if there are any.
+    pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
+        let own = self.exports.record(run);
+        let is_exported = own.is_some() && lines.is_some();
+        let event = lines.clone().map(LastEvent::New);
+        let ended_here = own.is_some_and(|own| self.process.cancel_record(&own, event.as_ref()));
+        if is_exported {
+            // The owner exports the earlier events together with the last one, so that the last one
+            // has the same id at every process.
+            self.wait_until(|| self.exports.has_ended(run.epoch)).await;
+            if ended_here {
+                return true;
+            }
+        }
+        // Once this method has returned, a request at any process finds that the run has ended.
+        let reply = self.end(run, EndMode::Cancel { lines }).await;
+        ended_here || matches!(reply, Ok(EndReply::Ended { .. }))
+    }
 }
 
 /// The result of a claim, for the request.
@@ -420,27 +439,5 @@ impl Drop for SentClaim<'_> {
         if let Some(run) = self.run.take() {
             self.exports.lose_claim(run);
         }
-    }
-}
-
-/// Cancels runs of all processes.
-impl Cluster {
-    /// Cancels this run, after the event with these `lines` if there are any.
-    pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
-        let own = self.exports.record(run);
-        let is_exported = own.is_some() && lines.is_some();
-        let event = lines.clone().map(LastEvent::New);
-        let ended_here = own.is_some_and(|own| self.process.cancel_record(&own, event.as_ref()));
-        if is_exported {
-            // The owner exports the earlier events together with the last one, so that the last one
-            // has the same id at every process.
-            self.wait_until(|| self.exports.has_ended(run.epoch)).await;
-            if ended_here {
-                return true;
-            }
-        }
-        // Once this method has returned, a request at any process finds that the run has ended.
-        let reply = self.end(run, EndMode::Cancel { lines }).await;
-        ended_here || matches!(reply, Ok(EndReply::Ended { .. }))
     }
 }
