@@ -192,7 +192,7 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
 async fn client(url: &str, authority: &Path, has_provider: bool) -> String {
     let mut command = tokio::process::Command::new(env::current_exe().unwrap());
     command
-        .args(["tls::connect", "--exact", "--ignored", "--nocapture"])
+        .args(["certificates::connect", "--exact", "--ignored", "--nocapture"])
         .env(URL, url)
         .env("SSL_CERT_FILE", authority)
         .kill_on_drop(true);
