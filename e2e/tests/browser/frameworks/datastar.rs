@@ -1,4 +1,5 @@
-use super::*;
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use tower_sse::{Event, LastEventId, SseLayer, hub::Hub};
 
 /// Appends HTML to the list.
 pub(crate) fn append(html: &str) -> Event {

@@ -1,4 +1,10 @@
-use super::*;
+use axum::{
+    Router,
+    extract::State,
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 const PAGE: &str = r#"<!doctype html>
 <script src="/assets/htmx.js"></script>

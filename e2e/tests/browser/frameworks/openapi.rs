@@ -1,7 +1,6 @@
-use axum::Json;
+use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
+use tower_sse::{LastEventId, SseLayer, hub::Hub};
 use utoipa::{OpenApi, ToSchema, openapi::OpenApiVersion};
-
-use super::*;
 
 #[derive(OpenApi)]
 #[openapi(paths(events))]
