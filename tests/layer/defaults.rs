@@ -213,5 +213,5 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
             assert!(is_drill || text.contains("guide::shutdown"), "{path} shows no end");
         }
     }
-    assert_eq!(programs, 9, "three hosts, chat, runs, MCP, three pages");
+    assert_eq!(programs, 10, "four hosts, chat, runs, MCP, three pages");
 }
