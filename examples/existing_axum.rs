@@ -11,13 +11,9 @@
 use std::{env, io, process};
 
 use axum::{
-    BoxError, Router,
-    extract::State,
-    http::StatusCode,
-    response::{Sse, sse::Event},
-    routing::get,
-    serve::ListenerExt,
+    BoxError, Router, extract::State, http::StatusCode, response::Sse, response::sse::Event,
 };
+use axum::{routing::get, serve::ListenerExt};
 use futures_util::{Stream, StreamExt};
 use tokio::{net::TcpListener, sync::broadcast};
 use tokio_stream::wrappers::BroadcastStream;

@@ -14,31 +14,20 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::{
-    convert::Infallible,
-    env, io,
-    net::{self, Ipv4Addr, SocketAddr},
-    pin::pin,
-    process, thread,
-    time::Duration,
-};
+use std::net::{self, Ipv4Addr, SocketAddr};
+use std::{convert::Infallible, env, io, pin::pin, process, thread, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::{server::graceful::GracefulShutdown, service::TowerToHyperService};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    runtime,
-    time::{sleep, timeout},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, LastEventId, SseLayer, Stats, hub::Hub};

@@ -5,19 +5,14 @@ use std::{convert::Infallible, error::Error, fmt};
 
 #[cfg(feature = "hub")]
 use axum_core::body::Body;
-use axum_core::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
-    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
-};
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use http::{StatusCode, request::Parts};
 
+use crate::connection::{Disconnect, LastEventId};
 #[cfg(feature = "hub")]
 use crate::hub::Subscription;
-use crate::{
-    connection::{Disconnect, LastEventId},
-    options::StreamOptions,
-    streams::Subjects,
-};
+use crate::{options::StreamOptions, streams::Subjects};
 
 /// Extracts the last event id. It is empty if the client sent none, as the [HTML standard][html]
 /// specifies for a new connection.

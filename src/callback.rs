@@ -1,15 +1,8 @@
 //! Values of the program: calls of its callbacks, whose panics must not end a stream, and `Debug` for
 //! types that hold what has none.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    mem,
-    ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};
 
 /// Calls a callback and returns its result, or logs a warning and returns `None` if it panics.
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {

@@ -1,12 +1,10 @@
 //! The headers of event streams: which response is one, and what its headers become.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{
-        ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-        ETAG, TRANSFER_ENCODING,
-    },
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+    TRANSFER_ENCODING,
 };
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The media type without parameters, because some proxies match the whole header value.
 pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

@@ -10,12 +10,8 @@
 //! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
 //! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
 
-use std::{
-    cell::Cell,
-    error::Error,
-    fmt, iter,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
+use std::{cell::Cell, error::Error, fmt, iter};
 
 use http::Extensions;
 use tokio_util::sync::CancellationToken;

@@ -1,13 +1,10 @@
 //! What the package `simulation` decides in place of the operating system: when tasks run, and what
 //! the clock says.
 
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{
-    cell::RefCell,
-    collections::hash_map::DefaultHasher,
-    hash::BuildHasherDefault,
-    pin::Pin,
-    rc::Rc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    cell::RefCell, collections::hash_map::DefaultHasher, hash::BuildHasherDefault, pin::Pin,
 };
 
 use tokio::task::JoinHandle;

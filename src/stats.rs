@@ -1,18 +1,10 @@
-use std::{
-    fmt::{self, Display, Formatter, Result, Write},
-    sync::{
-        Arc, Mutex,
-        atomic::{
-            AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
-    },
-};
+use std::fmt::{self, Display, Formatter, Result, Write};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex};
 
-use crate::{
-    connection::{CloseReason, CloseReport, Label},
-    lock::lock,
-};
+use crate::connection::{CloseReason, CloseReport, Label};
+use crate::lock::lock;
 
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///

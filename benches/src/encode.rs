@@ -1,7 +1,5 @@
-use super::payload::{
-    Ownership::{Literal, Owned, Shared},
-    lines,
-};
+use super::payload::Ownership::{Literal, Owned, Shared};
+use super::payload::lines;
 use crate::*;
 
 /// Events whose data is text, by the ownership of the text.

@@ -1,10 +1,8 @@
 //! An HTTP/2 client that opens many streams over one connection and reads only as much as it
 //! chooses. It is written by hand because a conforming client would open its windows again.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 /// The types of HTTP/2 frames (RFC 9113, section 6).
 mod frame {

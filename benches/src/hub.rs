@@ -1,9 +1,7 @@
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-use tower_sse::{
-    LastEventId,
-    hub::{Hub, Receipt, Retention, Subscription},
-};
+use tower_sse::LastEventId;
+use tower_sse::hub::{Hub, Receipt, Retention, Subscription};
 
 use crate::*;
 

@@ -1,10 +1,8 @@
 use std::mem;
 
 use axum::{Router, body::Body as AxumBody, extract, response, routing::get};
-use http::{
-    HeaderMap, HeaderValue,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT},
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::Full;
 use tower::service_fn;
 use tower_sse::Stats;

@@ -3,14 +3,8 @@
 //! A [`Case`] is one implementation doing one work. The criterion benches, the timed comparison,
 //! the allocation counts and the instruction counts all run the same cases.
 
-use std::{
-    convert::Infallible,
-    fmt::Debug,
-    hint::black_box,
-    iter,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
+use std::{convert::Infallible, fmt::Debug, hint::black_box, iter, pin::Pin};
 
 use bytes::Bytes;
 use bytestring::ByteString;

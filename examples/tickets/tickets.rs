@@ -1,8 +1,5 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 

@@ -1,11 +1,7 @@
-use tower_sse::{
-    BoxError, EventRef,
-    filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict},
-};
+use tower_sse::{BoxError, EventRef};
+use tower_sse::filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict};
 
-use super::naive_filter::{
-    ADDED, BY_FILTER, Choice, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered,
-};
+use super::naive_filter::{ADDED, BY_FILTER, Choice, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered};
 use crate::*;
 
 const CHOICES: [Choice; 7] = [

@@ -5,10 +5,8 @@ use std::pin::pin;
 
 use futures_util::StreamExt;
 use loom::{future::block_on, model::Builder, thread};
-use tower_sse::{
-    Encoded, Event, LastEventId,
-    hub::{Hub, PublishError, Subscription},
-};
+use tower_sse::hub::{Hub, PublishError, Subscription};
+use tower_sse::{Encoded, Event, LastEventId};
 
 /// Checks all interleavings.
 fn check(model: impl Fn() + Sync + Send + 'static) {

@@ -1,25 +1,18 @@
 //! Models of starters, clients and the end of a run, checked in every interleaving.
 #![cfg(tower_sse_loom)]
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
-};
+use std::future::{Ready, ready};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicUsize};
 
 use futures_util::{StreamExt, stream};
 use http::{Request, Response};
 use loom::{future::block_on, model::Builder, thread};
 use tower_layer::Layer;
 use tower_service::Service;
-use tower_sse::{
-    Event,
-    runs::{Attachment, Outcome, RunKey, Runs},
-};
+use tower_sse::Event;
+use tower_sse::runs::{Attachment, Outcome, RunKey, Runs};
 
 fn check_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();

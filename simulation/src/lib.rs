@@ -28,8 +28,5 @@ mod log;
 mod seeds;
 mod verdict;
 
-pub use self::{
-    log::Log,
-    seeds::{check_repeatable, check_seeds, runtime},
-    verdict::Verdict,
-};
+pub use self::seeds::{check_repeatable, check_seeds, runtime};
+pub use self::{log::Log, verdict::Verdict};

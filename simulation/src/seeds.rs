@@ -1,8 +1,4 @@
-use std::{
-    env,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    thread,
-};
+use std::{env, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, thread};
 
 use tokio::runtime::{Builder, RngSeed, Runtime};
 

@@ -1,25 +1,17 @@
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use pin_project_lite::pin_project;
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::idle_timer::is_within_reach;
-use crate::{
-    connection::{Client, CloseReason},
-    options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions},
-    signals::Inherited,
-    streams::{Membership, Revocation},
-};
+use crate::connection::{Client, CloseReason};
+use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
+use crate::signals::Inherited;
+use crate::streams::{Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
 /// shutdown, or when the program closes it.

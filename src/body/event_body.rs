@@ -1,18 +1,11 @@
+use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 #[cfg(feature = "hub")]
 use std::time::Duration;
-use std::{
-    any::Any,
-    error::Error,
-    fmt,
-    mem::{self, ManuallyDrop},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::{Context, Poll, ready},
-};
+use std::{any::Any, error::Error, fmt, pin::Pin, sync::atomic::AtomicBool};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -21,12 +14,9 @@ use pin_project_lite::pin_project;
 use tokio::task;
 
 use super::last_frames::Release;
-use crate::{
-    BoxError,
-    coop::CoopBudget,
-    event::{Encode, FrameBuf},
-    signals::{ItemError, is_within_layer, is_within_recorder},
-};
+use crate::event::{Encode, FrameBuf};
+use crate::signals::{ItemError, is_within_layer, is_within_recorder};
+use crate::{BoxError, coop::CoopBudget};
 
 /// How long a server may hold a frame before the next one is sent anyway.
 #[cfg(feature = "hub")]
@@ -401,10 +391,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::{FrameBatch, KEPT_CAPACITY, Pushed, SMALL_FRAME};
-    use crate::{
-        event::Event,
-        signals::{within_layer, within_recorder},
-    };
+    use crate::event::Event;
+    use crate::signals::{within_layer, within_recorder};
 
     fn frame(batch: &mut FrameBatch, len: usize) -> Bytes {
         assert!(batch.push(Event::from("x".repeat(len - 8))).is_ok());

@@ -2,30 +2,20 @@
 //! returns its bytes, writes the layer's first lines and heartbeats, and decides when the stream
 //! ends, and in which way.
 
-use std::{
-    mem,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
+use std::{mem, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::{
-    Boundary, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord, deadline::DeadlineVerdict,
-};
-use crate::{
-    BoxError,
-    connection::{Client, CloseReason},
-    coop::CoopBudget,
-    event::first_block_has_retry,
-    options::ResolvedOptions,
-    signals::{Stopped, is_within_recorder, within_layer},
-    streams::Membership,
-};
+use super::StreamRecord;
+use super::{Boundary, Deadline, IdleTimer, LastFrames, Shutdown, deadline::DeadlineVerdict};
+use crate::connection::{Client, CloseReason};
+use crate::signals::{Stopped, is_within_recorder, within_layer};
+use crate::streams::Membership;
+use crate::{BoxError, coop::CoopBudget, event::first_block_has_retry, options::ResolvedOptions};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 ///

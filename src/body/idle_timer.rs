@@ -1,16 +1,10 @@
-use std::{
-    future::Future,
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::{future::Future, io, time::Duration};
 
 use pin_project_lite::pin_project;
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{BoxError, options::IdleInterval};
 

@@ -1,25 +1,16 @@
-use std::{
-    error::Error,
-    fmt,
-    future::Future,
-    mem,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker, ready},
-    time::Duration,
-};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+use std::{error::Error, fmt, future::Future, mem, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{
-    BoxError, callback::without_panic, connection::CloseReason, lock::lock, signals::ItemError,
-};
+use crate::signals::ItemError;
+use crate::{BoxError, callback::without_panic, connection::CloseReason, lock::lock};
 
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {

@@ -1,9 +1,5 @@
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::task::{Context, Poll, ready};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::Buf;
 use futures_core::Stream;
@@ -11,11 +7,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::Silence;
-use crate::{
-    BoxError,
-    coop::CoopBudget,
-    event::{Decoder, Message},
-};
+use crate::event::{Decoder, Message};
+use crate::{BoxError, coop::CoopBudget};
 
 pin_project! {
     /// A [`Stream`] of the [`Message`]s in the body of another server's response.

@@ -22,15 +22,8 @@ mod stream_record;
 pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
-pub(crate) use self::{
-    deadline::Shutdown,
-    event_stream::StreamState,
-    stream_record::{Observation, StreamRecord},
-};
+pub(crate) use self::stream_record::{Observation, StreamRecord};
+pub(crate) use self::{deadline::Shutdown, event_stream::StreamState};
 
-use self::{
-    boundary::Boundary,
-    deadline::Deadline,
-    idle_timer::{IdleTimer, Silence},
-    last_frames::LastFrames,
-};
+use self::idle_timer::{IdleTimer, Silence};
+use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};

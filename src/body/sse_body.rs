@@ -1,18 +1,13 @@
-use std::{
-    mem,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
+use std::{mem, pin::Pin};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::event_stream::{EventStream, StreamState};
-use crate::{
-    BoxError,
-    connection::{CloseReason, DisconnectGuard},
-};
+use crate::BoxError;
+use crate::connection::{CloseReason, DisconnectGuard};
 
 pin_project! {
     /// The response body of the [layer](crate::SseLayer)'s service.

@@ -2,12 +2,10 @@ use std::{mem, thread, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use crate::{
-    callback::{Opaque, catch_panic},
-    connection::{CloseReason, CloseReport, DisconnectGuard, Label},
-    options::{OnClose, OnOpen},
-    stats::Stats,
-};
+use crate::callback::{Opaque, catch_panic};
+use crate::connection::{CloseReason, CloseReport, DisconnectGuard, Label};
+use crate::options::{OnClose, OnOpen};
+use crate::stats::Stats;
 
 /// The number of bytes after which a stream that is never idle updates the shared counters.
 const STATS_STEP: u64 = 64 * 1024;

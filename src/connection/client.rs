@@ -1,9 +1,7 @@
 use std::mem::ManuallyDrop;
 
-use http::{
-    HeaderMap, HeaderName, Method,
-    header::{ACCEPT, CACHE_CONTROL},
-};
+use http::header::{ACCEPT, CACHE_CONTROL};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::LAST_EVENT_ID;
 use crate::headers::elements;

@@ -1,12 +1,5 @@
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-    mem,
-    ops::Deref,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::hash::{Hash, Hasher};
+use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 
 /// The reason a stream closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

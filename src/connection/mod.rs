@@ -6,13 +6,9 @@ mod close;
 mod disconnect;
 mod last_event_id;
 
-pub use self::{
-    close::{CloseReason, CloseReport, Label},
-    disconnect::Disconnect,
-    last_event_id::{LAST_EVENT_ID, LastEventId},
-};
+pub use self::close::{CloseReason, CloseReport, Label};
+pub use self::disconnect::Disconnect;
+pub use self::last_event_id::{LAST_EVENT_ID, LastEventId};
 
-pub(crate) use self::{
-    client::{Client, HeaderScan, accepts_event_stream},
-    disconnect::DisconnectGuard,
-};
+pub(crate) use self::client::{Client, HeaderScan, accepts_event_stream};
+pub(crate) use self::disconnect::DisconnectGuard;

@@ -2,10 +2,8 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Buf;
 
-use super::{
-    EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece,
-    event_ref::{NO_NAME, reconnection_time},
-};
+use super::event_ref::{NO_NAME, reconnection_time};
+use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 
 /// A decoder of event streams for clients, proxies and tests, as specified by the
 /// [HTML standard][html].

@@ -2,12 +2,9 @@ use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    Event, FrameBuf,
-    event::{Id, RareFields},
-    lines::{COMMENT, DATA, EVENT, Field, ID, RETRY},
-    whole_milliseconds,
-};
+use super::event::{Id, RareFields};
+use super::lines::{COMMENT, DATA, EVENT, Field, ID, RETRY};
+use super::{Event, FrameBuf, whole_milliseconds};
 use crate::{BoxError, error::Sealed};
 
 /// An item of a stream of events.

@@ -3,10 +3,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 use bytes::Bytes;
 use memchr::memchr2;
 
-use super::{
-    Encoded, FrameBuf,
-    lines::{DATA, Line, is_reconnection_time, line_end_len, text},
-};
+use super::lines::{DATA, Line, is_reconnection_time, line_end_len, text};
+use super::{Encoded, FrameBuf};
 
 /// The name of an event without an `event` field.
 pub(super) const NO_NAME: &str = "message";

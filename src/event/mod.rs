@@ -16,24 +16,21 @@ mod lines;
 mod message;
 mod splitter;
 
+pub use self::encode::{Encode, Encoded};
+pub use self::event::{
+    Event, EventId, EventName, EventTooLarge, IntoEventId, IntoEventName, InvalidField,
+};
 #[cfg(feature = "json")]
 pub use self::json::Json;
-pub use self::{
-    decode::Decoder,
-    encode::{Encode, Encoded},
-    event::{Event, EventId, EventName, EventTooLarge, IntoEventId, IntoEventName, InvalidField},
-    event_ref::EventRef,
-    message::{Message, MessageId},
-    splitter::{EventSplitter, Piece},
-};
+pub use self::message::{Message, MessageId};
+pub use self::splitter::{EventSplitter, Piece};
+pub use self::{decode::Decoder, event_ref::EventRef};
 
 #[cfg(feature = "hub")]
 pub use self::event::Fields;
 pub use self::event::whole_milliseconds;
+pub(crate) use self::event::{check_one_line, one_line_text};
 #[cfg(any(feature = "runs", feature = "testing"))]
 pub(crate) use self::lines::Line;
-pub(crate) use self::{
-    event::{check_one_line, one_line_text},
-    lines::{BYTE_ORDER_MARK, FrameBuf, text, without_line_end},
-    splitter::first_block_has_retry,
-};
+pub(crate) use self::lines::{BYTE_ORDER_MARK, FrameBuf, text, without_line_end};
+pub(crate) use self::splitter::first_block_has_retry;

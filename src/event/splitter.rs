@@ -2,11 +2,9 @@ use std::{mem, time::Duration};
 
 use memchr::memchr2;
 
-use super::{
-    BYTE_ORDER_MARK, EventRef, EventTooLarge,
-    event_ref::{FieldSpans, reconnection_time},
-    lines::{Line, is_reconnection_time, line_end_len, without_line_end},
-};
+use super::event_ref::{FieldSpans, reconnection_time};
+use super::lines::{Line, is_reconnection_time, line_end_len, without_line_end};
+use super::{BYTE_ORDER_MARK, EventRef, EventTooLarge};
 
 /// A splitter of the bytes of an event stream into events and what stands between them.
 ///

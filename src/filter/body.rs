@@ -1,8 +1,5 @@
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, pin::Pin};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};

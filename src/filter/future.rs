@@ -1,7 +1,5 @@
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
@@ -9,10 +7,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::{
-    EventFilter, FilterBody, FilterPipe, Outcome, body::Filtered, event_filter::FilterOptions,
-    pipe::FilterGuard,
-};
+use super::{EventFilter, FilterBody, FilterPipe, body::Filtered, event_filter::FilterOptions};
+use super::{Outcome, pipe::FilterGuard};
 use crate::{BoxError, headers};
 
 type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;

@@ -141,10 +141,8 @@ mod filter_layer;
 mod future;
 mod pipe;
 
-pub use self::{
-    body::FilterBody,
-    event_filter::{EventFilter, FilterEnd, FromFn, Outcome, SourceEnd, Verdict, from_fn, inspect},
-    filter_layer::{BoxFilterLayer, FilterLayer, FilterService},
-    future::FilterFuture,
-    pipe::FilterPipe,
+pub use self::event_filter::{
+    EventFilter, FilterEnd, FromFn, Outcome, SourceEnd, Verdict, from_fn, inspect,
 };
+pub use self::filter_layer::{BoxFilterLayer, FilterLayer, FilterService};
+pub use self::{body::FilterBody, future::FilterFuture, pipe::FilterPipe};

@@ -1,11 +1,7 @@
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ops::{
-        Bound::{Excluded, Unbounded},
-        Range,
-    },
-    sync::{Arc, Weak},
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Range;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 

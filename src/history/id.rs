@@ -1,12 +1,8 @@
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::{
-    connection::LastEventId,
-    event::{EventId, whole_milliseconds},
-};
+use crate::connection::LastEventId;
+use crate::event::{EventId, whole_milliseconds};
 
 #[cfg(tower_sse_simulation)]
 pub(crate) use crate::simulation::now;

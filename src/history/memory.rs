@@ -1,8 +1,5 @@
 // The standard library's atomics even under loom: the models do not depend on their order.
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 /// The total memory of several logs, in bytes.
 #[derive(Debug, Default)]

@@ -18,14 +18,10 @@ mod memory;
 pub(crate) mod sync;
 mod waiters;
 
-pub(crate) use self::{
-    frames::DeferredDrops,
-    id::{Position, ResumeFrom, UnknownId, milliseconds, now},
-    log::{Batch, Evicted, Limits, Log},
-    memory::{MemoryCounter, MemoryShare},
-    waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
-};
-pub use self::{
-    id::{Epoch, seen},
-    log::ENTRY_OVERHEAD,
-};
+pub(crate) use self::frames::DeferredDrops;
+pub use self::id::{Epoch, seen};
+pub(crate) use self::id::{Position, ResumeFrom, UnknownId, milliseconds, now};
+pub use self::log::ENTRY_OVERHEAD;
+pub(crate) use self::log::{Batch, Evicted, Limits, Log};
+pub(crate) use self::memory::{MemoryCounter, MemoryShare};
+pub(crate) use self::waiters::{Ticket, Waiters, WakeList, drop_waker, wake};

@@ -13,22 +13,15 @@
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of it: it loads the history,
 //! reconnects, publishes in batches, and finds every loss. Its page has a broker over a file of SQLite.
 
-use std::{
-    error, fmt, mem,
-    sync::{Arc, Weak, mpsc},
-    thread,
-    time::Duration,
-};
+use std::sync::{Arc, Weak, mpsc};
+use std::{error, fmt, mem, thread, time::Duration};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::state::{HubState, NotAppended};
-use crate::{
-    BoxError,
-    callback::{catch_panic, caught},
-    event::Event,
-};
+use crate::callback::{catch_panic, caught};
+use crate::{BoxError, event::Event};
 
 // The way back is in `hub/link/`.
 
@@ -40,10 +33,8 @@ pub mod support {
 #[cfg(test)]
 mod tests;
 
-pub use crate::{
-    event::Fields,
-    hub::link::{Acknowledged, Arrival, Publication, Publisher},
-};
+pub use crate::event::Fields;
+pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
 /// An engine that carries the events of one hub between processes.
 ///

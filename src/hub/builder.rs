@@ -2,13 +2,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Hub, Retention,
-    broker::{Broker, Feed},
-    link::Link,
-    state::HubState,
-    topic::{RetentionOf, Topics},
-};
+use super::broker::{Broker, Feed};
+use super::topic::{RetentionOf, Topics};
+use super::{Hub, Retention, link::Link, state::HubState};
 use crate::{callback::Opaque, history::Epoch};
 
 impl Hub {

@@ -4,10 +4,8 @@ use futures_core::Stream;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::{Hub, Messages, PublishError};
-use crate::{
-    event::{Event, Message},
-    streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder},
-};
+use crate::event::{Event, Message};
+use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
 
 /// Streams of many processes.
 impl Streams {

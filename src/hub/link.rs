@@ -1,26 +1,14 @@
 //! A hub's side of the connection to its broker.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, pin::Pin, sync::atomic::AtomicBool};
+use std::{sync::OnceLock, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::PublishError;
-use crate::{
-    event::Event,
-    history::sync::{
-        AtomicU64, Mutex,
-        Ordering::{Acquire, Release},
-        lock,
-    },
-};
+use crate::event::Event;
+use crate::history::sync::Ordering::{Acquire, Release};
+use crate::history::sync::{AtomicU64, Mutex, lock};
 
 /// A hub's side of the connection to its broker. Dropping it ends the broker's side.
 pub(crate) struct Link {

@@ -351,13 +351,9 @@ mod stats;
 mod subscription;
 mod topic;
 
+pub use self::receipt::{PublishError, Receipt};
 #[cfg(feature = "testing")]
 pub(crate) use self::state::HubState;
-pub use self::{
-    builder::HubBuilder,
-    hub::Hub,
-    publish::IntoEvent,
-    receipt::{PublishError, Receipt},
-    stats::{HubStats, Retention},
-    subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames},
-};
+pub use self::stats::{HubStats, Retention};
+pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};
+pub use self::{builder::HubBuilder, hub::Hub, publish::IntoEvent};

@@ -1,7 +1,5 @@
-use super::{
-    Hub, PublishError, Receipt,
-    link::{Acknowledged, Publication},
-};
+use super::link::{Acknowledged, Publication};
+use super::{Hub, PublishError, Receipt};
 use crate::{BoxError, event::Event};
 
 /// Publishing.

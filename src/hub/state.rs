@@ -1,26 +1,14 @@
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    HubStats, PublishError, Receipt,
-    link::{Arrival, Link, Losses},
-    topic::{Topic, TopicEnd, TopicState, Topics},
-};
-use crate::{
-    event::Event,
-    history::{
-        DeferredDrops, Epoch, Position,
-        sync::{
-            AtomicBool, AtomicU64, Mutex,
-            Ordering::{Acquire, Release},
-            lock,
-        },
-    },
-};
+use super::link::{Arrival, Link, Losses};
+use super::topic::{Topic, TopicEnd, TopicState, Topics};
+use super::{HubStats, PublishError, Receipt};
+use crate::event::Event;
+use crate::history::sync::Ordering::{Acquire, Release};
+use crate::history::sync::{AtomicBool, AtomicU64, Mutex, lock};
+use crate::history::{DeferredDrops, Epoch, Position};
 
 /// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
 /// older than the hub.

@@ -5,15 +5,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Refusal;
-use crate::{
-    body::{Observation, StreamRecord},
-    callback::{Opaque, catch_panic},
-    connection::{Client, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream},
-    headers,
-    options::{OnOpen, ResolvedOptions},
-    stats::Stats,
-    streams::{Streams, Unopened},
+use crate::body::{Observation, StreamRecord};
+use crate::callback::{Opaque, catch_panic};
+use crate::connection::{
+    Client, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream,
 };
+use crate::options::{OnOpen, ResolvedOptions};
+use crate::streams::{Streams, Unopened};
+use crate::{headers, stats::Stats};
 
 /// Returns the label of the stream that answers a request.
 pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;

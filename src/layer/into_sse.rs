@@ -4,12 +4,8 @@ use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
 
 use super::marker;
-use crate::{
-    BoxError,
-    body::EventBody,
-    event::Encode,
-    headers::{TEXT_EVENT_STREAM, has_body},
-};
+use crate::headers::{TEXT_EVENT_STREAM, has_body};
+use crate::{BoxError, body::EventBody, event::Encode};
 
 /// A type that a service inside the layer may return.
 ///

@@ -16,17 +16,11 @@ use std::{marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-pub use self::{
-    into_sse::{AnyStream, IntoSse, response},
-    refusal::Refusal,
-    response_future::ResponseFuture,
-    service::SseService,
-};
+pub use self::into_sse::{AnyStream, IntoSse, response};
+pub use self::{refusal::Refusal, response_future::ResponseFuture, service::SseService};
 
-use self::{
-    config::{Config, RequestInfo},
-    response_future::{Completion, FutureState, InFlight},
-};
+use self::config::{Config, RequestInfo};
+use self::response_future::{Completion, FutureState, InFlight};
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
 ///

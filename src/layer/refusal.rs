@@ -1,9 +1,6 @@
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONTENT_ENCODING, RETRY_AFTER},
-    request::Parts,
-};
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 

@@ -1,10 +1,5 @@
-use std::{
-    future::Future,
-    marker::PhantomData,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
+use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::VARY};
@@ -13,15 +8,12 @@ use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Config, IntoSse, Refusal, RequestInfo, marker};
-use crate::{
-    BoxError,
-    body::{Observation, Shutdown, SseBody, StreamRecord, StreamState},
-    connection::{Client, CloseReason, Disconnect, DisconnectGuard},
-    headers,
-    options::{ResolvedOptions, StreamOptions},
-    signals::{Handled, NothingMore, OnRefusal, within_layer},
-    streams::{Membership, Unopened},
-};
+use crate::body::{Observation, Shutdown, SseBody, StreamRecord, StreamState};
+use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
+use crate::options::{ResolvedOptions, StreamOptions};
+use crate::signals::{Handled, NothingMore, OnRefusal, within_layer};
+use crate::streams::{Membership, Unopened};
+use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](crate::SseService).

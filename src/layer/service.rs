@@ -1,15 +1,11 @@
-use std::{
-    marker::PhantomData,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
+use std::{marker::PhantomData, sync::Arc};
 
 use http::{Extensions, Request, Response};
 use tower_service::Service;
 
-use super::{
-    Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, ResponseFuture, marker,
-};
+use super::ResponseFuture;
+use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, marker};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.

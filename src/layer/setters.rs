@@ -7,14 +7,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Refusal, SseLayer};
-use crate::{
-    callback::Opaque,
-    connection::{CloseReport, Label},
-    event::Event,
-    options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
-    stats::Stats,
-    streams::Streams,
-};
+use crate::connection::{CloseReport, Label};
+use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
+use crate::{callback::Opaque, event::Event, stats::Stats, streams::Streams};
 
 /// Several options at once. See [what setting an option again
 /// does](crate::StreamOptions#setting-and-turning-off-options).

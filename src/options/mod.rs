@@ -5,13 +5,9 @@ mod resolved;
 mod stream_options;
 mod times;
 
-pub use self::{
-    stream_options::StreamOptions,
-    times::{Drain, Heartbeat, MaxAge, Retry},
-};
+pub use self::stream_options::StreamOptions;
+pub use self::times::{Drain, Heartbeat, MaxAge, Retry};
 
-pub(crate) use self::{
-    resolved::{IdleInterval, ResolvedOptions},
-    stream_options::{OnClose, OnOpen},
-    times::{GRACE, PATIENCE, PATIENCE_AT_ONCE, When},
-};
+pub(crate) use self::resolved::{IdleInterval, ResolvedOptions};
+pub(crate) use self::stream_options::{OnClose, OnOpen};
+pub(crate) use self::times::{GRACE, PATIENCE, PATIENCE_AT_ONCE, When};

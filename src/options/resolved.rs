@@ -4,17 +4,11 @@ use bytes::Bytes;
 use tokio::{task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Drain, Heartbeat, Retry, StreamOptions,
-    stream_options::{CancellationIf, OnClose, last_event},
-};
-use crate::{
-    BoxError,
-    callback::{Opaque, catch_panic},
-    connection::Client,
-    error::causes,
-    signals::{program_error, source_error},
-};
+use super::stream_options::{CancellationIf, OnClose, last_event};
+use super::{Drain, Heartbeat, Retry, StreamOptions};
+use crate::callback::{Opaque, catch_panic};
+use crate::signals::{program_error, source_error};
+use crate::{BoxError, connection::Client, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
 #[derive(Clone, Debug)]

@@ -5,11 +5,9 @@ use http::{Extensions, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::{Drain, Heartbeat, MaxAge, Retry};
-use crate::{
-    callback::{Opaque, catch_panic},
-    connection::CloseReport,
-    event::{Encoded, Event},
-};
+use crate::callback::{Opaque, catch_panic};
+use crate::connection::CloseReport;
+use crate::event::{Encoded, Event};
 
 /// The options of one stream.
 ///

@@ -2,10 +2,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{
-    connection::Client,
-    event::{Encoded, Event, IntoEventName, whole_milliseconds},
-};
+use crate::connection::Client;
+use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.

@@ -4,35 +4,22 @@
 //!   [`Runs`](crate::runs::Runs#answers).
 //! - [`Attachment`] is the stream of one client's events, and [`AnswerBody`] the body that has it.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
-    request::Parts,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::task::coop;
 
-use super::{
-    InvalidKey, Outcome, RunError, StartError,
-    record::{NoEvents, Reader, Record},
-};
-use crate::{
-    BoxError,
-    body::{EventBody, SseBody, forward_to_kinds},
-    connection::{Client, DisconnectGuard, LastEventId},
-    event::Encoded,
-    headers::make_event_stream,
-    layer::Refusal,
-};
+use super::record::{NoEvents, Reader, Record};
+use super::{InvalidKey, Outcome, RunError, StartError};
+use crate::body::{EventBody, SseBody, forward_to_kinds};
+use crate::connection::{Client, DisconnectGuard, LastEventId};
+use crate::{BoxError, event::Encoded, headers::make_event_stream, layer::Refusal};
 
 /// The client that sent a request, and its last event id unless that is empty.
 pub(crate) struct Requester {

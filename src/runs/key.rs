@@ -1,9 +1,5 @@
-use std::{
-    error::Error,
-    fmt,
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{error::Error, fmt, sync::Arc};
 
 use crate::history::{Epoch, milliseconds, now};
 
@@ -178,10 +174,8 @@ pub fn random() -> u64 {
     return fastrand::u64(..);
     #[cfg(not(tower_sse_simulation))]
     {
-        use std::{
-            hash::{BuildHasher, RandomState},
-            time::{SystemTime, UNIX_EPOCH},
-        };
+        use std::hash::{BuildHasher, RandomState};
+        use std::time::{SystemTime, UNIX_EPOCH};
 
         // Two copies of one virtual machine may have the same random keys, but not the same time.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

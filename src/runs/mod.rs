@@ -238,12 +238,9 @@ mod spawn;
 #[doc(hidden)]
 pub mod support;
 
-pub use self::{
-    answer::{AnswerBody, Attachment, RunBody},
-    call::{RunFuture, RunLayer, RunService, RunSource},
-    key::{InvalidKey, RunKey},
-    outcome::{Outcome, RunEnd, RunError, StartError},
-    runs::{Run, Runs, RunsBuilder},
-    shared::RunStore,
-    stats::RunsStats,
-};
+pub use self::answer::{AnswerBody, Attachment, RunBody};
+pub use self::call::{RunFuture, RunLayer, RunService, RunSource};
+pub use self::key::{InvalidKey, RunKey};
+pub use self::outcome::{Outcome, RunEnd, RunError, StartError};
+pub use self::runs::{Run, Runs, RunsBuilder};
+pub use self::{shared::RunStore, stats::RunsStats};

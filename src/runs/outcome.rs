@@ -1,12 +1,8 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{RunKey, key::epoch_age};
-use crate::{
-    BoxError,
-    connection::CloseReason,
-    history::Epoch,
-    signals::{RecordedError, Stopped},
-};
+use crate::signals::{RecordedError, Stopped};
+use crate::{BoxError, connection::CloseReason, history::Epoch};
 
 /// The way a run ended.
 ///

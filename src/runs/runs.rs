@@ -4,20 +4,14 @@ use bytes::Bytes;
 use http::{Response, request::Parts};
 use tokio::time::timeout;
 
-use super::{
-    AnswerBody, Attachment, Outcome, RunEnd, RunKey, RunStore, RunsStats, StartError,
-    answer::{self, Requester},
-    options::{MAX_TIME, Options},
-    process::{Claim, Process, Purpose},
-    record::{NoEvents, Record, lines_of},
-    shared::SharedRuns,
-};
-use crate::{
-    callback::Opaque,
-    connection::LastEventId,
-    event::{Event, Message},
-    signals::OnRefusal,
-};
+use super::answer::{self, Requester};
+use super::options::{MAX_TIME, Options};
+use super::process::{Claim, Process, Purpose};
+use super::record::{NoEvents, Record, lines_of};
+use super::{AnswerBody, Attachment, Outcome, RunEnd, RunKey, RunStore, RunsStats};
+use super::{StartError, shared::SharedRuns};
+use crate::event::{Event, Message};
+use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
 /// share their runs.

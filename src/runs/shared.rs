@@ -2,12 +2,8 @@ use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{
-    RunKey, StartError,
-    options::Options,
-    process::{Claim, Process, Purpose},
-    record::Record,
-};
+use super::process::{Claim, Process, Purpose};
+use super::{RunKey, StartError, options::Options, record::Record};
 use crate::{BoxError, connection::LastEventId};
 
 /// A store through which several processes share their runs.

@@ -1,17 +1,9 @@
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::{fmt, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 use super::{Outcome, RunEnd};
-use crate::{
-    history::MemoryCounter,
-    lock::lock,
-    stats::{counter, gauge, labelled},
-};
+use crate::stats::{counter, gauge, labelled};
+use crate::{history::MemoryCounter, lock::lock};
 
 /// The counters that all runs of a [`Runs`](crate::runs::Runs) share. Even under loom, the lock and
 /// the atomics are those of the standard library, because the models do not depend on the order of

@@ -1,13 +1,6 @@
-use std::{
-    cmp::Reverse,
-    collections::HashMap,
-    error::Error,
-    fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::{cmp::Reverse, collections::HashMap, error::Error, fmt, sync::atomic::AtomicU64};
 
 use crate::lock::lock;
 

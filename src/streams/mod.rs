@@ -210,14 +210,9 @@ mod open_streams;
 mod streams;
 mod subjects;
 
-pub use self::{
-    limits::Full,
-    streams::{CloseError, Streams, StreamsBuilder, StreamsStats},
-    subjects::Subjects,
-};
+pub use self::streams::{CloseError, Streams, StreamsBuilder, StreamsStats};
+pub use self::{limits::Full, subjects::Subjects};
 
-pub(crate) use self::{
-    open_streams::{Closing, Revocation},
-    streams::{Followed, Publishing},
-    subjects::{Membership, Unopened},
-};
+pub(crate) use self::open_streams::{Closing, Revocation};
+pub(crate) use self::streams::{Followed, Publishing};
+pub(crate) use self::subjects::{Membership, Unopened};

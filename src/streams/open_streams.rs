@@ -1,16 +1,9 @@
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
-    hash::{BuildHasher, RandomState},
-    mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{
-            AtomicU8, AtomicU64,
-            Ordering::{AcqRel, Acquire, Release, SeqCst},
-        },
-    },
-    task::Waker,
-};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::{collections::hash_map::Entry, mem, task::Waker};
 
 use tokio_util::sync::DropGuard;
 
@@ -403,11 +396,8 @@ impl CloseLog {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::Arc,
-        thread,
-        time::{Duration, Instant},
-    };
+    use std::time::{Duration, Instant};
+    use std::{sync::Arc, thread};
 
     use super::{CloseLog, Closing, MAX_LOGGED, Member, OpenStreams, Revocation, remove_list};
 

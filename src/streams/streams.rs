@@ -1,20 +1,12 @@
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
+use std::{collections::BTreeMap, error::Error, fmt, future::Future, pin::Pin};
 
 use http::Request;
 use tokio_util::sync::CancellationToken;
 
 use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams};
-use crate::{
-    BoxError,
-    stats::{Escaped, labelled},
-};
+use crate::BoxError;
+use crate::stats::{Escaped, labelled};
 
 /// The open streams of each subject. Clones are cheap and share the streams.
 ///

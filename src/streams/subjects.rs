@@ -1,14 +1,8 @@
-use std::{
-    fmt, mem, slice,
-    sync::{Arc, Mutex},
-    task::Waker,
-};
+use std::sync::{Arc, Mutex};
+use std::{fmt, mem, slice, task::Waker};
 
-use super::{
-    Full,
-    limits::LimitPlace,
-    open_streams::{Member, OpenStreams, Revocation, Ticket},
-};
+use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
+use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
 /// The subjects of the stream that answers a request.
@@ -235,10 +229,8 @@ impl Drop for Membership {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::Arc,
-        task::{Wake, Waker},
-    };
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
 
     use super::{Membership, OpenStreams};
     use crate::streams::Closing;

@@ -1,20 +1,12 @@
-use std::{
-    collections::VecDeque,
-    ptr,
-    sync::{Arc, Mutex, TryLockError, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
+use std::{collections::VecDeque, ptr, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    hub::{
-        Hub, HubState,
-        broker::{Arrival, Feed, Publication},
-    },
-    lock::lock,
-};
+use crate::hub::broker::{Arrival, Feed, Publication};
+use crate::hub::{Hub, HubState};
+use crate::lock::lock;
 
 /// An event that a [`MemoryBroker`](super::MemoryBroker) has published.
 pub(super) struct Published {

@@ -1,10 +1,6 @@
-use std::{
-    future::{Future, poll_fn},
-    marker::PhantomData,
-    panic::Location,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex};
+use std::{marker::PhantomData, panic::Location, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -12,10 +8,8 @@ use http_body::Body;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::{
-    reader::BodyBytes,
-    stream::{Opened, TIME_LIMIT, TestStream},
-};
+use super::reader::BodyBytes;
+use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock::lock};
 
 /// A client that opens event streams on a service without a server, with the headers of an

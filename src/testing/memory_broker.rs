@@ -1,24 +1,13 @@
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{collections::HashMap, convert::Infallible, sync::atomic::AtomicU64};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::Instant;
 
 use super::broker_connection::{Connection, Item, Published};
-use crate::{
-    BoxError,
-    hub::{
-        Hub, PublishError,
-        broker::{Acknowledged, Broker, Feed, Publication, Publisher},
-    },
-    lock::lock,
-};
+use crate::hub::broker::{Acknowledged, Broker, Feed, Publication, Publisher};
+use crate::hub::{Hub, PublishError};
+use crate::{BoxError, lock::lock};
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///

@@ -1,19 +1,12 @@
-use std::{
-    collections::VecDeque,
-    fmt,
-    future::poll_fn,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::task::{Context, Poll};
+use std::{collections::VecDeque, fmt, future::poll_fn, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
 use tokio::time::timeout;
 
-use crate::{
-    BoxError,
-    event::{Decoder, Line, Message, Piece, text, without_line_end},
-};
+use crate::BoxError;
+use crate::event::{Decoder, Line, Message, Piece, text, without_line_end};
 
 /// A reader of the messages and comments of a body. It decodes no further than it has to, so that
 /// what a test sees does not depend on how the body's frames are cut.

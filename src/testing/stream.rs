@@ -1,12 +1,5 @@
-use std::{
-    error::Error,
-    fmt::{self, Display},
-    future::Future,
-    mem,
-    panic::Location,
-    sync::Arc,
-    time::Duration,
-};
+use std::fmt::{self, Display};
+use std::{error::Error, future::Future, mem, panic::Location, sync::Arc, time::Duration};
 
 use http::{Response, Uri, header::CONTENT_TYPE};
 use http_body::Body;

@@ -16,35 +16,22 @@ mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    borrow::Cow,
-    convert::Infallible,
-    error::Error,
-    fmt::Debug,
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use std::{borrow::Cow, convert::Infallible, error::Error, fmt::Debug, io, pin::Pin, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::StreamBody;
-use tokio::{
-    sync::mpsc,
-    task::{self, JoinError, JoinHandle},
-    time,
-};
+use tokio::task::{self, JoinError, JoinHandle};
+use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    BoxError, CloseReason, Decoder, Encode, Encoded, Event, EventBody, EventId, EventName,
-    EventRef, EventSplitter, EventTooLarge, Heartbeat, Message, MessageStream, Piece, SseBody,
-    SseLayer,
-};
+use tower_sse::{BoxError, CloseReason, Decoder, Encode, Encoded, Event, EventBody, EventId};
+use tower_sse::{EventName, EventRef, EventSplitter, EventTooLarge, Heartbeat, Message};
+use tower_sse::{MessageStream, Piece, SseBody, SseLayer};
 
 use cuts::{cut, special_bytes};
 use support::naive;

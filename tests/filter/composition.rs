@@ -2,13 +2,8 @@
 
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 
-use super::{
-    rig::through as filtered,
-    support::{
-        naive_filter::{Choice, Plan},
-        *,
-    },
-};
+use super::support::naive_filter::{Choice, Plan};
+use super::{rig::through as filtered, support::*};
 use crate::*;
 
 #[tokio::test(start_paused = true)]

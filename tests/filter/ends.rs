@@ -1,12 +1,7 @@
 //! The end of every stream is reported exactly once, with its outcome.
 
-use super::{
-    rig::through,
-    support::{
-        naive_filter::{ADDED, Choice, Plan},
-        *,
-    },
-};
+use super::support::naive_filter::{ADDED, Choice, Plan};
+use super::{rig::through, support::*};
 use crate::*;
 
 fn on_event(choice: Choice) -> Plan {

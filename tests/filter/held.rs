@@ -2,10 +2,8 @@
 
 use std::future::Future;
 
-use super::support::{
-    naive_filter::{ADDED, Choice, Plan},
-    *,
-};
+use super::support::naive_filter::{ADDED, Choice, Plan};
+use super::support::*;
 use crate::*;
 
 const LIMIT: Duration = Duration::from_secs(5);

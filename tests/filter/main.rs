@@ -15,19 +15,13 @@ mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    convert::Infallible,
-    future::{pending, ready},
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::future::{pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::{convert::Infallible, net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
@@ -38,14 +32,12 @@ use proptest::sample::select;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry, service_fn};
-use tower_sse::{
-    BoxError, Drain, Encoded, Event, EventBody, EventRef, SseLayer,
-    filter::{
-        self, BoxFilterLayer, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe,
-        SourceEnd, Verdict,
-    },
-    runs::{RunKey, Runs},
+use tower_sse::filter::{
+    self, BoxFilterLayer, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd,
+    Verdict,
 };
+use tower_sse::runs::{RunKey, Runs};
+use tower_sse::{BoxError, Drain, Encoded, Event, EventBody, EventRef, SseLayer};
 
 use cuts::cut;
 use properties::Planned;

@@ -2,16 +2,12 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use crate::{
-    cuts::{ranges, special_bytes},
-    support::{
-        naive::{self, Block, Part, Place},
-        naive_filter::{
-            ADDED, BY_FILTER, Choice, Expected, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered,
-        },
-    },
-    *,
+use crate::cuts::{ranges, special_bytes};
+use crate::support::naive::{self, Block, Part, Place};
+use crate::support::naive_filter::{
+    ADDED, BY_FILTER, Choice, Expected, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered,
 };
+use crate::*;
 
 fn choice() -> impl Strategy<Value = Choice> {
     prop_oneof![

@@ -4,13 +4,8 @@ use std::future::Future;
 
 use http_body::Body;
 
-use super::{
-    properties::Log,
-    support::{
-        naive_filter::{Choice, Plan},
-        *,
-    },
-};
+use super::support::naive_filter::{Choice, Plan};
+use super::{properties::Log, support::*};
 use crate::*;
 
 pub(crate) const PASS: Plan = Plan {

@@ -3,10 +3,8 @@
 use axum::extract::State;
 use hyper::body::Incoming;
 
-use super::support::{
-    naive_filter::{Choice, Plan},
-    *,
-};
+use super::support::naive_filter::{Choice, Plan};
+use super::support::*;
 use crate::*;
 
 /// Answers with what the upstream sends.

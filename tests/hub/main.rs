@@ -31,28 +31,15 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    convert::Infallible,
-    error::Error,
-    future::{pending, poll_fn, ready},
-    iter, mem,
-    net::SocketAddr,
-    ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::{
-        Arc, Barrier, LazyLock, Mutex, MutexGuard, OnceLock,
-        atomic::{
-            AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-        mpsc,
-    },
-    task::{Context, Poll, Wake, Waker},
-    thread,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::{pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Barrier, LazyLock, Mutex, MutexGuard, OnceLock, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{convert::Infallible, error::Error, iter, mem, net::SocketAddr, ops::Range, pin::Pin};
+use std::{sync::atomic::AtomicUsize, thread};
 
 use allocation_counter::measure;
 use bytes::Bytes;
@@ -61,37 +48,26 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::{
-    runtime::{self, Builder, Handle, Runtime},
-    sync::watch,
-    task::yield_now,
-    time::{Instant, advance, interval, sleep},
-};
+use tokio::runtime::{self, Builder, Handle, Runtime};
+use tokio::time::{Instant, advance, interval, sleep};
+use tokio::{sync::watch, task::yield_now};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{
-    BoxError, Decoder, Encoded, Event, EventBody, EventId, LastEventId, Message, SseBody, SseLayer,
-    filter::{self, FilterBody},
-    hub::{
-        GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscribe, Subscription,
-        broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher},
-    },
-    streams::{CloseError, Streams},
-    testing::{
-        MemoryBroker,
-        broker::{Fault, check},
-    },
+use tower_sse::filter::{self, FilterBody};
+use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher};
+use tower_sse::hub::{
+    GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscribe, Subscription,
 };
+use tower_sse::streams::{CloseError, Streams};
+use tower_sse::testing::broker::{Fault, check};
+use tower_sse::{BoxError, Decoder, Encoded, Event, EventBody, EventId, LastEventId, Message};
+use tower_sse::{SseBody, SseLayer, testing::MemoryBroker};
 
-use client::{
-    Client, asleep, connect_by_hand, describe, end, foreign, id, last_id, publish, publish_all,
-    read, resumed, sequence, subscribed, wait,
-};
+use client::{Client, asleep, connect_by_hand, describe, end, foreign, id, last_id, publish};
+use client::{publish_all, read, resumed, sequence, subscribed, wait};
 use fed::{connect, connect_with, connected};
 use model::{Limits, Naive, Published, Received, TOPICS};
 use reentry::{Run, without_deadlock};
-use support::{
-    EventReader, MILLISECOND, PATIENCE, Polled, Requester, SECOND, Wakes, answer_to, case,
-    poll_frame, serve_axum, soon, until,
-};
+use support::{EventReader, MILLISECOND, PATIENCE, Polled, Requester, answer_to, case, poll_frame};
+use support::{SECOND, Wakes, serve_axum, soon, until};
 use visitor::Visitor;
 use world::{Process, World};

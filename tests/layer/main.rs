@@ -37,79 +37,53 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    env,
-    error::Error,
-    fmt, fs,
-    future::{self, pending, ready},
-    io,
-    marker::{PhantomData, PhantomPinned},
-    panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind},
-    path::PathBuf,
-    pin::{Pin, pin},
-    process::{self, Command},
-    rc::Rc,
-    sync::{
-        Arc, Barrier, LazyLock, Mutex, OnceLock, Weak,
-        atomic::{
-            AtomicBool, AtomicU32, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-        mpsc,
-    },
-    task::{Context, Poll, Waker},
-    thread,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{self, pending, ready};
+use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::pin::{Pin, pin};
+use std::process::{self, Command};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::{Arc, Barrier, LazyLock, Mutex, OnceLock, Weak, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::{cell::Cell, convert::Infallible, env, error::Error, fmt, fs, io, path::PathBuf, rc::Rc};
+use std::{thread, time::Duration};
 
 use allocation_counter::measure;
-use axum::{
-    Router,
-    response::{IntoResponse, Sse, sse},
-    routing::get,
-};
+use axum::response::{IntoResponse, Sse, sse};
+use axum::{Router, routing::get};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, future::join_all, poll, stream};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
-    request::Parts,
-};
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpListener,
-    runtime,
-    sync::{broadcast, oneshot},
-    task::{JoinSet, coop, yield_now},
-    time::{self, Instant, advance, interval, sleep, timeout},
-};
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::{JoinSet, coop, yield_now};
+use tokio::time::{self, Instant, advance, interval, sleep, timeout};
+use tokio::{net::TcpListener, runtime};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tonic_web::GrpcWebLayer;
 use tower::{
-    Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer,
-    load_shed::error::Overloaded, service_fn,
+    Layer, Service, limit::ConcurrencyLimitLayer, load_shed::error::Overloaded, service_fn,
 };
-use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer,
-    metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer,
-};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::trace::TraceLayer;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
+use tower_http::{metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer};
+use tower_sse::streams::{CloseError, Subjects};
 #[cfg(feature = "testing")]
 use tower_sse::testing::{TestClient, TestStream};
-use tower_sse::{
-    BoxError, CloseReason, CloseReport, Decoder, Disconnect, Drain, Encode, Encoded, Event,
-    EventBody, EventId, EventName, EventTooLarge, Heartbeat, IntoSse, InvalidField, LAST_EVENT_ID,
-    Label, LabelStats, LastEventId, MaxAge, Message, MessageId, MessageStream, Refusal,
-    ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions,
-    marker,
-    streams::{CloseError, Subjects},
-};
+use tower_sse::{BoxError, CloseReason, CloseReport, Decoder, Disconnect, Drain, Encode, Encoded};
+use tower_sse::{Event, EventBody, EventId, EventName, EventTooLarge, Heartbeat, IntoSse};
+use tower_sse::{InvalidField, LAST_EVENT_ID, Label, LabelStats, LastEventId, MaxAge, marker};
+use tower_sse::{Message, MessageId, MessageStream, Refusal, ResponseFuture, Retry, SseBody};
+use tower_sse::{SseLayer, SseService, Stats, StatsSnapshot, StreamOptions};
 use tracing::Subscriber;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 

@@ -2,10 +2,8 @@
 
 use tower_sse::streams;
 
-use super::{
-    refusal::{assert_come_back, assert_unavailable},
-    streams::rig::{add, layer, now},
-};
+use super::refusal::{assert_come_back, assert_unavailable};
+use super::streams::rig::{add, layer, now};
 use crate::*;
 
 fn outer() -> SseLayer {

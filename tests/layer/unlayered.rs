@@ -233,9 +233,8 @@ fn subscription_warns_without_a_layer() {
 mod runs {
     use tower_sse::runs::{RunKey, Runs};
 
-    use super::{
-        Body, Request, Router, SseLayer, assert_warns, events, get, map_response, primed, read,
-    };
+    use super::SseLayer;
+    use super::{Body, Request, Router, assert_warns, events, get, map_response, primed, read};
 
     /// Returns the app with the runs of its routes.
     fn recorded(app: Router) -> Router {

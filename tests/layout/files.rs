@@ -1,10 +1,7 @@
 //! The sizes of files, and what stands beside its type.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{fs, path::Path};
 
 use crate::CRATES;
 

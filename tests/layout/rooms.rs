@@ -1,11 +1,7 @@
 //! Files and folders as rooms, and the arrows between them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt, fs,
-    path::Path as FilePath,
-    slice,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{fmt, fs, path::Path as FilePath, slice};
 
 use crate::paths::{self, Path};
 

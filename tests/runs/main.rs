@@ -31,54 +31,39 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    error::Error,
-    future::{Ready, pending, ready},
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc, Barrier, Mutex, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::future::{Ready, pending, ready};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak};
+use std::{collections::VecDeque, convert::Infallible, error::Error, net::SocketAddr};
+use std::{panic::AssertUnwindSafe, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt, Stream, StreamExt,
-    future::{BoxFuture, join_all},
-    stream,
-};
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    sync::{Semaphore, mpsc, oneshot},
-    task::{JoinHandle, yield_now},
-    time::{Instant, advance},
-};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, advance};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
+use tower_sse::runs::{
+    Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunKey, Runs, RunsBuilder,
+    RunsStats, StartError,
+};
+use tower_sse::streams::{Streams, Subjects};
+use tower_sse::{BoxError, CloseReason, Decoder, Disconnect, Drain, Encoded, Event, EventBody};
 use tower_sse::{
-    BoxError, CloseReason, Decoder, Disconnect, Drain, Encoded, Event, EventBody, Heartbeat,
-    LastEventId, MaxAge, Message, Refusal, SseBody, SseLayer, StreamOptions,
-    runs::{
-        Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunKey, Runs, RunsBuilder,
-        RunsStats, StartError,
-    },
-    streams::{Streams, Subjects},
+    Heartbeat, LastEventId, MaxAge, Message, Refusal, SseBody, SseLayer, StreamOptions,
 };
 
 use cuts::{cut, special_bytes};
 use log::{current_span, record_by};
-use rig::{
-    Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post,
-    runtime, settle, source, turn,
-};
+use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post};
+use rig::{runtime, settle, source, turn};
 use support::{
-    Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND, cancelled_task,
-    event_stream, listen, naive, poll_frame, serve_axum, server::serve_connection, soon, start,
-    until,
+    Connection, EventReader, Feed, PATIENCE, cancelled_task, event_stream, listen, naive,
 };
+use support::{Polled, Protocol, Requester, SECOND, poll_frame, serve_axum};
+use support::{server::serve_connection, soon, start, until};

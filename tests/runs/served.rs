@@ -1,11 +1,8 @@
 //! Over sockets, with axum.
 
-use axum::{
-    Router,
-    extract::State,
-    response::{IntoResponse, Response, Sse, sse},
-    routing::{get, post},
-};
+use axum::response::{IntoResponse, Response, Sse, sse};
+use axum::routing::{get, post};
+use axum::{Router, extract::State};
 
 use crate::*;
 

@@ -18,34 +18,15 @@ mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::sync::{Arc, Mutex};
+use std::{collections::HashMap, convert::Infallible, env, error::Error, fmt::Display};
+use std::{future::pending, io, net::SocketAddr, ops::Deref, panic::resume_unwind, rc::Rc};
 use std::{
-    collections::HashMap,
-    convert::Infallible,
-    env,
-    error::Error,
-    fmt::Display,
-    future::pending,
-    io,
-    net::SocketAddr,
-    ops::Deref,
-    panic::resume_unwind,
-    rc::Rc,
-    str::FromStr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
+    str::FromStr, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst, time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{self, Path, State},
-    response::IntoResponse,
-    routing::get,
-    serve::ListenerExt,
-};
+use axum::extract::{self, Path, State};
+use axum::{Router, body::Body, response::IntoResponse, routing::get, serve::ListenerExt};
 use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::{Stream, StreamExt, future::join_all, stream};
@@ -55,28 +36,25 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, server};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use socket2::SockRef;
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-    runtime::{Builder, Handle, Runtime},
-    sync::{Notify, mpsc},
-    task::{JoinHandle, LocalSet, spawn_local, yield_now},
-    time::{Instant, interval, timeout},
-};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
-use tower_sse::{
-    BoxError, CloseReason, CloseReport, Disconnect, Drain, Encode, Encoded, Event, EventBody,
-    Heartbeat, MaxAge, SseLayer, Stats, StatsSnapshot, StreamOptions, marker,
-    streams::{Streams, Subjects},
-};
+use tower_sse::StreamOptions;
+use tower_sse::streams::{Streams, Subjects};
+use tower_sse::{BoxError, CloseReason, CloseReport, Disconnect, Drain, Encode, Encoded, Event};
+use tower_sse::{EventBody, Heartbeat, MaxAge, SseLayer, Stats, StatsSnapshot, marker};
 
 use host::{Fed, Host, streams};
 use log::Log;
 use support::{
-    Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
-    ResponseExt, Source, Sources, cancelled_task, checksum, client::connect_small, connect_h1,
-    connect_h2, event_stream, listen, peer::End, read_to_end, serve_axum, server::serve_connection,
-    soon, start, through,
+    Connection, cancelled_task, checksum, client::connect_small, connect_h1, connect_h2,
 };
+use support::{EventReader, Gate, Gated, Leave, PATIENCE, Peer, event_stream, listen, peer::End};
+use support::{Protocol, Reports, Requester, ResponseExt, read_to_end, serve_axum};
+use support::{Source, Sources, server::serve_connection, soon, start, through};
 use watched::{Opened, Settings, Watched};

@@ -1,18 +1,12 @@
 //! A peer that vanishes without a FIN or RST, as when its cable is pulled: two network namespaces
 //! with a link between them, whose far end goes down. The test needs root and iproute2.
 
-use std::{
-    net::{TcpListener, TcpStream},
-    process::Command,
-    sync::mpsc,
-    thread,
-};
+use std::net::{TcpListener, TcpStream};
+use std::{process::Command, sync::mpsc, thread};
 
 use hyper::client::conn::http2;
-use nix::{
-    sched::{CloneFlags, unshare},
-    unistd::gettid,
-};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::gettid;
 use tokio::{net, time::timeout_at};
 
 use crate::{support::skip, *};

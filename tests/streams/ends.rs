@@ -3,10 +3,8 @@
 
 use tower_sse::{CloseReason::*, streams::Streams};
 
-use super::{
-    rig::{layer, open, open_for},
-    *,
-};
+use super::rig::{layer, open, open_for};
+use super::*;
 use crate::{rig, rig::*, *};
 
 #[tokio::test(start_paused = true)]

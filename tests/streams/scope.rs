@@ -2,10 +2,8 @@
 
 use tower_sse::streams::Streams;
 
-use super::{
-    rig::{add, layer, open},
-    *,
-};
+use super::rig::{add, layer, open};
+use super::*;
 use crate::{rig::Requester::EventSource, *};
 
 /// Opens the stream of a request that arrived before.

@@ -5,11 +5,8 @@
 
 use std::ops::Range;
 
-use proptest::{
-    collection::vec,
-    prelude::*,
-    sample::{Index, select},
-};
+use proptest::sample::{Index, select};
+use proptest::{collection::vec, prelude::*};
 
 /// Returns the ranges between the places that `cuts` draws in `len` bytes.
 pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {

@@ -3,15 +3,11 @@
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::{
-    io,
-    sync::{Arc, LazyLock, Mutex},
-};
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex};
 
-use tracing::{
-    Dispatch, Level, Span, Subscriber,
-    subscriber::{DefaultGuard, set_default},
-};
+use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::{Dispatch, Level, Span, Subscriber};
 use tracing_subscriber::registry::Registry;
 
 /// The lines logged on a thread at DEBUG and above, each with the spans that it is in.

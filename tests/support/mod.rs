@@ -52,59 +52,44 @@ pub mod source;
 /// Programs and directories that a test needs.
 pub mod tool;
 
-use std::{
-    fmt::Display,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Context, Poll, Waker},
-    thread,
-    time::Duration,
-};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::{fmt::Display, io, net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{sync::atomic::Ordering::SeqCst, thread, time::Duration};
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, CloseReason, Event, IntoSse, SseBody, SseLayer};
 
-pub(crate) use self::kind::for_each_kind;
-pub use self::{
-    answer::{ResponseExt, answer_by, answer_to, event_stream, through},
-    body::{
-        Polled, Wakes, assert_polls, checksum, data, failed, poll_frame, poll_frame_with,
-        read_bytes, read_to_end,
-    },
-    client::{connect_h1, connect_h2},
-    clock::{MILLISECOND, SECOND, case, idle, under_a_paused_clock, while_the_clock_runs},
-    error::{Caused, Root, cancelled_task},
-    exit_path::ExitPath,
-    feed::{FedBody, Feed, fed, fed_to},
-    gate::{Gate, Gated},
-    kind::{Bodies, Kind, Responses, Streams, open},
-    patience::{PATIENCE, soon, until, until_async},
-    peer::{Leave, Peer},
-    port::free_port,
-    process::Process,
-    protocol::{Connection, Protocol, Requester},
-    reader::EventReader,
-    reports::Reports,
-    server::{listen, serve_axum, start},
-    source::{Events, Source, Sources},
-    tool::{Directory, find, skip},
+pub use self::answer::{ResponseExt, answer_by, answer_to, event_stream, through};
+pub use self::body::{
+    Polled, Wakes, assert_polls, checksum, data, failed, poll_frame, poll_frame_with, read_bytes,
+    read_to_end,
 };
+pub use self::client::{connect_h1, connect_h2};
+pub use self::clock::{
+    MILLISECOND, SECOND, case, idle, under_a_paused_clock, while_the_clock_runs,
+};
+pub use self::error::{Caused, Root, cancelled_task};
+pub use self::feed::{FedBody, Feed, fed, fed_to};
+pub use self::gate::{Gate, Gated};
+pub(crate) use self::kind::for_each_kind;
+pub use self::kind::{Bodies, Kind, Responses, Streams, open};
+pub use self::patience::{PATIENCE, soon, until, until_async};
+pub use self::peer::{Leave, Peer};
+pub use self::protocol::{Connection, Protocol, Requester};
+pub use self::reports::Reports;
+pub use self::server::{listen, serve_axum, start};
+pub use self::source::{Events, Source, Sources};
+pub use self::tool::{Directory, find, skip};
+pub use self::{exit_path::ExitPath, port::free_port, process::Process, reader::EventReader};

@@ -1,7 +1,5 @@
-use std::{
-    net::{TcpListener, UdpSocket},
-    sync::Mutex,
-};
+use std::net::{TcpListener, UdpSocket};
+use std::sync::Mutex;
 
 /// Below the ports that Linux, macOS and Windows give to outgoing connections, which other tests
 /// open all the time.

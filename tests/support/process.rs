@@ -1,15 +1,10 @@
 //! A server in a process of its own, which is a test of the same program.
 
-use std::{
-    env,
-    io::Read,
-    process::{ExitStatus, Stdio, exit},
-};
+use std::process::{ExitStatus, Stdio, exit};
+use std::{env, io::Read};
 
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{soon, *};
 

@@ -1,9 +1,7 @@
 use http::{Method, header::HOST};
 
-use super::{
-    client::{handshake_h1, handshake_h2},
-    *,
-};
+use super::client::{handshake_h1, handshake_h2};
+use super::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Protocol {

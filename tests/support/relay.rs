@@ -2,17 +2,12 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use std::{
-    mem::{swap, take},
-    net::Ipv4Addr,
-    sync::{Arc, Mutex},
-};
+use std::mem::{swap, take};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    spawn,
-    task::JoinHandle,
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::{spawn, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// A port whose connections lead to a server, until a test breaks them or leads them elsewhere.

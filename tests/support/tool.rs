@@ -1,11 +1,8 @@
-use std::{
-    env,
-    fs::{create_dir, remove_dir_all},
-    io::{Write, stderr},
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::fs::{create_dir, remove_dir_all};
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, process};
 
 /// Returns the path of a program that may have several names.
 pub fn find(names: &[&str]) -> Option<PathBuf> {

@@ -3,10 +3,8 @@
 
 use std::time::Instant;
 
-use tower_sse_benches::{
-    hub::{published_at_limit, published_at_limit_to},
-    payload,
-};
+use tower_sse_benches::hub::{published_at_limit, published_at_limit_to};
+use tower_sse_benches::payload;
 
 const PUBLISHED: u64 = 300_000;
 

@@ -1,23 +1,15 @@
 //! Prints how long `Feed::report_loss` and `Feed::event` take in a hub of many topics, each with one
 //! subscription.
 
-use std::{
-    convert::Infallible,
-    hint::black_box,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use std::{convert::Infallible, hint::black_box, pin::Pin};
 
 use futures_core::Stream;
-use tower_sse::{
-    Event,
-    hub::{
-        Hub, PublishError, Subscription,
-        broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher},
-    },
-};
+use tower_sse::Event;
+use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher};
+use tower_sse::hub::{Hub, PublishError, Subscription};
 
 const ROUNDS: u64 = 20;
 

@@ -3,21 +3,12 @@
 //! `report TIMES ALLOCATIONS INSTRUCTIONS OUT [NOTE]...`, where the first three are CSV files and
 //! `OUT` is a path without its extension.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
-use tower_sse_benches::{
-    OURS, cases,
-    encode::HEARTBEAT,
-    hub::{ONE_TOPIC, TOPICS},
-    layer::{NO_OP, WORKS as PASSING},
-    peers::ours::HEARTBEAT_OFF,
-};
+use tower_sse_benches::hub::{ONE_TOPIC, TOPICS};
+use tower_sse_benches::layer::{NO_OP, WORKS as PASSING};
+use tower_sse_benches::{OURS, cases, encode::HEARTBEAT, peers::ours::HEARTBEAT_OFF};
 
 /// How many times faster than a peer an event must be encoded.
 const RATIOS: [(&str, &str, f64); 17] = [

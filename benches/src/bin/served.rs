@@ -19,42 +19,26 @@
 //! `served idle gzip|br|zstd EVENTS` has tower-http's compressor outside of the layer, and each
 //! stream has sent `EVENTS` events of 64 bytes.
 
-use std::{
-    convert::Infallible,
-    env, fs,
-    io::{Read, Write},
-    marker::PhantomData,
-    net::{SocketAddr, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{convert::Infallible, env, fs, marker::PhantomData, sync::Arc, thread};
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response, Sse, sse},
-};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response, Sse, sse};
 use http::Request;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use tokio::{net::TcpListener, runtime, task::yield_now};
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_http::compression::CompressionLayer;
-use tower_sse::{
-    BoxError, Event, LastEventId, MaxAge, SseLayer,
-    hub::{Hub, Retention},
-};
+use tower_sse::hub::{Hub, Retention};
+use tower_sse::{BoxError, Event, LastEventId, MaxAge, SseLayer};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
 
 #[path = "served/over_http2.rs"]

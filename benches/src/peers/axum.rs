@@ -1,7 +1,5 @@
-use axum::response::{
-    IntoResponse, Sse,
-    sse::{Event, KeepAlive},
-};
+use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse, Sse};
 
 use crate::{drain::drain, *};
 

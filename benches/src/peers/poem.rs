@@ -1,10 +1,8 @@
 use std::io;
 
 use http_body_util::combinators::BoxBody;
-use poem::{
-    IntoResponse,
-    web::sse::{Event, SSE},
-};
+use poem::IntoResponse;
+use poem::web::sse::{Event, SSE};
 
 use crate::{drain::drain, *};
 

@@ -1,8 +1,6 @@
-use std::{
-    io::{self, Read},
-    net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
-};
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 

@@ -1,7 +1,5 @@
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;

@@ -1,19 +1,11 @@
-use std::{
-    fs,
-    io::{self, BufRead, BufReader, Read},
-    net::SocketAddr,
-    process::{self, Child, Command, Stdio},
-    sync::{OnceLock, mpsc},
-    thread,
-    time::Duration,
-};
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::{fs, net::SocketAddr, thread, time::Duration};
 
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    sys::resource::{Resource, getrlimit, setrlimit},
-    time::clock_getcpuclockid,
-    unistd::Pid,
-};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 
 /// A server in a process of its own, on a processor of its own. Dropping this value ends it.
 pub struct Server {

@@ -1,7 +1,5 @@
-use std::{
-    io::{self, Read, Write},
-    net::TcpStream,
-};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 
 use memchr::memmem;
 

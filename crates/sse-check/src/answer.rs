@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::{
-    finding::{Finding, quoted, time},
-    session::Session,
-};
+use crate::finding::{Finding, quoted, time};
+use crate::session::Session;
 
 /// A head that takes longer is late, apart from the round trips.
 const LATE: Duration = Duration::from_secs(1);

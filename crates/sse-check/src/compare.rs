@@ -1,19 +1,14 @@
 //! Two streams that should have the same events: at two addresses, or before and after a client has come
 //! back.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use http::Method;
 
-use crate::{
-    answer::buffers,
-    finding::{Finding, quoted, time},
-    recording::{End, Event, Stream, bursts},
-    session::Session,
-};
+use crate::finding::{Finding, quoted, time};
+use crate::recording::{End, Event, Stream, bursts};
+use crate::{answer::buffers, session::Session};
 
 /// A delay from which events are late, apart from the round trips.
 const LATE: Duration = Duration::from_millis(150);

@@ -5,16 +5,11 @@ use std::{error::Error, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use http_body_util::Full;
-use hyper::{
-    Response,
-    body::Incoming,
-    client::conn::{http1, http2},
-};
+use hyper::client::conn::{http1, http2};
+use hyper::{Response, body::Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::connect::{Connection as _, HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider};
 use tokio::time::timeout;
 use tower_service::Service;

@@ -4,12 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
-use crate::{
-    answer::buffers,
-    finding::{Finding, quoted, time},
-    recording::{self, End, Event, Stream},
-    session::Session,
-};
+use crate::finding::{Finding, quoted, time};
+use crate::recording::{self, End, Event, Stream};
+use crate::{answer::buffers, session::Session};
 
 /// A time without bytes in which events may have been held back.
 const GAP: Duration = Duration::from_secs(1);

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    finding::{Finding, Verdict, quoted},
-    session::Session,
-};
+use crate::finding::{Finding, Verdict, quoted};
+use crate::session::Session;
 
 const PAGE: &str = "guide/clients/#exceptions";
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -11,24 +11,19 @@ mod recording;
 mod report;
 mod session;
 
-use std::{
-    io::{Write, stdout},
-    process::ExitCode,
-    time::Duration,
-};
+use std::io::{Write, stdout};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
-use crate::{
-    answer::{answer, headers, start},
-    compare::{changes, delay, resumption},
-    connection::{Request, address, connector},
-    finding::{Finding, Verdict},
-    flow::{bursts, end, silence},
-    lines::lines,
-    session::{Plan, Session, observe},
-};
+use crate::answer::{answer, headers, start};
+use crate::compare::{changes, delay, resumption};
+use crate::connection::{Request, address, connector};
+use crate::finding::{Finding, Verdict};
+use crate::flow::{bursts, end, silence};
+use crate::lines::lines;
+use crate::session::{Plan, Session, observe};
 
 /// The name of a check, what it looks at, and the check.
 type Check = (&'static str, &'static str, fn(&Session) -> Finding);

@@ -1,11 +1,8 @@
 //! The bytes of a stream with the times at which they came, and the events in them.
 
-use std::{
-    io::{Result, Write},
-    ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::io::{Result, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{ops::Range, time::Duration};
 
 use flate2::write::GzDecoder;
 use http::{Uri, header, response::Parts};

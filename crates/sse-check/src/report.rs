@@ -5,11 +5,9 @@ use std::{fmt::Write, time::Duration};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    finding::{Finding, Verdict, time},
-    recording::{End, Recording, Stream},
-    session::Session,
-};
+use crate::finding::{Finding, Verdict, time};
+use crate::recording::{End, Recording, Stream};
+use crate::session::Session;
 
 /// The columns of a time line.
 const COLUMNS: usize = 60;

@@ -1,22 +1,15 @@
 //! One look at a stream through all of its addresses at once.
 
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{pin::pin, time::Duration};
 
 use http::{Method, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::{Instant, sleep},
-};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
 
-use crate::{
-    connection::{Connection, Request, name},
-    recording::{End, MAX_BYTES, Recording, Stream, lock, record},
-};
+use crate::connection::{Connection, Request, name};
+use crate::recording::{End, MAX_BYTES, Recording, Stream, lock, record};
 
 /// How long a client that has come back is watched if the stream is over.
 const AFTER_END: Duration = Duration::from_secs(2);

@@ -1,23 +1,13 @@
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{io, path::PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior::Immediate, params};
 use tokio::time::{Instant, sleep};
-use tower_sse::{
-    Event,
-    hub::{
-        PublishError,
-        broker::{Acknowledged, Arrival, Broker, Feed, Fields, Publication, Publisher},
-    },
-};
-use tower_sse_broker::{
-    Content, Gate, Health, Identity, InFlight, Known, Log, LogEntry, Page, Queue, Queued,
-    SendBatch, event_of, follow,
-};
+use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Feed, Fields, Publication, Publisher};
+use tower_sse::{Event, hub::PublishError};
+use tower_sse_broker::{Content, Gate, Health, Identity, InFlight, Known, Log, event_of, follow};
+use tower_sse_broker::{LogEntry, Page, Queue, Queued, SendBatch};
 
 /// A request that failed. The follower needs an error that it can clone.
 type Failed = Arc<io::Error>;

@@ -1,16 +1,11 @@
 use std::{convert::Infallible, future::pending, pin::pin, sync::Arc, time::Duration, vec};
 
-use tokio::{
-    select,
-    sync::oneshot,
-    task::yield_now,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
+use tokio::{select, sync::oneshot, task::yield_now};
 use tower_sse::hub::broker::Feed;
 
-use crate::{
-    Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page, Session, pace::PageSize,
-};
+use crate::Session;
+use crate::{Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page, pace::PageSize};
 
 /// The number of entries that are fed before the follower yields to other tasks. Feeding them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).

@@ -1,19 +1,12 @@
-use std::{
-    sync::{Mutex, MutexGuard},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{
-    PublishError,
-    broker::{Acknowledged, support::lock},
-};
+use tower_sse::{hub::PublishError, hub::broker::Acknowledged, hub::broker::support::lock};
 
-use crate::{
-    Identity,
-    ledger::{Ledger, Sent, Unproven},
-};
+use crate::Identity;
+use crate::ledger::{Ledger, Sent, Unproven};
 
 /// The gate between publishers and the server. It is open while the reader follows the log.
 ///

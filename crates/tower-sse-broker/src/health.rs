@@ -1,13 +1,7 @@
-use std::{
-    error::Error,
-    sync::{
-        Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
-    },
-};
+use std::error::Error;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 
 use tower_sse::hub::broker::support::lock;
 

@@ -81,11 +81,8 @@ mod log;
 mod pace;
 mod queue;
 
-pub use crate::{
-    follower::follow,
-    gate::{Gate, InFlight, Session},
-    health::{Health, with_sources},
-    log::{Content, Identity, Known, Log, LogEntry, Page, event_of},
-    pace::Backoff,
-    queue::{Queue, Queued, SendBatch},
-};
+pub use crate::gate::{Gate, InFlight, Session};
+pub use crate::health::{Health, with_sources};
+pub use crate::log::{Content, Identity, Known, Log, LogEntry, Page, event_of};
+pub use crate::queue::{Queue, Queued, SendBatch};
+pub use crate::{follower::follow, pace::Backoff};

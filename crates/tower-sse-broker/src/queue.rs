@@ -1,23 +1,10 @@
-use std::{
-    collections::BTreeMap,
-    mem,
-    pin::pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{collections::BTreeMap, mem, pin::pin, time::Duration};
 
-use tokio::{
-    select,
-    sync::{Notify, oneshot},
-    time::timeout,
-};
-use tower_sse::{
-    BoxError,
-    hub::{
-        PublishError,
-        broker::{Acknowledged, Publication, support::lock},
-    },
-};
+use tokio::sync::{Notify, oneshot};
+use tokio::{select, time::timeout};
+use tower_sse::hub::broker::{Acknowledged, Publication};
+use tower_sse::{BoxError, hub::PublishError, hub::broker::support::lock};
 
 use crate::{Gate, InFlight};
 

@@ -4,12 +4,8 @@
 #[allow(missing_debug_implementations, unreachable_pub)]
 mod sqlite_broker;
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    process,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::{env, fs, path::PathBuf, process, sync::atomic::AtomicUsize};
 
 use rusqlite::Connection;
 use tower_sse::testing::broker::{Fault, World, check};

@@ -1,10 +1,5 @@
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tower_sse::hub::broker::support::lock;
 use tower_sse_broker::{Health, with_sources};

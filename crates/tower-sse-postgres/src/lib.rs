@@ -177,15 +177,12 @@ mod stats;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use self::error::{Error, ErrorKind};
+pub use self::health::{PostgresHealth, Waiting};
+pub use self::stats::{BrokerStats, LogStats};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
-pub use self::{
-    error::{Error, ErrorKind},
-    health::{PostgresHealth, Waiting},
-    postgres::Postgres,
-    publisher::PostgresPublisher,
-    stats::{BrokerStats, LogStats},
-};
+pub use self::{postgres::Postgres, publisher::PostgresPublisher};
 
 /// The statements that create the schema `tower_sse`, to apply in a migration of the program. The
 /// package has them as `schema/v1.sql` too.

@@ -1,23 +1,13 @@
-use std::{
-    fmt,
-    str::FromStr,
-    sync::{Arc, atomic::AtomicI64},
-    time::Duration,
-};
+use std::{fmt, str::FromStr, sync::Arc, sync::atomic::AtomicI64, time::Duration};
 
 use tokio_postgres::{Config, config::SslMode};
-use tower_sse::{
-    BoxError,
-    hub::broker::{Broker, Feed},
-};
+use tower_sse::BoxError;
+use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, Queue, follow};
 
-use crate::{
-    BrokerStats, Error, PostgresHealth, PostgresPublisher,
-    connection::{Clock, Encryption, Settings, Wakes, quoted, schema_name},
-    publisher::Batcher,
-    reader::{LONGEST, LogState, PostgresLog},
-};
+use crate::connection::{Clock, Encryption, Settings, Wakes, quoted, schema_name};
+use crate::reader::{LONGEST, LogState, PostgresLog};
+use crate::{BrokerStats, Error, PostgresHealth, PostgresPublisher, publisher::Batcher};
 
 /// A [`Broker`] over PostgreSQL: hubs of several processes share the events of one stream, and any
 /// program publishes to it in its own transactions.

@@ -1,22 +1,14 @@
 //! Publishing in batches.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::select;
-use tower_sse::hub::{
-    PublishError,
-    broker::{Acknowledged, Publication, Publisher},
-};
+use tower_sse::hub::PublishError;
+use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse_broker::{Identity, InFlight, Queue, Queued, SendBatch};
 
-use crate::{
-    Error,
-    connection::{Appended, Connection, Settings, since_epoch},
-};
+use crate::Error;
+use crate::connection::{Appended, Connection, Settings, since_epoch};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.

@@ -1,22 +1,14 @@
 //! Reading the log: what is PostgreSQL's own in following it.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tokio::{
-    select,
-    time::{Instant, sleep_until},
-};
+use tokio::select;
+use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue};
 
-use crate::{
-    BrokerStats, Error, ErrorKind,
-    connection::{Connection, Kind, LogRow, Opened, Settings, since_epoch},
-    health::Waiting,
-};
+use crate::connection::{Connection, Kind, LogRow, Opened, Settings, since_epoch};
+use crate::{BrokerStats, Error, ErrorKind, health::Waiting};
 
 const ACTION: &str = "follow the log in PostgreSQL";
 /// The octets of data at which a page is full. The client library reads a response without waiting

@@ -1,7 +1,5 @@
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tower_sse::hub::broker::support::lock;
 use tower_sse_broker::Health;

@@ -1,10 +1,7 @@
 use std::fmt;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider, pki_types::pem::PemObject};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tower_sse::BoxError;
 

@@ -162,17 +162,15 @@ pub mod operating {}
 #[doc = include_str!("../docs/running.md")]
 pub mod running {}
 
+pub use crate::broker::{BrokerStats, RedisBroker, StreamStats};
+pub use crate::redis::Redis;
 #[cfg(feature = "runs")]
 pub use crate::runs::RedisRuns;
 #[cfg(feature = "tls")]
 pub use crate::server::Tls;
+pub use crate::server::{Credentials, Error, ErrorKind, RedisHealth};
 #[cfg(tower_sse_simulation)]
 pub use crate::server::{Dialing, Transport, set_dialer};
-pub use crate::{
-    broker::{BrokerStats, RedisBroker, StreamStats},
-    redis::Redis,
-    server::{Credentials, Error, ErrorKind, RedisHealth},
-};
 
 /// The README's code compiles too.
 #[cfg(doctest)]

@@ -5,10 +5,8 @@ use tower_sse::BoxError;
 
 #[cfg(feature = "tls")]
 use crate::Tls;
-use crate::{
-    Credentials, Error,
-    server::{CONNECT_TIMEOUT, credentials::Provider, servers::Servers},
-};
+use crate::server::servers::Servers;
+use crate::{Credentials, Error, server::CONNECT_TIMEOUT, server::credentials::Provider};
 
 const ACTION: &str = "parse the Redis URL";
 

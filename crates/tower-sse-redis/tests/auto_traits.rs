@@ -2,8 +2,9 @@
 
 use std::marker::PhantomData;
 
+use tower_sse_redis::StreamStats;
 use tower_sse_redis::{
-    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth, StreamStats,
+    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth,
 };
 
 const fn shared<T: Send + Sync + Unpin>() {}

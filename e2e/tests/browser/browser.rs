@@ -1,24 +1,17 @@
 //! Browsers that tests reuse, because starting one takes longer than most tests.
 
-use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::Stdio,
-    sync::{Arc, Mutex, Weak},
-};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::{Arc, Mutex, Weak};
+use std::{net::TcpStream, process::Stdio};
 
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, Lines},
-    process::{Child, ChildStdout, Command},
-};
+use tokio::io::{AsyncBufReadExt, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
-use crate::{
-    support::{Directory, PATIENCE, soon},
-    tools::Tools,
-};
+use crate::support::{Directory, PATIENCE, soon};
+use crate::tools::Tools;
 
 /// A headless Chromium with a chromedriver of its own. Both end when it is dropped.
 pub(crate) struct Browser {

@@ -2,10 +2,8 @@
 
 use std::process::Command;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
 use tokio_rustls::TlsConnector;
 
 use crate::*;

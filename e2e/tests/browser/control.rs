@@ -1,7 +1,5 @@
-use axum::{
-    response::{Sse, sse},
-    routing::get,
-};
+use axum::response::{Sse, sse};
+use axum::routing::get;
 use futures_util::stream;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 use tower_http::decompression::Decompression;

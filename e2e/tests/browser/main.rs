@@ -34,56 +34,35 @@ mod example;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{
-    convert::Infallible,
-    env,
-    fs::{self, File, read_to_string, write},
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{
-            AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-    },
-    time::Duration,
-};
+use std::fs::{self, File, read_to_string, write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::{convert::Infallible, env, process::Stdio, sync::atomic::AtomicUsize, time::Duration};
 
 use async_stream::stream;
-use axum::{
-    Router,
-    extract::State,
-    response::{Html, IntoResponse},
-    serve::ListenerExt,
-};
+use axum::response::{Html, IntoResponse};
+use axum::{Router, extract::State, serve::ListenerExt};
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all, stream::pending};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    process::{Child, ChildStderr, ChildStdout, Command},
-    sync::{
-        Notify, RwLock, Semaphore, broadcast, mpsc,
-        oneshot::{self, error::TryRecvError},
-        watch,
-    },
-    task::{JoinHandle, yield_now},
-    time::{Instant, interval, timeout},
-};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Notify, RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, service_fn};
-use tower_sse::{
-    CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retry, SseLayer, Stats,
-    StatsSnapshot, StreamOptions,
-    hub::{Hub, Retention},
-    runs::{Outcome, RunEnd, Runs},
-};
+use tower_sse::hub::{Hub, Retention};
+use tower_sse::runs::{Outcome, RunEnd, Runs};
+use tower_sse::{CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retry};
+use tower_sse::{SseLayer, Stats, StatsSnapshot, StreamOptions};
 
 use certificate::Certificate;
 use chromium::Chromium;
@@ -92,9 +71,7 @@ use dashboard::INTERVAL;
 use nginx::{Kind, Nginx, Proxy};
 use screenshots::{directory, phone};
 use service::{ANY, Log, Server, layer};
-use support::{
-    Connection, Directory, EventReader, PATIENCE, Protocol,
-    client::{self, get, post},
-    find, listen, serve_axum, soon, until, until_async,
-};
+use support::client::{self, get, post};
+use support::{Connection, Directory, EventReader, PATIENCE, Protocol, find, listen, serve_axum};
+use support::{soon, until, until_async};
 use tools::{Tools, find_envoy, find_newest_nginx, find_nginx, find_node, find_package};

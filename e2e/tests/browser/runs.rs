@@ -1,10 +1,8 @@
 //! The example `runs` in a browser: whatever happens to the page's connections, the handler is
 //! called once, and the page has every word once.
 
-use self::example::{
-    Demo,
-    model::{ANSWER, Model},
-};
+use self::example::Demo;
+use self::example::model::{ANSWER, Model};
 use crate::*;
 
 #[path = "../../../examples/runs/main.rs"]

@@ -1,10 +1,7 @@
 //! The page of the example `tickets`, across a restart and without a valid token.
 
-use axum::{
-    extract::Request,
-    middleware::{Next, from_fn_with_state},
-    response::Response,
-};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::{extract::Request, response::Response};
 
 use crate::*;
 

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use super::{
-    notifications::{Session, next},
-    runs::answer_goes_on_at,
-};
+use super::notifications::{Session, next};
+use super::runs::answer_goes_on_at;
 use crate::*;
 
 /// An example on two processes, started by its script. Dropping it stops everything that the script

@@ -1,11 +1,7 @@
 //! The output of the graceful shutdown examples, with one client that reads and one that does not.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    thread,
-    time::Instant,
-};
+use std::io::{Read, Write};
+use std::{net::TcpStream, thread, time::Instant};
 
 use crate::*;
 

@@ -26,15 +26,9 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    env,
-    io::{BufRead, BufReader, Lines},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::{collections::BTreeMap, env, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::Router;
 use futures_util::future::join_all;
@@ -42,11 +36,8 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{task::JoinSet, time::sleep};
 use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 

@@ -1,10 +1,8 @@
 //! Streams on all cores, and the shutdown that ends them.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use crate::*;
 

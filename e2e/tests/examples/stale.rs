@@ -7,20 +7,13 @@ use std::{fs, io, sync::Arc};
 
 use axum::{extract::State, response::IntoResponse, routing::get};
 use http_body_util::Empty;
-use hyper::{
-    client,
-    server::conn::{http1, http2},
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper::client;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use tokio::{
-    io::AsyncRead,
-    net::{TcpSocket, TcpStream},
-    time::interval,
-};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::{io::AsyncRead, time::interval};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tower_sse::{LastEventId, hub::Retention};
 

@@ -33,49 +33,34 @@ mod storm;
 mod support;
 mod trim;
 
-use std::{
-    collections::{HashMap, HashSet},
-    convert::Infallible,
-    env, fmt, fs, io,
-    net::SocketAddr,
-    ops::AddAssign,
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::collections::{HashMap, HashSet};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{convert::Infallible, env, fmt, fs, io, net::SocketAddr, ops::AddAssign, path::PathBuf};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{Notify, mpsc, watch},
-    task::{AbortHandle, JoinHandle, yield_now},
-    time::{Instant, pause, resume, sleep, sleep_until, timeout, timeout_at},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle, yield_now};
+use tokio::time::{Instant, pause, resume, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    BoxError, Decoder, Event, EventId, LastEventId, Message, SseLayer,
-    hub::{Hub, HubBuilder, PublishError, Receipt, Retention},
-    runs::{RunKey, Runs, StartError},
-    streams::{Streams, Subjects},
-    testing::broker::{Fault, World},
-};
+use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt, Retention};
+use tower_sse::runs::{RunKey, Runs, StartError};
+use tower_sse::streams::{Streams, Subjects};
+use tower_sse::testing::broker::{Fault, World};
+use tower_sse::{BoxError, Decoder, Event, EventId, LastEventId, Message, SseLayer};
+use tower_sse_redis::Tls;
 use tower_sse_redis::{
-    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth, Tls,
+    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth,
 };
 
 use cluster::{Cluster, Name, Sentinel};

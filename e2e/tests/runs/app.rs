@@ -1,11 +1,9 @@
 //! The service: a route for the protocol of each client. Its answers are runs.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    response::{Html, Sse},
-    routing::{get, post},
-};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, Sse};
+use axum::routing::{get, post};
 use http::Request;
 use serde::Deserialize;
 

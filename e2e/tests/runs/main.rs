@@ -36,49 +36,29 @@ mod support;
 #[allow(dead_code)]
 mod tools;
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    fs,
-    iter::repeat_n,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::Stdio,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{
-            AtomicUsize,
-            Ordering::{self, SeqCst},
-        },
-    },
-    time::{Duration, Instant},
-};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::{self, SeqCst};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use std::{collections::VecDeque, convert::Infallible, fs, iter::repeat_n, path::PathBuf};
+use std::{process::Stdio, sync::atomic::AtomicUsize};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, body::Body, extract::Request};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header, request::Parts};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
-    net::{TcpListener, TcpStream},
-    process::{Child, ChildStdin, ChildStdout, Command},
-    runtime::Runtime,
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{Notify, watch};
+use tokio::{runtime::Runtime, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Drain, Encoded, Event, Heartbeat, LastEventId, Refusal, Retry, SseLayer, StreamOptions,
-    filter::{self, FilterLayer, Verdict},
-    runs::{InvalidKey, RunKey, Runs},
-    streams::Streams,
-};
+use tower_sse::filter::{self, FilterLayer, Verdict};
+use tower_sse::runs::{InvalidKey, RunKey, Runs};
+use tower_sse::{Drain, Encoded, Event, Heartbeat, LastEventId, Refusal, Retry, SseLayer};
+use tower_sse::{StreamOptions, streams::Streams};
 
 use answers::Pace;
 use app::Service;

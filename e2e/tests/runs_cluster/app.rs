@@ -1,13 +1,10 @@
 //! The service that each process runs.
 
 use async_stream::stream;
-use axum::{
-    Router,
-    body::Body,
-    extract::{Path, Query, State},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, body::Body};
 use serde::Deserialize;
 
 use crate::*;

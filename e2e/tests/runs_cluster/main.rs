@@ -27,19 +27,9 @@ mod support;
 #[allow(dead_code)]
 mod wire;
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::Write,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    thread,
-    time::Duration,
-};
+use std::fs::{self, OpenOptions};
+use std::{collections::BTreeMap, io::Write, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst, thread, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future::join_all, stream};
@@ -47,17 +37,11 @@ use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Empty};
 use nix::sys::signal::Signal;
 use redis::{Value, aio::MultiplexedConnection, cmd};
-use tokio::{
-    net::TcpStream,
-    runtime::Runtime,
-    task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Decoder, Event, Heartbeat, SseLayer,
-    runs::{InvalidKey, RunKey, Runs, RunsBuilder},
-};
+use tower_sse::runs::{InvalidKey, RunKey, Runs, RunsBuilder};
+use tower_sse::{Decoder, Event, Heartbeat, SseLayer};
 use tower_sse_redis::Redis;
 
 use app::{DONE, Service};

@@ -1,21 +1,13 @@
+use std::sync::{Arc, Mutex};
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
+    net::SocketAddr, sync::atomic::AtomicU64, sync::atomic::Ordering::SeqCst, time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{mpsc, watch},
-    time::{Instant, sleep_until},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::support::listen;
 

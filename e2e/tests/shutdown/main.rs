@@ -24,38 +24,24 @@ mod graceful_tonic;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{
-    convert::Infallible,
-    fmt::Debug,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+use std::{convert::Infallible, fmt::Debug, io, net::SocketAddr, sync::Arc};
+use std::{sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst, thread};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use futures_util::{
-    FutureExt, Stream, StreamExt,
-    future::{BoxFuture, join_all, try_join_all},
-    stream,
-};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::{Request, Response, Version, header::RETRY_AFTER, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    sync::{Semaphore, mpsc, watch},
-    task::{JoinHandle, yield_now},
-    time::{interval, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
@@ -67,8 +53,6 @@ use graceful_hyper::{LIMITS, Limits};
 use host::{Handler, Host, Server, handler};
 use relay::{GOAWAY, HEADERS, RST_STREAM, Relay};
 use source::{Feeds, Source};
-use support::{
-    Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester,
-    client::{connect_h2_with_window, connect_small},
-    connect_h2, event_stream, listen, soon,
-};
+use support::client::{connect_h2_with_window, connect_small};
+use support::{Connection, EventReader, Feed, PATIENCE, Process, connect_h2, event_stream, listen};
+use support::{Protocol, Reports, Requester, soon};

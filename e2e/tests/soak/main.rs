@@ -18,19 +18,9 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fmt::Write,
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{collections::BTreeMap, env, fmt::Write, fs, net::SocketAddr, path::PathBuf};
+use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use account::{Account, Figures};
 use bytes::Bytes;
@@ -44,23 +34,14 @@ use process::ServerProcess;
 use serde::{Deserialize, Serialize};
 use server::Server;
 use service::Service;
-use support::{
-    Peer, Process, Protocol,
-    client::{connect_small, get, post},
-    connect_h1, soon,
-};
-use tokio::{
-    net::TcpListener,
-    runtime::Handle,
-    task::JoinSet,
-    time::{Instant, interval, sleep, timeout_at},
-};
+use support::client::{connect_small, get, post};
+use support::{Peer, Process, Protocol, connect_h1, soon};
+use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Decoder, Drain, Event, LastEventId, SseLayer, Stats,
-    hub::{Hub, Retention},
-    runs::{Outcome, RunKey, Runs},
-};
+use tower_sse::hub::{Hub, Retention};
+use tower_sse::runs::{Outcome, RunKey, Runs};
+use tower_sse::{Decoder, Drain, Event, LastEventId, SseLayer, Stats};
 use tower_sse_redis::{BrokerStats, Redis};
 
 // For the Redis server of `../redis`.

@@ -1,12 +1,8 @@
 //! The service of the server process.
 
-use axum::{
-    Json, Router,
-    body::Body,
-    extract::{Path, State},
-    response::IntoResponse,
-    routing::{get, post},
-};
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router, body::Body, response::IntoResponse};
 use tokio_stream::wrappers::IntervalStream;
 
 use crate::*;

@@ -4,16 +4,12 @@
 #![cfg(unix)]
 #![allow(dead_code)]
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::time::{sleep, timeout};
 
 #[path = "../../../tests/support/patience.rs"]
 mod patience;
@@ -24,11 +20,9 @@ mod server;
 #[path = "../../../tests/support/tool.rs"]
 mod tool;
 
-use self::{
-    patience::{PATIENCE, until_async},
-    port::free_port,
-    server::{Server, sql},
-};
+use self::port::free_port;
+use self::patience::{PATIENCE, until_async};
+use self::server::{Server, sql};
 
 /// A process of the example. Dropping it kills it.
 struct Orders {

@@ -1,8 +1,5 @@
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
-    sync::mpsc::UnboundedReceiver,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
 use super::{resp::take_command, server::is_write, *};
 

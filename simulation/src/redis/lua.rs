@@ -1,11 +1,7 @@
 //! Runs the scripts of the crate, by the interpreter of the version that Redis has.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, hash_map::DefaultHasher},
-    hash::{Hash, Hasher},
-    mem,
-};
+use std::hash::{Hash, Hasher};
+use std::{cell::RefCell, collections::HashMap, collections::hash_map::DefaultHasher, mem};
 
 use mlua::{Error, Function, IntoLua, Lua, MultiValue, Table, Value, Variadic};
 

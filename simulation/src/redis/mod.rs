@@ -17,30 +17,21 @@ mod server;
 mod state;
 mod stream;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    connection::Sent,
-    resp::{Command, Reply},
-    server::{Outcome, Server, integer, number},
-    state::{Direction, Link, State, Value},
-    stream::Id,
-};
+use self::resp::{Command, Reply};
+use self::server::{Outcome, Server, integer, number};
+use self::state::{Direction, Link, State, Value};
+use self::{connection::Sent, stream::Id};
 
-pub use self::{
-    network::{BEGIN, Network},
-    operations::Promotion,
-    refusal::Refusal,
-    state::{Cut, Data, Marker, Overtaken},
-    stream::{Fields, Stream},
-};
+pub use self::network::{BEGIN, Network};
+pub use self::state::{Cut, Data, Marker, Overtaken};
+pub use self::stream::{Fields, Stream};
+pub use self::{operations::Promotion, refusal::Refusal};
 
 /// The key of a hub's stream, which is the broker's default.
 const KEY: &[u8] = b"tower-sse";

@@ -1,8 +1,5 @@
-use std::{
-    io,
-    pin::pin,
-    sync::{Mutex, MutexGuard},
-};
+use std::sync::{Mutex, MutexGuard};
+use std::{io, pin::pin};
 
 use tokio::sync::{Notify, mpsc::unbounded_channel};
 use tower_sse_redis::{Transport, set_dialer};

@@ -1,9 +1,7 @@
 //! What an owner sends, and what the replies change.
 
-use crate::{
-    redis::{Ended, Synced},
-    *,
-};
+use crate::redis::{Ended, Synced};
+use crate::*;
 
 /// The next command of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

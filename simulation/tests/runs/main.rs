@@ -13,16 +13,10 @@ mod service;
 mod simulation;
 mod world;
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    convert::Infallible,
-    ops::Range,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use std::{cell::RefCell, collections::BTreeMap, convert::Infallible, ops::Range, pin::Pin};
 
 use calls::{Answer, AnswerEnd, Call, Plan, Received};
 use client::{Attempt, request};
@@ -36,21 +30,14 @@ use kinds::Severity;
 use oracle::History;
 use scheduler::PROCESSES;
 use service::{Process, Settings};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{
-    BoxError, Decoder, Event, EventBody, LAST_EVENT_ID, LastEventId, Message, MessageStream,
-    SseLayer, StreamOptions,
-    runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError},
-    simulation::{Host, Task},
-};
+use tower_sse::runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError};
+use tower_sse::simulation::{Host, Task};
+use tower_sse::{BoxError, Decoder, Event, EventBody, LAST_EVENT_ID, LastEventId, Message};
+use tower_sse::{MessageStream, SseLayer, StreamOptions};
 use tower_sse_redis::{Redis, RedisHealth};
-use tower_sse_simulation::{
-    Log, Verdict, check_repeatable, check_seeds,
-    redis::{BEGIN, Cut, Data, Network, Promotion, Refusal},
-    runtime,
-};
+use tower_sse_simulation::redis::{BEGIN, Cut, Data, Network, Promotion, Refusal};
+use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, runtime};
 use world::{Report, Stop, World};

@@ -1,8 +1,5 @@
-use super::{
-    client::{Client, Kind as ClientKind},
-    kinds::Kind,
-    world::key,
-};
+use super::client::{Client, Kind as ClientKind};
+use super::{kinds::Kind, world::key};
 use crate::*;
 
 /// The number of processes.

@@ -1,9 +1,5 @@
-use crate::{
-    calls::Making,
-    gate::Gate,
-    world::{Life, key},
-    *,
-};
+use crate::world::{Life, key};
+use crate::{calls::Making, gate::Gate, *};
 
 /// The event after the last one of a whole answer, as OpenAI's protocol has it.
 const TERMINATOR: &str = "[DONE]";

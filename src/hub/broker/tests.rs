@@ -1,19 +1,14 @@
 //! The tests of [`Feed`].
 
-use std::{
-    future::pending,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{future::pending, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher};
-use crate::{
-    event::Event,
-    hub::{Hub, PublishError},
-};
+use crate::event::Event;
+use crate::hub::{Hub, PublishError};
 
 /// A broker that hands out its feed, and refuses every event.
 #[derive(Clone)]

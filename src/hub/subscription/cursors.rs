@@ -1,17 +1,8 @@
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    mem,
-    ops::{Deref, DerefMut},
-    slice,
-    sync::Arc,
-    task::Waker,
-};
+use std::ops::{Deref, DerefMut};
+use std::{cmp::Reverse, collections::BinaryHeap, mem, slice, sync::Arc, task::Waker};
 
-use crate::{
-    history::{Batch, DeferredDrops, Log, Ticket, drop_waker},
-    hub::topic::{Topic, Topics},
-};
+use crate::history::{Batch, DeferredDrops, Log, Ticket, drop_waker};
+use crate::hub::topic::{Topic, Topics};
 
 /// The cursors of a subscription, one for each topic.
 // Most subscriptions have one topic. Its cursor is stored in place, so that an event needs no cache

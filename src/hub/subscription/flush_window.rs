@@ -1,9 +1,5 @@
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::task::{Context, Poll};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 

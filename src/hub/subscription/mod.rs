@@ -13,7 +13,5 @@ mod subscribe;
 #[allow(clippy::module_inception)]
 mod subscription;
 
-pub use self::{
-    subscribe::{Subscribe, TopicNames},
-    subscription::{GapPolicy, Messages, Subscription},
-};
+pub use self::subscribe::{Subscribe, TopicNames};
+pub use self::subscription::{GapPolicy, Messages, Subscription};

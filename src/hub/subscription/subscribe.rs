@@ -2,19 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::{
-    GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow,
-    subscription::Preamble,
-};
-use crate::{
-    body::EventBody,
-    connection::LastEventId,
-    event::{Encoded, Event, EventId},
-    history::{Position, ResumeFrom, UnknownId},
-    hub::state::HubState,
-    layer,
-    signals::NothingMore,
-};
+use super::subscription::Preamble;
+use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
+use crate::event::{Encoded, Event, EventId};
+use crate::history::{Position, ResumeFrom, UnknownId};
+use crate::signals::NothingMore;
+use crate::{body::EventBody, connection::LastEventId, hub::state::HubState, layer};
 
 /// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]

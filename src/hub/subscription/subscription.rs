@@ -1,24 +1,15 @@
-use std::{
-    collections::HashSet,
-    mem,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
-};
+use std::task::{Context, Poll, Waker, ready};
+use std::{collections::HashSet, mem, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::task::coop;
 
-use super::{
-    cursors::{Cursors, Next, TopicCursor, TopicRead},
-    flush_window::FlushWindow,
-};
-use crate::{
-    event::{Decoder, Encoded, Event, EventId, Message},
-    history::{DeferredDrops, Position, UnknownId, drop_waker},
-    hub::state::HubState,
-};
+use super::cursors::{Cursors, Next, TopicCursor, TopicRead};
+use super::flush_window::FlushWindow;
+use crate::event::{Decoder, Encoded, Event, EventId, Message};
+use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
+use crate::hub::state::HubState;
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///

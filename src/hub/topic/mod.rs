@@ -9,7 +9,5 @@
 mod topic;
 mod topics;
 
-pub(super) use self::{
-    topic::{Topic, TopicEnd, TopicState},
-    topics::{RetentionOf, Topics},
-};
+pub(super) use self::topic::{Topic, TopicEnd, TopicState};
+pub(super) use self::topics::{RetentionOf, Topics};

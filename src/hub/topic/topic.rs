@@ -1,22 +1,11 @@
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::{sync::Arc, task::Waker, time::Duration};
 
-use crate::{
-    history::{
-        Evicted, Log, Ticket, Waiters, WakeList,
-        sync::{
-            AtomicBool, AtomicU64, Mutex, MutexGuard,
-            Ordering::{Acquire, Release},
-            lock,
-        },
-    },
-    hub::Retention,
-};
+use crate::history::sync::Ordering::{Acquire, Release};
+use crate::history::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
+use crate::history::{Evicted, Log, Ticket, Waiters, WakeList};
+use crate::hub::Retention;
 
 /// A topic: its log, and the subscribers that wait for its next event.
 #[derive(Debug)]

@@ -1,22 +1,13 @@
-use std::{
-    collections::{BTreeMap, HashMap},
-    mem,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{mem, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::topic::{
     ByAge, ByMemory, Evictable, EvictionPlace, Tombstones, Topic, TopicEnd, TopicState, nanoseconds,
 };
-use crate::{
-    callback::Opaque,
-    history::{DeferredDrops, Limits, Log, MemoryCounter, sync::RwLock},
-    hub::{HubStats, Retention},
-    lock::lock,
-};
+use crate::history::{DeferredDrops, Limits, Log, MemoryCounter};
+use crate::hub::{HubStats, Retention};
+use crate::{callback::Opaque, history::sync::RwLock, lock::lock};
 
 /// The topics of a hub by name, and the memory that they use.
 pub(crate) struct Topics {

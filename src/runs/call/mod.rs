@@ -14,7 +14,5 @@ mod run_layer;
 mod start;
 mod task;
 
-pub use self::{
-    run_layer::{RunFuture, RunLayer, RunService},
-    start::RunSource,
-};
+pub use self::run_layer::{RunFuture, RunLayer, RunService};
+pub use self::start::RunSource;

@@ -1,9 +1,6 @@
-use std::{
-    future::{Future, ready},
-    mem,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::future::{Future, ready};
+use std::task::{Context, Poll};
+use std::{mem, pin::Pin};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -13,10 +10,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::join::join_or_call;
-use crate::{
-    BoxError,
-    runs::{InvalidKey, RunBody, RunKey, Runs, answer},
-};
+use crate::BoxError;
+use crate::runs::{InvalidKey, RunBody, RunKey, Runs, answer};
 
 impl Runs {
     /// Creates a layer that makes the event streams of a service resumable without a change to the

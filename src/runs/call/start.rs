@@ -1,28 +1,16 @@
-use std::{
-    convert::Infallible,
-    future::{Future, Pending},
-    mem::ManuallyDrop,
-    panic::resume_unwind,
-    sync::Arc,
-};
+use std::future::{Future, Pending};
+use std::{convert::Infallible, mem::ManuallyDrop, panic::resume_unwind, sync::Arc};
 
 use futures_core::Stream;
 use http::{Response, request::Parts};
 use tokio::sync::oneshot;
 
 use super::task::{Answer, CallStage, RunTask};
-use crate::{
-    body::EventBody,
-    event::Encode,
-    layer::response,
-    runs::{
-        Run, RunKey, Runs, StartError,
-        answer::Requester,
-        process::{Claim, Producer, Purpose},
-        record::{Phase, Record},
-        spawn::spawn,
-    },
-};
+use crate::runs::process::{Claim, Producer, Purpose};
+use crate::runs::record::{Phase, Record};
+use crate::runs::spawn::spawn;
+use crate::runs::{Run, RunKey, Runs, StartError};
+use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Requester};
 
 /// A function or closure without arguments that returns the stream of a run.
 ///

@@ -1,38 +1,20 @@
-use std::{
-    any::Any,
-    future::Future,
-    mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll, ready};
+use std::{any::Any, future::Future, mem::ManuallyDrop, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::{
-    sync::oneshot,
-    time::{Sleep, sleep_until},
-};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
 
-use crate::{
-    BoxError,
-    callback::without_panic,
-    connection::DisconnectGuard,
-    coop::CoopBudget,
-    headers::{has_content_coding, is_event_stream},
-    history::MemoryShare,
-    options::StreamOptions,
-    runs::{
-        Outcome,
-        outcome::Failure,
-        process::{PANICKED, Producer},
-        record::{Appended, Cutter},
-    },
-    signals::{disown, is_refusal, within_recorder},
-};
+use crate::headers::{has_content_coding, is_event_stream};
+use crate::runs::process::{PANICKED, Producer};
+use crate::runs::record::{Appended, Cutter};
+use crate::signals::{disown, is_refusal, within_recorder};
+use crate::{BoxError, callback::without_panic, connection::DisconnectGuard, coop::CoopBudget};
+use crate::{history::MemoryShare, options::StreamOptions, runs::Outcome, runs::outcome::Failure};
 
 pin_project! {
     /// The task of one run: it awaits the call, and records the answer until the run is over.

@@ -15,7 +15,5 @@ mod process;
 mod registry;
 
 pub(crate) use self::process::PANICKED;
-pub use self::{
-    process::{Claim, Hooks, Mark, Process, Producer, Purpose},
-    registry::EndedRuns,
-};
+pub use self::process::{Claim, Hooks, Mark, Process, Producer, Purpose};
+pub use self::registry::EndedRuns;

@@ -1,39 +1,19 @@
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    slice,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering::AcqRel},
-    },
-    task::Context,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Weak};
+use std::{mem, slice, sync::atomic::AtomicBool, sync::atomic::Ordering::AcqRel, task::Context};
 
 use bytes::Bytes;
-use tokio::{
-    runtime::Handle,
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::registry::Registry;
-use crate::{
-    callback::catch_panic,
-    connection::LastEventId,
-    history::{
-        Epoch, drop_waker, seen,
-        sync::{Mutex, MutexGuard, lock},
-    },
-    options::StreamOptions,
-    runs::{
-        Outcome, RunEnd, RunKey, RunsStats, StartError,
-        options::{MAX_TIME, Options},
-        outcome::Failure,
-        record::{Deferred, LastEvent, Mirror, Record},
-        spawn::until,
-        stats::RunCounters,
-    },
-};
+use crate::history::sync::{Mutex, MutexGuard, lock};
+use crate::history::{Epoch, drop_waker, seen};
+use crate::runs::options::{MAX_TIME, Options};
+use crate::runs::record::{Deferred, LastEvent, Mirror, Record};
+use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
+use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
+use crate::{runs::outcome::Failure, runs::spawn::until, runs::stats::RunCounters};
 
 /// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";

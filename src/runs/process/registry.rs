@@ -1,22 +1,14 @@
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::{
-    history::Epoch,
-    runs::{
-        Outcome, RunKey, StartError,
-        key::{epoch_after, unique_epoch},
-        options::Options,
-        outcome::Failure,
-        record::{Deferred, LastEvent, Phase, Record, State},
-        stats::RunCounters,
-    },
-};
+use crate::runs::key::{epoch_after, unique_epoch};
+use crate::runs::record::{Deferred, LastEvent, Phase, Record, State};
+use crate::runs::stats::RunCounters;
+use crate::runs::{Outcome, RunKey, StartError};
+use crate::{history::Epoch, runs::options::Options, runs::outcome::Failure};
 
 /// All runs, by key and by age. Lock order: this lock before a record's.
 #[derive(Debug)]

@@ -1,13 +1,9 @@
 use bytes::Bytes;
 
-use super::{
-    cutter::{Cutter, RunEventId},
-    record::{Phase, Record, State},
-};
-use crate::{
-    event::{Encoded, Event},
-    history::DeferredDrops,
-};
+use super::cutter::{Cutter, RunEventId};
+use super::record::{Phase, Record, State};
+use crate::event::{Encoded, Event};
+use crate::history::DeferredDrops;
 
 /// The maximum length of an id: an epoch in base 36, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 13 + 1 + 20;

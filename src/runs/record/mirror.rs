@@ -3,20 +3,12 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{
-    last_event::GAP,
-    record::{Deferred, Phase, Record, State},
-    recorded_options,
-};
-use crate::{
-    history::{DeferredDrops, Epoch, WakeList},
-    runs::{
-        Outcome, RunKey,
-        options::{Options, RUN_OVERHEAD},
-        outcome::Failure,
-        stats::RunCounters,
-    },
-};
+use super::record::{Deferred, Phase, Record, State};
+use super::{last_event::GAP, recorded_options};
+use crate::history::{DeferredDrops, Epoch, WakeList};
+use crate::runs::options::{Options, RUN_OVERHEAD};
+use crate::runs::{Outcome, RunKey};
+use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
 /// The right to change the record of a run of another process. Such a record has no task: it changes
 /// when pushes and pages of the run's stream arrive. Does nothing once no client or handle uses the

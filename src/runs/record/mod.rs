@@ -16,14 +16,9 @@ mod reader;
 mod record;
 mod recorded_options;
 
-pub(crate) use self::{
-    cutter::Cutter,
-    last_event::lines_of,
-    reader::{NoEvents, Reader},
-    record::{Appended, Deferred, State},
-};
-pub use self::{
-    last_event::LastEvent,
-    mirror::{Mirror, Mirrored},
-    record::{Phase, Record},
-};
+pub use self::last_event::LastEvent;
+pub use self::mirror::{Mirror, Mirrored};
+pub(crate) use self::reader::{NoEvents, Reader};
+pub(crate) use self::record::{Appended, Deferred, State};
+pub use self::record::{Phase, Record};
+pub(crate) use self::{cutter::Cutter, last_event::lines_of};

@@ -1,17 +1,12 @@
-use std::{
-    mem,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
+use std::{mem, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 
 use super::record::{Deferred, Phase, Record, State};
-use crate::{
-    connection::LastEventId,
-    history::{DeferredDrops, Ticket, drop_waker, seen, wake},
-    runs::{Outcome, RunError},
-};
+use crate::connection::LastEventId;
+use crate::history::{DeferredDrops, Ticket, drop_waker, seen, wake};
+use crate::runs::{Outcome, RunError};
 
 /// A client's position in a run. While it exists, the client counts as attached.
 #[derive(Debug)]

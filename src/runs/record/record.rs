@@ -5,21 +5,13 @@ use slab::Slab;
 use tokio::{sync::Notify, time::Instant};
 
 use super::cutter::{Cutter, RunEventId, TooLarge};
-use crate::{
-    event::{Decoder, Message},
-    history::{
-        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Waiters, WakeList,
-        sync::{Mutex, MutexGuard, lock},
-    },
-    options::StreamOptions,
-    runs::{
-        Outcome, RunEnd, RunKey,
-        options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event},
-        outcome::Failure,
-        spawn::until,
-        stats::RunCounters,
-    },
-};
+use crate::event::{Decoder, Message};
+use crate::history::sync::{Mutex, MutexGuard, lock};
+use crate::history::{DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Waiters, WakeList};
+use crate::runs::options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event};
+use crate::runs::stats::RunCounters;
+use crate::runs::{Outcome, RunEnd, RunKey};
+use crate::{options::StreamOptions, runs::outcome::Failure, runs::spawn::until};
 
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const APPEND_LIMIT: usize = 16 * 1024;

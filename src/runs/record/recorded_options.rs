@@ -2,11 +2,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use crate::{
-    callback::Opaque,
-    event::whole_milliseconds,
-    options::{Drain, GRACE, Heartbeat, Retry, StreamOptions, When},
-};
+use crate::options::{Drain, GRACE, Heartbeat, Retry, StreamOptions, When};
+use crate::{callback::Opaque, event::whole_milliseconds};
 
 /// The first byte of encoded options. A later version with other fields has another one.
 const VERSION: u8 = b'1';

@@ -1,20 +1,12 @@
-use std::{
-    fmt::Display,
-    future::poll_fn,
-    pin::{Pin, pin},
-    task::Poll,
-    time::Duration,
-};
+use std::pin::{Pin, pin};
+use std::{fmt::Display, future::poll_fn, task::Poll, time::Duration};
 
 use futures_core::Stream;
 use tokio::time::timeout;
 
 use super::{Problem, world::ensure};
-use crate::{
-    connection::LastEventId,
-    event::Message,
-    hub::{Messages, Subscription},
-};
+use crate::hub::{Messages, Subscription};
+use crate::{connection::LastEventId, event::Message};
 
 /// A client of a process, whose waits are bounded.
 pub(super) struct HubClient {

@@ -1,28 +1,15 @@
-use std::{
-    collections::{HashSet, VecDeque},
-    fmt::Display,
-    future::poll_fn,
-    pin::Pin,
-    time::Duration,
-};
+use std::collections::{HashSet, VecDeque};
+use std::{fmt::Display, future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
-use super::{
-    Problem, World,
-    hub_client::{HubClient, PATIENCE, is_gap, soon},
-    world::ensure,
-};
-use crate::{
-    BoxError,
-    connection::LastEventId,
-    event::{Event, EventId},
-    hub::{Hub, HubBuilder, PublishError, Receipt, Subscription, TopicNames},
-};
+use super::hub_client::{HubClient, PATIENCE, is_gap, soon};
+use super::{Problem, World, world::ensure};
+use crate::event::{Event, EventId};
+use crate::hub::{Hub, HubBuilder, PublishError, Receipt, Subscription, TopicNames};
+use crate::{BoxError, connection::LastEventId};
 
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -114,7 +114,5 @@ mod kit;
 mod scenes;
 mod world;
 
-pub use self::{
-    kit::{check, outcomes},
-    world::{Fault, Problem, World},
-};
+pub use self::kit::{check, outcomes};
+pub use self::world::{Fault, Problem, World};

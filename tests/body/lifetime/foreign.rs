@@ -5,16 +5,10 @@ use std::ops::Range;
 
 use proptest::{prelude::*, sample::Index};
 
-use super::{
-    causes::cases,
-    reader::{Reader, Why},
-    *,
-};
-use crate::{
-    cuts::{ranges, special_bytes},
-    rig::*,
-    *,
-};
+use super::reader::{Reader, Why};
+use super::{causes::cases, *};
+use crate::cuts::{ranges, special_bytes};
+use crate::{rig::*, *};
 
 /// Reads a stream whose source never waits to its end. It must end after `polls` frames.
 async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Reader {

@@ -1,9 +1,7 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
-use super::{
-    log::{NAME, RETRY, TOPIC},
-    *,
-};
+use super::log::{NAME, RETRY, TOPIC};
+use super::*;
 
 /// What is wrong with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,8 @@ mod readers;
 
 use tower_sse::testing::broker::{World, outcomes};
 
-use self::{
-    local::{Flaw, LocalWorld},
-    log::{Entry, Log, encode, feed_entry},
-};
+use self::local::{Flaw, LocalWorld};
+use self::log::{Entry, Log, encode, feed_entry};
 use crate::*;
 
 // `MemoryBroker` passes the kit.

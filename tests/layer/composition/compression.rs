@@ -2,10 +2,8 @@
 //! streams.
 
 use axum::{body::Body, response::Response};
-use tower_http::{
-    compression::predicate::{NotForContentType, Predicate, SizeAbove},
-    decompression::{Decompression, DecompressionBody},
-};
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::decompression::{Decompression, DecompressionBody};
 
 use super::{application::application, *};
 use crate::*;

@@ -1,16 +1,13 @@
 use axum::{body::Body, extract::Request, response::Response};
 use tower::BoxError;
-use tower_http::{
-    ServiceBuilderExt,
-    normalize_path::NormalizePathLayer,
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
-    timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer, TimeoutLayer},
+use tower_http::request_id::{
+    MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
+use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer, TimeoutLayer};
+use tower_http::{ServiceBuilderExt, normalize_path::NormalizePathLayer};
 
-use super::{
-    application::{application, open},
-    *,
-};
+use super::application::{application, open};
+use super::*;
 use crate::*;
 
 /// tower's limit counts requests in progress and not open streams: its permit is released as soon

@@ -135,12 +135,10 @@ fn values_have_all_auto_traits() {
 #[cfg(feature = "filter")]
 #[test]
 fn filters_have_the_auto_traits_of_their_parts() {
-    use tower_sse::{
-        EventRef, EventSplitter,
-        filter::{
-            self, FilterBody, FilterEnd, FilterLayer, FilterPipe, Outcome, SourceEnd, Verdict,
-        },
+    use tower_sse::filter::{
+        self, FilterBody, FilterEnd, FilterLayer, FilterPipe, Outcome, SourceEnd, Verdict,
     };
+    use tower_sse::{EventRef, EventSplitter};
     type OfFn<T> = filter::FromFn<PhantomData<T>>;
     assert_traits!("Send Sync Unpin Clone": EventSplitter, EventRef<'static>, FilterEnd, Outcome, SourceEnd<'static>);
     assert_traits!("Send Sync Unpin": Verdict);

@@ -10,11 +10,8 @@ mod server;
 
 use allocation_counter::measure;
 
-use self::{
-    fault::Fault,
-    ledger::{Ledger, Outcome},
-    server::Server,
-};
+use self::ledger::{Ledger, Outcome};
+use self::{fault::Fault, server::Server};
 use crate::*;
 
 /// The number of concurrent faults.

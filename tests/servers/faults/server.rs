@@ -1,9 +1,6 @@
 use async_stream::stream;
-use axum::{
-    extract::Request,
-    middleware::{Next, from_fn},
-    response::Response,
-};
+use axum::middleware::{Next, from_fn};
+use axum::{extract::Request, response::Response};
 
 use super::*;
 

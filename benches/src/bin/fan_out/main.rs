@@ -9,37 +9,23 @@
 //!
 //! `fan_out.sh` installs the peers of other languages, and does the rest.
 
-use std::{
-    convert::Infallible,
-    env,
-    io::{self, Read},
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{convert::Infallible, env, sync::Arc};
 
 use memchr::{memchr_iter, memmem};
-use tokio::{
-    runtime,
-    sync::{broadcast, mpsc, oneshot},
-    task::yield_now,
-    time::{MissedTickBehavior, interval},
-};
-use tower_sse::{
-    Decoder, Event, Message, SseLayer,
-    hub::{Hub, Retention},
-};
-use tower_sse_benches::sockets::{
-    clock::monotonic_ns,
-    process,
-    record::{Columns, Measured, Record},
-    request::{read_head, request},
-};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio::{runtime, task::yield_now};
+use tower_sse::hub::{Hub, Retention};
+use tower_sse::{Decoder, Event, Message, SseLayer};
+use tower_sse_benches::sockets::record::{Columns, Measured, Record};
+use tower_sse_benches::sockets::request::{read_head, request};
+use tower_sse_benches::{sockets::clock::monotonic_ns, sockets::process};
 
 use page::MARKER;
 use row::{Case, Row};

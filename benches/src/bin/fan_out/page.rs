@@ -1,9 +1,6 @@
 use std::fmt::Write as _;
 
-use tower_sse_benches::{
-    payload,
-    sockets::{clock::parse_digits, record::extremes},
-};
+use tower_sse_benches::{payload, sockets::clock::parse_digits, sockets::record::extremes};
 
 use crate::*;
 

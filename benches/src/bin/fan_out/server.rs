@@ -1,15 +1,10 @@
-use axum::{
-    Router,
-    extract::{Query, State},
-    response::{IntoResponse, Sse, sse},
-    routing::get,
-};
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Sse, sse};
+use axum::{Router, routing::get};
 use futures_core::Stream;
 use serde::Deserialize;
-use tokio_stream::{
-    StreamExt,
-    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
-};
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::{StreamExt, wrappers::BroadcastStream};
 use tower_sse_benches::sockets::{listen::listen, process::end_with_parent};
 
 use super::page::Texts;

@@ -12,24 +12,16 @@ mod readers;
 mod server;
 mod subject;
 
-use std::{
-    cell::Cell,
-    convert::Infallible,
-    env, fs,
-    pin::Pin,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+use std::{cell::Cell, convert::Infallible, env, fs, pin::Pin, rc::Rc};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use redis::aio::MultiplexedConnection;
-use tokio::{
-    sync::broadcast,
-    task::{LocalSet, spawn_local, yield_now},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::broadcast;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::time::{MissedTickBehavior, interval};
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{Decoder, SseLayer, hub::Hub};
 use tower_sse_redis::{Redis, RedisBroker};

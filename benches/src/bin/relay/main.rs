@@ -9,38 +9,24 @@
 //!
 //! `relay.sh` builds the relay in Go, and does the rest.
 
-use std::{
-    collections::VecDeque,
-    env, fs,
-    hint::black_box,
-    io::{self, ErrorKind, Read, Write},
-    mem,
-    net::{SocketAddr, TcpListener, TcpStream},
-    ops::Range,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+use std::{collections::VecDeque, env, fs, hint::black_box, mem, ops::Range};
+use std::{os::unix::process::CommandExt, thread::sleep};
 
 use futures_util::TryStreamExt;
-use http::{
-    HeaderMap, HeaderName, StatusCode, Uri, Version, header,
-    uri::{Authority, Scheme},
-};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderName, StatusCode, Uri, Version, header};
 use memchr::memmem;
 use tokio::runtime;
-use tower_sse::{
-    Event, EventBody, MessageStream, SseLayer,
-    filter::{self, FilterLayer, Verdict},
-};
-use tower_sse_benches::sockets::{
-    client::DEADLINE,
-    clock::monotonic_ns,
-    process::{end_with_parent, raise_open_files},
-    record::{Columns, Measured, Record},
-};
+use tower_sse::filter::{self, FilterLayer, Verdict};
+use tower_sse::{Event, EventBody, MessageStream, SseLayer};
+use tower_sse_benches::sockets::process::{end_with_parent, raise_open_files};
+use tower_sse_benches::sockets::record::{Columns, Measured, Record};
+use tower_sse_benches::{sockets::client::DEADLINE, sockets::clock::monotonic_ns};
 
 use page::Template;
 use row::{Case, Row};

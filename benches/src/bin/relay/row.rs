@@ -1,10 +1,6 @@
-use tower_sse_benches::sockets::{
-    client::Client,
-    median,
-    process::Server,
-    record::extremes,
-    request::{read_head, request},
-};
+use tower_sse_benches::sockets::record::extremes;
+use tower_sse_benches::sockets::request::{read_head, request};
+use tower_sse_benches::{sockets::client::Client, sockets::median, sockets::process::Server};
 
 use super::{checker::Checker, page::END};
 use crate::*;

@@ -1,13 +1,8 @@
-use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State},
-    response::Response,
-};
+use axum::extract::{Request, State};
+use axum::{Router, body::Body, response::Response};
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor,
 };
 use tower_sse_benches::sockets::listen::listen;
 

@@ -16,40 +16,26 @@ mod replay;
 mod requests;
 mod rounds;
 
-use std::{
-    convert::Infallible,
-    env,
-    fmt::Debug,
-    future::{poll_fn, ready},
-    hint::black_box,
-    pin::{Pin, pin},
-    process::{Child, Command, Stdio},
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
-};
+use std::future::{poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use std::{convert::Infallible, env, fmt::Debug, hint::black_box, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all, stream};
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use tokio::{
-    net::TcpStream,
-    runtime::{self, Runtime},
-    task::yield_now,
-    time::{interval, sleep},
-};
+use tokio::runtime::{self, Runtime};
+use tokio::time::{interval, sleep};
+use tokio::{net::TcpStream, task::yield_now};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{
-    Event, EventBody, SseLayer,
-    hub::Hub,
-    runs::{Outcome, Run, RunKey, Runs},
-};
+use tower_sse::runs::{Outcome, Run, RunKey, Runs};
+use tower_sse::{Event, EventBody, SseLayer, hub::Hub};
 use tower_sse_benches::{Case, drain::now, payload};
 use tower_sse_redis::{Redis, RedisRuns};
 

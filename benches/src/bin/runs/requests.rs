@@ -1,8 +1,6 @@
 use axum::body::Body;
-use tower_sse_benches::{
-    REPETITIONS,
-    layer::{answer, requests},
-};
+use tower_sse_benches::REPETITIONS;
+use tower_sse_benches::layer::{answer, requests};
 
 use crate::*;
 

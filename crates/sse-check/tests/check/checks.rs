@@ -1,10 +1,7 @@
 //! Each check without `--via`, with a server that fails it and one that passes.
 
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{net::SocketAddr, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst};
 
 use futures_util::future::join_all;
 

@@ -1,25 +1,15 @@
 //! Real proxies with the traps that they have, and without.
 
-use std::{
-    fs::write,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::{fs::write, net::SocketAddr, process::Stdio, time::Duration};
 
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-    time::{sleep, timeout},
-};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
 
-use crate::{
-    port::free_port,
-    report::Report,
-    server::{Step, events, serve_steps},
-    tool::{Directory, find, skip},
-};
+use crate::server::{Step, events, serve_steps};
+use crate::tool::{Directory, find, skip};
+use crate::{port::free_port, report::Report};
 
 /// A proxy, which is killed when dropped.
 pub(crate) struct Proxy {

@@ -2,25 +2,16 @@
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
-use axum::{
-    Router,
-    response::{Sse, sse},
-    routing::get,
-};
+use axum::response::{Sse, sse};
+use axum::{Router, routing::get};
 use futures_util::{Stream, StreamExt};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::TcpListener,
-    process::Command,
-    time::interval,
-};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::{net::TcpListener, process::Command, time::interval};
 use tokio_stream::wrappers::IntervalStream;
 use tower_sse::{Event, Heartbeat, LastEventId, SseLayer, hub::Hub};
 
-use crate::{
-    report::Report,
-    tool::{find, skip},
-};
+use crate::report::Report;
+use crate::tool::{find, skip};
 
 async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

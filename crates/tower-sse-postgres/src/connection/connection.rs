@@ -1,15 +1,9 @@
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
+use std::{future::poll_fn, sync::Arc};
 
 use tokio::{task::JoinSet, time::timeout};
-use tokio_postgres::{
-    AsyncMessage, Client, Config, NoTls, Row, Socket,
-    tls::TlsStream,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower_sse::Event;
 use tower_sse_broker::{Identity, Queued, event_of};

@@ -1,18 +1,11 @@
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex, atomic::AtomicI64},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{pin::Pin, sync::atomic::AtomicI64};
 
-use tokio::{
-    sync::Notify,
-    task::JoinSet,
-    time::{Instant, timeout},
-};
-use tokio_postgres::{
-    Config,
-    config::{LoadBalanceHosts, TargetSessionAttrs},
-};
+use tokio::time::{Instant, timeout};
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_postgres::Config;
+use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
 use tower_sse::{BoxError, hub::broker::support::lock};
 
 use crate::{Error, ErrorKind, PostgresHealth};

@@ -36,40 +36,23 @@ mod relay;
 #[allow(dead_code, unreachable_pub)]
 mod tool;
 
-use std::{
-    collections::{HashMap, HashSet},
-    env,
-    error::Error as _,
-    fmt::Write,
-    fs,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    pin::pin,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-    },
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{env, error::Error as _, fmt::Write, fs, os::unix::process::CommandExt, pin::pin};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    runtime::Builder,
-    sync::watch,
-    task::{JoinHandle, JoinSet, block_in_place},
-    time::{Instant, sleep, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::{JoinHandle, JoinSet, block_in_place};
+use tokio::time::{Instant, sleep, timeout};
+use tokio::{net::TcpStream, runtime::Builder, sync::watch};
 use tokio_postgres::{Client as Sql, error::SqlState};
-use tower_sse::{
-    BoxError, Event, LastEventId,
-    hub::{Hub, HubBuilder, PublishError, Retention},
-    testing::broker::{Fault, World, check},
-};
+use tower_sse::hub::{Hub, HubBuilder, PublishError, Retention};
+use tower_sse::testing::broker::{Fault, World, check};
+use tower_sse::{BoxError, Event, LastEventId};
 use tower_sse_postgres::{BrokerStats, ErrorKind, Postgres, PostgresHealth, SCHEMA, schema_named};
 
 use hub_process::{Client, HubProcess, publish};

@@ -1,27 +1,16 @@
-use std::{
-    env, fs, io,
-    os::unix::{fs::chown, process::CommandExt},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Mutex,
-};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::{env, fs, io, os::unix::fs::chown, os::unix::process::CommandExt, sync::Mutex};
 
-use nix::{
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, waitpid},
-    },
-    unistd::{Pid, geteuid},
-};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, geteuid};
 use tokio::{spawn, time::Instant};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tower_sse_postgres::Postgres;
 
-use crate::{
-    PATIENCE,
-    port::free_port,
-    tool::{Directory, skip},
-};
+use crate::tool::{Directory, skip};
+use crate::{PATIENCE, port::free_port};
 
 /// The user `nobody` of most systems: PostgreSQL refuses to run as root.
 pub(crate) const NOBODY: u32 = 65_534;

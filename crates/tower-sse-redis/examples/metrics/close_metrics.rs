@@ -1,7 +1,5 @@
-use prometheus_client::{
-    metrics::{family::Family, histogram::Histogram},
-    registry::{Registry, Unit},
-};
+use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::{metrics::family::Family, metrics::histogram::Histogram};
 use tower_sse::CloseReport;
 
 /// The upper bounds of ages, in seconds. A proxy or client that cuts streams shows as a step at one

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter},
-    registry::Unit,
-};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::{metrics::MetricType, metrics::counter::ConstCounter, registry::Unit};
 
 pub(super) fn encode_gauge(
     encoder: &mut DescriptorEncoder<'_>,

@@ -27,27 +27,16 @@ mod routes;
 
 use std::{env, net::SocketAddr, process, sync::Arc};
 
-use axum::{
-    Router,
-    extract::Request,
-    middleware::from_fn,
-    routing::{get, post},
-    serve::ListenerExt,
-};
+use axum::routing::{get, post};
+use axum::{Router, extract::Request, middleware::from_fn, serve::ListenerExt};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tower_sse::{
-    BoxError, SseLayer, Stats,
-    hub::Hub,
-    runs::{RunKey, Runs},
-    streams::Streams,
-};
+use tower_sse::runs::{RunKey, Runs};
+use tower_sse::{BoxError, SseLayer, Stats, hub::Hub, streams::Streams};
 use tower_sse_redis::Redis;
 
-use self::{
-    close_metrics::CloseMetrics, publish_metrics::PublishMetrics, redis_metrics::RedisMetrics,
-    routes::Metrics,
-};
+use self::{close_metrics::CloseMetrics, publish_metrics::PublishMetrics};
+use self::{redis_metrics::RedisMetrics, routes::Metrics};
 
 /// The maximum number of streams that are open, and that of a single address.
 const MAX_STREAMS: usize = 10_000;

@@ -1,7 +1,6 @@
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::{Registry, Unit},
-};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::{metrics::counter::Counter, metrics::family::Family};
 use tokio::time::Instant;
 use tower_sse::hub::{PublishError, Receipt};
 

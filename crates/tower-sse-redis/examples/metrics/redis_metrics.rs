@@ -1,14 +1,9 @@
 use std::fmt;
 
+use prometheus_client::metrics::MetricType::{Counter, Gauge};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use prometheus_client::{
-    collector::Collector,
-    encoding::DescriptorEncoder,
-    metrics::{
-        MetricType::{Counter, Gauge},
-        counter::ConstCounter,
-        gauge::ConstGauge,
-    },
-    registry::Unit,
+    metrics::counter::ConstCounter, metrics::gauge::ConstGauge, registry::Unit,
 };
 use tower_sse_redis::{BrokerStats, RedisHealth, StreamStats};
 

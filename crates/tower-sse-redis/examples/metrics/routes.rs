@@ -1,20 +1,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{
-    extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{StatusCode, header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{http::request::Parts, middleware::Next};
 use futures_util::{StreamExt, stream};
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::time::sleep;
-use tower_sse::{
-    Event, Label, LastEventId, Stats,
-    hub::Hub,
-    runs::Runs,
-    streams::{Streams, Subjects},
-};
+use tower_sse::streams::{Streams, Subjects};
+use tower_sse::{Event, Label, LastEventId, Stats, hub::Hub, runs::Runs};
 
 use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
 

@@ -3,10 +3,8 @@ use std::{slice, sync::Arc, time::Duration};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
 
 use super::stream::{Clock, RedisStream};
-use crate::{
-    Error,
-    server::servers::{Connections, Servers},
-};
+use crate::Error;
+use crate::server::servers::{Connections, Servers};
 
 /// A factory of connections to the server that has the stream.
 pub(super) struct Connector {

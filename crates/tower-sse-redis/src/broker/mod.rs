@@ -12,10 +12,8 @@ mod redis_broker;
 mod stats;
 mod stream;
 
+pub use self::redis_broker::RedisBroker;
+pub use self::stats::{BrokerStats, StreamStats};
 #[cfg(fuzzing)]
 pub(crate) use self::stream::Entry;
 pub(crate) use self::stream::RawEntry;
-pub use self::{
-    redis_broker::RedisBroker,
-    stats::{BrokerStats, StreamStats},
-};

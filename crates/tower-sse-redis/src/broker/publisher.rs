@@ -2,13 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{RedisError, Value};
 use tokio::time::timeout;
-use tower_sse::{
-    BoxError,
-    hub::{
-        PublishError,
-        broker::{Acknowledged, Publication, Publisher, support::whole_milliseconds},
-    },
-};
+use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
+use tower_sse::{BoxError, hub::PublishError, hub::broker::support::whole_milliseconds};
 use tower_sse_broker::{Gate, Identity, Session, with_sources};
 
 use super::stream::{AddEvent, Clock, RedisStream, StreamId};

@@ -6,18 +6,11 @@ use tokio::time::{Instant, sleep};
 use tower_sse::hub::broker::{Arrival, support::whole_milliseconds};
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, with_sources};
 
-use super::{
-    connector::Connector,
-    stats::{BrokerStats, StreamStats},
-    stream::{BLOCK_TIMEOUT, Clock, Entry, RawEntry, RedisStream, StreamId},
-};
-use crate::{
-    Error, ErrorKind, RedisHealth,
-    server::{
-        server_info::{Eviction, Lineage},
-        servers::Connections,
-    },
-};
+use super::connector::Connector;
+use super::stats::{BrokerStats, StreamStats};
+use super::stream::{BLOCK_TIMEOUT, Clock, Entry, RawEntry, RedisStream, StreamId};
+use crate::server::server_info::{Eviction, Lineage};
+use crate::{Error, ErrorKind, RedisHealth, server::servers::Connections};
 
 /// The log of a hub.
 pub(crate) struct StreamLog {

@@ -3,12 +3,8 @@ use std::{future::pending, sync::Arc, time::Duration};
 use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, follow};
 
-use super::{
-    connector::Connector,
-    publisher::RedisPublisher,
-    reader::{LogState, StreamLog},
-    stream::Clock,
-};
+use super::reader::{LogState, StreamLog};
+use super::{connector::Connector, publisher::RedisPublisher, stream::Clock};
 use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
 
 /// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the

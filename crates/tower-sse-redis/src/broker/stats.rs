@@ -1,10 +1,5 @@
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tower_sse::hub::broker::support::lock;
 use tower_sse_broker::Health;

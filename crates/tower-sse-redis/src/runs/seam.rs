@@ -7,10 +7,8 @@
 use std::{marker, process, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tower_sse::runs::{
-    Outcome, RunKey,
-    support::{ENTRY_OVERHEAD, Epoch, Record, random},
-};
+use tower_sse::runs::support::{ENTRY_OVERHEAD, Epoch, Record, random};
+use tower_sse::runs::{Outcome, RunKey};
 
 /// The name of one run of one key. Two runs with the same epoch differ in their keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

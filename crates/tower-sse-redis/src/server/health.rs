@@ -1,10 +1,5 @@
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicBool};
 
 use tokio::time::{Instant, sleep};
 use tower_sse_broker::{Backoff, Health, with_sources};

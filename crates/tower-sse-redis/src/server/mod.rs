@@ -18,15 +18,12 @@ mod simulation;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use self::error::{Error, ErrorKind};
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
-pub use self::{
-    credentials::Credentials,
-    error::{Error, ErrorKind},
-    health::RedisHealth,
-};
+pub use self::{credentials::Credentials, health::RedisHealth};
 
 #[cfg(tower_sse_simulation)]
 pub(crate) use self::simulation::MultiplexedConnection;

@@ -4,11 +4,8 @@ use redis::{AsyncConnectionConfig, Client, Value};
 use tokio::task::JoinSet;
 use tower_sse_broker::with_sources;
 
-use super::{
-    MultiplexedConnection,
-    credentials::Provider,
-    server_info::{COUNTS, SECTIONS, ServerInfo},
-};
+use super::server_info::{COUNTS, SECTIONS, ServerInfo};
+use super::{MultiplexedConnection, credentials::Provider};
 use crate::{Error, ErrorKind};
 
 #[cfg(feature = "tls")]

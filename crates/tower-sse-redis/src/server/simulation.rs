@@ -1,24 +1,12 @@
 //! Connections of hubs to a simulated Redis, for the package `simulation`.
 
-use std::{
-    cell::RefCell,
-    io,
-    ops::{Deref, DerefMut},
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::ops::{Deref, DerefMut};
+use std::{cell::RefCell, io, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, RedisResult,
-    aio::MultiplexedConnection as ClientConnection,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::JoinSet,
-    time::timeout,
-};
+use redis::{AsyncConnectionConfig, Client, aio::MultiplexedConnection as ClientConnection};
+use redis::{ConnectionAddr, RedisResult};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{task::JoinSet, time::timeout};
 
 /// The time limit of connections over TCP.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,9 +1,7 @@
 use std::{fmt, net::SocketAddr};
 
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, RedisFuture, RedisResult,
-    TlsCertificates, aio::MultiplexedConnection, io::AsyncDNSResolver,
-};
+use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, aio::MultiplexedConnection};
+use redis::{ConnectionAddr, RedisFuture, RedisResult, TlsCertificates, io::AsyncDNSResolver};
 
 use crate::Error;
 

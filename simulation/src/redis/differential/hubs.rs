@@ -1,10 +1,8 @@
 use fastrand::Rng;
 use redis::{Connection, Value};
 
-use super::{
-    super::refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
-    Pair, split,
-};
+use super::super::refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES};
+use super::{Pair, split};
 
 const SEQUENCES: u64 = 100;
 const COMMANDS: usize = 300;

@@ -3,21 +3,15 @@
 mod hubs;
 mod runs;
 
-use std::{
-    env,
-    io::{Write, stderr},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::io::{Write, stderr};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, net::TcpListener, thread::sleep};
 
 use ::redis::{Connection, ConnectionLike, RedisResult, Value};
 
-use super::{
-    resp::Reply,
-    server::{Outcome, Server},
-};
+use super::resp::Reply;
+use super::server::{Outcome, Server};
 
 /// A server on a port of its own. Dropping it kills it.
 struct RealServer {

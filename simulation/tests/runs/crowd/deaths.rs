@@ -4,10 +4,8 @@ use tokio::time::sleep;
 use tower_sse::runs::RunKey;
 
 use super::{Crowd, Habit, key};
-use crate::{
-    calls::{AnswerEnd, Plan},
-    service::Settings,
-};
+use crate::calls::{AnswerEnd, Plan};
+use crate::service::Settings;
 
 impl Crowd {
     /// A process dies that owns many runs, which clients read at another process. They are told in

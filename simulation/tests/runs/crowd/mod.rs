@@ -7,23 +7,15 @@ mod reader;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 use tower_sse::runs::{Run, RunKey, Runs, StartError};
 use tower_sse_simulation::{Log, redis::Network};
 
 use self::reader::{Habit, Reader, Reading};
-use crate::{
-    calls::Plan,
-    gate::Machines,
-    kinds::Severity,
-    oracle::History,
-    scheduler::{PROCESSES, check_counts, check_keys, kill_all},
-    service::{Process, Settings},
-    world::World,
-};
+use crate::scheduler::{PROCESSES, check_counts, check_keys, kill_all};
+use crate::service::{Process, Settings};
+use crate::{calls::Plan, gate::Machines, kinds::Severity, oracle::History, world::World};
 
 /// What there is much of.
 #[derive(Clone, Copy, Debug)]

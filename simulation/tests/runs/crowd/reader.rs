@@ -4,16 +4,12 @@ use fastrand::Rng;
 use futures_util::StreamExt;
 use http::StatusCode;
 use tokio::time::{sleep, timeout};
-use tower_sse::{
-    Decoder, LastEventId,
-    runs::{Run, RunKey, StartError},
-};
+use tower_sse::runs::{Run, RunKey, StartError};
+use tower_sse::{Decoder, LastEventId};
 
-use crate::{
-    calls::{Answer, AnswerEnd, Received},
-    client::{Attempt, get, request},
-    world::World,
-};
+use crate::calls::{Answer, AnswerEnd, Received};
+use crate::client::{Attempt, get, request};
+use crate::world::World;
 
 /// A client that reads one run at one process, over as many connections as it takes.
 pub(super) struct Reader {

@@ -4,16 +4,11 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::super::{Problem, World};
-use crate::testing::broker::{
-    hub_client::{HubClient, PATIENCE, both, is_gap},
-    hub_process::{Due, HubProcess},
-    world::ensure,
-};
-use crate::{
-    connection::LastEventId,
-    event::EventId,
-    hub::{Hub, HubBuilder, PublishError, Retention},
-};
+use crate::hub::{Hub, HubBuilder, PublishError, Retention};
+use crate::testing::broker::hub_client::{HubClient, PATIENCE, both, is_gap};
+use crate::testing::broker::hub_process::{Due, HubProcess};
+use crate::testing::broker::world::ensure;
+use crate::{connection::LastEventId, event::EventId};
 
 /// A reader that comes back continues where it was.
 pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {

@@ -1,23 +1,14 @@
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep},
-};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
 use super::super::{Problem, World};
-use crate::testing::broker::{
-    hub_client::{PATIENCE, is_gap, poll_and_drop},
-    hub_process::HubProcess,
-    world::ensure,
-};
-use crate::{
-    hub::{Hub, PublishError},
-    lock::lock,
-};
+use crate::hub::{Hub, PublishError};
+use crate::lock::lock;
+use crate::testing::broker::hub_client::{PATIENCE, is_gap, poll_and_drop};
+use crate::{testing::broker::hub_process::HubProcess, testing::broker::world::ensure};
 
 pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;

@@ -1,14 +1,10 @@
 use std::{collections::HashSet, slice, time::Duration};
 
 use super::super::{Problem, World};
-use crate::testing::broker::{
-    hub_process::{HubProcess, lines_of, lines_without_broker},
-    world::ensure,
-};
-use crate::{
-    event::Event,
-    hub::{Hub, PublishError, Retention},
-};
+use crate::event::Event;
+use crate::hub::{Hub, PublishError, Retention};
+use crate::testing::broker::hub_process::{HubProcess, lines_of, lines_without_broker};
+use crate::testing::broker::world::ensure;
 
 /// Brokers may refuse larger events.
 const LARGE: usize = 64 << 10;

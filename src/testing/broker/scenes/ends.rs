@@ -4,11 +4,8 @@ use tokio::time::{Instant, sleep};
 
 use super::super::{Problem, World};
 use crate::hub::{Hub, PublishError, Retention};
-use crate::testing::broker::{
-    hub_client::{PATIENCE, both},
-    hub_process::HubProcess,
-    world::ensure,
-};
+use crate::testing::broker::hub_client::{PATIENCE, both};
+use crate::{testing::broker::hub_process::HubProcess, testing::broker::world::ensure};
 
 /// The end of a topic is a part of its last event, in the history too.
 pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<(), Problem> {

@@ -3,15 +3,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::{Problem, World};
-use crate::testing::broker::{
-    hub_client::{HubClient, is_gap},
-    hub_process::{HubProcess, number, with_number},
-    world::ensure,
-};
-use crate::{
-    connection::LastEventId,
-    hub::{Hub, Retention},
-};
+use crate::connection::LastEventId;
+use crate::hub::{Hub, Retention};
+use crate::testing::broker::hub_client::{HubClient, is_gap};
+use crate::testing::broker::hub_process::{HubProcess, number, with_number};
+use crate::testing::broker::world::ensure;
 
 /// A hub is not ready before it has what was acknowledged before it connected.
 pub(crate) async fn a_late_process_loads_the_history<W: World>(world: &W) -> Result<(), Problem> {

@@ -1,9 +1,7 @@
 use super::super::{Problem, World};
 use crate::connection::LastEventId;
-use crate::testing::broker::{
-    hub_process::{HubProcess, epoch, number, with_number},
-    world::ensure,
-};
+use crate::testing::broker::hub_process::{HubProcess, epoch, number, with_number};
+use crate::testing::broker::world::ensure;
 
 /// Ids that are only valid in one process cost a client a gap at each move.
 pub(crate) async fn a_client_moves_between_processes<W: World>(world: &W) -> Result<(), Problem> {

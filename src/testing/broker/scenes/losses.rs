@@ -2,11 +2,9 @@ use std::collections::HashMap;
 
 use super::super::{Fault, Problem, World};
 use crate::event::{EventId, Message};
-use crate::testing::broker::{
-    hub_client::{HubClient, both, is_gap},
-    hub_process::{HubProcess, number},
-    world::ensure,
-};
+use crate::testing::broker::hub_client::{HubClient, both, is_gap};
+use crate::testing::broker::hub_process::{HubProcess, number};
+use crate::testing::broker::world::ensure;
 
 /// The topic of the scenes.
 const TOPIC: &str = "news";

@@ -1,15 +1,10 @@
 use std::collections::HashMap;
 
 use super::super::{Problem, World};
-use crate::testing::broker::{
-    hub_client::both,
-    hub_process::{HubProcess, Published, number},
-    world::ensure,
-};
-use crate::{
-    event::{EventId, Message},
-    hub::{Hub, Retention},
-};
+use crate::event::{EventId, Message};
+use crate::hub::{Hub, Retention};
+use crate::testing::broker::hub_process::{HubProcess, Published, number};
+use crate::{testing::broker::hub_client::both, testing::broker::world::ensure};
 
 /// Brokers that number or order the events in each process differ when all processes publish.
 pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {

@@ -11,8 +11,5 @@ mod redis_stream;
 mod stream_id;
 
 pub(crate) use self::entry::{Entry, RawEntry};
-pub(super) use self::{
-    add_event::AddEvent,
-    redis_stream::{BLOCK_TIMEOUT, Clock, RedisStream},
-    stream_id::StreamId,
-};
+pub(super) use self::redis_stream::{BLOCK_TIMEOUT, Clock, RedisStream};
+pub(super) use self::{add_event::AddEvent, stream_id::StreamId};

@@ -1,27 +1,14 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
 use tower_sse::hub::broker::support::whole_milliseconds;
 use tower_sse_broker::Identity;
 
-use super::{
-    entry::{GAP, NONCE, RawEntry, SKIP, fingerprint},
-    stream_id::StreamId,
-};
-use crate::{
-    Error,
-    server::{
-        MultiplexedConnection,
-        server_info::{LINEAGE_SECTIONS, Lineage},
-    },
-};
+use super::entry::{GAP, NONCE, RawEntry, SKIP, fingerprint};
+use super::stream_id::StreamId;
+use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
+use crate::{Error, server::MultiplexedConnection};
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);

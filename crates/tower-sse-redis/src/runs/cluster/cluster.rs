@@ -1,27 +1,19 @@
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, OnceLock, Weak},
-};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::{collections::HashMap, collections::hash_map::Entry};
 
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tower_sse::runs::{
-    RunKey,
-    support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until},
-};
+use tower_sse::runs::RunKey;
+use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until};
 
-use super::{
-    elsewhere::{check, mirror::MirrorMap, mirrors::Mirrors},
-    owner::{exporter, exports::Exports},
-    timing::{EXPORT_WAIT, Timing},
+use super::timing::{EXPORT_WAIT, Timing};
+use super::{elsewhere::check, elsewhere::mirror::MirrorMap, elsewhere::mirrors::Mirrors};
+use super::{owner::exporter, owner::exports::Exports};
+use crate::runs::seam::{
+    Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId, Receive,
+    Reply, RunId,
 };
-use crate::runs::{
-    seam::{
-        Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId,
-        Receive, Reply, RunId,
-    },
-    store::Store,
-};
+use crate::runs::store::Store;
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {

@@ -1,32 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep},
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+use tower_sse::LastEventId;
+use tower_sse::runs::support::{
+    Claim, Connected, Epoch, LastEvent, Mark, Options, Pending, Phase, Producer, Purpose, Record,
+    SharedRuns, seen, spawn,
 };
-use tower_sse::{
-    LastEventId,
-    runs::{
-        Outcome, RunKey, RunStore, StartError,
-        support::{
-            Claim, Connected, Epoch, LastEvent, Mark, Options, Pending, Phase, Producer, Purpose,
-            Record, SharedRuns, seen, spawn,
-        },
-    },
-};
+use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
-use super::{
-    cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports, timing::RETRY_DELAY,
+use super::timing::RETRY_DELAY;
+use super::{cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports};
+use crate::runs::seam::{
+    Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId,
 };
-use crate::{
-    Error,
-    runs::{
-        RedisRuns,
-        seam::{Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId},
-        store::RedisStore,
-    },
-};
+use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;

@@ -1,30 +1,18 @@
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redis::Pipeline;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::support::lock;
 use tower_sse_broker::Backoff;
 
-use super::{
-    commands::{Encoder, Keys, Scope, parts},
-    redis_runs::RedisRuns,
-    replies::decode,
-    session::{Endpoint, Session, Subscriptions, with_pushes},
-};
-use crate::{
-    Error, RedisHealth,
-    runs::seam::{Command, Connection, Failure, ProcessId, Receive, Reply, kept_for},
-    server::{
-        health::{Sessions, keep},
-        server_info::Eviction,
-    },
-};
+use super::commands::{Encoder, Keys, Scope, parts};
+use super::session::{Endpoint, Session, Subscriptions, with_pushes};
+use super::{redis_runs::RedisRuns, replies::decode};
+use crate::runs::seam::{Command, Connection, Failure, ProcessId, Receive, Reply, kept_for};
+use crate::server::health::{Sessions, keep};
+use crate::{Error, RedisHealth, server::server_info::Eviction};
 
 /// The link of one process to Redis. Its session is replaced when it breaks.
 pub(super) struct Link {

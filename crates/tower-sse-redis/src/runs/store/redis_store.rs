@@ -4,13 +4,8 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::{RunKey, support::spawn};
 
-use super::{
-    commands::Encoder,
-    link::Link,
-    redis_runs::RedisRuns,
-    replies::{check, parse_page},
-    session::Endpoint,
-};
+use super::replies::{check, parse_page};
+use super::{commands::Encoder, link::Link, redis_runs::RedisRuns, session::Endpoint};
 use crate::{
     Error,
     runs::seam::{Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId},

@@ -5,12 +5,10 @@ use redis::{Value, from_redis_value};
 use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
 use super::commands::has_marker;
-use crate::{
-    broker::RawEntry,
-    runs::seam::{
-        Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, Liveness, LookReply,
-        Page, ProcessId, Push, RenewReply, Reply, RunId, StoredEnd, SyncReply,
-    },
+use crate::broker::RawEntry;
+use crate::runs::seam::{
+    Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, Liveness, LookReply, Page,
+    ProcessId, Push, RenewReply, Reply, RunId, StoredEnd, SyncReply,
 };
 
 /// Decodes the replies to commands that were encoded together. Takes only their replies from

@@ -1,34 +1,20 @@
-use std::{
-    collections::BTreeMap,
-    io,
-    pin::pin,
-    str,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{collections::BTreeMap, io, pin::pin, str, time::Duration};
 
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value, cmd, from_redis_value,
-};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd, from_redis_value};
+use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError};
+use redis::{RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{hub::broker::support::lock, runs::support::Epoch};
 
-use super::{
-    commands::{Encoder, Keys, Scope},
-    replies::{check, parse_push},
-    script::{Hashes, TEXTS},
-};
-use crate::{
-    Error,
-    runs::seam::{Failure, Incoming, ProcessId, Receive, RunId},
-    server::{
-        MultiplexedConnection,
-        server_info::{SECTIONS, ServerInfo},
-        servers::{Connections, Servers},
-    },
-};
+use super::commands::{Encoder, Keys, Scope};
+use super::replies::{check, parse_push};
+use super::script::{Hashes, TEXTS};
+use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
+use crate::server::server_info::{SECTIONS, ServerInfo};
+use crate::server::servers::{Connections, Servers};
+use crate::{Error, server::MultiplexedConnection};
 
 /// The minimum of the time limit for connecting, including authentication and the choice of the
 /// database.

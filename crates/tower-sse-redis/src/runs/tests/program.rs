@@ -1,26 +1,19 @@
 //! Processes that share the run of one key, and their clients.
 
-use std::{
-    fmt::Debug,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{fmt::Debug, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::timeout,
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+use tower_sse::runs::{
+    AnswerBody, Attachment, Outcome, Run, RunEnd, RunError, RunKey, RunStore, Runs, RunsBuilder,
+    StartError,
 };
-use tower_sse::{
-    Event, LastEventId,
-    runs::{
-        AnswerBody, Attachment, Outcome, Run, RunEnd, RunError, RunKey, RunStore, Runs,
-        RunsBuilder, StartError,
-    },
-};
+use tower_sse::{Event, LastEventId};
 
 /// One process: its runs, and its connection to the store.
 pub(crate) struct Program<W> {

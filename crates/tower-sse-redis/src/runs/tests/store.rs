@@ -4,14 +4,10 @@ use tokio::sync::watch;
 use tower_sse::runs::RunKey;
 
 use super::memory_store::{self, MemoryStore};
-use crate::{
-    Error,
-    runs::{
-        RedisRuns,
-        seam::{Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId},
-        store::RedisStore,
-    },
+use crate::runs::seam::{
+    Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId,
 };
+use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// A store that tests open.
 pub(crate) trait Open: Send + 'static {

@@ -13,11 +13,9 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-pub(crate) use self::{
-    patience::{PATIENCE, until_async},
-    port::free_port,
-    tool::{Directory, find},
-};
+pub(crate) use self::patience::{PATIENCE, until_async};
+pub(crate) use self::port::free_port;
+pub(crate) use self::tool::{Directory, find};
 
 /// Returns a listener on a port of its own, and its address.
 pub(crate) async fn listen() -> (TcpListener, SocketAddr) {

@@ -1,21 +1,13 @@
-use std::{
-    slice,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
+use std::{slice, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
-use tower_sse::runs::{
-    Outcome,
-    support::{Phase, Process, caught},
-};
+use tower_sse::runs::Outcome;
+use tower_sse::runs::support::{Phase, Process, caught};
 
-use super::{
-    check,
-    mirror::Mirror,
-    mirrors::{Load, Mirrors},
-};
+use super::mirrors::{Load, Mirrors};
+use super::{check, mirror::Mirror};
 use crate::runs::seam::{
     CheckReply, Command, End, EndMode, EndReply, Failure, Liveness, Reply, RunId,
 };

@@ -2,22 +2,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::{
-    sync::{Semaphore, SetOnce},
-    time::Instant,
-};
-use tower_sse::runs::{
-    Outcome,
-    support::{self, Mirrored, Phase, Record, lock},
-};
+use tokio::sync::{Semaphore, SetOnce};
+use tokio::time::Instant;
+use tower_sse::runs::Outcome;
+use tower_sse::runs::support::{self, Mirrored, Phase, Record, lock};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 
-use crate::runs::{
-    cluster::timing::Timing,
-    seam::{Batch, Check, Command, Page, Push, RunId, StoredEnd},
-    store::Store,
-};
+use crate::runs::seam::{Batch, Check, Command, Page, Push, RunId, StoredEnd};
+use crate::{runs::cluster::timing::Timing, runs::store::Store};
 
 /// A copy of a run of another process, while a client or a handle of this process uses it.
 pub(crate) struct Mirror {

@@ -1,17 +1,12 @@
 use std::sync::Arc;
 
 use tokio::{sync::Semaphore, time::timeout};
-use tower_sse::runs::{
-    Outcome, StartError,
-    support::{Phase, Process, Record, caught, spawn},
-};
+use tower_sse::runs::support::{Phase, Process, Record, caught, spawn};
+use tower_sse::runs::{Outcome, StartError};
 
 use super::mirror::{Mirror, MirrorMap};
-use crate::runs::{
-    cluster::timing::Timing,
-    seam::{Batch, Failure, Push, RunId},
-    store::Store,
-};
+use crate::runs::seam::{Batch, Failure, Push, RunId};
+use crate::{runs::cluster::timing::Timing, runs::store::Store};
 
 /// The maximum number of pages that are loaded at the same time. Together, these pages have about a
 /// megabyte. On a slow link, all later replies wait until the pages have arrived.

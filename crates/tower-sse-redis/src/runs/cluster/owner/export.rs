@@ -2,15 +2,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tower_sse::runs::{
-    Outcome,
-    support::{Epoch, Mark, Phase, Record, without_panic},
-};
+use tower_sse::runs::Outcome;
+use tower_sse::runs::support::{Epoch, Mark, Phase, Record, without_panic};
 
-use super::{
-    plan::{Plan, Target},
-    stored::StoredBatches,
-};
+use super::plan::{Plan, Target};
+use super::stored::StoredBatches;
 use crate::runs::{
     cluster::timing::{ENDED_EXPORT, RETRY_DELAY, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
     seam::{

@@ -1,20 +1,13 @@
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tower_sse::runs::{
-    Outcome,
-    support::{LastEvent, Process, caught},
-};
+use tower_sse::runs::Outcome;
+use tower_sse::runs::support::{LastEvent, Process, caught};
 
 use super::{export::Effect, exports::Exports};
-use crate::runs::{
-    cluster::timing::RETRY_DELAY,
-    seam::{Batch, Connection},
-    store::Store,
-};
+use crate::runs::seam::{Batch, Connection};
+use crate::{runs::cluster::timing::RETRY_DELAY, runs::store::Store};
 
 /// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts again
 /// after a panic, because otherwise all leases would expire, but not at once: a panic that repeats

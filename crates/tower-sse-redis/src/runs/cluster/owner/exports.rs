@@ -3,15 +3,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 use tower_sse::runs::support::{Epoch, Mark, Options, Record, lock};
 
-use super::{
-    export::{Effect, Export},
-    plan::{Plan, Target},
-    queue::{LostClaim, Queue},
-};
-use crate::runs::{
-    cluster::timing::{EARLY, Timing},
-    seam::{Failure, Overhead, Reply, RunId},
-};
+use super::export::{Effect, Export};
+use super::plan::{Plan, Target};
+use super::queue::{LostClaim, Queue};
+use crate::runs::cluster::timing::{EARLY, Timing};
+use crate::runs::seam::{Failure, Overhead, Reply, RunId};
 
 /// The runs of this process that the store has or should have, and when each is due.
 pub(crate) struct Exports {

@@ -7,15 +7,11 @@ use tower_sse::runs::support::{Epoch, Mark, Options, Record, without_panic};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 
-use super::{
-    export::{BROKEN, Effect, Export},
-    plan::{Plan, Target},
-    stored::StoredRuns,
-};
-use crate::runs::{
-    cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
-    seam::{EndReply, Failure, Overhead, Reply, RunId, kept_for},
-};
+use super::export::{BROKEN, Effect, Export};
+use super::plan::{Plan, Target};
+use super::stored::StoredRuns;
+use crate::runs::cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing};
+use crate::runs::seam::{EndReply, Failure, Overhead, Reply, RunId, kept_for};
 
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {

@@ -1,8 +1,6 @@
 use super::*;
-use crate::runs::{
-    cluster::owner::{export::Export, plan::Target},
-    seam::{AppendReply, Failure, Reply, SyncReply},
-};
+use crate::runs::seam::{AppendReply, Failure, Reply, SyncReply};
+use crate::{runs::cluster::owner::export::Export, runs::cluster::owner::plan::Target};
 
 /// A key of another type in the store, for example, makes every command for its run fail.
 #[tokio::test(start_paused = true)]

@@ -11,28 +11,18 @@ mod rig;
 mod round_trips;
 mod watched;
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{convert::Infallible, time::Duration};
 
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{join, join_all},
-    stream,
-};
+use futures_util::future::{join, join_all};
+use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{
-    Event, LastEventId, StreamOptions,
-    runs::{AnswerBody, Attachment, Outcome, RunKey, RunsBuilder, StartError, support::Epoch},
-};
+use tower_sse::runs::{AnswerBody, Attachment, Outcome, RunKey, RunsBuilder, StartError};
+use tower_sse::{Event, LastEventId, StreamOptions, runs::support::Epoch};
 
 use self::rig::*;
-use crate::runs::{
-    seam::{Overhead, RunId},
-    tests::program::*,
-};
+use crate::runs::seam::{Overhead, RunId};
+use crate::runs::tests::program::*;

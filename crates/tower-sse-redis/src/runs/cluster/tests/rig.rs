@@ -1,14 +1,9 @@
-use std::{
-    future::ready,
-    ops::Deref,
-    sync::{OnceLock, Weak},
-};
+use std::sync::{OnceLock, Weak};
+use std::{future::ready, ops::Deref};
 
 use tokio::sync::oneshot;
-use tower_sse::runs::{
-    RunStore, Runs,
-    support::{Connected, Options, Record},
-};
+use tower_sse::runs::support::{Connected, Options, Record};
+use tower_sse::runs::{RunStore, Runs};
 
 use super::*;
 use crate::runs::{cluster::cluster::Cluster, tests::memory_store::MemoryStore};

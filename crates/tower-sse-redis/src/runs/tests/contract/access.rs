@@ -2,10 +2,8 @@
 
 use std::{cell::RefCell, collections::HashSet};
 
-use super::{
-    process::{RETAINED, *},
-    *,
-};
+use super::process::{RETAINED, *};
+use super::*;
 use crate::Error;
 
 /// Returns the command of the documentation.

@@ -1,10 +1,7 @@
 //! Connections that break, and servers that restart.
 
-use tokio::{
-    io::copy,
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::{io::copy, task::JoinSet};
 
 use super::{process::*, *};
 use crate::support::listen;

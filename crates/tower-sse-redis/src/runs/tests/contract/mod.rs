@@ -55,45 +55,27 @@ mod times;
 mod wire;
 mod world;
 
-use std::{
-    fmt::Debug,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all, stream};
 use http::StatusCode;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
-use tower_sse::{
-    Event, LastEventId,
-    runs::{Attachment, Outcome, RunKey, Runs, RunsBuilder, StartError, support::Epoch},
-};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tower_sse::runs::{Attachment, Outcome, RunKey, Runs, RunsBuilder, StartError};
+use tower_sse::{Event, LastEventId, runs::support::Epoch};
 
-use self::{
-    process::{CANCEL, completed, completed_with},
-    reply::{batch, received, text},
+use self::process::{CANCEL, completed, completed_with};
+use self::reply::{batch, received, text};
+use crate::runs::seam::{
+    AppendReply, Batch, Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply,
+    Push, Renew, Reply, RunId, SyncReply,
 };
-use crate::{
-    Redis as Servers,
-    runs::{
-        seam::{
-            AppendReply, Batch, Command, Connection, End, EndMode, EndReply, Failure, Incoming,
-            LookReply, Push, Renew, Reply, RunId, SyncReply,
-        },
-        tests::{
-            Open,
-            program::{
-                self, Program, Source, assert_fails, assert_whole, key as turn, read, request,
-                send, soon,
-            },
-        },
-    },
-    support::until_async,
+use crate::runs::tests::program::{
+    self, Program, Source, assert_fails, assert_whole, key as turn, read, request, send, soon,
 };
+use crate::{Redis as Servers, runs::tests::Open, support::until_async};
 
 use eternal_keys::assert_no_eternal_keys;
 use process::Process;

@@ -1,10 +1,8 @@
 use tokio::sync::mpsc;
 
 use super::{HEAD, RESTORE, *};
-use crate::runs::{
-    seam::{Append, Check, ProcessId, Sync, Trim},
-    tests::Store,
-};
+use crate::runs::seam::{Append, Check, ProcessId, Sync, Trim};
+use crate::runs::tests::Store;
 
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);

@@ -12,7 +12,5 @@ mod runs;
 mod server;
 mod store;
 
-pub(crate) use self::{
-    server::{Server, State},
-    store::{Link, MemoryStore},
-};
+pub(crate) use self::server::{Server, State};
+pub(crate) use self::store::{Link, MemoryStore};

@@ -1,9 +1,6 @@
-use std::{
-    collections::{BTreeMap, HashMap},
-    mem::Discriminant,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::{mem::Discriminant, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;

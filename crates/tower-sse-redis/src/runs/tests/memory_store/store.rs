@@ -1,22 +1,13 @@
-use std::{
-    convert::Infallible,
-    future::ready,
-    mem,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::{convert::Infallible, future::ready, mem, time::Duration};
 
 use tokio::sync::watch;
+use tower_sse::runs::RunStore;
 use tower_sse::runs::support::lock;
-use tower_sse::runs::{
-    RunStore,
-    support::{Connected, Options},
-};
+use tower_sse::runs::support::{Connected, Options};
 
-use super::{
-    faults::Faults,
-    server::{Sent, Server},
-};
+use super::faults::Faults;
+use super::server::{Sent, Server};
 use crate::runs::cluster::cluster::Cluster;
 use crate::runs::seam::{
     Command, Connection, Failure, Incoming, LookReply, Page, ProcessId, Receive, Reply, RunId,
