@@ -311,8 +311,10 @@ mod signals;
 pub mod simulation;
 mod stats;
 pub mod streams;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod wake;
 
 pub use crate::{
     body::{EventBody, MessageStream, SseBody},

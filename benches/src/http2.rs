@@ -5,11 +5,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// The types of HTTP/2 frames (RFC 9113, section 6).
-mod frame {
-    pub(super) const HEADERS: u8 = 1;
-    pub(super) const SETTINGS: u8 = 4;
-    pub(super) const WINDOW_UPDATE: u8 = 8;
-    pub(super) const END_STREAM_AND_HEADERS: u8 = 5;
+pub mod frame {
+    pub const DATA: u8 = 0;
+    pub const HEADERS: u8 = 1;
+    pub const RST_STREAM: u8 = 3;
+    pub const SETTINGS: u8 = 4;
+    pub const GOAWAY: u8 = 7;
+    pub const WINDOW_UPDATE: u8 = 8;
+    /// Flags of DATA and HEADERS.
+    pub const END_STREAM: u8 = 1;
+    pub const END_STREAM_AND_HEADERS: u8 = 5;
 }
 
 const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
@@ -27,14 +32,9 @@ const WIDEST: u32 = (1 << 31) - 1;
 #[must_use]
 pub fn open(address: SocketAddr, streams: u64, window: u32) -> TcpStream {
     let mut io = TcpStream::connect(address).expect("a connection");
-    let mut sent = PREFACE.to_vec();
-    let settings = [&INITIAL_WINDOW_SIZE[..], &window.to_be_bytes()].concat();
-    push(&mut sent, frame::SETTINGS, 0, 0, &settings);
-    push(&mut sent, frame::WINDOW_UPDATE, 0, 0, &(WIDEST - WINDOW).to_be_bytes());
-    // Entries of HPACK's static table: `:method: GET`, `:scheme: http`, `:path: /`.
-    let request = [0x82, 0x86, 0x84];
+    let mut sent = opening(window);
     for stream in (1..).step_by(2).zip(0..streams).map(|(id, _)| id) {
-        push(&mut sent, frame::HEADERS, frame::END_STREAM_AND_HEADERS, stream, &request);
+        sent.extend(request(stream));
     }
     io.write_all(&sent).expect("requests sent");
 
@@ -48,6 +48,27 @@ pub fn open(address: SocketAddr, streams: u64, window: u32) -> TcpStream {
         heads += u64::from(kind == frame::HEADERS);
     }
     io
+}
+
+/// Returns what a client sends first on a connection whose streams may each be sent `window` bytes.
+#[must_use]
+pub fn opening(window: u32) -> Vec<u8> {
+    let mut sent = PREFACE.to_vec();
+    let settings = [&INITIAL_WINDOW_SIZE[..], &window.to_be_bytes()].concat();
+    push(&mut sent, frame::SETTINGS, 0, 0, &settings);
+    push(&mut sent, frame::WINDOW_UPDATE, 0, 0, &(WIDEST - WINDOW).to_be_bytes());
+    sent
+}
+
+/// Returns the request that opens this stream.
+#[must_use]
+pub fn request(stream: u32) -> Vec<u8> {
+    // Entries of HPACK's static table: `:method: GET`, `:scheme: http`, `:path: /`.
+    const HEAD: [u8; 3] = [0x82, 0x86, 0x84];
+
+    let mut sent = Vec::new();
+    push(&mut sent, frame::HEADERS, frame::END_STREAM_AND_HEADERS, stream, &HEAD);
+    sent
 }
 
 fn push(sent: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

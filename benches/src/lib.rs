@@ -26,6 +26,8 @@ pub mod filter;
 pub mod http2;
 pub mod hub;
 pub mod layer;
+#[cfg(unix)]
+pub mod many;
 pub mod noop;
 pub mod payload;
 pub mod peers;

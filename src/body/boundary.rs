@@ -61,15 +61,15 @@ impl Boundary {
 
     /// Records that the layer writes `lines` at this line start, and returns the bytes to send for
     /// them.
-    pub(crate) fn interject(&mut self, lines: &Bytes) -> Bytes {
+    pub(crate) fn interject(&mut self, lines: Bytes) -> Bytes {
         if self.start.matched == 0 {
             self.start.is_held = true;
         }
         if mem::take(&mut self.after_cr) {
             self.skip_lf = true;
-            [&b"\n"[..], lines].concat().into()
+            [&b"\n"[..], &lines].concat().into()
         } else {
-            lines.clone()
+            lines
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::idle_timer::is_within_reach;
 use crate::connection::{Client, CloseReason};
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
-use crate::signals::Inherited;
+use crate::signals::{Inherited, Shutdown, ShutdownWait};
 use crate::streams::{Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
@@ -21,8 +21,6 @@ pub(crate) struct Deadline {
     membership: Option<Membership>,
     // `None` once cancelled.
     end_when: Option<Pin<Box<Cancellation>>>,
-    // `None` once cancelled.
-    shutdown: Option<Pin<Box<Cancellation>>>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
     /// The end of the stage, unless something else ends it.
@@ -70,7 +68,6 @@ impl Deadline {
             // A child token, because all streams would otherwise contend for the lock of the
             // program's token.
             end_when: options.end_when().map(|token| Cancellation::of(token.child_token())),
-            shutdown: None,
             sleep: None,
             stage: Stage::Open,
             until: None,
@@ -85,16 +82,14 @@ impl Deadline {
     pub(super) fn start(
         before: Option<Box<Self>>,
         options: &ResolvedOptions,
-        shutdown: Option<CancellationToken>,
         client: Client,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
         let max_age = options.draw_max_age(client);
-        if max_age.is_none() && shutdown.is_none() {
+        if max_age.is_none() {
             return before;
         }
         let mut this = before.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
-        this.shutdown = shutdown.map(Cancellation::of);
         if max_age.is_some_and(|age| age.is_zero()) {
             // A timer would not elapse before the next millisecond.
             this.advance(cx);
@@ -109,14 +104,7 @@ impl Deadline {
     ///
     /// The timer is not polled here, because this is called for every frame;
     /// [`poll_change`](Self::poll_change) polls it.
-    pub(super) fn check(
-        &mut self,
-        options: &ResolvedOptions,
-        cx: &mut Context<'_>,
-    ) -> DeadlineVerdict {
-        if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_cancelled()) {
-            self.begin_drain(options, cx);
-        }
+    pub(super) fn check(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         if let Some(revocation) = self.revocation() {
             self.begin_revocation(cx, revocation);
         }
@@ -132,10 +120,10 @@ impl Deadline {
 
     /// Waits until the result of [`check`](Self::check) may have changed.
     pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for cancellation in [&mut self.shutdown, &mut self.end_when].into_iter().flatten() {
-            if cancellation.as_mut().poll_cancelled(cx) {
-                return Poll::Ready(());
-            }
+        if let Some(end_when) = &mut self.end_when
+            && end_when.as_mut().poll_cancelled(cx)
+        {
+            return Poll::Ready(());
         }
         if let Some(membership) = &self.membership
             && membership.poll_revoked(cx.waker())
@@ -146,6 +134,11 @@ impl Deadline {
             Some(sleep) => pin!(coop::unconstrained(sleep)).poll(cx),
             None => Poll::Pending,
         }
+    }
+
+    /// Returns whether a shutdown can end the stream: nothing else has ended it.
+    pub(super) fn may_drain(&self) -> bool {
+        !self.is_revoked() && self.stage != Stage::Overdue
     }
 
     /// Returns whether the program has closed the stream.
@@ -177,10 +170,19 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
-    /// Moves the deadline to the time at which the shutdown ends this stream.
-    fn begin_drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
-        self.shutdown = None;
-        if self.is_revoked() || self.stage == Stage::Overdue {
+    /// Moves the deadline of a stream, which may have none, to the time at which the shutdown ends it.
+    #[cold]
+    pub(super) fn begin_drain(
+        this: &mut Option<Box<Self>>,
+        options: &ResolvedOptions,
+        client: Client,
+        cx: &mut Context<'_>,
+    ) {
+        this.get_or_insert_with(|| Box::new(Self::new(options, client, None))).drain(options, cx);
+    }
+
+    fn drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
+        if !self.may_drain() {
             return;
         }
         let drain = options.drain();
@@ -241,22 +243,19 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// The token that ends a stream at the shutdown, or a slot for it.
-///
-/// Each stream polls a child token of its own, because polling the shared token takes a lock that
-/// all streams share.
-pub(crate) enum Shutdown {
-    /// A child of the token of the stream's own layer.
-    Own(CancellationToken),
-    /// The token of an outer layer, if there is one.
+/// The shutdown that ends a stream, or a slot for it.
+pub(crate) enum EndsWith {
+    /// That of the stream's own layer.
+    Own(Arc<Shutdown>),
+    /// That of an outer layer, if there is one.
     Inherited(Inherited),
 }
 
-impl Shutdown {
-    /// Takes the token of the stream's own layer, or leaves a slot for that of an outer layer.
-    pub(crate) fn of(shutdown: Option<&CancellationToken>) -> Self {
+impl EndsWith {
+    /// Takes the shutdown of the stream's own layer, or leaves a slot for that of an outer layer.
+    pub(crate) fn of(shutdown: Option<&Arc<Shutdown>>) -> Self {
         match shutdown {
-            Some(shutdown) => Self::Own(shutdown.child_token()),
+            Some(shutdown) => Self::Own(Arc::clone(shutdown)),
             None => Self::Inherited(Arc::default()),
         }
     }
@@ -268,11 +267,12 @@ impl Shutdown {
         }
     }
 
-    pub(super) fn into_token(self) -> Option<CancellationToken> {
-        match self {
+    pub(super) fn into_wait(self) -> Option<ShutdownWait> {
+        let shutdown = match self {
             Self::Own(shutdown) => Some(shutdown),
-            Self::Inherited(inherited) => inherited.get().map(CancellationToken::child_token),
-        }
+            Self::Inherited(inherited) => inherited.get().cloned(),
+        };
+        shutdown.map(ShutdownWait::new)
     }
 }
 

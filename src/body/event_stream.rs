@@ -11,9 +11,9 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::StreamRecord;
-use super::{Boundary, Deadline, IdleTimer, LastFrames, Shutdown, deadline::DeadlineVerdict};
+use super::{Boundary, Deadline, EndsWith, IdleTimer, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
-use crate::signals::{Stopped, is_within_recorder, within_layer};
+use crate::signals::{ShutdownWait, Stopped, is_within_recorder, within_layer};
 use crate::streams::Membership;
 use crate::{BoxError, coop::CoopBudget, event::first_block_has_retry, options::ResolvedOptions};
 
@@ -37,6 +37,8 @@ pin_project! {
         phase: StreamPhase,
         // Boxed, because most streams have none.
         deadline: Option<Box<Deadline>>,
+        // `None` before the first poll, and once the shutdown has moved the deadline.
+        shutdown: Option<ShutdownWait>,
         options: Arc<ResolvedOptions>,
         boundary: Boundary,
         client: Client,
@@ -47,7 +49,7 @@ pin_project! {
 }
 
 enum StreamPhase {
-    Beginning(Shutdown),
+    Beginning(EndsWith),
     Open,
     /// The stream is open. A result was polled early, or the rest of a large frame is yet to be
     /// sent.
@@ -66,7 +68,7 @@ impl StreamState {
     pub(crate) fn new(
         has_content_coding: bool,
         options: Arc<ResolvedOptions>,
-        shutdown: Shutdown,
+        ends_with: EndsWith,
         client: Client,
         membership: Option<Membership>,
         record: StreamRecord,
@@ -76,7 +78,8 @@ impl StreamState {
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
-            phase: StreamPhase::Beginning(shutdown),
+            phase: StreamPhase::Beginning(ends_with),
+            shutdown: None,
             budget: CoopBudget::default(),
             options,
             client,
@@ -105,6 +108,7 @@ impl<'p, B> EventStream<'p, B> {
             state.record.set_reason_if_dropped(CloseReason::Revoked);
         }
         let _deadline = state.deadline.take();
+        *state.shutdown = None;
         self.source.set(None);
     }
 
@@ -148,7 +152,7 @@ where
                 StreamPhase::Beginning(_) => {
                     let preamble = self.begin_stream(cx);
                     if !preamble.is_empty() {
-                        return Poll::Ready(Some(Ok(self.interject(&preamble))));
+                        return Poll::Ready(Some(Ok(self.interject(preamble))));
                     }
                 }
                 StreamPhase::Open | StreamPhase::Holding(_) => {
@@ -239,7 +243,7 @@ where
     }
 
     /// Writes lines of the layer. The stream must be at a line start.
-    fn interject(&mut self, lines: &Bytes) -> Frame<Bytes> {
+    fn interject(&mut self, lines: Bytes) -> Frame<Bytes> {
         self.reset_idle_timer();
         Frame::data(self.state().boundary.interject(lines))
     }
@@ -248,12 +252,12 @@ where
     #[cold]
     pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Bytes {
         let this = self.state();
-        let shutdown = match mem::replace(this.phase, StreamPhase::Open) {
-            StreamPhase::Beginning(shutdown) => shutdown.into_token(),
+        *this.shutdown = match mem::replace(this.phase, StreamPhase::Open) {
+            StreamPhase::Beginning(ends_with) => ends_with.into_wait(),
             _ => None,
         };
         let before = this.deadline.take();
-        *this.deadline = Deadline::start(before, this.options, shutdown, *this.client, cx);
+        *this.deadline = Deadline::start(before, this.options, *this.client, cx);
         if this.boundary.is_opaque {
             return Bytes::new();
         }
@@ -273,10 +277,7 @@ where
 
     /// Returns whether the deadline requires the stream to end, at this point or at a later one.
     fn must_end(&mut self, cx: &mut Context<'_>) -> bool {
-        let this = self.state();
-        this.deadline
-            .as_mut()
-            .is_some_and(|deadline| deadline.check(this.options, cx) != DeadlineVerdict::Continue)
+        self.verdict(cx) != DeadlineVerdict::Continue
     }
 }
 
@@ -299,7 +300,13 @@ where
     /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
     /// checked again.
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        if let Some(deadline) = self.state().deadline
+        let this = self.state();
+        if let Some(shutdown) = this.shutdown
+            && shutdown.poll_begun(cx.waker())
+        {
+            return Poll::Ready(None);
+        }
+        if let Some(deadline) = this.deadline
             && deadline.poll_change(cx).is_ready()
         {
             return Poll::Ready(None);
@@ -312,7 +319,7 @@ where
         let lines = ready!(self.poll_heartbeat_lines(cx));
         self.state().record.count_heartbeat();
         if self.state().boundary.between_events() {
-            return Poll::Ready(self.interject(&lines));
+            return Poll::Ready(self.interject(lines));
         }
         self.reset_idle_timer();
         Poll::Ready(Frame::data(self.state().boundary.interject_within_event(&lines)))
@@ -353,11 +360,12 @@ impl<B> EventStream<'_, B> {
     /// Returns what the deadline requires at this point of the stream.
     #[inline]
     pub(super) fn check_deadline(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
+        let verdict = self.verdict(cx);
+        if verdict == DeadlineVerdict::Continue {
+            return verdict;
+        }
         let this = self.state();
-        let Some(deadline) = this.deadline.as_mut() else {
-            return DeadlineVerdict::Continue;
-        };
-        match deadline.check(this.options, cx) {
+        match verdict {
             DeadlineVerdict::EndBetweenEvents(reason)
                 if this.boundary.is_opaque || this.boundary.between_events() =>
             {
@@ -377,12 +385,37 @@ impl<B> EventStream<'_, B> {
         }
     }
 
+    /// Returns what the shutdown and the deadline require of the stream.
+    #[inline]
+    pub(super) fn verdict(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
+        let this = self.state();
+        if this.shutdown.as_ref().is_some_and(ShutdownWait::has_begun) {
+            return self.drain(cx);
+        }
+        this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
+    }
+
+    /// Returns what a shutdown that has begun requires of the stream.
+    #[cold]
+    fn drain(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
+        let this = self.state();
+        let may_drain = this.deadline.as_ref().is_none_or(|deadline| deadline.may_drain());
+        let at_end = this.boundary.is_opaque || this.boundary.between_events();
+        if may_drain && at_end && this.options.drain().is_immediate(*this.client) {
+            // Without a timer, of which a shutdown would set one for each stream.
+            return DeadlineVerdict::EndNow(CloseReason::Drained);
+        }
+        *this.shutdown = None;
+        Deadline::begin_drain(this.deadline, this.options, *this.client, cx);
+        this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
+    }
+
     /// Ends the stream at its source's clean end.
     pub(super) fn end(&mut self, trailers: Option<HeaderMap>) {
         let this = self.state();
         let last = match this.options.terminator() {
             Some(terminator) if this.boundary.between_events() => {
-                this.boundary.interject(terminator)
+                this.boundary.interject(terminator.clone())
             }
             _ => Bytes::new(),
         };
@@ -411,7 +444,7 @@ impl<B> EventStream<'_, B> {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
             }
         } else if between_events && let Some(event) = this.options.event_for(&error) {
-            let event = this.boundary.interject(&event);
+            let event = this.boundary.interject(event);
             if is_recorded {
                 LastFrames::failure(CloseReason::Failed, event, error)
             } else {
@@ -429,7 +462,7 @@ impl<B> EventStream<'_, B> {
         if !this.boundary.at_line_start() {
             return Bytes::new();
         }
-        this.boundary.interject(&COMMENT_LINE)
+        this.boundary.interject(COMMENT_LINE)
     }
 
     /// Ends the stream before its source has ended.
@@ -448,7 +481,7 @@ impl<B> EventStream<'_, B> {
             }
             _ => Bytes::new(),
         };
-        let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
+        let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
         let is_clean = !this.client.is_cut_by_failing() && !is_within_recorder();
         let ending = if between_events && is_clean {
             LastFrames::clean(reason, last)
@@ -473,6 +506,7 @@ impl<B> EventStream<'_, B> {
         // Set the phase first: dropping the source may panic.
         *state.phase = StreamPhase::Ending(ending);
         *state.deadline = None;
+        *state.shutdown = None;
         state.record.reason.noting_panic(|| self.source.set(None));
     }
 }

@@ -26,7 +26,8 @@ struct Rest {
 
 enum Then {
     End,
-    Trailers(HeaderMap),
+    // Boxed, because a shutdown makes a `Rest` for each stream.
+    Trailers(Box<HeaderMap>),
     Fail { error: BoxError, flush: FlushWait },
 }
 
@@ -42,7 +43,7 @@ impl LastFrames {
         match trailers {
             None => Self::clean(CloseReason::Ended, last),
             Some(trailers) => {
-                let rest = Rest { last, then: Then::Trailers(trailers) };
+                let rest = Rest { last, then: Then::Trailers(Box::new(trailers)) };
                 Self { reason: CloseReason::Ended, rest: Some(Box::new(rest)) }
             }
         }
@@ -94,7 +95,7 @@ impl LastFrames {
         self.rest = None;
         Poll::Ready(match then {
             Then::End => None,
-            Then::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
+            Then::Trailers(trailers) => Some(Ok(Frame::trailers(*trailers))),
             Then::Fail { error, .. } => Some(Err(error)),
         })
     }

@@ -23,7 +23,7 @@ pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 pub(crate) use self::stream_record::{Observation, StreamRecord};
-pub(crate) use self::{deadline::Shutdown, event_stream::StreamState};
+pub(crate) use self::{deadline::EndsWith, event_stream::StreamState};
 
 use self::idle_timer::{IdleTimer, Silence};
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};

@@ -2,7 +2,7 @@ use std::{mem, task::Waker};
 
 use slab::Slab;
 
-use crate::callback::without_panic;
+use crate::wake::{in_batches, wake};
 
 /// The wakers of the subscriptions that wait for a topic's next event.
 ///
@@ -39,6 +39,10 @@ impl Waiters {
     /// Adds a waker and returns its ticket.
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
+        // Most topics of one client have one waiter.
+        if self.wakers.capacity() == 0 {
+            self.wakers.reserve_exact(1);
+        }
         let index = self.wakers.insert(waker);
         Ticket { generation: self.generation, index }
     }
@@ -107,20 +111,11 @@ impl WakeList {
         match self {
             Self::None => {}
             Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
-            Self::Many(wakers) => wakers.into_iter().for_each(|(_, waker)| wake(waker)),
+            Self::Many(wakers) => {
+                in_batches(wakers.into_iter().map(|(_, waker)| wake(waker)), None);
+            }
         }
     }
-}
-
-/// Wakes a task without panicking. It runs code of a runtime, so no lock may be held.
-pub(crate) fn wake(waker: Waker) {
-    // A panic must not stop the loop, because the remaining wakers are no longer listed anywhere.
-    without_panic(|| waker.wake());
-}
-
-/// Drops a waker without panicking. This can run any code of a runtime, so no lock may be held.
-pub(crate) fn drop_waker(waker: Option<Waker>) {
-    without_panic(|| drop(waker));
 }
 
 #[cfg(test)]

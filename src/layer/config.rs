@@ -2,7 +2,6 @@ use std::{mem, sync::Arc};
 
 use http::{HeaderMap, Method, Request, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 use super::Refusal;
 use crate::body::{Observation, StreamRecord};
@@ -12,7 +11,7 @@ use crate::connection::{
 };
 use crate::options::{OnOpen, ResolvedOptions};
 use crate::streams::{Streams, Unopened};
-use crate::{headers, stats::Stats};
+use crate::{headers, signals::Shutdown, stats::Stats};
 
 /// Returns the label of the stream that answers a request.
 pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
@@ -21,7 +20,7 @@ pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(super) options: Arc<ResolvedOptions>,
-    pub(super) shutdown: Option<CancellationToken>,
+    pub(super) shutdown: Option<Arc<Shutdown>>,
     /// One permit for each stream that may be open.
     pub(super) permits: Option<Arc<Semaphore>>,
     pub(super) refusal: Refusal,
@@ -75,7 +74,7 @@ impl Config {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled)
+        self.shutdown.as_ref().is_some_and(|shutdown| shutdown.has_begun())
     }
 
     /// Opens a stream with these options.

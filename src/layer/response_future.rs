@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Config, IntoSse, Refusal, RequestInfo, marker};
-use crate::body::{Observation, Shutdown, SseBody, StreamRecord, StreamState};
+use crate::body::{EndsWith, Observation, SseBody, StreamRecord, StreamState};
 use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
 use crate::signals::{Handled, NothingMore, OnRefusal, within_layer};
@@ -285,7 +285,7 @@ impl InFlight {
     ) -> Response<SseBody<B>> {
         let has_content_coding = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
-        let shutdown = Shutdown::of(self.config.shutdown.as_ref());
+        let shutdown = EndsWith::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
         response.map(|source| {
@@ -310,7 +310,7 @@ impl InFlight {
                 return self.refuse(response, NotOpened::Unavailable);
             }
             if let Some(inherited) = inherited {
-                _ = inherited.set(shutdown.clone());
+                _ = inherited.set(Arc::clone(shutdown));
             }
         }
         self.pass(response)

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Refusal, SseLayer};
 use crate::connection::{CloseReport, Label};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
-use crate::{callback::Opaque, event::Event, stats::Stats, streams::Streams};
+use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
 
 /// Several options at once. See [what setting an option again
 /// does](crate::StreamOptions#setting-and-turning-off-options).
@@ -368,7 +368,7 @@ impl<M> SseLayer<M> {
     #[doc(alias = "graceful_shutdown")]
     #[must_use]
     pub fn shutdown(mut self, token: CancellationToken) -> Self {
-        self.config_mut().shutdown = Some(token);
+        self.config_mut().shutdown = Some(Shutdown::of(token));
         self
     }
 

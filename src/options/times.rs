@@ -191,7 +191,10 @@ impl Retry {
 
     /// Draws the time for one connection and returns its `retry` line.
     pub(crate) fn line(self) -> Bytes {
-        Encoded::from(Event::new().retry(self.draw())).into()
+        // Not by an `Event`, which would take more allocations: a shutdown makes one for each stream.
+        let mut digits = itoa::Buffer::new();
+        let time = digits.format(self.draw().as_millis() as u64);
+        [b"retry: ", time.as_bytes(), b"\n"].concat().into()
     }
 }
 
@@ -438,6 +441,15 @@ impl Drain {
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self
+    }
+
+    /// Returns whether the client's stream ends as soon as it is between events.
+    pub(crate) const fn is_immediate(&self, client: Client) -> bool {
+        match self.when {
+            When::PerClient => !client.is_call(),
+            When::AtOnce => true,
+            When::SpreadOver(_) | When::After(_) | When::Never => false,
+        }
     }
 
     /// Draws how long one stream may continue. `None` means that the shutdown does not end it.

@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::{collections::hash_map::Entry, mem, task::Waker};
+use std::{collections::hash_map::Entry, mem, task::Waker, vec};
 
 use tokio_util::sync::DropGuard;
 
 use super::limits::{SubjectLimits, shrink_if_sparse};
-use crate::{callback::without_panic, lock::lock};
+use crate::{callback::without_panic, lock::lock, wake::in_batches};
 
 /// The open streams of each subject, and the log of closes.
 #[derive(Debug, Default)]
@@ -16,6 +16,10 @@ pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
+    /// Changed while all shards are locked.
+    generation: AtomicU32,
+    /// The generation again, and the number of its streams that no one has closed.
+    open: AtomicU64,
     pub(super) limits: Arc<SubjectLimits>,
     /// Stops the task that follows the closes of other processes.
     _follower: Option<DropGuard>,
@@ -36,12 +40,14 @@ impl OpenStreams {
 
     /// Returns a stream of these subjects, which is in no list yet.
     pub(super) fn member(&self, subjects: &[Arc<str>]) -> Arc<Member> {
-        Arc::new(Member::new(subjects.iter().map(|subject| self.shared_name(subject)).collect()))
+        let subjects = subjects.iter().map(|subject| self.shared_name(subject)).collect();
+        Arc::new(Member::new(subjects, self.generation()))
     }
 
     /// Opens a stream, which is closed at once if one of its subjects was closed after the ticket
     /// was taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
+        self.count_open(member, 1);
         for subject in member.subjects() {
             self.enter(member, subject);
         }
@@ -64,11 +70,11 @@ impl OpenStreams {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
             if self.closes.has_closed(ticket, &hashes) {
-                member.revoke(Revocation::Subject);
+                _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
         }
         // A close may have removed it only from the lists that it had entered by then.
-        if member.is_revoked() {
+        if member.is_revoked() || member.generation() != self.generation() {
             self.leave(member);
         }
     }
@@ -119,20 +125,57 @@ impl OpenStreams {
     /// Closes all streams that have a subject.
     pub(super) fn close_all(&self) -> usize {
         self.closes.log(None);
-        let mut count = 0;
-        for shard in &self.shards {
-            let closed = mem::take(&mut *lock(shard));
-            let closed = closed.into_values().flat_map(Members::into_vec).collect();
-            count += self.revoke(closed, Revocation::All);
+        // All at once: a stream is either of the earlier generation, or in one of the new lists.
+        let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
+        let next = self.generation().wrapping_add(1);
+        let open = self.open.swap(packed(next, 0), AcqRel);
+        self.generation.store(next, Release);
+        let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
+        drop(shards);
+        in_batches(AllClosed::new(lists), None);
+        // The lower half.
+        open as u32 as usize
+    }
+
+    /// Returns how often all streams were closed.
+    #[inline]
+    pub(super) fn generation(&self) -> Generation {
+        self.generation.load(Acquire)
+    }
+
+    /// Adds to the number of open streams, unless all of the stream's generation were closed.
+    fn count_open(&self, member: &Member, change: i32) {
+        _ = self.open.fetch_update(Relaxed, Relaxed, |open| {
+            let (generation, count) = ((open >> 32) as u32, open as u32);
+            (generation == member.generation())
+                .then(|| packed(generation, count.saturating_add_signed(change)))
+        });
+    }
+
+    /// Notes that a stream is about to end. It stays in its lists.
+    pub(super) fn begin_end(&self, member: &Member) {
+        if member.set_ending() {
+            self.count_open(member, -1);
         }
-        count
+    }
+
+    /// Ends a stream, which leaves its lists.
+    pub(super) fn end(&self, member: &Arc<Member>) {
+        self.begin_end(member);
+        // The lists of an earlier generation are gone.
+        if member.generation() == self.generation() {
+            self.leave(member);
+        }
     }
 
     /// Closes streams that were taken out of a list, while no lock is held.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
-            count += usize::from(member.revoke(how));
+            if member.revoke(how) {
+                self.count_open(&member, -1);
+                count += 1;
+            }
             if member.subjects().len() > 1 {
                 self.leave(&member);
             }
@@ -161,6 +204,69 @@ impl OpenStreams {
         // The index is below the length.
         #[allow(clippy::indexing_slicing)]
         lock(&self.shards[index])
+    }
+}
+
+/// A generation, and the number of its open streams.
+const fn packed(generation: Generation, open: u32) -> u64 {
+    (generation as u64) << 32 | open as u64
+}
+
+/// The streams of a generation that was closed. Each item moves one of them into its place, or wakes
+/// one.
+///
+/// They are woken in the order of their addresses, which is about that in which they were opened: in the
+/// order of a hash, each frees memory far from that of the one before.
+struct AllClosed {
+    lists: Vec<Shard>,
+    shard: Option<ShardIter>,
+    unsorted: Vec<Arc<Member>>,
+    /// The streams of each shard, in the order of their addresses.
+    sorted: Vec<vec::IntoIter<Arc<Member>>>,
+}
+
+type ShardIter = std::collections::hash_map::IntoValues<Arc<str>, Members>;
+
+impl AllClosed {
+    const fn new(lists: Vec<Shard>) -> Self {
+        Self { lists, shard: None, unsorted: Vec::new(), sorted: Vec::new() }
+    }
+
+    /// Moves the streams of one subject. Returns `false` if there is none left.
+    fn collect(&mut self) -> bool {
+        loop {
+            if let Some(shard) = &mut self.shard {
+                if let Some(members) = shard.next() {
+                    match members {
+                        Members::One(member) => self.unsorted.push(member),
+                        many @ Members::Many(_) => self.unsorted.extend(many.into_vec()),
+                    }
+                    return true;
+                }
+                let mut sorted = mem::take(&mut self.unsorted);
+                sorted.sort_unstable_by_key(Arc::as_ptr);
+                self.sorted.push(sorted.into_iter());
+            }
+            self.shard = self.lists.pop().map(HashMap::into_values);
+            if self.shard.is_none() {
+                return false;
+            }
+        }
+    }
+}
+
+impl Iterator for AllClosed {
+    type Item = ();
+
+    fn next(&mut self) -> Option<()> {
+        if self.collect() {
+            return Some(());
+        }
+        let shards = self.sorted.iter_mut();
+        let first =
+            shards.min_by_key(|shard| shard.as_slice().first().map_or(usize::MAX, address))?;
+        first.next()?.revoke(Revocation::All);
+        Some(())
     }
 }
 
@@ -262,6 +368,8 @@ fn address(member: &Arc<Member>) -> Address {
 #[derive(Debug)]
 pub(super) struct Member {
     subjects: Box<[Arc<str>]>,
+    /// The number of closes of all streams before this one.
+    generation: Generation,
     /// [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
     /// The task that polls the body.
@@ -277,13 +385,16 @@ pub(crate) enum Revocation {
     All = 2,
 }
 
+/// The number of times that all streams were closed. A stream of an earlier generation is closed.
+pub(super) type Generation = u32;
+
 const OPEN: u8 = 0;
 /// The body has seen that the stream was closed.
 const ENDING: u8 = 3;
 
 impl Member {
-    pub(super) fn new(subjects: Box<[Arc<str>]>) -> Self {
-        Self { subjects, state: AtomicU8::new(OPEN), waker: Mutex::default() }
+    pub(super) fn new(subjects: Box<[Arc<str>]>, generation: Generation) -> Self {
+        Self { subjects, generation, state: AtomicU8::new(OPEN), waker: Mutex::default() }
     }
 
     pub(super) const fn subjects(&self) -> &[Arc<str>] {
@@ -294,6 +405,11 @@ impl Member {
         self.subjects.iter().any(|name| **name == *subject)
     }
 
+    pub(super) const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Returns whether the stream was closed by itself, and not with all others.
     pub(super) fn is_revoked(&self) -> bool {
         self.state.load(Acquire) != OPEN
     }
@@ -308,30 +424,29 @@ impl Member {
         true
     }
 
-    /// Notes that the body has seen that the stream was closed.
-    pub(super) fn set_ending(&self) {
-        self.state.store(ENDING, Release);
+    /// Notes that the body has seen that the stream was closed, or ends. Returns whether it was open.
+    pub(super) fn set_ending(&self) -> bool {
+        self.state.swap(ENDING, AcqRel) == OPEN
     }
 
     /// Returns whether the stream was closed, and how, unless the body has seen it.
     #[inline]
-    pub(super) fn revocation(&self) -> Option<Revocation> {
+    pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
         match self.state.load(Acquire) {
+            OPEN if self.generation != current => Some(Revocation::All),
             OPEN | ENDING => None,
             state if state == Revocation::All as u8 => Some(Revocation::All),
             _ => Some(Revocation::Subject),
         }
     }
 
-    /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
-    pub(super) fn poll_revoked(&self, waker: &Waker) -> bool {
+    /// Lets a close wake `waker`. The caller asks afterwards whether the stream was closed meanwhile.
+    pub(super) fn register(&self, waker: &Waker) {
         let mut registered = lock(&self.waker);
         let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
         let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
         drop(registered);
         _ = without_panic(|| drop(earlier));
-        // Check after registering: a close first sets the state, and then takes the waker.
-        self.revocation().is_some()
     }
 
     /// Drops the waker of the task that polled the body.
@@ -409,7 +524,7 @@ mod tests {
         let open_streams = Arc::<OpenStreams>::default();
         let ticket = open_streams.ticket();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let member = Arc::new(Member::new(Box::new(names.clone())));
+        let member = Arc::new(Member::new(Box::new(names.clone()), 0));
         open_streams.enter(&member, &names[0]);
         assert_eq!(open_streams.close(Closing { subject: "a", kept: None }), 1);
         open_streams.enter(&member, &names[1]);
@@ -441,7 +556,7 @@ mod tests {
                 drop(list);
                 assert_eq!(closing.join().unwrap(), 1);
             });
-            assert!(member.revocation().is_some());
+            assert!(member.revocation(open_streams.generation()).is_some());
         }
     }
 
@@ -450,7 +565,7 @@ mod tests {
     fn stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let member = Arc::new(Member::new(Box::new(names.clone())));
+        let member = Arc::new(Member::new(Box::new(names.clone()), 0));
         open_streams.closes.log(Some(Closing { subject: open_streams.hash("a"), kept: None }));
         let ticket = open_streams.ticket();
         open_streams.enter(&member, &names[0]);

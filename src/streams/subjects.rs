@@ -205,24 +205,26 @@ impl Membership {
     /// Notes that the body has seen that the stream was closed, and is about to end. The stream keeps
     /// its places until it has ended.
     pub(crate) fn set_ending(&self) {
-        self.member.set_ending();
+        self.open_streams.begin_end(&self.member);
     }
 
     /// Returns whether the stream was closed, and how, unless the body has seen it.
     #[inline]
     pub(crate) fn revocation(&self) -> Option<Revocation> {
-        self.member.revocation()
+        self.member.revocation(self.open_streams.generation())
     }
 
     /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
-        self.member.poll_revoked(waker)
+        self.member.register(waker);
+        // Checked after registering: a close first sets the state, and then takes the waker.
+        self.revocation().is_some()
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.open_streams.leave(&self.member);
+        self.open_streams.end(&self.member);
         self.member.forget_waker();
     }
 }

@@ -45,7 +45,7 @@ fn empty_topic_takes_no_more_memory_than_one_with_an_event() {
     // It lets other tasks run now and then.
     let counted = measure(|| (0..100).for_each(|_| assert!(client.poll().is_pending())));
     let each = counted.bytes_current as f64 / TOPICS as f64;
-    assert!((50.0..150.0).contains(&each), "{each} bytes more for a subscriber that waits");
+    assert!((10.0..50.0).contains(&each), "{each} bytes more for a subscriber that waits");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::CRATES;
 /// Files of fewer than 40 lines, and why they are files of their own.
 const SMALL: [(&str, &str); 12] = [
     ("src/error.rs", "everything imports it"),
-    ("src/history/sync.rs", "is loom's under loom"),
+    ("src/sync.rs", "is loom's under loom"),
     ("src/layer/marker.rs", "a public module with a page of its own"),
     ("src/lock.rs", "everything imports it"),
     ("src/log.rs", "its macros are declared before all modules"),

@@ -230,6 +230,15 @@ impl TopicCursor {
 /// takes up to half a millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 
+/// The number of topics up to which a subscription looks at each of them for each item: a queue would
+/// be two allocations for each client.
+const FEW: usize = 4;
+
+/// Returns whether there are so few cursors that they have no [`MergeQueue`].
+pub(super) const fn is_few(cursors: &[TopicCursor]) -> bool {
+    cursors.len() <= FEW
+}
+
 /// A queue that merges the topics of a subscription into the order of publication.
 ///
 /// It is a heap of the cursors that have something to read, ordered by the sequence number of their
@@ -249,8 +258,21 @@ pub(crate) struct MergeQueue {
 
 impl MergeQueue {
     /// Removes and returns the cursor with the earliest item, if that item is not above
-    /// `committed`.
-    pub(crate) fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
+    /// `committed`. A few cursors have no queue.
+    #[inline]
+    pub(crate) fn next_of(
+        queue: &mut Option<Box<Self>>,
+        committed: u64,
+        cursors: &mut [TopicCursor],
+    ) -> Next {
+        if is_few(cursors) {
+            Self::next_of_few(committed, cursors)
+        } else {
+            queue.get_or_insert_default().next(committed, cursors)
+        }
+    }
+
+    fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
         if let Some(next) = self.pop(cursors) {
             return next;
         }
@@ -261,6 +283,29 @@ impl MergeQueue {
             return Next::Yield;
         }
         self.pop(cursors).unwrap_or(Next::Nothing)
+    }
+
+    /// Returns the cursor that a queue would, without one.
+    fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {
+        let end = committed.saturating_add(1);
+        let (mut first, mut following) = (None, end);
+        for (index, cursor) in cursors.iter().enumerate() {
+            let Some(next) = cursor.next() else { continue };
+            match first {
+                Some((earlier, _)) if earlier <= next => following = following.min(next),
+                _ => {
+                    following = first.map_or(following, |(later, _)| following.min(later));
+                    first = Some((next, index));
+                }
+            }
+        }
+        match first {
+            Some((first, index)) if first <= committed => {
+                // Gaps of two topics can have the same sequence number.
+                Next::Cursor { index, first, bound: following.max(first.saturating_add(1)) }
+            }
+            _ => Next::Nothing,
+        }
     }
 
     fn pop(&mut self, cursors: &mut [TopicCursor]) -> Option<Next> {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::task::coop;
 
-use super::cursors::{Cursors, Next, TopicCursor, TopicRead};
+use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
 use crate::event::{Decoder, Encoded, Event, EventId, Message};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
@@ -282,7 +282,7 @@ impl Subscription {
                     Cursors::One(cursor) if cursor.is_caught_up() => return Read::Nothing,
                     Cursors::One(_) => (0, committed.saturating_add(1)),
                     Cursors::Many(cursors, queue) => {
-                        match queue.get_or_insert_default().next(committed, cursors) {
+                        match MergeQueue::next_of(queue, committed, cursors) {
                             Next::Nothing => return Read::Nothing,
                             Next::Yield => return Read::Yield,
                             Next::Cursor { index, bound, .. } => (index, bound),
@@ -325,7 +325,7 @@ impl Subscription {
                 Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
                 _ => Next::Nothing,
             },
-            Cursors::Many(cursors, queue) => queue.get_or_insert_default().next(committed, cursors),
+            Cursors::Many(cursors, queue) => MergeQueue::next_of(queue, committed, cursors),
         };
         match next {
             Next::Yield => Err(Read::Yield),
@@ -341,9 +341,9 @@ impl Subscription {
     #[inline]
     pub(super) fn requeue(&mut self, index: usize, next: Option<u64>) {
         if let Some(next) = next
-            && let Cursors::Many(cursors, queue) = &mut self.cursors
+            && let Cursors::Many(cursors, Some(queue)) = &mut self.cursors
         {
-            queue.get_or_insert_default().push(index, next, cursors);
+            queue.push(index, next, cursors);
         }
     }
 
@@ -480,6 +480,15 @@ impl Subscription {
     fn topics_with_gap(&mut self, index: usize, sequence: u64) -> (Vec<Arc<str>>, bool) {
         let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
         let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
+        if is_few(&self.cursors) {
+            for (other, cursor) in self.cursors.iter_mut().enumerate() {
+                if other != index && cursor.has_gap_at(sequence) {
+                    topics.push(name(cursor));
+                    cursor.seek(sequence, false);
+                }
+            }
+            return (topics, false);
+        }
         let mut without_gap = Vec::new();
         let mut has_more = false;
         while let Some(index) = self.pop_at(sequence) {

@@ -1,13 +1,16 @@
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{mem, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use std::{array, borrow::Borrow, mem, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed};
 
 use super::topic::{
     ByAge, ByMemory, Evictable, EvictionPlace, Tombstones, Topic, TopicEnd, TopicState, nanoseconds,
 };
+use crate::callback::Opaque;
 use crate::history::{DeferredDrops, Limits, Log, MemoryCounter};
 use crate::hub::{HubStats, Retention};
-use crate::{callback::Opaque, history::sync::RwLock, lock::lock};
+use crate::sync::{Mutex, RwLock, lock};
 
 /// The topics of a hub by name, and the memory that they use.
 pub(crate) struct Topics {
@@ -15,18 +18,33 @@ pub(crate) struct Topics {
     retention_of: Option<RetentionOf>,
     pub(crate) max_memory: usize,
     pub(crate) memory: Arc<MemoryCounter>,
-    names: RwLock<Names>,
+    hash_key: RandomState,
+    names: [RwLock<Names>; SHARDS],
+    // Lock order: the table of the topic, the topic, and then this.
+    tombstones: Mutex<Tombstones>,
     pub(super) queue: EvictionQueue,
 }
 
 pub(crate) type RetentionOf = Opaque<Box<dyn Fn(&str) -> Option<Retention> + Send + Sync>>;
 
+/// The number of tables of topics. Each grows in one step, for which it is locked. In a single one,
+/// that of a million topics took a third of a second.
+// A model with many locks takes long.
+const SHARDS: usize = if cfg!(tower_sse_loom) { 1 } else { 64 };
+
 #[derive(Debug, Default)]
 struct Names {
-    by_name: HashMap<Arc<str>, Arc<Topic>>,
-    tombstones: Tombstones,
+    by_name: HashSet<ByName, BuildHasherDefault<Hashed>>,
     /// The number of events that removed topics have evicted.
     evicted_of_removed: u64,
+}
+
+/// A topic in a table, which finds it by its name.
+#[derive(Clone, Debug)]
+struct ByName {
+    /// The hash of the name. A table that grows would otherwise read the names of all its topics.
+    hash: u64,
+    topic: Arc<Topic>,
 }
 
 /// The memory of a topic besides its name and its events, measured with an allocator.
@@ -43,33 +61,55 @@ impl Topics {
             retention_of,
             max_memory,
             memory: Arc::default(),
-            names: RwLock::default(),
+            hash_key: RandomState::new(),
+            names: array::from_fn(|_| RwLock::default()),
+            tombstones: Mutex::default(),
             queue: EvictionQueue::new(),
         }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        names.by_name.get(name).cloned()
+        self.get_hashed(self.hash(name), name)
+    }
+
+    #[inline]
+    fn get_hashed(&self, hash: u64, name: &str) -> Option<Arc<Topic>> {
+        let names = self.names_of(hash).read().unwrap_or_else(PoisonError::into_inner);
+        names.get(hash, name).cloned()
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.hash_key.hash_one(name)
+    }
+
+    /// Returns the table of the topics whose names have this hash.
+    #[inline]
+    fn names_of(&self, hash: u64) -> &RwLock<Names> {
+        // Other bits than those that the table itself looks at.
+        let index = (hash >> 32) as usize % SHARDS;
+        // The index is below the length.
+        #[allow(clippy::indexing_slicing)]
+        &self.names[index]
     }
 
     pub(crate) fn get_or_add(&self, name: &str) -> Arc<Topic> {
-        if let Some(topic) = self.get(name) {
+        let hash = self.hash(name);
+        if let Some(topic) = self.get_hashed(hash, name) {
             return topic;
         }
         // This calls user code, so no lock may be held.
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
         let Retention { events, bytes, age, is_latest } = retention.unwrap_or(self.retention);
         let limits = Limits { events, bytes, age, memory: self.max_memory };
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(topic) = names.by_name.get(name) {
+        let mut names = self.names_of(hash).write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = names.get(hash, name) {
             return Arc::clone(topic);
         }
-        let (evicted, end) = names.tombstones.take(name);
+        let (evicted, end) = lock(&self.tombstones).take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
         let topic = Arc::new(Topic::new(Arc::from(name), is_latest, log, end));
-        names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+        names.by_name.insert(ByName { hash, topic: Arc::clone(&topic) });
         topic
     }
 
@@ -81,9 +121,10 @@ impl Topics {
     /// Returns the end of the topic with this name, if it has ended, and the number of its
     /// subscribers.
     pub(crate) fn end_and_subscribers(&self, name: &str) -> (Option<TopicEnd>, usize) {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        match names.by_name.get(name).cloned() {
-            None => (names.tombstones.end_of(name), 0),
+        let hash = self.hash(name);
+        let names = self.names_of(hash).read().unwrap_or_else(PoisonError::into_inner);
+        match names.get(hash, name).cloned() {
+            None => (lock(&self.tombstones).end_of(name), 0),
             Some(topic) => {
                 drop(names);
                 let state = topic.lock();
@@ -93,17 +134,23 @@ impl Topics {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        names.by_name.values().cloned().collect()
+        self.all_and_evicted().0
+    }
+
+    /// Returns all topics, and the number of events that removed ones have evicted.
+    fn all_and_evicted(&self) -> (Vec<Arc<Topic>>, u64) {
+        let (mut topics, mut evicted) = (Vec::new(), 0);
+        for names in &self.names {
+            let names = names.read().unwrap_or_else(PoisonError::into_inner);
+            topics.extend(names.by_name.iter().map(|named| Arc::clone(&named.topic)));
+            evicted += names.evicted_of_removed;
+        }
+        (topics, evicted)
     }
 
     /// Returns the statistics of the topics. Changes during the call may or may not be included.
     pub(crate) fn stats(&self) -> HubStats {
-        let (topics, evicted) = {
-            let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-            let all: Vec<_> = names.by_name.values().cloned().collect();
-            (all, names.evicted_of_removed)
-        };
+        let (topics, evicted) = self.all_and_evicted();
         let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
         for topic in &topics {
             let state = topic.lock();
@@ -145,16 +192,101 @@ impl Topics {
     /// Removes a topic if it has no subscribers and keeps no events.
     #[cold]
     fn remove_unused(&self, topic: &Arc<Topic>) {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let hash = self.hash(topic.name());
+        let mut names = self.names_of(hash).write().unwrap_or_else(PoisonError::into_inner);
         let mut state = topic.lock();
         if state.is_removed || state.is_used() {
             return;
         }
         state.is_removed = true;
-        names.tombstones.insert(topic.name(), state.log.evicted, state.end.take());
+        lock(&self.tombstones).insert(topic.name(), state.log.evicted, state.end.take());
         names.evicted_of_removed += state.log.evicted_events;
         // The caller still has the topic, so that nothing is dropped while the locks are held.
-        names.by_name.remove(topic.name());
+        names.by_name.remove(&(hash, &**topic.name()) as &dyn Named);
+    }
+}
+
+impl Names {
+    #[inline]
+    fn get(&self, hash: u64, name: &str) -> Option<&Arc<Topic>> {
+        self.by_name.get(&(hash, name) as &dyn Named).map(|named| &named.topic)
+    }
+}
+
+/// What a table finds a topic by.
+trait Named {
+    fn hash(&self) -> u64;
+
+    fn name(&self) -> &str;
+}
+
+impl Named for ByName {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn name(&self) -> &str {
+        self.topic.name()
+    }
+}
+
+impl Named for (u64, &str) {
+    fn hash(&self) -> u64 {
+        self.0
+    }
+
+    fn name(&self) -> &str {
+        self.1
+    }
+}
+
+impl<'n> Borrow<dyn Named + 'n> for ByName {
+    fn borrow(&self) -> &(dyn Named + 'n) {
+        self
+    }
+}
+
+impl Hash for dyn Named + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(Named::hash(self));
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.topic.name() == other.topic.name()
+    }
+}
+
+impl Eq for ByName {}
+
+/// The hasher of a table, whose keys are hashed already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

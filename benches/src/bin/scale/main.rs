@@ -1,0 +1,43 @@
+//! How many event streams one process holds over HTTP/2, and what they cost: opening, an event to all,
+//! a shutdown, a close of all. `scale measure STREAMS` measures bare hyper and the layer in one run,
+//! and prints Markdown. See `benches/scale.sh`.
+
+mod measure;
+
+use std::{
+    env,
+    io::{self, Write},
+};
+
+use tokio::{net::TcpListener, runtime};
+use tower_sse_benches::{
+    many::{Subject, server::Server},
+    sockets::process::end_with_parent,
+};
+
+fn main() -> io::Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    match &*args.iter().map(String::as_str).collect::<Vec<_>>() {
+        ["serve", subject] => serve(Subject::named(subject)),
+        ["measure", streams] => {
+            measure::measure(streams.parse().expect("a number of streams"), &Subject::ALL)
+        }
+        ["measure", streams, subjects @ ..] => {
+            let subjects: Vec<_> = subjects.iter().map(|name| Subject::named(name)).collect();
+            measure::measure(streams.parse().expect("a number of streams"), &subjects)
+        }
+        _ => panic!("usage: scale measure STREAMS [SUBJECT…]"),
+    }
+}
+
+/// Serves on one thread until standard input ends.
+fn serve(subject: Subject) -> io::Result<()> {
+    end_with_parent();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("listening on {}", listener.local_addr()?);
+        io::stdout().flush()?;
+        Server::default().serve(subject, listener).await
+    })
+}

@@ -1,0 +1,66 @@
+//! The bytes that a stream over HTTP/2 has asked of the allocator after one event, above those of bare
+//! hyper: `scale_allocated STREAMS [LIMIT]`. Fails if a stream of the layer has more than LIMIT.
+//! Another program than `scale`, because its allocator counts.
+
+use std::{cell::Cell, env, io, process::exit, thread};
+
+use allocation_counter::measure;
+use tokio::{net::TcpListener, runtime, sync::oneshot};
+use tower_sse_benches::many::{Subject, client::Client, server::Server};
+
+fn main() -> io::Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let number = |at: usize| args.get(at).map(|text| text.parse().expect("a number"));
+    let streams: u64 = number(0).expect("usage: scale_allocated STREAMS [LIMIT]");
+    let [bare, draft, full] = Subject::ALL.map(|subject| {
+        let bytes = allocated(subject, streams as usize).expect("streams") / streams as i64;
+        println!("{}: {bytes} bytes", subject.name());
+        bytes
+    });
+    println!("above bare hyper: draft {}, full {}", draft - bare, full - bare);
+    match number(1) {
+        Some(limit) if draft - bare > limit as i64 => {
+            eprintln!("more than {limit} bytes");
+            exit(1);
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the bytes of the server's thread that all streams hold once each has an event.
+fn allocated(subject: Subject, streams: usize) -> io::Result<i64> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let server = Server::default();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let address = listener.local_addr()?;
+    runtime.spawn({
+        let server = server.clone();
+        async move { server.accept(subject, listener).await }
+    });
+    let (opened, open) = oneshot::channel();
+    let (received, all) = oneshot::channel();
+    let (ended, end) = std::sync::mpsc::channel::<()>();
+    let clients = thread::spawn(move || -> io::Result<()> {
+        let mut client = Client::connect(address, streams)?;
+        client.open()?;
+        _ = opened.send(());
+        client.read_marks(1)?;
+        _ = received.send(());
+        // The connections stay open until the server has been measured.
+        _ = end.recv();
+        Ok(())
+    });
+    let failed = |_| io::Error::other("the clients have not received everything");
+    let result = Cell::new(Ok(()));
+    let info = measure(|| {
+        result.set(runtime.block_on(async {
+            open.await.map_err(failed)?;
+            server.publish(subject)?;
+            all.await.map_err(failed)
+        }));
+    });
+    drop(ended);
+    result.into_inner()?;
+    clients.join().expect("no panic")?;
+    Ok(info.bytes_current)
+}
