@@ -12,7 +12,7 @@ use crate::callback::without_panic;
 ///
 /// Each turn makes a connection over HTTP/2 write the frames of those of its streams that were woken,
 /// so smaller turns cost more system calls.
-pub(crate) const BATCH: usize = 64 * 1024;
+pub(crate) const BATCH: usize = 100_000;
 
 /// Takes all items, which wakes tasks: the first [`BATCH`] at once, and the others in later turns of
 /// the runtime that calls this or, if none does, of `runtime`. Without a runtime, and when it ends, the

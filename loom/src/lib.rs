@@ -4,7 +4,7 @@
 //! RUSTFLAGS="--cfg tower_sse_loom" cargo test --release --package tower-sse-loom --target-dir target/loom
 //! ```
 //!
-//! That cfg replaces the locks and atomics of the hub and of runs with loom's.
+//! That cfg replaces the locks and atomics of the hub, of runs and of shutdowns with loom's.
 //!
 //! - It is not named `loom`, as that cfg changes tokio too.
 //! - It is a cfg and not a feature, so building with all features does not enable it.

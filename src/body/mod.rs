@@ -27,3 +27,20 @@ pub(crate) use self::{deadline::EndsWith, event_stream::StreamState};
 
 use self::idle_timer::{IdleTimer, Silence};
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
+
+/// What each stream holds, of which `.ci/slow` measures the sum.
+#[cfg(all(test, target_pointer_width = "64", feature = "tracing"))]
+mod tests {
+    use std::mem::size_of;
+
+    use tokio::time::Sleep;
+
+    use super::{Deadline, StreamState};
+    use crate::signals::ShutdownWait;
+
+    #[test]
+    fn stream_holds_as_much_as_is_written_here() {
+        assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 320);
+        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [32, 72]);
+    }
+}

@@ -71,10 +71,14 @@ impl<'a> EventRef<'a> {
     #[inline]
     pub fn data_bytes(&self) -> Cow<'a, [u8]> {
         if self.spans.has_more_data {
-            let data = self.fields().filter_map(|(name, value)| (name == b"data").then_some(value));
-            return Cow::Owned(data.collect::<Vec<_>>().join(&b'\n'));
+            return Cow::Owned(self.joined_data());
         }
         Cow::Borrowed(self.spans.data.of(self.raw).unwrap_or_default())
+    }
+
+    fn joined_data(&self) -> Vec<u8> {
+        let data = self.fields().filter_map(|(name, value)| (name == b"data").then_some(value));
+        data.collect::<Vec<_>>().join(&b'\n')
     }
 
     /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch only such

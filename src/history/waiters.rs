@@ -2,7 +2,7 @@ use std::{mem, task::Waker};
 
 use slab::Slab;
 
-use crate::wake::{in_batches, wake};
+use crate::wake::{BATCH, in_batches, wake};
 
 /// The wakers of the subscriptions that wait for a topic's next event.
 ///
@@ -39,8 +39,8 @@ impl Waiters {
     /// Adds a waker and returns its ticket.
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
-        // Most topics of one client have one waiter.
-        if self.wakers.capacity() == 0 {
+        // Most topics of one client have one waiter. A list of many begins anew after each event.
+        if self.generation == 0 && self.wakers.capacity() == 0 {
             self.wakers.reserve_exact(1);
         }
         let index = self.wakers.insert(waker);
@@ -111,6 +111,9 @@ impl WakeList {
         match self {
             Self::None => {}
             Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
+            Self::Many(wakers) if wakers.len() <= BATCH => {
+                wakers.into_iter().for_each(|(_, waker)| wake(waker));
+            }
             Self::Many(wakers) => {
                 in_batches(wakers.into_iter().map(|(_, waker)| wake(waker)), None);
             }

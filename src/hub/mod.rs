@@ -357,3 +357,18 @@ pub(crate) use self::state::HubState;
 pub use self::stats::{HubStats, Retention};
 pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 pub use self::{builder::HubBuilder, hub::Hub, publish::IntoEvent};
+
+/// What the streams of a hub hold beside what all do, of which `.ci/slow` measures the sum.
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use std::mem::size_of;
+
+    use super::{Subscription, topic::Topic};
+    use crate::EventBody;
+
+    #[test]
+    fn subscription_and_topic_hold_as_much_as_is_written_here() {
+        let body = size_of::<EventBody<Subscription>>();
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [216, 104, 304]);
+    }
+}

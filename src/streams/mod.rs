@@ -216,3 +216,16 @@ pub use self::{limits::Full, subjects::Subjects};
 pub(crate) use self::open_streams::{Closing, Revocation};
 pub(crate) use self::streams::{Followed, Publishing};
 pub(crate) use self::subjects::{Membership, Unopened};
+
+/// What a stream with subjects holds.
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use std::mem::size_of;
+
+    use super::{open_streams::Member, subjects::Membership};
+
+    #[test]
+    fn stream_with_subjects_holds_as_much_as_is_written_here() {
+        assert_eq!([size_of::<Membership>(), size_of::<Member>()], [32, 48]);
+    }
+}

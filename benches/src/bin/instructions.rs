@@ -4,7 +4,7 @@
 
 use std::{env, hint::black_box};
 
-use tower_sse_benches::{cases, in_runtime};
+use tower_sse_benches::{cases, decode, encode, filter, hub, in_runtime, layer};
 
 fn main() {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -16,9 +16,11 @@ fn main() {
         }
         [work, subject, times] => {
             let times = times.parse().expect("a number");
-            let mut cases = cases();
-            let case = cases
-                .iter_mut()
+            // Group by group, because the making of all cases is much more than one of them.
+            let groups = [encode::cases, hub::cases, layer::cases, filter::cases, decode::cases];
+            let mut case = groups
+                .into_iter()
+                .flat_map(|cases| cases())
                 .find(|case| case.work == work && case.subject == subject)
                 .expect("a case of that name");
             in_runtime(|| black_box(case.run(times)));

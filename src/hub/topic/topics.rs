@@ -361,7 +361,7 @@ impl Topics {
 #[derive(Debug)]
 pub(super) struct EvictionQueue {
     // The standard library's lock even under loom: the models do not depend on its order.
-    order: Mutex<Order>,
+    order: std::sync::Mutex<Order>,
     /// The earliest time in `by_age`, so that a publish before it takes no lock.
     next_due: AtomicU64,
 }
@@ -375,7 +375,7 @@ struct Order {
 impl EvictionQueue {
     pub(super) const fn new() -> Self {
         let order = Order { by_memory: BTreeMap::new(), by_age: BTreeMap::new() };
-        Self { order: Mutex::new(order), next_due: AtomicU64::new(u64::MAX) }
+        Self { order: std::sync::Mutex::new(order), next_due: AtomicU64::new(u64::MAX) }
     }
 
     /// Adds, moves or removes a topic after a change, unless its place is at most too early.
@@ -408,7 +408,7 @@ impl EvictionQueue {
         let former = mem::replace(&mut state.place, place);
         let by_memory = |place: Option<EvictionPlace>| place.map(|place| place.by_memory);
         let by_age = |place: Option<EvictionPlace>| place.map(|place| place.by_age);
-        let mut order = lock(&self.order);
+        let mut order = crate::lock::lock(&self.order);
         displace(&mut order.by_memory, by_memory(former), by_memory(place), topic);
         if by_age(former) != by_age(place) {
             displace(&mut order.by_age, by_age(former), by_age(place), topic);
@@ -420,7 +420,7 @@ impl EvictionQueue {
     /// Returns the first topic that can evict by memory, and the place up to which it is the first.
     pub(super) fn first_by_memory(&self) -> Option<(Arc<Topic>, ByMemory)> {
         const END: ByMemory = (Evictable::Nothing, 0);
-        let order = lock(&self.order);
+        let order = crate::lock::lock(&self.order);
         let mut topics = order.by_memory.range(..END);
         let (_, first) = topics.next()?;
         Some((Arc::clone(first), topics.next().map_or(END, |(place, _)| *place)))
@@ -434,7 +434,7 @@ impl EvictionQueue {
 
     /// Returns the first topic by age, if its oldest event may be too old.
     pub(super) fn first_due(&self, now: Duration) -> Option<Arc<Topic>> {
-        let order = lock(&self.order);
+        let order = crate::lock::lock(&self.order);
         let ((due, _), topic) = order.by_age.first_key_value()?;
         (nanoseconds(now) > *due).then(|| Arc::clone(topic))
     }

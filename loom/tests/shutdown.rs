@@ -1,0 +1,87 @@
+//! Models of streams and the shutdown of their layer, checked in every interleaving.
+#![cfg(tower_sse_loom)]
+
+use std::{
+    convert::Infallible,
+    future::{poll_fn, ready},
+    pin::Pin,
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body::Body;
+use loom::{future::block_on, model, thread};
+use tokio_util::sync::CancellationToken;
+use tower_layer::Layer;
+use tower_service::Service;
+use tower_sse::{BoxError, Event, SseLayer};
+
+type StreamBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+
+/// Makes streams that never end by themselves, of one layer.
+fn streams<const N: usize>(shutdown: &CancellationToken) -> [StreamBody; N] {
+    let layer: SseLayer = SseLayer::new().without_heartbeat().shutdown(shutdown.clone());
+    let mut service = layer.layer(Pending);
+    [(); N].map(|()| {
+        let response = block_on(service.call(Request::new(()))).unwrap();
+        Box::pin(response.into_body()) as StreamBody
+    })
+}
+
+#[derive(Clone)]
+struct Pending;
+
+impl Service<Request<()>> for Pending {
+    type Response = Response<tower_sse::EventBody<stream::Pending<Event>>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(tower_sse::response(stream::pending())))
+    }
+}
+
+/// Reads to the end. loom reports a deadlock if it waits forever.
+fn read_to_end(mut body: StreamBody) {
+    block_on(async move {
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            frame.unwrap();
+        }
+    });
+}
+
+#[test]
+fn stream_that_begins_to_wait_while_the_shutdown_begins_ends() {
+    model(|| {
+        let shutdown = CancellationToken::new();
+        let [body] = streams(&shutdown);
+        let canceller = thread::spawn(move || shutdown.cancel());
+        read_to_end(body);
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn stream_ends_beside_one_that_is_dropped_while_the_shutdown_begins() {
+    model(|| {
+        let shutdown = CancellationToken::new();
+        let [mut dropped, body] = streams(&shutdown);
+        block_on(poll_fn(|cx| {
+            _ = dropped.as_mut().poll_frame(cx);
+            std::task::Poll::Ready(())
+        }));
+        let canceller = thread::spawn(move || shutdown.cancel());
+        let dropper = thread::spawn(move || drop(dropped));
+        read_to_end(body);
+        dropper.join().unwrap();
+        canceller.join().unwrap();
+    });
+}
