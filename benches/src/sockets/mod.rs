@@ -7,6 +7,7 @@ pub mod listen;
 pub mod process;
 pub mod record;
 pub mod request;
+pub mod streams;
 
 /// Returns the median, or `None` without figures.
 pub fn median(mut figures: Vec<f64>) -> Option<f64> {

@@ -1,0 +1,54 @@
+use std::{
+    io::{self, BufRead, Write},
+    net::Ipv4Addr,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use tower_sse_benches::sockets::streams::{Reconnect, Streams};
+
+/// Has clients, and obeys the lines of standard input until it ends: `open N` lets the clients
+/// connect, N at a time, `cut` cuts them all, and `report NUMBER` asks how many are open, how many
+/// have all events up to this number, and what all have seen since.
+pub(crate) fn run(clients: usize, ports: impl Iterator<Item = u16>) {
+    let addresses = ports.map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
+    let mut streams = Streams::new(addresses, "/", clients).expect("a poll");
+    streams.reconnect = Reconnect::AsTold;
+    let (sender, orders) = mpsc::channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            _ = sender.send(line.expect("text"));
+        }
+    });
+    loop {
+        match orders.try_recv() {
+            Err(mpsc::TryRecvError::Empty) => {}
+            Err(mpsc::TryRecvError::Disconnected) => return,
+            Ok(order) => obey(&mut streams, &order),
+        }
+        // The shorter wait is for orders.
+        streams.turn(Duration::from_millis(10)).expect("events");
+    }
+}
+
+fn obey(streams: &mut Streams, order: &str) {
+    let mut words = order.split(' ');
+    let mut number = (words.next(), words.next().and_then(|number| number.parse::<u64>().ok()));
+    match (&mut number.0, number.1) {
+        (Some("open"), Some(at_once)) => {
+            streams.at_once = at_once as usize;
+            streams.connect_all();
+        }
+        (Some("cut"), _) => {
+            streams.at_once = usize::MAX;
+            streams.cut();
+        }
+        (Some("report"), Some(number)) => {
+            let seen = serde_json::to_string(&streams.take_seen()).expect("JSON");
+            println!("{} {} {seen}", streams.open, u8::from(streams.all_at(number)));
+            io::stdout().flush().expect("a reader");
+        }
+        _ => panic!("no order {order}"),
+    }
+}
