@@ -23,7 +23,7 @@ until redis-cli -p "$port" ping >/dev/null 2>&1; do sleep 0.1; done
 load=$(cut -d' ' -f1-3 /proc/loadavg)
 version() { cargo tree --package tower-sse-benches --depth 1 --prefix none | sed -n "s/^$1 v\([^ ]*\).*/$1 \1/p" | head -n 1; }
 failed=0
-table=$(timeout 900 "$target/release/storm" measure "$clients" 12 "redis://127.0.0.1:$port/") || failed=$?
+table=$(timeout 1200 "$target/release/storm" measure "$clients" 12 "redis://127.0.0.1:$port/") || failed=$?
 echo "$table"
 [ "$failed" -eq 0 ] || { echo "the storm failed: $failed"; exit 1; }
 [ -n "$date" ] || exit 0

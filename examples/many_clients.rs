@@ -47,7 +47,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 
 const TOPIC: &str = "news";
 
-fn main() -> io::Result<()> {
+pub(crate) fn main() -> io::Result<()> {
     let port = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let listeners = listeners((Ipv4Addr::LOCALHOST, port).into()).unwrap_or_else(|error| {
         eprintln!("cannot listen on port {port}: {error}");
@@ -73,7 +73,7 @@ fn main() -> io::Result<()> {
                 one_thread()?.block_on(async move {
                     // Only here: a listener belongs to the runtime in which it is made.
                     let listener = TcpListener::from_std(listener)?;
-                    serve(listener, async |stream| Ok(stream), service, shutdown).await;
+                    serve(listener, async |stream| Ok(stream), service, shutdown, DEADLINE).await;
                     Ok::<_, io::Error>(())
                 })
             })
@@ -122,7 +122,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
 }
 
 /// Serves until `shutdown` is cancelled, then until every stream has ended, at most for
-/// [`DEADLINE`]. Streams that are open then close when the runtime is dropped.
+/// `deadline`. Streams that are open then close when the runtime is dropped.
 ///
 /// `accept` makes a connection of a socket, such as by the handshake of TLS.
 pub(crate) async fn serve<S, B, A, F, I>(
@@ -130,6 +130,7 @@ pub(crate) async fn serve<S, B, A, F, I>(
     accept: A,
     service: S,
     shutdown: CancellationToken,
+    deadline: Duration,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -168,7 +169,7 @@ pub(crate) async fn serve<S, B, A, F, I>(
     }
     // Clients that connect now find no listener here, and may reach another process.
     drop(listener);
-    if timeout(DEADLINE, connections.shutdown()).await.is_err() {
+    if timeout(deadline, connections.shutdown()).await.is_err() {
         eprintln!("the deadline of the shutdown has passed");
     }
 }

@@ -1,4 +1,4 @@
-// The routes of `fan_out serve`, by better-sse and its channel, as its documentation shows them.
+// The routes of `fan_out serve` and `peers serve`, by better-sse and its channel, as its documentation shows them.
 //
 // `node better_sse.mjs DIRECTORY`, where DIRECTORY has the `node_modules`.
 
@@ -38,7 +38,13 @@ const server = createServer(async (request, response) => {
     request.socket.setNoDelay(true);
     const url = new URL(request.url, "http://localhost");
     const number = (name) => Number(url.searchParams.get(name));
-    if (url.pathname === "/events") {
+    if (request.method === "POST") {
+        let text = "";
+        for await (const piece of request.setEncoding("utf8")) text += piece;
+        // A string in JSON would be in quotes, as broadcast sends it.
+        channel.broadcast(text);
+        response.writeHead(204).end();
+    } else if (url.pathname === "/events" || url.pathname === "/") {
         channel.register(await createSession(request, response));
     } else if (url.pathname === "/publish") {
         await publish(number("events"), number("burst"), number("gap_ms"));

@@ -49,7 +49,8 @@ impl Server {
             _ = sender.send(line);
         });
         let line = receiver.recv_timeout(Duration::from_secs(20)).unwrap_or_default();
-        let address = line.trim().strip_prefix("listening on ").map(str::parse);
+        let address = line.trim().strip_prefix("listening on ");
+        let address = address.map(|address| address.trim_start_matches("http://").parse());
         match address {
             Some(Ok(address)) => {
                 server.address = address;
@@ -57,6 +58,11 @@ impl Server {
             }
             _ => Err(io::Error::other(format!("the server did not start: {line:?}"))),
         }
+    }
+
+    /// Returns the id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns the processor time of all threads of the server.

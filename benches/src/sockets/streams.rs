@@ -14,6 +14,7 @@ use memchr::memchr;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
 
 use super::clock::{monotonic_ns, parse_digits};
 use crate::payload;
@@ -49,6 +50,8 @@ pub struct Streams {
     pub at_once: usize,
     /// Whether the delay of each event is recorded, from its publication to the return of the read.
     pub is_timed: bool,
+    /// The size of the sockets' receive buffers, if it is not the system's.
+    pub receive_buffer: Option<usize>,
     pub seen: Seen,
     pub open: usize,
 }
@@ -156,6 +159,7 @@ impl Streams {
             reconnect: Reconnect::Never,
             at_once: 256,
             is_timed: false,
+            receive_buffer: None,
             seen: Seen::default(),
             open: 0,
         })
@@ -174,20 +178,20 @@ impl Streams {
         self.clients.is_empty()
     }
 
-    /// Opens the streams of all clients, without waiting for them.
+    /// Opens the streams of all clients that have none, without waiting for them.
     pub fn connect_all(&mut self) {
         let now = Instant::now();
-        self.due = (0..self.clients.len()).map(|at| Reverse((now, at))).collect();
+        let closed = (0..self.clients.len()).filter(|&at| self.clients[at].stage == Stage::Closed);
+        self.due = closed.map(|at| Reverse((now, at))).collect();
     }
 
-    /// Cuts all connections. The clients come back at once.
-    pub fn cut(&mut self) {
+    /// Closes all connections. The clients stay away.
+    pub fn close_all(&mut self) {
         let now = Instant::now();
         self.due.clear();
         for at in 0..self.clients.len() {
             self.close(at);
             self.clients[at].ended = Some((now, Duration::ZERO));
-            self.due.push(Reverse((now, at)));
         }
     }
 
@@ -250,7 +254,11 @@ impl Streams {
         let address = self.addresses[self.next_address % self.addresses.len()];
         self.next_address += 1;
         let both = Interest::READABLE | Interest::WRITABLE;
-        let connected = TcpStream::connect(address).and_then(|mut io| {
+        let connected = match self.receive_buffer {
+            Some(bytes) => connect_with(address, bytes),
+            None => TcpStream::connect(address),
+        };
+        let connected = connected.and_then(|mut io| {
             self.poll.registry().register(&mut io, Token(at), both)?;
             Ok(io)
         });
@@ -313,7 +321,7 @@ impl Streams {
         let client = &mut self.clients[at];
         let mut request = format!(
             "GET {} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\
-             cache-control: no-store\r\n",
+             cache-control: no-cache\r\n",
             self.path
         );
         client.has_resumed = !client.id.is_empty();
@@ -469,6 +477,15 @@ impl Streams {
             self.due.push(Reverse((now + wait, at)));
         }
     }
+}
+
+/// Connects with a receive buffer of this size, which must be known before.
+fn connect_with(address: SocketAddr, receive_buffer: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_recv_buffer_size(receive_buffer)?;
+    socket.connect(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
 }
 
 impl Client {

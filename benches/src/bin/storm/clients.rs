@@ -42,7 +42,8 @@ fn obey(streams: &mut Streams, order: &str) {
         }
         (Some("cut"), _) => {
             streams.at_once = usize::MAX;
-            streams.cut();
+            streams.close_all();
+            streams.connect_all();
         }
         (Some("report"), Some(number)) => {
             let seen = serde_json::to_string(&streams.take_seen()).expect("JSON");

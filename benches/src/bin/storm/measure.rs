@@ -1,7 +1,9 @@
 use std::{
-    env, fs,
+    env,
+    fs::{self, OpenOptions},
     io::{BufRead, BufReader, Write},
     net::Ipv4Addr,
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
@@ -24,7 +26,7 @@ use crate::server::BROKER;
 const PORTS: usize = 32;
 
 /// How long a storm may take.
-const LIMIT: Duration = Duration::from_secs(150);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What one storm was.
 struct Row {
@@ -34,6 +36,10 @@ struct Row {
     took: Duration,
     peak_kib: u64,
     processor: Duration,
+    /// That of the clients.
+    beside: Duration,
+    /// How often a server had no file descriptor for a connection.
+    without_files: usize,
     is_whole: bool,
 }
 
@@ -42,7 +48,7 @@ pub(crate) fn measure(clients: usize, processes: usize, redis: &str) -> ExitCode
     let mut storm = Storm::start(clients, processes, redis);
     println!(
         "| {clients} streams, {processes} processes | took s | opened /s | resumed | fullest 0.1 s \
-         | longest wait s (beyond `retry`) | peak MiB | processor s | refused | unconnected, reset \
+         | longest wait s (beyond `retry`) | peak MiB | processor s, of servers and clients | refused, no descriptor | unconnected, reset \
          | truncated, clean | gaps, lost, doubled |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
@@ -91,6 +97,8 @@ struct Storm {
     hub: Hub,
     published: u64,
     peak_kib: u64,
+    /// What the servers have to say.
+    log: PathBuf,
     /// The processor time of servers that have ended.
     ended: Duration,
 }
@@ -138,6 +146,7 @@ impl Storm {
             hub,
             published: 0,
             peak_kib: 0,
+            log: env::temp_dir().join(format!("tower-sse-storm-{}", std::process::id())),
             ended: Duration::ZERO,
         };
         for _ in 0..processes {
@@ -169,7 +178,8 @@ impl Storm {
     /// Starts a server and waits until it listens.
     fn server(&self) -> Child {
         let mut command = self.command(&["serve", &self.redis, &self.limit.to_string()]);
-        let mut child = command.spawn().expect("a process");
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a file");
+        let mut child = command.stderr(log).spawn().expect("a process");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -215,6 +225,15 @@ impl Storm {
         self.peak_kib = self.peak_kib.max(resident);
     }
 
+    /// Returns how often a server had no file descriptor for a connection.
+    fn without_files(&self) -> usize {
+        fs::read_to_string(&self.log).unwrap_or_default().matches("os error 24").count()
+    }
+
+    fn beside(&self) -> Duration {
+        self.parts.iter().map(|part| processor_time(part.child.id())).sum()
+    }
+
     fn processor(&self) -> Duration {
         self.ended + self.servers.iter().map(|server| processor_time(server.id())).sum::<Duration>()
     }
@@ -226,6 +245,7 @@ impl Storm {
         self.report(&mut seen);
         seen = Seen::default();
         let (begun, before) = (Instant::now(), self.processor());
+        let (beside, without_files) = (self.beside(), self.without_files());
         work(self);
         let is_complete = loop {
             self.observe();
@@ -245,6 +265,8 @@ impl Storm {
             peak_kib: self.peak_kib,
             // A killed server's time is lost.
             processor: self.processor().saturating_sub(before),
+            beside: self.beside().saturating_sub(beside),
+            without_files: self.without_files() - without_files,
             is_whole,
         }
     }
@@ -273,6 +295,7 @@ impl Drop for Storm {
             _ = child.kill();
             _ = child.wait();
         }
+        _ = fs::remove_file(&self.log);
     }
 }
 
@@ -285,7 +308,7 @@ impl Row {
         let rate = self.seen.opened as f64 / self.seen.opening_time().as_secs_f64();
         let rate = if self.seen.opened == 0 { "".to_owned() } else { format!("{rate:.0}") };
         println!(
-            "| {}{} | {:.1} | {rate} | {} | {} | {:.2} ({:.2}) | {} | {:.1} | {} | {unconnected}, \
+            "| {}{} | {:.1} | {rate} | {} | {} | {:.2} ({:.2}) | {} | {:.1}, {:.1} | {}, {} | {unconnected}, \
              {reset} | {truncated}, {clean} | {gaps}, {lost}, {doubled} |",
             self.name,
             if self.is_whole { "" } else { " (**not whole**)" },
@@ -296,7 +319,9 @@ impl Row {
             self.seen.longest_delay.as_secs_f64(),
             self.peak_kib / 1024,
             self.processor.as_secs_f64(),
+            self.beside.as_secs_f64(),
             if refused.is_empty() { "0".to_owned() } else { refused.join(", ") },
+            self.without_files,
         );
     }
 }

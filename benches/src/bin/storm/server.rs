@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     io::{self, Write},
     net::Ipv4Addr,
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -21,6 +22,8 @@ use crate::many_clients;
 /// The name of the hub's stream in Redis.
 pub(crate) const BROKER: &str = "storm";
 
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// Serves until a SIGTERM, beside other processes on the same ports, and prints what became of its
 /// streams.
 pub(crate) fn serve(redis: &str, limit: usize, ports: impl Iterator<Item = u16>) {
@@ -39,7 +42,8 @@ pub(crate) fn serve(redis: &str, limit: usize, ports: impl Iterator<Item = u16>)
         let serving = ports.map(|port| {
             let listener = many_clients::listen((Ipv4Addr::LOCALHOST, port).into());
             let listener = TcpListener::from_std(listener.expect("a port")).expect("a listener");
-            many_clients::serve(listener, async |io| Ok(io), service.clone(), shutdown.clone())
+            let (service, shutdown) = (service.clone(), shutdown.clone());
+            many_clients::serve(listener, async |io| Ok(io), service, shutdown, DEADLINE)
         });
         let serving = join_all(serving);
         println!("listening");
