@@ -1,11 +1,8 @@
 //! Models of streams and the shutdown of their layer, checked in every interleaving.
 #![cfg(tower_sse_loom)]
 
-use std::{
-    convert::Infallible,
-    future::{poll_fn, ready},
-    pin::Pin,
-};
+use std::future::{poll_fn, ready};
+use std::{convert::Infallible, pin::Pin};
 
 use bytes::Bytes;
 use futures_util::stream;

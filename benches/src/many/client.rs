@@ -1,8 +1,6 @@
-use std::{
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
-};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
 use mio::{Events, Interest, Poll, Token};

@@ -1,36 +1,22 @@
-use std::{
-    convert::Infallible,
-    io,
-    pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::{convert::Infallible, io, pin::Pin, sync::atomic::AtomicU64};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use nix::time::{ClockId, clock_gettime};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{
-    BoxError, Event, SseLayer,
-    hub::Hub,
-    streams::{Streams, Subjects},
-};
+use tower_sse::streams::{Streams, Subjects};
+use tower_sse::{BoxError, Event, SseLayer, hub::Hub};
 
 use super::{MARK, Subject};
 

@@ -1,20 +1,10 @@
 use std::{convert::Infallible, fs, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Sse, sse},
-    routing::get,
-    serve::ListenerExt,
-};
+use axum::response::{IntoResponse, Sse, sse};
+use axum::{Router, extract::State, http::StatusCode, routing::get, serve::ListenerExt};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use tokio::{
-    net::TcpListener,
-    runtime,
-    signal::unix::{SignalKind, signal},
-    sync::broadcast,
-};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::{net::TcpListener, runtime, sync::broadcast};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::{StreamExt, wrappers::BroadcastStream};
 use tokio_util::sync::CancellationToken;

@@ -4,16 +4,11 @@
 
 mod measure;
 
-use std::{
-    env,
-    io::{self, Write},
-};
+use std::env;
+use std::io::{self, Write};
 
 use tokio::{net::TcpListener, runtime};
-use tower_sse_benches::{
-    many::{Subject, server::Server},
-    sockets::process::end_with_parent,
-};
+use tower_sse_benches::{many::Subject, many::server::Server, sockets::process::end_with_parent};
 
 fn main() -> io::Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();

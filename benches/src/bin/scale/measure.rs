@@ -1,19 +1,10 @@
-use std::{
-    env,
-    io::{self, BufRead, BufReader, Write},
-    net::TcpStream,
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::io::{self, BufRead, BufReader, Write};
+use std::time::{Duration, Instant};
+use std::{env, net::TcpStream, process::Command, thread::sleep};
 
-use tower_sse_benches::{
-    many::{
-        Subject,
-        client::{Client, PATIENCE},
-    },
-    sockets::process::{Server, raise_open_files},
-};
+use tower_sse_benches::many::Subject;
+use tower_sse_benches::many::client::{Client, PATIENCE};
+use tower_sse_benches::sockets::process::{Server, raise_open_files};
 
 /// What one subject has cost. Times of the processor are those of the server.
 struct Row {

@@ -1,10 +1,5 @@
-use std::{
-    io::{self, BufRead, Write},
-    net::Ipv4Addr,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::io::{self, BufRead, Write};
+use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 
 use tower_sse_benches::sockets::streams::{Reconnect, Streams};
 

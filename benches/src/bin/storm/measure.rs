@@ -1,18 +1,11 @@
-use std::{
-    env,
-    fs::{self, OpenOptions},
-    io::{BufRead, BufReader, Write},
-    net::Ipv4Addr,
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, net::Ipv4Addr, path::PathBuf, thread};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::Runtime;
 use tower_sse::hub::Hub;

@@ -1,16 +1,9 @@
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-    net::Ipv4Addr,
-    time::Duration,
-};
+use std::io::{self, Write};
+use std::{convert::Infallible, net::Ipv4Addr, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::{
-    net::TcpListener,
-    runtime,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_sse::{SseLayer, Stats, hub::Hub};
