@@ -11,9 +11,13 @@
 use std::{env, io, process};
 
 use axum::{
-    BoxError, Router, extract::State, http::StatusCode, response::Sse, response::sse::Event,
+    BoxError, Router,
+    extract::State,
+    http::StatusCode,
+    response::{Sse, sse::Event},
+    routing::get,
+    serve::ListenerExt,
 };
-use axum::{routing::get, serve::ListenerExt};
 use futures_util::{Stream, StreamExt};
 use tokio::{net::TcpListener, sync::broadcast};
 use tokio_stream::wrappers::BroadcastStream;

@@ -15,14 +15,21 @@
 
 use std::{env, error::Error, future::ready, time::Duration};
 
-use axum::body::{Body, to_bytes};
-use axum::response::{IntoResponse, Response};
-use axum::{Router, extract::Request, http::StatusCode, serve::ListenerExt};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    serve::ListenerExt,
+};
 use futures_util::{StreamExt, stream};
 use tokio::{net::TcpListener, time::sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::filter::{EventFilter, FilterEnd, FilterLayer, SourceEnd, Verdict};
-use tower_sse::{BoxError, Event, EventRef, SseLayer};
+use tower_sse::{
+    BoxError, Event, EventRef, SseLayer,
+    filter::{EventFilter, FilterEnd, FilterLayer, SourceEnd, Verdict},
+};
 
 /// How long the head of an answer waits for the first event. Meanwhile, no heartbeat is sent.
 const HOLD: Duration = Duration::from_secs(5);

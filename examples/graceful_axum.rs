@@ -14,9 +14,11 @@ use std::{env, io, process, time::Duration};
 
 use axum::{Router, response::IntoResponse, routing::get, serve::ListenerExt};
 use futures_util::{StreamExt, stream};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
-use tokio::time::{self, interval};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    time::{self, interval},
+};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Encoded, Event, SseLayer, Stats};

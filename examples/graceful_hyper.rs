@@ -15,19 +15,27 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::time::Duration;
-use std::{convert::Infallible, env, error::Error, future::Future, io, iter, pin::pin, process};
+use std::{
+    convert::Infallible, env, error::Error, future::Future, io, iter, pin::pin, process,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use http::Request;
 use hyper::{body::Incoming, rt::Executor};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use hyper_util::{server::conn::auto, server::graceful::GracefulConnection};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{interval, sleep, timeout};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulConnection},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{interval, sleep, timeout},
+};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceBuilder};

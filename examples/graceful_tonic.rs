@@ -17,14 +17,21 @@ use std::{env, error::Error, io, process, time::Duration};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
-use tokio::time::{self, interval};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    time::{self, interval},
+};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, transport::Server, transport::server::TcpIncoming};
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 use tonic_web::GrpcWebLayer;
 use tower_sse::{Encoded, Event, SseLayer, Stats};
 

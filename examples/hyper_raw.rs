@@ -10,17 +10,23 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::time::Duration;
-use std::{convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock};
+use std::{
+    convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock, time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::{server::conn::auto, service::TowerToHyperService};
-use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep, sleep_until};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep, sleep_until},
+};
 use tower::ServiceBuilder;
 use tower_sse::{BoxError, Event, LastEventId, SseLayer};
 

@@ -17,22 +17,29 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::time::{Duration, UNIX_EPOCH};
-use std::{env, io, process, sync::Arc};
+use std::{
+    env, io, process,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use async_stream::try_stream;
-use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt;
 use axum::{
-    Json as Body, Router, extract::State, extract::rejection::JsonRejection, routing::post,
+    Json as Body, Router,
+    extract::{State, rejection::JsonRejection},
+    response::{IntoResponse, Response},
+    routing::post,
+    serve::ListenerExt,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
-use tower_sse::runs::{InvalidKey, RunKey, Runs};
-use tower_sse::{BoxError, Event, Json, SseLayer, StreamOptions};
+use tower_sse::{
+    BoxError, Event, Json, SseLayer, StreamOptions,
+    runs::{InvalidKey, RunKey, Runs},
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {

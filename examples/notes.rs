@@ -14,15 +14,25 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{env, io, process};
+use std::{
+    env, io, process,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use axum::response::{IntoResponse, Response};
-use axum::{Router, extract::State, http::StatusCode, routing::get, serve::ListenerExt};
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt,
+};
 use serde::Serialize;
 use tokio::{net::TcpListener, task::yield_now};
-use tower_sse::hub::{GapPolicy, Hub};
-use tower_sse::{Event, Json, LastEventId, SseLayer};
+use tower_sse::{
+    Event, Json, LastEventId, SseLayer,
+    hub::{GapPolicy, Hub},
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {

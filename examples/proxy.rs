@@ -16,15 +16,23 @@
 
 use std::{env, error::Error, io, net::SocketAddr, process, time::Duration};
 
-use axum::extract::{Request, State};
-use axum::{Router, body::Body, response::Response, serve::ListenerExt};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    serve::ListenerExt,
+};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use http::Version;
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor,
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
 };
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, EventBody, LastEventId, MessageStream, SseLayer};

@@ -12,17 +12,29 @@
 
 use std::{env, error::Error, process, sync::Arc, time::Duration};
 
-use axum::extract::{Query, State};
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::IntoResponse,
+    routing::get,
+};
 use futures_util::TryStreamExt;
 use http::StatusCode;
 use serde::Deserialize;
 use tokio::{net::TcpListener, time::sleep};
-use tonic::transport::server::TcpIncoming;
-use tonic::{Code, Request, Status, service::Routes, transport::Server};
-use tonic_health::pb::health_server::{Health, HealthServer};
-use tonic_health::server::{HealthReporter, HealthService};
-use tonic_health::{ServingStatus, pb::HealthCheckRequest};
+use tonic::{
+    Code, Request, Status,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{
+    ServingStatus,
+    pb::{
+        HealthCheckRequest,
+        health_server::{Health, HealthServer},
+    },
+    server::{HealthReporter, HealthService},
+};
 use tonic_web::GrpcWebLayer;
 use tower_sse::{Event, SseLayer};
 

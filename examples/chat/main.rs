@@ -14,19 +14,27 @@ mod name;
 
 use std::{env, io, process, time::Duration};
 
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::response::{Html, IntoResponse};
-use axum::routing::{get, post};
-use axum::{Json, Router, http::StatusCode, serve::ListenerExt};
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Query, State},
+    http::StatusCode,
+    response::{Html, IntoResponse},
+    routing::{get, post},
+    serve::ListenerExt,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, HubBuilder, Retention};
-use tower_sse::{BoxError, LastEventId, SseLayer};
+use tower_sse::{
+    BoxError, LastEventId, SseLayer,
+    hub::{Hub, HubBuilder, Retention},
+};
 
-use self::message::{Message, To};
-use self::name::Name;
+use self::{
+    message::{Message, To},
+    name::Name,
+};
 
 /// The number of recent messages that a page starts with, counted over all its topics.
 const RECENT: usize = 50;

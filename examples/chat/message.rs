@@ -2,8 +2,10 @@ use std::{fmt, time::UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tower_sse::Event;
-use tower_sse::hub::{Hub, PublishError, Receipt};
+use tower_sse::{
+    Event,
+    hub::{Hub, PublishError, Receipt},
+};
 
 use super::name::Name;
 

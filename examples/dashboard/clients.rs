@@ -1,14 +1,20 @@
 use std::{net::SocketAddr, time::Duration};
 
-use axum::http::header::{ACCEPT, CACHE_CONTROL};
-use axum::http::{Request, StatusCode};
+use axum::http::{
+    Request, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{
-    client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor,
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
 };
-use tokio::sync::{mpsc, watch};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::sleep,
+};
 use tower_sse::Decoder;
 
 /// Simulated browsers, each with an `EventSource`. Dropping this disconnects them.

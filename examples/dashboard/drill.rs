@@ -1,8 +1,10 @@
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::{Instant, interval, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, interval, timeout},
+};
 use tower_sse::{Drain, Event, Retry, Stats, hub::Hub};
 
 use super::{DRILLS, clients::Clients, generation::Generation};

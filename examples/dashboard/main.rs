@@ -16,19 +16,27 @@ mod streams;
 use std::{env, io, process, sync::Arc, time::Duration};
 
 use async_stream::stream;
-use axum::extract::{Query, State};
-use axum::response::{Html, IntoResponse};
-use axum::routing::{get, post};
-use axum::{Router, http::StatusCode, serve::ListenerExt};
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{Html, IntoResponse},
+    routing::{get, post},
+    serve::ListenerExt,
+};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast, task, time};
 use tokio_util::task::AbortOnDropHandle;
-use tower_sse::hub::{Hub, Retention};
-use tower_sse::{Event, LastEventId, SseLayer, Stats};
+use tower_sse::{
+    Event, LastEventId, SseLayer, Stats,
+    hub::{Hub, Retention},
+};
 
-use self::drill::{Drills, Kind};
-use self::sampler::Sampler;
+use self::{
+    drill::{Drills, Kind},
+    sampler::Sampler,
+};
 
 const SAMPLES: &str = "samples";
 const DRILLS: &str = "drills";

@@ -12,18 +12,28 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{collections::HashMap, env, io, process, time::Duration};
+use std::{
+    collections::HashMap,
+    env, io, process,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use axum::extract::{Path, Query, State};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Router, http::StatusCode, serve::ListenerExt};
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::hub::{Hub, PublishError};
-use tower_sse::{Event, LastEventId, SseLayer};
+use tower_sse::{
+    Event, LastEventId, SseLayer,
+    hub::{Hub, PublishError},
+};
 
 /// The id of a last event that comes from the table of jobs. No event of the hub has it.
 const FROM_TABLE: &str = "over";

@@ -6,15 +6,20 @@ pub(crate) mod database;
 
 use std::{env, fmt::Display, io};
 
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Form, Router, serve::ListenerExt};
-use tower_sse::hub::{GapPolicy, Hub};
-use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{BoxError, Event, LastEventId, SseLayer};
+use axum::{
+    Extension, Form, Router,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use tower_sse::{
+    BoxError, Event, LastEventId, SseLayer,
+    hub::{GapPolicy, Hub},
+    streams::{Streams, Subjects},
+};
 
 use self::database::{Database, Memory, User};
 

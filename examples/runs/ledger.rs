@@ -1,11 +1,16 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, Messages};
-use tower_sse::{Event, runs::RunKey};
+use tower_sse::{
+    Event,
+    hub::{Hub, Messages},
+    runs::RunKey,
+};
 
 /// The maximum number of answers that have a bill.
 const MAX_BILLS: usize = 1000;

@@ -16,17 +16,28 @@ mod network;
 
 use std::{env, io, process, sync::Arc, time::Duration};
 
-use axum::extract::{FromRequestParts, State};
-use axum::http::header::{COOKIE, SET_COOKIE};
-use axum::http::{HeaderMap, Request, StatusCode, Uri};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router, body::Body, http::request::Parts, middleware, serve::ListenerExt};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{FromRequestParts, State},
+    http::{
+        HeaderMap, Request, StatusCode, Uri,
+        header::{COOKIE, SET_COOKIE},
+        request::Parts,
+    },
+    middleware,
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
 use futures_util::StreamExt;
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::runs::{InvalidKey, RunEnd, RunKey, Runs, RunsBuilder};
-use tower_sse::{Drain, Event, LastEventId, SseLayer, StreamOptions, hub::Hub};
+use tower_sse::{
+    Drain, Event, LastEventId, SseLayer, StreamOptions,
+    hub::Hub,
+    runs::{InvalidKey, RunEnd, RunKey, Runs, RunsBuilder},
+};
 
 use self::{ledger::Ledger, model::Model};
 

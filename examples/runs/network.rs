@@ -1,9 +1,13 @@
 use std::io;
 
 use async_stream::try_stream;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::{http::header::CONTENT_TYPE, middleware::Next, response::Response};
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::header::CONTENT_TYPE,
+    middleware::Next,
+    response::Response,
+};
 use futures_util::{Stream, StreamExt};
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;

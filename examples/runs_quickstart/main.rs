@@ -4,15 +4,20 @@
 
 use std::{env, time::Duration};
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
-use axum::{Router, http::request::Parts, serve::ListenerExt};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
+    response::{Html, IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+    serve::ListenerExt,
+};
 use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
-use tower_sse::runs::{InvalidKey, RunKey, Runs};
-use tower_sse::{BoxError, Event, SseLayer};
+use tower_sse::{
+    BoxError, Event, SseLayer,
+    runs::{InvalidKey, RunKey, Runs},
+};
 
 const ANSWER: &str = "The server makes this answer on a task of its own, and records every word. \
     A page that reloads gets all of them, and a second tab reads along. The model is asked once. \

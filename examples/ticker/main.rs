@@ -13,14 +13,23 @@
 
 use std::{env, io, process, time::Duration};
 
-use axum::extract::{Query, State};
-use axum::response::{Html, IntoResponse, Response};
-use axum::{Router, http::StatusCode, routing::get, serve::ListenerExt};
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt,
+};
 use serde::Deserialize;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::interval;
-use tower_sse::hub::{Hub, Retention};
-use tower_sse::{LastEventId, SseLayer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::interval,
+};
+use tower_sse::{
+    LastEventId, SseLayer,
+    hub::{Hub, Retention},
+};
 
 /// A client receives at most one price of a symbol in this time.
 const WINDOW: Duration = Duration::from_millis(100);

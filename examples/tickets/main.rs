@@ -9,12 +9,15 @@ pub(crate) mod tickets;
 
 use std::{collections::HashMap, env, io};
 
-use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Router, serve::ListenerExt};
+use axum::{
+    Extension, Router,
+    extract::{Query, Request, State},
+    http::{StatusCode, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 use self::tickets::{Tickets, User};

@@ -1,5 +1,8 @@
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 

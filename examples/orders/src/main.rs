@@ -10,10 +10,13 @@
 
 use std::{env, error::Error, sync::Arc};
 
-use axum::{http::StatusCode, Router};
-use axum::extract::{Path, State};
-use axum::response::{Html, IntoResponse};
-use axum::routing::{get, post};
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{Html, IntoResponse},
+    routing::{get, post},
+};
 use sqlx::{PgPool, Row};
 use tokio::net::TcpListener;
 use tower_sse::{LastEventId, SseLayer, hub::Hub};

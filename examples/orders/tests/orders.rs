@@ -4,12 +4,16 @@
 #![cfg(unix)]
 #![allow(dead_code)]
 
-use std::time::Duration;
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
-use tokio::net::TcpStream;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 #[path = "../../../tests/support/patience.rs"]
 mod patience;
@@ -20,9 +24,11 @@ mod server;
 #[path = "../../../tests/support/tool.rs"]
 mod tool;
 
-use self::port::free_port;
-use self::patience::{PATIENCE, until_async};
-use self::server::{Server, sql};
+use self::{
+    patience::{PATIENCE, until_async},
+    port::free_port,
+    server::{Server, sql},
+};
 
 /// A process of the example. Dropping it kills it.
 struct Orders {
