@@ -24,14 +24,16 @@ table() {
     table HTTP/1
     row "idle, with the default layer" "idle tower-sse"
     row "idle, with every option" "idle operated"
-    row "idle, a plain body without the layer" "idle pending"
+    row "idle, a plain body without the layer, with the headers of an event stream" "idle headers"
+    row "idle, a plain body without the layer, without headers" "idle pending"
     row "idle, axum's \`Sse\` with \`KeepAlive\`, without the layer" "idle axum"
     row "source always ready, client never reads" "stalled tower-sse"
     row "source always ready, client stops reading after 20 MB" "stalled tower-sse 20000000"
     table HTTP/2
     row "idle, with the default layer" "idle tower-sse http2"
     row "idle, with every option" "idle operated http2"
-    row "idle, a plain body without the layer" "idle pending http2"
+    row "idle, a plain body without the layer, with the headers of an event stream" "idle headers http2"
+    row "idle, a plain body without the layer, without headers" "idle pending http2"
     row "source always ready, window of zero bytes" "stalled tower-sse http2 0 read"
     row "source always ready, full window of 64 KiB" "stalled tower-sse http2 65535 read"
     row "source always ready, window of 1 MiB, client does not read its connection" "stalled tower-sse http2 1048576 unread"

@@ -4,7 +4,7 @@
 //! - `served hold axum|tower-sse|pending`
 //! - `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`
 //! - `served stalled-hub shared|own|one-by-one|places|places-own`
-//! - `served idle axum|tower-sse|operated|shared|own|pending`
+//! - `served idle axum|tower-sse|operated|shared|own|pending|headers`
 //!
 //! `shared` is a hub's topic that all subscribe to, `own` one more for each client, `one-by-one`
 //! clients that stall one after another instead of together, `places` clients that resume from 64
@@ -83,6 +83,16 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
         .into_response(),
         "pending" => {
             Body::from_stream(Pending::<Result<&str, Infallible>>(PhantomData)).into_response()
+        }
+        // What the layer sets, and hyper keeps for as long as the connection lasts.
+        "headers" => {
+            let headers = [
+                ("content-type", "text/event-stream"),
+                ("cache-control", "no-cache, no-transform"),
+                ("x-accel-buffering", "no"),
+                ("incremental", "?1"),
+            ];
+            (headers, endless("pending", made)).into_response()
         }
         other => panic!("no subject {other}"),
     }

@@ -1,10 +1,14 @@
 //! Clients of event streams on one thread, which reconnect as browsers do, and check by content that
 //! each event comes once.
 
-use std::collections::{BTreeMap, BinaryHeap};
-use std::io::{self, Read, Write};
-use std::time::{Duration, Instant};
-use std::{cmp::Reverse, net::SocketAddr, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use memchr::memchr;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
@@ -48,6 +52,9 @@ pub struct Streams {
     pub is_timed: bool,
     /// The size of the sockets' receive buffers, if it is not the system's.
     pub receive_buffer: Option<usize>,
+    /// The address of the clients, if it is not the system's choice. As many clients as there are
+    /// ports would otherwise leave none to other programs on `127.0.0.1`.
+    pub source: Option<Ipv4Addr>,
     pub seen: Seen,
     pub open: usize,
 }
@@ -156,6 +163,7 @@ impl Streams {
             at_once: 256,
             is_timed: false,
             receive_buffer: None,
+            source: None,
             seen: Seen::default(),
             open: 0,
         })
@@ -250,10 +258,7 @@ impl Streams {
         let address = self.addresses[self.next_address % self.addresses.len()];
         self.next_address += 1;
         let both = Interest::READABLE | Interest::WRITABLE;
-        let connected = match self.receive_buffer {
-            Some(bytes) => connect_with(address, bytes),
-            None => TcpStream::connect(address),
-        };
+        let connected = connect_from(self.source, address, self.receive_buffer);
         let connected = connected.and_then(|mut io| {
             self.poll.registry().register(&mut io, Token(at), both)?;
             Ok(io)
@@ -390,6 +395,7 @@ impl Streams {
         self.seen.reads += 1;
         self.seen.bytes += read.len() as u64;
         let client = &mut self.clients[at];
+        let mut was_head = false;
         let whole: Vec<u8>;
         let mut bytes = read;
         if client.stage == Stage::Head {
@@ -420,11 +426,18 @@ impl Streams {
             };
             client.stage = Stage::Open;
             client.is_told = false;
-            client.is_refused = length.is_some();
             self.connecting -= 1;
             self.open += 1;
+            was_head = true;
+        }
+        let now = if self.is_timed { monotonic_ns() } else { 0 };
+        let events = self.seen.events;
+        client.body(bytes, now, &mut self.seen);
+        if was_head {
+            // An answer that has only a `retry`, which comes with its head.
+            client.is_refused = client.chunk == Chunk::Last && self.seen.events == events;
             if client.is_refused {
-                *self.seen.refused.entry(status).or_default() += 1;
+                *self.seen.refused.entry(200).or_default() += 1;
             } else {
                 self.seen.opened += 1;
                 self.seen.resumed += u64::from(client.has_resumed);
@@ -436,8 +449,6 @@ impl Streams {
                 }
             }
         }
-        let now = if self.is_timed { monotonic_ns() } else { 0 };
-        client.body(bytes, now, &mut self.seen);
         if client.chunk == Chunk::Last { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
@@ -475,13 +486,43 @@ impl Streams {
     }
 }
 
-/// Connects with a receive buffer of this size, which must be known before.
-fn connect_with(address: SocketAddr, receive_buffer: usize) -> io::Result<TcpStream> {
+fn connect_from(
+    source: Option<Ipv4Addr>,
+    address: SocketAddr,
+    receive_buffer: Option<usize>,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_recv_buffer_size(receive_buffer)?;
-    socket.connect(&address.into())?;
+    // Both must be known before the socket connects.
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(source) = source {
+        #[cfg(target_os = "linux")]
+        nix::sys::socket::setsockopt(
+            &socket,
+            nix::sys::socket::sockopt::IpBindAddressNoPort,
+            &true,
+        )?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+    }
     socket.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(socket.into()))
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => {
+            Err(error)
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Returns the value of a field with this name.
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Returns text without the quotes of JSON, in which better-sse sends it.
+fn unquoted(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text)
 }
 
 impl Client {
@@ -542,7 +583,7 @@ impl Client {
             if !self.pending_id.is_empty() {
                 self.id = std::mem::take(&mut self.pending_id);
             }
-        } else if let Some(data) = line.strip_prefix(b"data: ")
+        } else if let Some(data) = field(line, b"data:").map(unquoted)
             && data.len() > 29
             && data[..8].iter().all(u8::is_ascii_digit)
         {
@@ -558,12 +599,12 @@ impl Client {
                 let then = parse_digits(&data[data.len() - 20..]);
                 seen.delays.push((now.saturating_sub(then) / 1000) as u32);
             }
-        } else if let Some(id) = line.strip_prefix(b"id: ") {
+        } else if let Some(id) = field(line, b"id:") {
             self.pending_id = String::from_utf8_lossy(id).into();
-        } else if let Some(retry) = line.strip_prefix(b"retry: ") {
+        } else if let Some(retry) = field(line, b"retry:") {
             self.retry = Some(Duration::from_millis(parse_digits(retry)));
             self.is_told = true;
-        } else if line == b"event: gap" {
+        } else if field(line, b"event:") == Some(b"gap") {
             seen.gaps += 1;
         }
     }

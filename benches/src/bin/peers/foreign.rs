@@ -110,13 +110,15 @@ pub(crate) fn pushpin(directory: &Path) {
     let (library, bin) = (lib.display(), bin.display());
     fs::write(directory.join("routes"), format!("* 127.0.0.1:{origin_port}\n")).expect("a file");
     let configuration = format!(
-        "[global]\nlibdir={library}\nrundir={at}\nlogdir={at}\nipc_prefix=peers-\nport_offset=0\n\
+        "[global]\ninclude={library}/internal.conf\nlibdir={library}\nrundir={at}\nlogdir={at}\nipc_prefix=peers-\nport_offset=0\n\
          stats_connection_ttl=120\n\
-         [runner]\nservices=condure,zurl,pushpin-proxy,pushpin-handler\nhttp_port={port}\n\
+         [runner]\nservices=condure,zurl,pushpin-proxy,pushpin-handler\nhttp_port=127.0.0.1:{port}\n\
          logdir={at}\nlog_level=0\nclient_maxconn=20000\nclient_buffer_size=8192\n\
          condure_bin={bin}/condure\nzurl_bin={bin}/zurl\n\
          pushpin_proxy_bin={bin}/pushpin-proxy\npushpin_handler_bin={bin}/pushpin-handler\n\
-         [proxy]\nroutesfile={at}/routes\ndebug=false\nauto_cross_origin=false\n\
+         [proxy]\n\
+         zurl_out_specs=ipc://{at}/peers-zurl-in\nzurl_out_stream_specs=ipc://{at}/peers-zurl-in-stream\n\
+         zurl_in_specs=ipc://{at}/peers-zurl-out\nroutesfile={at}/routes\ndebug=false\nauto_cross_origin=false\n\
          accept_x_forwarded_protocol=false\nset_x_forwarded_protocol=false\n\
          x_forwarded_for=\nx_forwarded_for_trusted=\norig_headers_need_mark=\naccept_pushpin_route=false\n\
          cdn_loop=\nlog_from=false\nlog_user_agent=false\nsig_iss=pushpin\nsig_key=changeme\nupstream_key=\n\

@@ -4,7 +4,7 @@
 //! - `storm measure CLIENTS PROCESSES REDIS` runs all storms, and prints a table.
 //! - `storm serve REDIS LIMIT PORT...` is a server, which is the example `many_clients` with a hub
 //!   over Redis.
-//! - `storm clients CLIENTS PORT...` has a part of the clients.
+//! - `storm clients CLIENTS PART PORT...` has a part of the clients.
 //!
 //! All connections are on the loopback. `benches/storm.sh` starts Redis and writes the record.
 
@@ -31,8 +31,12 @@ fn main() -> ExitCode {
         ["serve", redis, limit, ports @ ..] => {
             server::serve(redis, number(limit), ports.iter().map(|port| number(port) as u16));
         }
-        ["clients", clients, ports @ ..] => {
-            clients::run(number(clients), ports.iter().map(|port| number(port) as u16));
+        ["clients", clients, part, ports @ ..] => {
+            clients::run(
+                number(clients),
+                number(part) as u8,
+                ports.iter().map(|port| number(port) as u16),
+            );
         }
         _ => panic!("usage: storm measure CLIENTS PROCESSES REDIS | serve … | clients …"),
     }

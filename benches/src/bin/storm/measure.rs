@@ -14,9 +14,8 @@ use tower_sse_redis::Redis;
 
 use crate::server::BROKER;
 
-/// As many as give each client a port of its own on its side, also while the one before it is
-/// remembered.
-const PORTS: usize = 32;
+/// As many as leave ports to a part of the clients, also while connections before are remembered.
+const PORTS: usize = 4;
 
 /// How long a storm may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -148,7 +147,7 @@ impl Storm {
         }
         for at in 0..processes {
             let share = clients * (at + 1) / processes - clients * at / processes;
-            let mut command = storm.command(&["clients", &share.to_string()]);
+            let mut command = storm.command(&["clients", &share.to_string(), &at.to_string()]);
             let mut child = command.spawn().expect("a process");
             let stdin = child.stdin.take().expect("a pipe");
             let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
