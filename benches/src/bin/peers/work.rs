@@ -1,14 +1,27 @@
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use std::{env, fs, net::TcpStream, process::Command, sync::Arc, thread};
+use std::{
+    env, fs,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-use nix::sys::signal::{Signal, kill};
-use nix::{time::clock_getcpuclockid, unistd::Pid};
+use nix::{
+    sys::signal::{Signal, kill},
+    time::clock_getcpuclockid,
+    unistd::Pid,
+};
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-use tower_sse_benches::sockets::process::Server;
-use tower_sse_benches::sockets::streams::{Streams, data};
+use tower_sse_benches::sockets::{
+    process::Server,
+    streams::{Streams, data},
+};
 
 use crate::{Subject, foreign};
 
@@ -157,9 +170,7 @@ impl Run {
         if self.subject == Subject::Pushpin {
             address.set_port(foreign::publisher_of(address.port()));
         }
-        let io = TcpStream::connect(address)?;
-        io.set_nodelay(true)?;
-        io.set_read_timeout(Some(PATIENCE))?;
+        let io = connect(address)?;
         let io: Box<dyn ReadWrite> = match &self.tls {
             None => Box::new(io),
             Some(config) => {
@@ -168,7 +179,7 @@ impl Run {
                 Box::new(rustls::StreamOwned::new(tls.map_err(io::Error::other)?, io))
             }
         };
-        Ok(Publisher { io, subject: self.subject })
+        Ok(Publisher { io, address, is_closed: false, subject: self.subject })
     }
 
     /// The server and all that it has started.
@@ -413,12 +424,22 @@ impl Run {
     }
 }
 
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let io = TcpStream::connect(address)?;
+    io.set_nodelay(true)?;
+    io.set_read_timeout(Some(PATIENCE))?;
+    Ok(io)
+}
+
 trait ReadWrite: Read + Write + Send {}
 impl<T: Read + Write + Send> ReadWrite for T {}
 
 /// A connection over which events are posted.
 struct Publisher {
     io: Box<dyn ReadWrite>,
+    address: SocketAddr,
+    /// pushpin closes after each answer.
+    is_closed: bool,
     subject: Subject,
 }
 
@@ -439,6 +460,9 @@ impl Publisher {
             body.len()
         );
         request += &body;
+        if self.is_closed {
+            self.io = Box::new(connect(self.address)?);
+        }
         self.io.write_all(request.as_bytes())?;
         self.io.flush()?;
         let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
@@ -453,6 +477,7 @@ impl Publisher {
             if !head.starts_with("http/1.1 2") {
                 return Err(io::Error::other(head));
             }
+            self.is_closed = head.contains("connection: close");
             let is_chunked = head.contains("transfer-encoding: chunked");
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
