@@ -1,7 +1,7 @@
 #!/bin/sh
 # Whole servers of event streams beside each other: `benches/peers.sh [DATE [ROUNDS]]` writes
 # benches/record/peers-DATE.md. It wants a machine that is otherwise idle, with two processors, nginx, Node and openssl, and
-# five minutes a round. The packages of Debian are unpacked into the target directory and not installed, so no service starts;
+# half an hour. The packages of Debian are unpacked into the target directory and not installed, so no service starts;
 # a server whose package cannot be had is left out. All connections are on the loopback.
 set -eu
 
@@ -37,8 +37,8 @@ mkdir -p benches/record
         "$(nproc) cores, Linux $(uname -r | cut -d- -f1), load average before $load; $(version hyper), $(version tokio), $(version axum)," \
         "$(/usr/sbin/nginx -v 2>&1 | sed 's/.*: //'), $(debian libnginx-mod-nchan), $(debian pushpin), better-sse 0.16.1 on node $(node --version)."
     echo
-    echo "Each server is on one processor with one worker, all clients on the other. Medians of $rounds alternating rounds, with the"
-    echo "lowest and the highest figure in brackets. Processor time and memory (PSS) are those of all processes of a server."
+    echo "Each server is on one processor with one worker, all clients on the other. Medians of alternating rounds, $rounds of single"
+    echo "events and two of the rest, with the lowest and the highest figure in brackets. Processor time and memory (PSS) are those of all processes of a server."
     echo
     echo "- **paced**: 25 single events a second to 1,000 clients, or 5 to 10,000, of 100 bytes, for 6 s; delays from the write of the"
     echo "  POST to the return of the read."

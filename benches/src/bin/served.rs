@@ -92,7 +92,7 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
                 ("x-accel-buffering", "no"),
                 ("incremental", "?1"),
             ];
-            (headers, endless("pending", made)).into_response()
+            (headers, endless("pending", Arc::default())).into_response()
         }
         other => panic!("no subject {other}"),
     }
