@@ -1,14 +1,11 @@
 //! Clients of event streams on one thread, which reconnect as browsers do, and check by content that
 //! each event comes once.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-    io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, BinaryHeap};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use std::{cmp::Reverse, sync::Arc};
 
 use memchr::memchr;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};

@@ -1,27 +1,15 @@
-use std::{
-    env, fs,
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process::Command, sync::Arc, thread};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    time::clock_getcpuclockid,
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, kill};
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-use tower_sse_benches::sockets::{
-    process::Server,
-    streams::{Streams, data},
-};
+use tower_sse_benches::sockets::process::Server;
+use tower_sse_benches::sockets::streams::{Streams, data};
 
 use crate::{Subject, foreign};
 
