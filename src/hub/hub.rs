@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use super::{HubStats, Subscribe, TopicNames, state::HubState};
-use crate::event::EventId;
+use super::link::{Acknowledged, Publication};
+use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames, state::HubState};
+use crate::{BoxError, event::Event, event::EventId};
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
 ///
@@ -101,3 +102,181 @@ impl Hub {
 }
 
 opaque_debug!(Hub);
+
+/// Publishing.
+impl Hub {
+    /// Publishes an event to all subscribers of a topic.
+    ///
+    /// While the event is kept, clients that reconnect receive it too. The publisher never waits
+    /// for a slow client.
+    ///
+    /// - Without a broker, the future is ready at its first poll.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
+    ///   including this one, may receive the event later.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not convert into an event, if the event has no data or
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With a
+    /// broker, [`PublishError`]
+    /// distinguishes events that were certainly not published from those that may have been.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before its first poll, nothing is published. If it is dropped
+    /// later, a broker may still publish the event.
+    pub async fn publish<E>(
+        &self,
+        topic: impl AsRef<str>,
+        event: E,
+    ) -> Result<Receipt, PublishError>
+    where
+        E: IntoEvent,
+    {
+        self.send(topic.as_ref(), event, false).await
+    }
+
+    /// Publishes an event from synchronous code, in a hub without a broker.
+    ///
+    /// It holds locks only briefly, wakes the subscribers that wait for the topic, and
+    /// [evicts](super::HubBuilder::max_memory) events if a limit is exceeded.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not convert into an event, if the event has no data or
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
+    ///
+    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
+    /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature
+    /// `tracing`).
+    pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: IntoEvent,
+    {
+        let event = publishable(event)?;
+        if let Some(link) = &self.shared.link {
+            link.warn_not_in_process();
+            return Err(PublishError::NotInProcess);
+        }
+        self.shared.publish(topic.as_ref(), &event, false)
+    }
+
+    /// Publishes the last event of a topic and ends the topic.
+    ///
+    /// - Subscriptions end after it, those of several topics once all of their topics have ended.
+    /// - A client that reconnects receives what it missed, and then the end. If it has missed
+    ///   nothing, [`Subscription::response`](super::Subscription::response) answers an `EventSource`
+    ///   with `204`, so that it stops reconnecting. Other clients receive an empty stream. Gaps that a
+    ///   subscription [ignores](super::GapPolicy::Ignore) do not count as missed.
+    /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
+    ///   the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the name is free: the next event
+    ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
+    ///   next one. With a broker, all processes need the same value.
+    /// - Of ended topics that have neither events nor subscribers any more, a process remembers
+    ///   65,536 until their names are free. Of more, it forgets the one first whose name is free
+    ///   first: events are then accepted earlier.
+    /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
+    ///   no client receives the event. Publishing fails once the process has received the end.
+    /// - If a broker loses the end, a process that starts afterwards does not know it, and can publish
+    ///   to the topic. The event begins the topic anew in each process that has reported the loss.
+    ///   Processes that have lost nothing drop it.
+    ///
+    /// ```
+    /// use tower_sse::{Event, hub::{Hub, PublishError}};
+    ///
+    /// async fn finish(hub: &Hub, job: u64) -> Result<(), PublishError> {
+    ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
+    ///     Ok(())
+    /// }
+    /// # drop(finish(&Hub::new(), 7));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish`](Self::publish). After
+    /// [`Unknown`](PublishError::Unknown), ending the topic again is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`publish`](Self::publish).
+    pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: IntoEvent,
+    {
+        self.send(topic.as_ref(), event, true).await
+    }
+
+    async fn send<E>(
+        &self,
+        topic: &str,
+        event: E,
+        ends_topic: bool,
+    ) -> Result<Receipt, PublishError>
+    where
+        E: IntoEvent,
+    {
+        let event = publishable(event)?;
+        let Some(link) = &self.shared.link else {
+            return self.shared.publish(topic, &event, ends_topic);
+        };
+        if self.shared.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        if self.shared.has_ended(topic) {
+            return Err(PublishError::Ended);
+        }
+        let publication = Publication { topic: topic.to_owned(), event, ends_topic };
+        let Acknowledged { sequence, at } = link.publish(publication).await?;
+        let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
+        if end.is_some_and(|end| self.shared.drops_after(&end, sequence, at)) {
+            return Err(PublishError::Ended);
+        }
+        Ok(Receipt { position: self.shared.position(sequence), subscribers })
+    }
+}
+
+/// Converts a value into an event, and checks that it can be published.
+#[inline]
+fn publishable<E>(event: E) -> Result<Event, PublishError>
+where
+    E: IntoEvent,
+{
+    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+    if event.has_id() {
+        return Err(PublishError::HasId);
+    }
+    if event.has_data() { Ok(event) } else { Err(PublishError::NoData) }
+}
+
+/// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
+/// [`Message`](crate::Message) or, with feature `json`, a [`Json`](crate::Json).
+///
+/// All types that convert into an [`Event`] implement it, and nothing else can. The hub requires it
+/// instead of `TryInto`, so that the compiler's error for other types names what becomes an event.
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use tower_sse::{Event, Json, hub::{Hub, PublishError}};
+///
+/// # async fn publish(hub: &Hub) -> Result<(), PublishError> {
+/// hub.publish("news", "text").await?;
+/// hub.publish("news", Event::new().event("alert").data("text")).await?;
+/// hub.publish("news", Json::new([3, 4])).await?;
+/// hub.publish("news", Event::new().event("point").json([3, 4])).await?;
+/// # Ok(())
+/// # }
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event that can be published",
+    label = "does not convert into `tower_sse::Event`",
+    note = "a value becomes an event by `Json::new(value)`, and with a name by \
+            `Event::new().event(\"name\").json(value)` (feature `json`)",
+    note = "an `Event`, a `&str` and a `String` can be published as they are; other values become \
+            text by `value.to_string()`"
+)]
+pub trait IntoEvent: TryInto<Event, Error: Into<BoxError>> {}
+
+// Otherwise the compiler would report that `From` is not implemented.
+#[diagnostic::do_not_recommend]
+impl<E: TryInto<Event, Error: Into<BoxError>>> IntoEvent for E {}

@@ -344,19 +344,19 @@ mod connect_streams;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
-mod publish;
 mod receipt;
 mod state;
 mod stats;
 mod subscription;
 mod topic;
 
+pub use self::builder::HubBuilder;
+pub use self::hub::{Hub, IntoEvent};
 pub use self::receipt::{PublishError, Receipt};
 #[cfg(feature = "testing")]
 pub(crate) use self::state::HubState;
 pub use self::stats::{HubStats, Retention};
 pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};
-pub use self::{builder::HubBuilder, hub::Hub, publish::IntoEvent};
 
 /// What the streams of a hub hold beside what all do, of which `.ci/slow` measures the sum.
 #[cfg(all(test, target_pointer_width = "64"))]

@@ -1,12 +1,13 @@
-use std::sync::{Arc, Mutex};
-use std::{collections::HashMap, convert::Infallible, sync::atomic::AtomicU64};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
+use std::{convert::Infallible, ptr, sync::atomic::AtomicU64};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::broker_connection::{Connection, Item, Published};
-use crate::hub::broker::{Acknowledged, Broker, Feed, Publication, Publisher};
-use crate::hub::{Hub, PublishError};
+use crate::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher};
+use crate::hub::{Hub, HubState, PublishError};
 use crate::{BoxError, lock::lock};
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
@@ -176,22 +177,22 @@ opaque_debug!(MemoryBroker);
 
 /// The events of a [`MemoryBroker`], its connections, and its faults to come.
 #[derive(Default)]
-pub(super) struct BrokerState {
-    pub(super) newest: u64,
+struct BrokerState {
+    newest: u64,
     /// Events up to this sequence number are lost.
     lost: u64,
     history: Vec<Arc<Published>>,
     /// The times at which topics have ended.
     ended: HashMap<String, Instant>,
     connections: Vec<Arc<Connection>>,
-    pub(super) events_to_refuse: usize,
-    pub(super) acknowledgements_to_lose: usize,
+    events_to_refuse: usize,
+    acknowledgements_to_lose: usize,
 }
 
 impl BrokerState {
     /// Appends an event to the history. Returns it, and the connections to deliver it through once
     /// the state is unlocked.
-    pub(super) fn append(
+    fn append(
         &mut self,
         publication: Publication,
         created: Instant,
@@ -213,7 +214,7 @@ impl BrokerState {
 
     /// Loses all events. Returns the connections to deliver the loss through once the state is
     /// unlocked.
-    pub(super) fn lose_history(&mut self) -> Vec<Arc<Connection>> {
+    fn lose_history(&mut self) -> Vec<Arc<Connection>> {
         self.newest += 1;
         self.lost = self.newest;
         self.history.clear();
@@ -232,7 +233,7 @@ impl BrokerState {
     }
 
     #[track_caller]
-    pub(super) fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
+    fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
         match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
             Some(connection) => connection,
             // A test that pauses another hub would prove nothing.
@@ -241,7 +242,7 @@ impl BrokerState {
     }
 
     /// Connects a hub, whose first items are the history up to this age.
-    pub(super) fn connect(&mut self, feed: Feed) -> Arc<Connection> {
+    fn connect(&mut self, feed: Feed) -> Arc<Connection> {
         let max_age = feed.max_age();
         let is_old = |published: &Arc<Published>| published.instant.elapsed() > max_age;
         let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
@@ -252,5 +253,114 @@ impl BrokerState {
         let connection = Arc::new(Connection::new(feed, items.collect()));
         self.connections.push(Arc::clone(&connection));
         connection
+    }
+}
+
+/// An event that a [`MemoryBroker`] has published.
+struct Published {
+    publication: Publication,
+    sequence: u64,
+    /// The time since the creation of the broker.
+    at: Duration,
+    instant: Instant,
+}
+
+/// What a broker gives to a hub.
+enum Item {
+    Event(Arc<Published>),
+    /// Each topic may have lost events up to this sequence number.
+    Loss(u64),
+}
+
+/// The connection of one hub: the items on their way to it.
+struct Connection {
+    hub: Weak<HubState>,
+    closed: CancellationToken,
+    queue: Mutex<Queue>,
+    /// Locked while items are fed. The queue is not locked then: feeding wakes tasks, which can run
+    /// any code.
+    feed: Mutex<Feed>,
+}
+
+struct Queue {
+    items: VecDeque<Item>,
+    is_paused: bool,
+}
+
+impl Connection {
+    fn new(feed: Feed, items: VecDeque<Item>) -> Self {
+        let queue = Queue { items, is_paused: false };
+        let (hub, closed) = feed.hub();
+        let (hub, closed) = (hub.clone(), closed.clone());
+        Self { hub, closed, queue: Mutex::new(queue), feed: Mutex::new(feed) }
+    }
+
+    /// Returns whether the hub is closed or dropped.
+    fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Returns whether this is the connection of `hub`.
+    fn feeds(&self, hub: &Hub) -> bool {
+        ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.shared))
+    }
+
+    fn push(&self, item: Item) {
+        lock(&self.queue).items.push_back(item);
+    }
+
+    /// Drops the items that have not reached the hub.
+    fn clear(&self) {
+        lock(&self.queue).items.clear();
+    }
+
+    fn set_paused(&self, is_paused: bool) {
+        lock(&self.queue).is_paused = is_paused;
+    }
+
+    /// Feeds all items, and returns once they are fed.
+    fn load(&self) {
+        self.feed_items(&mut lock(&self.feed));
+        self.deliver();
+    }
+
+    /// Feeds the items, unless another caller does. The caller holds no lock.
+    fn deliver(&self) {
+        // Check again: the other caller may have found the queue empty just before an item was
+        // added.
+        while self.has_next() {
+            let mut feed = match self.feed.try_lock() {
+                Ok(feed) => feed,
+                Err(TryLockError::Poisoned(feed)) => feed.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            self.feed_items(&mut feed);
+        }
+    }
+
+    fn feed_items(&self, feed: &mut Feed) {
+        while let Some(item) = self.next() {
+            // A closed hub accepts no events; its connection is removed when the next event is
+            // published.
+            _ = match item {
+                Item::Event(published) => {
+                    let Published { publication, sequence, at, instant } = &*published;
+                    let Publication { topic, event, ends_topic } = publication;
+                    let arrival = Arrival::new(*sequence, *at, instant.elapsed());
+                    feed.event(arrival.ends_topic(*ends_topic), topic, event)
+                }
+                Item::Loss(sequence) => feed.report_loss(sequence),
+            };
+        }
+    }
+
+    fn has_next(&self) -> bool {
+        let queue = lock(&self.queue);
+        !queue.is_paused && !queue.items.is_empty()
+    }
+
+    fn next(&self) -> Option<Item> {
+        let mut queue = lock(&self.queue);
+        if queue.is_paused { None } else { queue.items.pop_front() }
     }
 }

@@ -221,7 +221,6 @@
 
 #[cfg(feature = "hub")]
 pub mod broker;
-mod broker_connection;
 mod client;
 #[cfg(feature = "hub")]
 mod memory_broker;

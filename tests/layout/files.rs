@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use crate::CRATES;
 
 /// Files of fewer than 40 lines, and why they are files of their own.
-const SMALL: [(&str, &str); 12] = [
+const SMALL: [(&str, &str); 11] = [
     ("src/error.rs", "everything imports it"),
     ("src/sync.rs", "is loom's under loom"),
     ("src/layer/marker.rs", "a public module with a page of its own"),
@@ -16,19 +16,16 @@ const SMALL: [(&str, &str); 12] = [
     ("src/runs/support.rs", "a public module"),
     ("src/simulation.rs", "exists only in simulations"),
     ("crates/tower-sse-broker/src/trace.rs", "its macros are declared before all modules"),
-    ("crates/tower-sse-postgres/src/stats.rs", "a public type with a page of its own"),
     ("crates/tower-sse-redis/src/runs/cluster/timing.rs", "owners and other processes import it"),
     ("crates/tower-sse-redis/src/runs/store/redis_runs.rs", "a public type with a page of its own"),
 ];
 
 /// Methods that stand in another file than their type, and why.
-const AWAY: [(&str, &str, &str); 19] = [
+const AWAY: [(&str, &str, &str); 17] = [
     ("Config", "src/layer/response_future.rs", "refusals know the response"),
     ("Event", "src/event/encode.rs", "encoding"),
     ("Event", "src/event/json.rs", "needs a feature"),
     ("Hub", "src/hub/builder.rs", "brokers know the hub"),
-    ("Hub", "src/hub/publish.rs", "publishing"),
-    ("Record", "src/runs/record/last_event.rs", "knows how a record is cut"),
     ("Record", "src/runs/record/mirror.rs", "what another process reports"),
     ("Record", "src/runs/record/reader.rs", "reading"),
     ("Runs", "src/runs/call/run_layer.rs", "calls know the runs"),

@@ -152,12 +152,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
 
-// | `postgres.rs`, `options.rs`, `tls.rs` | `Postgres`, its options and the settings of TLS |
+// | `postgres.rs`, `tls.rs` | `Postgres`, its options, and TLS |
 // | `connection/` | connections, and the statements that hubs send |
-// | `publisher/` | publishing in batches |
-// | `reader/` | reading the log, and finding every loss |
-// | `health.rs`, `stats.rs`, `error.rs` | what programs and operators see |
-// | `clock.rs` | the server's clock |
+// | `publisher.rs` | publishing in batches |
+// | `reader.rs` | reading the log, as `tower_sse_broker` follows it |
+// | `health.rs`, `error.rs` | what programs and operators see |
 
 // Its macros for log lines.
 #[macro_use]
@@ -173,13 +172,11 @@ pub mod operating {}
 mod postgres;
 mod publisher;
 mod reader;
-mod stats;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub use self::error::{Error, ErrorKind};
-pub use self::health::{PostgresHealth, Waiting};
-pub use self::stats::{BrokerStats, LogStats};
+pub use self::health::{BrokerStats, LogStats, PostgresHealth, Waiting};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 pub use self::{postgres::Postgres, publisher::PostgresPublisher};

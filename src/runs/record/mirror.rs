@@ -3,8 +3,8 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::record::{Deferred, Phase, Record, State};
-use super::{last_event::GAP, recorded_options};
+use super::record::{Deferred, GAP, Phase, Record, State};
+use super::recorded_options;
 use crate::history::{DeferredDrops, Epoch, WakeList};
 use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};

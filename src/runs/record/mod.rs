@@ -9,16 +9,14 @@
 //! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of all clients.
 
 mod cutter;
-mod last_event;
 mod mirror;
 mod reader;
 #[allow(clippy::module_inception)]
 mod record;
 mod recorded_options;
 
-pub use self::last_event::LastEvent;
+pub(crate) use self::cutter::Cutter;
 pub use self::mirror::{Mirror, Mirrored};
 pub(crate) use self::reader::{NoEvents, Reader};
-pub(crate) use self::record::{Appended, Deferred, State};
-pub use self::record::{Phase, Record};
-pub(crate) use self::{cutter::Cutter, last_event::lines_of};
+pub(crate) use self::record::{Appended, Deferred, State, lines_of};
+pub use self::record::{LastEvent, Phase, Record};

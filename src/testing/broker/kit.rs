@@ -87,7 +87,7 @@ where
             receipts_are_ids;
         history: a_late_process_loads_the_history history_is_as_old_as_asked
             history_of_any_age_is_loaded trimmed_events_are_told_to_a_new_process;
-        ids: a_client_moves_between_processes clients_ahead_wait forged_ids_are_told;
+        order: a_client_moves_between_processes clients_ahead_wait forged_ids_are_told;
         ends: ends_are_the_same_everywhere ended_names_become_free an_end_is_read_after_a_break;
         losses: a_lost_log_is_told_to_all a_loss_is_told_although_nobody_publishes
             numbers_are_not_used_again_after_a_loss a_loss_while_a_hub_loads_is_told
@@ -99,7 +99,7 @@ where
             dropped_publishes_do_no_harm;
     }
     let play: for<'w> fn(&'w W, &'w W) -> Playing<'w> =
-        |world, other| Box::pin(scenes::ids::worlds_do_not_see_each_other(world, other));
+        |world, other| Box::pin(scenes::order::worlds_do_not_see_each_other(world, other));
     let (world, other) = (world(), world());
     let scene = async { play(&world.await, &other.await).await };
     report(("worlds_do_not_see_each_other", bounded(scene).await));

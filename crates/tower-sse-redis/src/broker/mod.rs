@@ -1,11 +1,11 @@
 //! The broker of a hub over a Redis stream.
 //!
-//! - [`RedisBroker`] has its options and connects it. `Connector` opens its connections.
-//! - `stream` has the stream's commands, entries, ids and markers, and the scripts in its `lua/`.
+//! - [`RedisBroker`] has its options and connects it.
+//! - `stream` has the stream's connections, commands, entries, ids and markers, and the scripts in
+//!   its `lua/`.
 //! - `publisher` awaits acknowledgements. `reader` is the log that `tower_sse_broker` follows.
 //! - [`BrokerStats`] are the figures of the stream.
 
-mod connector;
 mod publisher;
 mod reader;
 mod redis_broker;

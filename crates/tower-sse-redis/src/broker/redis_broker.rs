@@ -4,7 +4,7 @@ use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, follow};
 
 use super::reader::{LogState, StreamLog};
-use super::{connector::Connector, publisher::RedisPublisher, stream::Clock};
+use super::{publisher::RedisPublisher, stream::Clock, stream::Connector};
 use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
 
 /// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the

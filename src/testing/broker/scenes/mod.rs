@@ -5,6 +5,5 @@ pub(super) mod closing;
 pub(super) mod content;
 pub(super) mod ends;
 pub(super) mod history;
-pub(super) mod ids;
 pub(super) mod losses;
 pub(super) mod order;

@@ -1,8 +1,8 @@
 //! The store on one Redis server.
 //!
-//! - `Keys` names the keys and channels, and `script` has the scripts, one file each in `lua/`.
-//! - `commands` writes a command of the store as commands of Redis. `replies` reads its reply, pages
-//!   and pushes, and classifies errors.
+//! - `commands` names the keys and channels, and writes a command of the store as a script or
+//!   commands of Redis. `lua/` has the scripts, one file each.
+//! - `replies` reads replies, pages and pushes, and classifies errors.
 //! - `Session` has the connections to one server: one for commands, one for pushes, and that of
 //!   `Loads`. `Link` replaces a session that breaks, and `Subscriptions` outlive the sessions.
 //! - `RedisStore` implements the store.
@@ -72,7 +72,6 @@ mod link;
 mod redis_runs;
 mod redis_store;
 mod replies;
-mod script;
 mod session;
 
 pub use self::redis_runs::RedisRuns;

@@ -8,9 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{hub::broker::support::lock, runs::support::Epoch};
 
-use super::commands::{Encoder, Keys, Scope};
+use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS};
 use super::replies::{check, parse_push};
-use super::script::{Hashes, TEXTS};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo};
 use crate::server::servers::{Connections, Servers};
