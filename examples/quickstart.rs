@@ -4,6 +4,7 @@
 //!
 //! Set `PORT` to use another port.
 
+use axum::serve::ListenerExt;
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
@@ -16,7 +17,7 @@ async fn main() -> std::io::Result<()> {
     let port = std::env::var("PORT").unwrap_or("3000".into());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).await
+    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await
 }
 
 async fn subscribe(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
