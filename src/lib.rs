@@ -1,13 +1,13 @@
-//! The Tower layer for server-sent events. Add it to an axum, tonic or hyper server in one line,
-//! and its event streams can stay open, resume, shut down cleanly and report what they do.
+//! A Tower layer for server-sent events on axum and hyper: it sends heartbeats while a stream is
+//! idle, and headers that ask proxies not to buffer, transform or cache the stream.
 //!
-//! Wrap the handlers that you have, or write new ones with the events of this crate. Both use the
-//! same layer.
+//! Further options of the layer shut streams down, limit and count them. With a [hub], streams also
+//! resume. Wrap the handlers that you have, or write new ones with the events of this crate.
 //!
 //! # A layer around what you have
 //!
-//! The layer gives every response of type `text/event-stream` heartbeats and the right headers. The
-//! response can come from axum's `Sse`, a proxied upstream or an MCP server:
+//! The layer covers every response of type `text/event-stream`, such as that of axum's `Sse`, of a
+//! proxied upstream or of an MCP server:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -28,8 +28,8 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Other responses pass through unchanged. The page [coming from](guide::coming_from) compares
-//! other libraries with this one.
+//! Other responses pass through unchanged. The pages for [axum's `Sse`](guide::axum) and for [other
+//! libraries](guide::coming_from) say what changes with a move.
 //!
 //! # Events of your own
 //!
@@ -77,14 +77,15 @@
 //! # }
 //! ```
 //!
-//! - [`hub`]: one event for many clients, with resumption
-//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis) or
-//!   [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): the same hub in many processes
-//! - [`streams`]: close the streams of a user or session, as at a log-out
-//! - [`runs`]: answers that outlive their connection, such as those of language models
-//! - [`filter`]: read, change or drop single events of another server's stream, or end the stream
-//!   there
-//! - [`testing`]: test your handlers
+//! | module | for |
+//! |---|---|
+//! | [`hub`] | one event for many clients, with resumption |
+//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | the same hub in many processes |
+//! | [`streams`] | closing the streams of a user or session, for example at a log-out |
+//! | [`runs`] | answers that outlive their connection, such as those of language models |
+//! | [`filter`] | reading, changing or dropping single events of another server's stream |
+//! | [`testing`] | tests of your handlers |
+//! | [`guide`] | whole programs, proxies, operation and troubleshooting |
 //!
 //! # Options
 //!
@@ -111,8 +112,8 @@
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
 //! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
-//! Requests and responses can have options for their own stream: [`StreamOptions`]. Use one layer for
-//! a route. If two are around it, the inner one counts, [with a few
+//! A request or a response can set options for its own stream: [`StreamOptions`]. Put one layer around
+//! a route. If there are two, the options of the inner one apply, [with a few
 //! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
@@ -136,10 +137,10 @@
 //!
 //! # Events and their bytes
 //!
-//! [`Event`] is an event that a server sends, and [`Message`] is one that a client received.
+//! [`Event`] is an event that a server sends, and [`Message`] an event that a client received.
 //! [`Json`] serialises a value when its event is sent. [`Encoded`] encodes an event once for many
-//! streams. [`MessageStream`] and [`Decoder`] read the format, for clients, proxies and tests;
-//! [`EventSplitter`] reads it without changing a byte.
+//! streams. [`MessageStream`] and [`Decoder`] decode events, for clients, proxies and tests.
+//! [`EventSplitter`] keeps the original bytes of each event.
 //!
 //! Untrusted text cannot forge a field: data may contain line breaks, and [`EventName`] and
 //! [`EventId`] are validated when they are created.
@@ -169,22 +170,17 @@
 //! ```
 //!
 //! By default, streams of `GET` requests end at once, between events where possible, so that their
-//! clients reconnect. The answer to a `POST` has some time to finish. After that its body fails, so
-//! that a partial answer does not look complete. New streams are [refused](Refusal), so that their
-//! clients try again later. [`Drain`] has the times and the other ways. The page on
-//! [shutdown](guide::shutdown) has the complete recipes, with a deadline for clients that do not read.
+//! clients reconnect. The answer to a `POST` has some time to finish. After that time its body fails,
+//! so that a partial answer does not look complete. New streams are [refused](Refusal), so that their
+//! clients try again later. [`Drain`] sets these times, and when streams end. The page on
+//! [shutdown](guide::shutdown) has whole programs, with a deadline for clients that do not read.
 //!
 //! # In production
 //!
-//! Two rules to begin with:
-//!
-//! - Set `TCP_NODELAY`; with axum, import `axum::serve::ListenerExt` and serve
-//!   `listener.tap_io(|io| { _ = io.set_nodelay(true); })`.
-//! - An `EventSource` stops for good if it receives any status but 200. Answer `204` to stop it
-//!   deliberately.
-//!
-//! The [guide] has a [checklist](guide::operating) and pages on placing the layer, proxies, limits
-//! and deployments. If a program does not compile, or misbehaves, see
+//! Set `TCP_NODELAY` on the server's sockets, or small events arrive late: the [first
+//! program](https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs) does. Answer an
+//! `EventSource` with `200`: any other status stops it for good. Then follow the
+//! [checklist](guide::operating). If a program does not compile, or misbehaves, see
 //! [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
@@ -206,37 +202,40 @@
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`]
+//! - very many clients in one process: [`many_clients`]
 //!
-//! The repository has `chat_cluster`, `notifications_cluster` and `runs_cluster` as well: the same on
-//! several processes.
+//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which are the
+//! same programs in several processes over Redis, and `orders`, which publishes in transactions of
+//! PostgreSQL.
 //!
 //! # Features
 //!
 //! No feature is on by default. `full` enables all but `testing`.
 //!
-//! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors,
-//!   [`StreamOptions`] as a response part. It depends on axum-core only. Closures such as
-//!   [`on_error`](SseLayer::on_error) then receive [your own
-//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
-//! - `filter`: [`filter`]
-//! - `hub`: [`hub`]
-//! - `json`: [`Json`] and [`Event::json_data`]
-//! - `runs`: [`runs`]
-//! - `testing`: [`testing`]; with `hub`, also a broker in memory, and scenes that check brokers
-//! - `tracing`: log lines. Each close is logged at DEBUG, in the span of its request, and a mistake
-//!   in the program, such as a missing layer, at WARN. A [broker](hub::broker) that has stopped,
-//!   which closes its hub, is logged at ERROR. [Log lines](guide::observing#logs-and-traces) shows
-//!   how to see them.
+//! | feature | adds |
+//! |---|---|
+//! | `axum` | [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors, [`StreamOptions`] as a response part; depends on axum-core only |
+//! | `filter` | [`filter`] |
+//! | `hub` | [`hub`] |
+//! | `json` | [`Json`] and [`Event::json_data`] |
+//! | `runs` | [`runs`] |
+//! | `testing` | [`testing`]; with `hub`, also a broker in memory, and tests of brokers |
+//! | `tracing` | [log lines](guide::observing#logs-and-traces): DEBUG for each close, WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops |
+//!
+//! With `axum`, closures such as [`on_error`](SseLayer::on_error) receive [your own
+//! error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
 //!
 //! # Compatibility
 //!
+//! - **Rust.** 1.88 or later, for this crate and for `tower-sse-redis`, `tower-sse-postgres`,
+//!   `tower-sse-broker` and `sse-check`. They have one version, and are released together.
 //! - **axum.** Feature `axum` is for axum 0.8, and will be for 0.9 in a new minor version of this crate.
-//!   Without the feature, the layer works with any axum that uses `http` 1, such as 0.7. The id is then
-//!   an extension of the request, `Extension<LastEventId>`, and a response needs axum's body:
-//!   `.response().map(axum::body::Body::new)`.
-//! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither.
-//! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate and of
-//!   `tower-sse-redis`, but none with a browser or a proxy.
+//!   Without the feature, the layer and its responses work with any axum that uses `http` 1, such as
+//!   0.7. The id is then an extension of the request, `Extension<LastEventId>`.
+//! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither. gRPC passes
+//!   through unchanged.
+//! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate, of
+//!   `tower-sse-broker` and of `tower-sse-redis`, but none with a browser or a proxy.
 //! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and
 //!   [differ](guide::clients#exceptions) in a few points. Browsers on Android and iOS were not tried.
 //! - **Two versions at once**, as during a deployment, [can share a
@@ -244,8 +243,12 @@
 //!
 //! # Stability
 //!
+//! Before 1.0, a breaking change raises the minor version, as does a newer minimum Rust version. Public
+//! items mention these crates, whose own version is not 1.0: futures-core, tokio-util, tower-layer,
+//! tower-service, and axum-core with feature `axum`.
+//!
 //! The bytes that this documentation describes, and their order, are stable. The boundaries of
-//! frames, and the texts of log lines and errors, are not.
+//! frames, and the texts of log lines and errors, are not. `unsafe` is forbidden.
 //!
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notes`]: https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs
@@ -260,6 +263,7 @@
 //! [`hyper_raw`]: https://docs.rs/crate/tower-sse/latest/source/examples/hyper_raw.rs
 //! [`gateway`]: https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs
 //! [`proxy`]: https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs
+//! [`many_clients`]: https://docs.rs/crate/tower-sse/latest/source/examples/many_clients.rs
 //! [`graceful_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_axum.rs
 //! [`graceful_hyper`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_hyper.rs
 //! [`graceful_tonic`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_tonic.rs
