@@ -29,27 +29,28 @@ use crate::{BoxError, Encoded, EventRef};
 /// }
 /// ```
 ///
-/// The methods run on the task of the server, so they must not block. A panic of
-/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and the body fails if it is
-/// polled again.
+/// The methods run on a task of the server, so they must not block. A panic of
+/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and the body fails if it
+/// is polled again.
 pub trait EventFilter {
-    /// Decides what becomes of an event. It is called once for each event, in order, as soon as the
+    /// Decides what happens to an event. It is called once for each event, in order, as soon as the
     /// last byte of the event has been received.
     ///
-    /// If the source ends cleanly in the middle of an event, the filter gets that part of an event
-    /// too; it is not [terminated](EventRef::is_terminated).
+    /// If the source ends cleanly in the middle of an event, the filter gets that part too, which
+    /// is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
-    /// Decides what becomes of the end of the source. It is not called after a verdict that has
-    /// ended the stream: [`Verdict::End`], [`Verdict::Fail`], or [`Verdict::Reject`] unless the
-    /// event passed. Neither is it called after an event that was too large, unless
+    /// Decides how the stream ends when the source has ended. It is not called after a verdict that
+    /// has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or [`Verdict::Reject`] unless the
+    /// event passed. It is also not called after an event that was too large, unless
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
     /// Events of this verdict are sent before the end or the error. If the source ended in the
-    /// middle of an event, that part of the event follows them. The events of this verdict are not
-    /// sent into the middle of an event that was [too large](super::FilterLayer::pass_oversized).
+    /// middle of an event, that part of the event follows them. If it ended in the middle of an
+    /// event that was [too large](super::FilterLayer::pass_oversized), the events of this verdict
+    /// are dropped.
     ///
-    /// What follows a verdict:
+    /// What the client receives, by verdict:
     ///
     /// - `Pass`: the end or the error
     /// - `Drop`: a clean end
@@ -63,8 +64,8 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Reports how the stream has ended. It is called exactly once, whatever happens, and the filter
-    /// is dropped after it. A panic is caught.
+    /// Reports how the stream has ended. It is called exactly once, whatever happens. Then the
+    /// filter is dropped. A panic is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -96,11 +97,11 @@ pub enum SourceEnd<'a> {
     Failed(&'a BoxError),
 }
 
-/// What becomes of an event, or of the end of the source.
+/// What happens to an event, or at the end of the source.
 ///
-/// An [`Encoded`] can be several events: collect it from an iterator. To send events after one,
-/// replace it by a copy of itself and these events, as with
-/// `[event.to_encoded(), usage].into_iter().collect()`.
+/// An [`Encoded`] can be several events: collect it from an iterator. To send events after an
+/// event, replace it by a copy of itself and the new events: `[event.to_encoded(),
+/// usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use]
@@ -109,17 +110,17 @@ pub enum Verdict {
     Pass,
     /// The event is not sent.
     Drop,
-    /// These events are sent in its place.
+    /// These events are sent in place of the event.
     Replace(Encoded),
     /// These events are sent, and then the event unchanged.
     Insert(Encoded),
-    /// These events, or none, are sent in its place. The stream then ends cleanly, and the source is
-    /// dropped.
+    /// These events, or none, are sent in place of the event. The stream then ends cleanly, and the
+    /// source is dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent.
     ///
-    /// When a body fails, a server drops what it has not written: hyper drops even the head and the
-    /// events before the failure if they came in one frame. An [`SseLayer`](crate::SseLayer) outside
+    /// When a body fails, a server drops what it has not written. hyper drops even the head, and
+    /// events that came in the same frame as the failure. An [`SseLayer`](crate::SseLayer) outside
     /// of the filter lets the server write them first.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if its
@@ -165,8 +166,8 @@ pub enum Outcome {
     MidEvent,
     /// The source failed, even if the filter turned the error into a clean end.
     Failed,
-    /// The filter ended, failed or rejected the stream. A source that has failed or ended in the
-    /// middle of an event counts as such, whatever the filter did about it.
+    /// The filter ended, failed or rejected the stream. If the source failed, or ended in the
+    /// middle of an event, the outcome is `Failed` or `MidEvent`, whatever the filter did.
     Stopped,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
@@ -216,10 +217,11 @@ pub struct FilterEnd {
     pub oversized: u64,
     /// The number of bytes that the source sent.
     pub bytes_received: u64,
-    /// The number of bytes that passed the filter or were sent by it. The client may have received
+    /// The number of bytes that passed the filter or that it inserted. The client may have received
     /// fewer.
     pub bytes_sent: u64,
-    /// The time from when the filter was made to the end: with the layer, from the request.
+    /// The time from the creation of the filter to the end. The layer creates the filter when the
+    /// request arrives.
     pub age: Duration,
 }
 

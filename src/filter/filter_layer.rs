@@ -13,9 +13,9 @@ use crate::BoxError;
 /// A layer that passes the event streams of a service through filters.
 ///
 /// The closure makes a filter for each request, or returns `None` for a response that passes
-/// untouched. What is not an event stream passes unchanged, and its filter is only told so, by
-/// [`FilterEnd::outcome`](super::FilterEnd::outcome). Of several media types in `Content-Type`, the last
-/// valid one decides, as the [Fetch standard] says.
+/// untouched. Any other response passes unchanged, and its filter learns of it only by
+/// [`FilterEnd::outcome`](super::FilterEnd::outcome). Of several media types in `Content-Type`, the
+/// last valid one decides, as the [Fetch standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -34,8 +34,8 @@ use crate::BoxError;
 ///
 /// # Headers
 ///
-/// The layer removes the headers of an event stream that a changed stream makes wrong:
-/// `content-length`, `etag`, `accept-ranges` and digests.
+/// The layer removes headers that would be wrong for a changed stream: `content-length`, `etag`,
+/// `accept-ranges` and digests.
 ///
 /// # What is refused
 ///
@@ -64,8 +64,8 @@ pub struct FilterLayer<M: ?Sized> {
 pub type BoxFilterLayer<B, F> = FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>;
 
 impl<M> FilterLayer<M> {
-    /// Creates a layer whose filters `make` makes, which is called with each request before the
-    /// service is.
+    /// Creates a layer that calls `make` with each request, before the service, to create the
+    /// filter of its response.
     pub fn new<B, F>(make: M) -> Self
     where
         M: Fn(&Request<B>) -> Option<F>,
@@ -119,7 +119,7 @@ impl<M: ?Sized> FilterLayer<M> {
     /// comments, but without the empty line. The default is 1 MiB. The limit is also that of a `retry`
     /// line between events.
     ///
-    /// After the events before one that is larger, the body fails with
+    /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::EventTooLarge).
     ///
     /// ```
@@ -193,13 +193,13 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Holds the head of the response until the filter has let bytes of an event pass, so that it can
-    /// still [reject](super::Verdict::Reject) the response: an upstream's error that comes as first
-    /// event becomes a real status, and an outer layer can retry.
+    /// Holds the head of the response until the filter has let bytes of an event pass, so that it
+    /// can still [reject](super::Verdict::Reject) the response: an error that an upstream sends as
+    /// its first event becomes a real status, and an outer layer can retry.
     ///
-    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`. Where
-    /// the frames of the source end changes nothing, and nothing is lost. While the head is held, no
-    /// heartbeat can be sent, so choose a few seconds.
+    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`.
+    /// Nothing is lost, however the source divides its bytes into frames. While the head is held,
+    /// no heartbeat can be sent, so choose a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Filters inspect, change or drop events of any event stream that passes, or end the stream at an
 //! event: in a gateway, a proxy, or a guard in front of a model.
 //!
-//! An [`EventFilter`] gets each event of one stream and returns a [`Verdict`]. What it does not touch
-//! stays identical byte for byte, and is not delayed. Its memory is bounded, and the end of the stream
-//! is reported to it exactly once.
+//! An [`EventFilter`] gets each event of one stream and returns a [`Verdict`]. An event that passes
+//! stays identical byte for byte, and is sent as soon as its last byte has come. The memory of a
+//! filter is bounded, and the end of the stream is reported to it exactly once.
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
@@ -99,11 +99,11 @@
 //! [`FilterLayer::hold_head`] shows how to answer with a real status if an upstream reports an
 //! error as its first event under `200`. [`EventFilter`] shows how to fail an answer that was cut.
 //!
-//! To fail over to another upstream before the first event, [hold the head](FilterLayer::hold_head),
-//! [reject](Verdict::Reject) with a status such as `502`, and add a layer outside that retries such
-//! responses, such as `tower::retry`. The example
-//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries its upstreams in a
-//! loop of its handler instead.
+//! To fail over to another upstream before the first event, [hold the
+//! head](FilterLayer::hold_head), [reject](Verdict::Reject) with a status such as `502`, and add an
+//! outer layer that retries such responses, for example `tower::retry`. The example
+//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries its
+//! upstreams in a loop of its handler instead.
 //!
 //! # Events
 //!
@@ -112,11 +112,12 @@
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
 //! - If the source ends cleanly in the middle of an event, the filter gets that part too, with
-//!   [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard such an event,
-//!   and other clients read it. If the source fails there, the part is neither seen nor sent.
+//!   [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard such an
+//!   event, and other clients read it. If the source fails in the middle of an event, the part is
+//!   neither seen nor sent.
 //! - The calls do not depend on how the stream was cut into frames.
-//! - A changed event keeps its line ends. Events that a filter inserts end in LF in any stream: the
-//!   clients of OpenAI, Anthropic and Google, the AI SDK, and browsers read both in one stream.
+//! - A changed event keeps its line ends. Events that a filter inserts end in LF in any stream:
+//!   browsers, the AI SDK and the clients of OpenAI, Anthropic and Google accept mixed line ends.
 //!
 //! # Where a filter belongs
 //!
@@ -125,12 +126,12 @@
 //!   are sent even while the upstream stalls in the middle of an event. If the layer ends the stream,
 //!   the filter's outcome is [`Disconnected`](Outcome::Disconnected), and the
 //!   [close report](crate::CloseReport) has the reason.
-//! - [Runs](crate::runs) may be on either side: a filter inside sees each answer once, a filter
-//!   outside sees it for each client.
+//! - [Runs](crate::runs) may be on either side: an inner filter sees each answer once, and an outer
+//!   filter sees it once for each client.
 //! - Compressors are outside of everything. Do not forward `accept-encoding` to an upstream: a stream
 //!   with a content coding is [refused](FilterLayer#what-is-refused).
 //! - In a handler, map the body of the response to a [`FilterBody`].
-//! - A verdict that must await something, such as the call of another model, needs
+//! - A decision that must await something, such as a call of another model, needs
 //!   [`MessageStream`](crate::MessageStream); the page on [upstreams](crate::guide::upstreams)
 //!   compares both.
 

@@ -27,8 +27,9 @@ use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_p
 /// # Ok::<_, tower_sse::BoxError>(())
 /// ```
 ///
-/// It reads no clock, which some WebAssembly hosts do not have, so its [report](super::FilterEnd)
-/// has no times. That of a [`FilterBody`](super::FilterBody) has them.
+/// The pipe reads no clock, because some WebAssembly hosts have none. Its
+/// [report](super::FilterEnd) therefore has no times; the report of a
+/// [`FilterBody`](super::FilterBody) has them.
 ///
 /// # Memory
 ///
@@ -51,8 +52,8 @@ impl<F: EventFilter> FilterPipe<F> {
         Self { splitter: EventSplitter::new(), flow: Flow::new(guard), pass_oversized: false }
     }
 
-    /// Limits the size of an event, as [`FilterLayer::max_event_size`](super::FilterLayer::max_event_size)
-    /// does.
+    /// Limits the size of an event; see
+    /// [`FilterLayer::max_event_size`](super::FilterLayer::max_event_size).
     ///
     /// # Panics
     ///
@@ -64,8 +65,8 @@ impl<F: EventFilter> FilterPipe<F> {
         self
     }
 
-    /// Lets events pass unseen that are too large, as
-    /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized) does.
+    /// Lets events that are too large pass unseen; see
+    /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized).
     #[must_use]
     pub const fn pass_oversized(mut self) -> Self {
         self.pass_oversized = true;
@@ -76,9 +77,9 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error of [`Verdict::Fail`], of an event that is too large,
-    /// or of a stream that is polled again after a panic. What is to be sent before the error is
-    /// returned first, and the error by the next call of this method or of [`finish`](Self::finish).
+    /// Returns the error of [`Verdict::Fail`], or an error if an event is too large or if the
+    /// filter has panicked before. Bytes that are to be sent before the error are returned first;
+    /// the next call of this method or of [`finish`](Self::finish) then returns the error.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter(frame);
@@ -86,13 +87,14 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Filters the end of the source, which failed with `error` or ended cleanly, and returns the
-    /// bytes that are still to be sent. Call it until [`is_over`](Self::is_over), with `None` from the
-    /// second call on.
+    /// Tells the filter that the source failed with `error`, or ended cleanly, and returns the
+    /// bytes that are still to be sent. Call it until [`is_over`](Self::is_over) returns `true`,
+    /// with `None` from the second call on.
     ///
     /// # Errors
     ///
-    /// Returns the error with which the stream is to fail: as [`push`](Self::push) does, or `error`.
+    /// Returns the error with which the stream must fail: an error of [`push`](Self::push), or
+    /// `error`.
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter_end(error);

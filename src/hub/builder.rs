@@ -8,8 +8,8 @@ use super::{Hub, Retention, link::Link, state::HubState};
 use crate::{callback::Opaque, history::Epoch};
 
 impl Hub {
-    /// Returns a hub with the default limits: those of [`Retention::new`] for each topic, and
-    /// [`max_memory`](HubBuilder::max_memory) for all together.
+    /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
+    /// [`max_memory`](HubBuilder::max_memory) for all topics together.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -23,8 +23,9 @@ impl Hub {
     /// Connects to a broker and returns a hub. An event published in one process reaches the
     /// subscribers in all processes that are connected to the same broker.
     ///
-    /// The limits are those of [`new`](Self::new); use [`builder`](Self::builder) for others. The
-    /// future is ready once the hub has loaded the broker's events up to the age of its retention.
+    /// The limits are the same as for [`new`](Self::new); use [`builder`](Self::builder) to set
+    /// others. The future is ready once the hub has loaded the broker's events up to the age of its
+    /// retention.
     ///
     /// # Errors
     ///
@@ -75,7 +76,7 @@ impl HubBuilder {
         self
     }
 
-    /// Sets the limits of individual topics by name. If the closure returns `None`, those of
+    /// Sets the limits of individual topics by name. If the closure returns `None`, the limits of
     /// [`retention`](Self::retention) apply.
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
@@ -91,13 +92,13 @@ impl HubBuilder {
 
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
-    /// Events, topics that keep events, and frames that topics keep for subscribers that are behind
-    /// count with their bookkeeping. It is less than 200 bytes for an event or a frame, and less
-    /// than 1 KiB for a topic. These do not count:
+    /// The limit counts events, topics that keep events, and frames that topics keep for
+    /// subscribers that are behind, each with its bookkeeping: less than 200 bytes for an event or
+    /// a frame, and less than 1 KiB for a topic. These do not count:
     ///
     /// - Topics that have subscriptions but keep no events, each with its name and less than 1 KiB.
-    /// - The closes of [`Streams::connect`](crate::streams::Streams::connect), which take up to
-    ///   1.2 MiB, or `bytes` if that is more.
+    /// - The log-outs that [`Streams::connect`](crate::streams::Streams::connect) keeps. They take
+    ///   up to 1.2 MiB, or up to `bytes` if that is more.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
     ///   clients that hold them.
     ///
@@ -118,7 +119,8 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker, as [`Hub::connect`] does, and returns the hub.
+    /// Connects to a broker, and returns the hub. [`Hub::connect`] does the same with the default
+    /// limits.
     ///
     /// The history is loaded up to the age of [`retention`](Self::retention), even for topics
     /// whose events [`retention_of`](Self::retention_of) keeps longer.

@@ -9,8 +9,9 @@ use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, Streams
 
 /// Streams of many processes.
 impl Streams {
-    /// Creates a set of streams in this process whose closes reach all processes that connect to the
-    /// same topic of the same [broker](Hub::connect).
+    /// Creates a set of streams in this process. When the program closes streams in one process,
+    /// they are closed in all processes that connect to the same topic of the same
+    /// [broker](Hub::connect).
     ///
     /// ```
     /// use tower_sse::{SseLayer, hub::Hub, streams::Streams};
@@ -29,12 +30,13 @@ impl Streams {
     /// hub's limits are, the topic keeps 1,024 closes, 1 MiB of them, and closes of the last 5
     /// minutes, or more if its [`Retention`](crate::hub::Retention) says so.
     ///
-    /// If the topic has a gap, closes may be missing. All streams of this process that have a
-    /// subject are then [closed](Self::close_all). A process that was cut off from the broker
-    /// receives the closes that it missed, and has no gap while the topic and the broker keep all of
-    /// them: it has one if a close that it missed is older than the topic keeps closes.
+    /// If the topic has a gap, this process may have missed a log-out (a close). It then
+    /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
+    /// from the broker receives the closes that it missed. There is a gap only if the topic or the
+    /// broker no longer keeps all of them.
     ///
-    /// Closing the hub ends no stream. From then on, this process receives no closes of others.
+    /// Closing the hub ends no stream. From then on, this process no longer hears of closes in
+    /// other processes.
     ///
     /// # Panics
     ///
@@ -46,8 +48,8 @@ impl Streams {
 }
 
 impl StreamsBuilder {
-    /// Creates a set of streams in this process whose closes reach other processes, as
-    /// [`Streams::connect`] does. The limits are those of this process.
+    /// Creates the same set of streams as [`Streams::connect`], with the limits of this builder,
+    /// which apply to this process.
     ///
     /// # Panics
     ///

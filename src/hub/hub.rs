@@ -34,7 +34,7 @@ impl Hub {
         Subscribe::new(Arc::clone(&self.shared), topics)
     }
 
-    /// Subscribes to one topic, as [`subscribe`](Self::subscribe) does to several.
+    /// Subscribes to one topic. [`subscribe`](Self::subscribe) is for several.
     ///
     /// ```
     /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
@@ -58,8 +58,8 @@ impl Hub {
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     /// - In code, use `LastEventId::from(hub.position())`.
     ///
-    /// With a [broker](Self::connect), this is the newest event that this process has received,
-    /// which can be older than one that this process has just published.
+    /// With a [broker](Self::connect), this is the newest event that this process has received. It
+    /// can be older than an event that this process has just published.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -80,14 +80,14 @@ impl Hub {
 
     /// Returns statistics of the hub, for an endpoint such as `/metrics`.
     ///
-    /// It locks one topic after another, so its cost grows with the number of topics: a million of them
-    /// hold the thread for about 0.1 s.
+    /// The method locks one topic after another, so its cost grows with the number of topics: a
+    /// million topics hold the thread for about 0.1 s.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.shared.stats()
     }
 
-    /// Closes the hub. From then on publishing fails, and each subscription ends after the events
+    /// Closes the hub. From then on, publishing fails, and each subscription ends after the events
     /// that were published before. Hubs of other processes that are connected to the same
     /// [broker](Self::connect) stay open.
     pub fn close(&self) {

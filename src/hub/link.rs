@@ -133,12 +133,13 @@ pub trait Publisher: Send + Sync + 'static {
     /// - [`Refused`](PublishError::Refused): the event is certainly not published, and will not be.
     /// - [`Unknown`](PublishError::Unknown): anything else, such as no answer within the broker's own
     ///   time limit.
-    /// - [`Ended`](PublishError::Ended), if the broker itself knows which topics have ended.
+    /// - [`Ended`](PublishError::Ended): the topic has ended. Only a broker that knows which topics
+    ///   have ended returns it.
     ///
     /// # Cancel safety
     ///
     /// Nothing may be sent before the first poll. A future that is dropped later may or may not
-    /// publish its event, and must not disturb others.
+    /// publish its event, and must not disturb other calls.
     fn publish(
         &self,
         publication: Publication,
@@ -147,10 +148,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest that this process has been fed.
     ///
-    /// A client whose id is above it has made it up, or has it from a log that is lost, and receives
-    /// a gap. Too low a number costs clients that come from a faster process a gap; too high a one
-    /// lets clients of a lost log wait without a word. The default is 2²⁰ above `committed`. A broker
-    /// that numbers by a clock returns the number of that clock now, with an allowance for its error.
+    /// A higher id is invented, or comes from a log that is lost; its client receives a gap. If the
+    /// number is too low, clients that come from a faster process receive a gap too. If it is too
+    /// high, clients of a lost log wait without a gap. The default is 2²⁰ above `committed`. A
+    /// broker that numbers by a clock returns the current number of the clock, with an allowance
+    /// for its error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -178,9 +180,9 @@ pub struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Creates the acknowledgement of the event with this sequence number, which was published `at`
-    /// this time of the clock that all processes share. The hub compares it with the time at which the
-    /// name of an [ended](crate::hub::Hub::end) topic is free again.
+    /// Creates the acknowledgement of the event with this sequence number. `at` is the time of its
+    /// publication, by the clock that all processes share. The hub compares `at` with the time at
+    /// which the name of an [ended](crate::hub::Hub::end) topic is free again.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -217,8 +219,8 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates the arrival of the event with this sequence number, which was published `at` this time
-    /// of the clock that all processes share, `age` ago.
+    /// Creates the arrival of the event with this sequence number. `at` is the time of its
+    /// publication, by the clock that all processes share, and `age` the time since then.
     ///
     /// The name of a topic that has ended is free again by this clock. The hub forgets events by
     /// their age.

@@ -74,16 +74,16 @@
 //! after an id continues with the next event that is kept, in order and without duplicates.
 //!
 //! If events after that id were evicted, the client receives an event with the name `gap` and the
-//! topic as its data. It also receives one if the hub cannot know whether it missed events, for
-//! example after an id of another hub. [`GapPolicy`] sets what happens then.
+//! topic as its data. It also receives a gap if the hub cannot know whether the client missed
+//! events, for example after an id of another hub. [`GapPolicy`] sets what happens then.
 //!
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
 //! events, send it a [greeting](Subscribe::greeting).
 //!
-//! The delivery is therefore *at most once, and a loss is reported*: a client receives each event once
-//! or not at all, and a gap for what it misses. Publishing is at most once too. A program that publishes
-//! again after [`PublishError::Unknown`], which only a hub with a broker returns, publishes *at least
-//! once*: let clients recognise duplicates by a key in the data.
+//! The delivery is therefore *at most once, and a loss is reported*: a client receives each event
+//! once or not at all, and a gap for the events that it misses. Publishing is *at most once* too. A
+//! program that publishes again after [`PublishError::Unknown`], which only a hub with a broker
+//! returns, publishes *at least once*: let clients recognise duplicates by a key in the data.
 //!
 //! # In a page
 //!
@@ -102,7 +102,7 @@
 //! };
 //! ```
 //!
-//! - `show` and `reload` are the page's own. `onmessage` receives the events without a name.
+//! - The page defines `show` and `reload`. `onmessage` receives the events without a name.
 //! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
 //!   last event.
 //! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
@@ -164,15 +164,16 @@
 //! # }
 //! ```
 //!
-//! - If the job fails, its last event is another one, such as `failed`.
+//! - If the job fails, its last event has another name, such as `failed`.
 //! - With `recent(1)`, a visitor receives the latest state at once, even after the end.
-//! - An `EventSource` that reconnects after the last event receives `204`, and stops. Page code that
-//!   closes it on `done` saves that request.
-//! - If the process that works on a job ends, the topic does not, and its clients wait. The process
-//!   that takes the job over, or gives it up, must end the topic.
+//! - An `EventSource` that reconnects after the last event receives `204`, and stops. A page that
+//!   closes its `EventSource` at `done` saves this last request.
+//! - If the process that works on a job exits, the topic does not end, and its clients wait. A
+//!   process that takes the job over, or gives it up, must end the topic.
 //! - The hub forgets the topic after the age of its [`retention`](HubBuilder::retention), and a
-//!   stream of a forgotten topic waits for events. So a job that has ended is answered from the
-//!   table, with an id of its own, `over`. Write the result into the table before the end is published.
+//!   stream of a forgotten topic waits for events. The program therefore answers for a job that has
+//!   ended from the table, with an id of its own, `over`. Write the result into the table before
+//!   you publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
@@ -215,8 +216,8 @@
 //!
 //! Take the [position](Hub::position) first, then query, and start the stream
 //! [since](Subscribe::since) the position. On a first visit, the stream begins with all rows, here
-//! notes. A client that reconnects gets those that it missed. Then both get those that are
-//! published:
+//! notes. A client that reconnects receives the notes that it missed. After that, both kinds of
+//! client receive new notes:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -240,28 +241,29 @@
 //! }
 //! ```
 //!
-//! - Let a handler call `tokio::spawn(add(…)).await`. A server drops the handler of a client that
-//!   leaves, and a row could then be committed and never published.
+//! - Let a handler call `tokio::spawn(add(…)).await`. A server drops the handler when its client
+//!   leaves: a row could then be committed and never published.
 //! - The stream misses nothing. A note that was committed between the position and the query comes
-//!   twice: in the backlog and as an event. A client that is cut off after the backlog, and
-//!   reconnects, receives that event too. Let the page ignore a row that it has.
-//! - A client that reconnects receives what it missed. If some of it was evicted, it receives a gap,
-//!   and then the backlog again. So does a client that falls behind while it is connected:
-//!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
-//! - Every connection queries the database, also those of clients that need no backlog.
+//!   twice: in the backlog and as an event. A client that reconnects right after the backlog
+//!   receives the event too. Let the page ignore a row that it already has.
+//! - A client that reconnects receives what it missed. If some of it was evicted, it receives a
+//!   gap, and then the backlog again. The same happens to a client that falls behind while it is
+//!   connected: [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the client
+//!   reconnects.
+//! - Every connection queries the database, even if its client needs no backlog.
 //! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
 //!   clients see the row at their next backlog.
 //! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only newer
 //!   rows opens a new `EventSource` whose URL has the number of its newest row, and the greeting
 //!   has the rows after that.
 //! - To render the state into the page instead, render the position with it. The page resumes from
-//!   it, with the help of [`last_event_id_query`](crate::SseLayer::last_event_id_query).
+//!   the position, with [`last_event_id_query`](crate::SseLayer::last_event_id_query).
 //! - The example
 //!   [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
 //!
 //! # One client's view
 //!
-//! A [filter](crate::filter) changes or drops single events for one client, such as for its
+//! A [filter](crate::filter) changes or drops single events for one client, for example by its
 //! permissions or its language:
 //!
 //! ```
@@ -289,7 +291,8 @@
 //! - The id alone tells the client its position and, by the [HTML standard][html], is no event.
 //!   With [`Verdict::Drop`](crate::filter::Verdict::Drop), a client that sees few events receives a
 //!   gap if it reconnects after the events since its last id were evicted.
-//! - Prefer topics where a few of them are enough: a filter decides on each event for each client.
+//! - If a few more topics would do, use topics instead: a filter decides on each event for each
+//!   client.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -327,8 +330,8 @@
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
 //! same ids. A program that publishes with [`publish`](Hub::publish) changes only the line that
 //! creates the hub. Give the hubs of all processes the same [retention](HubBuilder::retention) and
-//! [memory](HubBuilder::max_memory). Where these differ, a client of several topics can miss events
-//! without a gap: if it falls behind, and then moves to a process that has kept more.
+//! [memory](HubBuilder::max_memory). If these differ, a client of several topics can miss events
+//! without a gap, when it falls behind and then moves to a process that has kept more.
 //!
 //! # Authorization
 //!

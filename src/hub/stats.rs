@@ -77,8 +77,8 @@ impl Retention {
     }
 
     /// Returns the limits of topics in which each event replaces the one before it, such as prices
-    /// and positions. A topic keeps its newest event at any age, unless [`age`](Self::age) is called: an
-    /// older one is then evicted, as in other topics.
+    /// and positions. A topic keeps its newest event at any age, unless [`age`](Self::age) sets a
+    /// limit.
     ///
     /// - A first visit begins with the newest event of each such topic, besides the
     ///   [`recent`](super::Subscribe::recent) events of other topics.
@@ -92,7 +92,8 @@ impl Retention {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps the newest `events` events of a topic, none of which replaces another.
+    /// Keeps the newest events of a topic, at most `events` of them, none of which replaces
+    /// another.
     ///
     /// # Panics
     ///
@@ -117,8 +118,8 @@ impl Retention {
 
     /// Limits the age of the kept events.
     ///
-    /// No timer evicts old events. Publishing and subscribing evict those of their own topic, and
-    /// each publish also evicts those of up to 16 other topics.
+    /// No timer evicts old events. Publishing and subscribing evict the old events of their own
+    /// topic, and each publish also those of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

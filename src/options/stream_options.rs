@@ -62,8 +62,8 @@ use crate::event::{Encoded, Event};
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// The methods `without_…` turn options off that were set before. For a route on which another
-/// option must be off, give that route a layer of its own.
+/// The methods `without_…` turn off options that were set before. An option without such a method
+/// stays on; a route that must not have it needs a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -82,7 +82,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Creates options of which none is set.
+    /// Creates options, none of which is set.
     pub const fn new() -> Self {
         Self {
             heartbeat: None,
@@ -160,9 +160,9 @@ impl StreamOptions {
     /// job, or a check that is repeated. To end the streams of a user, use
     /// [`streams`](crate::streams) instead.
     ///
-    /// The token is for one response: every stream that has it ends. As an option of a layer, it
-    /// ends all streams of the layer, also those that open later. The other clients of a
-    /// [run](crate::runs) do not have it.
+    /// Use one token for each response: it ends every stream that has it. As an option of a layer,
+    /// it ends all streams of the layer, including those that open later. For a [run](crate::runs),
+    /// it ends only the stream of the client whose response has it.
     ///
     /// `take_until` on the source is different: it is a clean end of the source, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -249,8 +249,8 @@ impl StreamOptions {
         self.merge_into_extensions(response.extensions_mut());
     }
 
-    /// Adds these options to those in the extensions of a request or a response, as
-    /// [`merge_into`](Self::merge_into) does.
+    /// Adds these options to those in the extensions of a request or a response; see
+    /// [`merge_into`](Self::merge_into).
     ///
     /// Middleware that runs before the handler, such as authentication, adds options to a request:
     ///
@@ -326,9 +326,9 @@ impl StreamOptions {
     ///
     /// The layer's closures are called before this one.
     ///
-    /// The closure is not called if the response opens no stream: it is refused or not acceptable,
-    /// answers a `HEAD` request, or is served without a layer. To release a resource in these cases
-    /// too, let the stream own a guard.
+    /// The closure is not called if the response opens no stream, because it is refused or not
+    /// acceptable, answers a `HEAD` request, or is served without a layer. To release a resource in
+    /// these cases too, let the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

@@ -8,7 +8,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// The default is the comment line `:` after 15 seconds without a byte, as the [HTML standard
+/// The default is the comment line `:` after 15 seconds without a byte, which the [HTML standard
 /// suggests][html]. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns it
 /// off.
 ///
@@ -19,8 +19,8 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// - A stream with a content coding has none.
 /// - The comment has no empty line after it, because several clients take such a block for an empty
 ///   event.
-/// - Within an event, the comment ends as the line before it does. Everything else that the layer or a
-///   filter inserts into a stream ends in LF.
+/// - Within an event, the comment has the same line end as the line before it. Everything else that
+///   the layer or a filter inserts ends in LF.
 /// - `@google/genai` for npm discards the event behind a comment. In front of its clients, use a
 ///   heartbeat that is an [event](Self::event).
 ///
@@ -53,9 +53,9 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
-    /// Choose an interval shorter than the shortest idle timeout between client and server: those of
-    /// [proxies](crate::guide::proxies#idle-timeouts), and 45 seconds for some polyfills of
-    /// `EventSource`.
+    /// Choose an interval shorter than every idle timeout between client and server.
+    /// [Proxies](crate::guide::proxies#idle-timeouts) have such timeouts, and some polyfills of
+    /// `EventSource` reconnect after 45 seconds without a byte.
     ///
     /// # Panics
     ///
@@ -121,7 +121,7 @@ impl Default for Heartbeat {
 /// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
 /// - [`Refusal::retry`](crate::Refusal::retry) sends it to a client that is refused.
 ///
-/// A client uses the last one that it has received.
+/// A client uses the last reconnection time that it has received.
 ///
 /// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
 /// clients wait for the same few seconds, so after a restart they reconnect at the same time. A
@@ -238,10 +238,10 @@ pub struct MaxAge {
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
-    /// Creates a maximum age, counted from the first poll of the body.
+    /// Creates a maximum age, which is counted from the first poll of the body.
     ///
-    /// The age may be zero, such as the remaining lifetime of an expired token. Streams then end
-    /// before their source is polled, including the answers to calls.
+    /// The age may be zero, for example for a token that has expired. Streams then end before their
+    /// source is polled, including the answers to calls.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
@@ -249,8 +249,8 @@ impl MaxAge {
     /// Varies the age of each stream at random by up to `fraction`: with 0.1, streams end at 90 to
     /// 110 percent of the age. The default is zero.
     ///
-    /// Jitter keeps clients that connected together, as after a deployment, from reconnecting
-    /// together.
+    /// Jitter keeps clients that connected together, for example after a deployment, from
+    /// reconnecting together.
     ///
     /// # Panics
     ///
@@ -327,9 +327,9 @@ impl From<Duration> for MaxAge {
 /// the [`farewell`](crate::SseLayer::farewell), if one is set.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
-/// with a content coding fails without last bytes. [Before a body
-/// fails](crate::guide::errors#timing), it waits up to a second.
+/// `at_once`. The body then sends only the `retry` line, and nothing if the source is mid-line. A
+/// stream with a content coding fails without last bytes. [Before it
+/// fails](crate::guide::errors#timing), a body waits up to a second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -374,15 +374,15 @@ impl Drain {
     }
 
     /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The other
-    /// drains treat all clients alike, and ignore it.
+    /// drains treat all clients alike, and ignore this time.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
     ///
-    /// // For a process that has 30 seconds to stop, as on Kubernetes by default.
+    /// // For a process that has 30 seconds to stop, the default of Kubernetes.
     /// # let layer: SseLayer =
-    /// SseLayer::new().drain(Drain::per_client().grace(Duration::from_secs(15)));
+    /// SseLayer::new().drain(Drain::per_client().grace(Duration::from_secs(10)));
     /// ```
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -430,8 +430,8 @@ impl Drain {
     /// Sets the reconnection time that is sent to clients. The default is drawn for each client
     /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
     ///
-    /// It replaces the time of [`SseLayer::retry`](crate::SseLayer::retry), which clients use again
-    /// after the next stream has begun.
+    /// The client uses this time instead of that of [`SseLayer::retry`](crate::SseLayer::retry),
+    /// until its next stream begins.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self

@@ -44,9 +44,9 @@
 //! the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
-//! [`Runs::start`] or [`Runs::replace`] instead. A handler that waits for an upstream, which can
-//! refuse, calls [`Runs::start_with`]: a `429` of the upstream is then answered, and not recorded. To
-//! replace a run in this way, cancel it first.
+//! [`Runs::start`] or [`Runs::replace`] instead. A handler whose upstream can refuse calls
+//! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. To replace a
+//! run in this way, cancel the run first.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a
@@ -64,12 +64,12 @@
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
-//!   fails. A running run evicts events only beyond its own size limit.
+//!   fails. While it runs, a run evicts events only beyond its own size limit.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
 //!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
 //!
-//! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the streams of
-//! clients end.
+//! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] says how the stream of each
+//! client ends.
 //!
 //! # Runs without the layer
 //!
@@ -128,7 +128,7 @@
 //! Once a run has reached its size limit, its source waits for the fastest attached client. If the
 //! next event of a slower client is evicted, the body of that client fails. Without clients, the
 //! source never waits, and the oldest events are evicted. A run starts only if there is memory for
-//! its size limit beside those of all running runs; otherwise its request is refused.
+//! its size limit beside the limits of all running runs; otherwise the request is refused.
 //!
 //! # The order of layers
 //!
@@ -162,16 +162,16 @@
 //! With [`Runs::connect`], processes share their runs through a store. Every process can then
 //! attach clients to any run, and resume, cancel or replace it. Requests with the same key call the
 //! service once in all processes. The process that called the service owns the run: it drives the
-//! stream, and exports the events to the store. If the owner ends before the answer, the answer is
-//! interrupted. The end of any other process does not affect it.
+//! stream, and exports the events to the store. If the owner exits before the answer is complete,
+//! the answer is interrupted. If any other process exits, the answer goes on.
 //!
 //! - Each request with a key asks the store, in one round trip. Starting a run takes another; the
 //!   first attachment to another process's run takes several. Put the layer inside of layers that
 //!   authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported at once, or as soon as
 //!   the previous export is acknowledged. Events that come faster are exported together, with up to
-//!   4 milliseconds between exports, which costs the store less. Other runs are exported about once
-//!   a second, and at their end.
+//!   4 milliseconds between exports, which costs the store less. A run without such a client is
+//!   exported about once a second, and when it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //!   documents. A repeated request then starts the answer again, once.
@@ -182,15 +182,16 @@
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
-//!   [`Runs::drain`] apply to one process. `max_memory` also limits what the runs of a process take
-//!   in the store. Beyond it, replaced runs and then the oldest ended runs are deleted there.
+//!   [`Runs::drain`] apply to one process. `max_memory` also limits the memory that the runs of a
+//!   process take in the store. Beyond it, replaced runs, and then the oldest ended runs, are
+//!   deleted from the store.
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without
 //!   closures, `max_age` and `end_when`. Set closures on the layer.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease afterwards, a key that no
-//! process has restored is refused, because its owner may still do so: [`Runs::start`] and
+//! If the store loses its data, the owners restore their runs. For one lease afterwards, a key that
+//! no process has restored is refused, because its owner may still restore it: [`Runs::start`] and
 //! [`Runs::replace`] return [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached, or refuses commands, such as for a missing permission:

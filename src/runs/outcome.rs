@@ -26,8 +26,8 @@ pub enum Outcome {
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server [shut down](super::Runs::drain), or its runtime did, or the process died. The body
-    /// of every attached client fails.
+    /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
+    /// every attached client fails.
     Interrupted,
 }
 
@@ -78,10 +78,10 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including those that have been evicted. If the process of the
-    /// run died, it is the number that the store has.
+    /// run died, this is the number in the store.
     pub events: u64,
     /// The total size of these events in bytes on the wire, including their ids. If the process of
-    /// the run died, it is 0, because the store does not know it.
+    /// the run died, this is 0, because the store does not know the size.
     pub bytes: u64,
     /// The time from the start of the call to the end of the run. If the process of the run died, the
     /// run ends when another process notices.
@@ -94,11 +94,11 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the first part of the ids of the run's events. No other run with the same key has
-    /// it.
+    /// Returns the part with which all ids of the run's events begin. No other run with the same
+    /// key has this part.
     ///
-    /// If runs are shared by several processes, the end of a run whose process was out of reach can
-    /// be reported twice. A program that must count it once compares the ids.
+    /// If several processes share runs, the end of a run whose process was out of reach can be
+    /// reported twice. A program that must count each run once compares the ids.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -144,7 +144,7 @@ impl Error for StartError {}
 ///
 /// Its text includes the text of the run's error. If the run's source failed in this process,
 /// [`error`](Self::error) returns the error itself, and the closure of
-/// [`on_error`](crate::SseLayer::on_error) receives that instead of a `RunError`.
+/// [`on_error`](crate::SseLayer::on_error) receives the same error instead of a `RunError`.
 ///
 /// The run's error is not among the [sources](Error::source) of this one. Otherwise
 /// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
@@ -177,8 +177,8 @@ impl RunError {
         }
     }
 
-    /// Returns the error that the source of the run returned, without those in which hosts have
-    /// wrapped it.
+    /// Returns the error that the source of the run returned, without the errors in which hosts
+    /// have wrapped it.
     ///
     /// Returns `None` if the run has ended in another way, such as a panic, or in another process:
     /// only the text of an error is shared between processes. An error is kept as long as its run,

@@ -33,7 +33,7 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// | [`Completed`] and kept | all events | the events after the id |
 /// | any other end, and kept | starts a run | the events after the id |
 ///
-/// - The [layer](Self::layer) and [`start`](Self::start) answer so. Without an id,
+/// - The [layer](Self::layer) and [`start`](Self::start) follow this table. Without an id,
 ///   [`replace`](Self::replace) always starts a run, in place of any other.
 /// - [`answer`](Self::answer) never starts a run: it returns `None` if there is none, and sends all
 ///   events of any run that has ended and is kept.
@@ -41,8 +41,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
 /// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be
 ///   reached, a request that would start a run gets the refusal
-///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
-///   `replace` still takes the place of a run that is running at this process.
+///   [`per_client`](crate::Refusal::per_client) instead, even if the layer has another one. At a
+///   limit, `replace` still takes the place of a run that is running at this process.
 ///
 /// If the run has ended and has no events for the client, or ends while the client waits for the
 /// call to answer (a replaced run counts as [`Cancelled`]):
@@ -56,9 +56,9 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
 /// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
 ///   would start an answer again that the user has stopped.
-/// - If a run is replaced before its call has answered, the requests that have joined it get the new
-///   run. The request that has started it gets the answer after [`Cancelled`]: of two turns that are
-///   sent at once, the first gets `404`. [`answer`](Self::answer) returns `None`.
+/// - If a run is replaced before its call has answered, the requests that have joined it get the
+///   new run. The request that started the replaced run is answered as after [`Cancelled`]: of two
+///   turns that are sent at once, the first gets `404`. [`answer`](Self::answer) returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -87,8 +87,8 @@ opaque_debug!(Runs);
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///
 /// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
-/// [`Runs::get`](super::Runs::get) return it. Clones refer to the same run; dropping them neither
-/// stops the run nor detaches a client.
+/// [`Runs::get`](super::Runs::get) return handles. Clones refer to the same run. Dropping a handle
+/// neither stops the run nor detaches a client.
 #[derive(Clone)]
 pub struct Run {
     runs: Runs,
@@ -167,11 +167,13 @@ impl Run {
         response
     }
 
-    /// Attaches a client that has seen the events up to the id `last`, or no events without one.
+    /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client
+    /// has seen none.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten. Returns an attachment that fails if this
-    /// process has no memory for the run of another one, or cannot reach it for two leases.
+    /// event after it was evicted, or if the run is forgotten. Returns an attachment that fails if
+    /// this process has no memory for a run of another process, or cannot reach that process for
+    /// two leases.
     ///
     /// # Cancel safety
     ///
@@ -238,7 +240,7 @@ opaque_debug!(Run);
 /// Finding runs.
 impl Runs {
     /// Attaches the client of a request to the run with this key, and returns the answer according
-    /// to the [table](Self#answers). It never starts a run.
+    /// to the [table](Self#answers). This method never starts a run.
     ///
     /// Returns `None` if there is no such run. The handler then answers `404`, or `204` if the
     /// client only asks whether there is something to resume.
@@ -298,8 +300,8 @@ impl Runs {
         self.cancel_run(key, last.as_ref(), None).await
     }
 
-    /// Cancels the run with this key as [`cancel`](Self::cancel) does, after a last event. Returns
-    /// whether the run was starting or running.
+    /// Sends a last event to the clients of the run with this key, and [cancels](Self::cancel) the
+    /// run. Returns whether the run was starting or running.
     ///
     /// Attached clients receive the event before the end, and clients that resume later receive it
     /// too. The run records it like an event of its source.
@@ -314,7 +316,7 @@ impl Runs {
     /// # _ = stop;
     /// ```
     ///
-    /// It returns no error. The event is dropped in these cases:
+    /// The method returns no error. The event is dropped in these cases:
     ///
     /// - The run is still starting, so it has no stream yet. It is cancelled without the event.
     /// - The event has neither a name nor data, or is larger than
@@ -323,8 +325,8 @@ impl Runs {
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for the last one.
     ///
-    /// The source may send further events before this method is polled. A number of events that the
-    /// program counted before can therefore be too low.
+    /// The source may send further events before this method is polled. If the program counts
+    /// events before the call, its count can be too low.
     ///
     /// # Several processes
     ///
@@ -335,8 +337,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// The same as that of [`cancel`](Self::cancel). The run is never cancelled without the event
-    /// because the future is dropped.
+    /// The same as for [`cancel`](Self::cancel). If the future is dropped, the run is never
+    /// cancelled without the event.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -385,8 +387,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping
-    /// it does not interrupt any run.
+    /// From the first poll on, no run starts at this process, even if the future is dropped.
+    /// Dropping the future does not interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.process.lock().is_draining = true;
         if timeout(grace, self.process.idle()).await.is_err() {
@@ -406,8 +408,8 @@ impl Runs {
         RunsBuilder::default()
     }
 
-    /// Creates runs that all processes with the same store share, with the default limits. See
-    /// [`RunsBuilder::connect`].
+    /// Connects to a store, with the default limits. All processes that use the store share their
+    /// runs. See [`RunsBuilder::connect`].
     ///
     /// # Errors
     ///
@@ -456,15 +458,15 @@ impl RunsBuilder {
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
     /// - While a client is attached, only events that the fastest client has read are evicted. If
-    ///   there are none, the source is not polled until that client has read one. If a slower
-    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
+    ///   it has read none of them, the source is not polled until it does. If a slower client needs
+    ///   an evicted event, its body fails, and it gets `404` when it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that needs an evicted event later gets `404`.
     ///
     /// A run fails if one of its events does not fit into the limit.
     ///
     /// A running run always has room for `bytes`: [`max_memory`](Self::max_memory) admits only as
-    /// many runs as it can hold. A limit above `max_memory` is that of one run at a time.
+    /// many runs as it can hold. If `bytes` exceeds `max_memory`, only one run can run at a time.
     ///
     /// # Panics
     ///
@@ -484,23 +486,24 @@ impl RunsBuilder {
     /// with [`StartError::Full`]. To admit more short answers, lower
     /// `retain_bytes`: with 64 KiB, the default holds [`max_running`](Self::max_running) runs.
     ///
-    /// Most runs need less than they may keep. The rest of the memory has runs that have ended. When
-    /// recorded bytes or a new run need room, the following is evicted, in this order:
+    /// Most runs need less than they may keep. The rest of the memory holds runs that have ended.
+    /// When recorded bytes or a new run need room, the following is evicted, in this order:
     ///
     /// 1. Runs that have ended and that no client reads, the oldest first.
-    /// 2. What this process has of runs of [other processes](super#several-processes), the largest
-    ///    first. A client that needs an evicted event loses its body, or gets a refusal, and loads the
-    ///    run again when it reconnects.
+    /// 2. The events that this process holds for runs of [other
+    ///    processes](super#several-processes), the largest runs first. A client that needs an
+    ///    evicted event loses its body, or gets a refusal, and loads the run again when it
+    ///    reconnects.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
     /// A run that has ended, but whose end the store does not have yet, is not evicted: while the
     /// store is away, no run starts that would need the room.
     ///
-    /// Runs, their events, and the frames that they keep for clients that are behind count with
-    /// their bookkeeping. It is less than 200 bytes for an event or a frame, and less than 2 KiB for
-    /// a run with its task, unless its key is long. Frames are kept only while there is room for
-    /// them, but room is not kept free for them: if all running runs reach their limits, their frames
-    /// exceed the limit. So do incomplete events, which a source has not ended yet. These do not
+    /// The limit counts runs, their events, and the frames that they keep for clients that are
+    /// behind, each with its bookkeeping: less than 200 bytes for an event or a frame, and less
+    /// than 2 KiB for a run with its task, unless its key is long. Frames are kept only while there
+    /// is room for them, but room is not kept free for them: if all running runs reach their
+    /// limits, their frames exceed the limit. So can incomplete events of the sources. These do not
     /// count:
     ///
     /// - The service's future, its stream, and what they hold.
@@ -525,12 +528,13 @@ impl RunsBuilder {
     /// Limits the memory of an owner's runs that have ended to `bytes`, so that one owner cannot
     /// evict the runs of all others. By default, only [`max_memory`](Self::max_memory) limits them.
     ///
-    /// Beyond it, the owner's runs that ended first are evicted, but never the one that ended last.
-    /// Each process with a [store](super::RunStore) applies the limit to the memory that its runs need
-    /// there, too. Calls that return no event stream count there for two leases. Running runs of an owner are limited by
+    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
+    /// last. Each process with a [store](super::RunStore) also applies the limit to the memory that
+    /// its runs need in the store. There, a call that returns no event stream counts for two
+    /// leases. Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
-    /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have no
-    /// owner.
+    /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
+    /// no owner.
     ///
     /// ```
     /// use tower_sse::runs::Runs;
@@ -598,8 +602,7 @@ impl RunsBuilder {
     }
 
     /// Limits how many runs may be running at a time. The default is 10,000, but
-    /// [`max_memory`](Self::max_memory) admits only 1,022 by default. Runs that have ended do not
-    /// count.
+    /// [`max_memory`](Self::max_memory) admits only 1,022 by default. Ended runs do not count.
     ///
     /// # Panics
     ///
@@ -626,11 +629,14 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called once for each run, when the run ends with any outcome. Use it
-    /// for billing and reports.
+    /// Adds a closure that is called when a run ends, with any outcome. Use it for billing and
+    /// reports.
     ///
-    /// A call that panics, or is cancelled, abandoned or interrupted, before it answers counts as a
-    /// run. A call that returns anything but an event stream does not.
+    /// Without a store, the closure is called once for each run. With [several
+    /// processes](super#several-processes), a run can in rare cases be reported twice, with the
+    /// same [`RunEnd::id`](super::RunEnd::id): bill each id once. A call that panics, is cancelled,
+    /// abandoned or interrupted before it answers counts as a run. A call that returns anything but
+    /// an event stream does not.
     ///
     /// The closure is called on the thread that ends the run, while no lock is held. All closures
     /// are called, in the order in which they were added; a panic of one is caught.
@@ -648,9 +654,9 @@ impl RunsBuilder {
         Runs { process: Arc::new(Process::new(self.options, None)), shared: None }
     }
 
-    /// Creates runs that all processes with the same store share.
+    /// Connects to a store. All processes that use the store share their runs.
     ///
-    /// It is ready once other processes can reach the runs of this one.
+    /// The future is ready once other processes can reach the runs of this one.
     ///
     /// # Errors
     ///

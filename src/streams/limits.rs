@@ -102,7 +102,8 @@ impl Drop for LimitPlace {
     }
 }
 
-/// A subject that has as many open streams as its [limit](super::StreamsBuilder::limit) allows.
+/// The error for a subject that has as many open streams as its
+/// [limit](super::StreamsBuilder::limit) allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Full {

@@ -51,7 +51,7 @@
 //! # Log out
 //!
 //! First write the log-out, then close. Both belong on a task, because axum drops a handler whose
-//! client disconnects. If one of them fails, the handler answers `503`, so that the client repeats
+//! client disconnects. If either step fails, the handler answers `503`, so that the client repeats
 //! the request:
 //!
 //! ```
@@ -91,28 +91,28 @@
 //!
 //! - A close of `Streams` from `Streams::new` or `build` cannot fail. With a broker, the close can
 //!   fail after the session was deleted. A repeated log-out must then close again.
-//! - The check of a request must see the write of an earlier log-out. It must not read a cache or a
-//!   replica that lags behind, because the client would be let in again.
+//! - The check of a request must see the write of an earlier log-out. If it reads a cache or a
+//!   replica that lags behind, the client is let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
 //! - A subject may be added before or after the check. A close applies to every request that arrived
 //!   before it.
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a reconnection
-//! time. No [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent,
-//! and [`on_error`](crate::SseLayer::on_error) is not called. The reason is
-//! [`CloseReason::Revoked`](crate::CloseReason::Revoked).
+//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a
+//! reconnection time. No [terminator](crate::SseLayer::terminator) or
+//! [farewell](crate::SseLayer::farewell) is sent, and [`on_error`](crate::SseLayer::on_error) is
+//! not called. The reason is [`CloseReason::Revoked`](crate::CloseReason::Revoked).
 //!
-//! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except `fetch`,
-//!   ends cleanly. An `EventSource` reconnects, and the program's check decides. Answer `401` or `204` to
-//!   stop it.
+//! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except
+//!   `fetch`, ends cleanly. An `EventSource` reconnects, and the program's check admits or rejects
+//!   it. Answer `401` or `204` to stop the client.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
 //!   answer does not look complete. It fails for every client if the source stays mid-event or the
 //!   stream has a content coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. It no longer
 //!   counts in [`Streams::count`], but keeps its places in the limits until the connection closes.
-//!   Its close is reported then.
+//!   Its close is reported only then.
 //!
 //! # Many processes
 //!
@@ -122,16 +122,16 @@
 //! - `close` first closes the streams of its own process, and then waits for the broker's
 //!   acknowledgement, up to the deadline for publishing.
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
-//! - A process that was cut off from the broker receives the closes that it missed when it returns.
-//!   If some of them are no longer kept, it closes all its streams that have a subject. Each
-//!   process keeps the closes of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's
+//! - A process that was cut off from the broker receives the missed log-outs (closes) when it
+//!   returns. If some of them are no longer kept, the process closes all its streams that have a
+//!   subject. Closes are kept for 5 minutes, at most 1,024 of them and 1 MiB, or more if the hub's
 //!   retention is larger. A broker can keep less, such as Redis with a low `max_len`.
 //! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
-//! - If closes are lost, as when Redis restarts without its data, each process closes all its
-//!   streams that have a subject. The clients return at random times.
-//! - `count` and `subjects` are those of one process; the page [presence](crate::guide::presence)
-//!   sums them.
+//! - If the broker loses closes, for example because Redis restarts without its data, each process
+//!   closes all its streams that have a subject. The clients return at random times.
+//! - `count` and `subjects` return the streams of one process; the page
+//!   [presence](crate::guide::presence) sums them.
 //!
 //! # Limits for each subject
 //!
@@ -146,18 +146,18 @@
 //! SseLayer::new().streams(&streams);
 //! ```
 //!
-//! A limit is for each subject that begins with its prefix, `user:42` as well as `user:43`. The
-//! program names the subjects, even for addresses, such as `ip:192.0.2.7`: the crate never reads an
-//! address or `X-Forwarded-For`.
+//! Each subject that begins with the prefix has the limit for itself: `user:42` may have this many
+//! streams, and so may `user:43`. The program names the subjects, even for addresses, such as
+//! `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
 //!
 //! - A stream takes a place for each of its subjects when it opens: all of them, or none.
-//! - It keeps its places until it has ended, also after [`Streams::close`]: a client that does not read
-//!   could otherwise open any number of streams.
+//! - It keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a client
+//!   that does not read could open any number of streams.
 //! - A stream whose subject has no place left is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). As with
-//!   [`max_streams`](crate::SseLayer::max_streams), a stream with a status other than 200 is never refused.
-//! - [`Subjects::try_add`] takes a place before the handler does its work, which can then give another
-//!   answer.
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A stream with a status
+//!   other than 200 is never refused.
+//! - With [`Subjects::try_add`], a handler takes the place before it does its work. If no place is
+//!   left, it can give another answer.
 //! - The newest stream is refused. If the oldest one were closed instead, six tabs with five places
 //!   would close each other for ever.
 //! - The limits are those of one process. Behind a load balancer with `n` processes, a user can have up
@@ -191,8 +191,8 @@
 //!
 //! - The inner layer closes its stream by the request's subjects, even if only the outer layer has
 //!   [`streams`](crate::SseLayer::streams).
-//! - Give all layers of a handler the same [`Streams`]. An inner layer with another one replaces the
-//!   subjects, and logs a WARN line (feature `tracing`).
+//! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams`
+//!   replaces the subjects, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
 //!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. A close then ends
 //!   one client's stream, not the run.

@@ -28,8 +28,8 @@ impl Streams {
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
     /// middleware inside of it find them in the request's extensions.
     ///
-    /// Call it before the request is checked, because only later closes count. The layer uses the
-    /// same subjects.
+    /// Call it before the request is checked, because only a close after the call counts. The layer
+    /// uses the same subjects.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -47,14 +47,13 @@ impl Streams {
     /// Streams whose requests arrived before the call are closed too, when they open. Streams of
     /// later requests are not.
     ///
-    /// With several processes, the streams of this one are closed first. The future is ready when the
-    /// broker has acknowledged the close.
+    /// With several processes, the streams of this process are closed first. The future is ready
+    /// when the broker has acknowledged the close.
     ///
     /// # Errors
     ///
     /// Returns an error if other processes may not have received the close. The streams of this
-    /// process are closed in any case. Closing again is safe: it closes the streams of the subject
-    /// that are open by then.
+    /// process are closed in any case. Closing again is safe.
     ///
     /// # Cancel safety
     ///
@@ -93,11 +92,12 @@ impl Streams {
 
     /// Closes all streams of this process that have a subject, and returns how many there were.
     ///
-    /// Their clients receive the random reconnection time of the
-    /// [drain](crate::SseLayer::drain), so that they do not all return at the same time. Streams whose
-    /// requests arrived before the call are closed too, when they open, but without that time.
+    /// Their clients receive the random reconnection time of the [drain](crate::SseLayer::drain),
+    /// so that they do not all return at the same time. Streams whose requests arrived before the
+    /// call are closed too, when they open, but without a reconnection time.
     ///
-    /// Use it when closes of other processes may be missing for longer than the program accepts.
+    /// Use it if the broker has been away for longer than the program accepts: this process may
+    /// have missed log-outs.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -162,12 +162,12 @@ pub struct StreamsBuilder {
 }
 
 impl StreamsBuilder {
-    /// Limits each subject that begins with `prefix` to `limit` open streams at the same time. By
-    /// default there is no limit.
+    /// Allows each subject that begins with `prefix` at most `limit` open streams at the same time.
+    /// By default, there is no limit.
     ///
     /// If several prefixes match a subject, the longest one counts. [The
-    /// module](super#limits-for-each-subject) has the rules. Setting the limit of a prefix again replaces
-    /// it.
+    /// module](super#limits-for-each-subject) has the rules. Setting the limit of a prefix again
+    /// replaces the earlier one.
     ///
     /// # Panics
     ///
@@ -194,14 +194,13 @@ impl StreamsBuilder {
 /// The streams that were refused because a subject had no place left, from
 /// [`Streams::stats`](super::Streams::stats).
 ///
-/// It displays as metrics in the text format of Prometheus, as
-/// [`StatsSnapshot`](crate::StatsSnapshot) does.
+/// It displays as metrics in the text format of Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of streams that were refused for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), including prefixes with none. Places that
-    /// [`Subjects::try_add`](super::Subjects::try_add) did not get count too.
+    /// [limit](super::StreamsBuilder::limit), including prefixes with none. A call of
+    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
@@ -216,8 +215,8 @@ impl fmt::Display for StreamsStats {
     }
 }
 
-/// The reason other processes may not close the streams of a subject. The streams of this process
-/// are closed.
+/// The reason why other processes may not have received a close. The streams of this process are
+/// closed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {

@@ -11,8 +11,8 @@ use crate::{lock::lock, signals::is_recorded};
 /// feature `axum` it is also an extractor. Middleware outside of the layer calls
 /// [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it checks the request.
 ///
-/// A close counts from the moment at which the request arrived, or `subjects_of` was called.
-/// Clones belong to the same request.
+/// A close ends the stream if it comes after the request arrived, or after `subjects_of` was
+/// called. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -47,8 +47,8 @@ impl Subjects {
 
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
-    /// It has to be called before the response is returned. Later the stream is already open, so the
-    /// call has no effect, and a WARN line is logged (feature `tracing`).
+    /// Call it before the response is returned. A later call has no effect, because the stream is
+    /// already open, and logs a WARN line (feature `tracing`).
     ///
     /// If the request is answered by anything but an event stream, the subjects are dropped with it.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
@@ -66,8 +66,8 @@ impl Subjects {
         }
     }
 
-    /// Adds a subject to the stream that answers this request, and reserves its place among the
-    /// streams of that subject: the handler need not do its work for a stream that would be refused.
+    /// Adds a subject to the stream that answers this request, and reserves a place among the
+    /// streams of the subject, so that the handler does no work for a stream that would be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
@@ -80,13 +80,13 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again if the response is no event stream, if the request fails, is dropped or
-    /// panics, and when the stream has ended. From then on, a call takes no place. A subject without a
-    /// [limit](super::StreamsBuilder::limit) is [added](Self::add).
+    /// The place is free again when the stream has ended. It is also free if the response is no
+    /// event stream, or if the request fails, is dropped or panics. After that, a call takes no
+    /// place. A subject without a [limit](super::StreamsBuilder::limit) is [added](Self::add).
     ///
     /// # Errors
     ///
-    /// Returns an error if the subject has no place left. It is not added then.
+    /// Returns an error if the subject has no place left. The subject is not added then.
     pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;

@@ -49,8 +49,9 @@ impl Subscribe {
     /// Starts the stream of a client on its first visit after this position, instead of at the time of
     /// the call of [`resume`](Self::resume). [`recent`](Self::recent) has no effect then.
     ///
-    /// It is for a stream that begins with state from a database. Take the
-    /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the greeting:
+    /// Use it for a stream that begins with state from a database. Take the
+    /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the
+    /// greeting:
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, Subscription}};
@@ -64,10 +65,11 @@ impl Subscribe {
     /// # }
     /// ```
     ///
-    /// - The client misses nothing that is committed before it is published. What is committed between
-    ///   the two calls comes twice: the client drops it by the number of its row.
-    /// - A client that comes back and may have missed events receives a gap for each topic, then the
-    ///   greeting, and then what is published after the position.
+    /// - The client misses nothing that is committed before it is published. A change that is
+    ///   committed between the two calls comes twice: let the client recognise it by the number of
+    ///   its row.
+    /// - A client that reconnects and may have missed events receives a gap for each topic, then
+    ///   the greeting, and then the events after the position.
     /// - A client that falls behind while it is connected receives a gap. With
     ///   [`GapPolicy::ReportAndEnd`], its stream ends then, and it receives the greeting when it
     ///   reconnects.
@@ -76,8 +78,9 @@ impl Subscribe {
         self
     }
 
-    /// Sends the newest `events` events, counted over all topics, to a client on its first visit.
-    /// The default is zero: the client receives only events that are published later.
+    /// Sends recent events to a client on its first visit: the newest ones of all topics together,
+    /// at most `events` of them. The default is zero: the client receives only events that are
+    /// published later.
     ///
     /// The newest events of topics with [`Retention::latest`](crate::hub::Retention::latest) are
     /// always sent, and do not count.
@@ -115,9 +118,9 @@ impl Subscribe {
     /// Sends this event to a client on its first visit, before any other event, and so before the
     /// [`recent`](Self::recent) ones.
     ///
-    /// The hub sets its id to the position at which the stream starts, replacing any id of the
-    /// event. A client with a malformed id receives it after the gaps of its topics, unless the
-    /// gaps [end](GapPolicy::ReportAndEnd) the stream.
+    /// The hub sets the id of the greeting to the position at which the stream starts, and replaces
+    /// any id that it has. A client with a malformed id receives the greeting after the gaps of its
+    /// topics, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// State from a database needs [`since`](Self::since) too: events that are published between the
     /// query and [`resume`](Self::resume) are lost otherwise.
@@ -146,8 +149,8 @@ opaque_debug!(Subscribe);
 impl Subscribe {
     /// Starts the subscription after the last event that the client has seen.
     ///
-    /// `last` is what the request has, or an [`EventId`], such as a
-    /// [`position`](crate::hub::Hub::position).
+    /// `last` is the [`LastEventId`](crate::LastEventId) of the request, if any, or an [`EventId`],
+    /// such as a [`position`](crate::hub::Hub::position).
     ///
     /// | last event id | the subscription sends |
     /// |---|---|
@@ -306,7 +309,7 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
 
 /// The answer to a request.
 impl Subscription {
-    /// Returns the response to a request: the stream, or the news that it has ended.
+    /// Returns the response to a request: the stream, or an answer that it has ended.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients receive
@@ -322,10 +325,10 @@ impl Subscription {
     /// # _ = events;
     /// ```
     ///
-    /// If all topics keep only their newest value ([`Retention::latest`](crate::hub::Retention::latest)),
-    /// the body makes a frame only once the server has written the one before, and after a minute
-    /// anyway. A client that stalls therefore does not receive old values afterwards, besides those in
-    /// the buffers of its connection.
+    /// If all topics keep only their newest value
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes a frame only once the
+    /// server has written the one before, or after a minute. A client that stalls therefore
+    /// receives no old values afterwards, except those in the buffers of its connection.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
@@ -344,8 +347,9 @@ impl Subscription {
 /// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
 /// collection of names.
 ///
-/// All collections of strings implement it, and nothing else can. The hub requires it instead of
-/// `IntoIterator`, so that the compiler's error for a single name says how to subscribe to it.
+/// All collections of strings implement it, and nothing else can. The hub requires this trait
+/// instead of `IntoIterator`, so that the compiler's error for a single name says how to subscribe
+/// to it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

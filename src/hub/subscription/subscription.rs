@@ -13,7 +13,7 @@ use crate::hub::state::HubState;
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
-/// A handler returns its [`response`](Self::response).
+/// A handler returns the [`response`](Self::response) of the subscription.
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind.
 /// Subscriptions at the same position share the bytes.
@@ -143,8 +143,8 @@ impl Subscription {
     /// Returns whether all topics have [ended](crate::hub::Hub::end), and the client has received
     /// everything. It is `false` for a subscription without topics.
     ///
-    /// For what is built around a subscription, ask first, and answer with
-    /// [`response`](Self::response) if it has ended:
+    /// If you wrap a subscription in another stream, check `has_ended` first, and return its own
+    /// [`response`](Self::response) if so:
     ///
     /// ```
     /// use axum::{extract::State, response::{IntoResponse, Response}};
@@ -563,7 +563,7 @@ impl Subscription {
 /// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
 /// sent one after another, up to 256 in one item, and then the
 /// [greeting](super::Subscribe::greeting), if one is due. Only the last of these events has the id
-/// of that position. A client that disconnects before it receives all of them again.
+/// of that position. If a client disconnects before this last event, it receives all of them again.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.

@@ -108,7 +108,7 @@ impl Runs {
     ///
     /// A request with a last event id neither starts nor cancels a run, because its client repeats
     /// the request to get the rest of an earlier answer. The method then returns the run with this
-    /// key. A handler passes the head of its `request`, as to [`start`](Self::start).
+    /// key. Pass the head of the request, which [`start`](Self::start) also takes.
     ///
     /// A client that is disconnected before the first event has no id. If it repeats its request,
     /// the turn starts again. To avoid that, call [`start`](Self::start) with a key that names the
