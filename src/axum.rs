@@ -96,7 +96,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 /// [`SseLayer::streams`](crate::SseLayer::streams), or middleware outside of it must have called
 /// [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
-/// It is an error not to be, because no close would end the stream.
+/// Otherwise, the request is rejected, because no close could end the stream.
 impl<S: Sync> FromRequestParts<S> for Subjects {
     type Rejection = MissingLayer;
 
@@ -105,8 +105,9 @@ impl<S: Sync> FromRequestParts<S> for Subjects {
     }
 }
 
-/// The rejection of the extractors [`Disconnect`] and [`Subjects`], for a handler that is not inside a
-/// layer that inserts them. It displays as the option that is missing. Its response is a `500`.
+/// The rejection of the extractors [`Disconnect`] and [`Subjects`], for a handler that is not
+/// inside a layer that inserts them. Its text names the option that is missing, and its response is
+/// a `500`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingLayer(&'static str);
 
@@ -134,8 +135,7 @@ impl IntoResponse for MissingLayer {
     }
 }
 
-/// Adds the options to those of the response, as
-/// [`merge_into`](StreamOptions::merge_into) does.
+/// Adds the options to those of the response; see [`merge_into`](StreamOptions::merge_into).
 ///
 /// ```
 /// use axum::response::IntoResponse;

@@ -160,7 +160,8 @@ pub struct StatsSnapshot {
     pub opened: u64,
     /// The number of streams that have closed.
     pub closed: u64,
-    /// The number of streams that have closed for each reason, including reasons with none.
+    /// The number of streams that have closed for each reason, including reasons with a count of
+    /// zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
     /// The number of streams that were [refused](crate::Refusal#what-is-refused): at a limit, after
     /// the [shutdown](crate::SseLayer::shutdown) began, or by the program inside the layer, with

@@ -37,8 +37,8 @@ pin_project! {
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.
     ///
-    /// An item that is an `Err`, or that fails to serialise, fails the body after the events before
-    /// it. A panic of the stream propagates after the events before it.
+    /// If an item is an `Err`, or fails to serialise, the body sends the events before the item,
+    /// and then fails. A panic of the stream also propagates after the events before it.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
@@ -58,7 +58,7 @@ pin_project! {
 impl<S> EventBody<S> {
     /// Creates a body that sends the events of `stream`.
     ///
-    /// The stream is first polled when the body is.
+    /// The stream is not polled before the body is polled.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }

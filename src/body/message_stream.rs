@@ -32,9 +32,8 @@ pin_project! {
     /// The page on [upstreams](crate::guide::upstreams) shows a proxy that changes messages.
     ///
     /// A `reqwest::Response` converts into a body:
-    /// `MessageStream::new(reqwest::Body::from(response))`.
-    /// A stream of `Result<Bytes, E>` becomes one with http-body-util:
-    /// `StreamBody::new(stream.map_ok(Frame::data))`.
+    /// `MessageStream::new(reqwest::Body::from(response))`. With http-body-util, a stream of
+    /// `Result<Bytes, E>` becomes a body: `StreamBody::new(stream.map_ok(Frame::data))`.
     ///
     /// # The end of the stream
     ///
@@ -139,10 +138,10 @@ impl<B: Body> MessageStream<B> {
 
     /// Limits the time in which the body sends no bytes. When it is exceeded, the stream returns an
     /// error whose [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and
-    /// ends. By default, it waits forever.
+    /// ends. By default, the stream waits for ever.
     ///
-    /// Heartbeats and other comments are bytes, so choose a few times the interval of the upstream's
-    /// heartbeats. The time counts only while the program waits for a message.
+    /// Heartbeats and other comments are bytes, so choose several times the interval of the
+    /// upstream's heartbeats. The time counts only while the program waits for a message.
     ///
     /// # Panics
     ///

@@ -99,8 +99,9 @@ pub struct CloseReport {
     pub reason: CloseReason,
     /// How long the stream was open.
     pub age: Duration,
-    /// The number of data frames that were passed to the server, including those that the
-    /// layer wrote. A frame may contain several events, part of one, or none, as a heartbeat does.
+    /// The number of data frames that were passed to the server, including those that the layer
+    /// wrote. A frame may contain several events, a part of an event, or no event, such as a
+    /// heartbeat.
     pub frames: u64,
     /// The number of bytes in those frames. A client that disconnected may not have
     /// received all of them.
@@ -110,17 +111,18 @@ pub struct CloseReport {
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
     pub label: Option<Label>,
     /// The time from the request to the response head, with
-    /// [`SseLayer::timings`](crate::SseLayer::timings). `None` if the client disconnected before.
+    /// [`SseLayer::timings`](crate::SseLayer::timings). `None` if the client disconnected before
+    /// the head.
     pub time_to_head: Option<Duration>,
-    /// The time from the request to the first byte of an event of the source, as it was passed
-    /// to the server, with [`SseLayer::timings`](crate::SseLayer::timings). `None` if there was no event:
+    /// The time from the request until the server received the first byte of an event of the
+    /// source, with [`SseLayer::timings`](crate::SseLayer::timings). `None` if there was no event:
     /// comments, reconnection times and the layer's own lines and events do not count.
     pub time_to_first_event: Option<Duration>,
 }
 
 /// The label of a stream, such as the path of its route, from
-/// [`SseLayer::label`](crate::SseLayer::label). It is a text, so that
-/// [`CloseReport::label`](crate::CloseReport::label) is read with `as_deref`. Clones share it.
+/// [`SseLayer::label`](crate::SseLayer::label). It dereferences to `str`, so call `as_deref` on
+/// [`CloseReport::label`](crate::CloseReport::label). Clones share the text.
 #[derive(Clone)]
 pub struct Label(Text);
 

@@ -11,9 +11,9 @@ use super::CloseReason;
 /// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
 /// source stream needs no signal, because it is dropped.
 ///
-/// Services that return a bare stream find it in the request's extensions. For all other services,
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there, and with
-/// feature `axum` it is also an extractor.
+/// Services that return a bare stream find the signal in the request's extensions. For all other
+/// services, [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there.
+/// With feature `axum`, it is also an extractor.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -46,7 +46,7 @@ use super::CloseReason;
 /// - Without a body, or with an upgrade (`101`): at the response head, with [`Ended`].
 ///
 /// After an upgrade the connection is not observed. With two layers around one response, the outer
-/// one fires the signal, and the stream of the inner one is a body like any other.
+/// layer fires the signal, and treats the stream of the inner layer like any other body.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
 /// body's end. The reason is then [`Disconnected`], unless
@@ -87,7 +87,7 @@ impl Disconnect {
         self.token.child_token()
     }
 
-    /// Returns the reason the response is over, or `None` while it is not.
+    /// Returns the reason why the response is over, or `None` if it is not over.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
         self.reason.get().copied()

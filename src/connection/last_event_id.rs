@@ -46,8 +46,8 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// # How it is read
 ///
-/// - The value is read as UTF-8, which browsers send. A value that is not UTF-8 is read as Latin-1,
-///   which clients built on `fetch` send.
+/// - A value is read as UTF-8, which browsers send, or else as Latin-1, which clients built on
+///   `fetch` send.
 /// - If there are several headers, the first one counts.
 /// - A value that is empty, or that contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -35,7 +35,7 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so an upstream whose
-/// event never ends cannot exhaust memory. A message can have three times that size, because a byte
+/// event never ends cannot exhaust memory. A message can be three times as large, because a byte
 /// that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -63,7 +63,7 @@ impl Decoder {
     }
 
     /// Limits the size of an event to `bytes`, counted on the wire with line ends and with comments
-    /// between its lines, as [`EventSplitter::max_event_size`] does. The default is 1 MiB.
+    /// between its lines. The default is 1 MiB.
     ///
     /// Comments between events are not limited.
     ///

@@ -263,7 +263,7 @@ pub struct Encoded(Bytes);
 impl Encoded {
     /// Encodes an item of a stream of events.
     ///
-    /// An [`Event`] always encodes; convert it with `Encoded::from(event)`.
+    /// An [`Event`] cannot fail to encode; convert it with `Encoded::from(event)`.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ use crate::error::Sealed;
 /// Text converts into an event with that data: `Event::from("text")`, `Event::from(string)`. A
 /// `String` is moved, and a `&str` is copied; [`from_static`](Self::from_static) does not copy.
 ///
-/// Two events are equal if their bytes in the wire format are.
+/// Two events are equal if their bytes in the wire format are equal.
 ///
 /// # How clients treat it
 ///
@@ -72,7 +72,7 @@ impl Event {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
 
-    /// Sets the `event` field: the event's name, for which page code listens with
+    /// Sets the `event` field, which is the event's name. Page code listens for `tick` with
     /// `addEventListener("tick", …)`. An event without a name, or with an empty one, has the name
     /// `message`.
     ///
@@ -81,9 +81,8 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if a literal contains a line feed, a carriage return or U+0000. Text that is known
-    /// only at run time must be an [`EventName`], which cannot contain them, or be passed to
-    /// [`try_event`](Self::try_event).
+    /// Panics if a literal contains a line feed, a carriage return or U+0000. Convert text that is
+    /// known only at run time to an [`EventName`], or pass it to [`try_event`](Self::try_event).
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
@@ -111,8 +110,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `id` field. Until it receives another id, the client sends this one as
-    /// `Last-Event-ID` when it reconnects. An empty id clears the client's last event id.
+    /// Sets the `id` field. When the client reconnects, it sends the last id that it received as
+    /// `Last-Event-ID`. An empty id clears the client's last event id.
     ///
     /// To advance a client's last event id without an event for the page, send the id with empty
     /// data and a name that the page does not listen for. Clients treat an id without data
@@ -133,9 +132,8 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if a literal contains a line feed, a carriage return or U+0000. Text that is known
-    /// only at run time must be an [`EventId`], which cannot contain them, or be passed to
-    /// [`try_id`](Self::try_id).
+    /// Panics if a literal contains a line feed, a carriage return or U+0000. Convert text that is
+    /// known only at run time to an [`EventId`], or pass it to [`try_id`](Self::try_id).
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
@@ -164,8 +162,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects. It applies until
-    /// another `retry` field replaces it.
+    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
+    /// another `retry` field.
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
@@ -242,9 +240,9 @@ impl From<String> for Event {
 /// The error of converting text that cannot be an [`EventName`] or an
 /// [`EventId`].
 ///
-/// Neither may contain a line feed or a carriage return, because the rest of the text could then
-/// forge other fields. Neither may contain U+0000, because clients ignore an `id` with it ([HTML,
-/// "Interpreting an event stream"][html]).
+/// They cannot contain a line feed or a carriage return, because the rest of the text could then
+/// forge other fields, nor U+0000, because clients ignore such an `id` ([HTML, "Interpreting an
+/// event stream"][html]).
 ///
 /// ```
 /// use tower_sse::EventId;
@@ -399,11 +397,10 @@ pub(crate) use one_line_text;
 /// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
 /// forge other fields. An empty id is valid: it clears the client's last event id, and the client's
 /// next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a header's
-/// value, so an id that has some returns without them.
+/// value, so they are lost when the client sends the id back.
 ///
-/// Keep ids short and plain if pages of other origins read the stream. Browsers send a CORS
-/// preflight before a request whose `Last-Event-ID` is longer than 128 bytes or contains characters
-/// such as `<`, `{` or `:`.
+/// An `EventSource` of another origin sends the id without a CORS preflight. Page code that sets
+/// `Last-Event-ID` in a `fetch` to another origin always causes one.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
@@ -497,7 +494,8 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event, for which page code listens: the value of the `event` field.
+/// The name of an event, which is the value of its `event` field. Page code listens for events by
+/// name.
 ///
 /// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
 /// forge other fields. An empty name means `message`, the default.
@@ -594,10 +592,10 @@ impl Event {
     }
 }
 
-/// The fields of an event that a broker keeps, from [`Event::fields`]. The id is the broker's own.
+/// The fields of an event that a broker keeps, from [`Event::fields`]. The broker assigns the id.
 ///
-/// The event is made of them again by [`Event::data`], [`Event::try_event`], [`Event::retry`] and
-/// [`Event::comment`].
+/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] make the event of
+/// these fields again.
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -11,9 +11,9 @@ pub(super) const NO_NAME: &str = "message";
 
 /// An event of a stream, borrowed from the bytes in which it was received.
 ///
-/// An [`EventSplitter`](crate::EventSplitter) finds events, and a [filter](crate::filter) sees them.
-/// In contrast to a [`Message`](crate::Message), it is the whole block, byte for byte: with its
-/// comments and unknown fields, and also if it has no data, so that browsers do not dispatch it.
+/// An [`EventSplitter`](crate::EventSplitter) finds events, and a [filter](crate::filter) sees
+/// them. Unlike a [`Message`](crate::Message), it has the whole block, byte for byte, with comments
+/// and unknown fields. It can be a block without data, which browsers do not dispatch.
 ///
 /// ```
 /// use tower_sse::{EventSplitter, Piece};
@@ -27,7 +27,7 @@ pub(super) const NO_NAME: &str = "message";
 /// # Ok::<_, tower_sse::EventTooLarge>(())
 /// ```
 ///
-/// Bytes that are not UTF-8 become U+FFFD where a method returns text, as in browsers.
+/// A method that returns text replaces bytes that are not UTF-8 with U+FFFD, like a browser.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -37,8 +37,8 @@ pub struct EventRef<'a> {
 impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it.
     ///
-    /// If that line ends in CRLF, and its LF had not been received when its CR was, the bytes end in
-    /// the CR. Nothing else depends on how the stream was cut.
+    /// If that line ends in CRLF, and the chunk ended between CR and LF, the bytes end in the CR.
+    /// Nothing else depends on how the stream was divided into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -89,8 +89,8 @@ impl<'a> EventRef<'a> {
         self.spans.data.of(self.raw).is_some()
     }
 
-    /// Returns the value of the `id` field, which can be empty. One that contains U+0000 is ignored,
-    /// as in browsers.
+    /// Returns the value of the `id` field, which can be empty. A value with U+0000 is ignored, as
+    /// browsers do.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
         self.spans.id.of(self.raw).map(text)
@@ -98,7 +98,7 @@ impl<'a> EventRef<'a> {
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds.
     ///
-    /// A `retry` line between events belongs to none.
+    /// A `retry` line between two events belongs to neither.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.spans.retry.of(self.raw).map(reconnection_time)
@@ -114,7 +114,7 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// Returns whether the empty line has been received that ends the event.
+    /// Returns whether the empty line that ends the event has been received.
     ///
     /// It is `false` only if the stream has ended in the middle of the event. Browsers discard such
     /// an event, and some clients dispatch it.
@@ -123,7 +123,7 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event, so that it can be sent. The copy is whole, even if the event is not
+    /// Copies the event, so that it can be sent. The copy is complete, even if the event is not
     /// [terminated](Self::is_terminated) or the LF of its last CRLF has not been received.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
@@ -135,13 +135,13 @@ impl<'a> EventRef<'a> {
         Encoded::of(Bytes::copy_from_slice(self.raw))
     }
 
-    /// Copies the event with `data` in place of its own. All other lines keep their bytes and their
-    /// order: id, name, comments and unknown fields.
+    /// Copies the event with `data` in place of its own data. All other lines keep their bytes and
+    /// their order: id, name, comments and unknown fields.
     ///
-    /// The new `data` lines stand where the first one was, or at the end if there was none. They end
-    /// as the line there did, because some clients split a stream only where the same line end comes
-    /// twice. `data` is split at its line breaks, so any text is safe. The result is whole, as that of
-    /// [`to_encoded`](Self::to_encoded) is.
+    /// The new `data` lines stand in the place of the first old one, or at the end if there was
+    /// none. They have the line end of the line in that place, because some clients split a stream
+    /// only where the same line end comes twice. `data` is split at its line breaks, so any text is
+    /// safe. The copy is complete, like that of [`to_encoded`](Self::to_encoded).
     ///
     /// ```
     /// use tower_sse::{EventSplitter, Piece};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Encode, Event, FrameBuf};
 use crate::error::Sealed;
 
-/// An event whose data is a value as JSON, serialised when the event is sent.
+/// An event whose data is a value that is serialised as JSON when the event is sent.
 ///
 /// [`Event::json`] creates it from an event with other fields.
 ///
@@ -53,8 +53,8 @@ impl Event {
 
     /// Sets the `data` field to `value`, serialised as JSON.
     ///
-    /// This allocates a string. [`Json`] serialises the value when the event is sent
-    /// and needs none.
+    /// This allocates a string, and [`Json`] does not: it serialises the value when the event is
+    /// sent.
     ///
     /// # Errors
     ///

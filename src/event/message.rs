@@ -34,16 +34,16 @@ use super::{Event, EventId, EventName, event::is_one_line, event_ref::NO_NAME};
 /// time. The event is not the original byte for byte:
 ///
 /// - If `event` is `message` or empty, the event has no `event` field.
-/// - A `last_event_id` is an `id` field in every event, even if the original had its id from an
-///   earlier one.
+/// - A `last_event_id` becomes an `id` field in every event, even if the source sent the id with an
+///   earlier event.
 /// - If `last_event_id` is empty, the event has an empty `id` field if the stream
 ///   [cleared](Self::last_event_id()) its id, otherwise none.
 /// - Carriage returns in `data` become line breaks, which clients decode as line feeds.
 ///
 /// The format cannot represent every message: a program can set `event` or `last_event_id` to text
 /// with line breaks or U+0000, and a decoded name can contain U+0000. Such text cannot forge other
-/// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with one of them is
-/// omitted, because a changed id could resume the stream elsewhere.
+/// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with such a character is
+/// omitted, because a changed id could resume the stream at another position.
 ///
 /// A [hub](crate::hub) assigns ids of its own, and takes a message
 /// [without its id](Self::without_id).
@@ -83,7 +83,7 @@ impl Message {
         self
     }
 
-    /// Sets the last event id. An empty one means that the stream has cleared the id with an empty
+    /// Sets the last event id. An empty id means that the stream has cleared the id with an empty
     /// `id` field.
     #[must_use]
     pub fn last_event_id(mut self, id: impl Into<MessageId>) -> Self {

@@ -6,7 +6,7 @@ use super::event_ref::{FieldSpans, reconnection_time};
 use super::lines::{Line, is_reconnection_time, line_end_len, without_line_end};
 use super::{BYTE_ORDER_MARK, EventRef, EventTooLarge};
 
-/// A splitter of the bytes of an event stream into events and what stands between them.
+/// Splits an event stream into events and the bytes between them.
 ///
 /// It reads bytes in chunks of any size, and nothing is lost: the [pieces](Piece) together are the
 /// stream, byte for byte. A [`Decoder`](crate::Decoder) returns messages instead.
@@ -30,9 +30,9 @@ use super::{BYTE_ORDER_MARK, EventRef, EventTooLarge};
 /// # Events
 ///
 /// An event begins with its first field line other than `retry`, and ends with the empty line. It
-/// is complete when the last byte of that line has come, even if it is a CR that an LF can follow.
-/// Comments and `retry` lines within it belong to it. A block without data is an event too,
-/// because some clients dispatch it.
+/// is complete when the last byte of that line has come, even if this byte is a CR that an LF can
+/// follow. Comments and `retry` lines within an event belong to it. A block without data is an
+/// event too, because some clients dispatch it.
 ///
 /// # Memory
 ///
@@ -50,7 +50,7 @@ pub struct EventSplitter {
     is_returned: bool,
 }
 
-/// A part of an event stream, as an [`EventSplitter`] returns it.
+/// A part of an event stream, returned by an [`EventSplitter`].
 #[derive(Clone, Copy, Debug)]
 pub enum Piece<'a> {
     /// An event.

@@ -15,7 +15,7 @@ use crate::{BoxError, body::EventBody, event::Encode};
 ///   `content-type` is `text/event-stream`. Otherwise it passes through.
 /// - [`marker::Events`]: a [`Stream`] of [events](Encode) becomes an event stream with status 200.
 /// - [`marker::EventResponse`]: a [`Response`] with such a stream becomes an event stream with the
-///   same status and headers. It has no body if the status does not allow one.
+///   same status and headers. The response has no body if its status does not allow one.
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",
@@ -47,10 +47,10 @@ mod sealed {
     impl<S: Stream<Item: Encode>> Sealed<marker::EventResponse> for Response<S> {}
 }
 
-/// Any [`Stream`]. All streams implement it, and nothing else can.
+/// Any [`Stream`]. All streams implement this trait, and nothing else can.
 ///
-/// [`response`] requires it instead of `Stream`, so that the compiler's error for other types names
-/// what becomes a stream.
+/// [`response`] requires this trait instead of `Stream`, so that the compiler's error for other
+/// types says how to make a stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",
@@ -133,7 +133,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// the crate logs a warning if a server polls the body without a layer, once for each process.
 ///
 /// A test may read the body of a handler without a layer. To serve events without a layer on
-/// purpose, create the response with [`EventBody::new`], which never warns.
+/// purpose, create the response with [`EventBody::new`], for which no warning is logged.
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

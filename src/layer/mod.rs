@@ -134,15 +134,16 @@ use self::response_future::{Completion, FutureState, InFlight};
 ///
 /// # One layer, one kind of service
 ///
-/// You need the [marker] `M` only to name the type, as in a struct field: `SseLayer` for services
-/// that return a response, such as an axum `Router`, and `SseLayer<marker::Events>` for those that
-/// return a stream. Elsewhere the compiler infers it from the service that the layer wraps.
+/// You need the [marker] `M` only to name the type, for example in a struct field: `SseLayer` for
+/// services that return a response, such as an axum `Router`, and `SseLayer<marker::Events>` for
+/// those that return a stream. Elsewhere the compiler infers it from the service that the layer
+/// wraps.
 ///
 /// # Runtime
 ///
 /// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without one, a stream
-/// panics when it needs a timer, as tokio's timers do.
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without the timer, a
+/// stream panics when it needs it.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

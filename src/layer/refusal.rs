@@ -5,8 +5,9 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
-/// down](crate::SseLayer::shutdown), or the limit of [all](crate::SseLayer::max_streams) streams or
-/// of those of a [subject](crate::streams#limits-for-each-subject) is reached.
+/// down](crate::SseLayer::shutdown), or because the limit of [all
+/// streams](crate::SseLayer::max_streams) or of a [subject](crate::streams#limits-for-each-subject)
+/// is reached.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes them](crate::guide::clients#how-clients-reconnect). The reconnection time
@@ -21,8 +22,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// - For a service that returns a bare stream, the decision is made before the service is called,
 ///   except at the limit of a subject, which is checked when the service has answered. Such a
 ///   stream has opened by then, and closes as [`Ended`](crate::CloseReason::Ended). If the service
-///   reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that permit stays
-///   reserved for its next request.
+///   reserved a permit in `poll_ready`, like tower's `ConcurrencyLimit`, it keeps the permit for
+///   its next request.
 /// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
 ///   arrived before it began.
 ///
@@ -83,7 +84,8 @@ impl Refusal {
     /// `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60 seconds: the client
     /// has other streams open, and is refused until one of them ends.
     ///
-    /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) get it.
+    /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
+    /// answer.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { answer: RefusalAnswer::PerClient, status, retry: Some(Retry::much_later()) }
@@ -94,8 +96,8 @@ impl Refusal {
     /// [`too_many_requests`](Self::too_many_requests). [`without_retry`](Self::without_retry) turns
     /// it off.
     ///
-    /// It is sent in whole milliseconds in a `retry` line, and in seconds, rounded up, in
-    /// `Retry-After` (RFC 9110, section 10.2.3).
+    /// A `retry` line has the time in milliseconds, and `Retry-After` in seconds, rounded up (RFC
+    /// 9110, section 10.2.3).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self
@@ -107,8 +109,8 @@ impl Refusal {
         self
     }
 
-    /// Returns the answer to the request with these `parts`, for a handler or middleware that refuses
-    /// a client for a reason of its own. The layer around it passes the answer on unchanged, and
+    /// Returns the answer to the request with these `parts`, for a handler or middleware that
+    /// refuses a client for a reason of its own. The layer passes the answer on unchanged, and
     /// [counts](crate::StatsSnapshot::refused) it.
     ///
     /// ```

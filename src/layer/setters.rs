@@ -141,12 +141,12 @@ impl<M> SseLayer<M> {
     /// default none is sent, and most clients wait for a few seconds. A
     /// [`Duration`](std::time::Duration) is the same time for every client.
     ///
-    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
-    /// even if this one is shorter. To reconnect as soon as after any other end, turn that one off
-    /// with [`Drain::without_retry`](crate::Drain::without_retry).
+    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
+    /// instead, even if `retry` is shorter. [`Drain::without_retry`](crate::Drain::without_retry)
+    /// lets them keep the time of `retry`.
     ///
-    /// The line has no empty line after it, so it belongs to the same block as the first event. Two
-    /// kinds of sources do not suit this option:
+    /// The line has no empty line after it, so it belongs to the same block as the first event. Do
+    /// not use this option with two kinds of sources:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
     ///   once, its block has two such lines, and rmcp's client fails. If it is ready, the layer sends
@@ -155,7 +155,8 @@ impl<M> SseLayer<M> {
     ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
     ///   empty event for it.
     ///
-    /// A stream that is drained before its first event also has two lines: this one and the drain's.
+    /// A stream that is drained before its first event has two `retry` lines: this one and that of
+    /// the drain.
     ///
     /// ```
     /// use std::time::Duration;
@@ -175,8 +176,8 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
-    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` at such an event;
-    /// otherwise it reconnects.
+    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` at such an event.
+    /// Otherwise, the `EventSource` reconnects.
     ///
     /// - If the source fails or ends mid-event, the event is not sent.
     /// - Set it on streams that you generate. A body that is forwarded from an
@@ -227,8 +228,8 @@ impl<M> SseLayer<M> {
     /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) of another process, it receives a
     /// [`RunError`](crate::runs::RunError), which has only the text.
     ///
-    /// Without a closure, an error of the source fails the body, so that clients notice it and
-    /// reconnect. With one, the client still receives no event of it in these cases:
+    /// Without a closure, an error of the source fails the body, so that clients notice the error
+    /// and reconnect. Even with a closure, the client receives no last event in these cases:
     ///
     /// - The source failed mid-event, or the stream has a content coding: the closure is not called,
     ///   because no event can be written, and the body fails.
@@ -346,9 +347,10 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sets the token that ends open streams when it is cancelled.
     ///
-    /// From then on, new streams are [refused](Self::refusal). A `POST`, or any other request except
-    /// a `GET`, that arrived before is still answered. [`drain`](Self::drain) sets how streams end.
-    /// The page [placement](crate::guide::placement#two-layers) has the rules for several layers.
+    /// From then on, new streams are [refused](Self::refusal). A request other than `GET` that
+    /// arrived before, such as a `POST`, is still answered. [`drain`](Self::drain) sets how streams
+    /// end. The page [placement](crate::guide::placement#two-layers) has the rules for several
+    /// layers.
     ///
     /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
     /// therefore never finishes, because it waits for every body.
@@ -394,8 +396,8 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - Calls get it too, before their bodies fail. Where the client would take it for a part of
-    ///   the answer, as clients of language models do, turn it off with
+    /// - The answers to calls also send this event, before their bodies fail. If the client would
+    ///   take it for a part of the answer, like clients of language models, turn it off with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from it.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
@@ -462,8 +464,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Answers `406 Not Acceptable` instead of an event stream if the request does not accept one
-    /// (RFC 9110, section 12.5.1).
+    /// Answers `406 Not Acceptable` if the response is an event stream, and the request does not
+    /// accept event streams (RFC 9110, section 12.5.1).
     ///
     /// Off by default, because OpenAI's SDKs send `Accept: application/json` and expect a stream.
     ///
@@ -539,8 +541,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_close(callback))
     }
 
-    /// Counts streams in `stats`. Several layers can share one value. By default a layer counts in
-    /// a value of its own, which cannot be read.
+    /// Counts streams in `stats`, which several layers can share. Without it, the counts cannot be
+    /// read.
     ///
     /// ```
     /// use tower_sse::{SseLayer, Stats};
@@ -579,8 +581,7 @@ impl<M> SseLayer<M> {
     /// Measures the times from the request to the [head](CloseReport::time_to_head) and to the
     /// [first event](CloseReport::time_to_first_event) of each stream, for its [`CloseReport`].
     ///
-    /// Off by default, because it reads the clock when a request arrives, and allocates twice for
-    /// each.
+    /// Off by default, because it reads the clock and allocates twice for each request.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -601,9 +602,9 @@ impl<M> SseLayer<M> {
     /// Gives each stream a label, such as the path of its route: `/events` and `/chat` are then
     /// counted separately. By default streams have no label.
     ///
-    /// The label is in the [`CloseReport`], and [`Stats`] count the streams of each one. The closure is
-    /// called when a request arrives, so it must be cheap and must not block. If it panics, the panic is
-    /// caught and logged, and the stream has no label.
+    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label. The
+    /// closure is called when a request arrives, so it must be cheap and must not block. If it
+    /// panics, the panic is caught and logged, and the stream has no label.
     ///
     /// With axum, the route is known inside of `Router::layer` (the type is [`Label`]):
     ///
@@ -620,8 +621,8 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().label(route);
     /// ```
     ///
-    /// A label must have few values, and nothing that clients choose: `Stats` count the first 100, and
-    /// all further ones as `other`.
+    /// Use few labels, and none that clients choose: `Stats` counts the first 100, and all further
+    /// ones as `other`.
     #[must_use]
     pub fn label<F, L>(mut self, label: F) -> Self
     where

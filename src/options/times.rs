@@ -55,7 +55,7 @@ impl Heartbeat {
     ///
     /// Choose an interval shorter than every idle timeout between client and server.
     /// [Proxies](crate::guide::proxies#idle-timeouts) have such timeouts, and some polyfills of
-    /// `EventSource` reconnect after 45 seconds without a byte.
+    /// `EventSource` have one of 45 seconds.
     ///
     /// # Panics
     ///

@@ -124,8 +124,8 @@
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
 //! - A process that was cut off from the broker receives the missed log-outs (closes) when it
 //!   returns. If some of them are no longer kept, the process closes all its streams that have a
-//!   subject. Closes are kept for 5 minutes, at most 1,024 of them and 1 MiB, or more if the hub's
-//!   retention is larger. A broker can keep less, such as Redis with a low `max_len`.
+//!   subject. Each process keeps the closes of the last 5 minutes, at most 1,024 and 1 MiB, or more
+//!   if the hub's retention is larger. A broker can keep less, such as Redis with a low `max_len`.
 //! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
 //! - If the broker loses closes, for example because Redis restarts without its data, each process

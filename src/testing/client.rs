@@ -145,7 +145,7 @@ where
     /// Cuts off a stream, and opens it again with the id of the last message that the test has
     /// read. Unlike an `EventSource`, it does not wait for the reconnection time.
     ///
-    /// If the new stream is cut off before it has sent an id, the next request has the old one.
+    /// If the new stream is cut off before it has sent an id, the next request has the old id.
     ///
     /// The stream may come from the client of another service, as if a load balancer chose another
     /// process for the reconnection.
@@ -249,8 +249,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does, or returns the response at which an `EventSource`
-    /// gives up, such as a `401` or `204`, with its whole body.
+    /// Opens a stream like [`get`](Self::get). Returns a response at which an `EventSource` gives
+    /// up, such as a `401` or `204`, as an error with its whole body.
     ///
     /// ```
     /// use axum::{Router, response::IntoResponse, routing::get};
@@ -291,8 +291,8 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream as [`resume`](Self::resume) does, or returns the response at which an
-    /// `EventSource` gives up, as [`try_get`](Self::try_get) does.
+    /// Opens a stream like [`resume`](Self::resume), and returns other responses like
+    /// [`try_get`](Self::try_get).
     ///
     /// # Errors
     ///
@@ -300,7 +300,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics as [`resume`](Self::resume) and [`try_get`](Self::try_get) do.
+    /// The same as for [`resume`](Self::resume) and [`try_get`](Self::try_get).
     #[track_caller]
     pub fn try_resume(
         &mut self,

@@ -55,7 +55,7 @@ impl Runs {
 /// # Requests
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
-///   start a run, so return no key for a `DELETE` that is to stop one.
+///   start a run, so return no key for a `DELETE` that stops a run.
 /// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`. Without a record, its client
 ///   would try in vain to resume the answer.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
@@ -85,8 +85,8 @@ impl Runs {
 ///
 /// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
 /// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are
-/// not available to the call. A timeout layer outside of this one ends a client's wait, but not the
-/// call.
+/// not available to the call. A timeout layer outside of this one stops the wait of the client, but
+/// not the call.
 pub struct RunLayer<K> {
     runs: Runs,
     key: K,

@@ -14,9 +14,9 @@ use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Reque
 
 /// A function or closure without arguments that returns the stream of a run.
 ///
-/// All such functions implement it, and nothing else can.
-/// [`Runs::start`](crate::runs::Runs::start) requires it instead of `FnOnce`, so that the compiler's error
-/// for a stream or an async closure says what to pass.
+/// All such functions implement this trait, and nothing else can.
+/// [`Runs::start`](crate::runs::Runs::start) requires it instead of `FnOnce`, so that the
+/// compiler's error for a stream or an async closure says what to pass.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -38,8 +38,9 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a call through the layer has not answered yet, waits
-    /// for the answer, so a handler behind the layer must not pass the key of its own request.
+    /// that records the stream of `source`. If a call through the layer has not answered yet, this
+    /// method waits for the answer. A handler behind the layer must therefore not pass the key of
+    /// its own request.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. The method then returns the run with this key, however it has ended.
@@ -191,9 +192,9 @@ impl Runs {
 
 /// Starting runs whose source must wait before it can stream, and may fail before it can.
 impl Runs {
-    /// Returns the run with this key, or starts one, as [`start`](Self::start) does. `call` returns
-    /// a future with the stream to record, or with what the handler answers instead, such as the
-    /// `429` of a model.
+    /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
+    /// `call` returns the stream to record, or else the answer of the handler, such as the `429` of
+    /// a model.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -229,7 +230,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`start`](Self::start). What `call` fails with is the inner `Err`.
+    /// Returns the errors of [`start`](Self::start). An error of `call` is the inner `Err`.
     ///
     /// # Panics
     ///

@@ -93,8 +93,8 @@
 //!   server's change and its reply.
 //! - Processes on several machines whose clocks differ, or a process that uses the time at which it
 //!   reads an event as the time of the event.
-//! - A process that was connected, and does not report entries that were trimmed before it has read
-//!   them: `trim` is used for new processes.
+//! - A connected process that does not report entries that were trimmed before it has read them.
+//!   The scenes call `trim` only before a new process connects.
 //! - A thread or task that goes on after its `start` was dropped.
 //! - A limit that no scene reaches: of more than 5,000 events at once or in the history, 1,000 during
 //!   a break, or names of 4 KiB.

@@ -36,8 +36,8 @@ pub trait World: Send + Sync {
     /// Returns the broker of one more process, over the log of this world.
     fn broker(&self) -> Self::Broker;
 
-    /// Removes the oldest events, so that the log has `keep` events, as a limit of its length does.
-    /// Marks that the broker has written itself do not count.
+    /// Trims the log to its newest events, `keep` of them, like a limit of its length. Marks that
+    /// the broker has written itself do not count.
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
         _ = keep;
         None
@@ -49,17 +49,18 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Returns a future that copies the log, and one that puts the copy in the place of the log, as
-    /// restoring a backup does. The scenes await the first one first. A `Mutex<Option<Copy>>` in the
-    /// world is a place for the copy.
+    /// Returns two futures: the first copies the log, and the second puts the copy in the place of
+    /// the log, like restoring a backup. The scenes await them in this order. A
+    /// `Mutex<Option<Copy>>` in the world is a place for the copy.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
 
     /// Breaks all connections to the server, which accepts new ones at once.
     ///
-    /// A break that first withholds the server's answers for some milliseconds finds more: events that
-    /// are in the log and were never acknowledged, which a broker must neither publish again nor refuse.
+    /// Withhold the server's answers for some milliseconds before the break to find more faults:
+    /// the log then has events that were never acknowledged, which a broker must neither publish
+    /// again nor refuse.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
