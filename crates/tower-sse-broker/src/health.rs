@@ -36,8 +36,8 @@ impl<E: Clone> Health<E> {
         self.state.is_ready.load(Acquire)
     }
 
-    /// Returns the newest error, even after the connection has recovered, or `None` if there was
-    /// none.
+    /// Returns the newest error, even after the connection has recovered, or `None` if there was no
+    /// error.
     #[must_use]
     pub fn last_error(&self) -> Option<E> {
         lock(&self.state.last_error).clone()
@@ -56,7 +56,7 @@ impl<E: Clone> Health<E> {
         self.state.losses.load(Relaxed)
     }
 
-    /// Sets the newest error. [`follow`](crate::follow) does it for what it meets itself.
+    /// Sets the newest error. [`follow`](crate::follow) does this for the errors that it meets.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);
     }

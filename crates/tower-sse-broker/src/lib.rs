@@ -1,4 +1,4 @@
-//! Writes the difficult half of a broker of [`tower_sse`]: it follows a log on a server, and finds every
+//! The difficult half of a broker for [`tower_sse`]: it follows a log on a server, and finds every
 //! loss.
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If it is a log on a
@@ -7,14 +7,15 @@
 //!
 //! - It loads the history before the hub is ready, with pages that fit the speed of the link, and
 //!   reports what came before.
-//! - It reads on from the last entry, inclusively, so that a log that was trimmed, lost or restored
-//!   from a copy is noticed, also while nobody publishes.
-//! - It reports what only this process has missed, and marks what all have lost.
+//! - It reads on from the last entry, including that entry. So it notices a log that was trimmed,
+//!   lost or restored from a copy, even while nothing is published.
+//! - It reports events that only this process has missed, and marks events that all processes have
+//!   lost.
 //! - It looks for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
 //!
 //! [`Queue`] publishes in batches, which thousands of calls at the same time need. [`Gate`] proves
-//! acknowledgements, and [`Health`] has what a readiness probe and metrics ask for.
+//! acknowledgements, and [`Health`] is for readiness probes and metrics.
 //!
 //! # An example
 //!
@@ -44,15 +45,16 @@
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
 //!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have the
 //!    same number.
-//! 3. **Marks**: entries that mean "events may be lost before this". Each process reports a mark where
-//!    it reads it. A log without entries gets one before its first event.
+//! 3. **Marks**: entries that mean "events may be lost before this". Each process reports the loss
+//!    where it reads the mark. A log without entries gets a mark before its first event.
 //! 4. **Trimming from the beginning**, which never removes the newest entry.
-//! 5. **A time limit for each request**, and one for publishing.
+//! 5. **A time limit for each request**, and another one for publishing.
 //!
 //! # Which losses are marked
 //!
-//! The follower reads from the last entry on. If the page begins with it, nothing is missing.
-//! Otherwise it asks whether the log [has anything up to it](Log::has_up_to):
+//! The follower reads from the last entry that it knows. If the page begins with that entry,
+//! nothing is missing. Otherwise, the follower asks whether the log [has anything up to that
+//! entry](Log::has_up_to):
 //!
 //! | The log has | What has happened | |
 //! |---|---|---|

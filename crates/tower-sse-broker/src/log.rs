@@ -38,8 +38,8 @@ pub trait LogEntry: Send + 'static {
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written before this one, if the log knows it. If
-    /// that is not the entry that was read before this one, entries between them were removed. The
-    /// default is `None`: numbers have holes.
+    /// the follower has read another entry before this one, the entries between them were removed.
+    /// The default is `None`, for logs whose numbers have holes.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -112,12 +112,14 @@ pub struct Page<E> {
 
 /// A log on a server that can trim it, lose it, or return to an older state of it.
 ///
-/// [`follow`](crate::follow) calls these methods one after another. An error of any of them ends the
-/// session, and a delay later the next one is opened. Each method has a time limit of its own.
+/// [`follow`](crate::follow) calls these methods one after another. An error of any method ends the
+/// session. After a delay, the next session is opened. Each method must have a time limit of its
+/// own.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
-    /// What publishers use in a session. The [gate](crate::Gate) hands it out.
+    /// What publishers need in a session, such as a connection. The [gate](crate::Gate) hands it
+    /// out.
     type Publishing: Clone + Send + Sync;
     /// An entry.
     type Entry: LogEntry;
@@ -126,14 +128,14 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// A hub that does not reach the end of the log within this time is not ready until it does. It
-    /// includes the time for which [`look`](Self::look) waits.
+    /// If a hub does not reach the end of the log within this time, it is not ready until it does.
+    /// The time includes the wait of [`look`](Self::look).
     const LATE: Duration = Duration::from_secs(1);
     /// Whether [`skip`](Self::skip) skips an entry that does not come in time.
     const SKIPS: bool = false;
 
-    /// Connects. If the log has no entries, adds a mark, whose number is above `known.newest`: what
-    /// the log had is lost, and a client's first visit has no gap.
+    /// Connects. If the log has no entries, adds a mark with a number above `known.newest`: the
+    /// earlier entries, if any, are lost. A client on its first visit receives no gap for it.
     fn open(
         &mut self,
         known: Known,
@@ -162,8 +164,8 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns whether the entries that the log no longer has at its beginning were certainly
-    /// trimmed. Otherwise an older state may have taken the place of the log, which never had them.
-    /// The default is `true`: trimming never removes the newest entry.
+    /// trimmed. If not, an older state may have taken the place of the log, and never had these
+    /// entries. The default is `true`: trimming never removes the newest entry.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,

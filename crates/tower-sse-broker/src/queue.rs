@@ -16,8 +16,8 @@ const MAX_BYTES: usize = 4 << 20;
 /// The events that wait for the batch before them: a commit takes long, and thousands of events can be
 /// published at the same time.
 ///
-/// The publisher of each waits for it until a deadline, and then takes it out. So while no batch is
-/// sent, the queue has no more events than there are publishers that wait.
+/// The publisher of an event waits until a deadline, and then takes the event out. While no batch
+/// is sent, the queue therefore has at most one event for each publisher that waits.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -140,7 +140,7 @@ impl Queue {
         }
     }
 
-    /// Has a batch sent even if no event waits.
+    /// Requests a batch, even if no event waits.
     pub fn wake(&self) {
         lock(&self.state).is_woken = true;
         self.filled.notify_one();

@@ -48,9 +48,9 @@
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates. The exception is an older state of the server's data that takes the place of the
-//!   newer one, as a restored backup or a promoted standby that lags: an event that waits in its inbox
-//!   is received again, with another id, also by clients that had received it. They receive a gap too.
+//!   duplicates. The exception: if an older state of the server's data takes the place of the newer
+//!   one, such as a restored backup or a promoted standby that lags, clients can receive an event
+//!   again, with another id and in addition to a gap.
 //! - Each event of a transaction that committed, and each event that
 //!   [`publish`](tower_sse::hub::Hub::publish) acknowledged, reaches every client of its topic that
 //!   stays connected or resumes, or the client receives a [gap](tower_sse::hub::GapPolicy). This
@@ -58,12 +58,12 @@
 //!   if a standby that lags is promoted. [operating](operating#losses) has the exceptions.
 //! - An event that a client has received is on the server's disk, and so are the changes of its
 //!   transaction.
-//! - An event that `publish` reported as [refused](tower_sse::hub::PublishError::Refused) is not
-//!   published. One that it reported as [unknown](tower_sse::hub::PublishError::Unknown) is published
-//!   once or not at all.
+//! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
+//!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
+//!   published once or not at all.
 //!
-//! In short: an event in a transaction is published *exactly once* with its commit. Clients receive
-//! events *at most once*, but for this exception, and losses are reported.
+//! In short: an event in a transaction is published *exactly once* with its commit. With the
+//! exception above, clients receive events *at most once*, and losses are reported.
 //!
 //! # Publishing by SQL
 //!
@@ -93,11 +93,12 @@
 //!   another: use it for rare events. With 20 connections, 5,983 transactions a second committed
 //!   without it, and 1,804 with it. Such a transaction cannot be prepared: PostgreSQL fails
 //!   `PREPARE TRANSACTION` after a `NOTIFY`, and rolls back.
-//! - The events of a transaction that stays open wait for its commit. They delay no others.
+//! - The events of a transaction that stays open wait for its commit. They do not delay other
+//!   events.
 //!
 //! ## A table as the source
 //!
-//! A trigger publishes each change of a table that exists. An invalid event aborts the transaction
+//! A trigger publishes each change of an existing table. An invalid event aborts the transaction
 //! that changes the table, so send only the key if a row can be larger than 1 MiB:
 //!
 //! ```sql,key
@@ -139,10 +140,10 @@
 //! # How it works
 //!
 //! Programs insert into the table `inbox`. Numbers that are assigned there are not in the order of
-//! the commits: a reader that has passed 8 would miss 7, which commits later. So hubs move the
-//! committed rows into the table `log`, and number them under a lock that lasts for this one
-//! statement. The lock is that of the stream's row, so any hub can assign numbers, and no leader is
-//! needed. Long transactions hold no lock that others wait for.
+//! the commits: a reader that has passed 8 would miss 7, which commits later. Hubs therefore move
+//! the committed rows into the table `log`, and number them under a lock that one statement holds.
+//! The lock is that of the stream's row, so any hub can assign numbers, and no leader is needed. A
+//! long transaction holds no lock that another one waits for.
 //!
 //! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing
 //! row shows as a hole. Each hub compares the rows that it reads with those that it has read before

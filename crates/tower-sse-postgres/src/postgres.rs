@@ -41,7 +41,8 @@ impl Postgres {
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
-    /// - `host=db-1,db-2 user=app dbname=shop`: the one of several servers that accepts writes
+    /// - `host=db-1,db-2 user=app dbname=shop`: several servers, of which the one that accepts
+    ///   writes is used
     /// - `host=/run/postgresql user=app`: over a Unix socket
     /// - `host=db user=app sslmode=require`: over TLS (feature `tls`)
     ///
@@ -204,7 +205,7 @@ impl Postgres {
     /// ids. The default is `tower_sse`, which is also the default of `tower_sse.publish`.
     ///
     /// Use different names for unrelated hubs, even on different servers: with the same name, an id
-    /// of one hub is valid in the other, and a client that resumes there receives no gap.
+    /// of one hub is valid in the other, so a client that moves between them receives no gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -232,18 +233,18 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`schema_named`](crate::schema_named) does.
+    /// Returns an error if `name` is not an [identifier](crate::schema_named).
     pub fn schema(mut self, name: impl Into<String>) -> Result<Self, Error> {
         self.settings.schema = schema_name(name.into())?;
         Ok(self)
     }
 
     /// Sets an async closure that returns the password, for passwords that change at run time. By
-    /// default it is that of the address.
+    /// default, the address has it.
     ///
     /// The closure is called for each attempt to connect, and once more if the server refuses its
-    /// password. A connection that is open stays so. An error, or no result within 10 seconds, counts
-    /// as a failed attempt.
+    /// password. A connection that is open stays open. An error, or no result within 10 seconds,
+    /// counts as a failed attempt.
     ///
     /// ```
     /// # use tower_sse::BoxError;
@@ -286,9 +287,9 @@ impl Postgres {
     /// and a half times the age of the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// Every process that is connected does so every two seconds. The newest row always stays. A
-    /// process that is disconnected for longer than `age` reports a gap if events followed meanwhile.
-    /// All processes should set the same limits.
+    /// Every connected process removes such rows every two seconds. The newest row always stays. A
+    /// process that is disconnected for longer than `age` reports a gap if events followed
+    /// meanwhile. All processes should set the same limits.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -307,8 +308,8 @@ impl Postgres {
         self
     }
 
-    /// Removes the oldest rows of the stream when there are more than about `rows`, counted over all
-    /// topics. The default is 100,000. There can be a tenth more.
+    /// Keeps about the newest `rows` of the stream, counted over all topics, and removes older
+    /// ones. The default is 100,000. There can be a tenth more.
     ///
     /// Set the limit to the total rate of events, multiplied by the longest history or disconnection
     /// to cover.
@@ -331,12 +332,12 @@ impl Postgres {
         self
     }
 
-    /// Sets whether the hub listens for notifications, and sends them to the hubs of other processes.
-    /// The default is `true`.
+    /// Turns notifications on or off: those that the hub receives, and those that it sends to the
+    /// hubs of other processes. The default is `true`.
     ///
-    /// Turn it off in all processes behind a pooler in transaction mode, which saves a second for
-    /// each connection, or if other programs fill the server's queue of notifications. Hubs then find
-    /// the events of other processes within about 100 ms.
+    /// Turn notifications off in all processes if other programs fill the server's queue of
+    /// notifications, or behind a pooler in transaction mode, where this saves a second for each
+    /// connection. Hubs then find the events of other processes within about 100 ms.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -351,10 +352,11 @@ impl Postgres {
 
     /// Requires TLS, with these certificates (feature `tls`).
     ///
-    /// The server's certificate is checked, also its name, as with `sslmode=verify-full` of other
-    /// clients. If the name of the server does not lead to it, set both in the address, as in
-    /// `host=db.internal hostaddr=10.0.0.7`. If the server offers it, the password is bound to the connection (`SCRAM-SHA-256-PLUS`).
-    /// The program must have installed a crypto provider of rustls before.
+    /// The server's certificate and its name are checked, which other clients call
+    /// `sslmode=verify-full`. If the name does not resolve to the server, also set its IP address:
+    /// `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`, the
+    /// password is bound to the connection. The program must have installed a crypto provider of
+    /// rustls before.
     ///
     /// ```no_run
     /// # use std::fs;

@@ -36,17 +36,18 @@
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates.
-//! - For each event that [`publish`](tower_sse::hub::Hub::publish) acknowledged, every client of its
-//!   topic that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy).
-//!   This also holds if Redis restarts with all of its data, with an older state or with none; if a
-//!   lagging replica is promoted; if an older copy takes the place of the key; and if the key is
-//!   deleted or trimmed. Each loss is at least one gap for each topic, at its place among the kept
-//!   events. A process that has skipped entries can report a second one.
-//! - Newer events can precede the gap, if no process that knew of the lost event can reach Redis.
-//!   The gap follows within seconds after one of them can.
-//! - An event that `publish` reported as
-//!   [refused](tower_sse::hub::PublishError::Refused) is not published. One that it reported as
-//!   [unknown](tower_sse::hub::PublishError::Unknown) is published once or not at all.
+//! - For each event that [`publish`](tower_sse::hub::Hub::publish) acknowledged, every client of
+//!   its topic that stays connected or resumes receives the event or a
+//!   [gap](tower_sse::hub::GapPolicy). This also holds if Redis restarts with all of its data, with
+//!   an older state or with none; if a lagging replica is promoted; if an older copy takes the
+//!   place of the key; and if the key is deleted or trimmed. For each loss, a client receives at
+//!   least one gap for each topic, at its place among the kept events. A process that has skipped
+//!   entries can report a second gap.
+//! - Newer events can precede the gap while no process that knew of the lost event can reach Redis.
+//!   The gap follows within seconds after such a process reaches it.
+//! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
+//!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
+//!   published once or not at all.
 //!
 //! In other words: clients receive events *at most once*, and losses are reported. Publishing is
 //! *at most once*, or *at least once* if the program publishes again after an unknown outcome.
@@ -59,7 +60,7 @@
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
 //! - After a fail-over, the old primary still accepts events, and one server has an id that is
-//!   ahead of the other's clock. `min-replicas-to-write` prevents it: see
+//!   ahead of the other's clock. `min-replicas-to-write` prevents this: see
 //!   [operating](operating#losses).
 //!
 //! # Entries
@@ -89,16 +90,16 @@
 //! example when it connects or publishes.
 //!
 //! An id is out of range if it is 100 years ahead of the server's clock, or if its counter is above
-//! 1,048,575. The first happens if a program mistakes microseconds for milliseconds. No process can
-//! read such an entry or publish after it. Publishing is refused with an error that names the entry
-//! and the commands that remove it. When it is gone, all processes recover.
+//! 1,048,575. The former happens if a program mistakes microseconds for milliseconds. No process
+//! can read such an entry or publish after it. Publishing is refused with an error that names the
+//! entry and the commands that remove it. When it is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss,
 //! which every process reports to its clients, a `skip` only advances the ids, and an `end` marks
 //! the last event of a topic. Each process remembers by itself which topics have ended, up to [a
-//! limit](tower_sse::hub::Hub::end). Above it, a process forgets some ends, and may accept events
-//! of a topic that is still ended in another process.
+//! limit](tower_sse::hub::Hub::end). Above the limit, it forgets some of them, and may accept
+//! events of a topic that another process still treats as ended.
 //!
 //! # TLS
 //!
@@ -118,7 +119,8 @@
 //!
 //! A Redis user with an access control list needs access to the key and to the commands that
 //! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, `CLIENT LIST` names
-//! each connection by its key, host and process, or as [`Redis::client_name`] says. Users and passwords can [change](Redis::credentials) at run time.
+//! each connection by its key, host and process, or by the name that [`Redis::client_name`] sets.
+//! Users and passwords can [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!

@@ -56,9 +56,9 @@ impl Redis {
 
     /// Creates a value for a primary and its replicas.
     ///
-    /// The first server that responds as a primary is used. After each break, and when the server has
-    /// become a replica, all are tried again. List all servers that Sentinel or an operator may
-    /// promote:
+    /// The first server that responds as a primary is used. After each break, and when the server
+    /// has become a replica, all servers are tried again. List all servers that Sentinel or an
+    /// operator may promote:
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -115,7 +115,7 @@ impl Redis {
     }
 
     /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default they are those of the URL.
+    /// run time. By default, the URL has them.
     ///
     /// The closure is called for each attempt to connect, and once more if Redis refuses its
     /// credentials. An error, or no result within the [time limit](Self::timeout), counts as a
@@ -147,12 +147,11 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. Then the connection is given up, and the process connects again after a random
-    /// delay of up to 2 seconds.
+    /// is 3 seconds. After this time, the connection is given up, and the process connects again
+    /// after a random delay of up to 2 seconds.
     ///
     /// For runs, connecting is also limited to an eighth of their [lease](crate::RedisRuns::lease),
-    /// but not to less than 1 second, and an answer to a quarter of it, but not to less than 2
-    /// seconds.
+    /// but at least 1 second, and an answer to a quarter of the lease, but at least 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -28,8 +28,8 @@ impl Redis {
     ///
     /// Ids depend only on the key, so that they stay valid when the stream moves to another server
     /// or database. Use different keys for unrelated hubs, even on different servers. With the same
-    /// key, an id of one hub is valid in the other: a client that resumes there continues after
-    /// that id and receives no gap.
+    /// key, an id of one hub is valid in the other. A client that moves from one to the other
+    /// continues after its id, and receives no gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -124,8 +124,8 @@ impl Broker for RedisBroker {
 const MIN_MAX_LEN: usize = 10_000;
 
 impl RedisBroker {
-    /// Trims the stream to about the newest `entries` entries, counted over all topics. The default
-    /// is 100,000, roughly 30 MB if events have 256 bytes.
+    /// Keeps about the newest `entries` of the stream, counted over all topics. The default is
+    /// 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process loads its history from the stream when it starts, and catches up from it after a
     /// disconnection. Set the limit to the total rate of events, multiplied by the longest history
@@ -152,9 +152,9 @@ impl RedisBroker {
     /// [`max_len`](Self::max_len) trims the stream.
     ///
     /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
-    /// Every connected process removes such entries every two seconds. The newest is kept, so that
-    /// other processes can tell that they have missed nothing. A process that is disconnected for
-    /// longer than `age` reports a gap if entries were added meanwhile.
+    /// Every connected process removes such entries every two seconds. The newest entry is kept, so
+    /// that other processes can tell that they have missed nothing. A process that is disconnected
+    /// for longer than `age` reports a gap if entries were added meanwhile.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -176,8 +176,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. If it is longer than the [time limit of
-    /// answers](crate::Redis::timeout), that limit is raised to it.
+    /// default is 2 seconds. If `deadline` is longer than the [time limit of
+    /// answers](crate::Redis::timeout), that limit is raised to the deadline.
     ///
     /// ```
     /// # use std::time::Duration;

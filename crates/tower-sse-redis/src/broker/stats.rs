@@ -68,12 +68,13 @@ pub struct StreamStats {
     pub max_len: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// If it is less than [`retention_age`](Self::retention_age) while there are
-    /// [`max_len`](Self::max_len) entries, `max_len` is too low: a process that starts loads a part
-    /// of the history, and one that is disconnected for longer than this age loses events.
+    /// If this age is less than [`retention_age`](Self::retention_age) while there are
+    /// [`max_len`](Self::max_len) entries, `max_len` is too low. A process that starts then loads
+    /// only a part of the history. A process that is disconnected for longer than this age loses
+    /// events.
     pub oldest_age: Duration,
-    /// The maximum age of the hub's events,
-    /// the age of [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention).
+    /// The maximum age of the hub's events, which
+    /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
     /// The memory of the stream in bytes, or `None` if the user lacks the permission for
     /// `MEMORY USAGE`. Redis estimates it from a few entries.

@@ -30,7 +30,7 @@ pub struct Error {
     source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
-/// The kind of an [`Error`], by what an operator can do about it.
+/// The kind of an [`Error`], which tells an operator what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

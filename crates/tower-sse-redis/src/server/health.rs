@@ -49,8 +49,8 @@ impl RedisHealth {
     }
 
     /// Returns whether the server can delete the keys of the hub or the runs when its memory is
-    /// full, because of its `maxmemory-policy`. A hub then loses all events of its stream, and a run
-    /// is interrupted. It is also logged, at WARN.
+    /// full, because of its `maxmemory-policy`. A hub then loses all events of its stream, and a
+    /// run is interrupted. A WARN line is logged, too.
     ///
     /// The policies `volatile-…` delete keys of runs, but not the stream of a hub.
     #[must_use]
