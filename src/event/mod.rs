@@ -3,6 +3,14 @@
 //! Nothing here is asynchronous or depends on HTTP. The format is defined by the [HTML standard,
 //! section "Server-sent events"][html].
 //!
+//! | | |
+//! |---|---|
+//! | `event.rs`, `json.rs` | an event to send, its fields, and their checks |
+//! | `encode.rs` | its bytes |
+//! | `lines.rs` | lines and their ends, and the buffer in which an event's lines are written |
+//! | `splitter.rs`, `event_ref.rs` | the events in received bytes, without a copy |
+//! | `decode.rs`, `message.rs` | received bytes as messages, as a client dispatches them |
+//!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 mod decode;

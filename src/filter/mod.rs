@@ -135,10 +135,17 @@
 //!   [`MessageStream`](crate::MessageStream); the page on [upstreams](crate::guide::upstreams)
 //!   compares both.
 
+// A response passes these from the top to the bottom:
+//
+// | `filter_layer.rs` | the layer, its options, and its service |
+// | `future.rs` | decides which responses are filtered or refused, and may hold their head |
+// | `body.rs` | polls the source, and passes its frames through the pipe |
+// | `pipe.rs` | splits frames into events, applies verdicts, and treats the end and what precedes it |
+// | `event_filter.rs` | what a program implements: the filter, its verdicts and its report |
+
 mod body;
 mod event_filter;
 mod filter_layer;
-
 mod future;
 mod pipe;
 

@@ -341,23 +341,33 @@
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 //!   With Redis, they contain the time of publication instead.
 
+// A publish goes from `hub.rs` down this table, and an event up to its client the other way:
+//
+// | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
+// | `publish.rs` | `HubState`: the checks of an event, its number, its topic's end, losses |
+// | `topic/` | the log of a topic, its end, and the eviction of all topics |
+// | `subscription/` | one client: its start, what it reads next, its gaps |
+// | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
+// | `receipt.rs`, `stats.rs` | what a publisher and an operator see |
+// | `connect_streams.rs` | a hub that closes the streams of all processes |
+
 pub mod broker;
 mod builder;
 mod connect_streams;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
+mod publish;
 mod receipt;
-mod state;
 mod stats;
 mod subscription;
 mod topic;
 
 pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
-pub use self::receipt::{PublishError, Receipt};
 #[cfg(feature = "testing")]
-pub(crate) use self::state::HubState;
+pub(crate) use self::publish::HubState;
+pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::{HubStats, Retention};
 pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 

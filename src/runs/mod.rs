@@ -220,6 +220,17 @@
 //! }
 //! ```
 
+// A request passes these from the top to the bottom, and its answer comes back by `record/` and
+// `answer.rs`:
+//
+// | `runs.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their figures |
+// | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |
+// | `process/` | all runs by key: limits, claims and eviction |
+// | `record/` | one run: its events, and the clients that read them |
+// | `answer.rs` | the response to a client: the stream, `204`, `404` or an error |
+// | `key.rs`, `options.rs`, `outcome.rs` | what these have in common |
+// | `shared.rs`, `support.rs` | what a store of several processes implements and calls |
+
 mod answer;
 mod call;
 mod key;

@@ -204,6 +204,11 @@
 //! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
 //! closed at once.
 
+// | `streams.rs` | `Streams`, its options, and closes that come from other processes |
+// | `subjects.rs` | the subjects of a request, and a stream's membership in them |
+// | `open_streams.rs` | which streams of a subject are open, and the closes that are remembered |
+// | `limits.rs` | how many streams a subject may have |
+
 mod limits;
 mod open_streams;
 #[allow(clippy::module_inception)]

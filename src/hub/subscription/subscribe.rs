@@ -7,7 +7,7 @@ use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWi
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
 use crate::signals::NothingMore;
-use crate::{body::EventBody, connection::LastEventId, hub::state::HubState, layer};
+use crate::{body::EventBody, connection::LastEventId, hub::publish::HubState, layer};
 
 /// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]

@@ -9,7 +9,7 @@ use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
 use crate::event::{Decoder, Encoded, Event, EventId, Message};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
-use crate::hub::state::HubState;
+use crate::hub::publish::HubState;
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///

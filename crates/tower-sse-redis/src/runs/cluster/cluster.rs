@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::runs::RunKey;
 use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until};
 
+use super::owner::exports::{self, Exports};
 use super::timing::{EXPORT_WAIT, Timing};
 use super::{elsewhere::check, elsewhere::mirror::MirrorMap, elsewhere::mirrors::Mirrors};
-use super::{owner::exporter, owner::exports::Exports};
 use crate::runs::seam::{
     Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId, Receive,
     Reply, RunId,
@@ -60,7 +60,7 @@ impl Cluster {
         spawn(check::supervise(Arc::downgrade(&mirrors), timing.check));
         spawn(forward(store.connection(), Arc::clone(&exports)));
         let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
-        spawn(exporter::supervise(weak, of_task, Arc::clone(&store)));
+        spawn(exports::supervise(weak, of_task, Arc::clone(&store)));
         let receiver =
             Receiver { exports: Arc::clone(&exports), mirrors: Arc::downgrade(&mirrors) };
         _ = target.set(receiver);
