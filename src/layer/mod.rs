@@ -1,8 +1,14 @@
 //! The layer, which sets the headers and wraps the bodies of event streams: [`SseLayer`].
 //!
-//! A request passes through [`SseService`], which records its [`RequestInfo`]. Its response passes
-//! through [`ResponseFuture`] and [`InFlight`], which decides whether a stream opens. [`Config`]
-//! has the options, which the methods in `setters.rs` set.
+//! A request passes these from the top to the bottom, and its stream goes on in `body/sse_body.rs`:
+//!
+//! | | |
+//! |---|---|
+//! | `service.rs` | [`SseService`] records the [`RequestInfo`], and calls the inner service |
+//! | `into_sse.rs` | what a service may return, and [`response`], which makes a response of a stream |
+//! | `response_future.rs` | [`InFlight`] decides what becomes of the response: a stream, a refusal, `204`, or unchanged |
+//! | `refusal.rs` | the answer to a client whose stream may not open |
+//! | `config.rs`, `setters.rs` | the options, and the methods that set them |
 
 mod config;
 mod into_sse;
