@@ -135,7 +135,8 @@ impl IntoResponse for MissingLayer {
     }
 }
 
-/// Adds the options to those of the response; see [`merge_into`](StreamOptions::merge_into).
+/// Adds these options to the options of the response; see
+/// [`merge_into`](StreamOptions::merge_into).
 ///
 /// ```
 /// use axum::response::IntoResponse;

@@ -50,7 +50,7 @@ pin_project! {
     ///
     /// # Memory
     ///
-    /// The stream keeps one frame of the body, and what the [decoder](Decoder#memory) keeps.
+    /// The stream keeps one frame of the body. The [decoder](Decoder#memory) keeps more.
     ///
     /// # Cancel safety
     ///

@@ -89,8 +89,8 @@ impl<'a> EventRef<'a> {
         self.spans.data.of(self.raw).is_some()
     }
 
-    /// Returns the value of the `id` field, which can be empty. A value with U+0000 is ignored, as
-    /// browsers do.
+    /// Returns the value of the `id` field, which can be empty. Like browsers, this method ignores
+    /// a value with U+0000.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
         self.spans.id.of(self.raw).map(text)
@@ -141,7 +141,7 @@ impl<'a> EventRef<'a> {
     /// The new `data` lines stand in the place of the first old one, or at the end if there was
     /// none. They have the line end of the line in that place, because some clients split a stream
     /// only where the same line end comes twice. `data` is split at its line breaks, so any text is
-    /// safe. The copy is complete, like that of [`to_encoded`](Self::to_encoded).
+    /// safe. The copy is complete, like the result of [`to_encoded`](Self::to_encoded).
     ///
     /// ```
     /// use tower_sse::{EventSplitter, Piece};

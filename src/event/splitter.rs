@@ -118,8 +118,8 @@ impl EventSplitter {
         }
     }
 
-    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends and
-    /// comments, but without the empty line. The default is 1 MiB. The limit is also that of a
+    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends
+    /// and comments, but without the empty line. The default is 1 MiB. The limit also applies to a
     /// `retry` line between events.
     ///
     /// # Panics

@@ -13,8 +13,8 @@ use crate::{BoxError, SseBody, body::forward_to_kinds, coop::CoopBudget};
 pin_project! {
     /// The body of an event stream that passes through a filter.
     ///
-    /// A [`FilterLayer`](super::FilterLayer) makes these bodies. Without the layer, wrap a body of
-    /// an event stream, such as that of another server's response:
+    /// A [`FilterLayer`](super::FilterLayer) makes these bodies. Without the layer, wrap the body
+    /// of an event stream, for example of a response of another server:
     ///
     /// ```
     /// use http::Response;

@@ -51,7 +51,7 @@ use crate::BoxError;
 /// # The type
 ///
 /// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a
-/// [`BoxFilterLayer`], whose type can be written, for example as that of a field.
+/// [`BoxFilterLayer`], whose type can be written, for example in a struct field.
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
@@ -115,9 +115,9 @@ impl<M> FilterLayer<M> {
 }
 
 impl<M: ?Sized> FilterLayer<M> {
-    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends and
-    /// comments, but without the empty line. The default is 1 MiB. The limit is also that of a `retry`
-    /// line between events.
+    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends
+    /// and comments, but without the empty line. The default is 1 MiB. The limit also applies to a
+    /// `retry` line between events.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::EventTooLarge).

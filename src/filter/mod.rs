@@ -121,10 +121,10 @@
 //!
 //! # Where a filter belongs
 //!
-//! - [`SseLayer`](crate::SseLayer) is outside of filters: `.layer(filters).layer(SseLayer::new())` in
-//!   axum, the other way round in a `ServiceBuilder`. Only whole events leave a filter, so heartbeats
-//!   are sent even while the upstream stalls in the middle of an event. If the layer ends the stream,
-//!   the filter's outcome is [`Disconnected`](Outcome::Disconnected), and the
+//! - [`SseLayer`](crate::SseLayer) is outside of filters: `.layer(filters).layer(SseLayer::new())`
+//!   in axum, and in the opposite order in a `ServiceBuilder`. Only whole events leave a filter, so
+//!   heartbeats are sent even while the upstream stalls in the middle of an event. If the layer
+//!   ends the stream, the filter's outcome is [`Disconnected`](Outcome::Disconnected), and the
 //!   [close report](crate::CloseReport) has the reason.
 //! - [Runs](crate::runs) may be on either side: an inner filter sees each answer once, and an outer
 //!   filter sees it once for each client.

@@ -73,7 +73,7 @@ impl<F: EventFilter> FilterPipe<F> {
         self
     }
 
-    /// Filters the next bytes of the source, and returns those that are to be sent.
+    /// Filters the next bytes of the source, and returns the bytes to send.
     ///
     /// # Errors
     ///
@@ -88,8 +88,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     /// Tells the filter that the source failed with `error`, or ended cleanly, and returns the
-    /// bytes that are still to be sent. Call it until [`is_over`](Self::is_over) returns `true`,
-    /// with `None` from the second call on.
+    /// bytes that are left to send. Call it until [`is_over`](Self::is_over) returns `true`, with
+    /// `None` from the second call on.
     ///
     /// # Errors
     ///

@@ -46,11 +46,11 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 1. **Number.** It gives each event one number, the same in all processes, and feeds every
 ///    process in the order of the numbers. The numbers lie between 0 and `u64::MAX`, and may have
 ///    holes. No number is given to a second event, not even after the broker has lost everything:
-///    begin at the clock, for example with the microseconds since 1970. If the log can return
-///    without its newest events, so that their numbers would be given again, the broker first
-///    reports a loss at a number above all that it has ever given.
-/// 2. **Feed completely.** Once [`start`](Self::start) has returned, each event with a number below
-///    the newest fed one is fed too, or is at or below a reported loss.
+///    take the first number from the clock, for example the microseconds since 1970. If the log can
+///    return without its newest events, so that their numbers would be given again, the broker
+///    first reports a loss at a number above all that it has ever given.
+/// 2. **Feed completely.** Once [`start`](Self::start) has returned, each event before the newest
+///    fed one is also fed, or has a number at or below that of a reported loss.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
 ///    [`Feed::max_age`]. It may feed older events too. If there are or were events that it does not
 ///    feed, it first reports the number of the newest of them as a [loss](Feed::report_loss).
@@ -78,9 +78,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
 ///    comment: line feeds, quotes, nothing. An event that the broker cannot keep is refused, with a
 ///    reason that names the limit.
-/// 9. **Use one clock** for the time of an event: that of the server, or that of the publisher,
-///    kept with the event. The name of an ended topic is free again by this clock. The age of an
-///    event is the time since then, never below zero.
+/// 9. **Use one clock** for the time of an event: the clock of the server, or that of the
+///    publisher, whose time is then kept with the event. The name of an ended topic is free again
+///    by this clock. The age of an event is the time since then, never below zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that the broker can have assigned. See

@@ -51,8 +51,8 @@ impl Hub {
     /// Returns the id of the newest event of all topics, as a position to resume from.
     ///
     /// Take the position first, then read the current state, and render both into a page. A stream
-    /// that resumes after the position misses no event; it may repeat one that the state includes.
-    /// [State in a database](super#state-in-a-database) has an example.
+    /// that resumes after the position misses no event, but may repeat an event that the state
+    /// already includes. [State in a database](super#state-in-a-database) has an example.
     ///
     /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).

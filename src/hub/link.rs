@@ -166,8 +166,7 @@ pub struct Publication {
     pub topic: String,
     /// The event. Its [fields](Event::fields) are what a broker keeps.
     pub event: Event,
-    /// Whether the event is the last one of its topic. [`Arrival::ends_topic`](Arrival) has to
-    /// say the same.
+    /// Whether the event is the last one of its topic. The [`Arrival`] must have the same value.
     pub ends_topic: bool,
 }
 

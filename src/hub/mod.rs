@@ -1,5 +1,5 @@
 //! A publish-subscribe hub: every subscriber of a topic receives each of its events, and clients
-//! that reconnect receive those that they missed (feature `hub`).
+//! that reconnect receive the events that they missed (feature `hub`).
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -246,10 +246,10 @@
 //! - The stream misses nothing. A note that was committed between the position and the query comes
 //!   twice: in the backlog and as an event. A client that reconnects right after the backlog
 //!   receives the event too. Let the page ignore a row that it already has.
-//! - A client that reconnects receives what it missed. If some of it was evicted, it receives a
-//!   gap, and then the backlog again. The same happens to a client that falls behind while it is
-//!   connected: [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the client
-//!   reconnects.
+//! - A client that reconnects receives the events that it missed. If some of them were evicted, it
+//!   receives a gap, and then the backlog again. The same happens to a client that falls behind
+//!   while it is connected: [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the
+//!   client reconnects.
 //! - Every connection queries the database, even if its client needs no backlog.
 //! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
 //!   clients see the row at their next backlog.
@@ -302,10 +302,10 @@
 //! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these
 //! limits.
 //!
-//! No client has a queue, so a slow client does not delay the others. Subscribers that are behind
-//! receive frames of about 16 KiB, and subscribers at the same position share the bytes. An event
-//! of 4 KiB or more is sent alone. Each topic caches up to 16 of its newest frames. Older frames
-//! exist only while a connection still has to write them.
+//! No client has a queue, so a slow client does not delay other clients. Subscribers that are
+//! behind receive frames of about 16 KiB, and subscribers at the same position share the bytes. An
+//! event of 4 KiB or more is sent alone. Each topic caches up to 16 of its newest frames. Older
+//! frames exist only while a connection still has to write them.
 //!
 //! The only backlog of a client is what its connection holds: up to 16 frames in hyper, and up to a
 //! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets)
@@ -320,7 +320,7 @@
 //! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
 //! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) by default.
 //!
-//! Events are text. Encode binary data as base64, which makes it a third larger. Publish what is large
+//! Events are text. Encode binary data as base64, which makes it a third larger. Publish large data
 //! as an address that the page fetches.
 //!
 //! # Many processes

@@ -119,7 +119,7 @@ impl Retention {
     /// Limits the age of the kept events.
     ///
     /// No timer evicts old events. Publishing and subscribing evict the old events of their own
-    /// topic, and each publish also those of up to 16 other topics.
+    /// topic. Publishing also evicts the old events of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

@@ -104,7 +104,7 @@ use self::response_future::{Completion, FutureState, InFlight};
 /// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
 /// - [`stats`](Self::stats) counts streams.
 /// - [`timings`](Self::timings) notes the times to the head and to the first event.
-/// - [`label`](Self::label) gives streams a label, such as that of their route.
+/// - [`label`](Self::label) gives streams a label, such as the path of their route.
 /// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
 ///
 /// [`options`](Self::options) sets several options of streams at once. A request and a response can

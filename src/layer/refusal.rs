@@ -18,12 +18,12 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
 /// - The decision is made once the response head is known, after the handler has run. The stream is
-///   dropped unpolled; other headers, such as those of CORS, stay.
+///   dropped without being polled. The other headers of the response, such as those of CORS, stay.
 /// - For a service that returns a bare stream, the decision is made before the service is called,
 ///   except at the limit of a subject, which is checked when the service has answered. Such a
-///   stream has opened by then, and closes as [`Ended`](crate::CloseReason::Ended). If the service
-///   reserved a permit in `poll_ready`, like tower's `ConcurrencyLimit`, it keeps the permit for
-///   its next request.
+///   stream has already opened. Its close reason is [`Ended`](crate::CloseReason::Ended). If the
+///   service reserved a permit in `poll_ready`, like tower's `ConcurrencyLimit`, it keeps the
+///   permit for its next request.
 /// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
 ///   arrived before it began.
 ///

@@ -139,7 +139,7 @@ impl<M> SseLayer<M> {
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
     /// default none is sent, and most clients wait for a few seconds. A
-    /// [`Duration`](std::time::Duration) is the same time for every client.
+    /// [`Duration`](std::time::Duration) sets the same time for every client.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
     /// instead, even if `retry` is shorter. [`Drain::without_retry`](crate::Drain::without_retry)
@@ -472,8 +472,7 @@ impl<M> SseLayer<M> {
     /// - A request without an `Accept` header accepts anything. If several ranges match, the most
     ///   specific one decides.
     /// - Only event streams with status 200 are affected.
-    /// - A service that returns a bare stream is not called, [as for a
-    ///   refusal](Refusal#what-is-refused).
+    /// - A service that returns a bare stream is then [not called](Refusal#what-is-refused).
     ///
     /// ```
     /// use tower_sse::SseLayer;

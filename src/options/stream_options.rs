@@ -156,9 +156,9 @@ impl StreamOptions {
     }
 
     /// Ends the stream when the token is cancelled, in the same way as a [closed
-    /// stream](crate::streams#how-closed-streams-end), for any reason of the program's: a deleted
-    /// job, or a check that is repeated. To end the streams of a user, use
-    /// [`streams`](crate::streams) instead.
+    /// stream](crate::streams#how-closed-streams-end). Use it if, for example, a job is deleted, or
+    /// a repeated check fails. To end the streams of a user, use [`streams`](crate::streams)
+    /// instead.
     ///
     /// Use one token for each response: it ends every stream that has it. As an option of a layer,
     /// it ends all streams of the layer, including those that open later. For a [run](crate::runs),
@@ -231,8 +231,8 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to those that a response already has. Each option that is set replaces the
-    /// response's, with the [exceptions](Self#precedence) of `max_age` and `on_close`.
+    /// Adds these options to the options that a response already has. Each option that is set
+    /// replaces the response's, with the [exceptions](Self#precedence) of `max_age` and `on_close`.
     ///
     /// Middleware and handlers can therefore both set options. `Extensions::insert` would replace
     /// all earlier ones.
@@ -249,7 +249,7 @@ impl StreamOptions {
         self.merge_into_extensions(response.extensions_mut());
     }
 
-    /// Adds these options to those in the extensions of a request or a response; see
+    /// Adds these options to the options in the extensions of a request or a response; see
     /// [`merge_into`](Self::merge_into).
     ///
     /// Middleware that runs before the handler, such as authentication, adds options to a request:

@@ -145,17 +145,18 @@ impl StartError {
 /// A stream of a run's events for one client. Each item contains one or more events, with their
 /// ids.
 ///
-/// How it ends depends on the run's outcome:
+/// How the stream ends depends on the run's outcome:
 ///
 /// - After [`Completed`](crate::runs::Outcome::Completed) it ends.
-/// - After [`Cancelled`](crate::runs::Outcome::Cancelled) it fails with an error after which
-///   [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator.
+/// - After [`Cancelled`](crate::runs::Outcome::Cancelled), it fails with an error that makes
+///   [`SseLayer`](crate::SseLayer) end the body cleanly, without its terminator.
 /// - After any other outcome it fails.
 ///
 /// It also fails if the client's next event was evicted.
 ///
-/// While it exists, the client counts as attached: the source may wait for it, and the run is not
-/// abandoned. Dropping it detaches the client but does not stop the run.
+/// While the attachment exists, the client counts as attached: the source may wait for the client,
+/// and the run is not abandoned. Dropping the attachment detaches the client but does not stop the
+/// run.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

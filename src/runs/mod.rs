@@ -176,8 +176,8 @@
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //!   documents. A repeated request then starts the answer again, once.
 //! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
-//!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost
-//!   reply of the store, an end is reported twice, with the same [`RunEnd::id`].
+//!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, for example if a
+//!   reply of the store is lost, a run is reported twice, with the same [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
@@ -194,7 +194,8 @@
 //! no process has restored is refused, because its owner may still restore it: [`Runs::start`] and
 //! [`Runs::replace`] return [`StartError::Unavailable`].
 //!
-//! While the store cannot be reached, or refuses commands, such as for a missing permission:
+//! While the store cannot be reached, or refuses commands, for example because a permission is
+//! missing:
 //!
 //! - Running runs continue, and clients at the process that owns a run keep receiving it, without a
 //!   time limit.

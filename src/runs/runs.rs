@@ -18,8 +18,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///
 /// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
-/// Runs are tokio tasks. Methods that start one [panic](tokio::spawn) outside of a tokio runtime
-/// with timers.
+/// Runs are tokio tasks. A method that starts a run [panics](tokio::spawn) outside of a tokio
+/// runtime with timers.
 ///
 /// # Answers
 ///
@@ -330,10 +330,10 @@ impl Runs {
     ///
     /// # Several processes
     ///
-    /// At the process that owns the run, all earlier events are exported first; the method waits for
-    /// the store for up to two seconds. At any other process, the event follows those that the owner
-    /// has exported. The number in its id is then a billion higher, because the owner's clients may
-    /// have received later events.
+    /// At the process that owns the run, all earlier events are exported first; the method waits
+    /// for the store for up to two seconds. At any other process, the event follows the events that
+    /// the owner has exported. The number in its id is then a billion higher, because the owner's
+    /// clients may have received later events.
     ///
     /// # Cancel safety
     ///
@@ -525,8 +525,8 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the memory of an owner's runs that have ended to `bytes`, so that one owner cannot
-    /// evict the runs of all others. By default, only [`max_memory`](Self::max_memory) limits them.
+    /// Limits the memory of the ended runs of one owner to `bytes`, so that one owner cannot evict
+    /// the runs of all other owners. By default, only [`max_memory`](Self::max_memory) limits them.
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
     /// last. Each process with a [store](super::RunStore) also applies the limit to the memory that
@@ -580,8 +580,8 @@ impl RunsBuilder {
     /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
     /// is no limit.
     ///
-    /// The time starts with the call. Without a limit, a page that stays open keeps a source alive
-    /// that never ends.
+    /// The time starts with the call. Without a limit, a source that never ends runs for as long as
+    /// a page stays open.
     ///
     /// ```
     /// use std::time::Duration;
@@ -639,7 +639,7 @@ impl RunsBuilder {
     /// an event stream does not.
     ///
     /// The closure is called on the thread that ends the run, while no lock is held. All closures
-    /// are called, in the order in which they were added; a panic of one is caught.
+    /// are called, in the order in which they were added. If a closure panics, the panic is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,

@@ -89,18 +89,18 @@
 //! }
 //! ```
 //!
-//! - A close of `Streams` from `Streams::new` or `build` cannot fail. With a broker, the close can
-//!   fail after the session was deleted. A repeated log-out must then close again.
+//! - With `Streams` from `Streams::new` or `build`, closing cannot fail. With a broker, it can fail
+//!   after the session was deleted: a repeated log-out must then close again.
 //! - The check of a request must see the write of an earlier log-out. If it reads a cache or a
 //!   replica that lags behind, the client is let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
-//! - A subject may be added before or after the check. A close applies to every request that arrived
-//!   before it.
+//! - A subject may be added before or after the check. `close` applies to every request that
+//!   arrived before the call.
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a
-//! reconnection time. No [terminator](crate::SseLayer::terminator) or
+//! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but
+//! without a reconnection time. No [terminator](crate::SseLayer::terminator) or
 //! [farewell](crate::SseLayer::farewell) is sent, and [`on_error`](crate::SseLayer::on_error) is
 //! not called. The reason is [`CloseReason::Revoked`](crate::CloseReason::Revoked).
 //!
@@ -116,7 +116,7 @@
 //!
 //! # Many processes
 //!
-//! With [`Streams::connect`], which needs feature `hub`, a close reaches the streams of all
+//! With [`Streams::connect`], which needs feature `hub`, `close` reaches the streams of all
 //! processes that share a [broker](crate::hub::broker).
 //!
 //! - `close` first closes the streams of its own process, and then waits for the broker's
@@ -194,15 +194,15 @@
 //! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams`
 //!   replaces the subjects, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
-//!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. A close then ends
-//!   one client's stream, not the run.
+//!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. Closing then
+//!   ends the stream of one client, not the run.
 //!
 //! # Cost
 //!
 //! A request costs three allocations if `streams` is set, or five if it had no extension before. A
-//! stream with one subject costs up to 270 bytes. The newest 65,536 closes are remembered, in 24
-//! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
-//! closed at once.
+//! stream with one subject costs up to 270 bytes. The newest 65,536 calls of `close` are
+//! remembered, in 24 bytes each. If `close` is called more than 65,536 times between a request and
+//! its stream, the stream is closed at once.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

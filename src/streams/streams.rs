@@ -28,7 +28,7 @@ impl Streams {
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
     /// middleware inside of it find them in the request's extensions.
     ///
-    /// Call it before the request is checked, because only a close after the call counts. The layer
+    /// Call it before the request is checked: a later log-out then closes the stream. The layer
     /// uses the same subjects.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
@@ -58,8 +58,8 @@ impl Streams {
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing is closed. If it is dropped later,
-    /// the streams of this process are closed, and those of other processes may be. axum drops the
-    /// handler when its client disconnects, so [log out on a task](super#log-out).
+    /// the streams of this process are closed, and the streams of other processes may be closed.
+    /// axum drops the handler when its client disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }

@@ -11,7 +11,7 @@ use crate::{lock::lock, signals::is_recorded};
 /// feature `axum` it is also an extractor. Middleware outside of the layer calls
 /// [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it checks the request.
 ///
-/// A close ends the stream if it comes after the request arrived, or after `subjects_of` was
+/// A log-out closes the stream if it comes after the request arrived, or after `subjects_of` was
 /// called. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {

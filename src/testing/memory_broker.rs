@@ -33,8 +33,8 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// - When `publish` returns, the event has reached all hubs except [paused](Self::pause) ones and
-///   those that another thread is feeding.
+/// - When `publish` returns, the event has reached all hubs, except [paused](Self::pause) hubs and
+///   hubs that another thread is feeding.
 /// - The history that a hub loads goes back as far as the age of the hub's
 ///   [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until
 ///   [`lose_history`](Self::lose_history).
@@ -58,7 +58,8 @@ impl MemoryBroker {
         }
     }
 
-    /// Loses all events, and the ends of topics, like a broker that restarts without its data.
+    /// Loses all events, and forgets which topics have ended, like a broker that restarts without
+    /// its data.
     ///
     /// Hubs keep the events that they have received; a [paused](Self::pause) hub never receives the
     /// events that were delayed. Each subscription receives the events that its hub keeps, and then
@@ -68,8 +69,8 @@ impl MemoryBroker {
         connections.iter().for_each(|connection| connection.deliver());
     }
 
-    /// Delays events on their way to one hub, as a slow network does, until
-    /// [`resume`](Self::resume) is called.
+    /// Delays events on their way to one hub, like a slow network, until [`resume`](Self::resume)
+    /// is called.
     ///
     /// A client of another hub is then ahead: it can reconnect to this hub with the id of an event
     /// that this hub has not received. Publishing through the paused hub succeeds.
@@ -94,14 +95,13 @@ impl MemoryBroker {
         connection.deliver();
     }
 
-    /// Refuses the next `events` events. Publishing them fails with
-    /// [`PublishError::Refused`].
+    /// Refuses the next events, `events` of them: publishing fails with [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Loses the acknowledgements of the next `events` events. They are published, but publishing
-    /// them fails with [`PublishError::Unknown`].
+    /// Loses the acknowledgements of the next events, `events` of them: they are published, but the
+    /// call fails with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

@@ -142,7 +142,7 @@
 //! ```
 //!
 //! Also test ids that the server does not expect: [`resume`](TestClient::resume) sends any id, such
-//! as one that is too old or malformed.
+//! as an old or malformed one.
 //!
 //! # Several processes
 //!

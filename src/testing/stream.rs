@@ -31,9 +31,8 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// A method that waits panics after 30 seconds ([`time_limit`](Self::time_limit)), or once what it
-/// waits for can no longer come. The panic's text names the caller's line and lists what the stream
-/// has received.
+/// A waiting method panics after 30 seconds ([`time_limit`](Self::time_limit)), or when the stream
+/// is over. The panic's text names the caller's line and lists what the stream has received.
 ///
 /// The methods need a tokio runtime with timers. Under a paused clock, the limit costs no time.
 ///

@@ -41,7 +41,7 @@
 //! # What a log needs
 //!
 //! 1. **Numbers** above zero, which rise in the order in which all processes read. A new log begins
-//!    above all numbers of a lost one: begin at the clock.
+//!    above all numbers of a lost log: take its first number from the clock.
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
 //!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have the
 //!    same number.
@@ -62,9 +62,9 @@
 //! | nothing up to it, and something after it | it was [trimmed](Log::was_trimmed) | a loss of this process alone |
 //! | nothing | it was lost | a loss of all |
 //!
-//! A loss of all ends the session. The next one adds a [mark](Log::mark) before this process publishes
-//! again. An event that the server has acknowledged, and that the follower does not meet by its number
-//! and its fingerprint, is a loss of all too.
+//! If all processes have lost events, the session ends. The next session adds a [mark](Log::mark)
+//! before this process publishes again. An event that the server has acknowledged, and that the
+//! follower does not meet by its number and its fingerprint, is lost for all processes too.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

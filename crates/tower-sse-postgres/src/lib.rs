@@ -142,8 +142,8 @@
 //! Programs insert into the table `inbox`. Numbers that are assigned there are not in the order of
 //! the commits: a reader that has passed 8 would miss 7, which commits later. Hubs therefore move
 //! the committed rows into the table `log`, and number them under a lock that one statement holds.
-//! The lock is that of the stream's row, so any hub can assign numbers, and no leader is needed. A
-//! long transaction holds no lock that another one waits for.
+//! They lock the row of the stream, so any hub can assign numbers, and no leader is needed. A long
+//! transaction holds no lock that another one waits for.
 //!
 //! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing
 //! row shows as a hole. Each hub compares the rows that it reads with those that it has read before

@@ -204,8 +204,8 @@ impl Postgres {
     /// Sets the name of the stream. All hubs of this stream on this server share their events and
     /// ids. The default is `tower_sse`, which is also the default of `tower_sse.publish`.
     ///
-    /// Use different names for unrelated hubs, even on different servers: with the same name, an id
-    /// of one hub is valid in the other, so a client that moves between them receives no gap.
+    /// Use different names for unrelated hubs, even on different servers: hubs with the same name
+    /// accept each other's ids, so a client that moves between them receives no gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

@@ -26,8 +26,8 @@ impl Tls {
         self
     }
 
-    /// Sets the certificate of the client, followed by those of its issuers, and its private key,
-    /// in PEM format. By default, the client has none.
+    /// Sets the certificate of the client, followed by the certificates of its issuers, and its
+    /// private key, in PEM format. By default, the client has none.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity = Some([certificates.into(), key.into()]);
         self

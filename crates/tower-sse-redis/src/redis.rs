@@ -69,7 +69,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no URL, if one does not have a form that [`open`](Self::open)
+    /// Returns an error if there is no URL, if a URL does not have a form that [`open`](Self::open)
     /// takes, or if the URLs name different databases.
     pub fn open_any(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let clients = urls.into_iter().map(|url| client(url.as_ref()));

@@ -19,8 +19,8 @@ use crate::hub::publish::HubState;
 /// Subscriptions at the same position share the bytes.
 ///
 /// A subscription has no queue: it reads the events that its topics keep. A slow client therefore
-/// delays no other, and receives a [gap](GapPolicy) if events were evicted before it read them.
-/// Like tokio's channels, a subscription takes part in cooperative scheduling.
+/// delays no other client, and receives a [gap](GapPolicy) if events were evicted before it read
+/// them. Like tokio's channels, a subscription takes part in cooperative scheduling.
 ///
 /// The costs grow with the number of topics. They were measured on a server processor:
 ///
@@ -143,8 +143,8 @@ impl Subscription {
     /// Returns whether all topics have [ended](crate::hub::Hub::end), and the client has received
     /// everything. It is `false` for a subscription without topics.
     ///
-    /// If you wrap a subscription in another stream, check `has_ended` first, and return its own
-    /// [`response`](Self::response) if so:
+    /// If you wrap a subscription in another stream, check `has_ended` first. If it is `true`,
+    /// return the [`response`](Self::response) of the subscription instead:
     ///
     /// ```
     /// use axum::{extract::State, response::{IntoResponse, Response}};

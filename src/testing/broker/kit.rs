@@ -21,8 +21,8 @@ type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>
 ///
 /// # Panics
 ///
-/// Panics after the last scene if any has failed, with the names and problems of those that failed. A
-/// skipped scene has not failed.
+/// Panics after the last scene if any scene has failed, with the names and problems of the failed
+/// scenes. A skipped scene has not failed.
 pub async fn check<W, F, Fut>(world: F)
 where
     W: World,

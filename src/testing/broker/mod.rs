@@ -98,7 +98,8 @@
 //! - A thread or task that goes on after its `start` was dropped.
 //! - A limit that no scene reaches: of more than 5,000 events at once or in the history, 1,000 during
 //!   a break, or names of 4 KiB.
-//! - Topics that a broker takes for one, other than by the examples in `names_and_data_cannot_inject`.
+//! - Different topics that a broker takes for the same one, except the examples in
+//!   `names_and_data_cannot_inject`.
 //! - A thread that is blocked. It can block the test too, beyond any time limit.
 //! - The order of events that are published at the same time.
 //! - Anything that is slow, but comes within 10 seconds.

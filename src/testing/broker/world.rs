@@ -7,8 +7,8 @@ pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// An empty log with a name of its own, and the faults that a test can cause in it.
 ///
-/// Each scene makes its own world. Two worlds may share a server, such as with one key or one table
-/// for each. A fault returns `None`, the default, if it cannot happen or if the broker's
+/// Each scene makes its own world. Two worlds may share a server, for example with a key or a table
+/// for each of them. A fault returns `None`, the default, if it cannot happen or if the broker's
 /// documentation says that it goes unnoticed; its scenes are skipped then.
 ///
 /// ```

@@ -27,9 +27,9 @@ impl Redis {
     /// events and ids.
     ///
     /// Ids depend only on the key, so that they stay valid when the stream moves to another server
-    /// or database. Use different keys for unrelated hubs, even on different servers. With the same
-    /// key, an id of one hub is valid in the other. A client that moves from one to the other
-    /// continues after its id, and receives no gap.
+    /// or database. Use different keys for unrelated hubs, even on different servers. Hubs with the
+    /// same key accept each other's ids: a client that moves from one hub to the other continues
+    /// after its id, and receives no gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

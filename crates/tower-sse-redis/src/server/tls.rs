@@ -30,8 +30,8 @@ impl Tls {
         self
     }
 
-    /// Sets the certificate of the client, followed by those of its issuers, and its private key,
-    /// in PEM format. By default, the client has none.
+    /// Sets the certificate of the client, followed by the certificates of its issuers, and its
+    /// private key, in PEM format. By default, the client has none.
     ///
     /// A server that requires another certificate closes the connection, so the error can be `broken
     /// pipe`.
@@ -43,7 +43,8 @@ impl Tls {
 
     /// Sets the name that the server's certificate must have. The default is the host of the URL.
     ///
-    /// Set it if the URL has an address or the name of a proxy instead of the server's.
+    /// Set it if the URL has an IP address, or the name of a proxy, instead of the name of the
+    /// server.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
