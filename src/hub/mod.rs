@@ -214,10 +214,10 @@
 //!
 //! # State in a database
 //!
-//! Take the [position](Hub::position) first, then query, and start the stream
-//! [since](Subscribe::since) the position. On a first visit, the stream begins with all rows, here
-//! notes. A client that reconnects receives the notes that it missed. After that, both kinds of
-//! client receive new notes:
+//! Take the [position](Hub::position) first, then query, and start the stream after the position
+//! with [`since`](Subscribe::since). On a first visit, the stream begins with all rows, here notes.
+//! A client that reconnects receives the notes that it missed. After that, both kinds of client
+//! receive new notes:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};

@@ -139,14 +139,14 @@ impl<M> SseLayer<M> {
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
     /// default none is sent, and most clients wait for a few seconds. A
-    /// [`Duration`](std::time::Duration) sets the same time for every client.
+    /// [`Duration`](std::time::Duration) is the same time for every client.
     ///
-    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
-    /// instead, even if `retry` is shorter. [`Drain::without_retry`](crate::Drain::without_retry)
-    /// lets them keep the time of `retry`.
+    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
+    /// even if this one is shorter. To reconnect as soon as after any other end, turn that one off
+    /// with [`Drain::without_retry`](crate::Drain::without_retry).
     ///
-    /// The line has no empty line after it, so it belongs to the same block as the first event. Do
-    /// not use this option with two kinds of sources:
+    /// The line has no empty line after it, so it belongs to the same block as the first event. Two
+    /// kinds of sources do not suit this option:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
     ///   once, its block has two such lines, and rmcp's client fails. If it is ready, the layer sends
@@ -155,8 +155,7 @@ impl<M> SseLayer<M> {
     ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
     ///   empty event for it.
     ///
-    /// A stream that is drained before its first event has two `retry` lines: this one and that of
-    /// the drain.
+    /// A stream that is drained before its first event also has two lines: this one and the drain's.
     ///
     /// ```
     /// use std::time::Duration;

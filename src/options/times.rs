@@ -380,7 +380,7 @@ impl Drain {
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
     ///
-    /// // For a process that has 30 seconds to stop, the default of Kubernetes.
+    /// // For a process that has 30 seconds to stop, as on Kubernetes by default: it takes up to 16.
     /// # let layer: SseLayer =
     /// SseLayer::new().drain(Drain::per_client().grace(Duration::from_secs(10)));
     /// ```
@@ -400,7 +400,7 @@ impl Drain {
         Self::new(When::SpreadOver(window))
     }
 
-    /// Gives each stream up to `grace` to end by itself, then ends it.
+    /// Lets each stream end by itself, and ends it once `grace` has passed.
     ///
     /// Set it in the responses of streams that end by themselves, such as answers. On a layer, it
     /// would also keep the streams of a hub open for the whole of `grace`.

@@ -629,14 +629,14 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, with any outcome. Use it for billing and
-    /// reports.
+    /// Adds a closure that is called when a run ends with any outcome, for billing and reports.
     ///
-    /// Without a store, the closure is called once for each run. With [several
-    /// processes](super#several-processes), a run can in rare cases be reported twice, with the
-    /// same [`RunEnd::id`](super::RunEnd::id): bill each id once. A call that panics, is cancelled,
-    /// abandoned or interrupted before it answers counts as a run. A call that returns anything but
-    /// an event stream does not.
+    /// It is called once for each run. With a store, it can be called twice, with the same
+    /// [`RunEnd::id`], and if the process of a run dies, another process reports the run with 0
+    /// bytes: do not bill an id that has been billed.
+    ///
+    /// A call that panics, or is cancelled, abandoned or interrupted, before it answers counts as a
+    /// run. A call that returns anything but an event stream does not.
     ///
     /// The closure is called on the thread that ends the run, while no lock is held. All closures
     /// are called, in the order in which they were added. If a closure panics, the panic is caught.

@@ -312,8 +312,8 @@ impl Subscription {
     /// Returns the response to a request: the stream, or an answer that it has ended.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
-    /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients receive
-    /// an empty stream. [`crate::response`] returns an empty stream for all of them.
+    /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients
+    /// receive an empty stream. [`crate::response`] returns an empty stream for every client.
     ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};

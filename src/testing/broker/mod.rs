@@ -33,8 +33,9 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if it has failed, and panics after the last
-//! one. Run the test with `--nocapture` to see the lines. [`outcomes`] returns the same as values.
+//! `check` prints a line for each scene, with the reason if it has failed, and panics after the
+//! last scene. Run the test with `--nocapture` to see the lines. [`outcomes`] returns the same as
+//! values.
 //!
 //! # The scenes
 //!
