@@ -41,7 +41,7 @@ struct HealthState {
 pub struct Waiting {
     /// The number of rows of all streams in the schema. It is counted up to 100,000.
     ///
-    /// Rows stay if no hub has their stream: delete them, or start a hub.
+    /// If no hub has the stream of a row, the row stays: delete it, or start a hub.
     pub rows: u64,
     /// The time since the oldest row was inserted, by the server's clock. Zero if there is none.
     pub oldest_age: Duration,
@@ -78,7 +78,7 @@ impl PostgresHealth {
     }
 
     /// Returns the rows of the inbox that wait, or `None` before they are known. They are counted
-    /// every ten seconds while the hub is ready, and stay as they were while it is not.
+    /// every ten seconds while the hub is ready; at other times, the last count is returned.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         *lock(&self.state.waiting)

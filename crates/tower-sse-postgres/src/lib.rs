@@ -182,8 +182,8 @@ pub use self::health::{BrokerStats, LogStats, PostgresHealth, Waiting};
 pub use self::tls::Tls;
 pub use self::{postgres::Postgres, publisher::PostgresPublisher};
 
-/// The statements that create the schema `tower_sse`, to apply in a migration of the program. The
-/// package has them as `schema/v1.sql` too.
+/// The statements that create the schema `tower_sse`, to apply in a migration of the program. They
+/// are also in the package, as `schema/v1.sql`.
 pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 
 /// The version of the schema that this crate needs.

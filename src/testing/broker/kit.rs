@@ -53,7 +53,7 @@ where
 
 /// Plays all scenes, each in a world of its own, and returns the name of each with its outcome.
 ///
-/// The error of a skipped scene says so by [`Problem::is_skipped`]. [`check`] is for tests.
+/// [`Problem::is_skipped`] is `true` for the error of a skipped scene. [`check`] is for tests.
 pub async fn outcomes<W, F, Fut>(world: F) -> Vec<Outcome>
 where
     W: World,

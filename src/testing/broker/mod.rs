@@ -1,8 +1,7 @@
 //! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and `hub`).
 //!
-//! Implement [`World`] for a log that is empty, and [`check`] plays the scenes in it. They test the
-//! rules on the page of [`Broker`](crate::hub::broker::Broker), through hubs and their clients
-//! only:
+//! Implement [`World`] for an empty log, and [`check`] plays the scenes in it. They test the rules
+//! on the page of [`Broker`](crate::hub::broker::Broker), through hubs and their clients only:
 //!
 //! ```
 //! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
@@ -34,31 +33,34 @@
 //! ```
 //!
 //! `check` prints a line for each scene, with the reason if it has failed, and panics after the
-//! last scene. Run the test with `--nocapture` to see the lines. [`outcomes`] returns the same as
-//! values.
+//! last scene. Run the test with `--nocapture` to see the lines. [`outcomes`] returns the results
+//! instead.
 //!
 //! # The scenes
 //!
-//! Each scene fails for a broker that
+//! Each line names scenes and, in brackets, the fault that they need. After the colon is what a
+//! broker does that fails them:
 //!
-//! - `every_field_arrives`: drops the name, retry or comment, or changes the ends of lines
+//! - `every_field_arrives`: drops the name, retry or comment, or changes line ends
 //! - `names_and_data_cannot_inject`: confuses its own syntax with text of the program
 //! - `extremes_are_kept_or_refused`: cuts or confuses long topics, names or retries
 //! - `large_events_arrive`: cuts events of up to 1 MiB. It may refuse those above 64 KiB.
 //! - `a_thousand_topics_arrive`: forgets topics
-//! - `all_processes_see_one_order`: numbers or orders events in each process
+//! - `all_processes_see_one_order`: numbers or orders events separately in each process
 //! - `a_publisher_keeps_its_order`: lets a batch overtake another one
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of
 //!   another one, or commits each event alone and so is too slow
 //! - `a_late_process_loads_the_history`: is ready before it has loaded
-//! - `history_is_as_old_as_asked`: does not report what it leaves out, or takes it for new
-//! - `history_of_any_age_is_loaded`: computes with [`Feed::max_age`](crate::hub::broker::Feed::max_age),
-//!   which can be `Duration::MAX`
-//! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report what was removed
+//! - `history_is_as_old_as_asked`: does not report events that it leaves out, or treats old events
+//!   as new
+//! - `history_of_any_age_is_loaded`: overflows if
+//!   [`Feed::max_age`](crate::hub::broker::Feed::max_age) is `Duration::MAX`
+//! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
 //! - `a_client_moves_between_processes`, `clients_ahead_wait`: has ids of a single process
 //! - `forged_ids_are_told`: accepts every number
 //! - `worlds_do_not_see_each_other`: mixes logs, or has one name for all of them
-//! - `ends_are_the_same_everywhere`: forgets the end of a topic, also in the history
+//! - `ends_are_the_same_everywhere`: forgets the end of a topic, for example when it loads the
+//!   history
 //! - `ended_names_become_free`: frees names by the clock of each process, or never
 //! - `an_end_is_read_after_a_break` (`cut`): misses an end
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
@@ -67,11 +69,12 @@
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): counts from the start again
 //! - `a_burst_loses_nothing`: skips events when it is behind, or cuts a long history in silence
-//! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it was
+//! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it
+//!   stopped
 //! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
 //! - `any_order_of_steps_loses_nothing`: loses events between publishing, moves, breaks, and
 //!   new processes
-//! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub goes meanwhile
+//! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaks, or closes too much
 //! - `dropped_publishes_do_no_harm`: sends before the first poll, or twice
@@ -79,8 +82,8 @@
 //! A scene with a fault in brackets is skipped if the world cannot cause it.
 //!
 //! - A minor release may add scenes, and so find faults in a broker that passed before.
-//! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second because they are
-//!   about the age of events.
+//! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second, because they test
+//!   the age of events.
 //! - A scene connects up to a few dozen processes, and 5,000 events are published at once.
 //! - Each scene makes its own world and drops it. Worlds can share a server if their names are
 //!   unique, for example by a counter and the process's id.
@@ -89,16 +92,16 @@
 //!
 //! # What the scenes cannot find
 //!
-//! - An acknowledgement that a server gives and then loses, before any process has read the event.
-//! - A refused event that is published. It is found only if the connection breaks between the
-//!   server's change and its reply.
+//! - An event that the server acknowledges and then loses, before any process has read it.
+//! - An event that is published although the broker refused it. The scenes find it only if the
+//!   connection breaks between the server's change and its reply.
 //! - Processes on several machines whose clocks differ, or a process that uses the time at which it
 //!   reads an event as the time of the event.
 //! - A connected process that does not report entries that were trimmed before it has read them.
 //!   The scenes call `trim` only before a new process connects.
 //! - A thread or task that goes on after its `start` was dropped.
-//! - A limit that no scene reaches: of more than 5,000 events at once or in the history, 1,000 during
-//!   a break, or names of 4 KiB.
+//! - A limit that no scene reaches: scenes have up to 5,000 events at once or in the history, 1,000
+//!   during a break, and names of 4 KiB.
 //! - Different topics that a broker takes for the same one, except the examples in
 //!   `names_and_data_cannot_inject`.
 //! - A thread that is blocked. It can block the test too, beyond any time limit.

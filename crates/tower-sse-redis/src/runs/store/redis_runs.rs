@@ -49,9 +49,9 @@ impl RedisRuns {
     /// of:
     ///
     /// - the lease
-    /// - three eighths of it, but at least 1.5 seconds; or another lease, if the process that
-    ///   serves the client has connected less than two leases ago
-    /// - a quarter of it
+    /// - three eighths of the lease, but at least 1.5 seconds; or another whole lease, if the
+    ///   process that serves the client has connected less than two leases ago
+    /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
     /// request can start the run again.
