@@ -11,8 +11,8 @@ use crate::connection::{CloseReport, Label};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
 use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
 
-/// Several options at once. See [what setting an option again
-/// does](crate::StreamOptions#setting-and-turning-off-options).
+/// Several options at once. Most options that are set again [replace the earlier
+/// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
     /// Sets several options of streams at once. Options that are not set in `options` keep their
     /// values.

@@ -44,8 +44,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   [`per_client`](crate::Refusal::per_client) instead, even if the layer has another one. At a
 ///   limit, `replace` still takes the place of a run that is running at this process.
 ///
-/// If the run has ended and has no events for the client, or ends while the client waits for the
-/// call to answer (a replaced run counts as [`Cancelled`]):
+/// If the run has ended and has no events left for the client, or if it ends before its call has
+/// answered:
 ///
 /// - An `EventSource` gets `204`, which stops it. If the run was [`Interrupted`] and the client has no
 ///   id, it gets the refusal.
@@ -53,7 +53,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   [`Interrupted`], and `404` after any other end.
 /// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and `404`
 ///   after any other end.
-/// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
+/// - A replaced run counts as [`Cancelled`]. An empty `200` means that nothing is missing. Only
+///   [`Completed`] adds the terminator to it.
 /// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
 ///   would start an answer again that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
@@ -580,8 +581,8 @@ impl RunsBuilder {
     /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
     /// is no limit.
     ///
-    /// The time starts with the call. Without a limit, a source that never ends runs for as long as
-    /// a page stays open.
+    /// The time starts with the call. Without a limit, a page that stays open keeps an endless
+    /// source running.
     ///
     /// ```
     /// use std::time::Duration;

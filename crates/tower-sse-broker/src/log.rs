@@ -93,9 +93,9 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that it has read. Zero if it has read none.
+    /// The number of the last entry that the process has read. Zero if it has read none.
     pub last: u64,
-    /// The newest number that it has read or been given.
+    /// The newest number that the process has read, or that it was given.
     pub newest: u64,
     /// The newest entry that is lost and that no mark follows.
     pub lost: Option<u64>,

@@ -240,7 +240,7 @@ impl Postgres {
     }
 
     /// Sets an async closure that returns the password, for passwords that change at run time. By
-    /// default, the address has it.
+    /// default, the password of the address is used.
     ///
     /// The closure is called for each attempt to connect, and once more if the server refuses its
     /// password. A connection that is open stays open. An error, or no result within 10 seconds,
