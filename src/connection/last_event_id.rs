@@ -11,7 +11,7 @@ use crate::event::{EventId, one_line_text};
 /// use tower_http::cors::CorsLayer;
 /// use tower_sse::LAST_EVENT_ID;
 ///
-/// // Browsers ask whether they may send an id that is long or unusual.
+/// // A `fetch` from another origin asks whether it may send the header; an `EventSource` does not.
 /// let cors = CorsLayer::new().allow_headers([LAST_EVENT_ID]);
 /// ```
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

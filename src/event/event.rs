@@ -399,8 +399,8 @@ pub(crate) use one_line_text;
 /// next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a header's
 /// value, so they are lost when the client sends the id back.
 ///
-/// An `EventSource` of another origin sends the id without a CORS preflight. Page code that sets
-/// `Last-Event-ID` in a `fetch` to another origin always causes one.
+/// If a page of another origin reads the stream, its `EventSource` sends the id without a CORS
+/// preflight. A `fetch` that sets `Last-Event-ID` always causes one.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
