@@ -258,8 +258,7 @@ async fn cors_headers_are_kept() {
     }
 }
 
-/// Browsers send a preflight when they reconnect with an ID that is over 128 bytes or has unsafe
-/// characters.
+/// Browsers send a preflight before a `fetch` with this header.
 #[tokio::test]
 async fn preflight_for_a_last_event_id_passes() {
     for place in Place::BOTH {
