@@ -29,8 +29,8 @@ pub struct RunsStats {
     /// The memory of all runs in bytes, as
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     pub memory: usize,
-    /// The number of calls that were made, including those whose answer was not an event
-    /// stream. A request that leaves before its call is made does not count.
+    /// The number of calls that were made, including calls whose answer was not an event stream. A
+    /// request whose client disconnects before the call does not count.
     pub started: u64,
     /// The number of calls that were refused: at a limit, while the store could not be
     /// reached, or during a shutdown.
@@ -85,7 +85,8 @@ impl RunsStats {
         self.ended.get(outcome as usize).copied().unwrap_or_default()
     }
 
-    /// Returns the number of runs that ended with each outcome, including outcomes with none.
+    /// Returns the number of runs that ended with each outcome, including outcomes with a count of
+    /// zero.
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.into_iter().zip(self.ended)

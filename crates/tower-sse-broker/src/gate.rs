@@ -11,7 +11,7 @@ use crate::ledger::{Ledger, Sent, Unproven};
 /// The gate between publishers and the server. It is open while the reader follows the log.
 ///
 /// After a break it stays shut until the reader has caught up and has marked the losses that it
-/// found. `C` is what the publishers use to publish, such as a connection.
+/// found. `C` is the type that publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -24,8 +24,8 @@ pub struct Session<C> {
     number: u64,
     /// The connection of the publishers.
     pub connection: C,
-    /// Cancelled when the session has ended. A publisher cancels it if the connection is of no
-    /// further use.
+    /// Cancelled when the session has ended. A publisher that can no longer use the connection
+    /// cancels the token.
     pub ended: CancellationToken,
 }
 
@@ -34,7 +34,7 @@ pub struct Session<C> {
 #[derive(Debug)]
 pub struct InFlight<'a, C> {
     gate: &'a Gate<C>,
-    /// The session in which they are sent.
+    /// The session in which the events are sent.
     pub session: Session<C>,
     sent: Sent,
 }
@@ -83,7 +83,7 @@ impl<C> Gate<C> {
         self.session.send_replace(None);
     }
 
-    /// Starts to record what is read, before events are sent in this session.
+    /// Starts to record the entries that are read. Call it before events are sent in this session.
     pub fn begin(&self, session: Session<C>) -> InFlight<'_, C> {
         let sent = self.ledger().begin(session.number);
         InFlight { gate: self, session, sent }
@@ -96,14 +96,14 @@ impl<C> Gate<C> {
 }
 
 impl<C> InFlight<'_, C> {
-    /// Returns the newest number that this process has read or been given.
+    /// Returns the newest number that this process has read, or that it was given.
     #[must_use]
     pub fn newest_known(&self) -> u64 {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event, which was published `at` this time of the
-    /// clock that all processes share. The reader then looks for it.
+    /// Records that the server has acknowledged an event. `at` is the time of its publication, by
+    /// the clock that all processes share. The reader then looks for the event.
     ///
     /// # Errors
     ///
