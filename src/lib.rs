@@ -133,8 +133,7 @@
 //!
 //! The layer never changes what a client decodes from the source's bytes. It writes heartbeats only
 //! at the start of a line, and its own events only between events. It writes nothing into a body
-//! with a content coding, so put a [compressor
-//! outside](guide::placement#layers-that-belong-outside).
+//! with a content coding, so put a [compressor outside](guide::upstreams#compression).
 //!
 //! # Events and their bytes
 //!

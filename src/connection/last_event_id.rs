@@ -11,7 +11,7 @@ use crate::event::{EventId, one_line_text};
 /// use tower_http::cors::CorsLayer;
 /// use tower_sse::LAST_EVENT_ID;
 ///
-/// // A `fetch` from another origin asks whether it may send the header; an `EventSource` does not.
+/// // A `fetch` with this header from another origin asks first.
 /// let cors = CorsLayer::new().allow_headers([LAST_EVENT_ID]);
 /// ```
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -60,9 +60,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 4. **Report losses.** Each reader looks for losses, even while nothing is published. It feeds
 ///    the events that it knows from before a loss, and then reports the loss.
 ///    - *The log has lost events:* the server starts with an older state, or an event that a
-///      process was fed is not in the log, and was not trimmed. The process that notices it writes
-///      a mark into the log. Each process reports the loss where it reads the mark, so all of them
-///      report it at the same place.
+///      process was fed is not in the log, and was not trimmed. The process that notices the loss
+///      writes a mark into the log. Each process reports the loss where it reads the mark, so all
+///      of them report it at the same place.
 ///    - *One process has missed events,* such as entries that were trimmed before it has read them.
 ///      Only this process reports the loss, and it writes no mark.
 ///    - A process that cannot distinguish these two cases writes a mark, and reports the loss at

@@ -71,8 +71,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, including the line feed. By
-    /// default there is none.
+    /// Starts every stream with a comment line that is `bytes` long, including the line feed. By
+    /// default, there is none.
     ///
     /// Use it for proxies and old browsers that hold back the first 2 KiB of a response. The
     /// shortest line has 2 bytes, even if `bytes` is 1. Zero means no padding.

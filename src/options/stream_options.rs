@@ -122,8 +122,8 @@ impl StreamOptions {
         self
     }
 
-    /// Starts the stream with a comment line of `bytes` bytes, or none if it is zero; see
-    /// [`SseLayer::padding`](crate::SseLayer::padding).
+    /// Starts the stream with a comment line that is `bytes` long, or with none if `bytes` is zero;
+    /// see [`SseLayer::padding`](crate::SseLayer::padding).
     ///
     /// # Panics
     ///

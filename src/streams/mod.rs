@@ -128,10 +128,10 @@
 //!   if the hub's retention is larger. A broker can keep less, such as Redis with a low `max_len`.
 //! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
-//! - If the broker loses closes, for example because Redis restarts without its data, each process
-//!   closes all its streams that have a subject. The clients return at random times.
-//! - `count` and `subjects` return the streams of one process; the page
-//!   [presence](crate::guide::presence) sums them.
+//! - If closes are lost, as when Redis restarts without its data, each process closes all its
+//!   streams that have a subject. The clients return at random times.
+//! - `count` and `subjects` are those of one process; the page [presence](crate::guide::presence)
+//!   sums them.
 //!
 //! # Limits for each subject
 //!

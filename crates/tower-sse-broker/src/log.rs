@@ -148,7 +148,7 @@ pub trait Log: Send + Sized + 'static {
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads entries from this number on, at most `count`.
+    /// Reads at most `count` entries, beginning with this number.
     fn read(
         &mut self,
         session: &mut Self::Session,

@@ -56,8 +56,8 @@ impl Runs {
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
 ///   start a run, so return no key for a `DELETE` that stops a run.
-/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`. Without a record, its client
-///   would try in vain to resume the answer.
+/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`. An answer without a key
+///   is not recorded, so its client could not resume it.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
 ///   same key wait for the response head, and then get the same events.
 /// - A request with a last event id never reaches the service. The id comes from the header, or

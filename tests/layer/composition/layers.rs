@@ -258,7 +258,7 @@ async fn cors_headers_are_kept() {
     }
 }
 
-/// Browsers send a preflight before a `fetch` with this header.
+/// A `fetch` with this header from another origin sends a preflight.
 #[tokio::test]
 async fn preflight_for_a_last_event_id_passes() {
     for place in Place::BOTH {
