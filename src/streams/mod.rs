@@ -200,9 +200,9 @@
 //! # Cost
 //!
 //! A request costs three allocations if `streams` is set, or five if it had no extension before. A
-//! stream with one subject costs up to 270 bytes. The newest 65,536 calls of `close` are
-//! remembered, in 24 bytes each. If `close` is called more than 65,536 times between a request and
-//! its stream, the stream is closed at once.
+//! stream with one subject costs up to 270 bytes. The newest 65,536 closes are remembered, in 24
+//! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
+//! closed at once.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |
