@@ -12,7 +12,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes them](crate::guide::clients#how-clients-reconnect). The reconnection time
 /// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds, or from 30
-/// to 60 at the limit of a subject.
+/// to 60 at the limit of a subject unless the request is a call (any method except `GET`).
 ///
 /// # What is refused
 ///
@@ -44,6 +44,8 @@ pub struct Refusal {
     /// That of an answer which is no stream.
     status: StatusCode,
     retry: Option<Retry>,
+    /// That of a call, whose answer is over sooner than a stream that its client keeps open.
+    retry_of_call: Option<Retry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,8 @@ enum RefusalAnswer {
 impl Refusal {
     const fn new(answer: RefusalAnswer) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { answer, status, retry: Some(Retry::later()) }
+        let retry = Some(Retry::later());
+        Self { answer, status, retry, retry_of_call: retry }
     }
 
     /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
@@ -82,30 +85,34 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
     /// `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60 seconds: the client
-    /// has other streams open, and is refused until one of them ends.
+    /// has other streams open, and is refused until one of them ends. For a call (any method except
+    /// `GET`) it is drawn from 2 to 10 seconds, because answers are short: an SDK that obeys
+    /// `Retry-After` would otherwise wait for a minute when a place is free after a second.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { answer: RefusalAnswer::PerClient, status, retry: Some(Retry::much_later()) }
+        Self { status, retry: Some(Retry::much_later()), ..Self::per_client() }
     }
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
     /// client from 2 to 10 seconds, or from 30 to 60 with
-    /// [`too_many_requests`](Self::too_many_requests). [`without_retry`](Self::without_retry) turns
-    /// it off.
+    /// [`too_many_requests`](Self::too_many_requests) unless it sent a call.
+    /// [`without_retry`](Self::without_retry) turns it off.
     ///
     /// A `retry` line has the time in milliseconds, and `Retry-After` in seconds, rounded up (RFC
     /// 9110, section 10.2.3).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
+        self.retry_of_call = self.retry;
         self
     }
 
     /// Sends no reconnection time to refused clients.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
+        self.retry_of_call = None;
         self
     }
 
@@ -160,7 +167,8 @@ impl Refusal {
         }
         *response.status_mut() = self.status;
         headers::make_empty(response.headers_mut());
-        if let Some(time) = self.retry.map(Retry::draw) {
+        let retry = if client.is_call() { self.retry_of_call } else { self.retry };
+        if let Some(time) = retry.map(Retry::draw) {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

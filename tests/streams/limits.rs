@@ -108,10 +108,15 @@ async fn each_client_is_refused_so_that_it_tries_again_later() {
     let seconds = |headers: &HeaderMap| -> u64 {
         headers["retry-after"].to_str().unwrap().parse().expect("seconds")
     };
-    for client in [Requester::Fetch, Requester::Post, Requester::Get] {
+    for (client, range) in [
+        (Requester::Fetch, 30..=60),
+        (Requester::Get, 30..=60),
+        // Answers are short, so a place is free soon.
+        (Requester::Post, 2..=10),
+    ] {
         let refused = send(&SseLayer::new(), &streams, client, &["user:1"]);
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{client:?}");
-        assert!((30..=60).contains(&seconds(refused.headers())), "{client:?}");
+        assert!(range.contains(&seconds(refused.headers())), "{client:?}");
     }
     let refused = send(&SseLayer::new(), &streams, Requester::EventSource, &["user:1"]);
     assert_eq!(refused.status(), StatusCode::OK);
