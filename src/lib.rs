@@ -92,7 +92,7 @@
 //! All options with their defaults. [`SseLayer`] groups them by purpose.
 //!
 //! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
-//! - [`retry`](SseLayer::retry): no reconnection time is sent
+//! - [`retry`](SseLayer::retry): a reconnection time of 1 to 5 seconds for an `EventSource`
 //! - [`padding`](SseLayer::padding): none
 //! - [`without_incremental`](SseLayer::without_incremental): `incremental: ?1` is sent
 //! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only

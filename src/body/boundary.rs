@@ -3,7 +3,7 @@ use std::mem;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr2, memrchr2};
 
-use crate::event::BYTE_ORDER_MARK;
+use crate::{event::BYTE_ORDER_MARK, options::has_retry_line};
 
 /// The position of a source's stream within its lines and events. It shows where the layer can
 /// write without changing the events that a client decodes.
@@ -14,8 +14,8 @@ use crate::event::BYTE_ORDER_MARK;
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
     line: LineKind,
-    /// Whether a line of an event has arrived since the last empty line.
-    in_event: bool,
+    /// What was sent since the last empty line.
+    block: Block,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
     /// Whether the last bytes were a CRLF. It is known only within an event.
@@ -26,6 +26,19 @@ pub(crate) struct Boundary {
     start: Start,
     /// Whether the bytes have a content coding, so that nothing can be written between them.
     pub(super) is_opaque: bool,
+}
+
+/// The content of the current block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Block {
+    /// Nothing, or lines that belong to no event.
+    #[default]
+    Empty,
+    /// Lines of an event.
+    Event,
+    /// A `retry` line of the layer, which an empty line of the layer may follow, and no line of an
+    /// event.
+    Retry,
 }
 
 /// The part of a byte order mark that the source has sent. A mark is legal only as the first bytes
@@ -56,7 +69,7 @@ impl Boundary {
 
     /// Returns whether an event can be written here: between the source's events.
     pub(crate) fn between_events(&self) -> bool {
-        self.at_line_start() && !self.in_event
+        self.at_line_start() && self.block != Block::Event
     }
 
     /// Records that the layer writes `lines` at this line start, and returns the bytes to send for
@@ -65,12 +78,28 @@ impl Boundary {
         if self.start.matched == 0 {
             self.start.is_held = true;
         }
+        let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
             self.skip_lf = true;
             [&b"\n"[..], &lines].concat().into()
         } else {
             lines
         }
+    }
+
+    /// Records that the layer has written a `retry` line. An empty line will separate it from the
+    /// next one of the layer, because some clients reject a block with two.
+    pub(crate) const fn note_retry(&mut self) {
+        self.block = Block::Retry;
+    }
+
+    /// Returns the bytes to send for `lines` in a block that has a `retry` line of the layer.
+    #[cold]
+    fn in_block_of_own(&mut self, lines: Bytes) -> Bytes {
+        if lines.ends_with(b"\n\n") {
+            self.block = Block::Empty;
+        }
+        if has_retry_line(&lines) { [&b"\n"[..], &lines].concat().into() } else { lines }
     }
 
     /// Returns the bytes to send for `comment` at this line start, which is within an event.
@@ -177,7 +206,7 @@ impl Boundary {
     /// Updates the position after an empty line.
     fn end_event(&mut self, after_cr: bool) {
         self.line = LineKind::Empty;
-        self.in_event = false;
+        self.block = Block::Empty;
         self.after_cr = after_cr;
     }
 
@@ -195,7 +224,7 @@ impl Boundary {
         while let Some((line, starts_here)) = pop_line(&mut lines) {
             let line = if starts_here { LineKind::Empty } else { self.line }.extended(line);
             if line.is_of_event() {
-                self.in_event = line != LineKind::Empty;
+                self.block = if line == LineKind::Empty { Block::Empty } else { Block::Event };
                 break;
             }
         }

@@ -13,9 +13,10 @@ use pin_project_lite::pin_project;
 use super::StreamRecord;
 use super::{Boundary, Deadline, EndsWith, IdleTimer, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
+use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{ShutdownWait, Stopped, is_within_recorder, within_layer};
 use crate::streams::Membership;
-use crate::{BoxError, coop::CoopBudget, event::first_block_has_retry, options::ResolvedOptions};
+use crate::{BoxError, coop::CoopBudget, event::first_block_has_retry};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 ///
@@ -150,9 +151,8 @@ where
         loop {
             match self.state().phase {
                 StreamPhase::Beginning(_) => {
-                    let preamble = self.begin_stream(cx);
-                    if !preamble.is_empty() {
-                        return Poll::Ready(Some(Ok(self.interject(preamble))));
+                    if let Some(preamble) = self.begin_stream(cx) {
+                        return Poll::Ready(Some(Ok(preamble)));
                     }
                 }
                 StreamPhase::Open | StreamPhase::Holding(_) => {
@@ -248,9 +248,9 @@ where
         Frame::data(self.state().boundary.interject(lines))
     }
 
-    /// Opens the stream and returns its first lines.
+    /// Opens the stream and returns its first lines, if it has any.
     #[cold]
-    pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Bytes {
+    pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let this = self.state();
         *this.shutdown = match mem::replace(this.phase, StreamPhase::Open) {
             StreamPhase::Beginning(ends_with) => ends_with.into_wait(),
@@ -259,18 +259,40 @@ where
         let before = this.deadline.take();
         *this.deadline = Deadline::start(before, this.options, *this.client, cx);
         if this.boundary.is_opaque {
-            return Bytes::new();
+            return None;
         }
-        if this.options.retry().is_none() || self.must_end(cx) {
-            return self.state.options.preamble();
+        let client = *this.client;
+        let retry = self.first_retry(cx);
+        let preamble = self.state.options.preamble(retry);
+        if preamble.is_empty() {
+            return None;
+        }
+        let preamble = self.interject(preamble);
+        if retry.is_some() && client == Client::EventSource {
+            self.state().boundary.note_retry();
+        }
+        Some(preamble)
+    }
+
+    /// Returns the reconnection time that the stream starts with. Polls the source for its first
+    /// frame, which may have one.
+    fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
+        let options = &self.state.options;
+        let (is_set, retry) = (options.sets_retry(), options.first_retry(self.state.client)?);
+        // The clients of a recorded stream get times of their own.
+        if !is_set && is_within_recorder() {
+            return None;
+        }
+        if self.must_end(cx) {
+            return is_set.then_some(retry);
         }
         // Some clients reject a block with two `retry` lines.
         match self.poll_source(cx) {
-            Poll::Pending => self.state.options.preamble(),
+            Poll::Pending => Some(retry),
             Poll::Ready(first) => {
                 let has_retry = first_data(&first).is_some_and(first_block_has_retry);
                 *self.state().phase = StreamPhase::Holding(Box::new(first));
-                if has_retry { self.state.options.padding() } else { self.state.options.preamble() }
+                (!has_retry).then_some(retry)
             }
         }
     }

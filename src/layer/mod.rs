@@ -76,7 +76,8 @@ use self::response_future::{Completion, FutureState, InFlight};
 /// **Resume**
 ///
 /// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
-/// - [`retry`](Self::retry) sets how long clients wait before they reconnect.
+/// - [`retry`](Self::retry) sets how long clients wait before they reconnect, and
+///   [`without_retry`](Self::without_retry) leaves that to them.
 ///
 /// **End**
 ///
@@ -109,8 +110,8 @@ use self::response_future::{Completion, FutureState, InFlight};
 ///
 /// [`options`](Self::options) sets several options of streams at once. A request and a response can
 /// override them with [`StreamOptions`](crate::StreamOptions) in their extensions; the methods
-/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat and the
-/// header `incremental` are on by default.
+/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat, the header
+/// `incremental` and the reconnection time of an `EventSource` are on by default.
 ///
 /// # Services that return a bare stream
 ///
@@ -160,7 +161,8 @@ pub struct SseLayer<M = marker::Http> {
 }
 
 impl<M> SseLayer<M> {
-    /// Creates a layer with the default options: it sets the headers, and sends a
+    /// Creates a layer with the default options: it sets the headers, starts the stream of an
+    /// `EventSource` with a [reconnection time](Self::retry), and sends a
     /// [heartbeat](Self::heartbeat) while a stream is idle.
     ///
     /// The heartbeats of a layer's streams are aligned to one time grid, so that many of them share

@@ -138,24 +138,34 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
-    /// default none is sent, and most clients wait for a few seconds. A
-    /// [`Duration`](std::time::Duration) is the same time for every client.
+    /// default, the stream of an `EventSource` starts with one of 1 to 5 seconds, which is drawn for
+    /// it, and other streams with none. A [`Duration`](std::time::Duration) is the same time for every
+    /// client.
+    ///
+    /// A range spreads the reconnections after a crash, when the server cannot send a time any more.
+    /// Without the line, most browsers wait for the same 3 seconds. The line is left out
+    ///
+    /// - if the stream has a content coding,
+    /// - if the first block of the source is ready at once and has a `retry` field,
+    /// - by default, also if the stream must end at once, such as during a shutdown.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
     /// even if this one is shorter. To reconnect as soon as after any other end, turn that one off
     /// with [`Drain::without_retry`](crate::Drain::without_retry).
     ///
-    /// The line has no empty line after it, so it belongs to the same block as the first event. Two
-    /// kinds of sources do not suit this option:
+    /// The line has no empty line after it, so it belongs to the same block as the first event.
+    /// Chromium and the npm package `eventsource` obey it at once, but undici only at the next empty
+    /// line, so an `EventSource` of undici that has had no event comes back after undici's own 3
+    /// seconds. Two kinds of sources do not suit this option:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
-    ///   once, its block has two such lines, and rmcp's client fails. If it is ready, the layer sends
-    ///   no line of its own.
+    ///   once, its block has two such lines, and rmcp's client fails.
     /// - Sources that send comments followed by an empty line, such as axum's `Sse` with `KeepAlive`.
     ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
     ///   empty event for it.
     ///
-    /// A stream that is drained before its first event also has two lines: this one and the drain's.
+    /// If the layer ends a stream before its first event, the drain's line follows this one. For an
+    /// `EventSource`, an empty line separates them. Other streams have two in one block.
     ///
     /// ```
     /// use std::time::Duration;
@@ -168,6 +178,22 @@ impl<M> SseLayer<M> {
     #[must_use]
     pub fn retry(self, retry: impl Into<Retry>) -> Self {
         self.options(StreamOptions::new().retry(retry))
+    }
+
+    /// Starts streams without a reconnection time. Clients then wait for a time of their own, which
+    /// is the same for all clients of a kind.
+    ///
+    /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) have times of their own.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().without_retry();
+    /// ```
+    #[must_use]
+    pub fn without_retry(self) -> Self {
+        self.options(StreamOptions::new().without_retry())
     }
 }
 

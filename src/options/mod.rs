@@ -10,4 +10,4 @@ pub use self::times::{Drain, Heartbeat, MaxAge, Retry};
 
 pub(crate) use self::resolved::{IdleInterval, ResolvedOptions};
 pub(crate) use self::stream_options::{OnClose, OnOpen};
-pub(crate) use self::times::{GRACE, PATIENCE, PATIENCE_AT_ONCE, When};
+pub(crate) use self::times::{GRACE, PATIENCE, PATIENCE_AT_ONCE, When, has_retry_line};

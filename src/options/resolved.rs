@@ -5,7 +5,7 @@ use tokio::{task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::stream_options::{CancellationIf, OnClose, last_event};
-use super::{Drain, Heartbeat, Retry, StreamOptions};
+use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::{Opaque, catch_panic};
 use crate::signals::{program_error, source_error};
 use crate::{BoxError, connection::Client, error::causes};
@@ -64,19 +64,31 @@ impl ResolvedOptions {
         Some(IdleInterval { length, grid: Some(self.grid) })
     }
 
-    /// Returns the reconnection time that streams start with.
-    pub(crate) fn retry(&self) -> Option<Retry> {
-        self.options.retry
+    /// Returns whether a reconnection time was set or turned off.
+    pub(crate) const fn sets_retry(&self) -> bool {
+        self.options.retry.is_some()
+    }
+
+    /// Returns the reconnection time that the stream of this client starts with.
+    ///
+    /// By default, only an `EventSource` gets one: other clients are not known to reconnect by
+    /// themselves, and some take a block without data for an event.
+    pub(crate) fn first_retry(&self, client: Client) -> Option<Retry> {
+        match self.options.retry {
+            Some(set) => set,
+            None if client != Client::EventSource || self.options.omits_default_retry => None,
+            None => Some(Retry::soon()),
+        }
     }
 
     /// Returns the comment line that streams start with, or no bytes if there is none.
-    pub(crate) fn padding(&self) -> Bytes {
+    fn padding(&self) -> Bytes {
         self.options.padding.as_deref().cloned().unwrap_or_default()
     }
 
     /// Returns the lines that the stream starts with, or no bytes if there are none.
-    pub(crate) fn preamble(&self) -> Bytes {
-        joined(self.retry().map(Retry::line).unwrap_or_default(), self.padding())
+    pub(crate) fn preamble(&self, retry: Option<Retry>) -> Bytes {
+        joined(retry.map(Retry::line).unwrap_or_default(), self.padding())
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
@@ -103,9 +115,7 @@ impl ResolvedOptions {
     /// reject two such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.options.farewell.clone().flatten().unwrap_or_default();
-        let mut lines = farewell.split(|byte| *byte == b'\n');
-        let has_retry = lines.any(|line| line.starts_with(b"retry:"));
-        let retry = if has_retry { Bytes::new() } else { self.reconnection_time() };
+        let retry = if has_retry_line(&farewell) { Bytes::new() } else { self.reconnection_time() };
         joined(retry, farewell)
     }
 

@@ -70,7 +70,9 @@ pub struct StreamOptions {
     // Of two nested `Option`s, the outer one is `None` for an option that is not set, the inner one
     // for an option that is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
-    pub(crate) retry: Option<Retry>,
+    pub(crate) retry: Option<Option<Retry>>,
+    /// Whether a stream for which no place sets a reconnection time has none.
+    pub(super) omits_default_retry: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(super) max_age: Option<MaxAge>,
     pub(super) end_when: Option<CancellationToken>,
@@ -87,6 +89,7 @@ impl StreamOptions {
         Self {
             heartbeat: None,
             retry: None,
+            omits_default_retry: false,
             padding: None,
             max_age: None,
             end_when: None,
@@ -118,7 +121,29 @@ impl StreamOptions {
     /// Sets the reconnection time that the stream starts with; see
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
-        self.retry = Some(retry.into());
+        self.retry = Some(Some(retry.into()));
+        self
+    }
+
+    /// Starts the stream without a reconnection time; see
+    /// [`SseLayer::without_retry`](crate::SseLayer::without_retry).
+    ///
+    /// ```
+    /// use http::Response;
+    /// use tower_sse::StreamOptions;
+    ///
+    /// # let mut response = Response::new(());
+    /// StreamOptions::new().without_retry().merge_into(&mut response);
+    /// ```
+    pub fn without_retry(mut self) -> Self {
+        self.retry = Some(None);
+        self
+    }
+
+    /// Leaves out the default reconnection time, but not one that another place sets.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn omitting_default_retry(mut self) -> Self {
+        self.omits_default_retry = true;
         self
     }
 
@@ -296,6 +321,7 @@ impl StreamOptions {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
             retry: self.retry.or(defaults.retry),
+            omits_default_retry: self.omits_default_retry || defaults.omits_default_retry,
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
             end_when: self.end_when.or_else(|| defaults.end_when.clone()),

@@ -124,7 +124,7 @@ impl Default for Heartbeat {
 /// A client uses the last reconnection time that it has received.
 ///
 /// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
-/// clients wait for the same few seconds, so after a restart they reconnect at the same time. A
+/// clients wait for the same few seconds, so after a crash they reconnect at the same time. A
 /// range spreads the reconnections.
 ///
 /// ```
@@ -173,6 +173,11 @@ impl Retry {
         Self { milliseconds: (milliseconds(min), milliseconds(max)) }
     }
 
+    /// Creates the default range for the start of a stream: 1 to 5 seconds.
+    pub(crate) const fn soon() -> Self {
+        Self { milliseconds: (1_000, 5_000) }
+    }
+
     /// Creates the default range for clients that are refused or drained: 2 to 10 seconds.
     pub(crate) const fn later() -> Self {
         Self { milliseconds: (2_000, 10_000) }
@@ -203,6 +208,11 @@ impl From<Duration> for Retry {
     fn from(reconnection_time: Duration) -> Self {
         Self::fixed(reconnection_time)
     }
+}
+
+/// Returns whether one of these lines, which this crate has encoded, is a `retry` line.
+pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
+    lines.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"retry:"))
 }
 
 /// The maximum age of a stream.

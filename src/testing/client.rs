@@ -10,7 +10,8 @@ use tower_service::Service;
 
 use super::reader::BodyBytes;
 use super::stream::{Opened, TIME_LIMIT, TestStream};
-use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock::lock};
+use crate::connection::LAST_EVENT_ID;
+use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
 /// A client that opens event streams on a service without a server, with the headers of an
 /// `EventSource`.
@@ -33,6 +34,9 @@ use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream, lock:
 /// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests have an
 /// empty `String` as their [body](http_body::Body). For a service that takes another type, call
 /// [`request_body`](Self::request_body). The service lives as long as the client and its streams.
+///
+/// Its streams have no reconnection time by default, because [`SseLayer`](crate::SseLayer) draws it
+/// at random. One that the program sets is sent.
 ///
 /// # Panics
 ///
@@ -218,6 +222,9 @@ where
         let mut request = Request::new(B::default());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
+        // The default is drawn at random, so a test could not expect it.
+        let options = StreamOptions::new().omitting_default_retry();
+        options.merge_into_extensions(request.extensions_mut());
         if !last_event_id.is_empty() {
             // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).
             let value = last_event_id.trim_matches([' ', '\t']);

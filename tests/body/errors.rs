@@ -6,7 +6,7 @@ use tonic::{Code, Status, service::Routes};
 use crate::*;
 
 fn layer() -> SseLayer {
-    SseLayer::new().without_heartbeat()
+    SseLayer::new().without_retry().without_heartbeat()
 }
 
 /// Returns everything that a body sends from now on, and how it ends.
@@ -303,7 +303,7 @@ impl Options {
     fn layer<M>(&self) -> SseLayer<M> {
         let (is_expected, asked) = (self.on_error, Arc::clone(&self.asked));
         let is_cancellation = self.cancellation_if;
-        let layer = self.reports.observe(SseLayer::new());
+        let layer = self.reports.observe(SseLayer::new().without_retry());
         layer
             .shutdown(CancellationToken::new())
             .on_error(move |error| Event::from(is_expected(error).to_string()))

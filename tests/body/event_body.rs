@@ -272,6 +272,7 @@ where
     S: Stream<Item: Encode<Error: Debug>>,
 {
     let layer = SseLayer::new()
+        .without_retry()
         .shutdown(CancellationToken::new())
         .terminator(Event::from("[DONE]"))
         .cancellation_if(<dyn Error>::is::<Root>);

@@ -4,6 +4,7 @@
 mod bounds;
 mod ends;
 mod errors;
+mod first_retry;
 mod foreign;
 mod heartbeat;
 mod lifetime;

@@ -98,7 +98,7 @@ fn bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
 async fn stream_that_ends_by_itself_closes_in_the_requests_span() {
     let error = std::io::Error::other(cancelled_task().await);
     let (log, _recording) = Log::record();
-    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new());
+    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new().without_retry());
     let (source, events) = Source::new();
     let event_source = Requester::EventSource.request("/");
     let response = info_span!("the request").in_scope(|| answer_to(event_source, &layer, events));

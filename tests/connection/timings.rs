@@ -42,7 +42,7 @@ async fn comments_and_reconnection_times_are_no_events() {
         .padding(16)
         .retry(Retry::fixed(SECOND))
         .heartbeat(Heartbeat::every(10 * SECOND));
-    let mut rig = Rig::new(layer, Requester::Get);
+    let mut rig = Rig::starting(layer, Requester::Get);
     assert!(matches!(rig.poll(), Polled::Data(_)), "the preamble");
     rig.idle(10 * SECOND).await;
     assert!(matches!(rig.poll(), Polled::Data(_)), "a heartbeat");

@@ -44,7 +44,8 @@ async fn shutdown_of_the_layer_outside_disconnects_the_filter() {
     let (feed, source) = Feed::new();
     let (filters, log) = filters(PASS);
     let shutdown = CancellationToken::new();
-    let layer: SseLayer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::per_client());
+    let layer: SseLayer =
+        SseLayer::new().without_retry().shutdown(shutdown.clone()).drain(Drain::per_client());
     let answer = filtered(&filters, event_stream(source));
     let mut body = answer_to(Requester::EventSource.request("/"), &layer, answer).into_body();
     feed.passes("data: a\n\n", &mut body);

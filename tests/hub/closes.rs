@@ -32,7 +32,7 @@ impl Process {
         for subject in subjects {
             handle.add(*subject);
         }
-        let layer = SseLayer::new().streams(&self.streams);
+        let layer = SseLayer::new().without_retry().streams(&self.streams);
         answer_to(request, &layer, tower_sse::response(stream::pending::<Event>())).into_body()
     }
 }

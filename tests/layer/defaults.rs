@@ -44,6 +44,24 @@ fn reconnection_times_are_those_of_the_pages() {
     assert!(refusal.contains(&expected), "{refusal}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn streams_start_with_a_time_of_the_range_of_the_pages() {
+    let (min, max) = documented().range(&[
+        "the stream of an `EventSource` starts with one of {}, which is drawn",
+        "a reconnection time of {} for an `EventSource`",
+    ]);
+    let layer = SseLayer::new();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        let mut rig = Rig::starting(layer.clone(), Requester::EventSource);
+        let Polled::Data(mut line) = rig.poll() else { panic!("no time") };
+        let mut decoder = Decoder::new();
+        assert_eq!(decoder.decode(&mut line).unwrap(), None);
+        let time = decoder.retry().expect("a time");
+        assert!(min <= time && time <= max, "{time:?}");
+    }
+}
+
 #[test]
 fn answers_to_calls_have_the_grace_of_the_pages() {
     let grace = documented().time(&[

@@ -27,7 +27,8 @@ fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
 async fn cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;
     let lines = logged(|| {
-        let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &SseLayer::new());
+        let (feed, mut body) =
+            fed_to(Requester::EventSource.request("/"), &SseLayer::new().without_retry());
         feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);
     });

@@ -120,11 +120,11 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
     let shutdown = CancellationToken::new();
-    let outer = SseLayer::new().shutdown(shutdown.clone());
+    let outer = SseLayer::new().without_retry().shutdown(shutdown.clone());
     let (feed, source) = Feed::new();
-    let inner = SseLayer::new().farewell(Event::from("bye"));
+    let inner = SseLayer::new().without_retry().farewell(Event::from("bye"));
     let owned = answer_to(event_source(), &inner, event_stream(source));
-    let passed = answer_to(event_source(), &SseLayer::new(), owned);
+    let passed = answer_to(event_source(), &SseLayer::new().without_retry(), owned);
     let mut body = answer_to(event_source(), &outer, passed).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     shutdown.cancel();
@@ -145,13 +145,13 @@ async fn each_layer_reports_what_it_sees<K: Kind>() {
         (ExitPath::Expired, CloseReason::Expired, CloseReason::Ended),
     ] {
         let shutdown = CancellationToken::new();
-        let mut inner = SseLayer::<K::Marker>::new().shutdown(shutdown.clone());
+        let mut inner = SseLayer::<K::Marker>::new().without_retry().shutdown(shutdown.clone());
         inner = inner.drain(Drain::at_once().without_retry());
         if exit == ExitPath::Expired {
             inner = inner.max_age(MaxAge::new(Duration::ZERO));
         }
         let (reports, outer_reports) = (Reports::default(), Reports::default());
-        let outer = outer_reports.observe(SseLayer::new().track_disconnects(true));
+        let outer = outer_reports.observe(SseLayer::new().without_retry().track_disconnects(true));
         let (source, events) = Source::new();
         let mut found = None;
         let response = answer_by(Requester::EventSource.request("/"), &outer, |request| {
@@ -255,7 +255,7 @@ fn stream_is_counted_by_the_layer_that_owns_it_only() {
 #[tokio::test(start_paused = true)]
 async fn stream_counts_once_in_the_innermost_streams() {
     let (streams, others) = (streams::Streams::new(), streams::Streams::new());
-    let (with, without): (SseLayer, SseLayer) = (layer(&streams), SseLayer::new());
+    let (with, without): (SseLayer, SseLayer) = (layer(&streams), SseLayer::new().without_retry());
     for (outer, inner) in
         [(&with, &with), (&with, &without), (&without, &with), (&layer(&others), &with)]
     {

@@ -11,6 +11,7 @@ pub(crate) const RETRY: &str = "retry: 3000\n";
 pub(crate) fn layer(drain: Drain) -> SseLayer {
     SseLayer::new()
         .without_heartbeat()
+        .without_retry()
         .terminator(Event::from("[DONE]"))
         .on_error(|_| Event::from("never sent"))
         .farewell(Event::new().event("bye").data("see you"))
@@ -34,6 +35,20 @@ impl Rig {
     /// Builds the rig with the stream of this request.
     pub(crate) fn fed(layer: SseLayer, request: Request<()>) -> Self {
         Self::answering(layer, request, |answer| answer)
+    }
+
+    /// Builds the rig with the reconnection time that the layer's streams start with.
+    pub(crate) fn starting(layer: SseLayer, client: Requester) -> Self {
+        Self::starting_with(layer, client.request("/"), |answer| answer)
+    }
+
+    pub(crate) fn starting_with(
+        layer: SseLayer,
+        request: Request<()>,
+        change: impl FnOnce(Response<FedBody>) -> Response<FedBody>,
+    ) -> Self {
+        let (feed, source) = Feed::new();
+        Self { feed, ..Rig::observing(layer, request, change(event_stream(source))) }
     }
 
     /// Builds the rig with a response that the service has changed.
@@ -92,6 +107,11 @@ where
     }
 
     pub(crate) fn asking(layer: SseLayer, request: Request<()>, answer: Response<B>) -> Self {
+        // Most tests are not about the time, which would be the first frame of an `EventSource`.
+        Self::observing(layer.without_retry(), request, answer)
+    }
+
+    fn observing(layer: SseLayer, request: Request<()>, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
         let reports = Reports::default();
         let layer = reports.observe(layer.shutdown(shutdown.clone()));

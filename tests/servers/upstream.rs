@@ -40,7 +40,8 @@ impl Front {
     async fn new(on_error: bool) -> Self {
         let reports = Reports::default();
         let asked = Arc::new(AtomicUsize::new(0));
-        let mut layer = reports.observe(SseLayer::new().shutdown(CancellationToken::new()));
+        let mut layer =
+            reports.observe(SseLayer::new().without_retry().shutdown(CancellationToken::new()));
         if on_error {
             let asked = Arc::clone(&asked);
             layer = layer.on_error(move |_| {

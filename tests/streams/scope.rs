@@ -134,7 +134,7 @@ const STREAMS: usize = 5_000;
 type IdleBody = SseBody<EventBody<stream::Pending<Event>>>;
 
 fn one_layer(streams: &Streams) -> SseLayer {
-    SseLayer::new().without_heartbeat().streams(streams)
+    SseLayer::new().without_retry().without_heartbeat().streams(streams)
 }
 
 /// Returns a request whose subjects were taken now. Every tenth one is kept.
@@ -287,7 +287,7 @@ fn storm_of_failed_log_ins_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn bare_stream_can_be_closed() {
     let streams = Streams::new();
-    let layer = SseLayer::<marker::Events>::new().streams(&streams);
+    let layer = SseLayer::<marker::Events>::new().without_retry().streams(&streams);
     let (source, events) = Source::new();
     let answer = answer_by(Requester::EventSource.request("/"), &layer, |request| {
         add(&request, &["a"]);
@@ -331,7 +331,7 @@ fn bytes_per_stream(
 /// How full the table of subjects is depends on the number of streams.
 #[tokio::test(start_paused = true)]
 async fn stream_with_one_subject_costs_at_most_270_bytes() {
-    let plain: SseLayer = SseLayer::new().without_heartbeat();
+    let plain: SseLayer = SseLayer::new().without_retry().without_heartbeat();
     for plain in [plain.clone(), plain.shutdown(CancellationToken::new())] {
         for count in [1_250, 4_096] {
             let bytes = |layer: &SseLayer, subject: &dyn Fn(usize) -> Option<String>| {

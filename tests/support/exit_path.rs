@@ -168,6 +168,7 @@ impl ExitPath {
 
     fn set_up<M>(self, layer: SseLayer<M>) -> SseLayer<M> {
         let drain = || Drain::at_once().retry(Retry::fixed(Duration::from_millis(2500)));
+        let layer = layer.without_retry();
         match self {
             SourceEndsBeforeTheTerminator => layer.terminator(Event::from("end")),
             SourceFailsAndSomebodySaysSo => layer.on_error(|_| Event::from("failed")),

@@ -56,7 +56,8 @@ impl Host {
         }
     }
 
-    /// Serves on a port of its own, with a deadline that no test reaches.
+    /// Serves on a port of its own, with a deadline that no test reaches. Streams start with what their
+    /// source sends.
     pub(crate) async fn start(
         self,
         layer: SseLayer,
@@ -64,6 +65,7 @@ impl Host {
         shutdown: &CancellationToken,
     ) -> Server {
         let (listener, address) = listen().await;
+        let layer = layer.without_retry();
         let served = self.serve(listener, layer, handler, shutdown.clone(), 10 * PATIENCE);
         Server { address, served: tokio::spawn(served) }
     }

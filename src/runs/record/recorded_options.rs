@@ -25,7 +25,9 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
             text(out, heartbeat.event.as_deref().unwrap_or_default());
         }
     });
-    field(&mut out, b'r', options.retry.as_ref(), |retry, out| put_retry(out, *retry));
+    field(&mut out, b'r', options.retry.as_ref(), |retry, out| {
+        retry.iter().for_each(|retry| put_retry(out, *retry));
+    });
     field(&mut out, b'p', options.padding.as_ref(), |value, out| out.extend_from_slice(value));
     field(&mut out, b'd', options.drain.as_ref(), put_drain);
     let event = |value: &Option<Bytes>, out: &mut Vec<u8>| {
@@ -48,7 +50,7 @@ pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
         let mut value = take_text(&mut rest)?;
         match name {
             b'h' => options.heartbeat = Some(take_heartbeat(&mut value)?),
-            b'r' => options.retry = Some(take_retry(&mut value)?),
+            b'r' => options.retry = Some(take_optional_retry(&mut value)?),
             b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
                 options.padding = Some(Opaque(Bytes::copy_from_slice(value)));
             }
@@ -99,6 +101,11 @@ fn take_retry(rest: &mut &[u8]) -> Option<Retry> {
     (min <= max).then(|| Retry::between(min, max))
 }
 
+/// Takes a reconnection time, or no bytes if it is turned off.
+fn take_optional_retry(rest: &mut &[u8]) -> Option<Option<Retry>> {
+    if rest.is_empty() { Some(None) } else { take_retry(rest).map(Some) }
+}
+
 fn take_heartbeat(rest: &mut &[u8]) -> Option<Option<Heartbeat>> {
     if rest.is_empty() {
         return Some(None);
@@ -126,7 +133,7 @@ fn put_drain(drain: &Drain, out: &mut Vec<u8>) {
 
 fn take_drain(rest: &mut &[u8]) -> Option<Drain> {
     let (when, time) = (rest.try_get_u8().ok()?, take_duration(rest)?);
-    let retry = if rest.is_empty() { None } else { Some(take_retry(rest)?) };
+    let retry = take_optional_retry(rest)?;
     let when = match when {
         b'p' => When::PerClient,
         b'o' => When::AtOnce,
@@ -175,6 +182,7 @@ mod tests {
                 .terminator(Event::from("[DONE]")),
             StreamOptions::new()
                 .without_heartbeat()
+                .without_retry()
                 .padding(0)
                 .drain(Drain::per_client().grace(second).without_retry())
                 .without_farewell()

@@ -35,7 +35,7 @@ async fn reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_off() 
         [(Drain::per_client(), 2_000..=10_000), (Drain::per_client().without_retry(), 300..=900)]
     {
         let layer = SseLayer::new().retry(short).drain(drain);
-        let mut rig = Rig::new(layer, Requester::EventSource);
+        let mut rig = Rig::starting(layer, Requester::EventSource);
         let (mut decoder, mut received) = (Decoder::new(), Vec::new());
         let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };
         received.extend_from_slice(&preamble);
@@ -147,7 +147,7 @@ async fn due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
 #[tokio::test(start_paused = true)]
 async fn preamble_comes_before_the_farewell() {
     let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
-    let mut rig = Rig::new(layer, Requester::EventSource);
+    let mut rig = Rig::starting(layer, Requester::Get);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);

@@ -68,7 +68,7 @@ async fn stream_of_age_zero_ends_at_its_first_poll_by_real_time() {
 #[tokio::test(start_paused = true)]
 async fn preamble_is_sent_at_any_age() {
     let layer = aging(MaxAge::new(Duration::ZERO)).retry(Retry::fixed(SECOND));
-    let mut rig = Rig::new(layer, Requester::EventSource);
+    let mut rig = Rig::starting(layer, Requester::EventSource);
     rig.assert_ends_with("retry: 1000\n", CloseReason::Expired);
     assert_eq!(rig.feed.polls(), 0);
 }

@@ -173,7 +173,8 @@ async fn for_each(check: impl AsyncFn(Coded)) {
 #[tokio::test]
 async fn each_event_arrives_while_the_stream_is_open() {
     for_each(async |coded| {
-        let (mut decoded, source) = coded.open(SseLayer::new(), Requester::EventSource).await;
+        let (mut decoded, source) =
+            coded.open(SseLayer::new().without_retry(), Requester::EventSource).await;
         let mut expected = String::new();
         for data in ["one", "two", "three", "three", "four"] {
             source.send(data);
@@ -189,7 +190,7 @@ async fn each_event_arrives_while_the_stream_is_open() {
 #[tokio::test]
 async fn heartbeats_arrive() {
     for_each(async |coded| {
-        let layer = SseLayer::new().heartbeat(Heartbeat::every(50 * MILLISECOND));
+        let layer = SseLayer::new().without_retry().heartbeat(Heartbeat::every(50 * MILLISECOND));
         let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
         decoded.repeats(":\n", 3).await;
     })
@@ -232,7 +233,7 @@ async fn drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
         for_each(async |coded| {
             let shutdown = CancellationToken::new();
             let drain = Drain::per_client().retry(Retry::fixed(SECOND));
-            let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain);
+            let layer = SseLayer::new().without_retry().shutdown(shutdown.clone()).drain(drain);
             let (mut decoded, source) =
                 coded.open(layer.farewell(Event::from("bye")), client).await;
             source.send("one");

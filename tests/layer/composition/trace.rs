@@ -67,7 +67,7 @@ fn counting<C>(layer: TraceLayer<SharedClassifier<C>>, counts: &Counts) -> Count
 /// Opens a stream whose chunks, ends and failures are counted.
 async fn counted(place: Place, headers: &[(&str, &str)]) -> (Counts, Response<Incoming>, Source) {
     let counts = Counts::default();
-    let app = place.compose(SseLayer::new(), trace(&counts));
+    let app = place.compose(SseLayer::new().without_retry(), trace(&counts));
     let (response, source) = open_served(app, headers).await;
     (counts, response, source)
 }
@@ -114,7 +114,11 @@ const CUT_SHORT: &str = "the event stream was cut short: drained";
 
 fn sse(shutdown: &CancellationToken) -> SseLayer {
     let drain = Drain::per_client().retry(Retry::fixed(SECOND));
-    SseLayer::new().shutdown(shutdown.clone()).drain(drain).farewell(Event::from("bye"))
+    SseLayer::new()
+        .without_retry()
+        .shutdown(shutdown.clone())
+        .drain(drain)
+        .farewell(Event::from("bye"))
 }
 
 /// Opens a stream, shuts down, and returns how the stream ends.

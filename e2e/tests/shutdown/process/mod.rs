@@ -1,6 +1,7 @@
-//! Real processes that receive a SIGTERM.
+//! Real processes that receive a SIGTERM, or are killed.
 
 mod child;
+mod crash;
 mod server;
 
 use tokio::sync::Mutex;

@@ -44,9 +44,13 @@ async fn serve(host: Host, listener: TcpListener, shutdown: CancellationToken, d
     host.serve(listener, layer, handler(|parts| answer(&parts)), shutdown, deadline).await;
 }
 
-/// Answers with a stream. Each stream has a number in its query, by which its close is reported.
+/// Answers with a stream. Each stream but the silent ones has a number in its query, by which its
+/// close is reported.
 fn answer(parts: &Parts) -> Response<Body> {
     let number = parts.uri.query().unwrap().to_owned();
+    if parts.uri.path() == "/silent" {
+        return event_stream(Body::from_stream(stream::pending::<io::Result<Bytes>>()));
+    }
     let mut response = match parts.uri.path() {
         "/flood" => {
             let number = number.clone();
@@ -54,7 +58,8 @@ fn answer(parts: &Parts) -> Response<Body> {
         }
         path => Source::at(path).answer(Some(PERIOD)),
     };
-    response.extensions_mut().insert(StreamOptions::new().on_close(move |closed| {
+    let options = StreamOptions::new().without_retry();
+    response.extensions_mut().insert(options.on_close(move |closed| {
         println!("closed {number} {}", closed.reason);
     }));
     response

@@ -1,0 +1,237 @@
+//! The reconnection time that the stream of an `EventSource` starts with by default.
+
+use tower_sse::streams::Streams;
+
+use crate::{rig::*, *};
+
+/// Returns a layer that sends [`GOODBYE`] at its drain.
+fn parting() -> SseLayer {
+    SseLayer::new()
+        .without_heartbeat()
+        .farewell(Event::new().event("bye").data("see you"))
+        .drain(Drain::per_client().retry(3 * SECOND))
+}
+
+/// Returns the time of a `retry` line.
+#[track_caller]
+fn time_of(polled: &Polled) -> u64 {
+    let Polled::Data(line) = polled else { panic!("{polled:?}") };
+    let line = str::from_utf8(line).unwrap();
+    line.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n')).unwrap().parse().unwrap()
+}
+
+/// Returns whether a block of these lines has two reconnection times.
+fn has_two_in_one_block(sent: &str) -> bool {
+    sent.split("\n\n")
+        .any(|block| block.lines().filter(|line| line.starts_with("retry:")).count() > 1)
+}
+
+/// Polls until the body is pending or has ended, and returns what it has sent.
+fn sent_by(rig: &mut Rig) -> String {
+    let mut sent = String::new();
+    while let Polled::Data(bytes) = rig.poll() {
+        sent.push_str(str::from_utf8(&bytes).unwrap());
+    }
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_source_returns_after_its_own_1_to_5_seconds() {
+    let layer = SseLayer::new();
+    let mut times = BTreeSet::new();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+        let mut rig = Rig::starting(layer.clone(), Requester::EventSource);
+        times.insert(time_of(&rig.poll()));
+        assert_eq!(rig.poll(), Polled::Pending);
+    }
+    assert!(times.iter().all(|time| (1_000..=5_000).contains(time)), "{times:?}");
+    assert!(times.len() > 500, "only {} different ones", times.len());
+    for second in 1..5 {
+        assert!(times.range(second * 1_000..(second + 1) * 1_000).count() > 100, "{times:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_client_is_sent_a_time_by_default() {
+    for client in [Requester::Fetch, Requester::Get, Requester::Post] {
+        let mut rig = Rig::starting(SseLayer::new(), client);
+        assert_eq!(rig.poll(), Polled::Pending, "{client:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn layer_request_and_response_set_or_forbid_the_time() {
+    let (set, off) = (StreamOptions::new().retry(7 * SECOND), StreamOptions::new().without_retry());
+    let line = data("retry: 7000\n");
+    let cases = [
+        ([Some(&set), None, None], line.clone()),
+        ([None, Some(&set), None], line.clone()),
+        ([None, None, Some(&set)], line.clone()),
+        ([Some(&off), None, None], Polled::Pending),
+        ([None, Some(&off), None], Polled::Pending),
+        ([None, None, Some(&off)], Polled::Pending),
+        ([Some(&off), None, Some(&set)], line.clone()),
+        ([Some(&set), Some(&off), None], Polled::Pending),
+        ([None, Some(&off), Some(&set)], line),
+    ];
+    for ([layer, request, response], expected) in cases {
+        let name = format!("{layer:?}, {request:?}, {response:?}");
+        let layer = layer.map_or(SseLayer::new(), |set| SseLayer::new().options(set.clone()));
+        let mut asked: Request<()> = Requester::EventSource.request("/");
+        if let Some(options) = request {
+            options.clone().merge_into_extensions(asked.extensions_mut());
+        }
+        let mut rig = Rig::starting_with(layer, asked, |mut answer| {
+            if let Some(options) = response {
+                options.clone().merge_into(&mut answer);
+            }
+            answer
+        });
+        assert_eq!(rig.poll(), expected, "{name}");
+    }
+    let mut rig =
+        Rig::starting(SseLayer::new().retry(SECOND).without_retry(), Requester::EventSource);
+    assert_eq!(rig.poll(), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn padding_follows_the_time() {
+    let mut rig = Rig::starting(SseLayer::new().padding(4), Requester::EventSource);
+    let Polled::Data(preamble) = rig.poll() else { panic!("no preamble") };
+    assert!(preamble.starts_with(b"retry: ") && preamble.ends_with(b"\n:  \n"), "{preamble:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_with_a_content_coding_has_no_time() {
+    let mut rig =
+        Rig::starting_with(SseLayer::new(), Requester::EventSource.request("/"), |answer| {
+            answer.with_header("content-encoding", "gzip")
+        });
+    assert_eq!(rig.poll(), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_must_end_at_once_has_no_time_of_the_default() {
+    let mut drained = Rig::starting(parting(), Requester::EventSource);
+    drained.shutdown.cancel();
+    drained.assert_ends_with(GOODBYE, CloseReason::Drained);
+
+    let expired = SseLayer::new().max_age(Duration::ZERO);
+    let mut expired = Rig::starting(expired, Requester::EventSource);
+    expired.assert_ends(CloseReason::Expired);
+
+    let streams = Streams::new();
+    let mut request = Requester::EventSource.request("/");
+    streams.subjects_of(&mut request).add("a");
+    let mut closed =
+        Rig::starting_with(SseLayer::new().streams(&streams), request, |answer| answer);
+    streams.close("a").await.unwrap();
+    closed.assert_ends(CloseReason::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_of_a_first_block_that_is_ready_takes_the_place_of_the_default() {
+    for (first, has_own) in [
+        ("id: 0\nretry: 3000\ndata: \n\n", true),
+        ("retry: 3000\r\n\r\n", true),
+        ("data: a\n\nretry: 3000\n\n", false),
+        ("data: retry: 3000\n\n", false),
+    ] {
+        let mut rig = Rig::starting(SseLayer::new(), Requester::EventSource);
+        rig.feed.data(first);
+        if !has_own {
+            assert!((1_000..=5_000).contains(&time_of(&rig.poll())));
+        }
+        assert_eq!(rig.poll(), data(first));
+    }
+}
+
+/// Some clients reject a block with two `retry` lines.
+#[tokio::test(start_paused = true)]
+async fn stream_that_ends_before_its_first_frame_has_one_time_in_each_block() {
+    let with_time = || Event::new().retry(9 * SECOND).data("over");
+    let farewell = parting().farewell(with_time());
+    for (name, layer) in [
+        ("drained", parting()),
+        ("drained, without a farewell", SseLayer::new().drain(Drain::at_once().retry(SECOND))),
+        ("drained, with a time of the farewell", farewell),
+        ("drained, with a time of its own", parting().retry(SECOND)),
+        ("closed", SseLayer::new()),
+        ("ended", SseLayer::new().terminator(with_time())),
+        ("failed", SseLayer::new().on_error(move |_| with_time())),
+    ] {
+        let streams = Streams::new();
+        let layer = layer.without_heartbeat().streams(&streams);
+        let mut request = Requester::EventSource.request("/");
+        streams.subjects_of(&mut request).add("a");
+        let mut rig = Rig::starting_with(layer, request, |answer| answer);
+        let first = time_of(&rig.poll());
+        assert_eq!(rig.poll(), Polled::Pending, "{name}");
+        match name {
+            "closed" => assert_eq!(streams.close_all(), 1),
+            "ended" => rig.feed.end(),
+            "failed" => rig.feed.fail("broken"),
+            _ => rig.shutdown.cancel(),
+        }
+        let last = sent_by(&mut rig);
+        assert!(last.starts_with("\nretry: "), "{name}: {last:?}");
+        assert!(!has_two_in_one_block(&format!("retry: {first}\n{last}")), "{name}: {last:?}");
+        assert!(rig.reason().is_some(), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_of_the_drain_needs_no_empty_line_behind_an_event() {
+    for between in ["data: a\n\n", "data: a\r\n\r\n", ":\n\n"] {
+        let mut rig = Rig::starting(parting(), Requester::EventSource);
+        time_of(&rig.poll());
+        rig.passes(between);
+        rig.shutdown.cancel();
+        rig.assert_ends_with(GOODBYE, CloseReason::Drained);
+    }
+    let heartbeat = Heartbeat::every(SECOND).event("ping", "1");
+    let mut rig = Rig::starting(parting().heartbeat(heartbeat), Requester::EventSource);
+    time_of(&rig.poll());
+    rig.idle(SECOND + SECOND / 8).await;
+    assert_eq!(rig.poll(), data("event: ping\ndata: 1\n\n"));
+    rig.shutdown.cancel();
+    rig.assert_ends_with(GOODBYE, CloseReason::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn comment_does_not_end_the_block_of_the_time() {
+    for (comment, expected) in [(": a\n", "\nretry: 3000\n"), (": a\r", "\n\nretry: 3000\n")] {
+        let layer = SseLayer::new().drain(Drain::at_once().retry(3 * SECOND));
+        let mut rig = Rig::starting(layer, Requester::EventSource);
+        time_of(&rig.poll());
+        rig.passes(comment);
+        rig.shutdown.cancel();
+        rig.assert_ends_with(expected, CloseReason::Drained);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_that_is_not_complete_gets_no_empty_line() {
+    let layer = SseLayer::new().drain(Drain::at_once().retry(3 * SECOND));
+    let mut rig = Rig::starting(layer, Requester::EventSource);
+    time_of(&rig.poll());
+    rig.passes("data: a\n");
+    rig.shutdown.cancel();
+    rig.idle(500 * MILLISECOND).await;
+    assert_eq!(rig.poll(), data(RETRY));
+}
+
+#[cfg(feature = "testing")]
+#[tokio::test(start_paused = true)]
+async fn test_client_sees_only_a_time_that_the_program_sets() {
+    let events = async || tower_sse::response(stream::iter([Event::from("a")]));
+    let routes = Router::new().route("/", get(events));
+    for (layer, expected) in
+        [(SseLayer::new(), None), (SseLayer::new().retry(7 * SECOND), Some(7 * SECOND))]
+    {
+        let mut events = TestClient::new(routes.clone().layer(layer)).get("/").await;
+        assert_eq!(events.next().await.data, "a");
+        assert_eq!(events.retry(), expected);
+    }
+}
