@@ -40,7 +40,14 @@ async fn event_source_survives_a_time_without_servers() {
 
         first.shut_down().await;
         let answers = Protocol::BOTH.map(|protocol| later(&proxy, &certificate, protocol));
-        join_all(answers).await;
+        for time in join_all(answers).await {
+            match kind {
+                Kind::Nginx | Kind::NewestNginx => {
+                    assert!((1_000..6_000).contains(&time), "{time}")
+                }
+                _ => assert_eq!(time, 1_000),
+            }
+        }
         // An empty stream opens and ends.
         browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
 
@@ -54,8 +61,9 @@ async fn event_source_survives_a_time_without_servers() {
     }
 }
 
-/// Asserts what clients receive while no server is up.
-async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
+/// Asserts what clients receive while no server is up, and returns the reconnection time of an
+/// `EventSource`.
+async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) -> u64 {
     let send = async |method, path| send(proxy, certificate, protocol, method, path).await;
     let (answer, other, posted) = tokio::join!(
         send(Method::GET, "/events?topic=1"),
@@ -64,9 +72,41 @@ async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
     );
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "retry: 1000\n\n");
+    let answer = answer.into_body().collect().await.unwrap().to_bytes();
     assert!(other.status().is_server_error(), "other clients notice: {}", other.status());
     assert!(posted.status().is_server_error(), "it is not taken for accepted: {}", posted.status());
+    reconnection_time(&answer)
+}
+
+/// Returns the milliseconds of a stream that has only a reconnection time.
+fn reconnection_time(answer: &[u8]) -> u64 {
+    let answer = str::from_utf8(answer).unwrap();
+    let time = answer.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n"));
+    time.expect(answer).parse().unwrap()
+}
+
+/// Each client obeys the time that it was told, from the same moment.
+#[tokio::test]
+async fn clients_of_nginx_without_servers_do_not_return_at_the_same_time() {
+    let Some(certificate) = Certificate::new() else { return };
+    for kind in [Kind::Nginx, Kind::NewestNginx] {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], support::port::free_port()));
+        let Some(proxy) = Proxy::start(kind, nobody, &certificate, &[]).await else { continue };
+        let mut connection = certificate.connect(proxy.address, Protocol::Http2).await;
+        let mut times = Vec::new();
+        for _ in 0..1_000 {
+            let request = Request::get("https://localhost/events").body(Full::default()).unwrap();
+            let answer = connection.send(request).await.into_body().collect().await.unwrap();
+            times.push(reconnection_time(&answer.to_bytes()));
+        }
+        times.sort_unstable();
+        let within =
+            |start: u64| times.iter().filter(|time| (start..start + 100).contains(time)).count();
+        let most = times.iter().map(|start| within(*start)).max().unwrap();
+        times.dedup();
+        assert!(most <= 60, "{kind:?}: {most} of 1,000 clients in a tenth of a second");
+        assert!(times.len() > 800, "{kind:?}: {} different times", times.len());
+    }
 }
 
 /// The id of the newest event.
@@ -213,8 +253,12 @@ async fn without_no_delay_haproxy_delays_events_over_plain_http_1_1() {
 fn example_answers_as_the_page_of_nginx_does() {
     let example = include_str!("../../../crates/tower-sse-redis/examples/cluster/nginx.conf");
     let documented = Kind::Nginx.documented();
-    let (_, answer) = documented.split_once("error_page").expect("an answer");
-    for line in format!("error_page{answer}").lines().map(str::trim).filter(|line| *line != "}") {
+    let (times, rest) =
+        documented.split_once("upstream app").expect("the times before the servers");
+    let (_, answer) = rest.split_once("error_page").expect("an answer");
+    for line in
+        format!("{times}error_page{answer}").lines().map(str::trim).filter(|line| *line != "}")
+    {
         assert!(example.lines().any(|of_example| of_example.trim() == line), "{line}");
     }
 }
