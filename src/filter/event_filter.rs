@@ -166,9 +166,12 @@ pub enum Outcome {
     MidEvent,
     /// The source failed, even if the filter turned the error into a clean end.
     Failed,
-    /// The filter ended, failed or rejected the stream. If the source failed, or ended in the
-    /// middle of an event, the outcome is `Failed` or `MidEvent`, whatever the filter did.
+    /// The filter ended or rejected the stream, as at a forbidden word. If the source failed, or
+    /// ended in the middle of an event, the outcome is `Failed` or `MidEvent`, whatever the filter did.
     Stopped,
+    /// The filter failed the stream with [`Verdict::Fail`], as for an answer that was cut. The source
+    /// comes first here too.
+    FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
     /// The body or the future of the response was dropped before the end. Either the client
@@ -194,6 +197,7 @@ impl Outcome {
             Self::MidEvent => "mid_event",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::FilterFailed => "filter_failed",
             Self::TooLarge => "too_large",
             Self::Disconnected => "disconnected",
             Self::Panicked => "panicked",

@@ -305,7 +305,10 @@ impl<F: EventFilter> Flow<F> {
                 self.stop(outcome, None);
                 return (events, false);
             }
-            Verdict::Fail(error) => self.stop(outcome, Some(error)),
+            Verdict::Fail(error) => {
+                let is_ours = outcome == Outcome::Stopped;
+                self.stop(if is_ours { Outcome::FilterFailed } else { outcome }, Some(error));
+            }
             Verdict::Reject(response) if !self.releases_head() => {
                 self.rejected = Some(response);
                 self.stop(outcome, None);

@@ -88,9 +88,13 @@ async fn hidden_error_is_a_clean_end_and_still_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn verdict_that_ends_the_stream_drops_the_source() {
-    for (choice, polls) in [
-        (Choice::End, [data("data: 0\n\n"), data(ADDED), Polled::End]),
-        (Choice::Fail, [data("data: 0\n\n"), failed("by the filter"), Polled::End]),
+    for (choice, polls, expected) in [
+        (Choice::End, [data("data: 0\n\n"), data(ADDED), Polled::End], "stopped"),
+        (
+            Choice::Fail,
+            [data("data: 0\n\n"), failed("by the filter"), Polled::End],
+            "filter_failed",
+        ),
     ] {
         let (feed, mut body, log) = fed_by(Plan { events: vec![Choice::Pass, choice], ..PASS });
         feed.data("data: 0\n\n");
@@ -99,7 +103,7 @@ async fn verdict_that_ends_the_stream_drops_the_source() {
         assert_polls(&mut body, [polls[1].clone()]);
         assert!(feed.is_dropped(), "{choice:?}");
         assert_polls(&mut body, [polls[2].clone()]);
-        assert_eq!(outcome(&log), "stopped");
+        assert_eq!(outcome(&log), expected);
         assert_eq!(log.lock().unwrap().seen.len(), 2, "nothing is seen after {choice:?}");
     }
 }
@@ -109,7 +113,7 @@ async fn error_of_a_verdict_follows_what_passed_before_in_its_frame() {
     let (feed, mut body, log) = fed_by(Plan { events: vec![Choice::Pass, Choice::Fail], ..PASS });
     feed.data("data: a\n\ndata: b\n\ndata: c\n\n");
     assert_polls(&mut body, [data("data: a\n\n"), failed("by the filter"), Polled::End]);
-    assert_eq!(outcome(&log), "stopped");
+    assert_eq!(outcome(&log), "filter_failed");
 }
 
 #[tokio::test(start_paused = true)]

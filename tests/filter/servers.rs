@@ -92,6 +92,6 @@ async fn failure_leaves_the_events_of_its_frame_under_the_layer() {
         }
         assert!(received.starts_with(b"data: a\n\n"), "{protocol:?}");
         assert!(!received.ends_with(b"data: b\n\n"), "{protocol:?}");
-        assert_eq!(outcome(&log), "stopped");
+        assert_eq!(outcome(&log), "filter_failed");
     }
 }

@@ -72,7 +72,8 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
                         expected.pass(raw);
                     }
                 } else {
-                    expected.outcome = "stopped";
+                    let has_failed = expected.error == Some(BY_FILTER);
+                    expected.outcome = if has_failed { "filter_failed" } else { "stopped" };
                     return expected;
                 }
             }
@@ -205,9 +206,11 @@ impl Expected {
             self.sent.extend(line_end.bytes());
             self.sent.extend(ADDED.bytes());
         }
-        let stopped = if self.outcome == "completed" { "stopped" } else { self.outcome };
+        let is_whole = self.outcome == "completed";
+        let by_filter = |outcome| if is_whole { outcome } else { self.outcome };
+        let (failed, stopped) = (by_filter("filter_failed"), by_filter("stopped"));
         match choice {
-            Choice::Fail => (self.error, self.outcome) = (Some(BY_FILTER), stopped),
+            Choice::Fail => (self.error, self.outcome) = (Some(BY_FILTER), failed),
             Choice::Reject => (self.error, self.outcome) = (Some(REJECTED), stopped),
             Choice::Pass | Choice::Insert if plan.fails => self.error = Some(OF_SOURCE),
             Choice::Pass | Choice::Insert | Choice::Drop | Choice::Replace | Choice::End => {}
