@@ -344,6 +344,32 @@ impl Subscription {
     }
 }
 
+/// A subscription that has started. It makes the compiler's error for [`Subscribe::response`] name
+/// [`resume`](Subscribe::resume).
+#[diagnostic::on_unimplemented(
+    message = "the subscription has not started",
+    label = "`resume` is missing",
+    note = "start it with the last event id of the request: \
+            `hub.subscribe_to(topic).resume(last_event_id).response()`"
+)]
+pub trait HasStarted<M> {}
+
+impl<M> HasStarted<M> for Subscription {}
+
+impl Subscribe {
+    /// Exists only for the compiler's error: a subscription has a response once it has
+    /// [started](Self::resume).
+    // The parameter delays the check of the bound, which does not hold, until there is a caller.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn response<M>(self) -> Response<EventBody<Subscription>>
+    where
+        Self: HasStarted<M>,
+    {
+        self.resume(None).response()
+    }
+}
+
 /// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
 /// collection of names.
 ///

@@ -123,6 +123,10 @@ fn error_of_a_forgotten_resume_names_it() {
     let forgotten = "fn events(hub: &hub::Hub) { _ = response(hub.subscribe([\"news\"])); }";
     assert_error(forgotten, &["`Subscribe` is not a stream of events", "resume(last_event_id)"]);
     assert_eq!(compile(&forgotten.replace("])", "]).resume(None)")), "");
+
+    let forgotten = "fn events(hub: &hub::Hub) { _ = hub.subscribe_to(\"news\").response(); }";
+    assert_error(forgotten, &["error[E0277]: the subscription has not started", "resume(last"]);
+    assert_eq!(compile(&forgotten.replace(".response", ".resume(None).response")), "");
 }
 
 #[cfg(all(feature = "hub", feature = "json"))]
