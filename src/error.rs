@@ -17,5 +17,22 @@ pub(crate) fn causes<'e>(
     })
 }
 
+/// Returns the texts of an error and of its causes, as in `a: b: c`.
+///
+/// The errors of this crate and of the crates of brokers have this text as their own, and no
+/// [`source`](Error::source), so that a reporter that prints the sources prints none twice.
+#[must_use]
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1) {
+        let cause = cause.to_string();
+        // Some errors include the text of their cause.
+        if !text.contains(&cause) {
+            text.extend([": ", &cause]);
+        }
+    }
+    text
+}
+
 /// The supertrait of the public traits that only this crate implements.
 pub trait Sealed {}

@@ -28,7 +28,7 @@ use crate::{BoxError, event::Event};
 /// Functions that the crates of brokers need too. Exempt from semantic versioning.
 #[doc(hidden)]
 pub mod support {
-    pub use crate::{callback::caught, event::whole_milliseconds, lock::lock};
+    pub use crate::{callback::caught, error::with_causes, event::whole_milliseconds, lock::lock};
 }
 #[cfg(test)]
 mod tests;

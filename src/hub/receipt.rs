@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use crate::{BoxError, event::EventId, history::Position};
+use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 
 /// The id of a published event, and the number of the topic's subscriptions in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ impl Receipt {
 }
 
 /// The reason an event was not published, or may not have been.
+///
+/// Its text includes the causes, which are in the variants and not in [`source`](Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -56,24 +58,20 @@ pub enum PublishError {
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid(_) => "value is not an event",
-            Self::NoData => "event has no data",
-            Self::HasId => "event has an id, which only the hub may assign",
-            Self::Closed => "hub is closed",
-            Self::Ended => "topic has ended",
-            Self::Refused(_) => "event was not published",
-            Self::Unknown(_) => "broker did not acknowledge the event",
-            Self::NotInProcess => "hub has a broker, so only `publish` can publish",
-        })
+        let (what, cause) = match self {
+            Self::Invalid(cause) => ("value is not an event", cause),
+            Self::Refused(cause) => ("event was not published", cause),
+            Self::Unknown(cause) => ("broker did not acknowledge the event", cause),
+            Self::NoData => return f.write_str("event has no data"),
+            Self::HasId => return f.write_str("event has an id, which only the hub may assign"),
+            Self::Closed => return f.write_str("hub is closed"),
+            Self::Ended => return f.write_str("topic has ended"),
+            Self::NotInProcess => {
+                return f.write_str("hub has a broker, so only `publish` can publish");
+            }
+        };
+        write!(f, "{what}: {}", with_causes(&**cause))
     }
 }
 
-impl Error for PublishError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Invalid(error) | Self::Refused(error) | Self::Unknown(error) => Some(&**error),
-            Self::NoData | Self::HasId | Self::Closed | Self::Ended | Self::NotInProcess => None,
-        }
-    }
-}
+impl Error for PublishError {}

@@ -1,8 +1,8 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{RunKey, key::epoch_age};
-use crate::signals::{RecordedError, Stopped};
-use crate::{BoxError, connection::CloseReason, history::Epoch};
+use crate::signals::{RecordedError, Stopped, program_error};
+use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
 /// The way a run ended.
 ///
@@ -132,7 +132,9 @@ impl fmt::Display for StartError {
             Self::Full => "too many runs are running",
             Self::OwnerFull => "too many runs of this owner are running",
             Self::Draining => "no runs are started during a shutdown",
-            Self::Unavailable => "the store of runs cannot be reached",
+            Self::Unavailable => {
+                "the store of runs cannot be reached, has lost its data, or has a claim of another version"
+            }
             Self::NotFound => "the request has a last event id, but no run has its key",
         })
     }
@@ -142,7 +144,7 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text includes the text of the run's error. If the run's source failed in this process,
+/// Its text includes the texts of the run's error and of its causes. If the run's source failed in this process,
 /// [`error`](Self::error) returns the error itself, and the closure of
 /// [`on_error`](crate::SseLayer::on_error) receives the same error instead of a `RunError`.
 ///
@@ -239,7 +241,7 @@ struct Inner {
 impl Failure {
     /// Creates the failure of a source that returned an error.
     pub(crate) fn of(error: BoxError) -> Self {
-        let text = bounded(error.to_string().into());
+        let text = bounded(with_causes(program_error(&*error)).into());
         Self(Arc::new(Inner { text, error: Some(RecordedError(error.into())) }))
     }
 

@@ -5,8 +5,8 @@ use http::Request;
 use tokio_util::sync::CancellationToken;
 
 use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams};
-use crate::BoxError;
 use crate::stats::{Escaped, labelled};
+use crate::{BoxError, error::with_causes};
 
 /// The open streams of each subject. Clones are cheap and share the streams.
 ///
@@ -217,6 +217,8 @@ impl fmt::Display for StreamsStats {
 
 /// The reason why other processes may not have received a close. The streams of this process are
 /// closed.
+///
+/// Its text includes the causes, which are in the variants and not in [`source`](Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -231,22 +233,18 @@ pub enum CloseError {
 
 impl fmt::Display for CloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "hub is closed, so other processes did not receive the close",
-            Self::Refused(_) => "other processes did not receive the close",
-            Self::Unknown(_) => "other processes may not have received the close",
-        })
+        let (what, cause) = match self {
+            Self::Refused(cause) => ("other processes did not receive the close", cause),
+            Self::Unknown(cause) => ("other processes may not have received the close", cause),
+            Self::Closed => {
+                return f.write_str("hub is closed, so other processes did not receive the close");
+            }
+        };
+        write!(f, "{what}: {}", with_causes(&**cause))
     }
 }
 
-impl Error for CloseError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Closed => None,
-            Self::Refused(error) | Self::Unknown(error) => Some(&**error),
-        }
-    }
-}
+impl Error for CloseError {}
 
 /// The streams of this process, as the task that follows the closes of other processes knows them.
 ///

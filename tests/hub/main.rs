@@ -38,7 +38,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Barrier, LazyLock, Mutex, MutexGuard, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, UNIX_EPOCH};
-use std::{convert::Infallible, error::Error, iter, mem, net::SocketAddr, ops::Range, pin::Pin};
+use std::{convert::Infallible, iter, mem, net::SocketAddr, ops::Range, pin::Pin};
 use std::{sync::atomic::AtomicUsize, thread};
 
 use allocation_counter::measure;

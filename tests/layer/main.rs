@@ -9,6 +9,8 @@
 mod allocations;
 mod composition;
 mod defaults;
+#[cfg(all(feature = "hub", feature = "runs"))]
+mod errors;
 mod headers;
 mod inference;
 mod limit;

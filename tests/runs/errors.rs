@@ -102,7 +102,7 @@ async fn run_error(runs: &Runs) -> RunError {
 async fn error_of_an_attachment_has_the_programs_but_not_as_source() {
     let error = run_error(&Runs::new()).await;
     assert!(error.error().unwrap().downcast_ref::<Caused>().unwrap().0.is::<Root>());
-    assert_eq!(error.to_string(), "the run ended: failed: caused");
+    assert_eq!(error.to_string(), "the run ended: failed: caused: root");
     let mut cause = error.source();
     while let Some(error) = cause {
         assert!(!error.is::<Caused>() && !error.is::<Root>());

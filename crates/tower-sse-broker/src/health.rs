@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use tower_sse::hub::broker::support::lock;
+use tower_sse::hub::broker::support::{lock, with_causes};
 
 /// The state of a process's connection to a log, for readiness probes and metrics.
 ///
@@ -79,15 +79,5 @@ impl<E: Clone> Health<E> {
 /// Returns the texts of an error and of its sources, for a log line.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let reason = error.to_string();
-        // Some errors include the text of their source.
-        if !text.ends_with(&reason) {
-            text.extend([": ", &reason]);
-        }
-        source = error.source();
-    }
-    text
+    with_causes(error)
 }

@@ -1,12 +1,12 @@
 use std::{error, fmt, io, sync::Arc};
 
 use tokio_postgres::error::SqlState;
-use tower_sse::BoxError;
+use tower_sse::{BoxError, hub::broker::support::with_causes};
 
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The source of
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The error in
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
 ///
 /// ```
@@ -20,14 +20,14 @@ use tower_sse::BoxError;
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
-/// change in any release.
+/// The text includes the causes. There is no [`source`](error::Error::source), so that a reporter
+/// prints each of them once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
     /// Shared, because one error can refuse many events.
-    source: Arc<dyn error::Error + Send + Sync>,
+    cause: Arc<dyn error::Error + Send + Sync>,
 }
 
 /// The kind of an [`Error`], by what an operator can do about it.
@@ -102,16 +102,21 @@ fn ends_session(state: &SqlState) -> bool {
 }
 
 impl Error {
-    /// Creates the error of an action, such as `connect to …`, with its source.
-    pub(crate) fn new(action: &str, source: impl Into<BoxError>) -> Self {
-        let source: BoxError = source.into();
-        let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
-        Self { kind, text: format!("failed to {action}"), source: Arc::from(source) }
+    /// Creates the error of an action, such as `connect to …`, with its cause.
+    pub(crate) fn new(action: &str, cause: impl Into<BoxError>) -> Self {
+        let cause: BoxError = cause.into();
+        let kind = cause.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
+        let hint = match kind {
+            ErrorKind::NotInstalled => "the schema `tower_sse_postgres::SCHEMA` is not installed: ",
+            _ => "",
+        };
+        let text = format!("failed to {action}: {hint}{}", with_causes(&*cause));
+        Self { kind, text, cause: Arc::from(cause) }
     }
 
-    /// Creates an error of this kind, whose source is a text of this crate.
-    pub(crate) fn with_kind(action: &str, kind: ErrorKind, source: impl Into<BoxError>) -> Self {
-        Self { kind, ..Self::new(action, source) }
+    /// Creates an error of this kind, whose cause is a text of this crate.
+    pub(crate) fn with_kind(action: &str, kind: ErrorKind, cause: impl Into<BoxError>) -> Self {
+        Self { kind, ..Self::new(action, cause) }
     }
 
     /// Returns the kind of the error.
@@ -122,7 +127,7 @@ impl Error {
 
     /// Returns the code of the server's response, if the server has responded.
     fn state(&self) -> Option<&SqlState> {
-        self.source.downcast_ref().and_then(tokio_postgres::Error::code)
+        self.cause.downcast_ref().and_then(tokio_postgres::Error::code)
     }
 
     /// Returns whether the server has certainly rolled the statement back.
@@ -144,8 +149,4 @@ impl fmt::Display for Error {
     }
 }
 
-impl error::Error for Error {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
+impl error::Error for Error {}

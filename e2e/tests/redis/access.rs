@@ -139,7 +139,7 @@ async fn unreachable_server_is_an_error() {
     let broker = Redis::open(&format!("redis://127.0.0.1:{}/", free_port())).unwrap().broker(KEY);
     let health = broker.health();
     let error = Hub::connect(broker).await.unwrap_err();
-    assert_eq!(error.to_string(), "failed to connect to Redis");
+    assert!(error.to_string().contains("refused"), "{error}");
     assert!(!health.is_ready());
     assert!(health.last_error().unwrap().contains("refused"), "{health:?}");
 }
@@ -148,6 +148,6 @@ async fn unreachable_server_is_an_error() {
 fn invalid_url_is_an_error() {
     for url in ["", "http://127.0.0.1/", "redis://", "127.0.0.1:6379"] {
         let error = Redis::open(url).unwrap_err();
-        assert_eq!(error.to_string(), "failed to parse the Redis URL", "{url}");
+        assert!(error.to_string().starts_with("failed to parse the Redis URL: "), "{url}: {error}");
     }
 }

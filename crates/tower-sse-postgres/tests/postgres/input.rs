@@ -70,7 +70,7 @@ async fn bad_input_of_a_hub_refuses_one_event() {
     for (topic, event, reason) in refused {
         let error = process.hub.publish(topic, event).await.unwrap_err();
         let PublishError::Refused(error) = error else { panic!("{error:?}") };
-        assert_eq!(error.source().unwrap().to_string(), reason);
+        assert!(error.to_string().ends_with(&format!(": {reason}")), "{error}");
     }
     for publishing in publishing {
         publishing.await.unwrap();
@@ -150,8 +150,8 @@ fn schema_is_an_identifier_or_an_error() {
     ] {
         assert!(!is_accepted(name), "{name:?}");
     }
-    let error = schema_named("a$$b").unwrap_err().source().unwrap().to_string();
-    assert!(error.starts_with("\"a$$b\" is not an identifier"), "{error}");
+    let error = schema_named("a$$b").unwrap_err().to_string();
+    assert!(error.contains(": \"a$$b\" is not an identifier"), "{error}");
 }
 
 /// The server says which names need no quotes.

@@ -117,7 +117,11 @@ async fn missing_right_or_schema_is_told_by_its_kind() {
     let client = server.connect().await;
     sql(&client, "create role hub login").await;
     let kind = async || Hub::connect(hub_of(&server)).await.unwrap_err().kind();
-    assert_eq!(kind().await, ErrorKind::NotInstalled);
+    let missing = Hub::connect(hub_of(&server)).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotInstalled);
+    let text = missing.to_string();
+    assert!(text.contains("`tower_sse_postgres::SCHEMA` is not installed"), "{text}");
+    assert!(text.contains("schema \"tower_sse\" does not exist"), "{text}");
     sql(&client, SCHEMA).await;
     assert_eq!(kind().await, ErrorKind::NotPermitted);
     sql(&client, "create role writer; alter role hub set default_transaction_read_only = on").await;
@@ -126,7 +130,7 @@ async fn missing_right_or_schema_is_told_by_its_kind() {
     sql(&client, "alter role hub reset all").await;
     sql(&client, "alter role hub set default_transaction_isolation = 'repeatable read'").await;
     let error = Hub::connect(hub_of(&server)).await.unwrap_err();
-    let text = format!("{:?}", error.source());
+    let text = error.to_string();
     assert!(text.contains("read committed"), "{text}");
     sql(&client, "alter role hub reset all").await;
     sql(
@@ -156,7 +160,7 @@ async fn other_encodings_are_refused() {
     let address = server.address().replace("dbname=postgres", "dbname=latin");
     sql(&connect(&address).await.unwrap(), SCHEMA).await;
     let error = Hub::connect(Postgres::open(&address).unwrap()).await.unwrap_err();
-    assert!(format!("{:?}", error.source()).contains("the encoding LATIN1, not UTF8"), "{error:?}");
+    assert!(error.to_string().contains("the encoding LATIN1, not UTF8"), "{error}");
 }
 
 // Passwords that change at run time.
@@ -217,9 +221,9 @@ async fn closure_that_fails_or_panics_is_an_error() {
     let failing = broker().password(|| async { Err::<String, _>("no token") });
     let error = Hub::connect(failing).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotPermitted);
-    assert_eq!(error.source().unwrap().to_string(), "no token");
+    assert_eq!(error.to_string(), "failed to get the password for PostgreSQL: no token");
     let panicking =
         broker().password(|| async { panic!("in the program") as Result<String, BoxError> });
     let error = Hub::connect(panicking).await.unwrap_err();
-    assert!(error.source().unwrap().to_string().contains("panicked"), "{error:?}");
+    assert!(error.to_string().contains("panicked"), "{error}");
 }

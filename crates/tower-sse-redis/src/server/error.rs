@@ -1,11 +1,11 @@
 use std::{error, fmt, sync::Arc};
 
 use redis::RedisError;
-use tower_sse::BoxError;
+use tower_sse::{BoxError, hub::broker::support::with_causes};
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The source of
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The error in
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
 ///
 /// ```
@@ -19,15 +19,15 @@ use tower_sse::BoxError;
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
-/// change in any release.
+/// The text includes the causes. There is no [`source`](error::Error::source), so that a reporter
+/// prints each of them once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
     /// `None` if nothing was sent, because there was no session. The text says why. Shared, because
     /// one error can refuse many events.
-    source: Option<Arc<dyn error::Error + Send + Sync>>,
+    cause: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
 /// The kind of an [`Error`], which tells an operator what to do.
@@ -77,21 +77,22 @@ impl ErrorKind {
 }
 
 impl Error {
-    /// Creates the error of an action, such as `connect to …`, with its source.
-    pub(crate) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
-        let source: BoxError = source.into();
-        let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
-        Self { kind, text: format!("failed to {action}"), source: Some(Arc::from(source)) }
+    /// Creates the error of an action, such as `connect to …`, with its cause.
+    pub(crate) fn new(action: &'static str, cause: impl Into<BoxError>) -> Self {
+        let cause: BoxError = cause.into();
+        let kind = cause.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
+        let text = format!("failed to {action}: {}", with_causes(&*cause));
+        Self { kind, text, cause: Some(Arc::from(cause)) }
     }
 
-    /// Creates an error of this kind, whose source is a text of this crate.
-    pub(crate) fn with_kind(action: &'static str, kind: ErrorKind, source: String) -> Self {
-        Self { kind, ..Self::new(action, source) }
+    /// Creates an error of this kind, whose cause is a text of this crate.
+    pub(crate) fn with_kind(action: &'static str, kind: ErrorKind, cause: String) -> Self {
+        Self { kind, ..Self::new(action, cause) }
     }
 
     /// Creates the error of a command that was not sent, because there is no session.
     pub(crate) const fn unavailable(kind: ErrorKind, text: String) -> Self {
-        Self { kind, text, source: None }
+        Self { kind, text, cause: None }
     }
 
     /// Returns the kind of the error.
@@ -105,9 +106,9 @@ impl Error {
         self.client_error().is_some_and(RedisError::is_timeout)
     }
 
-    /// Returns the source, if it is an error of the Redis client and not of this crate.
+    /// Returns the cause, if it is an error of the Redis client and not of this crate.
     pub(crate) fn client_error(&self) -> Option<&RedisError> {
-        self.source.as_deref()?.downcast_ref()
+        self.cause.as_deref()?.downcast_ref()
     }
 }
 
@@ -117,8 +118,4 @@ impl fmt::Display for Error {
     }
 }
 
-impl error::Error for Error {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
+impl error::Error for Error {}

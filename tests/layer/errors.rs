@@ -1,0 +1,110 @@
+//! What the public errors of the workspace print.
+
+use std::{iter, path::Path};
+
+use tower_sse::{BoxError, hub::PublishError};
+use tower_sse::{runs::RunKey, runs::Runs, streams::CloseError, streams::Streams};
+
+use crate::*;
+
+/// Returns an error with a cause that has a cause, as the error of a broker.
+fn cause() -> BoxError {
+    Box::new(Caused(Box::new(Caused(Root.into()))))
+}
+
+const CAUSES: &str = ": caused: root";
+
+/// Returns each public error that a program can bring about, with the end of its text if it has a
+/// cause.
+async fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
+    let mut errors: Vec<(Box<dyn Error>, &str)> = Vec::new();
+    for publish in [
+        PublishError::Invalid(cause()),
+        PublishError::Refused(cause()),
+        PublishError::Unknown(cause()),
+    ] {
+        errors.push((publish.into(), CAUSES));
+    }
+    for close in [CloseError::Refused(cause()), CloseError::Unknown(cause())] {
+        errors.push((close.into(), CAUSES));
+    }
+    let fails = || stream::iter([Err::<Event, _>(cause())]);
+    let run = Runs::new().start(&RunKey::new("ann", "a").unwrap(), None, fails).await.unwrap();
+    let failed = run.attach(None).await.unwrap().next().await.unwrap().unwrap_err();
+    errors.push((failed.into(), CAUSES));
+
+    let streams = Streams::builder().limit("user:", 1).build();
+    let [mut first, mut second] = [Request::new(()), Request::new(())];
+    streams.subjects_of(&mut first).try_add("user:1").unwrap();
+    let subjects = streams.subjects_of(&mut second);
+    for without in [
+        Box::new(PublishError::Closed) as Box<dyn Error>,
+        Box::new(CloseError::Closed),
+        Box::new(tower_sse::runs::StartError::Unavailable),
+        Box::new(RunKey::new("", "").unwrap_err()),
+        Box::new(subjects.try_add("user:1").unwrap_err()),
+        Box::new(Event::new().try_event("a\n").unwrap_err()),
+        Box::new(Decoder::new().max_event_size(1).decode(&mut &b"data: a\n\n"[..]).unwrap_err()),
+    ] {
+        errors.push((without, ""));
+    }
+    errors
+}
+
+/// Prints an error and its sources, as reporters do.
+fn reported(error: &(dyn Error + 'static)) -> Vec<String> {
+    iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn public_errors_print_their_causes_and_a_reporter_prints_none_twice() {
+    for (error, end) in errors().await {
+        let reported = reported(&*error);
+        let [text, sources @ ..] = &*reported else { unreachable!() };
+        assert!(text.ends_with(end), "{error:?}: {text}");
+        assert!(!sources.iter().any(|source| text.contains(source)), "{reported:?}");
+        assert!(!text.contains("caused: caused"), "{text}");
+    }
+}
+
+/// The errors that have a source, and why.
+const WITH_A_SOURCE: [&str; 2] = [
+    // The layer finds the error of the program by it. It is not public.
+    "src/signals.rs: ItemError",
+    // `on_error` finds the error of the run by it. Its text is another one.
+    "src/runs/outcome.rs: RunError",
+];
+
+/// Collects the `impl`s of `Error` in a folder that have a source.
+fn with_a_source(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            with_a_source(&path, found);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let mut rest = &*text;
+        while let Some((_, after)) = rest.split_once("Error for ") {
+            rest = after;
+            let (name, body) = after.split_once(" {").unwrap_or_default();
+            if body.split("\n}\n").next().unwrap_or_default().contains("fn source(") {
+                let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+                found.push(format!("{}: {name}", path.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+}
+
+/// Its text would otherwise be printed twice, because the text of the error has it.
+#[test]
+fn no_other_error_of_the_workspace_has_a_source() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    with_a_source(&root.join("src"), &mut found);
+    for entry in fs::read_dir(root.join("crates")).unwrap() {
+        with_a_source(&entry.unwrap().path().join("src"), &mut found);
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    assert_eq!(found, WITH_A_SOURCE);
+}
