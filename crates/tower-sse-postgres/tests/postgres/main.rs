@@ -43,7 +43,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use std::{env, error::Error as _, fmt::Write, fs, os::unix::process::CommandExt, pin::pin};
+use std::{env, fmt::Write, fs, os::unix::process::CommandExt, pin::pin};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
