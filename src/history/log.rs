@@ -213,15 +213,17 @@ impl Log {
 
     /// Returns the index of the first entry above `seen`. It looks at the newest events first,
     /// because most subscribers have seen all others.
+    // By index: an iterator over the end of the list takes several times as long for each event.
+    #[inline]
     pub(super) fn index_after(&self, seen: u64) -> usize {
         let is_seen = |entry: &Entry| entry.sequence <= seen;
-        let unseen =
-            self.entries.iter().rev().take(NEWEST).take_while(|entry| !is_seen(entry)).count();
-        if unseen < NEWEST {
-            self.entries.len() - unseen
-        } else {
-            self.entries.partition_point(is_seen)
+        let len = self.entries.len();
+        for index in (len.saturating_sub(NEWEST)..len).rev() {
+            if self.entries.get(index).is_none_or(is_seen) {
+                return index + 1;
+            }
         }
+        self.entries.partition_point(is_seen)
     }
 }
 
