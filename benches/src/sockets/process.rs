@@ -45,8 +45,11 @@ impl Server {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let mut line = String::new();
-            _ = BufReader::new(stdout).read_line(&mut line);
+            let mut stdout = BufReader::new(stdout);
+            _ = stdout.read_line(&mut line);
             _ = sender.send(line);
+            // A server that prints more would otherwise panic.
+            _ = io::copy(&mut stdout, &mut io::sink());
         });
         let line = receiver.recv_timeout(Duration::from_secs(20)).unwrap_or_default();
         let address = line.trim().strip_prefix("listening on ");
