@@ -152,7 +152,8 @@
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
 //! requests at once. To keep them open, answer with
 //! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`. Every client then gets its
-//! whole answer, or its body fails. [A recipe](crate::guide::runs_shutdown) has the code.
+//! whole answer, or its body fails. The page on
+//! [shutdown](crate::guide::shutdown#runs) has the code.
 //!
 //! Without a store, runs are kept in the memory of one process. After a restart, all keys are
 //! unknown: a client with an id gets `404`, and the service is not called again.

@@ -384,7 +384,7 @@ impl Runs {
     /// # }
     /// ```
     ///
-    /// The [recipe](crate::guide::runs_shutdown) shows what cancels the token, and a deadline.
+    /// The page on [shutdown](crate::guide::shutdown#runs) has a program with a deadline.
     ///
     /// # Cancel safety
     ///

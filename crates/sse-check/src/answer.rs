@@ -78,5 +78,9 @@ pub(crate) fn buffers(session: &Session) -> String {
     let headers = answers.map(|it| it.recording.header("server") + &it.recording.header("via"));
     let headers = headers.collect::<String>().to_ascii_lowercase();
     let proxy = ["nginx", "envoy", "caddy"].into_iter().find(|name| headers.contains(name));
-    proxy.map_or("guide/proxies/#buffers".to_owned(), |name| format!("guide/{name}/"))
+    match proxy {
+        None => "guide/proxies/#buffers".to_owned(),
+        Some("nginx") => "guide/nginx/".to_owned(),
+        Some(name) => format!("guide/other_proxies/#{name}"),
+    }
 }

@@ -156,7 +156,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     if hop.basis != Basis::Order && median >= LATE + round_trips {
         // Every event waits for the one before to be acknowledged, or for a full packet.
         let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
-        let page = if is_steady { "guide/haproxy/" } else { page };
+        let page = if is_steady { "guide/other_proxies/#haproxy" } else { page };
         let text = format!("events come late ({figures})");
         return verdict(is_same)(text, page).with_all(hop.samples());
     }

@@ -136,9 +136,9 @@ impl Kind {
             Self::Nginx | Self::NewestNginx => {
                 (include_str!("../../../docs/guide/nginx.md"), "nginx")
             }
-            Self::HaProxy => (include_str!("../../../docs/guide/haproxy.md"), "haproxy"),
-            Self::Caddy => (include_str!("../../../docs/guide/caddy.md"), "caddyfile"),
-            Self::Envoy => (include_str!("../../../docs/guide/envoy.md"), "yaml"),
+            Self::HaProxy => (include_str!("../../../docs/guide/other_proxies.md"), "haproxy"),
+            Self::Caddy => (include_str!("../../../docs/guide/other_proxies.md"), "caddyfile"),
+            Self::Envoy => (include_str!("../../../docs/guide/other_proxies.md"), "yaml"),
         };
         let (_, after) = page.split_once(&format!("```{language}\n")).expect("a configuration");
         let (lines, _) = after.split_once("```\n").expect("its end");

@@ -45,6 +45,14 @@ fn pages_show_the_programs_that_are_tested() {
     }
 }
 
+#[test]
+fn page_serving_shows_the_functions_that_are_tested() {
+    let file = include_str!("../../../examples/mcp/src/serving.rs");
+    let (_, functions) = file.split_once("\n\n/// Serves until").unwrap();
+    let page = include_str!("../../../docs/guide/serving.md");
+    assert!(page.contains(&format!("\n\n/// Serves until{functions}```")));
+}
+
 /// `fastrand` is not cryptographic: from one's own number, the numbers of others can be computed.
 #[test]
 fn cookies_and_tickets_of_pages_and_examples_cannot_be_computed() {

@@ -3,9 +3,11 @@
 //! An MCP server at http://127.0.0.1:3000/mcp, whose shutdown answers the calls in progress. Press
 //! ctrl-c, or send a SIGTERM. Set `PORT` to use another port.
 
+pub(crate) mod serving;
+
 use std::{env, io, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use rmcp::{
     ServerHandler,
     handler::server::wrapper::Parameters,
@@ -19,6 +21,8 @@ use serde::Deserialize;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::SseLayer;
+
+use self::serving::{cancel_on_signal, serve};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -38,40 +42,6 @@ pub(crate) fn mcp<S: ServerHandler + Clone>(server: S) -> Router {
     let sessions = LocalSessionManager::default().into();
     let service = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     Router::new().nest_service("/mcp", service)
-}
-
-/// Serves until `shutdown` is cancelled and every stream has ended, at most until the deadline.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    app: Router,
-    shutdown: CancellationToken,
-    deadline: Duration,
-) -> io::Result<()> {
-    let listener = listener.tap_io(|io| _ = io.set_nodelay(true));
-    let server = axum::serve(listener, app);
-    tokio::select! {
-        served = server.with_graceful_shutdown(shutdown.clone().cancelled_owned()) => served,
-        () = async { shutdown.cancelled().await; sleep(deadline).await } => Ok(()),
-    }
-}
-
-async fn cancel_on_signal(shutdown: CancellationToken) {
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => _ = terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
-    println!("shutting down");
-    shutdown.cancel();
 }
 
 /// A server with one slow tool.

@@ -40,7 +40,7 @@ use tower_sse::{
 #[allow(dead_code)]
 mod example;
 
-use example::{mcp, serve};
+use example::{mcp, serving::serve};
 
 /// A client has at most 16 calls without a response head at a time.
 const CALLS: usize = 12;

@@ -185,7 +185,7 @@ async fn haproxy_without_no_delay_is_late() {
     let server = serve().await;
     let report = look(&Proxy::haproxy(&haproxy, server, "", "").await, server).await;
     report.expect_with("delay", "fail", "events come late");
-    report.expect_with("delay", "fail", "/guide/haproxy/");
+    report.expect_with("delay", "fail", "/guide/other_proxies/#haproxy");
     let no_delay = "option http-no-delay";
     let report = look(&Proxy::haproxy(&haproxy, server, no_delay, "").await, server).await;
     assert_eq!(report.all("pass").len(), 9, "{report}");
