@@ -333,6 +333,35 @@
 //! [memory](HubBuilder::max_memory). If these differ, a client of several topics can miss events
 //! without a gap, when it falls behind and then moves to a process that has kept more.
 //!
+//! # Stopping work
+//!
+//! The process that receives the request to stop may not be the one that works. It publishes to a
+//! topic, which the work follows:
+//!
+//! ```
+//! use futures_util::StreamExt;
+//! use tower_sse::{Event, hub::{Hub, PublishError}};
+//! # async fn next_part() -> String { String::new() }
+//!
+//! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
+//!     let topic = format!("job:{job}");
+//!     let mut stops = hub.subscribe_to(format!("stop:{job}")).resume(None).messages();
+//!     for _ in 0..100 {
+//!         tokio::select! {
+//!             part = next_part() => hub.publish(&topic, part).await?,
+//!             _ = stops.next() => break,
+//!         };
+//!     }
+//!     hub.end(&topic, Event::new().event("done").data("")).await?;
+//!     Ok(())
+//! }
+//!
+//! async fn stop(hub: Hub, job: u64) -> Result<(), PublishError> {
+//!     hub.publish(format!("stop:{job}"), "").await?;
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check

@@ -34,8 +34,8 @@
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of an upstream. The page on [clients](crate::guide::runs_clients) shows what client
-//! libraries need, and the [recipes](crate::guide::recipes) show when a [hub](crate::hub) is the
-//! better choice.
+//! libraries need, and [a table](#a-hub-or-a-run) shows when a [hub](crate::hub) is the better
+//! choice.
 //!
 //! # Keys
 //!
@@ -221,6 +221,48 @@
 //!     }
 //! }
 //! ```
+//!
+//! # A hub or a run
+//!
+//! | | [hub](crate::hub) | run |
+//! |---|---|---|
+//! | events come from | any part of the program, at any time | one call |
+//! | end | none, or the last event of a topic ([`Hub::end`](crate::hub::Hub::end)) | the end of the answer, with an [`Outcome`] |
+//! | an id is valid | in all topics of the hub | in its run |
+//! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
+//! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
+//! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
+//! | stopping the work | the program's own, such as a [topic](crate::hub#stopping-work) for it | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
+//! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
+//!
+//! Notifications, chat rooms and dashboards are hubs. The answer of a language model and an export are
+//! runs. The [progress of a job](crate::hub#progress-of-a-job) is a topic of a hub if a late client
+//! needs only the latest state, and a run if it needs every event. A hub can notify a user's other
+//! pages that a run has begun.
+//!
+//! # Storing answers
+//!
+//! [`Run::messages`] returns the decoded events of a run. Store them when the run has ended, on a task
+//! of its own, because the client may have disconnected:
+//!
+//! ```
+//! use tower_sse::runs::{Outcome, Run};
+//! # async fn save(_: &str, _: String) {}
+//!
+//! fn store_when_ended(run: Run) {
+//!     tokio::spawn(async move {
+//!         let outcome = run.ended().await;
+//!         let Some(messages) = run.messages() else { return };
+//!         if outcome == Some(Outcome::Completed) {
+//!             let text = messages.iter().map(|message| message.data.as_str()).collect();
+//!             save(run.key().name(), text).await;
+//!         }
+//!     });
+//! }
+//! ```
+//!
+//! Call it in the handler with the run that [`Runs::start`] or [`Runs::replace`] returns, and nowhere
+//! else: every call stores the answer.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

@@ -130,7 +130,7 @@
 //!   process.
 //! - If closes are lost, as when Redis restarts without its data, each process closes all its
 //!   streams that have a subject. The clients return at random times.
-//! - `count` and `subjects` are those of one process; the page [presence](crate::guide::presence)
+//! - `count` and `subjects` are those of one process; [a recipe](#counts-of-all-processes)
 //!   sums them.
 //!
 //! # Limits for each subject
@@ -161,7 +161,7 @@
 //! - The newest stream is refused. If the oldest one were closed instead, six tabs with five places
 //!   would close each other for ever.
 //! - The limits are those of one process. Behind a load balancer with `n` processes, a user can have up
-//!   to `n` times as many streams. The page [presence](crate::guide::presence) sums the counts of all.
+//!   to `n` times as many streams. [A recipe](#counts-of-all-processes) sums the counts of all.
 //! - [`Streams::stats`] returns how many streams were refused for each prefix.
 //!
 //! # More recipes
@@ -203,6 +203,90 @@
 //! stream with one subject costs up to 270 bytes. The newest 65,536 closes are remembered, in 24
 //! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
 //! closed at once.
+//!
+//! # Counts of all processes
+//!
+//! Each process publishes its counts to a topic at an interval, and sums those that it has received in the
+//! last three intervals:
+//!
+//! ```
+//! # #[cfg(feature = "hub")]
+//! # mod presence {
+//! use std::{collections::HashMap, sync::{Arc, Mutex}, time::Duration};
+//!
+//! use futures_util::StreamExt;
+//! use tokio::time::{Instant, interval};
+//! use tower_sse::{hub::{Hub, PublishError}, streams::Streams};
+//!
+//! const INTERVAL: Duration = Duration::from_secs(5);
+//!
+//! /// The newest report of each process, and when it came.
+//! #[derive(Clone, Default)]
+//! struct Presence(Arc<Mutex<HashMap<String, (Instant, String)>>>);
+//!
+//! impl Presence {
+//!     /// Starts to follow the counts of all processes, and to report those of this one.
+//!     fn start(hub: &Hub, streams: &Streams) -> Self {
+//!         let presence = Self::default();
+//!         tokio::spawn(presence.clone().follow(hub.clone()));
+//!         tokio::spawn(report(hub.clone(), streams.clone()));
+//!         presence
+//!     }
+//!
+//!     async fn follow(self, hub: Hub) {
+//!         let mut reports = hub.subscribe_to("presence").resume(None).messages();
+//!         while let Some(report) = reports.next().await {
+//!             let Some((process, counts)) = report.data.split_once('\n') else { continue };
+//!             let report = (Instant::now(), counts.to_owned());
+//!             self.0.lock().unwrap().insert(process.to_owned(), report);
+//!         }
+//!     }
+//!
+//!     /// Returns how many streams of a subject are open in all processes.
+//!     fn count(&self, subject: &str) -> usize {
+//!         let mut processes = self.0.lock().unwrap();
+//!         processes.retain(|_, (since, _)| since.elapsed() < 3 * INTERVAL);
+//!         let counts = processes.values().flat_map(|(_, counts)| counts.lines());
+//!         let of_subject = counts.filter_map(|line| line.split_once(' '));
+//!         of_subject
+//!             .filter(|(_, name)| *name == subject)
+//!             .filter_map(|(n, _)| n.parse::<usize>().ok())
+//!             .sum()
+//!     }
+//! }
+//!
+//! async fn report(hub: Hub, streams: Streams) {
+//!     let process = format!("{:x}", fastrand::u64(..));
+//!     let mut ticks = interval(INTERVAL);
+//!     loop {
+//!         ticks.tick().await;
+//!         let mut report = format!("{process}\n");
+//!         for (subject, count) in streams.subjects() {
+//!             // Only the subjects that are counted, because each process receives every report.
+//!             if subject.starts_with("tenant:") {
+//!                 report += &format!("{count} {subject}\n");
+//!             }
+//!         }
+//!         // Any other error loses only this report.
+//!         if let Err(PublishError::Closed) = hub.publish("presence", report).await {
+//!             return;
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! The sums are estimates:
+//!
+//! - They are up to an interval old. A client that moves to another process can count twice, or not at
+//!   all, for that time.
+//! - The streams of a process that was killed count for three intervals. A process that has just started
+//!   knows the counts of the other processes after one.
+//! - A process that is cut off from the broker counts nothing after three intervals, and the other
+//!   processes do not count its streams.
+//! - They count streams: a user with two tabs has two.
+//! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A stream that
+//!   was closed does not count, even if its client has not read the end.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -1,4 +1,4 @@
-//! The code of the page `guide::presence`, as it stands there.
+//! The code that the documentation of the module `streams` shows, as it stands there.
 
 use crate::*;
 
@@ -65,9 +65,12 @@ async fn wait(intervals: u32) {
 
 #[test]
 fn page_shows_the_code_that_is_tested() {
-    let page = include_str!("../../docs/guide/presence.md");
+    let source = include_str!("../../src/streams/mod.rs");
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    let page: String =
+        lines.map(|it| format!("{}\n", it.strip_prefix(' ').unwrap_or(it))).collect();
     let (_, code) = page.split_once("const INTERVAL").expect("the code");
-    let (code, _) = code.split_once("```").expect("its end");
+    let (code, _) = code.split_once("# }\n```").expect("its end");
     let tested = include_str!("presence.rs");
     assert!(tested.contains(&format!("\nconst INTERVAL{code}")), "{code}");
 }

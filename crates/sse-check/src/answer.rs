@@ -61,7 +61,7 @@ pub(crate) fn headers(session: &Session) -> Finding {
             "the stream is compressed by {coding}: its events come at once only if the compressor \
              flushes after each one"
         );
-        findings.push(Finding::warning(text, "guide/compression/"));
+        findings.push(Finding::warning(text, "guide/upstreams/#compression"));
     }
     let pass = || Finding::pass("caches do not store it, and nothing compresses it");
     let shown =
