@@ -163,23 +163,25 @@ impl Hub {
 
     /// Publishes the last event of a topic and ends the topic.
     ///
-    /// - Subscriptions end after it, those of several topics once all of their topics have ended.
-    /// - A client that reconnects receives what it missed, and then the end. If it has missed
-    ///   nothing, [`Subscription::response`](super::Subscription::response) answers an `EventSource`
-    ///   with `204`, so that it stops reconnecting. Other clients receive an empty stream. Gaps that a
-    ///   subscription [ignores](super::GapPolicy::Ignore) do not count as missed.
+    /// - A subscription ends after this event. A subscription to several topics ends once all of
+    ///   them have ended.
+    /// - A client that reconnects receives the events that it missed, and then its stream ends. If
+    ///   it has missed nothing, [`Subscription::response`](super::Subscription::response) answers
+    ///   an `EventSource` with `204`, so that it stops reconnecting. Other clients receive an empty
+    ///   stream. Gaps that a subscription [ignores](super::GapPolicy::Ignore) do not count as
+    ///   missed.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
     ///   the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the name is free: the next event
     ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
     ///   next one. With a broker, all processes need the same value.
-    /// - Of ended topics that have neither events nor subscribers any more, a process remembers
-    ///   65,536 until their names are free. Of more, it forgets the one first whose name is free
-    ///   first: events are then accepted earlier.
+    /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
+    ///   more, until their names are free. Beyond that number, it first forgets the topic whose
+    ///   name is free first, and then accepts events for that topic.
     /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
     ///   no client receives the event. Publishing fails once the process has received the end.
-    /// - If a broker loses the end, a process that starts afterwards does not know it, and can publish
-    ///   to the topic. The event begins the topic anew in each process that has reported the loss.
-    ///   Processes that have lost nothing drop it.
+    /// - If a broker loses the end, a process that starts afterwards does not know of it, and can
+    ///   publish to the topic. The event begins the topic anew in each process that has reported
+    ///   the loss. Processes that have lost nothing drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -251,8 +253,9 @@ where
 /// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
 /// [`Message`](crate::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
-/// All types that convert into an [`Event`] implement it, and nothing else can. The hub requires it
-/// instead of `TryInto`, so that the compiler's error for other types names what becomes an event.
+/// All types that convert into an [`Event`] implement it, and nothing else can. The hub requires
+/// this trait instead of `TryInto`, so that the compiler's error for other types names what becomes
+/// an event.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {

@@ -128,9 +128,9 @@
 //!   if the hub's retention is larger. A broker can keep less, such as Redis with a low `max_len`.
 //! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
-//! - If closes are lost, as when Redis restarts without its data, each process closes all its
-//!   streams that have a subject. The clients return at random times.
-//! - `count` and `subjects` are those of one process; [a recipe](#counts-of-all-processes)
+//! - If the broker loses closes, for example because Redis restarts without its data, each process
+//!   closes all its streams that have a subject. The clients return at random times.
+//! - `count` and `subjects` return the streams of one process; [a recipe](#counts-of-all-processes)
 //!   sums them.
 //!
 //! # Limits for each subject
@@ -200,9 +200,9 @@
 //! # Cost
 //!
 //! A request costs three allocations if `streams` is set, or five if it had no extension before. A
-//! stream with one subject costs up to 270 bytes. The newest 65,536 closes are remembered, in 24
-//! bytes each. If more than 65,536 closes come between a request and its stream, the stream is
-//! closed at once.
+//! stream with one subject costs up to 270 bytes. The newest 65,536 calls of `close` are
+//! remembered, in 24 bytes each. If `close` is called more than 65,536 times between a request and
+//! its stream, the stream is closed at once.
 //!
 //! # Counts of all processes
 //!

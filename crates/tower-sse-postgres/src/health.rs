@@ -122,15 +122,16 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If it is less than [`retention_age`](Self::retention_age) for longer than that time,
-    /// [`max_rows`](crate::Postgres::max_rows) is too low: a process that starts loads a part of the
-    /// history, and one that is disconnected for longer than this age loses events.
+    /// If this age stays below [`retention_age`](Self::retention_age) for longer than
+    /// `retention_age`, [`max_rows`](crate::Postgres::max_rows) is too low. A process that starts
+    /// then loads only a part of the history. A process that is disconnected for longer than this
+    /// age loses events.
     pub oldest_age: Duration,
-    /// The maximum age of the hub's events, the age of
-    /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention).
+    /// The maximum age of the hub's events, which
+    /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The size of the table and its indexes in bytes, with the rows of all streams. Zero before it
-    /// is known. It is asked for every ten seconds.
+    /// The size of the table and its indexes in bytes, with the rows of all streams. Zero before
+    /// the size is known. It is measured every ten seconds.
     pub bytes: u64,
 }
 
