@@ -39,8 +39,8 @@ async fn open(address: SocketAddr) -> Vec<Client> {
 /// of its stream: after the time of the last `retry` line, or after the 3 seconds of most browsers.
 fn returns_after(received: &[u8]) -> u64 {
     let lines = str::from_utf8(received).unwrap().lines();
-    let times = lines.filter_map(|line| line.strip_prefix("retry: "));
-    times.last().map_or(3_000, |time| time.parse().unwrap())
+    let mut times = lines.filter_map(|line| line.strip_prefix("retry: "));
+    times.next_back().map_or(3_000, |time| time.parse().unwrap())
 }
 
 /// Returns how many of these times are in the fullest tenth of a second.
