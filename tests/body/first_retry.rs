@@ -131,7 +131,7 @@ async fn stream_that_must_end_at_once_has_no_time_of_the_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_of_a_first_block_that_is_ready_takes_the_place_of_the_default() {
+async fn time_of_a_ready_first_block_replaces_the_default() {
     for (first, has_own) in [
         ("id: 0\nretry: 3000\ndata: \n\n", true),
         ("retry: 3000\r\n\r\n", true),
@@ -149,7 +149,7 @@ async fn time_of_a_first_block_that_is_ready_takes_the_place_of_the_default() {
 
 /// Some clients reject a block with two `retry` lines.
 #[tokio::test(start_paused = true)]
-async fn stream_that_ends_before_its_first_frame_has_one_time_in_each_block() {
+async fn stream_that_ends_before_its_first_frame_has_one_time() {
     let with_time = || Event::new().retry(9 * SECOND).data("over");
     let farewell = parting().farewell(with_time());
     for (name, layer) in [
