@@ -212,15 +212,15 @@
 //!
 //! No feature is on by default. `full` enables all but `testing`.
 //!
-//! | feature | adds |
-//! |---|---|
-//! | `axum` | [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors, [`StreamOptions`] as a response part; depends on axum-core only |
-//! | `filter` | [`filter`] |
-//! | `hub` | [`hub`] |
-//! | `json` | [`Json`] and [`Event::json_data`] |
-//! | `runs` | [`runs`] |
-//! | `testing` | [`testing`]; with `hub`, also a broker in memory, and tests of brokers |
-//! | `tracing` | [log lines](guide::observing#logs-and-traces): DEBUG for each close, WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops |
+//! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) are extractors, and
+//!   [`StreamOptions`] is a response part. The feature depends on axum-core only.
+//! - `filter`: the module [`filter`].
+//! - `hub`: the module [`hub`].
+//! - `json`: [`Json`] and [`Event::json_data`].
+//! - `runs`: the module [`runs`].
+//! - `testing`: the module [`testing`]; with `hub`, also a broker in memory, and tests of brokers.
+//! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each close, WARN for mistakes
+//!   in the program, ERROR if a [broker](hub::broker) stops.
 //!
 //! With `axum`, closures such as [`on_error`](SseLayer::on_error) receive [your own
 //! error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
