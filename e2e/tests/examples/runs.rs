@@ -101,7 +101,7 @@ async fn gateway_fails_an_answer_that_was_cut_and_bills_it() {
     assert_eq!((status, is_whole), (200, false));
     assert_eq!(text.matches("data: ").count(), 2, "{text}");
     let billed = gateway.lines.next().unwrap().unwrap();
-    assert_eq!(billed, "billed 2 events of /cut: stopped");
+    assert_eq!(billed, "billed 2 events of /cut: filter_failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
