@@ -117,7 +117,7 @@ impl Client {
         let kind =
             if last.is_some() && self.kind == Kind::Replaces { Kind::Starts } else { self.kind };
         if kind == Kind::Replaces {
-            let stop = Stop::new(self.key, self.world.network.elapsed());
+            let stop = Stop::new(self.key, self.world.network.elapsed(), true);
             let mut records = self.world.records();
             records.stops.push(stop);
             self.stop = Some(records.stops.len() - 1);

@@ -144,9 +144,14 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
         AnswerEnd::NotFound => {
             let (number, call) = call?;
             let has_later = history.calls[number + 1..].iter().any(|call| call.key == answer.key);
+            // A replacement takes the key even if its client leaves before the call is made.
+            let is_replaced = history.stops.iter().any(|stop| {
+                let is_between = stop.began <= answer.ended && call.began <= stop.over;
+                stop.replaces && stop.call.is_none() && stop.key == answer.key && is_between
+            });
             // A client of a layer that has seen all of an answer that failed gets that status.
             let has_failed = history.is_layered && call.fails && is_whole;
-            (is_calm && !has_later && !has_failed)
+            (is_calm && !has_later && !is_replaced && !has_failed)
                 .then(|| format!("not found after {events} events"))
         }
     }

@@ -185,7 +185,7 @@ impl Scheduler {
         let began = world.network.elapsed();
         let stop = {
             let mut records = world.records();
-            records.stops.push(Stop::new(number, began));
+            records.stops.push(Stop::new(number, began, false));
             records.stops.len() - 1
         };
         world

@@ -38,6 +38,8 @@ pub(crate) struct Stop {
     pub(crate) began: u64,
     /// The time at which it can no longer take effect.
     pub(crate) over: u64,
+    /// Whether it replaces the run.
+    pub(crate) replaces: bool,
     /// The call that takes the place of the earlier one.
     pub(crate) call: Option<usize>,
     /// The epoch of the run, and whether the request was granted.
@@ -52,8 +54,8 @@ pub(crate) struct Report {
 }
 
 impl Stop {
-    pub(crate) const fn new(key: usize, began: u64) -> Self {
-        Self { key, began, over: u64::MAX, call: None, stopped: None }
+    pub(crate) const fn new(key: usize, began: u64, replaces: bool) -> Self {
+        Self { key, began, over: u64::MAX, replaces, call: None, stopped: None }
     }
 }
 

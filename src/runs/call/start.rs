@@ -132,6 +132,8 @@ impl Runs {
     /// # Cancel safety
     ///
     /// The run is started at the first poll. If the future is dropped before that, nothing happens.
+    /// With [several processes](crate::runs#several-processes), a future that is dropped later may have
+    /// ended the earlier run without starting another.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
