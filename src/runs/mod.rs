@@ -202,8 +202,9 @@
 //!   time limit.
 //! - The bodies of clients of other processes fail after two leases.
 //! - No run starts, so that no answer is paid for twice. The layer refuses each request with a key
-//!   whose run is not running in its own process; [`Runs::start`] and [`Runs::replace`] return
-//!   [`StartError::Unavailable`]. A program that prefers an unrecorded answer sends one itself:
+//!   whose run is not running in its own process, and each request with an id of another run;
+//!   [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`]. A program that prefers
+//!   an unrecorded answer sends one itself:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};

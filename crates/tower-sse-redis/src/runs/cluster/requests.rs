@@ -99,17 +99,23 @@ impl SharedRuns for Cluster {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>> {
         Box::pin(async move {
+            // Another process may have replaced the run of this one. Only the store knows whether an
+            // id of another run is valid.
+            let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
             let (run, is_certain) = match self.look(key).await {
                 Ok(LookReply::Live { run, .. }) => (run, true),
                 Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
                 Ok(LookReply::Restoring) => {
-                    let here = self.lost_by_store(key);
+                    let here = self.lost_by_store(key).filter(has_id);
                     return here.map(Some).ok_or(StartError::Unavailable);
                 }
                 Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
                     return Ok(self.lost_by_store(key));
                 }
-                Err(_) => return self.live_here(key).map(Some).ok_or(StartError::Unavailable),
+                Err(_) => {
+                    let here = self.live_here(key).filter(has_id);
+                    return here.map(Some).ok_or(StartError::Unavailable);
+                }
             };
             match self.open(&run, last).await {
                 // The id may be one of a later run, whose claim its owner may still restore.

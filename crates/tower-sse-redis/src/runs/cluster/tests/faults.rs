@@ -165,6 +165,21 @@ async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
     drop(third);
 }
 
+/// The owner of the run with the id can still restore the claim. The other process has not received the
+/// message that this run has replaced its own.
+#[tokio::test(start_paused = true)]
+async fn id_of_another_run_is_refused_while_claims_are_restored() {
+    let (one, other, _source) = started(&["old"]).await;
+    one.store.faults().loses_pushes = true;
+    let second = other.replace().await;
+    send(&second, &["a"]);
+    read(&mut other.attach().await, 1).await;
+    other.store.go_away();
+    one.store.lose_data();
+    assert_eq!(one.status(Some(&other.id(1))).await, 503);
+    assert_eq!(one.status(Some(&one.id(1))).await, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn statistics_count_mirrors_and_exports_that_wait() {
     let (one, other, source, live) = watched(&["a"]).await;

@@ -7,6 +7,7 @@ scenes!(Pair:
     request_finds_a_dead_owner_without_a_client,
     owner_that_is_cut_off_within_its_lease_keeps_its_run,
     client_of_a_process_that_is_cut_off_continues_at_another,
+    owner_that_is_cut_off_refuses_ids_of_other_runs,
     store_that_loses_its_data_is_filled_again,
     claim_that_the_store_loses_is_restored,
     stream_that_the_store_loses_is_restored,
@@ -86,6 +87,23 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another<W: World>(pair
     assert_whole(own, &["c"]).await;
     let answer = pair.other.answer_until_known(None).await;
     assert_eq!(answer.matches("data: ").count(), 3, "{answer}");
+}
+
+/// The owner cannot know that another process has replaced its run.
+async fn owner_that_is_cut_off_refuses_ids_of_other_runs(pair: Pair<impl World>) {
+    let _source = pair.started(&["old"]).await;
+    pair.one.store.cut();
+    let second = pair.other.replace().await;
+    send(&second, &["a", "b"]);
+    read(&mut pair.other.attach().await, 2).await;
+    let id = pair.other.id(1).await;
+    assert_eq!(pair.one.status(Some(&id)).await, 503);
+    let refused = pair.one.try_start(&turn(), Some(&id)).await.unwrap_err();
+    assert_eq!(refused, StartError::Unavailable);
+    drop(second);
+    pair.one.store.heal();
+    let rest = pair.one.answer_until_known(Some(&id)).await;
+    assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
 }
 
 /// The owner still has its run, and clients elsewhere read on.
