@@ -349,7 +349,7 @@ pub(crate) enum CheckReply {
     Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
     Void,
-    /// Another run has the key. This run has ended, and its stream may still be kept.
+    /// This run has ended, and does not have the key any more. Its stream may still be kept.
     Other { newest: u64, head: Option<Bytes> },
     /// The store has no run with the key, or one that ended earlier: the run was forgotten, or its
     /// claim was lost.

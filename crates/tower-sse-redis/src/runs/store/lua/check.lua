@@ -9,9 +9,10 @@
 -- starting, running  newest status wait head     `status` of the owner: live, late or dead
 -- an outcome         newest head
 -- void               newest
--- other              newest head                 the key has another run
--- gone               newest                      the key has no run, or one that ended before this one
---                                                began
+-- other              newest head                 the key has another run, or the stream has an end and
+--                                                the claim is lost
+-- gone               newest                      the stream has no end, and the key has no run, or one
+--                                                that ended before this one began
 -- version theirs                                 another version of the protocol wrote the claim
 local is_new_connection, ttl, control = ARGV[1] == '1', tonumber(ARGV[2]), ARGV[3]
 
@@ -21,8 +22,10 @@ local function check(key, stream, epoch, watch, wants_head, channel)
   if refused then return refused end
   local newest, outcome, head = read_newest(stream)
   head = wants_head and head or ''
-  if has_lost(claim, epoch) then return { 'gone', newest } end
-  if claim.epoch ~= epoch then return { 'other', newest, head } end
+  -- An end in the stream is final. The epoch of the run that has the key now can be lower, because
+  -- the clocks of processes differ.
+  if not outcome and has_lost(claim, epoch) then return { 'gone', newest } end
+  if not claim or claim.epoch ~= epoch then return { 'other', newest, head } end
   if claim.state == 'void' then return { 'void', newest } end
   if not claim.is_live then
     if outcome then return { claim.state, newest, head } end

@@ -63,9 +63,9 @@ local function require_permissions(key)
   redis.call('DEL', missing)
 end
 
--- Returns whether the server has lost the claim of a run. If the server has an older state, the key
--- has an earlier run that has ended, or no run. Epochs are numbers in base 36 without leading
--- zeros, and later runs have higher ones.
+-- Returns whether the server has lost the claim of a run whose stream has no end. If the server has
+-- an older state, the key has an earlier run that has ended, or no run. Epochs are numbers in base 36
+-- without leading zeros, and later runs have higher ones, unless the clocks of processes differ.
 local function has_lost(claim, epoch)
   if not claim then return true end
   if claim.is_live or not claim.epoch or claim.epoch == epoch then return false end

@@ -7,6 +7,7 @@ scenes!(Scene:
     key_of_another_run_is_reported,
     first_watcher_is_announced_to_the_owner,
     run_whose_key_has_one_that_ended_earlier_is_gone,
+    run_whose_stream_has_an_end_has_ended_whatever_its_key_has,
 );
 
 async fn state_and_newest_event_are_reported(scene: Scene<impl World>) {
@@ -46,6 +47,18 @@ async fn run_whose_key_has_one_that_ended_earlier_is_gone(scene: Scene<impl Worl
     assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 0");
     assert_eq!(scene.check("a2").await, "gone");
     assert_eq!(scene.check("10").await, "other 0");
+}
+
+/// The clock of the process with the later run is behind, so its epoch is lower.
+async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene<impl World>) {
+    scene.begin("a2").await;
+    scene.append("a2", 1, 3).await;
+    assert_eq!(scene.replace("a2", "a1", "q").await, "claimed");
+    assert_eq!(scene.check("a2").await, "other 3 head");
+    assert_eq!(scene.end("a1", "q", EndMode::Lost).await, "ended interrupted 0");
+    assert_eq!(scene.check("a2").await, "other 3 head");
+    scene.world.lose_claim(&key()).await;
+    assert_eq!(scene.check("a2").await, "other 3 head");
 }
 
 // Commands that share a script.

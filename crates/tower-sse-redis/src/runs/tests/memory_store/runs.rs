@@ -210,13 +210,14 @@ impl Server {
         let stream = self.streams.get(run);
         let (newest, has_end) = stream.map_or((0, false), |it| (it.newest(), it.end.is_some()));
         let head = stream.and_then(|stream| stream.end.as_ref()?.head.clone());
-        let Some(claim) = self.claims.get_mut(&run.key) else { return CheckReply::Gone };
-        if claim.epoch < run.epoch && !claim.is_live() {
+        let claim = self.claims.get_mut(&run.key);
+        let is_lost = claim.as_ref().is_none_or(|it| it.epoch < run.epoch && !it.is_live());
+        if is_lost && !has_end {
             return CheckReply::Gone;
         }
-        if claim.epoch != run.epoch {
+        let Some(claim) = claim.filter(|claim| claim.epoch == run.epoch) else {
             return CheckReply::Other { newest, head };
-        }
+        };
         match claim.state {
             State::Void => return CheckReply::Void,
             State::Ended(outcome) if has_end => {
