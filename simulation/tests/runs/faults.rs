@@ -99,6 +99,7 @@ impl Fault {
                 if !matches!(refusal, Refusal::OutOfMemory | Refusal::NotPermitted(_)) {
                     world.disturb_all();
                 }
+                world.refuse(milliseconds, settings.check());
                 network.refuse(refusal, milliseconds);
             }
             Self::Clock { step } => network.set_clock(step),

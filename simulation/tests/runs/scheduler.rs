@@ -95,6 +95,7 @@ impl Scheduler {
         let history = History {
             healed_at,
             only_expires: self.kinds.contains(&Kind::Expire),
+            check: self.settings.check(),
             ..History::of(&self.world, self.severity, self.settings.keep_all(), faults)
         };
         kill_all(&self.world).await;

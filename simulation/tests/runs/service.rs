@@ -200,6 +200,11 @@ impl Settings {
         }
     }
 
+    /// Returns the time between two checks of the runs of other processes, in milliseconds.
+    pub(crate) fn check(&self) -> u64 {
+        u64::try_from(self.lease.as_millis()).unwrap() / 4
+    }
+
     /// Returns whether every run that has completed is kept until the end of the simulation.
     pub(crate) fn keep_all(&self) -> bool {
         self.retain_for >= Duration::from_secs(600) && self.max_memory >= 2 << 30

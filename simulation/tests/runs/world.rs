@@ -19,6 +19,8 @@ pub(crate) struct Records {
     pub(crate) answers: Vec<Answer>,
     pub(crate) stops: Vec<Stop>,
     pub(crate) reports: Vec<Report>,
+    /// When Redis refused commands.
+    pub(crate) refusals: Vec<Range<u64>>,
     /// The keys of bodies that have failed without an outcome.
     pub(crate) failures: Vec<usize>,
     /// What was wrong already when it happened.
@@ -94,6 +96,18 @@ impl World {
         let mut records = self.records();
         let life = records.processes[process].life;
         records.lives[life].is_disturbed = true;
+    }
+
+    /// Records that Redis refuses commands for a time. Processes may have no check between two
+    /// refusals with less than `check` between them, so these count as one.
+    pub(crate) fn refuse(&self, milliseconds: u64, check: u64) {
+        let began = self.network.elapsed();
+        let over = began + milliseconds;
+        let refusals = &mut self.records().refusals;
+        match refusals.last_mut() {
+            Some(last) if began < last.end + check => last.end = last.end.max(over),
+            _ => refusals.push(began..over),
+        }
     }
 
     pub(crate) fn disturb_all(&self) {
