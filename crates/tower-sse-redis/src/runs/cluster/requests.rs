@@ -65,7 +65,7 @@ impl SharedRuns for Cluster {
                 let found = match &locked {
                     // A replacement looks only once it may claim the key, because it claims any.
                     Err(_) if purpose == Purpose::Replace => Found::Claimable(None),
-                    _ => self.find_claim(key, purpose).await?,
+                    _ => self.find_claim(key, purpose, locked.is_err()).await?,
                 };
                 match (found, locked) {
                     (Found::Run(record), _) => return Ok(Claim::Existing(record)),
@@ -195,8 +195,14 @@ impl Cluster {
         self.mirrors.of(&RunId::of(record), record)
     }
 
-    /// Looks for the run with this key once.
-    async fn find_claim(&self, key: &RunKey, purpose: Purpose) -> Result<Found, StartError> {
+    /// Looks for the run with this key once. `is_locked`: another request of this process may claim
+    /// the key meanwhile.
+    async fn find_claim(
+        &self,
+        key: &RunKey,
+        purpose: Purpose,
+        is_locked: bool,
+    ) -> Result<Found, StartError> {
         let look = match self.look(key).await {
             Ok(look) => look,
             Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
@@ -217,6 +223,12 @@ impl Cluster {
                 if purpose == Purpose::Replace =>
             {
                 Found::Claimable(Some(run))
+            }
+            // The reply to the other request's claim is under way.
+            LookReply::Live { run, process, .. }
+                if is_locked && process == self.id && self.exports.record(&run).is_none() =>
+            {
+                Found::Claimable(None)
             }
             LookReply::Live { run, process, liveness } => {
                 match self.live(&run, &process, liveness).await {

@@ -30,6 +30,24 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     assert_eq!(one.outcomes(), [], "a run that never was is not reported");
 }
 
+/// The second request finds a claim of its own process, of which the process does not know yet.
+#[tokio::test(start_paused = true)]
+async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
+    let one = alone(|builder| builder).await;
+    one.store.faults().reply_delay = Duration::from_millis(100);
+    let asking = async {
+        sleep(Duration::from_millis(150)).await;
+        one.store.faults().reply_delay = Duration::ZERO;
+        one.start().await
+    };
+    let (source, second) = soon(async { tokio::join!(one.start(), asking) }).await;
+    assert!(second.is_none(), "it attaches to the run");
+    let source = source.unwrap();
+    send(&source, &["a"]);
+    drop(source);
+    assert_whole(one.attach().await, &["a"]).await;
+}
+
 /// A paused process reads the reply when it continues. By then, another process has the key.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_read_after_its_lease_starts_nothing() {
