@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::{Event, EventId, EventName, event::is_one_line, event_ref::NO_NAME};
+use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line};
 
 /// An event as a client dispatches it.
 ///

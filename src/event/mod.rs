@@ -5,9 +5,11 @@
 //!
 //! | | |
 //! |---|---|
-//! | `event.rs`, `json.rs` | an event to send, its fields, and their checks |
+//! | `event.rs`, `json.rs` | an event to send, and its fields |
+//! | `one_line.rs` | what an id and a name cannot contain |
 //! | `encode.rs` | its bytes |
-//! | `lines.rs` | lines and their ends, and the buffer in which an event's lines are written |
+//! | `frame_buf.rs` | the buffer into which events are written |
+//! | `lines.rs` | lines, their fields and their ends |
 //! | `splitter.rs`, `event_ref.rs` | the events in received bytes, without a copy |
 //! | `decode.rs`, `message.rs` | received bytes as messages, as a client dispatches them |
 //!
@@ -18,27 +20,28 @@ mod encode;
 #[allow(clippy::module_inception)]
 mod event;
 mod event_ref;
+mod frame_buf;
 #[cfg(feature = "json")]
 mod json;
 mod lines;
 mod message;
+mod one_line;
 mod splitter;
 
 pub use self::encode::{Encode, Encoded};
-pub use self::event::{
-    Event, EventId, EventName, EventTooLarge, IntoEventId, IntoEventName, InvalidField,
-};
+pub use self::event::{Event, EventId, EventName, EventTooLarge, IntoEventId, IntoEventName};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub use self::message::{Message, MessageId};
 pub use self::splitter::{EventSplitter, Piece};
-pub use self::{decode::Decoder, event_ref::EventRef};
+pub use self::{decode::Decoder, event_ref::EventRef, one_line::InvalidField};
 
 #[cfg(feature = "hub")]
 pub use self::event::Fields;
 pub use self::event::whole_milliseconds;
-pub(crate) use self::event::{check_one_line, one_line_text};
+pub(crate) use self::frame_buf::FrameBuf;
 #[cfg(any(feature = "runs", feature = "testing"))]
 pub(crate) use self::lines::Line;
-pub(crate) use self::lines::{BYTE_ORDER_MARK, FrameBuf, text, without_line_end};
+pub(crate) use self::lines::{BYTE_ORDER_MARK, text, without_line_end};
+pub(crate) use self::one_line::{check_one_line, one_line_text};
 pub(crate) use self::splitter::first_block_has_retry;

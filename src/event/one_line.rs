@@ -1,0 +1,158 @@
+//! Text of one line: what an id and a name of an event can be.
+
+use std::{error::Error, fmt};
+
+/// The error of converting text that cannot be an [`EventName`](super::EventName) or an
+/// [`EventId`](super::EventId).
+///
+/// They cannot contain a line feed or a carriage return, because the rest of the text could then
+/// forge other fields, nor U+0000, because clients ignore such an `id` ([HTML, "Interpreting an
+/// event stream"][html]).
+///
+/// ```
+/// use tower_sse::EventId;
+///
+/// let error = EventId::try_from("7\ndata: forged").unwrap_err();
+/// assert_eq!(error.field(), "id");
+/// assert_eq!(error.character(), '\n');
+/// assert_eq!(error.position(), 1);
+/// assert_eq!(error.to_string(), r"event id contains '\n' at byte 1");
+/// ```
+///
+/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidField {
+    field: &'static str,
+    character: char,
+    position: usize,
+}
+
+impl InvalidField {
+    /// Returns the field's name in the wire format: `event` or `id`.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// Returns the first character that is not allowed.
+    #[must_use]
+    pub const fn character(&self) -> char {
+        self.character
+    }
+
+    /// Returns the byte index of that character in the text.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, character, position } = self;
+        let what = if *field == "event" { "name" } else { field };
+        write!(f, "event {what} contains {character:?} at byte {position}")
+    }
+}
+
+impl Error for InvalidField {}
+
+/// Returns the first character that a one-line field cannot contain, and its index.
+const fn first_forbidden(text: &str) -> Option<(usize, char)> {
+    let mut rest = text.as_bytes();
+    let mut position = 0;
+    while let [byte, tail @ ..] = rest {
+        if matches!(byte, b'\n' | b'\r' | b'\0') {
+            return Some((position, *byte as char));
+        }
+        rest = tail;
+        position += 1;
+    }
+    None
+}
+
+/// Checks that `text` can be the value of the one-line field `field`.
+pub(crate) fn check_one_line(field: &'static str, text: &str) -> Result<(), InvalidField> {
+    match first_forbidden(text) {
+        None => Ok(()),
+        Some((position, character)) => Err(InvalidField { field, character, position }),
+    }
+}
+
+/// Returns whether `text` contains neither a line break nor U+0000.
+pub(crate) const fn is_one_line(text: &str) -> bool {
+    first_forbidden(text).is_none()
+}
+
+/// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
+/// `$what`, which is what panics call it, also its constructor from a literal.
+macro_rules! one_line_text {
+    ($type:ty, $field:literal, $what:literal) => {
+        impl $type {
+            /// Creates a value from a literal, without copying the literal.
+            ///
+            /// # Panics
+            ///
+            /// Panics if the literal contains a line feed, a carriage return or U+0000. In a `const`,
+            /// this is a compile-time error.
+            #[must_use]
+            #[track_caller]
+            pub const fn from_static(text: &'static str) -> Self {
+                // The text is a literal of the program, never run-time data.
+                assert!(
+                    $crate::event::one_line::is_one_line(text),
+                    concat!($what, " cannot contain a line break or NUL")
+                );
+                Self(std::borrow::Cow::Borrowed(text))
+            }
+
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        $crate::event::one_line::one_line_text!($type, $field);
+    };
+    ($type:ty, $field:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::InvalidField;
+
+            fn try_from(text: String) -> Result<Self, $crate::InvalidField> {
+                $crate::event::check_one_line($field, &text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = $crate::InvalidField;
+
+            fn try_from(text: &str) -> Result<Self, $crate::InvalidField> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::InvalidField;
+
+            fn from_str(text: &str) -> Result<Self, $crate::InvalidField> {
+                Self::try_from(text)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use one_line_text;
