@@ -1,8 +1,10 @@
 //! The bodies of event streams.
 //!
 //! - [`EventBody`] encodes a `Stream` of events.
-//! - [`SseBody`] passes the bytes of any event stream and adds the first lines, heartbeats and the
-//!   last event, at points where they do not change the events that a client decodes.
+//! - [`SseBody`] is the body of the layer's responses, and dispatches: what is not an event stream
+//!   passes through. For an event stream, `EventStream` passes the source's bytes, and writes the
+//!   first lines, heartbeats and the last event at points where they do not change the events that a
+//!   client decodes.
 //! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`

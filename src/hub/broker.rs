@@ -19,11 +19,9 @@ use std::{error, fmt, mem, thread, time::Duration};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::publish::{HubState, NotAppended};
+use super::{append::NotAppended, hub_state::HubState};
 use crate::callback::{catch_panic, caught};
 use crate::{BoxError, event::Event};
-
-// The way back is in `hub/link/`.
 
 /// Functions that the crates of brokers need too. Exempt from semantic versioning.
 #[doc(hidden)]

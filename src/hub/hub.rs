@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::link::{Acknowledged, Publication};
-use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames, publish::HubState};
+use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames, hub_state::HubState};
 use crate::{BoxError, event::Event, event::EventId};
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
@@ -219,6 +219,7 @@ impl Hub {
     {
         let event = publishable(event)?;
         let Some(link) = &self.shared.link else {
+            // Without a broker, `append` checks what is checked here otherwise.
             return self.shared.publish(topic, &event, ends_topic);
         };
         if self.shared.is_closed() {

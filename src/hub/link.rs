@@ -1,14 +1,12 @@
 //! A hub's side of the connection to its broker.
 
-use std::{collections::VecDeque, pin::Pin, sync::atomic::AtomicBool};
-use std::{sync::OnceLock, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::sync::{OnceLock, atomic::AtomicBool, atomic::Ordering::Relaxed};
+use std::{pin::Pin, time::Duration};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::PublishError;
-use crate::event::Event;
-use crate::history::sync::Ordering::{Acquire, Release};
-use crate::history::sync::{AtomicU64, Mutex, lock};
+use crate::{event::Event, history::sync::AtomicU64};
 
 /// A hub's side of the connection to its broker. Dropping it ends the broker's side.
 pub(crate) struct Link {
@@ -72,50 +70,6 @@ impl Link {
 
     pub(crate) fn lag(&self) -> Duration {
         Duration::from_micros(self.lag.load(Relaxed))
-    }
-}
-
-/// The number of losses that are kept. A client that resumes before the oldest of them receives its
-/// gap there.
-const MAX_LOSSES: usize = 64;
-
-/// The losses that a broker has reported. A loss is a sequence number up to which every topic may
-/// have lost events.
-#[derive(Default)]
-pub(crate) struct Losses {
-    /// The newest loss, 0 if there was none. Readers check it before they take the lock.
-    newest: AtomicU64,
-    /// In ascending order.
-    recent: Mutex<VecDeque<u64>>,
-}
-
-impl Losses {
-    /// Adds a loss. Losses are added in ascending order.
-    pub(crate) fn add(&self, loss: u64) {
-        let mut losses = lock(&self.recent);
-        if losses.len() == MAX_LOSSES {
-            losses.pop_front();
-        }
-        losses.push_back(loss);
-        self.newest.store(loss, Release);
-    }
-
-    /// Returns the first kept loss above `seen`.
-    #[inline]
-    pub(crate) fn first_after(&self, seen: u64) -> Option<u64> {
-        if self.newest.load(Acquire) > seen { self.find_after(seen) } else { None }
-    }
-
-    #[cold]
-    fn find_after(&self, seen: u64) -> Option<u64> {
-        let losses = lock(&self.recent);
-        losses.get(losses.partition_point(|loss| *loss <= seen)).copied()
-    }
-
-    /// Returns the last loss below `end`.
-    pub(crate) fn last_before(&self, end: u64) -> Option<u64> {
-        let losses = lock(&self.recent);
-        losses.iter().rev().find(|loss| **loss < end).copied()
     }
 }
 
@@ -233,29 +187,5 @@ impl Arrival {
     pub const fn ends_topic(mut self, ends_topic: bool) -> Self {
         self.ends_topic = ends_topic;
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Losses, MAX_LOSSES};
-
-    #[test]
-    fn newest_losses_are_remembered() {
-        let losses = Losses::default();
-        assert_eq!(losses.first_after(0), None);
-        assert_eq!(losses.last_before(u64::MAX), None);
-        let count = MAX_LOSSES as u64 + 10;
-        for n in 1..=count {
-            losses.add(10 * n);
-        }
-        assert_eq!(losses.first_after(0), Some(110), "the first 10 are forgotten");
-        assert_eq!(losses.first_after(110), Some(120));
-        assert_eq!(losses.first_after(119), Some(120));
-        assert_eq!(losses.first_after(10 * count - 1), Some(10 * count));
-        assert_eq!(losses.first_after(10 * count), None);
-        assert_eq!(losses.last_before(110), None);
-        assert_eq!(losses.last_before(111), Some(110));
-        assert_eq!(losses.last_before(u64::MAX), Some(10 * count));
     }
 }

@@ -373,20 +373,23 @@
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
-// | `publish.rs` | `HubState`: the checks of an event, its number, its topic's end, losses |
+// | `append.rs` | the number of an event, and whether its topic has ended |
+// | `hub_state.rs`, `losses.rs` | what all clones of a hub share, and the losses of its broker |
 // | `topic/` | the log of a topic, its end, and the eviction of all topics |
 // | `subscription/` | one client: its start, what it reads next, its gaps |
 // | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
 // | `receipt.rs`, `stats.rs` | what a publisher and an operator see |
 // | `connect_streams.rs` | a hub that closes the streams of all processes |
 
+mod append;
 pub mod broker;
 mod builder;
 mod connect_streams;
 #[allow(clippy::module_inception)]
 mod hub;
+mod hub_state;
 mod link;
-mod publish;
+mod losses;
 mod receipt;
 mod stats;
 mod subscription;
@@ -395,7 +398,7 @@ mod topic;
 pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
 #[cfg(feature = "testing")]
-pub(crate) use self::publish::HubState;
+pub(crate) use self::hub_state::HubState;
 pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::{HubStats, Retention};
 pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};

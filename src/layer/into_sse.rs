@@ -3,9 +3,27 @@ use futures_core::Stream;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
 
-use super::marker;
 use crate::headers::{TEXT_EVENT_STREAM, has_body};
 use crate::{BoxError, body::EventBody, event::Encode};
+
+pub mod marker {
+    //! The kinds of services inside an [`SseLayer`](crate::SseLayer).
+    //!
+    //! The compiler infers the kind from what the service returns. You write it only as a part of the
+    //! layer's type, for example in a struct field.
+
+    /// A service that returns an [`http::Response`] of a body. The default.
+    #[derive(Clone, Copy, Debug)]
+    pub enum Http {}
+
+    /// A service that returns a stream of events.
+    #[derive(Clone, Copy, Debug)]
+    pub enum Events {}
+
+    /// A service that returns an [`http::Response`] of a stream of events.
+    #[derive(Clone, Copy, Debug)]
+    pub enum EventResponse {}
+}
 
 /// A type that a service inside the layer may return.
 ///
@@ -38,13 +56,13 @@ pub trait IntoSse<M>: sealed::Sealed<M> {
 }
 
 mod sealed {
-    use super::{Body, Bytes, Encode, Response, Stream, marker};
+    use super::{Body, Bytes, Encode, Response, Stream};
 
     pub trait Sealed<M> {}
 
-    impl<B: Body<Data = Bytes>> Sealed<marker::Http> for Response<B> {}
-    impl<S: Stream<Item: Encode>> Sealed<marker::Events> for S {}
-    impl<S: Stream<Item: Encode>> Sealed<marker::EventResponse> for Response<S> {}
+    impl<B: Body<Data = Bytes>> Sealed<super::marker::Http> for Response<B> {}
+    impl<S: Stream<Item: Encode>> Sealed<super::marker::Events> for S {}
+    impl<S: Stream<Item: Encode>> Sealed<super::marker::EventResponse> for Response<S> {}
 }
 
 /// Any [`Stream`]. All streams implement this trait, and nothing else can.

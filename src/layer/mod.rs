@@ -12,7 +12,6 @@
 
 mod config;
 mod into_sse;
-pub mod marker;
 mod refusal;
 mod response_future;
 mod service;
@@ -22,7 +21,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-pub use self::into_sse::{AnyStream, IntoSse, response};
+pub use self::into_sse::{AnyStream, IntoSse, marker, response};
 pub use self::{refusal::Refusal, response_future::ResponseFuture, service::SseService};
 
 use self::config::{Config, RequestInfo};

@@ -73,7 +73,8 @@ fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Resp
     match (outcome, requester.client) {
         // The client can start the call on another process.
         (Outcome::Interrupted, client) if is_first_visit => refusal(client),
-        // After an empty 200, an `EventSource` would reconnect forever.
+        // After an empty 200, an `EventSource` would reconnect forever. For all other streams,
+        // `layer/response_future.rs` decides on a 204.
         (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
         // Clients of other kinds do not expect 204, and some retry it forever.
         (Outcome::Completed, _) => events(reader),

@@ -6,8 +6,7 @@ use super::subscription::Preamble;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
-use crate::signals::NothingMore;
-use crate::{body::EventBody, connection::LastEventId, hub::publish::HubState, layer};
+use crate::{body::EventBody, connection::LastEventId, hub::hub_state::HubState};
 
 /// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]
@@ -305,43 +304,6 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     let latest = cursors.iter().filter(|cursor| cursor.topic().is_latest());
     let oldest = latest.filter_map(|cursor| cursor.topic().lock().log.next(0)).min();
     oldest.map_or(position, |oldest| position.min(oldest - 1))
-}
-
-/// The answer to a request.
-impl Subscription {
-    /// Returns the response to a request: the stream, or an answer that it has ended.
-    ///
-    /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
-    /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients
-    /// receive an empty stream. [`crate::response`] returns an empty stream for every client.
-    ///
-    /// ```
-    /// use axum::{extract::State, response::IntoResponse};
-    /// use tower_sse::{LastEventId, hub::Hub};
-    ///
-    /// async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-    ///     hub.subscribe_to("news").resume(last).response()
-    /// }
-    /// # _ = events;
-    /// ```
-    ///
-    /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes a frame only once the
-    /// server has written the one before, or after a minute. A client that stalls therefore
-    /// receives no old values afterwards, except those in the buffers of its connection.
-    ///
-    /// With feature `axum`, a handler can return the subscription itself.
-    ///
-    /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
-    #[must_use]
-    pub fn response(self) -> Response<EventBody<Self>> {
-        let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
-        let mut response = layer::response(self);
-        if has_ended {
-            response.extensions_mut().insert(NothingMore);
-        }
-        if is_latest { response.map(EventBody::with_newest_only) } else { response }
-    }
 }
 
 /// A subscription that has started. It makes the compiler's error for [`Subscribe::response`] name

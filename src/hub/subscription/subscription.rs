@@ -3,13 +3,14 @@ use std::{collections::HashSet, mem, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
+use http::Response;
 use tokio::task::coop;
 
 use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
 use crate::event::{Decoder, Encoded, Event, EventId, Message};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
-use crate::hub::publish::HubState;
+use crate::{body::EventBody, hub::hub_state::HubState, layer, signals::NothingMore};
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
@@ -190,6 +191,44 @@ impl Subscription {
                 state.subscribers = state.subscribers.saturating_sub(1);
             });
         }
+    }
+}
+
+/// The answer to a request.
+impl Subscription {
+    /// Returns the response to a request: the stream, or an answer that it has ended.
+    ///
+    /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
+    /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients
+    /// receive an empty stream. [`crate::response`] returns an empty stream for every client.
+    ///
+    /// ```
+    /// use axum::{extract::State, response::IntoResponse};
+    /// use tower_sse::{LastEventId, hub::Hub};
+    ///
+    /// async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+    ///     hub.subscribe_to("news").resume(last).response()
+    /// }
+    /// # _ = events;
+    /// ```
+    ///
+    /// If all topics keep only their newest value
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes a frame only once the
+    /// server has written the one before, or after a minute. A client that stalls therefore
+    /// receives no old values afterwards, except those in the buffers of its connection.
+    ///
+    /// With feature `axum`, a handler can return the subscription itself.
+    ///
+    /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
+    #[must_use]
+    pub fn response(self) -> Response<EventBody<Self>> {
+        let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
+        let mut response = layer::response(self);
+        if has_ended {
+            // `layer/response_future.rs` makes a `204` of it.
+            response.extensions_mut().insert(NothingMore);
+        }
+        if is_latest { response.map(EventBody::with_newest_only) } else { response }
     }
 }
 

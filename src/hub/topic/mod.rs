@@ -2,9 +2,13 @@
 //!
 //! | | |
 //! |---|---|
-//! | `topic.rs` | one topic: its log, its end, the subscribers that wait for its next event, and what is remembered of it once it is removed |
 //! | `topics.rs` | all topics by name: they are created, evicted and removed here |
+//! | `topic.rs` | one topic: its log, its end, and the subscribers that wait for its next event |
+//! | `eviction_queue.rs` | the order in which topics evict events, by memory and by age |
+//! | `tombstones.rs` | what is remembered of topics that are removed |
 
+mod eviction_queue;
+mod tombstones;
 #[allow(clippy::module_inception)]
 mod topic;
 mod topics;
