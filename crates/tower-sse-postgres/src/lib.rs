@@ -156,7 +156,7 @@
 // | `postgres.rs`, `tls.rs` | `Postgres`, its options, and TLS |
 // | `connection/` | connections, and the statements that hubs send |
 // | `publisher.rs` | publishing in batches |
-// | `reader.rs` | reading the log, as `tower_sse_broker` follows it |
+// | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
 // | `health.rs`, `error.rs` | what programs and operators see |
 
 // Its macros for log lines.
@@ -171,8 +171,8 @@ mod health;
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 mod postgres;
+mod postgres_log;
 mod publisher;
-mod reader;
 #[cfg(feature = "tls")]
 mod tls;
 

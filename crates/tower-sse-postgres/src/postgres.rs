@@ -6,7 +6,7 @@ use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, Queue, follow};
 
 use crate::connection::{Clock, Encryption, Settings, Wakes, quoted, schema_name};
-use crate::reader::{LONGEST, LogState, PostgresLog};
+use crate::postgres_log::{LONGEST, LogState, PostgresLog};
 use crate::{BrokerStats, Error, PostgresHealth, PostgresPublisher, publisher::Batcher};
 
 /// A [`Broker`] over PostgreSQL: hubs of several processes share the events of one stream, and any

@@ -3,7 +3,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, follow};
 
-use super::reader::{LogState, StreamLog};
+use super::stream_log::{LogState, StreamLog};
 use super::{publisher::RedisPublisher, stream::Clock, stream::Connector};
 use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
 

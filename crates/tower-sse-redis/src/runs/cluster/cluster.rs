@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::runs::RunKey;
 use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until};
 
+use super::elsewhere::check;
+use super::elsewhere::mirrors::{MirrorMap, Mirrors};
 use super::owner::exports::{self, Exports};
 use super::timing::{EXPORT_WAIT, Timing};
-use super::{elsewhere::check, elsewhere::mirror::MirrorMap, elsewhere::mirrors::Mirrors};
 use crate::runs::seam::{
     Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId, Receive,
     Reply, RunId,

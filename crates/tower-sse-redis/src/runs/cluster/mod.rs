@@ -6,7 +6,8 @@
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
 //!   processes.
 //! - `requests.rs` is what [`Runs`](tower_sse::runs::Runs) calls: it finds and claims runs of all
-//!   processes for requests, cancels them, and sends the claim of a new run.
+//!   processes for requests, cancels them, and sends the claim of a new run. Its `open` serves a run
+//!   of this process from the original, and asks [`elsewhere`] for a mirror of any other.
 
 #[allow(clippy::module_inception)]
 pub(super) mod cluster;

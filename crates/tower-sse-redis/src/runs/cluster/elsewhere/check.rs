@@ -6,8 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_sse::runs::Outcome;
 use tower_sse::runs::support::{Phase, Process, caught};
 
-use super::mirrors::{Load, Mirrors};
-use super::{check, mirror::Mirror};
+use super::{check, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::seam::{
     CheckReply, Command, End, EndMode, EndReply, Failure, Liveness, Reply, RunId,
 };
@@ -162,7 +161,7 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
         for (mirror, result) in due.into_iter().zip(results) {
             let checked = check::apply(&mirror, result);
             if checked.needs_load {
-                Load::start(mirrors, &mirror);
+                mirrors.start_load(&mirror);
             }
             match checked.liveness {
                 Liveness::Alive => {}
@@ -178,7 +177,7 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
     }
     for dead in dead.chunks(MAX_COMMANDS) {
         for mirror in mirrors.bury_all(dead).await {
-            Load::start(mirrors, mirror);
+            mirrors.start_load(mirror);
         }
     }
     late

@@ -1,16 +1,24 @@
-use std::sync::Arc;
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::{sync::Semaphore, time::timeout};
-use tower_sse::runs::support::{Phase, Process, Record, caught, spawn};
+use tower_sse::runs::support::{Phase, Process, Record, lock};
 use tower_sse::runs::{Outcome, StartError};
+#[cfg(tower_sse_simulation)]
+use tower_sse::simulation::HashMap;
 
-use super::mirror::{Mirror, MirrorMap};
-use crate::runs::seam::{Batch, Failure, Push, RunId};
+use super::mirror::Mirror;
+use crate::runs::seam::{Push, RunId};
 use crate::{runs::cluster::timing::Timing, runs::store::Store};
 
 /// The maximum number of pages that are loaded at the same time. Together, these pages have about a
 /// megabyte. On a slow link, all later replies wait until the pages have arrived.
 const MAX_PAGES: usize = 16;
+
+/// The maximum number of requests, for each run, that wait for events that this process does not
+/// have yet.
+const MAX_WAITERS: usize = 16;
 
 /// Copies of runs of other processes, while a client reads them at this process.
 ///
@@ -44,117 +52,7 @@ impl Mirrors {
     pub(crate) fn len(&self) -> usize {
         self.map.len()
     }
-}
 
-/// A load of a mirror, on a task of its own.
-pub(super) struct Load {
-    mirror: Arc<Mirror>,
-    /// Whether the run had ended before the first load: the store then has its end.
-    expects_end: bool,
-    is_over: bool,
-}
-
-impl Load {
-    /// Starts a load. If a load is under way, that load starts again instead.
-    pub(super) fn start(mirrors: &Arc<Mirrors>, mirror: &Arc<Mirror>) {
-        if mirror.request_load() {
-            let mirror = Arc::clone(mirror);
-            let load = Self { mirror, expects_end: false, is_over: false };
-            spawn(load.run(Arc::clone(mirrors)));
-        }
-    }
-
-    /// Loads the run until no further load is requested.
-    async fn run(mut self, mirrors: Arc<Mirrors>) {
-        if !self.mirror.is_loaded() && !self.watch(&mirrors).await {
-            return;
-        }
-        // A load that was requested during another one begins even if that one panics.
-        while caught(self.load_while_asked(&mirrors)).await.is_none() {
-            self.mirror.set_loaded(false);
-        }
-    }
-
-    async fn load_while_asked(&mut self, mirrors: &Arc<Mirrors>) {
-        // If the claim says that the run has ended, the stream already has the end, so that the
-        // next load finds it.
-        while let Some(has_ended) = self.begin() {
-            let result = self.load_all(mirrors).await;
-            match (&result, self.mirror.record()) {
-                (Ok(()), Some(record)) if has_ended => {
-                    // The run's call returned no event stream, and another run has taken the key
-                    // since.
-                    if record.phase() == Phase::Starting && record.newest() == 0 {
-                        self.mirror.copy.void();
-                    } else {
-                        self.mirror.copy.end(Outcome::Interrupted, None);
-                    }
-                }
-                // The stream cannot be read any more, even if the claim says that the run
-                // continues.
-                (Err(Failure::Run), _) => self.mirror.copy.lose(),
-                _ => {}
-            }
-            let is_live = self.mirror.record().is_some_and(|record| record.phase().is_live());
-            self.mirror.set_loaded(result.is_ok() && !(self.expects_end && is_live));
-        }
-    }
-
-    /// Subscribes to the run and then checks it, before the first load, so that no later push is
-    /// missed. Returns whether the store has the run. If not, the store is out of reach, or has
-    /// lost the run's claim since a request found it, which the owner may restore.
-    async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
-        if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
-            return false;
-        }
-        let checked = mirrors.watch(&self.mirror).await;
-        self.expects_end = checked.has_ended;
-        if checked.needs_load {
-            self.mirror.request_load();
-        }
-        self.mirror.has_started()
-    }
-
-    fn begin(&mut self) -> Option<bool> {
-        let begun = self.mirror.begin_load();
-        self.is_over = begun.is_none();
-        begun
-    }
-
-    /// Loads pages until the last one is loaded, the run has ended, or nothing uses the mirror.
-    async fn load_all(&self, mirrors: &Arc<Mirrors>) -> Result<(), Failure> {
-        let mirror = &self.mirror;
-        loop {
-            // Loads take turns, in the order in which they ask. A turn lasts until the page has
-            // arrived, because the page occupies the link even if no client waits for it any more.
-            let _turn = mirrors.pages.acquire().await;
-            let record = mirror.record().filter(|record| record.phase().is_live());
-            let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
-            let page = mirrors.store.load(&mirror.run, after).await?;
-            mirrors.process.make_room(page.batches.iter().map(Batch::memory).sum());
-            if !mirror.apply_page(page) {
-                return Ok(());
-            }
-            mirror.set_readable(true);
-        }
-    }
-}
-
-impl Drop for Load {
-    /// Ends a load that does not find the run, that panics before it begins, or whose runtime is
-    /// dropped. The next visitor loads again.
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.mirror.abort_load();
-        }
-    }
-}
-
-/// The maximum number of requests, for each run, that wait for events that this process does not
-/// have yet.
-const MAX_WAITERS: usize = 16;
-
-impl Mirrors {
     /// Returns the record of a run for a client that has seen the events up to `after`, once the
     /// record has that event and the first page of later ones. If that event was not exported, returns
     /// a record of the run's end.
@@ -197,7 +95,7 @@ impl Mirrors {
         let (record, copy) = self.process.mirror(run.key.clone(), run.epoch, 0);
         let mirror = Arc::new(Mirror::new(run.clone(), copy, start, waiters));
         mirrors.push(Arc::clone(&mirror));
-        Load::start(self, &mirror);
+        self.start_load(&mirror);
         (record, mirror)
     }
 
@@ -208,7 +106,7 @@ impl Mirrors {
                 self.process.make_room(batch.memory());
             }
             if mirror.push(push.clone()) {
-                Load::start(self, &mirror);
+                self.start_load(&mirror);
             }
         }
     }
@@ -216,7 +114,7 @@ impl Mirrors {
     /// Loads all mirrors, because pushes may be missing.
     pub(crate) fn load_all(self: &Arc<Self>) {
         for mirror in self.map.all() {
-            Load::start(self, &mirror);
+            self.start_load(&mirror);
         }
     }
 }
@@ -241,7 +139,7 @@ impl Mirrors {
             // that is watched at once.
             let watched = async {
                 if self.watch(mirror).await.needs_load {
-                    Load::start(self, mirror);
+                    self.start_load(mirror);
                 }
                 reached.await;
             };
@@ -258,5 +156,59 @@ impl Mirrors {
         mirror.begin(&record.head());
         mirror.end(outcome, error);
         end
+    }
+}
+
+/// The mirrors of this process, by run.
+#[derive(Default)]
+pub(crate) struct MirrorMap {
+    by_run: Mutex<HashMap<RunId, Vec<Arc<Mirror>>>>,
+}
+
+impl MirrorMap {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Vec<Arc<Mirror>>>> {
+        lock(&self.by_run)
+    }
+
+    /// Returns the mirror of a run to which this record belongs.
+    pub(super) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
+        let is_its =
+            |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
+        self.lock().get(run)?.iter().find(is_its).cloned()
+    }
+
+    pub(super) fn all_of(&self, run: &RunId) -> Vec<Arc<Mirror>> {
+        self.lock().get(run).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Mirror>> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
+    /// Makes the largest mirror give way. Returns whether a mirror had anything to evict.
+    pub(crate) fn evict(&self) -> bool {
+        let largest = self.all().into_iter().map(|mirror| (mirror.copy.memory(), mirror));
+        match largest.max_by_key(|(memory, _)| *memory) {
+            Some((1.., mirror)) => mirror.copy.give_way(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Removes the mirrors that nothing uses, and those that have lost their run.
+    pub(super) fn prune(&self, store: &Store) {
+        self.lock().retain(|run, mirrors| {
+            mirrors.retain(|mirror| mirror.is_used());
+            // Unsubscribes while the map is locked, so that a mirror that is added later subscribes
+            // afterwards.
+            if mirrors.is_empty() {
+                store.unsubscribe(run);
+            }
+            !mirrors.is_empty()
+        });
     }
 }

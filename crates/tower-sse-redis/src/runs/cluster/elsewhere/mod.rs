@@ -2,13 +2,14 @@
 //! a client reads it at this process.
 //!
 //! - [`Mirrors`](mirrors::Mirrors) has what all mirrors need, and
-//!   [`MirrorMap`](mirror::MirrorMap) finds them by run. `Mirrors` opens a mirror for a client, passes
+//!   [`MirrorMap`](mirrors::MirrorMap) finds them by run. `Mirrors` opens a mirror for a client, passes
 //!   pushes to mirrors, and waits for events that a client has seen, but that this process does not
 //!   have yet.
-//! - A [`Load`](mirrors::Load) brings a mirror up to date.
+//! - `load.rs` brings a mirror up to date from the store.
 //! - `check.rs` asks the store whether an owner is alive, and ends the owner's runs if it is dead.
 //!   [`supervise`](check::supervise) does so at an interval.
 
 pub(super) mod check;
+mod load;
 pub(crate) mod mirror;
 pub(crate) mod mirrors;

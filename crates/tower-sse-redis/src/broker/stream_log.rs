@@ -1,4 +1,5 @@
-//! Reading the stream: what is Redis' own in following it.
+//! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and this
+//! file answers its questions.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Reading the log: what is PostgreSQL's own in following it.
+//! The table as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and this
+//! file answers its questions.
 
 use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
