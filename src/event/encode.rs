@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use bytes::{Bytes, BytesMut};
 
 use super::event::{Id, RareFields};
-use super::lines::{COMMENT, DATA, EVENT, Field, ID, RETRY};
+use super::frame_buf::{COMMENT, DATA, EVENT, Field, ID, RETRY};
 use super::{Event, FrameBuf, whole_milliseconds};
 use crate::{BoxError, error::Sealed};
 

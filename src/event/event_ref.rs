@@ -3,7 +3,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 use bytes::Bytes;
 use memchr::memchr2;
 
-use super::lines::{DATA, Line, is_reconnection_time, line_end_len, text};
+use super::frame_buf::DATA;
+use super::lines::{Line, is_reconnection_time, line_end_len, text};
 use super::{Encoded, FrameBuf};
 
 /// The name of an event without an `event` field.

@@ -8,8 +8,8 @@
 //! | `event.rs`, `json.rs` | an event to send, and its fields |
 //! | `one_line.rs` | what an id and a name cannot contain |
 //! | `encode.rs` | its bytes |
-//! | `frame_buf.rs` | the buffer into which events are written |
-//! | `lines.rs` | lines, their fields and their ends |
+//! | `frame_buf.rs` | the buffer into which events are written, and the lines of their fields |
+//! | `lines.rs` | received lines and their ends |
 //! | `splitter.rs`, `event_ref.rs` | the events in received bytes, without a copy |
 //! | `decode.rs`, `message.rs` | received bytes as messages, as a client dispatches them |
 //!

@@ -274,7 +274,7 @@
 // | `record/` | one run: its events, and the clients that read them |
 // | `answer.rs` | the response to a client: the stream, `204`, `404` or an error |
 // | `key.rs`, `options.rs`, `outcome.rs` | what these have in common |
-// | `shared.rs`, `support.rs` | what a store of several processes implements and calls |
+// | `shared.rs`, `support` | what a store of several processes implements, and what it calls |
 
 mod answer;
 mod call;
@@ -292,8 +292,6 @@ mod record;
 mod runs;
 mod shared;
 mod spawn;
-#[doc(hidden)]
-pub mod support;
 
 pub use self::answer::{AnswerBody, Attachment, RunBody};
 pub use self::call::{RunFuture, RunLayer, RunService, RunSource};
@@ -301,3 +299,17 @@ pub use self::key::{InvalidKey, RunKey};
 pub use self::outcome::{Outcome, RunEnd, RunError, StartError};
 pub use self::runs::{Run, Runs, RunsBuilder};
 pub use self::{shared::RunStore, stats::RunsStats};
+
+/// What a crate needs that shares runs between processes, such as `tower-sse-redis`. Exempt from
+/// semantic versioning.
+#[doc(hidden)]
+pub mod support {
+    pub use super::process::{Claim, EndedRuns, Hooks, Mark, Process, Producer, Purpose};
+    pub use super::record::{LastEvent, Mirror, Mirrored, Phase, Record};
+    pub use super::shared::{Connected, Pending, SharedRuns};
+    pub use super::spawn::{spawn, until};
+    pub use super::{key::random, options::Options};
+    pub use crate::callback::{caught, without_panic};
+    pub use crate::history::{ENTRY_OVERHEAD, Epoch, seen};
+    pub use crate::lock::lock;
+}
