@@ -154,7 +154,8 @@
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
 
 // | `postgres.rs`, `tls.rs` | `Postgres`, its options, and TLS |
-// | `connection/` | connections, and the statements that hubs send |
+// | `settings.rs` | what all connections of a hub have in common |
+// | `connection.rs` | one connection, and the statements that hubs send |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
 // | `health.rs`, `error.rs` | what programs and operators see |
@@ -173,6 +174,7 @@ pub mod operating {}
 mod postgres;
 mod postgres_log;
 mod publisher;
+mod settings;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -202,7 +204,7 @@ const SCHEMA_VERSION: i32 = 1;
 /// Returns an error if `name` is not an identifier: lower-case ASCII letters, digits and underscores,
 /// without a digit at the beginning, and at most 63 bytes.
 pub fn schema_named(name: &str) -> Result<String, Error> {
-    let name = connection::quoted(&connection::schema_name(name.to_owned())?);
+    let name = settings::quoted(&settings::schema_name(name.to_owned())?);
     let statements = SCHEMA.replace("schema tower_sse", &format!("schema {name}"));
     Ok(statements.replace("tower_sse.", &format!("{name}.")))
 }

@@ -5,8 +5,8 @@ use tower_sse::BoxError;
 use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, Queue, follow};
 
-use crate::connection::{Clock, Encryption, Settings, Wakes, quoted, schema_name};
 use crate::postgres_log::{LONGEST, LogState, PostgresLog};
+use crate::settings::{Clock, Encryption, Settings, Wakes, quoted, schema_name};
 use crate::{BrokerStats, Error, PostgresHealth, PostgresPublisher, publisher::Batcher};
 
 /// A [`Broker`] over PostgreSQL: hubs of several processes share the events of one stream, and any
@@ -379,7 +379,7 @@ impl Postgres {
     pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {
         let connect =
             tls.connect().map_err(|error| Error::new("set up TLS for PostgreSQL", error))?;
-        self.settings.encryption = crate::connection::Encryption::Tls(connect);
+        self.settings.encryption = Encryption::Tls(connect);
         self.settings.config.ssl_mode(tokio_postgres::config::SslMode::Require);
         Ok(self)
     }

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue};
 
-use crate::connection::{Connection, Kind, LogRow, Opened, Settings, since_epoch};
+use crate::connection::{Connection, Kind, LogRow, Opened};
+use crate::settings::{Settings, since_epoch};
 use crate::{BrokerStats, Error, ErrorKind, health::Waiting};
 
 const ACTION: &str = "follow the log in PostgreSQL";

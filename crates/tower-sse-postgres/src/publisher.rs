@@ -8,7 +8,8 @@ use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse_broker::{Identity, InFlight, Queue, Queued, SendBatch};
 
 use crate::Error;
-use crate::connection::{Appended, Connection, Settings, since_epoch};
+use crate::connection::{Appended, Connection};
+use crate::settings::{Settings, since_epoch};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.

@@ -1,19 +1,22 @@
 //! The broker of a hub over a Redis stream.
 //!
 //! - [`RedisBroker`] has its options and connects it.
-//! - `stream` has the stream's connections, commands, entries, ids and markers, and the scripts in
-//!   its `lua/`.
-//! - `publisher` awaits acknowledgements. `stream_log` is the log that `tower_sse_broker` follows.
+//! - `entry.rs` has the entries of the stream, their ids, and the command that adds an event.
+//! - `redis_stream.rs` is the stream over one connection: its other commands, and the estimate of the
+//!   server's time. `lua/` has the texts of the scripts, one file each.
+//! - `publisher.rs` awaits acknowledgements. `stream_log.rs` is the log that `tower_sse_broker`
+//!   follows.
 //! - [`BrokerStats`] are the figures of the stream.
 
+mod entry;
 mod publisher;
 mod redis_broker;
+mod redis_stream;
 mod stats;
-mod stream;
 mod stream_log;
 
+#[cfg(fuzzing)]
+pub(crate) use self::entry::Entry;
+pub(crate) use self::entry::RawEntry;
 pub use self::redis_broker::RedisBroker;
 pub use self::stats::{BrokerStats, StreamStats};
-#[cfg(fuzzing)]
-pub(crate) use self::stream::Entry;
-pub(crate) use self::stream::RawEntry;

@@ -6,7 +6,8 @@ use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse::{BoxError, hub::PublishError, hub::broker::support::whole_milliseconds};
 use tower_sse_broker::{Gate, Identity, Session, with_sources};
 
-use super::stream::{AddEvent, Clock, RedisStream, StreamId};
+use super::entry::{AddEvent, StreamId};
+use super::redis_stream::{Clock, RedisStream};
 use crate::{Error, ErrorKind, server::health::RedisHealth};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever

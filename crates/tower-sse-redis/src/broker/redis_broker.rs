@@ -3,8 +3,9 @@ use std::{future::pending, sync::Arc, time::Duration};
 use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::{Gate, follow};
 
+use super::publisher::RedisPublisher;
+use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
-use super::{publisher::RedisPublisher, stream::Clock, stream::Connector};
 use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
 
 /// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the

@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 use tower_sse::hub::broker::{Arrival, support::whole_milliseconds};
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, with_sources};
 
+use super::entry::{Entry, RawEntry, StreamId};
+use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream};
 use super::stats::{BrokerStats, StreamStats};
-use super::stream::{BLOCK_TIMEOUT, Clock, Connector, Entry, RawEntry, RedisStream, StreamId};
 use crate::server::server_info::{Eviction, Lineage};
 use crate::{Error, ErrorKind, RedisHealth, server::servers::Connections};
 

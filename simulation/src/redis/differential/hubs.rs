@@ -9,12 +9,10 @@ const COMMANDS: usize = 300;
 /// Ids that are far ahead of the clock, so that Redis counts up from them.
 const AHEAD: u64 = 9_000_000_000_000;
 
-const MARK: &str =
-    include_str!("../../../../crates/tower-sse-redis/src/broker/stream/lua/mark.lua");
+const MARK: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/mark.lua");
 const FIRST_ID: &str =
-    include_str!("../../../../crates/tower-sse-redis/src/broker/stream/lua/first_id.lua");
-const SURVEY: &str =
-    include_str!("../../../../crates/tower-sse-redis/src/broker/stream/lua/survey.lua");
+    include_str!("../../../../crates/tower-sse-redis/src/broker/lua/first_id.lua");
+const SURVEY: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/survey.lua");
 
 /// Returns the time to live, which a real server counts down, in units of a day.
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";

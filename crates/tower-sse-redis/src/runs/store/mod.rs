@@ -4,8 +4,8 @@
 //!   commands of Redis. `lua/` has the scripts, one file each.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
 //! - `Session` has the connections to one server: one for commands, one for pushes, and that of
-//!   `Loads`. `Link` replaces a session that breaks, and `Subscriptions` outlive the sessions.
-//! - `RedisStore` implements the store.
+//!   `Loads`. `Subscriptions` outlive the sessions.
+//! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
 //!
 //! # Keys
 //!
@@ -68,7 +68,6 @@
 //! sent twice, and everything after the end: an owner that was declared dead cannot add events.
 
 mod commands;
-mod link;
 mod redis_runs;
 mod redis_store;
 mod replies;

@@ -42,7 +42,7 @@ pub(crate) struct Wakes {
 
 impl Wakes {
     /// Returns what a notification of the server wakes the reader for.
-    pub(super) fn of(&self, payload: &str) -> &Notify {
+    pub(crate) fn of(&self, payload: &str) -> &Notify {
         if payload == "log" { &self.log } else { &self.inbox }
     }
 }
@@ -76,7 +76,7 @@ impl Settings {
     }
 
     /// Asks the program for a password, for at most this time.
-    pub(super) async fn ask(&self, provider: &Provider, limit: Duration) -> Result<String, Error> {
+    pub(crate) async fn ask(&self, provider: &Provider, limit: Duration) -> Result<String, Error> {
         // The closure runs on a task of its own, because a panic would end the task that keeps the
         // connections.
         let mut task = JoinSet::new();

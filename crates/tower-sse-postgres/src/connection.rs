@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::Event;
 use tower_sse_broker::{Identity, Queued, event_of};
 
-use super::settings::{Encryption, Settings, Wakes, quoted};
+use crate::settings::{Encryption, Settings, Wakes, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
 
 /// The time limit for a response of the server. Statements that take longer are cancelled.
@@ -16,7 +16,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 /// The time limit for the request to cancel a statement.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
-pub(super) const ACTION: &str = "connect to PostgreSQL";
+pub(crate) const ACTION: &str = "connect to PostgreSQL";
 
 /// A parameter of a statement, with its type on the server.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects, and passes on each notification from the server.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         settings: &Arc<Settings>,
         config: &Config,
         wakes: Wakes,
@@ -65,7 +65,7 @@ impl Connection {
     }
 
     /// Sends a statement, which is not prepared, so that it passes through every pooler.
-    pub(super) async fn query(
+    pub(crate) async fn query(
         &self,
         text: &str,
         parameters: &[Parameter<'_>],
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// Calls a function of the schema, and decodes the rows that it returns.
-    pub(super) async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         function: &str,
         parameters: &[Parameter<'_>],
@@ -217,7 +217,7 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     // Discards an earlier wake-up.
     _ = timeout(Duration::ZERO, wakes.log.notified()).await;
     let test = async {
-        let stream: [super::connection::Parameter<'_>; 1] = [(stream, Type::TEXT)];
+        let stream: [Parameter<'_>; 1] = [(stream, Type::TEXT)];
         let channel: String =
             reading.call_one("channel($1)", &stream, |row| row.try_get(0)).await?;
         reading.query(&format!("listen {}", quoted(&channel)), &[]).await?;
@@ -370,7 +370,7 @@ pub(crate) enum Kind {
 }
 
 impl LogRow {
-    pub(super) fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
+    pub(crate) fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let data: &str = row.try_get("data")?;
         let kind = match row.try_get::<_, i16>("kind")? {
             kind @ (0 | 1) => decode_event(row, data, kind == 1)?,

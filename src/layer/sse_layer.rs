@@ -1,0 +1,267 @@
+use std::task::{Context, Poll};
+use std::{marker::PhantomData, sync::Arc};
+
+use http::{Extensions, Request, Response};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::ResponseFuture;
+use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, marker};
+use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
+
+/// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
+///
+/// ```no_run
+/// use std::{io, time::Duration};
+///
+/// use axum::{Router, response::IntoResponse, routing::get};
+/// use futures_util::stream;
+/// use tokio::net::TcpListener;
+/// use tower_sse::{Event, LastEventId, Retry, SseLayer};
+///
+/// # #[cfg(feature = "axum")]
+/// async fn count(last: Option<LastEventId>) -> impl IntoResponse {
+///     let last = last.and_then(|last| last.parse().ok());
+///     let next = last.map_or(1, |last: u64| last.saturating_add(1));
+///     tower_sse::response(stream::iter((next..=100).map(|n| Event::new().id(n).data("…"))))
+/// }
+/// # #[cfg(not(feature = "axum"))]
+/// # async fn count() {}
+///
+/// #[tokio::main]
+/// async fn main() -> io::Result<()> {
+///     let layer = SseLayer::new()
+///         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
+///         .max_streams(10_000);
+///     let app = Router::new().route("/count", get(count)).layer(layer);
+///
+///     let listener = TcpListener::bind("127.0.0.1:3000").await?;
+///     axum::serve(listener, app).await
+/// }
+/// ```
+///
+/// The layer covers the routes that are added before it. The crate's page lists [what the layer
+/// changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
+///
+/// Clones are cheap. Setting an option of a clone does not change the original.
+///
+/// # Options
+///
+/// **Stay open**
+///
+/// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
+/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for
+///   bytes.
+/// - [`without_incremental`](Self::without_incremental) leaves out the header `incremental`.
+///
+/// **Resume**
+///
+/// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
+/// - [`retry`](Self::retry) sets how long clients wait before they reconnect, and
+///   [`without_retry`](Self::without_retry) leaves that to them.
+///
+/// **End**
+///
+/// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, after a clean end.
+/// - [`on_error`](Self::on_error) turns an error of the source into a last event.
+/// - [`cancellation_if`](Self::cancellation_if) treats more errors as cancellations.
+/// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
+/// - [`streams`](Self::streams) lets the program close the streams of a user or session.
+///
+/// **Shut down**
+///
+/// - [`shutdown`](Self::shutdown) sets the token that ends all streams.
+/// - [`drain`](Self::drain) sets when each stream ends after that.
+/// - [`farewell`](Self::farewell) sends an event before the shutdown ends a stream.
+///
+/// **Limit**
+///
+/// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
+/// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
+/// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
+///   stream.
+///
+/// **Observe**
+///
+/// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
+/// - [`stats`](Self::stats) counts streams.
+/// - [`timings`](Self::timings) notes the times to the head and to the first event.
+/// - [`label`](Self::label) gives streams a label, such as the path of their route.
+/// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
+///
+/// [`options`](Self::options) sets several options of streams at once. A request and a response can
+/// override them with [`StreamOptions`](crate::StreamOptions) in their extensions; the methods
+/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat, the header
+/// `incremental` and the reconnection time of an `EventSource` are on by default.
+///
+/// # Services that return a bare stream
+///
+/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. In this
+/// example, the layer is inside of `TraceLayer`, and hyper can serve the result:
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use futures_util::stream;
+/// use http::Request;
+/// use tower::ServiceBuilder;
+/// use tower_http::trace::TraceLayer;
+/// use tower_sse::{Event, LastEventId, SseLayer};
+///
+/// let layer = SseLayer::new().last_event_id_query("lastEventId").terminator("[DONE]");
+/// let service = ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(layer).service_fn(
+///     async |request: Request<hyper::body::Incoming>| {
+///         let last = request.extensions().get::<LastEventId>().and_then(|last| last.parse().ok());
+///         let next = last.map_or(0, |last: u64| last.saturating_add(1));
+///         Ok::<_, Infallible>(stream::iter((next..100).map(|n| Event::new().id(n).data("…"))))
+///     },
+/// );
+/// # fn assert_service<S: tower::Service<Request<hyper::body::Incoming>>>(_: S) {}
+/// # assert_service(service);
+/// ```
+///
+/// # One layer, one kind of service
+///
+/// You need the [marker] `M` only to name the type, for example in a struct field: `SseLayer` for
+/// services that return a response, such as an axum `Router`, and `SseLayer<marker::Events>` for
+/// those that return a stream. Elsewhere the compiler infers it from the service that the layer
+/// wraps.
+///
+/// # Runtime
+///
+/// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without the timer, a
+/// stream panics when it needs it.
+#[derive(Debug)]
+#[doc(alias = "sse")]
+#[doc(alias = "EventSource")]
+#[doc(alias = "nginx")]
+pub struct SseLayer<M = marker::Http> {
+    config: Arc<Config>,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<M> SseLayer<M> {
+    /// Creates a layer with the default options: it sets the headers, starts the stream of an
+    /// `EventSource` with a [reconnection time](Self::retry), and sends a
+    /// [heartbeat](Self::heartbeat) while a stream is idle.
+    ///
+    /// The heartbeats of a layer's streams are aligned to one time grid, so that many of them share
+    /// one wake-up of the runtime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { config: Arc::default(), kind: PhantomData }
+    }
+
+    pub(super) fn config_mut(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
+    }
+}
+
+impl<S, M> Layer<S> for SseLayer<M> {
+    type Service = SseService<S, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SseService::new(inner, Arc::clone(&self.config))
+    }
+}
+
+impl<M> Default for SseLayer<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M> Clone for SseLayer<M> {
+    fn clone(&self) -> Self {
+        Self { config: Arc::clone(&self.config), kind: PhantomData }
+    }
+}
+
+/// The middleware that [`SseLayer`] wraps around a service.
+///
+/// It is ready when the inner service is ready, and its errors are those of the inner service.
+#[derive(Debug)]
+pub struct SseService<S, M = marker::Http> {
+    inner: S,
+    config: Arc<Config>,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<S, M> SseService<S, M> {
+    pub(super) const fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config, kind: PhantomData }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, M, B> Service<Request<B>> for SseService<S, M>
+where
+    S: Service<Request<B>, Response: IntoSse<M>>,
+{
+    type Response = Response<SseBody<<S::Response as IntoSse<M>>::Body>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, M>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let scan = HeaderScan::of(request.headers());
+        if scan.has_last_event_id || !self.config.last_event_id_query.is_empty() {
+            self.config.insert_last_event_id(&mut request);
+        }
+        let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
+        // `STREAMS` is a constant, so services that never return bare streams have no code for a
+        // refusal. The compiler copies the future once for each path that returns one.
+        let in_flight = if S::Response::STREAMS {
+            match InFlight::open(&self.config, &mut request, info) {
+                Ok(in_flight) => Some(in_flight),
+                Err(reason) => {
+                    let config = Arc::clone(&self.config);
+                    let request = info;
+                    return ResponseFuture::new(FutureState::NotOpened { reason, config, request });
+                }
+            }
+        } else if self.config.tracks_all || concerns_stream(request.extensions()) {
+            InFlight::track(&self.config, &mut request, info)
+        } else {
+            None
+        };
+        let future = self.inner.call(request);
+        // Cloned after the call, which would otherwise have to drop it when it panics.
+        let completion = match in_flight {
+            Some(in_flight) => Completion::InFlight(in_flight),
+            None => Completion::Untracked { config: Arc::clone(&self.config), request: info },
+        };
+        ResponseFuture::new(FutureState::Called { future, completion })
+    }
+}
+
+/// Returns whether something outside of the layer has put into a request what is for its stream.
+#[inline]
+fn concerns_stream(extensions: &Extensions) -> bool {
+    extensions.get::<Subjects>().is_some() || extensions.get::<StreamOptions>().is_some()
+}
+
+impl<S: Clone, M> Clone for SseService<S, M> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.config))
+    }
+}
