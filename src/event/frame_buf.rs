@@ -5,8 +5,6 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr2, memchr2_iter};
 
-use super::lines::line_end_len;
-
 /// The buffer into which [`Encode`](crate::Encode) writes events.
 ///
 /// It is opaque, because only the types of this crate write events.
@@ -198,6 +196,12 @@ impl Field {
         let breaks = memchr2_iter(b'\n', b'\r', text).count();
         text.len() - breaks + (1 + breaks) * self.next.len()
     }
+}
+
+/// Returns the length of the line end at the start of `bytes`. The LF of a CRLF may come later.
+#[inline]
+pub(super) fn line_end_len(bytes: &[u8]) -> usize {
+    1 + usize::from(bytes.starts_with(b"\r\n"))
 }
 
 /// Splits `text` at its first line break, or returns `None` if it has none.

@@ -9,7 +9,6 @@
 //! | `one_line.rs` | what an id and a name cannot contain |
 //! | `encode.rs` | its bytes |
 //! | `frame_buf.rs` | the buffer into which events are written, and the lines of their fields |
-//! | `lines.rs` | received lines and their ends |
 //! | `splitter.rs`, `event_ref.rs` | the events in received bytes, without a copy |
 //! | `decode.rs`, `message.rs` | received bytes as messages, as a client dispatches them |
 //!
@@ -23,7 +22,6 @@ mod event_ref;
 mod frame_buf;
 #[cfg(feature = "json")]
 mod json;
-mod lines;
 mod message;
 mod one_line;
 mod splitter;
@@ -39,9 +37,9 @@ pub use self::{decode::Decoder, event_ref::EventRef, one_line::InvalidField};
 #[cfg(feature = "hub")]
 pub use self::event::Fields;
 pub use self::event::whole_milliseconds;
-pub(crate) use self::frame_buf::FrameBuf;
 #[cfg(any(feature = "runs", feature = "testing"))]
-pub(crate) use self::lines::Line;
-pub(crate) use self::lines::{BYTE_ORDER_MARK, text, without_line_end};
+pub(crate) use self::event_ref::Line;
+pub(crate) use self::event_ref::{text, without_line_end};
+pub(crate) use self::frame_buf::FrameBuf;
 pub(crate) use self::one_line::{check_one_line, one_line_text};
-pub(crate) use self::splitter::first_block_has_retry;
+pub(crate) use self::splitter::{BYTE_ORDER_MARK, first_block_has_retry};

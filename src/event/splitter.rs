@@ -2,9 +2,13 @@ use std::{mem, time::Duration};
 
 use memchr::memchr2;
 
-use super::event_ref::{FieldSpans, reconnection_time};
-use super::lines::{Line, is_reconnection_time, line_end_len, without_line_end};
-use super::{BYTE_ORDER_MARK, EventRef, EventTooLarge};
+use super::event_ref::{
+    FieldSpans, Line, is_reconnection_time, reconnection_time, without_line_end,
+};
+use super::{EventRef, EventTooLarge, frame_buf::line_end_len};
+
+/// The bytes that may precede the first line of a stream.
+pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Splits an event stream into events and the bytes between them.
 ///

@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
+use super::memory::DeferredDrops;
+
 /// The maximum number of frames that a log keeps even if no client holds them.
 const MAX_KEPT: usize = 16;
 /// The number of frames that each access examines, to remove those that clients have dropped.
@@ -196,25 +198,6 @@ fn slice(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Bytes> {
     let to = usize::try_from(range.end.checked_sub(start)?).ok()?;
     // `Bytes::slice` panics beyond the end.
     (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
-}
-
-/// Evicted bytes, which are dropped after all locks are released.
-#[derive(Debug, Default)]
-pub(crate) struct DeferredDrops {
-    /// Separate from `rest`, so that a full topic, which evicts one event per publish, does not
-    /// allocate.
-    first: Bytes,
-    rest: Vec<Bytes>,
-}
-
-impl DeferredDrops {
-    pub(super) fn add(&mut self, bytes: Bytes) {
-        if self.first.is_empty() {
-            self.first = bytes;
-        } else {
-            self.rest.push(bytes);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@ use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::frames::{DeferredDrops, FrameKey, Frames};
-use super::memory::{MemoryCounter, MemoryShare};
+use super::frames::{FrameKey, Frames};
+use super::memory::{DeferredDrops, MemoryCounter, MemoryShare};
 
 /// The size of a block in bytes. A frame contains only events that start in one block, so that
 /// subscribers that are behind soon read the same frames.

@@ -1,6 +1,8 @@
 // The standard library's atomics even under loom: the models do not depend on their order.
 use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
+use bytes::Bytes;
+
 /// The total memory of several logs, in bytes.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryCounter(AtomicUsize);
@@ -82,5 +84,24 @@ mod tests {
         second.set(30);
         drop(second);
         assert_eq!(counter.total(), 0);
+    }
+}
+
+/// Evicted bytes, which are dropped after all locks are released.
+#[derive(Debug, Default)]
+pub(crate) struct DeferredDrops {
+    /// Separate from `rest`, so that a full topic, which evicts one event per publish, does not
+    /// allocate.
+    first: Bytes,
+    rest: Vec<Bytes>,
+}
+
+impl DeferredDrops {
+    pub(super) fn add(&mut self, bytes: Bytes) {
+        if self.first.is_empty() {
+            self.first = bytes;
+        } else {
+            self.rest.push(bytes);
+        }
     }
 }

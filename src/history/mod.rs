@@ -20,10 +20,9 @@ mod waiters;
 pub(crate) use crate::sync;
 pub(crate) use crate::wake::{drop_waker, wake};
 
-pub(crate) use self::frames::DeferredDrops;
 pub use self::id::{Epoch, seen};
 pub(crate) use self::id::{Position, ResumeFrom, UnknownId, milliseconds, now};
 pub use self::log::ENTRY_OVERHEAD;
 pub(crate) use self::log::{Batch, Evicted, Limits, Log};
-pub(crate) use self::memory::{MemoryCounter, MemoryShare};
+pub(crate) use self::memory::{DeferredDrops, MemoryCounter, MemoryShare};
 pub(crate) use self::waiters::{Ticket, Waiters, WakeList};

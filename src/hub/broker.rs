@@ -19,7 +19,7 @@ use std::{error, fmt, mem, thread, time::Duration};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{append::NotAppended, hub_state::HubState};
+use super::append::{HubState, NotAppended};
 use crate::callback::{catch_panic, caught};
 use crate::{BoxError, event::Event};
 

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, Feed};
 use super::topic::{RetentionOf, Topics};
-use super::{Hub, Retention, hub_state::HubState, link::Link};
+use super::{Hub, Retention, append::HubState, link::Link};
 use crate::{callback::Opaque, history::Epoch};
 
 impl Hub {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::link::{Acknowledged, Publication};
-use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames, hub_state::HubState};
+use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames, append::HubState};
 use crate::{BoxError, event::Event, event::EventId};
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.

@@ -373,8 +373,8 @@
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
-// | `append.rs` | the number of an event, and whether its topic has ended |
-// | `hub_state.rs`, `losses.rs` | what all clones of a hub share, and the losses of its broker |
+// | `append.rs` | `HubState`: the number of an event, and whether its topic has ended |
+// | `losses.rs` | the losses that a broker reports |
 // | `topic/` | the log of a topic, its end, and the eviction of all topics |
 // | `subscription/` | one client: its start, what it reads next, its gaps |
 // | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
@@ -387,7 +387,6 @@ mod builder;
 mod connect_streams;
 #[allow(clippy::module_inception)]
 mod hub;
-mod hub_state;
 mod link;
 mod losses;
 mod receipt;
@@ -395,10 +394,10 @@ mod stats;
 mod subscription;
 mod topic;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::append::HubState;
 pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
-#[cfg(feature = "testing")]
-pub(crate) use self::hub_state::HubState;
 pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::{HubStats, Retention};
 pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};

@@ -6,7 +6,7 @@ use super::subscription::Preamble;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
-use crate::{body::EventBody, connection::LastEventId, hub::hub_state::HubState};
+use crate::{body::EventBody, connection::LastEventId, hub::append::HubState};
 
 /// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]

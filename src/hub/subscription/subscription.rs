@@ -10,7 +10,7 @@ use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
 use crate::event::{Decoder, Encoded, Event, EventId, Message};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
-use crate::{body::EventBody, hub::hub_state::HubState, layer, signals::NothingMore};
+use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore};
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
