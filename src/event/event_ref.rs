@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, str, time::Duration};
 use bytes::Bytes;
 use memchr::memchr2;
 
-use super::frame_buf::{DATA, line_end_len};
+use super::frame_buf::DATA;
 use super::{Encoded, FrameBuf};
 
 /// The name of an event without an `event` field.
@@ -163,7 +163,7 @@ impl<'a> EventRef<'a> {
         if !before.is_empty() {
             frame.put(before);
         }
-        frame.put_data(data, after);
+        put_data(&mut frame, data, after);
         frame.put(after);
         if after.ends_with(b"\r") {
             frame.put(self.missing_line_feed());
@@ -202,7 +202,7 @@ impl<'a> EventRef<'a> {
             if !is_replaced || !matches!(Line::parse(line), Line::Field { name: b"data", .. }) {
                 frame.put(line);
             } else if let Some(data) = data.take() {
-                frame.put_data(data, line_end);
+                put_data(&mut frame, data, line_end);
             } else {
                 continue;
             }
@@ -210,7 +210,7 @@ impl<'a> EventRef<'a> {
             written_end = line_end;
         }
         if let Some(data) = data {
-            frame.put_data(data, line_end);
+            put_data(&mut frame, data, line_end);
             frame.put(line_end);
             written_end = line_end;
         }
@@ -397,6 +397,25 @@ const fn line_end_bits(word: u64) -> u64 {
     let (lf, cr) = (word ^ (ONES * b'\n' as u64), word ^ (ONES * b'\r' as u64));
     // A subtraction borrows from the byte above only if the byte is zero.
     (lf.wrapping_sub(ONES) & !lf | cr.wrapping_sub(ONES) & !cr) & (ONES << 7)
+}
+
+/// Writes `data` as lines of their own, the last of which remains open. They take the line end
+/// with which `after` begins.
+#[inline]
+fn put_data(frame: &mut FrameBuf, data: &[u8], after: &[u8]) {
+    frame.open(DATA);
+    if after.starts_with(b"\n") {
+        frame.put_lines(DATA, data);
+    } else {
+        let line_end = after.get(..line_end_len(after)).unwrap_or_default();
+        frame.put_lines_ending_in(line_end, DATA, data);
+    }
+}
+
+/// Returns the length of the line end at the start of `bytes`. The LF of a CRLF may come later.
+#[inline]
+pub(super) fn line_end_len(bytes: &[u8]) -> usize {
+    1 + usize::from(bytes.starts_with(b"\r\n"))
 }
 
 /// A line of an event stream. Values lack the space that may follow the colon.

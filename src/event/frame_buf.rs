@@ -159,19 +159,6 @@ impl FrameBuf {
         }
         self.put(rest);
     }
-
-    /// Writes `data` as lines of their own, the last of which remains open. They take the line end
-    /// with which `after` begins.
-    #[inline]
-    pub(super) fn put_data(&mut self, data: &[u8], after: &[u8]) {
-        self.open(DATA);
-        if after.starts_with(b"\n") {
-            self.put_lines(DATA, data);
-        } else {
-            let line_end = after.get(..line_end_len(after)).unwrap_or_default();
-            self.put_lines_ending_in(line_end, DATA, data);
-        }
-    }
 }
 
 /// The bytes with which a field starts a line: the first line of a block, or a next line, where
@@ -196,12 +183,6 @@ impl Field {
         let breaks = memchr2_iter(b'\n', b'\r', text).count();
         text.len() - breaks + (1 + breaks) * self.next.len()
     }
-}
-
-/// Returns the length of the line end at the start of `bytes`. The LF of a CRLF may come later.
-#[inline]
-pub(super) fn line_end_len(bytes: &[u8]) -> usize {
-    1 + usize::from(bytes.starts_with(b"\r\n"))
 }
 
 /// Splits `text` at its first line break, or returns `None` if it has none.

@@ -3,9 +3,9 @@ use std::{mem, time::Duration};
 use memchr::memchr2;
 
 use super::event_ref::{
-    FieldSpans, Line, is_reconnection_time, reconnection_time, without_line_end,
+    FieldSpans, Line, is_reconnection_time, line_end_len, reconnection_time, without_line_end,
 };
-use super::{EventRef, EventTooLarge, frame_buf::line_end_len};
+use super::{EventRef, EventTooLarge};
 
 /// The bytes that may precede the first line of a stream.
 pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
