@@ -40,14 +40,7 @@ async fn event_source_survives_a_time_without_servers() {
 
         first.shut_down().await;
         let answers = Protocol::BOTH.map(|protocol| later(&proxy, &certificate, protocol));
-        for time in join_all(answers).await {
-            match kind {
-                Kind::Nginx | Kind::NewestNginx => {
-                    assert!((1_000..6_000).contains(&time), "{time}")
-                }
-                _ => assert_eq!(time, 1_000),
-            }
-        }
+        join_all(answers).await;
         // An empty stream opens and ends.
         browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
 
@@ -61,9 +54,8 @@ async fn event_source_survives_a_time_without_servers() {
     }
 }
 
-/// Asserts what clients receive while no server is up, and returns the reconnection time of an
-/// `EventSource`.
-async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) -> u64 {
+/// Asserts what clients receive while no server is up.
+async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
     let send = async |method, path| send(proxy, certificate, protocol, method, path).await;
     let (answer, other, posted) = tokio::join!(
         send(Method::GET, "/events?topic=1"),
@@ -73,40 +65,29 @@ async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) -> 
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let answer = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(answer.trim_ascii_end(), b":", "each client keeps its own reconnection time");
     assert!(other.status().is_server_error(), "other clients notice: {}", other.status());
     assert!(posted.status().is_server_error(), "it is not taken for accepted: {}", posted.status());
-    reconnection_time(&answer)
 }
 
-/// Returns the milliseconds of a stream that has only a reconnection time.
-fn reconnection_time(answer: &[u8]) -> u64 {
-    let answer = str::from_utf8(answer).unwrap();
-    let time = answer.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n"));
-    time.expect(answer).parse().unwrap()
-}
-
-/// Each client obeys the time that it was told, from the same moment.
+/// Shows why the pages send no time: the streams of the server have drawn one for each client.
 #[tokio::test]
-async fn clients_of_nginx_without_servers_do_not_return_at_the_same_time() {
-    let Some(certificate) = Certificate::new() else { return };
-    for kind in [Kind::Nginx, Kind::NewestNginx] {
-        let nobody = SocketAddr::from(([127, 0, 0, 1], support::port::free_port()));
-        let Some(proxy) = Proxy::start(kind, nobody, &certificate, &[]).await else { continue };
-        let mut connection = certificate.connect(proxy.address, Protocol::Http2).await;
-        let mut times = Vec::new();
-        for _ in 0..1_000 {
-            let request = Request::get("https://localhost/events").body(Full::default()).unwrap();
-            let answer = connection.send(request).await.into_body().collect().await.unwrap();
-            times.push(reconnection_time(&answer.to_bytes()));
-        }
-        times.sort_unstable();
-        let within =
-            |start: u64| times.iter().filter(|time| (start..start + 100).contains(time)).count();
-        let most = times.iter().map(|start| within(*start)).max().unwrap();
-        times.dedup();
-        assert!(most <= 60, "{kind:?}: {most} of 1,000 clients in a tenth of a second");
-        assert!(times.len() > 800, "{kind:?}: {} different times", times.len());
-    }
+async fn answer_without_servers_leaves_each_event_source_its_reconnection_time() {
+    let (Some(tools), Some(certificate)) = (Tools::find(), Certificate::new()) else { return };
+    let browser = ["--ignore-certificate-errors"];
+    let browser = Chromium::start_with(&tools, &browser, &serde_json::json!({})).await;
+    let log = Log::start();
+    let first = Server::start(ANY, layer("first"), log.routes("first").merge(page(None))).await;
+    let proxy = Proxy::start(Kind::Nginx, first.address, &certificate, &[]).await;
+    let Some(proxy) = proxy else { return };
+    browser.listen_at(&format!("https://{}/", proxy.address), &[EVENT_SOURCE]).await;
+    browser.until_each(&[EVENT_SOURCE], "it.opened > 0").await;
+    first.shut_down().await;
+    browser.until_each(&[EVENT_SOURCE], "it.opened > 1").await;
+    let begun = Instant::now();
+    browser.until_each(&[EVENT_SOURCE], "it.opened > 11").await;
+    // After 0.1 to 0.3 seconds each. With Chromium's own time, it would be 3 seconds each.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 /// The id of the newest event.
@@ -253,12 +234,8 @@ async fn without_no_delay_haproxy_delays_events_over_plain_http_1_1() {
 fn example_answers_as_the_page_of_nginx_does() {
     let example = include_str!("../../../crates/tower-sse-redis/examples/cluster/nginx.conf");
     let documented = Kind::Nginx.documented();
-    let (times, rest) =
-        documented.split_once("upstream app").expect("the times before the servers");
-    let (_, answer) = rest.split_once("error_page").expect("an answer");
-    for line in
-        format!("{times}error_page{answer}").lines().map(str::trim).filter(|line| *line != "}")
-    {
+    let (_, answer) = documented.split_once("error_page").expect("an answer");
+    for line in format!("error_page{answer}").lines().map(str::trim).filter(|line| *line != "}") {
         assert!(example.lines().any(|of_example| of_example.trim() == line), "{line}");
     }
 }
