@@ -15,8 +15,7 @@
 //! | [nginx], [other_proxies] | tested configurations of nginx, HAProxy, Caddy and Envoy, with HTTP/2 |
 //! | [load_balancers] | Google Cloud, AWS, Azure and Heroku |
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |
-//! | [limits] | limits, the memory of a stream, a hub in production |
-//! | [performance] | speed and build time, compared with axum's `Sse` |
+//! | [limits] | limits, the memory of a stream, a hub in production, speed |
 //! | [shutdown] | graceful shutdown, deployments, answers that complete |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
 //! | [observing] | each metric and its alert, single streams in metrics, logs and traces |
@@ -68,7 +67,6 @@ page!(nginx);
 page!(observing, "axum");
 page!(operating);
 page!(other_proxies);
-page!(performance);
 page!(placement);
 page!(proxies);
 page!(runs_clients, "axum", "runs");
