@@ -177,11 +177,10 @@
 //!
 //! # In production
 //!
-//! Set `TCP_NODELAY` on the server's sockets, or small events arrive late: the [first
-//! program](https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs) does. Answer an
-//! `EventSource` with `200`: any other status stops it for good. Then follow the
-//! [checklist](guide::operating). If a program does not compile, or misbehaves, see
-//! [troubleshooting](guide::troubleshooting).
+//! The page [serving](guide::serving) has a server with `TCP_NODELAY`, without which small events
+//! arrive late, and a shutdown with a deadline. Answer an `EventSource` with `200`: any other status
+//! stops it for good. Then follow the [checklist](guide::operating). If a program does not compile, or
+//! misbehaves, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
