@@ -29,7 +29,8 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The page on [upstreams](crate::guide::upstreams) shows a proxy that changes messages.
+    /// The page on [upstreams](crate::guide::upstreams) has gateways that change messages, and shows
+    /// when a [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is the better choice.
     ///
     /// A `reqwest::Response` converts into a body:
     /// `MessageStream::new(reqwest::Body::from(response))`. With http-body-util, a stream of

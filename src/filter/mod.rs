@@ -3,7 +3,9 @@
 //!
 //! An [`EventFilter`] gets each event of one stream and returns a [`Verdict`]. An event that passes
 //! stays identical byte for byte, and is sent as soon as its last byte has come. The memory of a
-//! filter is bounded, and the end of the stream is reported to it exactly once.
+//! filter is bounded, and the end of the stream is reported to it exactly once. [A
+//! table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to take a filter, a
+//! [`MessageStream`](crate::MessageStream) or a run.
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
@@ -47,7 +49,9 @@
 //! # assert_eq!(pipe.push("data: a\n\n".into()).unwrap(), "data: a\n\n");
 //! ```
 //!
-//! Redact the data, and keep the id, the name and unknown fields:
+//! Redact the data, and keep the id, the name and unknown fields. A secret in the text of a language
+//! model is split over events, and needs [another
+//! program](crate::guide::upstreams#a-secret-that-is-split-over-tokens):
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -132,8 +136,7 @@
 //!   with a content coding is [refused](FilterLayer#what-is-refused).
 //! - In a handler, map the body of the response to a [`FilterBody`].
 //! - A decision that must await something, such as a call of another model, needs
-//!   [`MessageStream`](crate::MessageStream); the page on [upstreams](crate::guide::upstreams)
-//!   compares both.
+//!   [`MessageStream`](crate::MessageStream).
 
 // A response passes these from the top to the bottom:
 //

@@ -33,9 +33,9 @@
 //! run and never starts one.
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
-//! bytes of an upstream. The page on [clients](crate::guide::runs_clients) shows what client
-//! libraries need, and [a table](#a-hub-or-a-run) shows when a [hub](crate::hub) is the better
-//! choice.
+//! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The page on
+//! [clients](crate::guide::runs_clients) shows what client libraries need, and [a
+//! table](#a-hub-or-a-run) shows when a [hub](crate::hub) is the better choice.
 //!
 //! # Keys
 //!

@@ -12,6 +12,7 @@ mod client;
 mod cuts;
 mod deployment;
 mod filters;
+mod gateways;
 mod graphs;
 mod limits;
 mod line_ends;

@@ -13,7 +13,7 @@ const client = new OpenAI({
 const ask = async () => {
     const messages = [{ role: 'user', content: 'Ask' }];
     const stream = await client.chat.completions.create({ model: 'm', messages, stream: true });
-    for await (const chunk of stream) report({ add: chunk.choices[0].delta.content });
+    for await (const chunk of stream) report({ add: chunk.choices[0]?.delta.content });
 };
 
 await ask().then(() => report({ end: 'complete' }), fail);
