@@ -4,7 +4,7 @@ use axum::routing::post;
 
 use crate::*;
 
-#[path = "../../../examples/runs_quickstart/main.rs"]
+#[path = "../../../examples/runs_quickstart/src/main.rs"]
 #[allow(dead_code)]
 mod example;
 

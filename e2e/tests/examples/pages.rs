@@ -1,7 +1,7 @@
 //! The pages of the guide that show a whole program: the one that the tests run.
 
 /// Each page with the files that it shows.
-const PAGES: [(&str, &[(&str, &str)]); 4] = [
+const PAGES: [(&str, &[(&str, &str)]); 5] = [
     (
         include_str!("../../../docs/guide/notifications.md"),
         &[
@@ -13,8 +13,9 @@ const PAGES: [(&str, &[(&str, &str)]); 4] = [
     (
         include_str!("../../../docs/guide/runs_quickstart.md"),
         &[
-            ("rust", include_str!("../../../examples/runs_quickstart/main.rs")),
-            ("html", include_str!("../../../examples/runs_quickstart/page.html")),
+            ("rust", include_str!("../../../examples/runs_quickstart/src/main.rs")),
+            ("rust", include_str!("../../../examples/runs_quickstart/src/model.rs")),
+            ("html", include_str!("../../../examples/runs_quickstart/src/page.html")),
         ],
     ),
     (
@@ -26,6 +27,13 @@ const PAGES: [(&str, &[(&str, &str)]); 4] = [
         &[
             ("rust", include_str!("../../../examples/tickets/tickets.rs")),
             ("js", include_str!("../../../examples/tickets/listen.js")),
+        ],
+    ),
+    (
+        include_str!("../../../docs/guide/upstreams.md"),
+        &[
+            ("rust", include_str!("../runs/gateways/first_token.rs")),
+            ("rust", include_str!("../runs/gateways/redaction.rs")),
         ],
     ),
 ];

@@ -20,31 +20,6 @@ pub(crate) async fn answer_goes_on_at(asked: std::net::SocketAddr, other: std::n
 }
 
 #[tokio::test]
-async fn answer_of_the_quickstart_belongs_to_its_visitor() {
-    let example = Example::start("runs_quickstart");
-    let page = client::get(example.address, "/", &[]).await;
-    let cookie = page.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
-    let without = client::post(example.address, "/answers/1", &[], "").await;
-    assert_eq!(without.status(), StatusCode::BAD_REQUEST);
-    let visitor = [("cookie", cookie)];
-    let asked = client::post(example.address, "/answers/1", &visitor, "").await;
-    let mut answer = EventReader::new(asked);
-    let first = answer.next().await.unwrap();
-    let second = answer.next().await.unwrap();
-    drop(answer);
-    let id = first.last_event_id.to_string();
-    for (id, expected) in [("", first), (&*id, second)] {
-        let headers = [("cookie", cookie), ("last-event-id", id)];
-        let response = client::get(example.address, "/answers/1", &headers).await;
-        let event = EventReader::new(response).next().await.unwrap();
-        assert_eq!((event.data, event.last_event_id), (expected.data, expected.last_event_id));
-    }
-    let stranger = [("cookie", "visitor=stranger")];
-    let response = client::get(example.address, "/answers/1", &stranger).await;
-    assert_eq!(response.status(), StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
 async fn chat_completion_is_that_of_openai_and_resumes() {
     let example = Example::start("llm_tokens");
     let complete = async |last: &str| {

@@ -16,8 +16,7 @@ const REDACTED: &str = "Say ***, or open ***; open sesam is wrong, ö, open ses"
 fn model(length: usize) -> Response {
     let chunk = |delta: Value, reason: Option<&str>| {
         let choice = json!({ "index": 0, "delta": delta, "finish_reason": reason });
-        let chunk =
-            json!({ "id": "1", "object": "chat.completion.chunk", "choices": [choice] });
+        let chunk = json!({ "id": "1", "object": "chat.completion.chunk", "choices": [choice] });
         Event::from(chunk.to_string())
     };
     let role = chunk(json!({ "role": "assistant", "content": "" }), None);

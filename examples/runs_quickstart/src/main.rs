@@ -1,6 +1,9 @@
-//! cargo run --example runs_quickstart --features axum,runs
+//! cargo run --package tower-sse-runs-quickstart
 //!
-//! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
+//! Then open http://127.0.0.1:3000. Set `PORT` to use another port, and `OPENAI_API_KEY` to ask a
+//! real model.
+
+mod model;
 
 use std::{env, time::Duration};
 
@@ -12,16 +15,12 @@ use axum::{
     routing::{MethodRouter, get, post},
     serve::ListenerExt,
 };
-use futures_util::{StreamExt, stream};
-use tokio::time::sleep;
 use tower_sse::{
-    BoxError, Event, SseLayer,
+    BoxError, SseLayer,
     runs::{InvalidKey, RunKey, Runs},
 };
 
-const ANSWER: &str = "The server makes this answer on a task of its own, and records every word. \
-    A page that reloads gets all of them, and a second tab reads along. The model is asked once. \
-    Close the page, and come back later for the rest of the answer.";
+use self::model::Model;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -29,7 +28,9 @@ async fn main() -> Result<(), BoxError> {
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = listener.tap_io(|io| _ = io.set_nodelay(true));
-    axum::serve(listener, app(Runs::new(), post(ask))).await?;
+    let model = Model::from_env();
+    let ask = post(async move |question: String| model.answer(question).await);
+    axum::serve(listener, app(Runs::new(), ask)).await?;
     Ok(())
 }
 
@@ -41,14 +42,6 @@ pub(crate) fn app(runs: Runs, ask: MethodRouter<Runs>) -> Router {
         .route("/answers/{turn}", ask.layer(layer).get(attach).delete(stop))
         .layer(SseLayer::new().retry(Duration::from_millis(500)))
         .with_state(runs)
-}
-
-/// Asks the model, here a stand-in. The handler knows nothing of runs.
-async fn ask() -> impl IntoResponse {
-    tower_sse::response(stream::iter(ANSWER.split_inclusive(' ')).then(async |word| {
-        sleep(Duration::from_millis(150)).await;
-        Event::from(word)
-    }))
 }
 
 /// Returns the key of an answer: its owner, and its path, in which the page has put a random name.

@@ -1,0 +1,84 @@
+use std::{env, future::ready, time::Duration};
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use reqwest::{Body, Client};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tower_sse::{BoxError, Event, MessageStream};
+
+const ANSWER: &str = "The server makes this answer on a task of its own, and records every word. \
+    A page that reloads gets all of them, and a second tab reads along. The model is asked once. \
+    Close the page, and come back later for the rest of the answer.";
+
+/// The time that an API may be silent, before its first token too.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Handlers return its answers. They know nothing of runs.
+#[derive(Clone)]
+pub(crate) enum Model {
+    StandIn,
+    Api(Api),
+}
+
+impl Model {
+    /// Returns the API whose key is in the environment, or a stand-in.
+    pub(crate) fn from_env() -> Self {
+        let Ok(key) = env::var("OPENAI_API_KEY") else { return Self::StandIn };
+        let base = env::var("OPENAI_BASE_URL").unwrap_or("https://api.openai.com/v1".into());
+        let name = env::var("OPENAI_MODEL").unwrap_or("gpt-4o-mini".into());
+        Self::Api(Api { client: Client::new(), key, base, name })
+    }
+
+    pub(crate) async fn answer(self, question: String) -> Response {
+        match self {
+            Self::StandIn => stand_in().into_response(),
+            Self::Api(api) => api.answer(&question).await.unwrap_or_else(|error| {
+                eprintln!("the model: {error:?}");
+                StatusCode::BAD_GATEWAY.into_response()
+            }),
+        }
+    }
+}
+
+fn stand_in() -> impl IntoResponse {
+    tower_sse::response(stream::iter(ANSWER.split_inclusive(' ')).then(async |word| {
+        sleep(Duration::from_millis(150)).await;
+        Event::from(word)
+    }))
+}
+
+/// An API that streams chat completions as OpenAI's does.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client,
+    key: String,
+    base: String,
+    name: String,
+}
+
+impl Api {
+    async fn answer(self, question: &str) -> Result<Response, BoxError> {
+        let message = json!({ "role": "user", "content": question });
+        let request = json!({ "model": self.name, "messages": [message], "stream": true });
+        let url = format!("{}/chat/completions", self.base);
+        let sent = self.client.post(url).bearer_auth(self.key).json(&request).send();
+        // A refusal is no answer, so it becomes no run, and the page can ask again.
+        let upstream = sent.await?.error_for_status()?;
+        let messages = MessageStream::new(Body::from(upstream)).terminator("[DONE]");
+        let tokens = messages.max_silence(SILENCE).try_filter_map(|message| {
+            ready(
+                serde_json::from_str(&message.data).map(|chunk| token(&chunk)).map_err(Into::into),
+            )
+        });
+        Ok(tower_sse::response(tokens).into_response())
+    }
+}
+
+fn token(chunk: &Value) -> Option<Event> {
+    let text = chunk["choices"][0]["delta"]["content"].as_str()?;
+    (!text.is_empty()).then(|| Event::from(text))
+}
