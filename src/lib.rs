@@ -204,8 +204,8 @@
 //! - very many clients in one process: [`many_clients`]
 //!
 //! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which are the
-//! same programs in several processes over Redis, and `orders`, which publishes in transactions of
-//! PostgreSQL.
+//! same programs in several processes over Redis, and [`notifications_postgres`], in whose
+//! transactions PostgreSQL publishes.
 //!
 //! # Features
 //!
@@ -249,6 +249,7 @@
 //! The bytes that this documentation describes, and their order, are stable. The boundaries of
 //! frames, and the texts of log lines and errors, are not. `unsafe` is forbidden.
 //!
+//! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notes`]: https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs

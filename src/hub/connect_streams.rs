@@ -25,8 +25,10 @@ impl Streams {
     /// # }
     /// ```
     ///
-    /// Each close is an event of the topic, which nothing else may publish to. A task follows the
-    /// topic until all clones are dropped and the last stream with a subject has ended. Whatever
+    /// Each close is an event of the topic, which nothing but closes may be published to. A program
+    /// can publish one itself, for example [in a transaction][transaction] of PostgreSQL. A task
+    /// follows the topic until all clones are dropped and the last stream with a subject has ended.
+    /// Whatever
     /// the hub's limits are, the topic keeps the closes of the last 5 minutes, up to 1,024 of them
     /// and 1 MiB, or more if its [`Retention`](crate::hub::Retention) is larger.
     ///
@@ -37,6 +39,8 @@ impl Streams {
     ///
     /// Closing the hub ends no stream. From then on, this process no longer hears of closes in
     /// other processes.
+    ///
+    /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///
     /// # Panics
     ///
@@ -133,6 +137,20 @@ mod tests {
                 let (origin, decoded) = decode(&message).unwrap();
                 assert_eq!((origin, decoded.map(|subject| &**subject)), ("0f", closing));
             }
+        }
+    }
+
+    /// As the page on notifications of `tower-sse-postgres` shows them.
+    #[test]
+    fn program_can_write_closes_itself() {
+        for (data, subject, kept) in [
+            ("\nuser:42", "user:42", None),
+            ("\nuser:42\nsession:a", "user:42", Some("session:a")),
+            ("\n100%25\n%0A", "100%", Some("\n")),
+        ] {
+            let message = Message::new(data).event("close");
+            let (origin, closing) = decode(&message).unwrap();
+            assert_eq!((origin, closing.map(|it| &**it)), ("", Closing { subject, kept }));
         }
     }
 

@@ -130,6 +130,10 @@
 //!   process.
 //! - If the broker loses closes, for example because Redis restarts without its data, each process
 //!   closes all its streams that have a subject. The clients return at random times.
+//! - A session in PostgreSQL can be deleted [in one
+//!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction)
+//!   with the close of its streams. Without it, a crash between both leaves them open until their
+//!   [maximum age](crate::SseLayer::max_age), or until the log-out is repeated.
 //! - `count` and `subjects` return the streams of one process; [a recipe](#counts-of-all-processes)
 //!   sums them.
 //!

@@ -32,6 +32,8 @@
 //! commit;
 //! ```
 //!
+//! [notifications] is a whole program, with a log-out that commits with the close of its streams.
+//!
 //! Clients receive the event if and only if the transaction commits. There is no second write by
 //! the program, no relay to operate, and no event of a change that was rolled back. Clients that reconnect, to any
 //! process, resume after the last event that they have received.
@@ -169,6 +171,8 @@ pub mod clients {}
 mod connection;
 mod error;
 mod health;
+#[doc = include_str!("../docs/notifications.md")]
+pub mod notifications {}
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 mod postgres;

@@ -1,7 +1,7 @@
 //! The pages of the guide that show a whole program: the one that the tests run.
 
 /// Each page with the files that it shows.
-const PAGES: [(&str, &[(&str, &str)]); 5] = [
+const PAGES: [(&str, &[(&str, &str)]); 6] = [
     (
         include_str!("../../../docs/guide/notifications.md"),
         &[
@@ -27,6 +27,13 @@ const PAGES: [(&str, &[(&str, &str)]); 5] = [
         &[
             ("rust", include_str!("../../../examples/tickets/tickets.rs")),
             ("js", include_str!("../../../examples/tickets/listen.js")),
+        ],
+    ),
+    (
+        include_str!("../../../crates/tower-sse-postgres/docs/notifications.md"),
+        &[
+            ("rust,ignore", include_str!("../../../examples/notifications_postgres/src/main.rs")),
+            ("sql,tables", include_str!("../../../examples/notifications_postgres/src/tables.sql")),
         ],
     ),
     (
@@ -70,7 +77,7 @@ fn cookies_and_tickets_of_pages_and_examples_cannot_be_computed() {
         .flat_map(|(page, files)| [("markdown", *page)].into_iter().chain(files.iter().copied()));
     let is_secret = |file: &str| ["HttpOnly", "let ticket ="].iter().any(|it| file.contains(it));
     let with_secrets: Vec<_> = files.chain([shared]).filter(|(_, file)| is_secret(file)).collect();
-    assert_eq!(with_secrets.len(), 7);
+    assert_eq!(with_secrets.len(), 9);
     for (_, file) in with_secrets {
         assert!(file.contains("rand::random::<u128>()") && !file.contains("fastrand"), "{file}");
     }

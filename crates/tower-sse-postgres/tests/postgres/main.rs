@@ -9,6 +9,7 @@ mod deadline;
 mod figures;
 mod input;
 mod kit;
+mod log_out;
 mod losses;
 mod mess;
 mod order;
