@@ -74,6 +74,7 @@ impl Api {
                 serde_json::from_str(&message.data).map(|chunk| token(&chunk)).map_err(Into::into),
             )
         });
+        let tokens = tokens.inspect_err(|error| eprintln!("the model: {error}"));
         Ok(tower_sse::response(tokens).into_response())
     }
 }

@@ -141,10 +141,12 @@ async fn question_that_the_api_refuses_can_be_asked_again() {
 
 #[tokio::test]
 async fn answer_that_the_api_cuts_fails() {
-    let (example, _) = with_api("secret").await;
+    let (mut example, _) = with_api("secret").await;
     let cut = messages(example.ask("1", "cut").await);
     let items: Vec<_> = cut.map(|item| item.is_ok()).collect().await;
     assert_eq!(items, [true, true, true, false]);
+    let error = example.errors.next().unwrap().unwrap();
+    assert!(error.starts_with("the model: "), "{error}");
 }
 
 #[tokio::test]

@@ -41,9 +41,9 @@ impl Closing {
 #[tokio::test]
 async fn transaction_that_deletes_a_session_closes_its_streams_everywhere() {
     let Some(server) = Server::start().await else { return };
-    let (first, second) = (Closing::connect(&server).await, Closing::connect(&server).await);
     let client = server.connect().await;
     sql(&client, &block(PAGE, "sql,tables")).await;
+    let (first, second) = (Closing::connect(&server).await, Closing::connect(&server).await);
     sql(&client, "insert into session values ('abc', 'ann')").await;
     let ended = [first.open("session:abc").await, second.open("session:abc").await];
     let _stays = [first.open("session:other").await, second.open("session:other").await];
@@ -68,9 +68,9 @@ async fn transaction_that_deletes_a_session_closes_its_streams_everywhere() {
 #[tokio::test]
 async fn log_out_that_is_rolled_back_closes_nothing() {
     let Some(server) = Server::start().await else { return };
-    let process = Closing::connect(&server).await;
     let client = server.connect().await;
     sql(&client, &block(PAGE, "sql,tables")).await;
+    let process = Closing::connect(&server).await;
     let _stream = process.open("session:abc").await;
     let mut last = process.open("session:last").await;
     let log_out = block(PAGE, "sql,log_out");
