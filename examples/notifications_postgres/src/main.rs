@@ -65,7 +65,8 @@ struct User {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let url = env::var("DATABASE_URL").map_err(|_| "set DATABASE_URL to a database of PostgreSQL")?;
+    let url =
+        env::var("DATABASE_URL").map_err(|_| "set DATABASE_URL to a database of PostgreSQL")?;
     let pool = PgPool::connect(&url).await?;
     migrate(&pool).await?;
     let postgres = Postgres::open(&url)?.stream("notifications");
