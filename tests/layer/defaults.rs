@@ -63,10 +63,8 @@ async fn streams_start_with_a_time_of_the_range_of_the_pages() {
 
 #[test]
 fn answers_to_calls_have_the_grace_of_the_pages() {
-    let grace = documented().time(&[
-        "may take up to {} more seconds",
-        "beyond the maximum age. The default is {}.",
-    ]);
+    let grace = documented()
+        .time(&["may take up to {} more seconds", "beyond the maximum age. The default is {}."]);
     assert_eq!(Drain::default(), Drain::per_client().grace(grace));
     let max_age = MaxAge::new(SECOND);
     assert_eq!(max_age, max_age.clone().grace(grace));
