@@ -20,7 +20,8 @@ pub(crate) fn causes<'e>(
 /// Returns the texts of an error and of its causes, as in `a: b: c`.
 ///
 /// The errors of this crate and of the crates of brokers have this text as their own, and no
-/// [`source`](Error::source), so that a reporter that prints the sources prints none twice.
+/// [`source`](Error::source), so that a program that prints an error with its sources prints no
+/// text twice.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

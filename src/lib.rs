@@ -203,9 +203,9 @@
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`]
 //! - very many clients in one process: [`many_clients`]
 //!
-//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which are the
-//! same programs in several processes over Redis, and [`notifications_postgres`], in whose
-//! transactions PostgreSQL publishes.
+//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which are
+//! the same programs in several processes over Redis, and [`notifications_postgres`], which
+//! publishes in its transactions on PostgreSQL.
 //!
 //! # Features
 //!

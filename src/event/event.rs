@@ -440,8 +440,8 @@ impl Event {
 
 /// The fields of an event that a broker keeps, from [`Event::fields`]. The broker assigns the id.
 ///
-/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] make the event of
-/// these fields again.
+/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] make an event
+/// from these fields again.
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -41,8 +41,8 @@ pub trait EventFilter {
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the stream ends when the source has ended. It is not called after a verdict that
-    /// has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or [`Verdict::Reject`] unless the
-    /// event passed. It is also not called after an event that was too large, unless
+    /// has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or [`Verdict::Reject`] that did
+    /// not let the event pass. It is also not called after an event that was too large, unless
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
     /// Events of this verdict are sent before the end or the error. If the source ended in the
@@ -166,11 +166,13 @@ pub enum Outcome {
     MidEvent,
     /// The source failed, even if the filter turned the error into a clean end.
     Failed,
-    /// The filter ended or rejected the stream, as at a forbidden word. If the source failed, or
-    /// ended in the middle of an event, the outcome is `Failed` or `MidEvent`, whatever the filter did.
+    /// The filter ended or rejected the stream, for example at a forbidden word. If the source
+    /// failed, or ended in the middle of an event, the outcome is `Failed` or `MidEvent`, whatever
+    /// the filter did.
     Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`], as for an answer that was cut. The source
-    /// comes first here too.
+    /// The filter failed the stream with [`Verdict::Fail`], for example because an answer was cut.
+    /// If the source failed, or ended in the middle of an event, the outcome is `Failed` or
+    /// `MidEvent` here too.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
@@ -221,8 +223,8 @@ pub struct FilterEnd {
     pub oversized: u64,
     /// The number of bytes that the source sent.
     pub bytes_received: u64,
-    /// The number of bytes that passed the filter or that it inserted. The client may have received
-    /// fewer.
+    /// The number of bytes that passed the filter or that the filter inserted. The client may have
+    /// received fewer.
     pub bytes_sent: u64,
     /// The time from the creation of the filter to the end. The layer creates the filter when the
     /// request arrives.
@@ -243,7 +245,7 @@ pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> FromFn<F> 
     FromFn { decide }
 }
 
-/// Creates a filter from a closure that sees each event, all of which pass.
+/// Creates a filter from a closure that sees each event. All events pass.
 ///
 /// ```
 /// use tower_sse::filter;

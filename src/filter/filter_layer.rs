@@ -140,10 +140,10 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Lets an event pass unseen that is larger than [`max_event_size`](Self::max_event_size). The
-    /// filter sees the next event again.
+    /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
+    /// sees the events after them.
     ///
-    /// Use it for filters that observe. A guard would be skipped.
+    /// Use it for filters that only observe, because such a stream bypasses a filter that guards.
     ///
     /// ```
     /// # use http::Request;
@@ -157,11 +157,12 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Lets an event stream with a content coding pass, of which the filter sees nothing. By default,
-    /// the layer answers with `502`.
+    /// Lets event streams with a content coding pass unseen. By default, the layer answers with
+    /// `502`.
     ///
-    /// Use it for filters that observe. A guard would be skipped. Better remove `accept-encoding`
-    /// from requests to the upstream, and compress outside of the layer.
+    /// Use it for filters that only observe, because such a stream bypasses a filter that guards.
+    /// Better remove `accept-encoding` from requests to the upstream, and compress outside of the
+    /// layer.
     ///
     /// ```
     /// # use http::Request;
@@ -175,8 +176,8 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Lets an event pass that the filter rejects after the head of the response has been sent. By
-    /// default, the body fails.
+    /// Lets rejected events pass once the head of the response has been sent. By default, the body
+    /// fails.
     ///
     /// Use it if a rejection only improves the status of errors, which clients also find in the
     /// stream. A guard would be skipped.

@@ -23,7 +23,7 @@ use super::append::{HubState, NotAppended};
 use crate::callback::{catch_panic, caught};
 use crate::{BoxError, event::Event};
 
-/// Functions that the crates of brokers need too. Exempt from semantic versioning.
+/// Internals for crates that implement brokers. Exempt from semantic versioning.
 #[doc(hidden)]
 pub mod support {
     pub use crate::{callback::caught, error::with_causes, event::whole_milliseconds, lock::lock};
@@ -43,10 +43,10 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// 1. **Number.** It gives each event one number, the same in all processes, and feeds every
 ///    process in the order of the numbers. The numbers lie between 0 and `u64::MAX`, and may have
-///    holes. No number is given to a second event, not even after the broker has lost everything:
-///    take the first number from the clock, for example the microseconds since 1970. If the log can
-///    return without its newest events, so that their numbers would be given again, the broker
-///    first reports a loss at a number above all that it has ever given.
+///    holes. It never gives a number to two events, not even after it has lost everything: take the
+///    first number from the clock, for example the microseconds since 1970. If the log can come
+///    back without its newest events, their numbers must not be given again: before the next event,
+///    the broker reports a loss at a number above every number that it has ever given.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, each event before the newest
 ///    fed one is also fed, or has a number at or below that of a reported loss.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
@@ -54,7 +54,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    feed, it first reports the number of the newest of them as a [loss](Feed::report_loss).
 ///    Otherwise, a client with an older id would miss events without a gap. If the server cannot
 ///    tell a new log from a lost one, begin each log with a mark of a loss. A client on its first
-///    visit receives no gap for it.
+///    visit receives no gap for this mark.
 /// 4. **Report losses.** Each reader looks for losses, even while nothing is published. It feeds
 ///    the events that it knows from before a loss, and then reports the loss.
 ///    - *The log has lost events:* the server starts with an older state, or an event that a

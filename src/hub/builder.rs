@@ -103,8 +103,9 @@ impl HubBuilder {
     ///   clients that hold them.
     ///
     /// A publish that exceeds the limit evicts frames, which can be assembled again, and then the
-    /// oldest events of all topics. A topic keeps its newest event while any topic has an older one
-    /// besides its newest. One publish visits at most 4,096 topics, and the next one continues.
+    /// oldest events of all topics. The newest event of a topic is evicted only when no topic has
+    /// more than one event left. One publish visits at most 4,096 topics, and the next publish
+    /// continues after them.
     ///
     /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
     /// a limit of zero, no event is kept.

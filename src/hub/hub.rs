@@ -34,7 +34,7 @@ impl Hub {
         Subscribe::new(Arc::clone(&self.shared), topics)
     }
 
-    /// Subscribes to one topic. [`subscribe`](Self::subscribe) is for several.
+    /// Subscribes to one topic. [`subscribe`](Self::subscribe) is for several topics.
     ///
     /// ```
     /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
@@ -171,12 +171,12 @@ impl Hub {
     ///   stream. Gaps that a subscription [ignores](super::GapPolicy::Ignore) do not count as
     ///   missed.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
-    ///   the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the name is free: the next event
-    ///   begins the topic anew. Once the last event is evicted, clients without an id wait for the
-    ///   next one. With a broker, all processes need the same value.
+    ///   the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the name
+    ///   is free: the next event begins the topic anew. Once the last event is evicted, clients
+    ///   without an id wait for the next event. With a broker, all processes need the same age.
     /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
-    ///   more, until their names are free. Beyond that number, it first forgets the topic whose
-    ///   name is free first, and then accepts events for that topic.
+    ///   more, until their names are free. Beyond that number, it forgets the topic whose name
+    ///   would be free next, and accepts events for that topic from then on.
     /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
     ///   no client receives the event. Publishing fails once the process has received the end.
     /// - If a broker loses the end, a process that starts afterwards does not know of it, and can
@@ -200,7 +200,7 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// As for [`publish`](Self::publish).
+    /// The same as for [`publish`](Self::publish).
     pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,

@@ -171,9 +171,9 @@
 //! - If the process that works on a job exits, the topic does not end, and its clients wait. A
 //!   process that takes the job over, or gives it up, must end the topic.
 //! - The hub forgets the topic after the age of its [`retention`](HubBuilder::retention), and a
-//!   stream of a forgotten topic waits for events. The program therefore answers for a job that has
-//!   ended from the table, with an id of its own, `over`. Write the result into the table before
-//!   you publish the end.
+//!   stream of a forgotten topic waits for events. For a job that has ended, the program therefore
+//!   answers from its table of jobs, with the id `over`, which no hub assigns. Write the result
+//!   into the table before you publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
@@ -335,8 +335,8 @@
 //!
 //! # Stopping work
 //!
-//! The process that receives the request to stop may not be the one that works. It publishes to a
-//! topic, which the work follows:
+//! The process that receives the request to stop may not be the process that works. It therefore
+//! publishes to a topic, and the work subscribes to this topic:
 //!
 //! ```
 //! use futures_util::StreamExt;

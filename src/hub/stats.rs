@@ -13,8 +13,8 @@ pub struct HubStats {
     pub topics: usize,
     /// The number of events that are kept.
     pub events: usize,
-    /// The number of subscriptions in this process, summed over all topics. A subscription
-    /// to several topics counts once for each.
+    /// The number of subscriptions in this process, summed over all topics. A subscription to
+    /// several topics counts once for each topic.
     pub subscribers: usize,
     /// The number of events that were evicted since the hub was created.
     pub evicted: u64,
@@ -92,8 +92,7 @@ impl Retention {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps the newest events of a topic, at most `events` of them, none of which replaces
-    /// another.
+    /// Keeps at most `events` events of a topic: the newest ones, none of which replaces another.
     ///
     /// # Panics
     ///

@@ -97,9 +97,8 @@ impl Refusal {
     }
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
-    /// client from 2 to 10 seconds, or from 30 to 60 with
-    /// [`too_many_requests`](Self::too_many_requests) unless it sent a call.
-    /// [`without_retry`](Self::without_retry) turns it off.
+    /// client from 2 to 10 seconds, or, with [`too_many_requests`](Self::too_many_requests), from
+    /// 30 to 60 unless the request is a call. [`without_retry`](Self::without_retry) turns it off.
     ///
     /// A `retry` line has the time in milliseconds, and `Retry-After` in seconds, rounded up (RFC
     /// 9110, section 10.2.3).

@@ -138,9 +138,9 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
-    /// default, the stream of an `EventSource` starts with one of 1 to 5 seconds, which is drawn for
-    /// it, and other streams with none. A [`Duration`](std::time::Duration) is the same time for every
-    /// client.
+    /// default, the stream of an `EventSource` starts with a random time of 1 to 5 seconds, and
+    /// other streams start without this line. A [`Duration`](std::time::Duration) is the same time
+    /// for every client.
     ///
     /// A range spreads the reconnections after a crash, when the server cannot send a time any more.
     /// Without the line, most browsers wait for the same 3 seconds. The line is left out
@@ -149,9 +149,9 @@ impl<M> SseLayer<M> {
     /// - if the first block of the source is ready at once and has a `retry` field,
     /// - by default, also if the stream must end at once, such as during a shutdown.
     ///
-    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
-    /// even if this one is shorter. To reconnect as soon as after any other end, turn that one off
-    /// with [`Drain::without_retry`](crate::Drain::without_retry).
+    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
+    /// instead, even if that time is longer. To let them reconnect as early as after any other end,
+    /// set [`Drain::without_retry`](crate::Drain::without_retry).
     ///
     /// The line has no empty line after it, so it belongs to the same block as the first event.
     /// Chromium and the npm package `eventsource` obey it at once, but undici only at the next empty
@@ -159,13 +159,14 @@ impl<M> SseLayer<M> {
     /// seconds. Two kinds of sources do not suit this option:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
-    ///   once, its block has two such lines, and rmcp's client fails.
+    ///   once, its block has two `retry` lines, and rmcp's client fails.
     /// - Sources that send comments followed by an empty line, such as axum's `Sse` with `KeepAlive`.
     ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
     ///   empty event for it.
     ///
-    /// If the layer ends a stream before its first event, the drain's line follows this one. For an
-    /// `EventSource`, an empty line separates them. Other streams have two in one block.
+    /// If the layer ends a stream before its first event, the drain's `retry` line follows this
+    /// line. For an `EventSource`, an empty line separates the two lines. In other streams, both
+    /// are in one block.
     ///
     /// ```
     /// use std::time::Duration;
@@ -306,8 +307,8 @@ impl<M> SseLayer<M> {
     ///
     /// The closure is called with [the error of the
     /// program](crate::guide::errors#the-error-of-the-program), and then with each of its causes
-    /// ([`source`](Error::source), or what an `io::Error` wraps) until it returns `true`. A panic in it
-    /// counts as `false`.
+    /// ([`source`](Error::source), or what an `io::Error` wraps) until it returns `true`. A panic
+    /// of the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -331,7 +332,7 @@ impl<M> SseLayer<M> {
     /// [streams](crate::streams). By default streams have no subjects.
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of it add the subjects of the request.
+    /// Middleware and handlers inside of the layer add the subjects of the request.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -421,8 +422,9 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - The answers to calls also send this event, before their bodies fail. If the client would
-    ///   take it for a part of the answer, like clients of language models, turn it off with
+    /// - The answer to a call also contains this event if the shutdown ends it, before the body
+    ///   fails. Clients of language models take the event for a part of the answer: for such
+    ///   answers, turn it off with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from it.
     /// - An event with a name but without data is sent with empty data, because otherwise no client

@@ -58,7 +58,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
 /// - [`retry`](Self::retry) sets how long clients wait before they reconnect, and
-///   [`without_retry`](Self::without_retry) leaves that to them.
+///   [`without_retry`](Self::without_retry) lets the clients choose this time.
 ///
 /// **End**
 ///
@@ -130,8 +130,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # Runtime
 ///
 /// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without the timer, a
-/// stream panics when it needs it.
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without a timer, a
+/// stream panics as soon as it needs one.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

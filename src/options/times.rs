@@ -21,8 +21,8 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 ///   event.
 /// - Within an event, the comment has the same line end as the line before it. Everything else that
 ///   the layer or a filter inserts ends in LF.
-/// - `@google/genai` for npm discards the event behind a comment. In front of its clients, use a
-///   heartbeat that is an [event](Self::event).
+/// - `@google/genai` for npm discards the event after a comment. If clients use this package, send
+///   a heartbeat that is an [event](Self::event).
 ///
 /// ```
 /// use std::time::Duration;

@@ -45,8 +45,8 @@
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. A handler whose upstream can refuse calls
-//! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. To replace a
-//! run in this way, cancel the run first.
+//! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. This method
+//! does not replace a run: cancel the earlier run first.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a
@@ -192,8 +192,8 @@
 //!   closures, `max_age` and `end_when`. Set closures on the layer.
 //!
 //! If the store loses its data, the owners restore their runs. For one lease afterwards, a key that
-//! no process has restored is refused, because its owner may still restore it: [`Runs::start`] and
-//! [`Runs::replace`] return [`StartError::Unavailable`].
+//! no process has restored is refused, because the process that owns its run may still restore the
+//! run: [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
@@ -201,10 +201,10 @@
 //! - Running runs continue, and clients at the process that owns a run keep receiving it, without a
 //!   time limit.
 //! - The bodies of clients of other processes fail after two leases.
-//! - No run starts, so that no answer is paid for twice. The layer refuses each request with a key
-//!   whose run is not running in its own process, and each request with an id of another run;
-//!   [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`]. A program that prefers
-//!   an unrecorded answer sends one itself:
+//! - No run starts, so that no answer is paid for twice. The layer answers only requests for a run
+//!   that is running in the layer's own process, without an id or with an id of this run. It
+//!   refuses all other requests with a key; [`Runs::start`] and [`Runs::replace`] return
+//!   [`StartError::Unavailable`]. A program that prefers an unrecorded answer sends one itself:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -300,7 +300,7 @@ pub use self::outcome::{Outcome, RunEnd, RunError, StartError};
 pub use self::runs::{Run, Runs, RunsBuilder};
 pub use self::{shared::RunStore, stats::RunsStats};
 
-/// What a crate needs that shares runs between processes, such as `tower-sse-redis`. Exempt from
+/// Internals for crates that share runs between processes, such as `tower-sse-redis`. Exempt from
 /// semantic versioning.
 #[doc(hidden)]
 pub mod support {

@@ -144,11 +144,11 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text includes the texts of the run's error and of its causes. If the run's source failed in this process,
-/// [`error`](Self::error) returns the error itself, and the closure of
+/// Its text includes the texts of the run's error and of its causes. If the run's source failed in
+/// this process, [`error`](Self::error) returns the error of the source itself, and the closure of
 /// [`on_error`](crate::SseLayer::on_error) receives the same error instead of a `RunError`.
 ///
-/// The run's error is not among the [sources](Error::source) of this one. Otherwise
+/// The run's error is not among the [sources](Error::source) of this error. Otherwise
 /// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
 /// cancellation of this client's stream.
 #[derive(Clone, Debug)]

@@ -53,13 +53,14 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   [`Interrupted`], and `404` after any other end.
 /// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and `404`
 ///   after any other end.
-/// - A replaced run counts as [`Cancelled`]. An empty `200` means that nothing is missing. Only
-///   [`Completed`] adds the terminator to it.
-/// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
-///   would start an answer again that the user has stopped.
+/// - A replaced run counts as [`Cancelled`]. An empty `200` means that nothing is missing. It
+///   contains the terminator only after [`Completed`].
+/// - The refusal makes a client start the run again, on another process. After [`Cancelled`], a
+///   refusal would make the client restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
 ///   new run. The request that started the replaced run is answered as after [`Cancelled`]: of two
-///   turns that are sent at once, the first gets `404`. [`answer`](Self::answer) returns `None`.
+///   turns that are sent at once, the first gets `404`. A call of [`answer`](Self::answer) that
+///   waits for the replaced run returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -119,9 +120,9 @@ impl Run {
     /// Returns all recorded events, for a program that stores answers. They are complete once the
     /// run has [ended](Self::ended).
     ///
-    /// Returns `None` if an event was evicted. That does not happen to a run that is smaller than
-    /// [`retain_bytes`](super::RunsBuilder::retain_bytes) while it is running. Afterwards, it happens
-    /// if [`max_memory`](super::RunsBuilder::max_memory) is reached or
+    /// Returns `None` if an event was evicted. A running run evicts events only if it is larger
+    /// than [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose
+    /// events when [`max_memory`](super::RunsBuilder::max_memory) is reached or
     /// [`retain_for`](super::RunsBuilder::retain_for) has passed.
     ///
     /// ```
@@ -459,7 +460,7 @@ impl RunsBuilder {
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
     /// - While a client is attached, only events that the fastest client has read are evicted. If
-    ///   it has read none of them, the source is not polled until it does. If a slower client needs
+    ///   it has read none of them, the source is not polled until it has. If a slower client needs
     ///   an evicted event, its body fails, and it gets `404` when it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that needs an evicted event later gets `404`.
@@ -481,37 +482,37 @@ impl RunsBuilder {
 
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
-    /// A running run is never evicted to make room. A new run is admitted only if `max_memory` holds
-    /// [`retain_bytes`](Self::retain_bytes) and 2,752 bytes of bookkeeping for it and for each
-    /// running run: with the defaults, 1,022 runs can run at a time. Otherwise, the request is refused
-    /// with [`StartError::Full`]. To admit more short answers, lower
-    /// `retain_bytes`: with 64 KiB, the default holds [`max_running`](Self::max_running) runs.
+    /// A running run is never evicted to make room. A new run is admitted only if `max_memory`
+    /// holds [`retain_bytes`](Self::retain_bytes) and 2,752 bytes of bookkeeping for it and for
+    /// each running run: with the defaults, 1,022 runs can run at a time. Otherwise, the request is
+    /// refused with [`StartError::Full`]. To admit more short answers, lower `retain_bytes`: with
+    /// 64 KiB, the default memory has room for the default of [`max_running`](Self::max_running).
     ///
-    /// Most runs need less than they may keep. The rest of the memory holds runs that have ended.
+    /// Most running runs need less memory than they may take. The rest holds runs that have ended.
     /// When recorded bytes or a new run need room, the following is evicted, in this order:
     ///
     /// 1. Runs that have ended and that no client reads, the oldest first.
     /// 2. The events that this process holds for runs of [other
-    ///    processes](super#several-processes), the largest runs first. A client that needs an
-    ///    evicted event loses its body, or gets a refusal, and loads the run again when it
-    ///    reconnects.
+    ///    processes](super#several-processes), the largest runs first. If a client needs an evicted
+    ///    event, its body fails, or it gets a refusal; when it reconnects, the process loads the
+    ///    run again.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
-    /// A run that has ended, but whose end the store does not have yet, is not evicted: while the
-    /// store is away, no run starts that would need the room.
+    /// A run that has ended is not evicted before its end is in the store. While the store cannot
+    /// be reached, a new run that would need this room therefore does not start.
     ///
     /// The limit counts runs, their events, and the frames that they keep for clients that are
     /// behind, each with its bookkeeping: less than 200 bytes for an event or a frame, and less
     /// than 2 KiB for a run with its task, unless its key is long. Frames are kept only while there
-    /// is room for them, but room is not kept free for them: if all running runs reach their
-    /// limits, their frames exceed the limit. So can incomplete events of the sources. These do not
+    /// is room, but no room is reserved for them: if all running runs reach their limits, their
+    /// frames exceed `bytes`. Incomplete events of the sources can exceed `bytes` too. These do not
     /// count:
     ///
     /// - The service's future, its stream, and what they hold.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
     ///   clients that hold them.
-    /// - Of the chunks of 1 KiB in which small events share memory, the parts before a run's oldest
-    ///   event and after its newest.
+    /// - The unused ends of chunks: small events share chunks of 1 KiB, in which the parts before a
+    ///   run's oldest event and after its newest one do not count.
     ///
     /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
     /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
@@ -531,7 +532,7 @@ impl RunsBuilder {
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
     /// last. Each process with a [store](super::RunStore) also applies the limit to the memory that
-    /// its runs need in the store. There, a call that returns no event stream counts for two
+    /// its runs need in the store. In the store, a call that returns no event stream counts for two
     /// leases. Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have

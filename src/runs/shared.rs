@@ -81,6 +81,6 @@ pub trait SharedRuns: Send + Sync {
     /// Waits, for a limited time, until other processes can read all runs that have ended.
     fn exported(&self) -> Pending<'_, ()>;
 
-    /// Returns the number of mirrors, and that of runs whose export is overdue.
+    /// Returns the number of mirrors, and the number of runs whose export is overdue.
     fn figures(&self) -> (usize, usize);
 }

@@ -89,10 +89,11 @@
 //! }
 //! ```
 //!
-//! - With `Streams` from `Streams::new` or `build`, closing cannot fail. With a broker, it can fail
-//!   after the session was deleted: a repeated log-out must then close again.
-//! - The check of a request must see the write of an earlier log-out. If it reads a cache or a
-//!   replica that lags behind, the client is let in again.
+//! - With `Streams` from `Streams::new` or `build`, closing cannot fail. With a broker, closing can
+//!   fail after the session was deleted. The client then repeats the log-out, which must close the
+//!   streams again although the session is gone.
+//! - The check of a request must read a state that includes every earlier log-out. If it reads a
+//!   cache or a replica that lags behind, a client that has logged out is let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
 //! - A subject may be added before or after the check. `close` applies to every request that
 //!   arrived before the call.
@@ -112,7 +113,7 @@
 //!   stream has a content coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. It no longer
 //!   counts in [`Streams::count`], but keeps its places in the limits until the connection closes.
-//!   Its close is reported only then.
+//!   Its close report comes only then.
 //!
 //! # Many processes
 //!
@@ -132,8 +133,9 @@
 //!   closes all its streams that have a subject. The clients return at random times.
 //! - A session in PostgreSQL can be deleted [in one
 //!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction)
-//!   with the close of its streams. Without it, a crash between both leaves them open until their
-//!   [maximum age](crate::SseLayer::max_age), or until the log-out is repeated.
+//!   with the close of its streams. Without such a transaction, a crash after the deletion leaves
+//!   the streams open until their [maximum age](crate::SseLayer::max_age), or until the log-out is
+//!   repeated.
 //! - `count` and `subjects` return the streams of one process; [a recipe](#counts-of-all-processes)
 //!   sums them.
 //!
@@ -164,8 +166,9 @@
 //!   left, it can give another answer.
 //! - The newest stream is refused. If the oldest one were closed instead, six tabs with five places
 //!   would close each other for ever.
-//! - The limits are those of one process. Behind a load balancer with `n` processes, a user can have up
-//!   to `n` times as many streams. [A recipe](#counts-of-all-processes) sums the counts of all.
+//! - The limits are those of one process. Behind a load balancer with `n` processes, a user can
+//!   have up to `n` times as many streams. [A recipe](#counts-of-all-processes) sums the counts of
+//!   all processes.
 //! - [`Streams::stats`] returns how many streams were refused for each prefix.
 //!
 //! # More recipes
@@ -282,13 +285,13 @@
 //!
 //! The sums are estimates:
 //!
-//! - They are up to an interval old. A client that moves to another process can count twice, or not at
-//!   all, for that time.
-//! - The streams of a process that was killed count for three intervals. A process that has just started
-//!   knows the counts of the other processes after one.
+//! - They are up to an interval old. A client that moves to another process can count twice, or not
+//!   at all, for up to an interval.
+//! - The streams of a process that was killed count for three intervals. A process that has just
+//!   started knows the counts of the other processes after one interval.
 //! - A process that is cut off from the broker counts nothing after three intervals, and the other
 //!   processes do not count its streams.
-//! - They count streams: a user with two tabs has two.
+//! - They count streams: a user with two tabs counts twice.
 //! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A stream that
 //!   was closed does not count, even if its client has not read the end.
 

@@ -26,10 +26,10 @@ impl Streams {
     }
 
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
-    /// middleware inside of it find them in the request's extensions.
+    /// middleware inside of the layer find the subjects in the request's extensions.
     ///
-    /// Call it before the request is checked: a later log-out then closes the stream. The layer
-    /// uses the same subjects.
+    /// Call this method before the check of the request: a log-out during or after the check then
+    /// closes the stream. The layer uses the same subjects.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -77,11 +77,11 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// As for [`close`](Self::close).
+    /// The same as for [`close`](Self::close).
     ///
     /// # Cancel safety
     ///
-    /// As for [`close`](Self::close).
+    /// The same as for [`close`](Self::close).
     pub async fn close_except(
         &self,
         subject: impl AsRef<str>,
@@ -203,7 +203,7 @@ impl StreamsBuilder {
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of streams that were refused for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), including prefixes with none. A call of
+    /// [limit](super::StreamsBuilder::limit), including prefixes with a count of zero. A call of
     /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }

@@ -50,7 +50,7 @@ impl Subjects {
     /// Call it before the response is returned. A later call has no effect, because the stream is
     /// already open, and logs a WARN line (feature `tracing`).
     ///
-    /// If the request is answered by anything but an event stream, the subjects are dropped with it.
+    /// If the response is anything but an event stream, the subjects are dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
@@ -81,8 +81,9 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again when the stream has ended. It is also free if the response is no
-    /// event stream, or if the request fails, is dropped or panics. After that, a call takes no
-    /// place. A subject without a [limit](super::StreamsBuilder::limit) is [added](Self::add).
+    /// event stream, or if the request fails, is dropped or panics. Once the place is free, a
+    /// further call for this request takes no place. A subject without a
+    /// [limit](super::StreamsBuilder::limit) is [added](Self::add).
     ///
     /// # Errors
     ///

@@ -36,14 +36,14 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// [`request_body`](Self::request_body). The service lives as long as the client and its streams.
 ///
 /// Its streams have no reconnection time by default, because [`SseLayer`](crate::SseLayer) draws it
-/// at random. One that the program sets is sent.
+/// at random. A reconnection time that the program sets is sent.
 ///
 /// # Panics
 ///
 /// The methods panic if the service fails, or does not answer within 30 seconds
-/// ([`time_limit`](Self::time_limit)). They also panic if its answer is not `200 OK` with an event
-/// stream, because an `EventSource` would give up. Unlike an `EventSource`, the client does not follow
-/// redirects. The panic's text names the caller's line. [`try_get`](Self::try_get) and
+/// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
+/// stream, because an `EventSource` would give up. Unlike an `EventSource`, the client does not
+/// follow redirects. The panic's text names the caller's line. [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) return other answers.
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does. If they did not, the channel

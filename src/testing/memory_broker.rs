@@ -95,13 +95,14 @@ impl MemoryBroker {
         connection.deliver();
     }
 
-    /// Refuses the next events, `events` of them: publishing fails with [`PublishError::Refused`].
+    /// Sets how many of the next events are refused: publishing them fails with
+    /// [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Loses the acknowledgements of the next events, `events` of them: they are published, but the
-    /// call fails with [`PublishError::Unknown`].
+    /// Sets how many of the next events are published without an acknowledgement: the call then
+    /// fails with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

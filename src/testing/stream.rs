@@ -105,7 +105,7 @@ impl TestStream {
     ///
     /// # Panics
     ///
-    /// Panics if the stream ends or fails before it.
+    /// Panics if the stream ends or fails first.
     // The name that every stream has.
     #[allow(clippy::should_implement_trait)]
     #[track_caller]
@@ -180,7 +180,7 @@ impl TestStream {
     ///
     /// # Panics
     ///
-    /// Panics if the stream ends or fails before it.
+    /// Panics if the stream ends or fails first.
     #[track_caller]
     pub fn next_comment(&mut self) -> impl Future<Output = String> + Send {
         let caller = Location::caller();

@@ -45,8 +45,9 @@ impl Subscribe {
         self
     }
 
-    /// Starts the stream of a client on its first visit after this position, instead of at the time of
-    /// the call of [`resume`](Self::resume). [`recent`](Self::recent) has no effect then.
+    /// Sets the position after which the stream of a client on its first visit starts. By default,
+    /// it starts at the call of [`resume`](Self::resume). With a position, [`recent`](Self::recent)
+    /// has no effect.
     ///
     /// Use it for a stream that begins with state from a database. Take the
     /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the
@@ -159,14 +160,16 @@ impl Subscribe {
     /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
     ///
     /// - After an id of another hub, the gap of a topic that has evicted events has the position of
-    ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
-    ///   with the id of that gap neither receives it again nor misses an event.
+    ///   the newest evicted event. Events of other topics can precede this gap. A client that
+    ///   reconnects with the id of the gap neither receives the gap again nor misses an event.
     /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
     ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This
     ///   happens only if one of the topics has evicted an event that is newer than the oldest of
-    ///   them. After a malformed id, the client may have received that gap already.
-    /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
-    ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
+    ///   these recent or latest events. After a malformed id, the client may receive its gap twice
+    ///   in this way.
+    /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with
+    ///   an id from before the loss receives a gap for each topic. The loss causes no gap for other
+    ///   clients.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);

@@ -592,9 +592,9 @@ impl Subscription {
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is the position after which the topic continues, unless other gaps of that position or a
-/// greeting follow. If events of the topic were evicted, this is the id of the newest of them. A
-/// client that resumes after this position does not receive the gap again, with one exception in
-/// [`resume`](super::Subscribe::resume).
+/// greeting follow. If events of the topic were evicted, the id of the gap is the id of the newest
+/// evicted event. A client that resumes after this position does not receive the gap again, with
+/// one exception in [`resume`](super::Subscribe::resume).
 ///
 /// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
 /// Kept events from before the loss are sent first.

@@ -227,8 +227,8 @@ impl Runs {
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then try
     ///   to start it themselves.
     /// - Until the future is ready, the run is starting. It can be cancelled, replaced and
-    ///   abandoned like any other. The method then returns the run, and [`Run::answer`] answers
-    ///   according to the [table](Self#answers).
+    ///   abandoned like any other run. In these cases, the method returns the run, and
+    ///   [`Run::answer`] answers according to the [table](Self#answers).
     ///
     /// # Errors
     ///

@@ -162,7 +162,7 @@ impl Process {
     }
 
     /// Makes room for `additional` bytes beside the memory of all runs. Evicts runs that have ended
-    /// and that no client reads, then what mirrors have, then all other runs that have ended.
+    /// and that no client reads, then the events of mirrors, then all other runs that have ended.
     /// Running runs need no room: [`Registry::reserve`] admits only as many as there is room for.
     pub fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
@@ -204,7 +204,7 @@ impl Process {
         })
     }
 
-    /// Ends a run that the store does not keep, for this reason.
+    /// Interrupts a run that the store does not keep, with this reason.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }

@@ -10,9 +10,9 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// The right to change the record of a run of another process. Such a record has no task: it changes
-/// when pushes and pages of the run's stream arrive. Does nothing once no client or handle uses the
-/// record.
+/// The right to change the record of a run of another process. Such a record has no task: it
+/// changes when pushes and pages of the run's stream arrive. Its methods do nothing once no client
+/// or handle uses the record.
 #[derive(Debug)]
 pub struct Mirror(Weak<Record>);
 

@@ -38,37 +38,40 @@
 //!
 //! # The scenes
 //!
-//! Each line names scenes and, in brackets, the fault that they need. After the colon is what a
-//! broker does that fails them:
+//! Each line names scenes and, in brackets, the fault that they need. After the colon is the
+//! mistake of a broker that fails these scenes:
 //!
-//! - `every_field_arrives`: drops the name, retry or comment, or changes line ends
-//! - `names_and_data_cannot_inject`: confuses its own syntax with text of the program
-//! - `extremes_are_kept_or_refused`: cuts or confuses long topics, names or retries
-//! - `large_events_arrive`: cuts events of up to 1 MiB. It may refuse those above 64 KiB.
+//! - `every_field_arrives`: drops the name, the reconnection time or the comment, or changes line
+//!   ends
+//! - `names_and_data_cannot_inject`: takes text of the program for its own syntax
+//! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names or reconnection times
+//! - `large_events_arrive`: shortens events of up to 1 MiB. It may refuse events above 64 KiB.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
 //! - `a_publisher_keeps_its_order`: lets a batch overtake another one
-//! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of
-//!   another one, or commits each event alone and so is too slow
-//! - `a_late_process_loads_the_history`: is ready before it has loaded
-//! - `history_is_as_old_as_asked`: does not report events that it leaves out, or treats old events
-//!   as new
+//! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of another
+//!   event, or is too slow because it commits each event alone
+//! - `a_late_process_loads_the_history`: is ready before it has loaded the history
+//! - `history_is_as_old_as_asked`: leaves out old events without a report, or treats old events as
+//!   new
 //! - `history_of_any_age_is_loaded`: overflows if
 //!   [`Feed::max_age`](crate::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
-//! - `a_client_moves_between_processes`, `clients_ahead_wait`: has ids of a single process
+//! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns ids that only one process
+//!   knows
 //! - `forged_ids_are_told`: accepts every number
-//! - `worlds_do_not_see_each_other`: mixes logs, or has one name for all of them
+//! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets the end of a topic, for example when it loads the
 //!   history
 //! - `ended_names_become_free`: frees names by the clock of each process, or never
 //! - `an_end_is_read_after_a_break` (`cut`): misses an end
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
-//!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events in silence
+//!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without a report
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): counts from the start again
-//! - `a_burst_loses_nothing`: skips events when it is behind, or cuts a long history in silence
+//! - `a_burst_loses_nothing`: skips events when it is behind, or loads a part of a long history
+//!   without a report
 //! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it
 //!   stopped
 //! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
@@ -79,7 +82,7 @@
 //!   `a_dropped_connect_leaves_nothing`: leaks, or closes too much
 //! - `dropped_publishes_do_no_harm`: sends before the first poll, or twice
 //!
-//! A scene with a fault in brackets is skipped if the world cannot cause it.
+//! A scene with a fault in brackets is skipped if the world cannot cause this fault.
 //!
 //! - A minor release may add scenes, and so find faults in a broker that passed before.
 //! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second, because they test
@@ -99,12 +102,12 @@
 //!   reads an event as the time of the event.
 //! - A connected process that does not report entries that were trimmed before it has read them.
 //!   The scenes call `trim` only before a new process connects.
-//! - A thread or task that goes on after its `start` was dropped.
+//! - A thread or task of the broker that keeps running after the future of `start` was dropped.
 //! - A limit that no scene reaches: scenes have up to 5,000 events at once or in the history, 1,000
 //!   during a break, and names of 4 KiB.
-//! - Different topics that a broker takes for the same one, except the examples in
+//! - Different topics that a broker treats as the same topic, except the examples in
 //!   `names_and_data_cannot_inject`.
-//! - A thread that is blocked. It can block the test too, beyond any time limit.
+//! - A blocked thread. It can also block the test, beyond any time limit.
 //! - The order of events that are published at the same time.
 //! - Anything that is slow, but comes within 10 seconds.
 

@@ -2,14 +2,15 @@ use std::{error::Error, fmt, pin::Pin};
 
 use crate::hub::broker::Broker;
 
-/// A fault of a [`World`], which happens while the future is polled.
+/// The future of a fault of a [`World`]: polling it causes the fault.
 pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// An empty log with a name of its own, and the faults that a test can cause in it.
 ///
 /// Each scene makes its own world. Two worlds may share a server, for example with a key or a table
-/// for each of them. A fault returns `None`, the default, if it cannot happen or if the broker's
-/// documentation says that it goes unnoticed; its scenes are skipped then.
+/// for each of them. The method of a fault returns `None`, the default, if the fault cannot happen,
+/// or if the broker's documentation says that the fault goes unnoticed. The scenes of this fault
+/// are then skipped.
 ///
 /// ```
 /// use tower_sse::testing::{MemoryBroker, broker::{Fault, World}};
@@ -36,8 +37,8 @@ pub trait World: Send + Sync {
     /// Returns the broker of one more process, over the log of this world.
     fn broker(&self) -> Self::Broker;
 
-    /// Trims the log to its newest events, `keep` of them, like a limit of its length. Marks that
-    /// the broker has written itself do not count.
+    /// Removes the oldest events until the log has `keep` events, like a limit of the log's length.
+    /// Marks that the broker has written itself do not count.
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
         _ = keep;
         None
@@ -50,8 +51,8 @@ pub trait World: Send + Sync {
     }
 
     /// Returns two futures: the first copies the log, and the second puts the copy in the place of
-    /// the log, like restoring a backup. The scenes await them in this order. A
-    /// `Mutex<Option<Copy>>` in the world is a place for the copy.
+    /// the log, like restoring a backup. The scenes await them in this order. The world can hold
+    /// the copy in a `Mutex<Option<Copy>>`.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
