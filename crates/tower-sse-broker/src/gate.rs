@@ -18,7 +18,7 @@ pub struct Gate<C> {
     ledger: Mutex<Ledger>,
 }
 
-/// The publishers' connection, from the opening of the gate to a break.
+/// The connection of the publishers, from the opening of the gate to the next break.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,
@@ -29,8 +29,8 @@ pub struct Session<C> {
     pub ended: CancellationToken,
 }
 
-/// Events whose acknowledgement is awaited. While it exists, the gate records the entries that the
-/// reader reads.
+/// Events whose acknowledgement is awaited. While a value of this type exists, the gate records the
+/// entries that the reader reads.
 #[derive(Debug)]
 pub struct InFlight<'a, C> {
     gate: &'a Gate<C>,
@@ -96,7 +96,7 @@ impl<C> Gate<C> {
 }
 
 impl<C> InFlight<'_, C> {
-    /// Returns the newest number that this process has read, or that it was given.
+    /// Returns the newest number that this process has read in the log or in an acknowledgement.
     #[must_use]
     pub fn newest_known(&self) -> u64 {
         self.gate.ledger().newest_known
@@ -107,8 +107,9 @@ impl<C> InFlight<'_, C> {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Unknown`] if the event may be lost: the session has ended, the reader
-    /// has passed its number without reading it, or the number was given before.
+    /// Returns [`PublishError::Unknown`] if the event may be lost: the session has ended, the
+    /// reader has passed the event's number without finding the event, or this process knew the
+    /// number before it sent the event.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -6,9 +6,9 @@
 //! then keeps most of the promises on the page of [`Broker`](tower_sse::hub::broker::Broker):
 //!
 //! - It loads the history before the hub is ready, with pages that fit the speed of the link, and
-//!   reports what came before.
-//! - It reads on from the last entry, including that entry. So it notices a log that was trimmed,
-//!   lost or restored from a copy, even while nothing is published.
+//!   reports older events as a loss.
+//! - It continues at the last entry that it has read, and reads this entry again. So it notices a
+//!   log that was trimmed, lost or restored from a copy, even while nothing is published.
 //! - It reports events that only this process has missed, and marks events that all processes have
 //!   lost.
 //! - It looks for each event that the server has acknowledged.
@@ -58,13 +58,13 @@
 //!
 //! | The log has | What has happened | |
 //! |---|---|---|
-//! | something up to it | the log is an older state, or the entry was deleted | a loss of all |
-//! | nothing up to it, and something after it | it was [trimmed](Log::was_trimmed) | a loss of this process alone |
-//! | nothing | it was lost | a loss of all |
+//! | something up to it | the log is an older state, or the entry was deleted | a loss for all processes |
+//! | nothing up to it, and something after it | the log was [trimmed](Log::was_trimmed) | a loss for this process alone |
+//! | nothing | the log was lost | a loss for all processes |
 //!
 //! If all processes have lost events, the session ends. The next session adds a [mark](Log::mark)
-//! before this process publishes again. An event that the server has acknowledged, and that the
-//! follower does not meet by its number and its fingerprint, is lost for all processes too.
+//! before this process publishes again. An acknowledged event also counts as lost for all processes
+//! if the follower finds no entry with its number and its fingerprint.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

@@ -65,7 +65,7 @@ pub enum Content {
     Nothing,
 }
 
-/// Makes an event of its [fields](Event::fields), as a log has them.
+/// Makes an event from the [fields](Event::fields) that a log has kept.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ pub fn event_of(
 pub struct Known {
     /// The number of the last entry that the process has read. Zero if it has read none.
     pub last: u64,
-    /// The newest number that the process has read, or that it was given.
+    /// The newest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
     /// The newest entry that is lost and that no mark follows.
     pub lost: Option<u64>,
@@ -128,14 +128,15 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// If a hub does not reach the end of the log within this time, it is not ready until it does.
-    /// The time includes the wait of [`look`](Self::look).
+    /// A hub that takes longer than this time to reach the end of the log is not ready until it has
+    /// reached the end. The time includes the wait of [`look`](Self::look).
     const LATE: Duration = Duration::from_secs(1);
     /// Whether [`skip`](Self::skip) skips an entry that does not come in time.
     const SKIPS: bool = false;
 
     /// Connects. If the log has no entries, adds a mark with a number above `known.newest`: the
-    /// earlier entries, if any, are lost. A client on its first visit receives no gap for it.
+    /// earlier entries, if any, are lost. A client on its first visit receives no gap for this
+    /// mark.
     fn open(
         &mut self,
         known: Known,
@@ -173,17 +174,17 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(true))
     }
 
-    /// Adds a mark of the loss of `known.lost`, unless the log has one that this process has not read.
-    /// Its number is above `known.newest` and all others of the log. Returns the mark, if it was added
-    /// and its identity is known.
+    /// Adds a mark of the loss of `known.lost`, unless the log has a mark that this process has not
+    /// read. The number of the mark is above `known.newest` and all others of the log. Returns the
+    /// mark, if it was added and its identity is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. The process has caught up, and all losses that
-    /// it has found are marked.
+    /// Returns what publishers use in this session. The follower calls it when the process has
+    /// caught up, and all losses that it has found are marked.
     fn publishing(
         &mut self,
         session: &mut Self::Session,
@@ -196,8 +197,9 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries behind `last`, or `None` if [`read`](Self::read) has to find
-    /// them, or to find out whether `last` is still there. The default is `None`.
+    /// Returns up to `count` entries behind `last`, or `None` if the follower must call
+    /// [`read`](Self::read), to find entries or to check that `last` is still there. The default is
+    /// `None`.
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -207,7 +209,7 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Trims the log if that is due, and does whatever else is to be done from time to time.
+    /// Trims the log if that is due, and does any other periodic work.
     fn upkeep(
         &mut self,
         _session: &mut Self::Session,
@@ -216,8 +218,8 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the number of the first entry from this number on, without reading the entry, and adds
-    /// an entry behind it if there is none: the reader finds its place by an entry that it has read.
+    /// Returns the number of the first entry at or above this number, without reading the entry. If
+    /// no entry follows it, adds one: the reader can continue only from an entry that it has read.
     /// Only called if [`SKIPS`](Self::SKIPS).
     fn skip(
         &mut self,
@@ -227,7 +229,7 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. The follower calls it once for each.
+    /// Decodes an entry. The follower calls it once for each entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
     /// Returns whether the server did not answer in time.

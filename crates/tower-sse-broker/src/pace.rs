@@ -15,7 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Creates a series of delays of up to `max` each, and at most 2 seconds.
+    /// Creates a series of delays, each of at most `max` and at most 2 seconds.
     #[must_use]
     pub fn up_to(max: Duration) -> Self {
         Self { attempts: 0, max: max.min(MAX) }

@@ -13,8 +13,8 @@ const MAX_EVENTS: usize = 1000;
 /// The size of the events at which a batch is full, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The events that wait for the batch before them: a commit takes long, and thousands of events can be
-/// published at the same time.
+/// The events that wait while the batch before them is committed: a commit takes long, and
+/// thousands of events can be published at the same time.
 ///
 /// The publisher of an event waits until a deadline, and then takes the event out. While no batch
 /// is sent, the queue therefore has at most one event for each publisher that waits.

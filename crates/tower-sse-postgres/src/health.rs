@@ -108,8 +108,7 @@ impl PostgresHealth {
 
 /// The numbers of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
 ///
-/// Clones share the same numbers. [`PostgresHealth::waiting`] has
-/// those of the inbox.
+/// Clones share the same numbers. [`PostgresHealth::waiting`] has the numbers of the inbox.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: Health<Error>,

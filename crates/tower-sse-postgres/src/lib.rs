@@ -74,7 +74,7 @@
 //! - `event`: the event's name
 //! - `stream`: the name of the hub's stream, by default `tower_sse`
 //! - `ends`: whether it is the [last event](tower_sse::hub::Hub::end) of its topic
-//! - `wake`: whether it notifies hubs when the transaction commits. See below.
+//! - `wake`: whether the call notifies hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!

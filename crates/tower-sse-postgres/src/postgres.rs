@@ -221,8 +221,8 @@ impl Postgres {
     /// Sets the name of the schema that has the tables, which [`schema_named`](crate::schema_named)
     /// creates. The default is `tower_sse`.
     ///
-    /// A program that may publish to one stream of a schema may publish to all of them. Groups of
-    /// programs that do not trust each other need a schema for each:
+    /// A program that may publish to one stream of a schema may publish to all of them. If groups
+    /// of programs do not trust each other, give each group a schema of its own:
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

@@ -41,10 +41,10 @@
 //!   [gap](tower_sse::hub::GapPolicy). This also holds if Redis restarts with all of its data, with
 //!   an older state or with none; if a lagging replica is promoted; if an older copy takes the
 //!   place of the key; and if the key is deleted or trimmed. For each loss, a client receives at
-//!   least one gap for each topic, at its place among the kept events. A process that has skipped
+//!   least one gap for each topic, in the place of the lost events. A process that has skipped
 //!   entries can report a second gap.
 //! - Newer events can precede the gap while no process that knew of the lost event can reach Redis.
-//!   The gap follows within seconds after such a process reaches it.
+//!   The gap follows within seconds after such a process reaches Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -54,9 +54,9 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses the event, or the entry of a gap, and every process that knew of it has stopped by
-//!   then. A client that has received it also misses later events, until their ids are above its
-//!   last id. [operating](operating#losses) says how to prevent it.
+//! - Redis loses an event or a `gap` entry, and all processes that knew of this event or entry have
+//!   stopped by then. A client that has received the event also misses later events, until their
+//!   ids are above the client's last id. [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
 //! - After a fail-over, the old primary still accepts events, and one server has an id that is

@@ -41,7 +41,7 @@ impl Redis {
 }
 
 impl RedisRuns {
-    /// Sets how long the runs of a process are safe from other processes while it does not answer.
+    /// Sets how long a process may fail to respond before other processes declare its runs dead.
     /// The default is 8 seconds.
     ///
     /// The process that generates an answer renews its lease at about every third of this time. If
