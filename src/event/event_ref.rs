@@ -138,8 +138,8 @@ impl<'a> EventRef<'a> {
     /// Copies the event with `data` in place of its own data. All other lines keep their bytes and
     /// their order: id, name, comments and unknown fields.
     ///
-    /// The new `data` lines stand in the place of the first old one, or at the end if there was
-    /// none. They end like the line that was in this place, because some clients split a stream
+    /// The new `data` lines stand in the place of the first old `data` line, or at the end if there
+    /// was none. They end like the line that was in this place, because some clients split a stream
     /// only where the same line end comes twice. `data` is split at its line breaks, so any text is
     /// safe. The copy is complete, like the result of [`to_encoded`](Self::to_encoded).
     ///

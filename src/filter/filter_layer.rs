@@ -42,11 +42,11 @@ use crate::BoxError;
 /// By default, no event reaches the client unseen:
 ///
 /// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
-///   [`pass_oversized`](Self::pass_oversized) passes it.
-/// - A response with a content coding becomes a `502`. [`pass_encoded`](Self::pass_encoded) passes
-///   it.
+///   [`pass_oversized`](Self::pass_oversized) lets such an event pass.
+/// - A response with a content coding becomes a `502`. [`pass_encoded`](Self::pass_encoded) lets
+///   such a response pass.
 /// - The body fails if the filter rejects a response whose head has been sent.
-///   [`pass_rejected`](Self::pass_rejected) passes the rest.
+///   [`pass_rejected`](Self::pass_rejected) lets the rest of the stream pass.
 ///
 /// # The type
 ///

@@ -47,8 +47,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    first number from the clock, for example the microseconds since 1970. If the log can come
 ///    back without its newest events, their numbers must not be given again: before the next event,
 ///    the broker reports a loss at a number above every number that it has ever given.
-/// 2. **Feed completely.** Once [`start`](Self::start) has returned, each event before the newest
-///    fed one is also fed, or has a number at or below that of a reported loss.
+/// 2. **Feed completely.** Once [`start`](Self::start) has returned, no event before the newest fed
+///    event is missing: the broker has fed it, or has reported a loss at or above its number.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
 ///    [`Feed::max_age`]. It may feed older events too. If there are or were events that it does not
 ///    feed, it first reports the number of the newest of them as a [loss](Feed::report_loss).

@@ -25,19 +25,20 @@ impl Streams {
     /// # }
     /// ```
     ///
-    /// Each close is an event of the topic. Publish nothing else to this topic. A program can
-    /// publish a close itself, for example [in a transaction][transaction] of PostgreSQL. A task
-    /// follows the topic until all clones are dropped and the last stream with a subject has ended.
-    /// Whatever the hub's limits are, the topic keeps the closes of the last 5 minutes, up to 1,024
-    /// of them and 1 MiB, or more if its [`Retention`](crate::hub::Retention) is larger.
+    /// Each log-out (a close) is an event of the topic. Publish nothing else to this topic. A
+    /// program can publish a close event itself, for example [in a transaction][transaction] of
+    /// PostgreSQL. A task follows the topic until all clones are dropped and the last stream with a
+    /// subject has ended. Whatever the hub's limits are, the topic keeps the close events of the
+    /// last 5 minutes, up to 1,024 of them and 1 MiB, or more if its
+    /// [`Retention`](crate::hub::Retention) is larger.
     ///
-    /// If the topic has a gap, this process may have missed a log-out (a close). It then
+    /// If the topic has a gap, this process may have missed a log-out. It then
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
-    /// from the broker receives the closes that it missed. There is a gap only if the topic or the
-    /// broker no longer keeps all of them.
+    /// from the broker receives the close events that it missed. There is a gap only if the topic
+    /// or the broker no longer keeps all of these events.
     ///
-    /// Closing the hub ends no stream. From then on, this process no longer hears of closes in
-    /// other processes.
+    /// Closing the hub ends no stream. From then on, this process no longer receives the log-outs
+    /// of other processes.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///

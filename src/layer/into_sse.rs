@@ -126,8 +126,8 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 
 /// Creates a response whose body is the events of `stream`.
 ///
-/// The [layer](crate::SseLayer) adds the heartbeats, the other headers and all its other features.
-/// Handlers of frameworks that accept an [`http::Response`], such as axum, can return it:
+/// The [layer](crate::SseLayer) adds heartbeats, further headers and its other features. Handlers
+/// of frameworks that accept an [`http::Response`], such as axum, can return it:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};

@@ -55,7 +55,7 @@ impl Heartbeat {
     ///
     /// Choose an interval shorter than every idle timeout between client and server.
     /// [Proxies](crate::guide::proxies#idle-timeouts) have such timeouts, and some polyfills of
-    /// `EventSource` have one of 45 seconds.
+    /// `EventSource` have an idle timeout of 45 seconds.
     ///
     /// # Panics
     ///

@@ -40,7 +40,7 @@
 //! # Keys
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
-//! such as one turn of a chat. With [`Runs::replace`], a key can name a whole chat. Its run is then
+//! such as one turn of a chat. With [`Runs::replace`], a key can name a whole chat, and the run is
 //! the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
@@ -127,8 +127,9 @@
 //! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
 //! Once a run has reached its size limit, its source waits for the fastest attached client. If the
 //! next event of a slower client is evicted, the body of that client fails. Without clients, the
-//! source never waits, and the oldest events are evicted. A run starts only if there is memory for
-//! its size limit beside the limits of all running runs; otherwise the request is refused.
+//! source never waits, and the oldest events are evicted. A run starts only if the memory holds its
+//! size limit in addition to the size limits of all running runs. Otherwise, the request is
+//! refused.
 //!
 //! # The order of layers
 //!

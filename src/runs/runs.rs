@@ -658,7 +658,7 @@ impl RunsBuilder {
 
     /// Connects to a store. All processes that use the store share their runs.
     ///
-    /// The future is ready once other processes can reach the runs of this one.
+    /// The future is ready once other processes can reach the runs of this process.
     ///
     /// # Errors
     ///

@@ -20,7 +20,7 @@ pub trait RunStore: Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
-    /// Connects. The future is ready once other processes can reach the runs of this one.
+    /// Connects. The future is ready once other processes can reach the runs of this process.
     #[doc(hidden)]
     fn connect(
         self,
@@ -28,7 +28,7 @@ pub trait RunStore: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Connected, Self::Error>> + Send;
 }
 
-/// The runs of a process whose store is connected, and the way to those of all processes.
+/// The runs of a process whose store is connected, and access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
 /// The future of a request to the store. It is boxed, so that the futures of requests without a
@@ -52,8 +52,8 @@ pub trait SharedRuns: Send + Sync {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
 
-    /// Cancels the run with this key, after the event with these `lines` if there are any. Returns
-    /// whether it was starting or running.
+    /// Cancels the run with this key. If there are `lines`, the run first records an event with
+    /// them. Returns whether it was starting or running.
     fn cancel<'a>(
         &'a self,
         key: &'a RunKey,

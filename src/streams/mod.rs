@@ -123,14 +123,15 @@
 //! - `close` first closes the streams of its own process, and then waits for the broker's
 //!   acknowledgement, up to the deadline for publishing.
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
-//! - A process that was cut off from the broker receives the missed log-outs (closes) when it
-//!   returns. If some of them are no longer kept, the process closes all its streams that have a
-//!   subject. Each process keeps the closes of the last 5 minutes, at most 1,024 and 1 MiB, or more
-//!   if the hub's retention is larger. A broker can keep less, such as Redis with a low `max_len`.
+//! - A process that was cut off from the broker receives the missed log-outs, which are close
+//!   events, when it returns. If some of these events are no longer kept, the process closes all
+//!   its streams that have a subject. Each process keeps the close events of the last 5 minutes, at
+//!   most 1,024 and 1 MiB, or more if the hub's retention is larger. A broker can keep less, such
+//!   as Redis with a low `max_len`.
 //! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
 //!   process.
-//! - If the broker loses closes, for example because Redis restarts without its data, each process
-//!   closes all its streams that have a subject. The clients return at random times.
+//! - If the broker loses close events, for example because Redis restarts without its data, each
+//!   process closes all its streams that have a subject. The clients return at random times.
 //! - A session in PostgreSQL can be deleted [in one
 //!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction)
 //!   with the close of its streams. Without such a transaction, a crash after the deletion leaves

@@ -50,14 +50,14 @@ pub trait LogEntry: Send + 'static {
 pub enum Content {
     /// An event.
     Event {
-        /// What is known of it.
+        /// The number of the event, its time and its age.
         arrival: Arrival,
         /// Its topic.
         topic: String,
         /// The event.
         event: Event,
     },
-    /// A mark: events before it may be lost. Each process reports it at this place.
+    /// A mark: events before it may be lost. Each process reports the loss where it reads the mark.
     Mark,
     /// An entry that cannot be decoded. It is reported as a loss.
     Unreadable,

@@ -59,9 +59,9 @@
 //!   ids are above the client's last id. [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, the old primary still accepts events, and one server has an id that is
-//!   ahead of the other's clock. `min-replicas-to-write` prevents this: see
-//!   [operating](operating#losses).
+//! - After a fail-over, the old primary still accepts events, and one of the two servers has
+//!   assigned an id that is ahead of the other server's clock. `min-replicas-to-write` prevents
+//!   this: see [operating](operating#losses).
 //!
 //! # Entries
 //!

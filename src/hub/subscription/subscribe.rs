@@ -127,9 +127,9 @@ impl Subscribe {
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses the events that are published meanwhile, and receives no gap. This matters
-    /// for topics with few events, such as those of single clients. [`recent`](Self::recent)
-    /// events, or a [`position`](crate::hub::Hub::position) rendered into the page, also give the client
-    /// an id.
+    /// for topics with few events, such as the topics of single clients. [`recent`](Self::recent)
+    /// events, or a [`position`](crate::hub::Hub::position) rendered into the page, also give the
+    /// client an id.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};

@@ -612,7 +612,7 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap, together with those of other topics at the same position, and ends the
+    /// Reports the gap, together with the gaps of other topics at the same position, and ends the
     /// stream.
     ///
     /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.

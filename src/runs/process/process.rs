@@ -133,8 +133,9 @@ impl Process {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
-    /// Cancels the run of this process with this key, after the event with these `lines` if there
-    /// are any. Returns `false` if it was neither starting nor running, or has no event `last`.
+    /// Cancels the run of this process with this key. If there are `lines`, the run first records
+    /// an event with them. Returns `false` if it was neither starting nor running, or has no event
+    /// `last`.
     pub fn cancel(
         self: &Arc<Self>,
         key: &RunKey,

@@ -359,8 +359,8 @@ impl<R> EndedRuns<R> {
         self.runs.first_key_value().map(|(at, run)| (*at, run))
     }
 
-    /// Removes the run that ended first of the owner of `key`, if the owner has several runs and they
-    /// exceed the limit.
+    /// If the owner of `key` has several ended runs and they exceed the limit, removes the run that
+    /// ended first.
     pub fn remove_excess(&mut self, key: &RunKey) -> Option<R> {
         let (runs, total) = self.owners.get(key.shared_owner()?)?;
         let is_over = runs.len() > 1 && self.max_per_owner.is_some_and(|max| *total > max);

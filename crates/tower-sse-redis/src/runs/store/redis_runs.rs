@@ -49,8 +49,8 @@ impl RedisRuns {
     /// of:
     ///
     /// - the lease
-    /// - three eighths of the lease, but at least 1.5 seconds; or another whole lease, if the
-    ///   process that serves the client has connected less than two leases ago
+    /// - three eighths of the lease, but at least 1.5 seconds; if the process that serves the
+    ///   client has connected less than two leases ago, a second lease instead
     /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
