@@ -116,7 +116,7 @@ pub trait Publisher: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Publication {
-    /// The topic. The topic: any text, even empty text.
+    /// The topic: any text, even empty text.
     pub topic: String,
     /// The event. Its [fields](Event::fields) are what a broker keeps.
     pub event: Event,
