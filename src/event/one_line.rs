@@ -6,8 +6,8 @@ use std::{error::Error, fmt};
 /// [`EventId`](super::EventId).
 ///
 /// They cannot contain a line feed or a carriage return, because the rest of the text could then
-/// forge other fields, nor U+0000, because clients ignore such an `id` ([HTML, "Interpreting an
-/// event stream"][html]).
+/// forge other fields. They cannot contain U+0000, because clients ignore such an `id` ([HTML,
+/// "Interpreting an event stream"][html]).
 ///
 /// ```
 /// use tower_sse::EventId;

@@ -195,8 +195,8 @@ impl<M: ?Sized> FilterLayer<M> {
     }
 
     /// Holds the head of the response until the filter has let bytes of an event pass, so that it
-    /// can still [reject](super::Verdict::Reject) the response: an error that an upstream sends as
-    /// its first event becomes a real status, and an outer layer can retry.
+    /// can still [reject](super::Verdict::Reject) the response. An error that an upstream sends as
+    /// its first event can then become a real status, after which an outer layer can retry.
     ///
     /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`.
     /// Nothing is lost, however the source divides its bytes into frames. While the head is held,

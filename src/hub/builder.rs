@@ -93,8 +93,8 @@ impl HubBuilder {
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// The limit counts events, topics that keep events, and frames that topics keep for
-    /// subscribers that are behind, each with its bookkeeping: less than 200 bytes for an event or
-    /// a frame, and less than 1 KiB for a topic. These do not count:
+    /// subscribers that are behind. Each counts with its bookkeeping: less than 200 bytes for an
+    /// event or a frame, and less than 1 KiB for a topic. These do not count:
     ///
     /// - Topics that have subscriptions but keep no events, each with its name and less than 1 KiB.
     /// - The log-outs that [`Streams::connect`](crate::streams::Streams::connect) keeps. They take

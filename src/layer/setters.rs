@@ -154,9 +154,9 @@ impl<M> SseLayer<M> {
     /// set [`Drain::without_retry`](crate::Drain::without_retry).
     ///
     /// The line has no empty line after it, so it belongs to the same block as the first event.
-    /// Chromium and the npm package `eventsource` obey it at once, but undici only at the next empty
-    /// line, so an `EventSource` of undici that has had no event comes back after undici's own 3
-    /// seconds. Two kinds of sources do not suit this option:
+    /// Chromium and the npm package `eventsource` obey it at once, but undici only at the next
+    /// empty line, so an `EventSource` of undici that has received no event reconnects after
+    /// undici's own 3 seconds. Two kinds of sources do not suit this option:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
     ///   once, its block has two `retry` lines, and rmcp's client fails.

@@ -502,11 +502,11 @@ impl RunsBuilder {
     /// be reached, a new run that would need this room therefore does not start.
     ///
     /// The limit counts runs, their events, and the frames that they keep for clients that are
-    /// behind, each with its bookkeeping: less than 200 bytes for an event or a frame, and less
-    /// than 2 KiB for a run with its task, unless its key is long. Frames are kept only while there
-    /// is room, but no room is reserved for them: if all running runs reach their limits, their
-    /// frames exceed `bytes`. Incomplete events of the sources can exceed `bytes` too. These do not
-    /// count:
+    /// behind. Each counts with its bookkeeping: less than 200 bytes for an event or a frame, and
+    /// less than 2 KiB for a run with its task, unless its key is long. Frames are kept only while
+    /// there is room, but no room is reserved for them: if all running runs reach their limits,
+    /// their frames exceed `bytes`. Incomplete events of the sources can exceed `bytes` too. These
+    /// do not count:
     ///
     /// - The service's future, its stream, and what they hold.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
@@ -551,8 +551,8 @@ impl RunsBuilder {
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
     /// After that, the key is free. With a [store](super::RunStore), each run is kept there for at
-    /// least a minute and at least four leases: until then, the key is taken, and a completed run
-    /// is answered from the store. Clients that are still reading can read the rest, unless
+    /// least a minute and at least four leases: for this time, the key is taken, and a completed
+    /// run is answered from the store. Clients that are still reading can read the rest, unless
     /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten
     /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
     /// than ten years count as ten years.
@@ -634,8 +634,8 @@ impl RunsBuilder {
     /// Adds a closure that is called when a run ends with any outcome, for billing and reports.
     ///
     /// It is called once for each run. With a store, it can be called twice, with the same
-    /// [`RunEnd::id`], and if the process of a run dies, another process reports the run with 0
-    /// bytes: do not bill an id that has been billed.
+    /// [`RunEnd::id`]: do not bill an id that has been billed. If the process of a run dies,
+    /// another process reports the run with 0 bytes.
     ///
     /// A call that panics, or is cancelled, abandoned or interrupted, before it answers counts as a
     /// run. A call that returns anything but an event stream does not.

@@ -51,8 +51,8 @@
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates. The exception: if an older state of the server's data takes the place of the newer
-//!   one, such as a restored backup or a promoted standby that lags, clients can receive an event
-//!   again, with another id and in addition to a gap.
+//!   state, clients can receive an event again, with another id and in addition to a gap. Such a
+//!   state can come from a restored backup or a promoted standby that lags.
 //! - Each event of a transaction that committed, and each event that
 //!   [`publish`](tower_sse::hub::Hub::publish) acknowledged, reaches every client of its topic that
 //!   stays connected or resumes, or the client receives a [gap](tower_sse::hub::GapPolicy). This
