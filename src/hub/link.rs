@@ -75,9 +75,9 @@ impl Link {
 
 /// The way from a hub to its broker, as [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
-/// The hub calls [`publish`](Self::publish) from all tasks of the program at the same time, which can be
-/// thousands. The hub has checked the event: it has data, it has no id, and its topic has not ended in
-/// this process.
+/// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
+/// times at once. The hub has checked the event: it has data, it has no id, and its topic has not
+/// ended in this process.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. Events that are published at
     /// the same time may be numbered in any order.

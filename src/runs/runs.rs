@@ -453,9 +453,9 @@ pub struct RunsBuilder {
 impl RunsBuilder {
     /// Limits the memory of the events that each run keeps to `bytes`. The default is 2 MiB.
     ///
-    /// Each event takes its bytes on the wire and 112 more. With the default, a run keeps about
-    /// 13,000 events of 45 bytes each, or 5,000 of 300 bytes, such as the tokens of a language model
-    /// in its vendor's JSON.
+    /// Each event takes its bytes on the wire and 112 further bytes. With the default, a run keeps
+    /// about 13,000 events of 45 bytes each, or 5,000 of 300 bytes, such as the tokens of a
+    /// language model in its vendor's JSON.
     ///
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///

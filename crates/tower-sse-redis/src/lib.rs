@@ -43,8 +43,8 @@
 //!   place of the key; and if the key is deleted or trimmed. For each loss, a client receives at
 //!   least one gap for each topic, in the place of the lost events. A process that has skipped
 //!   entries can report a second gap.
-//! - Newer events can precede the gap while no process that knew of the lost event can reach Redis.
-//!   The gap follows within seconds after such a process reaches Redis again.
+//! - Newer events can precede the gap while Redis is out of reach for every process that knew of
+//!   the lost event. The gap follows within seconds after such a process reaches Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.

@@ -115,7 +115,7 @@ impl Redis {
     }
 
     /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default, those of the URL are used.
+    /// run time. By default, the credentials of the URL are used.
     ///
     /// The closure is called for each attempt to connect, and once more if Redis refuses its
     /// credentials. An error, or no result within the [time limit](Self::timeout), counts as a
