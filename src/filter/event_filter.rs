@@ -45,8 +45,8 @@ pub trait EventFilter {
     /// not let the event pass. It is also not called after an event that was too large, unless
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
-    /// Events of this verdict are sent before the end or the error. If the source ended in the
-    /// middle of an event, that part of the event follows them. If it ended in the middle of an
+    /// The events of this verdict are sent before the end or the error. If the source ended in the
+    /// middle of an event, the incomplete event is sent after them. If it ended in the middle of an
     /// event that was [too large](super::FilterLayer::pass_oversized), the events of this verdict
     /// are dropped.
     ///

@@ -245,8 +245,8 @@ impl Feed {
     /// publishing must not wait for it without a time limit.
     ///
     /// If the future of `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), with an ERROR line (feature `tracing`). Otherwise, it
-    /// would never receive an event again.
+    /// [closed](crate::hub::Hub::close), with an ERROR line (feature `tracing`). Otherwise, the hub
+    /// would stay open without ever receiving an event again.
     ///
     /// # Panics
     ///

@@ -64,7 +64,7 @@
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
-//!   fails. While it runs, a run evicts events only beyond its own size limit.
+//!   fails. While a run is running, it evicts events only if they exceed the size limit of the run.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
 //!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
 //!
