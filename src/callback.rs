@@ -1,5 +1,5 @@
-//! Values of the program: calls of its callbacks, whose panics must not end a stream, and `Debug` for
-//! types that hold what has none.
+//! Values that the program provides: callbacks, whose panics must not end a stream, and values
+//! without `Debug`, in types that implement it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};
@@ -50,7 +50,7 @@ impl<T> fmt::Debug for Opaque<T> {
     }
 }
 
-/// Implements `Debug` for a type of whose fields it shows none.
+/// Implements `Debug` for a type, without its fields.
 macro_rules! opaque_debug {
     ($type:ident $(<$($parameter:ident $(: $(?$unsized:ident)? $($bound:ident)?)?),+>)?) => {
         impl$(<$($parameter $(: $(?$unsized)? $($bound)?)?),+>)? std::fmt::Debug

@@ -1,12 +1,12 @@
-//! The share of tokio's cooperative budget that bodies spend, so that one that is always ready lets
-//! other tasks run.
+//! The share of tokio's cooperative budget that bodies spend, so that a body that is always ready
+//! lets other tasks run.
 
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-/// The number of bytes for which a body spends a unit besides the one for the frame. A task has 128
-/// units each time it runs, so a body sends up to 128 KiB at a time. An
+/// The number of bytes for which a body spends one unit, in addition to one unit for each frame. A
+/// task has 128 units each time it runs, so a body sends up to 128 KiB at a time. An
 /// [`EventBody`](crate::EventBody) and its layer both spend, so they send about 64 KiB.
 const BYTES_PER_UNIT: usize = 1024;
 /// The number of consecutive items without bytes after which a body pauses, even outside of tokio's
@@ -15,10 +15,11 @@ const MAX_EMPTY_ITEMS: u16 = 4096;
 
 /// The share of tokio's cooperative budget that a body spends.
 ///
-/// Making a frame needs no system call that would spend budget, so each body spends budget itself.
+/// tokio's own sockets and channels spend budget, but a source can make frames without them. So
+/// each body spends budget for its frames.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
-    /// Items without bytes since the last frame or pause.
+    /// The number of items without bytes since the last frame or pause.
     empty_items: u16,
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn causes<'e>(
 
 /// Returns the texts of an error and of its causes, as in `a: b: c`.
 ///
-/// The errors of this crate and of the crates of brokers have this text as their own, and no
+/// The errors of this crate and of the crates of brokers display this text, and have no
 /// [`source`](Error::source), so that a program that prints an error with its sources prints no
 /// text twice.
 #[must_use]

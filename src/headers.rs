@@ -1,4 +1,5 @@
-//! The headers of event streams: which response is one, and what its headers become.
+//! The headers of event streams: which responses are event streams, and how the layer changes their
+//! headers.
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
@@ -121,7 +122,7 @@ pub(crate) fn ask_for_incremental_forwarding(headers: &mut HeaderMap) {
     headers.entry(INCREMENTAL).or_insert(HeaderValue::from_static("?1"));
 }
 
-/// Removes the headers of an event stream that are wrong once it is changed.
+/// Removes the headers that are wrong once an event stream is changed.
 pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
     for name in &NOT_OF_A_STREAM {
         headers.remove(name);

@@ -36,8 +36,8 @@ enum Block {
     Empty,
     /// Lines of an event.
     Event,
-    /// A `retry` line of the layer, which an empty line of the layer may follow, and no line of an
-    /// event.
+    /// A `retry` line of the layer, and no line of an event. The layer may end the block with an
+    /// empty line.
     Retry,
 }
 
@@ -45,10 +45,10 @@ enum Block {
 /// that a client receives.
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
-    /// The number of its bytes that have arrived.
+    /// The number of bytes of the mark that have arrived.
     matched: u8,
-    /// Whether the layer has sent bytes before it, so that it is held back, and dropped once
-    /// complete.
+    /// Whether the layer has sent bytes before the mark. The mark is then held back, and dropped
+    /// once it is complete.
     is_held: bool,
     /// Whether the source is past its first bytes.
     is_past: bool,
@@ -88,7 +88,7 @@ impl Boundary {
     }
 
     /// Records that the layer has written a `retry` line. An empty line will separate it from the
-    /// next one of the layer, because some clients reject a block with two.
+    /// layer's next `retry` line, because some clients reject a block with two.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }

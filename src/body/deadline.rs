@@ -25,7 +25,7 @@ pub(crate) struct Deadline {
     stage: Stage,
     /// The end of the stage, unless something else ends it.
     until: Option<Instant>,
-    /// The reason for the end of the stream, if this ends it.
+    /// The reason for the end of the stream, if the deadline ends it.
     reason: CloseReason,
     client: Client,
     /// Whether all streams were closed. Their clients then return at random times.
@@ -146,7 +146,7 @@ impl Deadline {
         self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
 
-    /// Returns how the program has closed the stream, until `reason` shows it.
+    /// Returns how the program has closed the stream, or `None` if it has not.
     fn revocation(&self) -> Option<Revocation> {
         if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
             return Some(Revocation::Subject);
@@ -170,7 +170,7 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
-    /// Moves the deadline of a stream, which may have none, to the time at which the shutdown ends it.
+    /// Sets or moves the deadline of a stream to the time at which the shutdown ends the stream.
     #[cold]
     pub(super) fn begin_drain(
         this: &mut Option<Box<Self>>,
@@ -245,9 +245,9 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 
 /// The shutdown that ends a stream, or a slot for it.
 pub(crate) enum EndsWith {
-    /// That of the stream's own layer.
+    /// The shutdown of the stream's own layer.
     Own(Arc<Shutdown>),
-    /// That of an outer layer, if there is one.
+    /// The shutdown of an outer layer, if there is one.
     Inherited(Inherited),
 }
 

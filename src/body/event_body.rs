@@ -80,8 +80,8 @@ impl<S> EventBody<S> {
         }
     }
 
-    /// Lets the body poll its stream only once the server has written the frame before, so that a
-    /// client that stalls does not receive what has been replaced meanwhile.
+    /// Lets the body poll its stream only once the server has written the previous frame, so that a
+    /// client that stalls does not receive events that newer ones have replaced.
     #[cfg(feature = "hub")]
     pub(crate) fn with_newest_only(self) -> Self {
         Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }
@@ -204,8 +204,8 @@ const LARGE_FRAME: usize = 16 * 1024;
 /// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
 /// frames for a client that reads slowly.
 const SMALL_FRAME: usize = 4 * 1024;
-/// The capacity up to which the buffer of a body that is recorded is kept for its next frame. It is
-/// small, because idle bodies keep it too.
+/// The capacity up to which a recorded body keeps its buffer for the next frame. It is small,
+/// because idle bodies keep it too.
 const KEPT_CAPACITY: usize = 256;
 
 /// The events that leave together as the next frame of an [`EventBody`].
@@ -333,7 +333,7 @@ impl FrameBatch {
     }
 }
 
-/// A panic of a stream that resumes after the events before it, in place of an error.
+/// The panic of a stream, as an error. It resumes after the events before it are sent.
 ///
 /// The mutex is never locked. It makes the payload `Sync`, as bodies are.
 pub(super) struct DeferredPanic(Mutex<Payload>);
@@ -346,7 +346,7 @@ impl DeferredPanic {
         Self(Mutex::new(ManuallyDrop::new(payload)))
     }
 
-    /// Resumes the panic that `error` stands for, or returns the error if it is another one.
+    /// Resumes the panic that `error` stands for, or returns `error` if it stands for no panic.
     pub(super) fn resume(error: BoxError) -> BoxError {
         match error.downcast::<Self>() {
             Ok(panic) => {
@@ -371,7 +371,7 @@ impl Error for DeferredPanic {}
 /// Warns, once for each process, if no layer polls the current body.
 ///
 /// Servers poll bodies on tasks that they spawn. Tests that read the body of a handler themselves
-/// are rarely on one, and need no layer.
+/// rarely run on such a task, and need no layer.
 #[cold]
 #[inline(never)]
 pub(super) fn warn_without_layer() {

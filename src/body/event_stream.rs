@@ -101,7 +101,7 @@ impl<'p, B> EventStream<'p, B> {
         Self { source, state }
     }
 
-    /// Drops what must be dropped before the state, whose drop reports the close.
+    /// Drops what must be dropped before the state, because dropping the state reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
         // The client did not read, so the end could not be sent.
@@ -231,7 +231,7 @@ where
     }
 
     /// Returns the part of a source's frame to send now, and holds the rest of a large one. If
-    /// `is_ending`, cuts it at the first point between events and drops what follows.
+    /// `is_ending`, cuts the frame at the first point between events and drops what follows.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -275,7 +275,7 @@ where
     }
 
     /// Returns the reconnection time that the stream starts with. Polls the source for its first
-    /// frame, which may have one.
+    /// frame, which may set one.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let (is_set, retry) = (options.sets_retry(), options.first_retry(self.state.client)?);

@@ -27,7 +27,8 @@ pin_project! {
     }
 }
 
-/// When the timer fires, and the task that it then wakes. This task does not poll the timer before.
+/// When the timer fires, and the task that it then wakes. This task does not poll the timer before
+/// it fires.
 #[derive(Debug)]
 struct Alarm {
     fires_at: Instant,

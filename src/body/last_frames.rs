@@ -67,8 +67,8 @@ impl LastFrames {
         self.rest.is_none()
     }
 
-    /// Returns the reason to report if the stream is dropped now, or `None` if the client has then
-    /// disconnected.
+    /// Returns the reason to report if the stream is dropped now, or `None` if the drop would mean
+    /// that the client has disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
         self.rest.as_deref().is_none_or(fails).then_some(self.reason)
@@ -178,7 +178,7 @@ impl FlushWait {
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,
-    /// The maximum wait. What collects frames never drops them.
+    /// The maximum wait, for code that collects frames and never drops them.
     max_wait: Duration,
     timeout: Option<Pin<Box<Sleep>>>,
 }

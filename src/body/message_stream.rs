@@ -79,7 +79,7 @@ impl<B: Body> MessageStream<B> {
         Self::with_decoder(body, Decoder::new())
     }
 
-    /// Creates a stream of the messages in `body` that this decoder decodes.
+    /// Creates a stream of the messages in `body`, decoded by `decoder`.
     pub fn with_decoder(body: B, decoder: Decoder) -> Self {
         Self {
             body: Some(body),
@@ -138,9 +138,9 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Limits the time in which the body sends no bytes. When it is exceeded, the stream returns an
-    /// error whose [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and
-    /// ends. By default, the stream waits for ever.
+    /// Limits the time in which the body sends no bytes. When the limit is exceeded, the stream
+    /// returns an error whose [kind](std::io::Error::kind) is
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
     ///
     /// Heartbeats and other comments are bytes, so choose several times the interval of the
     /// upstream's heartbeats. The time counts only while the program waits for a message.

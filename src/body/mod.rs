@@ -1,10 +1,10 @@
 //! The bodies of event streams.
 //!
 //! - [`EventBody`] encodes a `Stream` of events.
-//! - [`SseBody`] is the body of the layer's responses, and dispatches: what is not an event stream
-//!   passes through. For an event stream, `EventStream` passes the source's bytes, and writes the
-//!   first lines, heartbeats and the last event at points where they do not change the events that a
-//!   client decodes.
+//! - [`SseBody`] is the body of the layer's responses. Bodies that are not event streams pass
+//!   through unchanged. For an event stream, `EventStream` passes the source's bytes, and writes
+//!   the first lines, heartbeats and the last event at points where they do not change the events
+//!   that a client decodes.
 //! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`
@@ -30,7 +30,7 @@ pub(crate) use self::{deadline::EndsWith, event_stream::StreamState};
 use self::idle_timer::{IdleTimer, Silence};
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
 
-/// What each stream holds, of which `.ci/slow` measures the sum.
+/// The sizes of the parts of a stream. `.ci/slow` measures the memory of a whole stream.
 #[cfg(all(test, target_pointer_width = "64", feature = "tracing"))]
 mod tests {
     use std::mem::size_of;

@@ -113,7 +113,7 @@ impl StreamRecord {
         }
     }
 
-    /// Notes that the response head of a stream is known that was open before.
+    /// Notes the response head of a stream that opened before its head was known.
     pub(crate) fn note_head(&mut self) {
         let stream = self.stream.as_mut();
         if let Some(observation) = stream.and_then(|stream| stream.observation.as_mut()) {

@@ -161,7 +161,7 @@ fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The result of one pass over the headers of a request, which most requests need nothing beyond.
+/// The result of one pass over the headers of a request. Most requests need no other.
 ///
 /// Few requests have many headers, so comparing their names costs less than a hash of each.
 #[derive(Clone, Copy, Debug, Default)]

@@ -57,8 +57,8 @@ impl CloseReason {
         }
     }
 
-    /// Calls `call` and returns its result. If it panics, the reason becomes `Panicked`, even if the
-    /// stream is dropped later or on another thread.
+    /// Calls `call` and returns its result. If `call` panics, the reason becomes `Panicked`, even
+    /// if the stream is dropped later or on another thread.
     #[inline]
     pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         struct Note<'r>(&'r mut CloseReason);

@@ -127,7 +127,7 @@ impl From<EventId> for LastEventId {
     }
 }
 
-/// For what takes the id of a request, which may have none.
+/// For functions that take the id of a request, which can be missing.
 impl From<EventId> for Option<LastEventId> {
     fn from(id: EventId) -> Self {
         Some(id.into())

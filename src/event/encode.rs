@@ -154,7 +154,7 @@ impl OpenBlock {
     }
 }
 
-/// The number of spare bytes, besides the data, from which the exact length of the fields is not
+/// If a buffer has this many spare bytes besides the data, the exact length of the fields is not
 /// computed.
 const ROOM_FOR_FIELDS: usize = 256;
 

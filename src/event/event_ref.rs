@@ -171,7 +171,8 @@ impl<'a> EventRef<'a> {
         Encoded::of(frame.take())
     }
 
-    /// Returns what stands before the only `data` line and after its value, unless it is a rare one.
+    /// Returns the bytes before the only `data` line and those after its value, or `None` for other
+    /// forms of an event, which are rare.
     fn around_data(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.spans.has_more_data || !self.is_terminated() {
             return None;
@@ -181,8 +182,8 @@ impl<'a> EventRef<'a> {
         Some((before, value.get(self.spans.data.end - self.spans.data.start..)?))
     }
 
-    /// Returns the LF that belongs to the empty line and has not been received. Behind a line that
-    /// ends in CR alone, the empty line does too.
+    /// Returns the LF that belongs to the empty line and has not been received. If the line before
+    /// it ends in CR alone, the empty line does too.
     fn missing_line_feed(&self) -> &'static [u8] {
         match self.raw.split_at_checked(self.spans.empty_line) {
             Some(([.., b'\n'], b"\r")) => b"\n",
@@ -399,8 +400,8 @@ const fn line_end_bits(word: u64) -> u64 {
     (lf.wrapping_sub(ONES) & !lf | cr.wrapping_sub(ONES) & !cr) & (ONES << 7)
 }
 
-/// Writes `data` as lines of their own, the last of which remains open. They take the line end
-/// with which `after` begins.
+/// Writes `data` as lines of their own, the last of which remains open. The other lines end with
+/// the line end at the start of `after`.
 #[inline]
 fn put_data(frame: &mut FrameBuf, data: &[u8], after: &[u8]) {
     frame.open(DATA);

@@ -161,9 +161,9 @@ impl FrameBuf {
     }
 }
 
-/// The bytes with which a field starts a line: the first line of a block, or a next line, where
-/// they include the end of the previous one. One copy of seven bytes is cheaper than copies of one
-/// and six.
+/// The bytes with which a field starts a line: one form for the first line of a block, and one for
+/// later lines, which begins with the end of the previous line. One copy of seven bytes is cheaper
+/// than copies of one and six.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,

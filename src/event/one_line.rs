@@ -85,7 +85,7 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
 }
 
 /// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
-/// `$what`, which is what panics call it, also its constructor from a literal.
+/// `$what`, its name in panic messages, also implements its constructor from a literal.
 macro_rules! one_line_text {
     ($type:ty, $field:literal, $what:literal) => {
         impl $type {

@@ -100,7 +100,7 @@ type Next<'a> = Result<Option<Piece<'a>>, EventTooLarge>;
 enum LinePlace {
     /// The first line. A part of a byte order mark may have come.
     Start,
-    /// A line between events, or the first one of an event.
+    /// A line between events, or the first line of an event.
     Between,
     /// A line between events that begins with an `r`.
     RLine,
@@ -421,20 +421,22 @@ impl EventSplitter {
 /// The position in an event or `retry` line that is too large.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Oversized {
-    /// An event ends with an empty line, a `retry` line with its line end.
+    /// Whether it is an event, which ends with an empty line, and not a `retry` line, which ends
+    /// with its line end.
     is_event: bool,
     is_line_start: bool,
     /// The last byte was a CR, so an LF that follows belongs to the same line end.
     after_cr: bool,
-    /// The number of bytes with which the line has begun, all of them of `retry`, so that the next
-    /// ones decide what it is.
+    /// The number of bytes of the current line, if they are a prefix of `retry`: the next bytes
+    /// decide what the line is.
     undecided: Option<usize>,
 }
 
 const RETRY: &[u8] = b"retry";
 
 impl Oversized {
-    /// Decides whether the line is a `retry` line. Returns how many bytes of it show nothing.
+    /// Decides whether the line is a `retry` line. Returns the number of bytes that it has compared
+    /// with `retry`.
     fn decide(&mut self, bytes: &[u8]) -> usize {
         let Some(matched) = self.undecided else { return 0 };
         let awaited = RETRY.get(matched..).unwrap_or_default();
@@ -447,7 +449,7 @@ impl Oversized {
 }
 
 impl EventSplitter {
-    /// Goes on with the current event or `retry` line as one that is too large.
+    /// Treats the current event or `retry` line as too large from here on.
     #[cold]
     pub(super) fn too_large(&mut self, is_event: bool) -> EventTooLarge {
         self.place = LinePlace::Oversized(Oversized {
@@ -459,7 +461,7 @@ impl EventSplitter {
         EventTooLarge { max_event_size: self.max_event_size }
     }
 
-    /// Goes on with the current line, which may be a `retry` line, as one that is too large.
+    /// Treats the current line, which may be a `retry` line, as too large from here on.
     #[cold]
     pub(super) fn line_too_large(&mut self) -> EventTooLarge {
         let error = self.too_large(!is_retry(&self.carried));
@@ -486,7 +488,7 @@ impl EventSplitter {
         Some(EventTooLarge { max_event_size: self.max_event_size })
     }
 
-    /// Consumes `input` up to the end of what is too large, and returns it.
+    /// Consumes and returns `input` up to the end of the event or line that is too large.
     pub(super) fn next_oversized<'b>(
         &mut self,
         mut oversized: Oversized,

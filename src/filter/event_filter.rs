@@ -276,7 +276,7 @@ impl<F: FnMut(EventRef<'_>) -> Verdict> EventFilter for FromFn<F> {
 
 opaque_debug!(FromFn<F>);
 
-/// What a program has set.
+/// The options that a program has set.
 #[derive(Clone, Copy, Default)]
 pub(super) struct FilterOptions {
     pub(super) max_event_size: usize,

@@ -161,8 +161,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// `502`.
     ///
     /// Use it for filters that only observe, because such a stream bypasses a filter that guards.
-    /// Better remove `accept-encoding` from requests to the upstream, and compress outside of the
-    /// layer.
+    /// It is better to remove `accept-encoding` from requests to the upstream, and to compress
+    /// outside of the layer.
     ///
     /// ```
     /// # use http::Request;
@@ -179,8 +179,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// Lets rejected events pass once the head of the response has been sent. By default, the body
     /// fails.
     ///
-    /// Use it if a rejection only improves the status of errors, which clients also find in the
-    /// stream. A guard would be skipped.
+    /// Use it for filters that reject only to give errors a better status: clients then find the
+    /// errors in the stream. A filter that guards would be bypassed.
     ///
     /// ```
     /// # use http::Request;
@@ -199,8 +199,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// its first event can then become a real status, after which an outer layer can retry.
     ///
     /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`.
-    /// Nothing is lost, however the source divides its bytes into frames. While the head is held,
-    /// no heartbeat can be sent, so choose a few seconds.
+    /// None of this depends on how the source divides its bytes into frames. While the head is
+    /// held, no heartbeat can be sent, so choose a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -33,7 +33,7 @@ struct Filtering<F: EventFilter, B> {
 }
 
 impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
-    /// Calls the service, whose response `filter` is to filter.
+    /// Calls the service. `filter` will filter its response.
     #[inline]
     pub(super) fn new(
         filter: Option<F>,
@@ -88,7 +88,7 @@ where
     F: EventFilter,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Returns the answer, or itself if there is none yet.
+    /// Returns the answer, or the future itself if there is none yet.
     fn poll<C, E>(
         mut self,
         call: Pin<&mut C>,
@@ -152,7 +152,7 @@ where
     }
 }
 
-/// Returns the response in place of one whose events the filter cannot see.
+/// Returns the response that replaces one whose events the filter cannot see.
 fn refuse<F: EventFilter, B>(response: Response<B>) -> Response<FilterBody<F, B>> {
     let text = "an event stream with a content coding cannot be filtered";
     let mut response = response.map(|_| Bytes::from_static(text.as_bytes()));

@@ -179,7 +179,7 @@ opaque_debug!(FilterPipe<F: EventFilter>);
 /// The number of bytes without an event for which a head is held.
 const MAX_HELD: u64 = 16 << 10;
 
-/// A filter, and what its verdicts have made of the stream so far.
+/// A filter, and the state of the stream after its verdicts so far.
 pub(super) struct Flow<F: EventFilter> {
     pub(super) guard: FilterGuard<F>,
     /// The source is still to be read.
@@ -190,7 +190,7 @@ pub(super) struct Flow<F: EventFilter> {
     pub(super) rejected: Option<Box<Response<Bytes>>>,
     /// A rejection is still possible.
     pub(super) holds_head: bool,
-    /// An event passes that is rejected when that is no longer possible.
+    /// An event passes even if it is rejected, once the head has been sent.
     pub(super) pass_rejected: bool,
     /// Bytes of an event have been sent.
     has_sent_event: bool,
@@ -202,7 +202,7 @@ pub(super) struct Flow<F: EventFilter> {
     pub(super) is_stopped: bool,
     /// The first event has not been sent, and nothing was sent before it.
     starts_late: bool,
-    /// The last event has not been sent, and ended in a CR. An LF that follows belongs to it.
+    /// The last event was not sent, and ended in a CR: an LF that follows belongs to it.
     skips_lf: bool,
 }
 
@@ -236,7 +236,7 @@ impl<F: EventFilter> Flow<F> {
         Some(self.apply(verdict, Outcome::Stopped))
     }
 
-    /// Returns whether the head of the response is sent, so that it can no longer be rejected. It
+    /// Returns whether the head is sent, so that the response can no longer be rejected. The result
     /// does not depend on where frames end.
     pub(super) const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
@@ -294,7 +294,8 @@ impl<F: EventFilter> Flow<F> {
         events
     }
 
-    /// Returns what is sent by this verdict, and whether what it is about follows.
+    /// Returns what this verdict sends, and whether the event, or the end, on which it decides
+    /// follows.
     fn apply(&mut self, verdict: Verdict, outcome: Outcome) -> (Encoded, bool) {
         match verdict {
             Verdict::Pass => return (Encoded::default(), true),
@@ -322,13 +323,13 @@ impl<F: EventFilter> Flow<F> {
         (Encoded::default(), false)
     }
 
-    /// Ends the stream by a verdict, behind what is sent now.
+    /// Ends the stream by a verdict, after the bytes that are sent now.
     fn stop(&mut self, outcome: Outcome, error: Option<BoxError>) {
         self.is_stopped = true;
         self.end(outcome, error);
     }
 
-    /// Ends the stream behind what is sent now.
+    /// Ends the stream after the bytes that are sent now.
     pub(super) fn end(&mut self, outcome: Outcome, error: Option<BoxError>) {
         self.is_open = false;
         self.error = error;
@@ -362,7 +363,7 @@ pub(super) struct Output<'f> {
     frame: &'f [u8],
     /// The length of the frame's beginning that passes.
     passed: usize,
-    /// What is sent, once that is no longer a beginning of the frame.
+    /// The bytes to send, once they are no longer just the frame's beginning.
     copied: Option<Vec<u8>>,
 }
 
@@ -386,7 +387,7 @@ impl<'f> Output<'f> {
         }
     }
 
-    /// Sends other bytes.
+    /// Sends bytes that are not of the frame.
     pub(super) fn put(&mut self, bytes: &[u8]) {
         let copied = self.copied.get_or_insert_with(|| {
             let mut copied = Vec::with_capacity(self.frame.len() + bytes.len());
@@ -410,8 +411,8 @@ pub(super) struct FilterGuard<F: EventFilter> {
     /// The counts so far.
     pub(super) report: FilterEnd,
     start: Option<Instant>,
-    /// The filter, the source or the service is being called. The caller sets it back to `false`; after
-    /// a panic it stays `true`.
+    /// The filter, the source or the service is being called. The caller then resets this to
+    /// `false`; after a panic it stays `true`.
     pub(super) is_calling: bool,
 }
 

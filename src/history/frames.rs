@@ -29,8 +29,9 @@ pub(super) struct Frames {
     last_examined: Option<FrameKey>,
 }
 
-/// The block of a frame, and the offsets of the part that the frame contains. `None` are all events
-/// of the block that the log kept when the frame was assembled. Keys sort by block, the oldest first.
+/// The block of a frame, and the offsets of the part that the frame contains. `None` stands for all
+/// events of the block that the log kept when the frame was assembled. Keys sort by block, the
+/// oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     block: u64,
@@ -39,7 +40,7 @@ pub(super) struct FrameKey {
 
 #[derive(Debug)]
 struct Frame {
-    /// The offset of its first byte in the log.
+    /// The offset of the frame's first byte in the log.
     start: u64,
     bytes: Weak<Vec<u8>>,
     kept: Option<Bytes>,
@@ -70,8 +71,8 @@ impl Frames {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns the bytes `range` of the log if a frame with this key contains them. The frame is
-    /// then kept, if it has at most `room` bytes.
+    /// Returns the bytes `range` of the log if a frame with this key contains them. If so, also
+    /// keeps the frame, unless it has more than `room` bytes.
     pub(super) fn get(
         &mut self,
         key: FrameKey,

@@ -30,7 +30,7 @@ const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
     /// Derives an epoch from a name, so that it is the same in every process. It has fewer digits
-    /// than one from [`now`](Self::now).
+    /// than an epoch from [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
         // FNV-1a is the same on every machine and in every version, unlike the standard library's
         // hash.

@@ -24,8 +24,8 @@ pub(crate) struct Limits {
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
-    /// The limit of the total memory of all logs, in bytes. A log that exceeds it alone evicts even
-    /// its newest event.
+    /// The limit of the total memory of all logs, in bytes. A single log that exceeds it evicts
+    /// even its newest event.
     pub(crate) memory: usize,
 }
 
@@ -104,7 +104,8 @@ impl Log {
     }
 
     /// Raises the limits of the number, the size and the age of events to at least these. From then
-    /// on, the log has a limit of its own for its memory, which no longer counts as that of all logs.
+    /// on, the log has its own memory limit, and its memory no longer counts towards the total of
+    /// all logs.
     pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
         let limits = &mut self.limits;
         limits.events = limits.events.max(events);
@@ -373,7 +374,7 @@ impl Log {
         self.evicted = Evicted { up_to: sequence, is_exact: true };
     }
 
-    /// Frees the memory of the list that the kept events do not need.
+    /// Frees the part of the list's memory that the kept events do not need.
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
     }

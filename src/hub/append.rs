@@ -165,8 +165,7 @@ impl HubState {
         })
     }
 
-    /// Appends an event to its topic. `arrival` is what a broker knows of an event that came from
-    /// it.
+    /// Appends an event to its topic. `arrival` is what a broker knows of an event that it has fed.
     pub(crate) fn append(
         &self,
         name: &str,
@@ -216,8 +215,8 @@ impl HubState {
     }
 
     /// Returns whether an event that was published `at` this time is dropped after the end of its
-    /// topic. After a loss, it may come from a process that has lost the end, and whose clients
-    /// receive it.
+    /// topic. After a loss, the event is kept: it may come from a process that has lost the end,
+    /// and whose clients receive it.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)

@@ -57,28 +57,28 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    visit receives no gap for this mark.
 /// 4. **Report losses.** Each reader looks for losses, even while nothing is published. It feeds
 ///    the events that it knows from before a loss, and then reports the loss.
-///    - *The log has lost events:* the server starts with an older state, or an event that a
-///      process was fed is not in the log, and was not trimmed. The process that notices the loss
-///      writes a mark into the log. Each process reports the loss where it reads the mark, so all
-///      of them report it at the same place.
-///    - *One process has missed events,* such as entries that were trimmed before it has read them.
-///      Only this process reports the loss, and it writes no mark.
+///    - *The log has lost events:* the server starts with an older state, or the log lacks an event
+///      that a process was fed and that was not trimmed. The process that notices the loss writes a
+///      mark into the log. Each process reports the loss where it reads the mark, so all of them
+///      report it at the same place.
+///    - *One process has missed events,* such as entries that were trimmed before the process has
+///      read them. Only this process reports the loss, and it writes no mark.
 ///    - A process that cannot distinguish these two cases writes a mark, and reports the loss at
 ///      once. A broker that cannot notice a loss says so in its documentation.
 /// 5. **Feed again rather than not at all.** After a break, the broker continues at the last event
 ///    that it has fed, or before it. A hub ignores events that it already has.
-/// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that stays
-///    connected will be fed the event, or a loss. Whatever it returns, it has published the event at
-///    most once. It returns within a time limit of its own, also if thousands of calls are in flight:
-///    if a commit is slow, commit together the events that wait.
+/// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that
+///    stays connected will be fed the event, or a loss. Whatever it returns, it has published the
+///    event at most once. It returns within a time limit of its own, also if thousands of calls are
+///    in flight: if a commit is slow, commit the waiting events together.
 /// 7. **Send nothing before the first poll** of the future of `publish`. A future that is dropped
 ///    later may or may not publish its event, and disturbs no other call.
 /// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
-///    comment: line feeds, quotes, nothing. An event that the broker cannot keep is refused, with a
-///    reason that names the limit.
+///    comment, even line feeds, quotes or empty text. An event that the broker cannot keep is
+///    refused, with a reason that names the limit.
 /// 9. **Use one clock** for the time of an event: the clock of the server, or that of the
 ///    publisher, whose time is then kept with the event. The name of an ended topic is free again
-///    by this clock. The age of an event is the time since then, never below zero.
+///    by this clock. The age of an event is the time since its publication, never below zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that the broker can have assigned. See
@@ -204,7 +204,7 @@ impl Feed {
         result
     }
 
-    /// Drops a hub whose owners have left while it was fed. The broker may hold locks that the
+    /// Drops a hub whose last owner has left while it was fed. The broker may hold locks that the
     /// publisher in the hub takes when it is dropped, and the publisher may wait for this thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {

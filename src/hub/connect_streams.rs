@@ -86,7 +86,7 @@ async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError
     })
 }
 
-/// Closes the streams of this process as other processes say.
+/// Closes the streams of this process as other processes request.
 async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
     while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
         match decode(&message) {
@@ -101,7 +101,7 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
 
 const NAME: &str = "close";
 
-/// The characters that a line of data cannot have, and that of the encoding itself.
+/// The characters to encode: those that a line of data cannot have, and `%`.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Encodes a close as lines of data: the origin, the subject and, if there is one, the subject of

@@ -104,9 +104,9 @@ pub trait Publisher: Send + Sync + 'static {
     ///
     /// A higher id is invented, or comes from a log that is lost; its client receives a gap. If the
     /// number is too low, clients that come from a faster process receive a gap too. If it is too
-    /// high, clients of a lost log wait without a gap. The default is 2²⁰ above `committed`. A
-    /// broker that numbers by a clock returns the current number of the clock, with an allowance
-    /// for its error.
+    /// high, clients with an id from a lost log wait without a gap. The default is 2²⁰ above
+    /// `committed`. A broker that numbers by a clock returns the current number of the clock, with
+    /// an allowance for its error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -175,8 +175,8 @@ impl Arrival {
     /// Creates the arrival of the event with this sequence number. `at` is the time of its
     /// publication, by the clock that all processes share, and `age` the time since then.
     ///
-    /// The name of a topic that has ended is free again by this clock. The hub forgets events by
-    /// their age.
+    /// By `at`, the hub decides when the name of an ended topic is free again. By `age`, it forgets
+    /// events.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -251,8 +251,8 @@
 //!   while it is connected: [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the
 //!   client reconnects.
 //! - Every connection queries the database, even if its client needs no backlog.
-//! - If publishing fails, the row is committed, and no client is told. Publish the event again, or the
-//!   clients see the row at their next backlog.
+//! - If publishing fails, the row is committed, and no client learns of it. Publish the event
+//!   again, or the clients see the row at their next backlog.
 //! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only newer
 //!   rows opens a new `EventSource` whose URL has the number of its newest row, and the greeting
 //!   has the rows after that.
@@ -335,8 +335,8 @@
 //!
 //! # Stopping work
 //!
-//! The process that receives the request to stop may not be the process that works. It therefore
-//! publishes to a topic, and the work subscribes to this topic:
+//! The process that receives a request to stop may not be the process that works. Publish the
+//! request to a topic, to which the work subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -402,7 +402,8 @@ pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::{HubStats, Retention};
 pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 
-/// What the streams of a hub hold beside what all do, of which `.ci/slow` measures the sum.
+/// The sizes of what the streams of a hub hold in addition. `.ci/slow` measures the memory of a
+/// whole stream.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;

@@ -64,8 +64,9 @@ pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
-    /// The sequence number of the last event of an earlier topic of this name, whose end does not
-    /// count for a client that may not have received it; 0 if there is none.
+    /// The sequence number of the last event of an earlier topic of this name, or 0 if there was
+    /// none. For a client that may not have received that event, the end of the earlier topic does
+    /// not count.
     forgotten_end: u64,
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
@@ -230,8 +231,8 @@ impl TopicCursor {
 /// takes up to half a millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 
-/// The number of topics up to which a subscription looks at each of them for each item: a queue would
-/// be two allocations for each client.
+/// With at most this many topics, a subscription looks at every topic for each item, because a
+/// queue would take two allocations for each client.
 const FEW: usize = 4;
 
 /// Returns whether there are so few cursors that they have no [`MergeQueue`].
@@ -285,7 +286,7 @@ impl MergeQueue {
         self.pop(cursors).unwrap_or(Next::Nothing)
     }
 
-    /// Returns the cursor that a queue would, without one.
+    /// Returns the cursor that a queue would return, by looking at all cursors.
     fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {
         let end = committed.saturating_add(1);
         let (mut first, mut following) = (None, end);
@@ -388,7 +389,7 @@ pub(crate) enum Next {
     /// The cursor with this index.
     Cursor {
         index: usize,
-        /// The sequence number of its next item, or a lower one.
+        /// The sequence number of the cursor's next item, or a lower number.
         first: u64,
         /// No other cursor has an item below this sequence number.
         bound: u64,

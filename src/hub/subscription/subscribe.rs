@@ -38,8 +38,8 @@ impl Subscribe {
         }
     }
 
-    /// Makes the topics keep at least what [`Retention::new`](crate::hub::Retention::new) says from
-    /// the subscription on, and let no event replace another.
+    /// From the subscription on, makes the topics keep at least as much as
+    /// [`Retention::new`](crate::hub::Retention::new), and lets no event replace another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
         self

@@ -172,7 +172,7 @@ impl Subscription {
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
-    /// Returns whether each event replaces the one before it in all topics.
+    /// Returns whether, in all topics, each event replaces the one before it.
     pub(super) fn is_latest(&self) -> bool {
         !self.cursors.is_empty() && self.cursors.iter().all(|cursor| cursor.topic().is_latest())
     }
@@ -296,8 +296,8 @@ opaque_debug!(Subscription);
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
-/// The number of topics in which one poll starts to wait before the subscription yields. This takes
-/// up to a millisecond.
+/// One poll starts to wait in at most this number of topics, and then yields. This takes up to a
+/// millisecond.
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
@@ -484,7 +484,7 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
 /// Making gaps.
 impl Subscription {
     /// Encodes a gap that was read from one topic, and the gaps of other topics at the same
-    /// sequence number, up to the limit of one item.
+    /// sequence number: as many as one item can have.
     pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
         let (topics, has_more) = self.topics_with_gap(index, sequence);
         if self.gap_policy == GapPolicy::Ignore {

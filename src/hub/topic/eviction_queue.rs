@@ -6,9 +6,9 @@ use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
-/// A topic's place can be too early, because events were evicted since. Moving it each time
-/// would cost each publish to a full topic more than the append, so a visitor [moves](Self::settle)
-/// it.
+/// A topic's place can be too early, because events were evicted since. To move the topic at each
+/// eviction would cost more than to append an event, so it is [moved](Self::settle) when it is next
+/// visited.
 ///
 /// Lock order: a topic's lock before this one. No lock is taken while this one is held.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl EvictionQueue {
         Self { order: std::sync::Mutex::new(order), next_due: AtomicU64::new(u64::MAX) }
     }
 
-    /// Adds, moves or removes a topic after a change, unless its place is at most too early.
+    /// Adds, moves or removes a topic after a change, unless its place is right or too early.
     #[inline]
     pub(super) fn update(&self, topic: &Arc<Topic>, state: &mut TopicState) {
         let is_too_late = match (Evictable::of(&state.log), &state.place) {
@@ -48,7 +48,7 @@ impl EvictionQueue {
         self.place(topic, state, EvictionPlace::of(&state.log));
     }
 
-    /// Gives a topic its exact place by memory. That by age stays, which can be too early.
+    /// Gives a topic its exact place by memory. Its place by age stays, and can be too early.
     #[cold]
     pub(super) fn settle_by_memory(&self, topic: &Arc<Topic>, state: &mut TopicState) {
         let by_age = state.place.map(|place| place.by_age);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The number of removed topics that are remembered individually: of those that have ended, and of
-/// the others.
+/// The number of removed topics that are remembered individually: this many that have ended, and
+/// this many others.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
 /// The newest evicted sequence numbers of removed topics, so that a client that resumes in such a
@@ -16,7 +16,7 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// gap. The hash is keyed, so clients cannot force one.
 ///
 /// Topics that have ended are counted apart, because others would displace them before their names
-/// are free. Of too many, the one whose name is free first is forgotten.
+/// are free. If there are too many, the topic whose name is free first is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     hash_key: RandomState,

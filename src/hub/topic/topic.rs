@@ -12,8 +12,8 @@ pub(crate) struct Topic {
     /// Whether each event replaces the one before it.
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, it is the newest
-    /// that an earlier topic of this name evicted, or an upper bound of that. A subscriber that has
-    /// seen it skips the topic without locking it.
+    /// number that an earlier topic of this name evicted, or an upper bound of that number. A
+    /// subscriber that has seen it skips the topic without locking it.
     newest: AtomicU64,
     /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
     /// its ticket is still valid.
@@ -70,8 +70,8 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Makes the topic keep at least what topics keep by default from now on, none of which replaces
-    /// another. The caller holds the topic's lock.
+    /// From now on, makes the topic keep at least as much as topics keep by default, and lets no
+    /// event replace another. The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);
         let Retention { events, bytes, age, .. } = Retention::new();
@@ -158,7 +158,8 @@ impl TopicState {
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
 /// An event that is published before that time, by the clock that all processes of a hub share, is
-/// dropped in each of them. One that follows a loss is not: its process may have lost the end.
+/// dropped in each of them. An event that follows a loss is not dropped: its process may have lost
+/// the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     /// The sequence number of the last event.
@@ -219,7 +220,7 @@ impl EvictionPlace {
     }
 }
 
-/// Returns the nanoseconds of a duration. Those of more than 584 years are as many.
+/// Returns the nanoseconds of a duration. More than 584 years count as 584 years.
 #[inline]
 pub(super) const fn nanoseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)

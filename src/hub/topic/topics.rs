@@ -24,8 +24,8 @@ pub(crate) struct Topics {
 
 pub(crate) type RetentionOf = Opaque<Box<dyn Fn(&str) -> Option<Retention> + Send + Sync>>;
 
-/// The number of tables of topics. Each grows in one step, for which it is locked. In a single one,
-/// that of a million topics took a third of a second.
+/// The number of tables of topics. A table is locked while it grows, which it does in one step. A
+/// single table of a million topics took a third of a second to grow.
 // A model with many locks takes long.
 const SHARDS: usize = if cfg!(tower_sse_loom) { 1 } else { 64 };
 
@@ -110,7 +110,8 @@ impl Topics {
         topic
     }
 
-    /// Returns the time for which events are retained by default, and names of ended topics taken.
+    /// Returns the time for which events are retained by default, and for which the names of ended
+    /// topics are taken.
     pub(crate) const fn retained_for(&self) -> Duration {
         self.retention.age
     }
@@ -210,7 +211,7 @@ impl Names {
     }
 }
 
-/// What a table finds a topic by.
+/// A key by which a table finds a topic.
 trait Named {
     fn hash(&self) -> u64;
 
