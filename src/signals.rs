@@ -154,7 +154,8 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 pub(crate) struct NothingMore;
 
 /// A callback in a response's extensions, which a layer calls once it has refused the stream and
-/// dropped its body. The source cannot learn it from the drop, which has other reasons too.
+/// dropped its body. The source cannot learn of the refusal from the drop, which has other reasons
+/// too.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -262,9 +263,9 @@ impl Error for Stopped {}
 /// million of them.
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
-    /// The tasks of the streams that wait for it. Empty once it has begun.
+    /// The tasks of the streams that wait for the shutdown. Empty once the shutdown has begun.
     waiting: Mutex<Slab<Waker>>,
-    /// The runtime of a stream, for a token that is cancelled outside of any.
+    /// The runtime of a stream, for a token that is cancelled outside of any runtime.
     runtime: OnceLock<Handle>,
     /// The wait for the program's token.
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,

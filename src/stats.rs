@@ -64,7 +64,7 @@ struct Counters {
 
 /// The maximum number of labels that are counted.
 const MAX_LABELS: usize = 100;
-/// The label of all streams with further labels.
+/// The label under which streams with further labels are counted.
 const OTHER: Label = Label::from_static("other");
 
 impl Stats {

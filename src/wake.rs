@@ -14,9 +14,9 @@ use crate::callback::without_panic;
 /// so smaller turns cost more system calls.
 pub(crate) const BATCH: usize = 100_000;
 
-/// Takes all items, which wakes tasks: the first [`BATCH`] at once, and the others in later turns of
-/// the runtime that calls this or, if none does, of `runtime`. Without a runtime, and when it ends, the
-/// others are woken at once.
+/// Takes all items, which wakes tasks: the first [`BATCH`] at once, and the others in later turns
+/// of the current runtime, or of `runtime` if there is no current one. Without a runtime, or when
+/// it ends, the others are woken at once.
 pub(crate) fn in_batches<I>(mut items: I, runtime: Option<&Handle>)
 where
     I: Iterator<Item = ()> + Send + Unpin + 'static,

@@ -109,7 +109,7 @@ impl<F: EventFilter> FilterPipe<F> {
         !self.flow.is_open && self.flow.error.is_none()
     }
 
-    /// Filters a frame, within [`enter`](FilterGuard::enter) and what follows it.
+    /// Filters a frame. The caller has called [`enter`](FilterGuard::enter).
     pub(super) fn filter(&mut self, mut frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.report.bytes_received += frame.len() as u64;
         let mut output = Output::new(&frame);

@@ -56,7 +56,7 @@ impl Config {
         subjects.map(Unopened::new)
     }
 
-    /// Begins to observe the answer to a request, if the layer does.
+    /// Begins to observe the answer to a request, if an option of the layer needs it.
     pub(super) fn observe<B>(&self, request: &mut Request<B>) -> Option<Box<Observation>> {
         if !self.timings && self.label.is_none() {
             return None;
@@ -89,7 +89,7 @@ impl Config {
         StreamRecord::open(stats, &self.on_open, on_close, disconnect, permit, observation)
     }
 
-    /// Sets `tracks_all`, after a change of what it depends on.
+    /// Sets `tracks_all` anew, because an option on which it depends has changed.
     pub(super) fn update_tracking(&mut self) {
         self.tracks_all = self.track_disconnects
             || self.timings

@@ -1,6 +1,7 @@
 //! The layer, which sets the headers and wraps the bodies of event streams: [`SseLayer`].
 //!
-//! A request passes these from the top to the bottom, and its stream goes on in `body/sse_body.rs`:
+//! A request passes through these files from top to bottom, and its stream continues in
+//! `body/sse_body.rs`:
 //!
 //! | | |
 //! |---|---|

@@ -21,12 +21,12 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// - The decision is made once the response head is known, after the handler has run. The stream is
 ///   dropped without being polled. The other headers of the response, such as those of CORS, stay.
 /// - For a service that returns a bare stream, the decision is made before the service is called,
-///   except at the limit of a subject, which is checked when the service has answered. Such a
-///   stream has already opened. Its close reason is [`Ended`](crate::CloseReason::Ended). If the
-///   service reserved a permit in `poll_ready`, like tower's `ConcurrencyLimit`, it keeps the
-///   permit for its next request.
+///   except at the limit of a subject, which is checked when the service has answered. A stream
+///   that is refused there has already opened. Its close reason is
+///   [`Ended`](crate::CloseReason::Ended). If the service reserved a permit in `poll_ready`, like
+///   tower's `ConcurrencyLimit`, it keeps the permit for its next request.
 /// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
-///   arrived before it began.
+///   arrived before the shutdown began.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,10 +42,11 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 #[must_use]
 pub struct Refusal {
     answer: RefusalAnswer,
-    /// That of an answer which is no stream.
+    /// The status of an answer that is no stream.
     status: StatusCode,
     retry: Option<Retry>,
-    /// That of a call, whose answer is over sooner than a stream that its client keeps open.
+    /// The reconnection time for a call, which is over sooner than a stream that its client keeps
+    /// open.
     retry_of_call: Option<Retry>,
 }
 
@@ -98,8 +99,8 @@ impl Refusal {
     }
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
-    /// client from 2 to 10 seconds, or, with [`too_many_requests`](Self::too_many_requests), from
-    /// 30 to 60 unless the request is a call. [`without_retry`](Self::without_retry) turns it off.
+    /// client: from 30 to 60 seconds with [`too_many_requests`](Self::too_many_requests), except
+    /// for calls, and otherwise from 2 to 10. [`without_retry`](Self::without_retry) turns it off.
     ///
     /// A `retry` line has the time in milliseconds, and `Retry-After` in seconds, rounded up (RFC
     /// 9110, section 10.2.3).

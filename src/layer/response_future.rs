@@ -127,11 +127,11 @@ pub(super) struct InFlight {
     pub(super) subjects: Option<Unopened>,
     /// The options in the request, for its stream.
     pub(super) options: Option<StreamOptions>,
-    /// What is observed of its stream, until that opens.
+    /// What is observed of its stream, until the stream opens.
     pub(super) observation: Option<Box<Observation>>,
 }
 
-/// A tracked response. Each variant holds what its end is reported to.
+/// A tracked response. Each variant holds the object to which its end is reported.
 pub(super) enum Tracked {
     /// The guard of this layer's `Disconnect`.
     Disconnect(DisconnectGuard),
@@ -186,7 +186,7 @@ impl InFlight {
         Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
     }
 
-    /// Polls the inner service's future with `call`. If it panics, the reason becomes
+    /// Polls the inner service's future with `call`. If the future panics, the reason becomes
     /// [`CloseReason::Panicked`].
     pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
@@ -204,7 +204,7 @@ impl InFlight {
 }
 
 impl Tracked {
-    /// Returns the reason that is reported when it is dropped.
+    /// Returns the reason that is reported when this is dropped.
     const fn reason(&mut self) -> &mut CloseReason {
         match self {
             Self::Disconnect(guard) => &mut guard.reason,

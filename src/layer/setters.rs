@@ -34,7 +34,7 @@ impl<M> SseLayer<M> {
     }
 }
 
-/// Options that keep streams open while they are idle, and proxies from holding events back.
+/// Options that keep idle streams open, and keep proxies from holding events back.
 impl<M> SseLayer<M> {
     /// Sets the heartbeat that is sent while a stream is idle. The default is a comment line after
     /// 15 seconds. A [`Duration`](std::time::Duration) is the interval of such comments.
@@ -49,7 +49,7 @@ impl<M> SseLayer<M> {
     ///
     /// # Panics
     ///
-    /// Panics if it is a `Duration` of zero.
+    /// Panics if `heartbeat` is a `Duration` of zero.
     #[doc(alias = "keep_alive")]
     #[doc(alias = "KeepAlive")]
     #[doc(alias = "ping")]
@@ -116,7 +116,7 @@ impl<M> SseLayer<M> {
     }
 }
 
-/// Options of how clients reconnect and resume.
+/// Options for how clients reconnect and resume.
 impl<M> SseLayer<M> {
     /// Reads the last event id from the query parameter `name` if the request has no
     /// `Last-Event-ID` header. Off by default.
@@ -198,7 +198,7 @@ impl<M> SseLayer<M> {
     }
 }
 
-/// Options of how streams end.
+/// Options for how streams end.
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
@@ -257,12 +257,12 @@ impl<M> SseLayer<M> {
     /// Without a closure, an error of the source fails the body, so that clients notice the error
     /// and reconnect. Even with a closure, the client receives no last event in these cases:
     ///
-    /// - The source failed mid-event, or the stream has a content coding: the closure is not called,
-    ///   because no event can be written, and the body fails.
-    /// - The error is a [cancellation](Self::cancellation_if): the closure is not called, and the
-    ///   stream ends as that method describes.
-    /// - The closure panicked, or returned an event with neither data nor a name, which no client
-    ///   would dispatch: the body fails.
+    /// - If the source failed mid-event, or the stream has a content coding, no event can be
+    ///   written: the closure is not called, and the body fails.
+    /// - If the error is a [cancellation](Self::cancellation_if), the closure is not called, and
+    ///   the stream ends as that method describes.
+    /// - If the closure panics, or returns an event with neither data nor a name, which no client
+    ///   would dispatch, the body fails.
     ///
     /// The events before the error are sent first, and the body fails [a little
     /// later](crate::guide::errors#timing). A client that reads slowly may still lose the last

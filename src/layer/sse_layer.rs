@@ -254,7 +254,7 @@ where
     }
 }
 
-/// Returns whether something outside of the layer has put into a request what is for its stream.
+/// Returns whether a request has an extension from outside of the layer that concerns its stream.
 #[inline]
 fn concerns_stream(extensions: &Extensions) -> bool {
     extensions.get::<Subjects>().is_some() || extensions.get::<StreamOptions>().is_some()

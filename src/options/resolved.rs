@@ -137,7 +137,7 @@ impl ResolvedOptions {
     }
 }
 
-/// Returns the bytes of both, without a copy if one is empty.
+/// Returns `first` and then `second`, without a copy if one of them is empty.
 fn joined(first: Bytes, second: Bytes) -> Bytes {
     match (first.is_empty(), second.is_empty()) {
         (true, _) => second,

@@ -39,8 +39,8 @@ use crate::event::{Encoded, Event};
 /// With feature `axum`, they are also a response part:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Each option is documented at the method of the same name of [`SseLayer`](crate::SseLayer), except
-/// for [`end_when`](Self::end_when), which is for one stream.
+/// Each option is documented at the method of [`SseLayer`](crate::SseLayer) with the same name,
+/// except for [`end_when`](Self::end_when), which is for one stream.
 ///
 /// # Precedence
 ///
@@ -71,7 +71,8 @@ pub struct StreamOptions {
     // for an option that is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
-    /// Whether a stream for which no place sets a reconnection time has none.
+    /// Whether a stream has no reconnection time if neither its layer nor its request nor its
+    /// response sets one.
     pub(super) omits_default_retry: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(super) max_age: Option<MaxAge>,
@@ -106,7 +107,7 @@ impl StreamOptions {
     ///
     /// # Panics
     ///
-    /// Panics if it is a [`Duration`](std::time::Duration) of zero.
+    /// Panics if `heartbeat` is a [`Duration`](std::time::Duration) of zero.
     pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
         self.heartbeat = Some(Some(heartbeat.into()));
         self
@@ -299,7 +300,8 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options over those of another place. Of two maximum ages, both count.
+    /// Returns these options, with those of `below` where these are not set. Of two maximum ages,
+    /// both count.
     pub(super) fn over(self, below: &Self) -> Self {
         let both = match (&self.max_age, &below.max_age) {
             (Some(one), Some(other)) => Some(one.clone().and(other.clone())),

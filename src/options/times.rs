@@ -16,7 +16,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 ///   time grid, so that thousands of idle streams share few wake-ups of the runtime.
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is an
 ///   [event](Self::event) cannot. While the source is mid-line, heartbeats are skipped.
-/// - A stream with a content coding has none.
+/// - A stream with a content coding has no heartbeats.
 /// - The comment has no empty line after it, because several clients take such a block for an empty
 ///   event.
 /// - Within an event, the comment has the same line end as the line before it. Everything else that

@@ -258,7 +258,8 @@ impl<B> RunBody<B> {
 }
 
 impl<B: Body> RunBody<B> {
-    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of its call.
+    /// Passes `body` through. The end of the body fires the [`Disconnect`](crate::Disconnect) of
+    /// the call.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         Self { kind: Kind::PassThrough { body: SseBody::tracked(body, guard) } }
     }

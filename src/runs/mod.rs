@@ -167,9 +167,9 @@
 //! stream, and exports the events to the store. If the owner exits before the answer is complete,
 //! the answer is interrupted. If any other process exits, the answer goes on.
 //!
-//! - Each request with a key asks the store, in one round trip. Starting a run takes another; the
-//!   first attachment to another process's run takes several. Put the layer inside of layers that
-//!   authenticate and limit requests.
+//! - Each request with a key asks the store, in one round trip. Starting a run takes another round
+//!   trip; the first attachment to another process's run takes several. Put the layer inside of
+//!   layers that authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported at once, or as soon as
 //!   the previous export is acknowledged. Events that come faster are exported together, with up to
 //!   4 milliseconds between exports, which costs the store less. A run without such a client is

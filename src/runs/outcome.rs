@@ -19,10 +19,10 @@ pub enum Outcome {
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
     /// - An [`SseLayer`](crate::SseLayer) inside of the layer of runs ended the stream early.
     Failed,
-    /// The program cancelled or replaced the run, or an outer layer
-    /// [refused](super::Run::answer) the answer to its only client. Inside
-    /// [`SseLayer`](crate::SseLayer), every attached client gets a clean end without the
-    /// [terminator](crate::SseLayer::terminator); an [`Attachment`](super::Attachment) itself fails.
+    /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
+    /// the answer to its only client. Inside [`SseLayer`](crate::SseLayer), every attached client
+    /// gets a clean end without the [terminator](crate::SseLayer::terminator); the stream of an
+    /// [`Attachment`](super::Attachment) fails.
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,

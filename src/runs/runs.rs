@@ -42,7 +42,7 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be
 ///   reached, a request that would start a run gets the refusal
 ///   [`per_client`](crate::Refusal::per_client) instead, even if the layer has another one. At a
-///   limit, `replace` still takes the place of a run that is running at this process.
+///   limit, `replace` can still replace a run that is running at this process.
 ///
 /// If the run has ended and has no events left for the client, or if it ends before its call has
 /// answered:
@@ -296,7 +296,7 @@ impl Runs {
     ///
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
     /// happens. With [several processes](super#several-processes), the run may or may not be
-    /// cancelled if the future is dropped.
+    /// cancelled if the future is dropped later.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
         self.cancel_run(key, last.as_ref(), None).await
@@ -637,8 +637,8 @@ impl RunsBuilder {
     /// [`RunEnd::id`]: do not bill an id that has been billed. If the process of a run dies,
     /// another process reports the run with 0 bytes.
     ///
-    /// A call that panics, or is cancelled, abandoned or interrupted, before it answers counts as a
-    /// run. A call that returns anything but an event stream does not.
+    /// If a call panics, or is cancelled, abandoned or interrupted, before it answers, it counts as
+    /// a run. A call that returns anything but an event stream does not.
     ///
     /// The closure is called on the thread that ends the run, while no lock is held. All closures
     /// are called, in the order in which they were added. If a closure panics, the panic is caught.

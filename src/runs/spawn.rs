@@ -20,7 +20,7 @@ pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     loom::thread::spawn(move || loom::future::block_on(task));
 }
 
-/// Waits until `get` returns a value. It is called at once, and again after each notification.
+/// Waits until `get` returns a value. `get` is called at once, and again after each notification.
 pub async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
     loop {
         // Created before the state is read, so that no change is missed.

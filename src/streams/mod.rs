@@ -314,7 +314,7 @@ pub(crate) use self::open_streams::{Closing, Revocation};
 pub(crate) use self::streams::{Followed, Publishing};
 pub(crate) use self::subjects::{Membership, Unopened};
 
-/// What a stream with subjects holds.
+/// The sizes of what a stream with subjects holds.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;

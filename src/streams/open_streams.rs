@@ -18,7 +18,7 @@ pub(super) struct OpenStreams {
     shards: [Mutex<Shard>; SHARDS],
     /// Changed while all shards are locked.
     generation: AtomicU32,
-    /// The generation again, and the number of its streams that no one has closed.
+    /// The generation again, and the number of its streams that have not been closed.
     open: AtomicU64,
     pub(super) limits: Arc<SubjectLimits>,
     /// Stops the task that follows the closes of other processes.
@@ -143,7 +143,7 @@ impl OpenStreams {
         self.generation.load(Acquire)
     }
 
-    /// Adds to the number of open streams, unless all of the stream's generation were closed.
+    /// Adds to the number of open streams, unless all streams of its generation were closed.
     fn count_open(&self, member: &Member, change: i32) {
         _ = self.open.fetch_update(Relaxed, Relaxed, |open| {
             let (generation, count) = ((open >> 32) as u32, open as u32);
@@ -212,11 +212,12 @@ const fn packed(generation: Generation, open: u32) -> u64 {
     (generation as u64) << 32 | open as u64
 }
 
-/// The streams of a generation that was closed. Each item moves one of them into its place, or wakes
-/// one.
+/// The streams of a generation that was closed. Each item of this iterator moves one stream into
+/// its place, or wakes one.
 ///
-/// They are woken in the order of their addresses, which is about that in which they were opened: in the
-/// order of a hash, each frees memory far from that of the one before.
+/// Streams are woken in the order of their addresses, which is about the order in which they were
+/// opened. In the order of a hash, each stream would free memory far from that of the previous
+/// stream.
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,
@@ -368,7 +369,7 @@ fn address(member: &Arc<Member>) -> Address {
 #[derive(Debug)]
 pub(super) struct Member {
     subjects: Box<[Arc<str>]>,
-    /// The number of closes of all streams before this one.
+    /// How often all streams had been closed before this one opened.
     generation: Generation,
     /// [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,

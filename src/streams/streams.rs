@@ -259,7 +259,7 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// Creates streams whose closes are also published by `relay`.
+    /// Creates streams. `relay` also publishes each close.
     pub(crate) fn relayed_by(relay: Arc<Relay>, builder: StreamsBuilder) -> (Streams, Self) {
         let ended = CancellationToken::new();
         let follower = ended.clone().drop_guard();

@@ -11,8 +11,8 @@ use crate::{lock::lock, signals::is_recorded};
 /// feature `axum` it is also an extractor. Middleware outside of the layer calls
 /// [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it checks the request.
 ///
-/// A log-out closes the stream if it comes after the request arrived, or after `subjects_of` was
-/// called. Clones belong to the same request.
+/// A log-out closes the stream if the log-out comes after the request arrived, or after
+/// `subjects_of` was called. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -30,7 +30,7 @@ struct SubjectNames {
     /// What [`Subjects::try_add`] has reserved.
     places: Vec<LimitPlace>,
     is_open: bool,
-    /// Whether the response has become no stream.
+    /// Whether the response is known to be no stream.
     is_over: bool,
 }
 
@@ -106,9 +106,8 @@ impl Subjects {
         Ok(())
     }
 
-    /// Opens the stream. Returns `None` if it has no subjects, as a stream that is recorded for
-    /// several clients. Returns [`Full`] if a subject has no place left and `may_be_refused` is
-    /// set.
+    /// Opens the stream. Returns `None` if the stream has no subjects, or is recorded for several
+    /// clients. Returns [`Full`] if a subject has no place left and `may_be_refused` is set.
     fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         if is_recorded() {
             return Ok(None);

@@ -46,8 +46,8 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// follow redirects. The panic's text names the caller's line. [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) return other answers.
 pub struct TestClient<S, B = String> {
-    /// Shared with the streams, which keep it alive as a server does. If they did not, the channel
-    /// that a handler subscribes to would close with a client that is dropped.
+    /// Shared with the streams, which keep it alive as a server does. Otherwise, dropping the
+    /// client would close the channel to which a handler subscribes.
     pub(super) service: Arc<Mutex<S>>,
     pub(super) headers: HeaderMap,
     pub(super) time_limit: Duration,
@@ -188,7 +188,8 @@ where
         TestStream::opened(body, opened).time_limit(self.time_limit)
     }
 
-    /// Sends a request. Returns the body of an event stream, or the response that is none.
+    /// Sends a request. Returns the body of an event stream, or the response if it is no event
+    /// stream.
     pub(super) async fn send(
         &mut self,
         uri: &Uri,

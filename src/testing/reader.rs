@@ -23,7 +23,8 @@ pub(super) struct StreamReader {
     /// Comments that the test has not taken.
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
-    /// Empty frames, empty lines and events without data since the last message or comment.
+    /// The number of empty frames, empty lines and events without data since the last message or
+    /// comment.
     empties: usize,
     received: Received,
 }
@@ -39,13 +40,13 @@ pub(super) enum End {
     TooEmpty,
 }
 
-/// The number of messages and comments that may wait to be taken. A stream that is always ready
-/// would otherwise fill the memory, and never reach a time limit.
+/// The maximum number of messages and comments that may wait to be taken. A stream that is always
+/// ready would otherwise fill the memory, and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
-/// The length of a comment.
+/// The maximum length of a comment.
 const MAX_COMMENT: usize = 1 << 20;
-/// The number of consecutive empty frames, empty lines and events without data. A stream that is
-/// always ready would otherwise never reach a time limit either.
+/// The maximum number of consecutive empty frames, empty lines and events without data. A stream
+/// that is always ready would otherwise never reach a time limit either.
 const MAX_EMPTIES: usize = 100_000;
 
 impl StreamReader {
@@ -103,8 +104,8 @@ impl StreamReader {
         }
     }
 
-    /// Decodes up to the end of an event or of what stands between events, or all data if nothing
-    /// ends in it.
+    /// Decodes up to the next end of an event or of a line between events, or all data if there is
+    /// no such end.
     fn decode_piece(&mut self) {
         let mut rest = &self.data[..];
         match self.decoder.decode_piece(&mut rest) {
@@ -180,9 +181,9 @@ pub(super) struct Received {
     newest: VecDeque<String>,
 }
 
-/// The number of lines in the text of a panic.
+/// The maximum number of lines in the text of a panic.
 const MAX_LINES: usize = 16;
-/// The number of characters of data in a line.
+/// The maximum number of characters of data in a line.
 const MAX_CHARS: usize = 100;
 
 impl Received {
@@ -236,10 +237,10 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
-/// The number of bytes of a body that a panic shows, and of frames that are read for them.
+/// The maximum number of bytes of a body that a panic shows, and of frames that are read for them.
 const MAX_BEGINNING: usize = 1024;
 
-/// The number of frames of a body that is read to its end.
+/// The maximum number of frames of a body that is read to its end.
 const MAX_FRAMES: usize = 100_000;
 
 /// The data of a body, without the body's type.
@@ -283,7 +284,7 @@ impl BodyBytes {
         Err(format!("it has not ended after {MAX_FRAMES} frames").into())
     }
 
-    /// Returns what comes of the body within a second, up to [`MAX_BEGINNING`], as text.
+    /// Returns, as text, the part of the body that comes within a second, up to [`MAX_BEGINNING`].
     pub(super) async fn beginning(&mut self) -> String {
         let mut beginning = Vec::new();
         // The number of frames is limited too, because they may be empty and always ready.

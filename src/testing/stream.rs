@@ -90,7 +90,7 @@ impl TestStream {
         Self { reader: StreamReader::new(body), time_limit: TIME_LIMIT, opened: Some(opened) }
     }
 
-    /// Returns where a client opened the stream.
+    /// Returns the address at which a client opened the stream.
     pub(super) fn uri(&self) -> Option<&Uri> {
         self.opened.as_ref().map(|opened| &opened.uri)
     }

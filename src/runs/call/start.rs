@@ -192,7 +192,7 @@ impl Runs {
     }
 }
 
-/// Starting runs whose source must wait before it can stream, and may fail before it can.
+/// Starting runs whose source must wait before it can stream, and may fail meanwhile.
 impl Runs {
     /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
     /// `call` returns the stream to record, or else the answer of the handler, such as the `429` of

@@ -161,7 +161,8 @@ where
         }
     }
 
-    /// Sends the answer to the starter. If it is an event stream, returns the body to record.
+    /// Sends the answer to the client that started the run. If the answer is an event stream,
+    /// returns the body to record.
     fn accept(
         self: Pin<&mut Self>,
         answer: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,
@@ -237,8 +238,8 @@ impl Recorder {
     /// Records events until the body or the run has ended. If the body fails, returns its
     /// failure.
     ///
-    /// Pending while the body is pending, and while the record is full of events that no client has
-    /// read.
+    /// Returns `Pending` while the body is pending, and while the record is full of events that no
+    /// client has read.
     pub(crate) fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,

@@ -26,8 +26,8 @@ pub trait Hooks: Send + Sync {
     /// Called when the phases of runs have changed.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
-    /// Evicts events of a mirror, which can be loaded again, because memory is full. Returns
-    /// whether there were any.
+    /// Evicts events of a mirror, because memory is full. They can be loaded again. Returns whether
+    /// there were any.
     fn evict(&self) -> bool;
 }
 
@@ -134,8 +134,8 @@ impl Process {
     }
 
     /// Cancels the run of this process with this key. If there are `lines`, the run first records
-    /// an event with them. Returns `false` if it was neither starting nor running, or has no event
-    /// `last`.
+    /// an event with them. Returns `false` if the run was neither starting nor running, or has no
+    /// event `last`.
     pub fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -205,7 +205,7 @@ impl Process {
         })
     }
 
-    /// Interrupts a run that the store does not keep, with this reason.
+    /// Interrupts, for this reason, a run that the store does not keep.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
@@ -433,8 +433,8 @@ pub enum Claim {
 /// What a request without a last event id does to the run that has its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// It attaches to a run that is starting, running or has completed. A run that has ended
-    /// without completing frees its key.
+    /// It attaches to a run that is starting or running, or that has completed. A run that has
+    /// ended without completing frees its key.
     Attach,
     /// It replaces any run.
     Replace,

@@ -19,8 +19,8 @@ pub(crate) struct Registry {
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
     /// Runs that have ended and are kept.
     pub(super) kept: EndedRuns<Arc<Record>>,
-    /// Runs that have ended, but whose ends the store does not have yet. They are kept until it
-    /// has.
+    /// Runs that have ended, but whose ends the store does not have yet. They are kept until the
+    /// store has them.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
     pub(super) is_connected: bool,
@@ -108,7 +108,7 @@ impl Registry {
         })
     }
 
-    /// Ends a run that is still running by `end`, and keeps it. Returns whether it was running.
+    /// Ends a run with `end`, if it is still running, and keeps it. Returns whether it was running.
     fn end_by(
         &mut self,
         record: &Arc<Record>,
@@ -279,7 +279,8 @@ impl Registry {
     }
 
     /// Evicts the run that ended first, with all its events. With `is_read`, also evicts runs that
-    /// clients read, those that are forgotten already first. Returns whether it evicted one.
+    /// clients read, beginning with those that are already forgotten. Returns whether it evicted
+    /// one.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {

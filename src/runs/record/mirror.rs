@@ -156,7 +156,7 @@ fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
     state.end(record, Outcome::Interrupted, None, deferred);
 }
 
-/// What the export of a run, or its mirror, asks its record.
+/// Methods for the exports and the mirrors of runs.
 impl Record {
     pub(super) fn append_events(
         &self,

@@ -14,7 +14,7 @@ pub(crate) struct Reader {
     pub(crate) record: Arc<Record>,
     index: usize,
     ticket: Ticket,
-    /// Whether the last read returned the newest event, so that the next one will probably wait.
+    /// Whether the last read returned the newest event, so that the next read will probably wait.
     has_read_all: bool,
 }
 

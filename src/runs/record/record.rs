@@ -263,7 +263,7 @@ pub(crate) struct State {
     pub(crate) overhead: MemoryShare,
     /// The sequence number of the newest event.
     pub(crate) newest: u64,
-    /// How many sequence numbers up to `newest` no event has.
+    /// The number of sequence numbers up to `newest` that no event has.
     pub(crate) unassigned: u64,
     /// The total size of all events on the wire, including evicted ones.
     pub(crate) bytes: u64,

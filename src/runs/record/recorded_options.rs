@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use crate::options::{Drain, GRACE, Heartbeat, Retry, StreamOptions, When};
 use crate::{callback::Opaque, event::whole_milliseconds};
 
-/// The first byte of encoded options. A later version with other fields has another one.
+/// The first byte of encoded options. A later version with other fields has another first byte.
 const VERSION: u8 = b'1';
 /// The maximum size of padding, as [`StreamOptions::padding`] checks it.
 const MAX_PADDING: usize = 1 << 16;

@@ -8,7 +8,7 @@ use super::{Problem, world::ensure};
 use crate::hub::{Messages, Subscription};
 use crate::{connection::LastEventId, event::Message};
 
-/// A client of a process, whose waits are bounded.
+/// A client of a process. All its waits are bounded.
 pub(super) struct HubClient {
     process: &'static str,
     messages: Messages,

@@ -23,7 +23,7 @@ pub(super) struct HubProcess {
 /// The hub's result of publishing an event.
 pub(super) type Published = Result<Receipt, PublishError>;
 
-/// An event that was published until it was acknowledged.
+/// An event that was published again and again until it was acknowledged.
 pub(super) struct AcknowledgedEvent {
     pub(super) receipt: Receipt,
     /// Whether an earlier attempt had no result, so that the event can be in the log twice.
@@ -145,8 +145,8 @@ impl HubProcess {
         }
     }
 
-    /// Publishes an event for each pair of a topic and data at the same time. Returns the data and the
-    /// results in the same order.
+    /// Publishes an event for each pair of a topic and data, all at the same time. Returns the data
+    /// and the results in the same order.
     pub(super) async fn publish_at_once(
         &self,
         events: impl IntoIterator<Item = (String, String)>,
@@ -201,8 +201,8 @@ pub(super) fn epoch(id: &EventId) -> &str {
     id.as_str().rsplit_once('-').map_or("", |(epoch, _)| epoch)
 }
 
-/// Returns what a subscription sends of each of its next events, without ids. Clients ignore
-/// comments, so only the lines show them.
+/// Returns the lines of a subscription's next events, without ids. Clients ignore comments, so only
+/// the lines show comments.
 pub(super) async fn lines_of(
     mut subscription: Subscription,
     events: usize,

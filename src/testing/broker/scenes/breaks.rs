@@ -75,7 +75,7 @@ fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
 
-/// As [`HubProcess::pair`], with [`ample`] hubs.
+/// Does the same as [`HubProcess::pair`], with [`ample`] hubs.
 async fn ample_pair<W: World>(world: &W) -> Result<(HubProcess, HubProcess, EventId), Problem> {
     let a = HubProcess::connect_with(ample(), world, "a").await?;
     let b = HubProcess::connect_with(ample(), world, "b").await?;
@@ -116,7 +116,7 @@ async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Probl
     Ok(())
 }
 
-/// Publishes events at once, and those again that are not acknowledged.
+/// Publishes events at once, and publishes again those that are not acknowledged.
 async fn publish_until_acknowledged(
     process: &HubProcess,
     events: impl Iterator<Item = String>,

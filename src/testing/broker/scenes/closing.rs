@@ -31,7 +31,7 @@ pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Re
     new.client(["news"], start).reads(["before", "after", "new"]).await
 }
 
-/// The publisher is then dropped while its broker feeds, and with what the broker has locked.
+/// The publisher is then dropped while its broker feeds, and holds its own locks.
 pub(crate) async fn a_hub_is_dropped_while_it_is_fed<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 5;
     let (a, b, start) = HubProcess::pair(world).await?;

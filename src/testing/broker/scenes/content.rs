@@ -85,7 +85,7 @@ pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<
     Ok(())
 }
 
-/// Columns, keys and indexes have limits, beyond which some cut or change a value in silence.
+/// Columns, keys and indexes have limits, beyond which some of them silently cut or change a value.
 pub(crate) async fn extremes_are_kept_or_refused<W: World>(world: &W) -> Result<(), Problem> {
     const RETRIES: [u64; 3] = [1 << 31, (1 << 32) + 1500, (1 << 53) + 1];
     let (a, b, start) = HubProcess::pair(world).await?;

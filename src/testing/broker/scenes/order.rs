@@ -77,7 +77,7 @@ pub(crate) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Prob
     Ok(())
 }
 
-/// The id in a receipt is where a client goes on that has received the event.
+/// A client that has received the event continues at the id in its receipt.
 pub(crate) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 25;
     let (a, b, start) = HubProcess::pair(world).await?;
