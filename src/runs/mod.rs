@@ -44,7 +44,7 @@
 //! the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
-//! [`Runs::start`] or [`Runs::replace`] instead. A handler whose upstream can refuse calls
+//! [`Runs::start`] or [`Runs::replace`] instead. If the upstream can refuse, the handler calls
 //! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. This method
 //! does not replace a run: cancel the earlier run first.
 //!

@@ -7,7 +7,7 @@ use http::Method;
 use crate::finding::{Finding, quoted, time};
 use crate::session::Session;
 
-/// A head that takes longer is late, apart from the round trips.
+/// A head that takes longer than this and the round trips is late.
 const LATE: Duration = Duration::from_secs(1);
 
 pub(crate) fn answer(session: &Session) -> Finding {

@@ -10,11 +10,11 @@ use crate::finding::{Finding, quoted, time};
 use crate::recording::{End, Event, Stream, bursts};
 use crate::{answer::buffers, session::Session};
 
-/// A delay from which events are late, apart from the round trips.
+/// An event that is delayed by this much, besides the round trips, is late.
 const LATE: Duration = Duration::from_millis(150);
-/// Events that were made further apart, and came together, were held back.
+/// Events that were made further apart than this, and came together, were held back.
 const APART: Duration = Duration::from_millis(250);
-/// How long an event may be on its way when the streams are not watched any more.
+/// An event that was sent this shortly before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
 const HUB: &str = "hub/";
 
@@ -81,7 +81,7 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Finds the events that are the same, by what most events have for themselves alone.
+/// Pairs the events that are the same, by a property that most events share with no other event.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
@@ -104,7 +104,7 @@ fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     (Basis::Order, (0..count).map(|at| (at, at)).collect())
 }
 
-/// Compares each address with the next one, and says between which ones.
+/// Compares each address with the next one. The finding names both addresses.
 fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding {
     let outer = [&session.outermost].into_iter().chain(&session.inner);
     let findings = outer.zip(&session.inner).map(|(outer, inner)| {
@@ -266,7 +266,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
         .with(format!("received ids: {}", listed(&received)))
 }
 
-/// Compares the ids that came after the client was back with those that were due.
+/// Compares the ids that came after the client had come back with the ids that were due.
 fn judge(before: &[&str], expected: &[&str], received: &[&str]) -> Finding {
     let mut positions = HashMap::new();
     for (position, id) in received.iter().enumerate() {

@@ -38,7 +38,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// HTTP/2 if TLS negotiates it, if this is `None`. HTTP/2 is possible without TLS too.
+    /// The version of HTTP, which can be HTTP/2 even without TLS. With `None`, TLS negotiates it.
     pub(crate) version: Option<Version>,
     pub(crate) connector: HttpsConnector<HttpConnector>,
 }

@@ -1,4 +1,4 @@
-//! The times at which bytes come, and the end.
+//! Checks of the times at which bytes come, and of the end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -54,7 +54,8 @@ fn spread(events: &[Event]) -> Option<f64> {
     Some(last - made.iter().copied().reduce(f64::min)?)
 }
 
-/// Finds a Unix time, in units from seconds to nanoseconds, or one of RFC 3339, in seconds.
+/// Finds a time in a text, and returns it in seconds: a Unix time in any unit from seconds to
+/// nanoseconds, or a time in the format of RFC 3339.
 fn time_in(text: &str) -> Option<f64> {
     let seconds = |it: SystemTime| it.duration_since(UNIX_EPOCH).map(|it| it.as_secs_f64()).ok();
     let now = seconds(SystemTime::now())?;

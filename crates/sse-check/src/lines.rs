@@ -37,7 +37,7 @@ pub(crate) fn lines(session: &Session) -> Finding {
 
 const NOT_UTF8: &str = "lines that are not UTF-8";
 
-/// Returns what can be odd in a line, and whether it is.
+/// Returns each oddity that a line can have, and whether this line has it.
 fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
     let (name, value) = field(line);
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -51,7 +51,7 @@ fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
     ]
 }
 
-/// Returns what can be odd in the lines before an empty one.
+/// Returns each oddity that the lines before an empty line can have, and whether they have it.
 fn odd_block(block: &[&[u8]]) -> [(bool, &'static str); 3] {
     let count = |name: &[u8]| block.iter().filter(|line| field(line).0 == name).count();
     let is_between = block.len() == count(b"") + count(b"retry");

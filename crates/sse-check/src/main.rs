@@ -28,7 +28,7 @@ use crate::session::{Plan, Session, observe};
 /// The name of a check, what it looks at, and the check.
 type Check = (&'static str, &'static str, fn(&Session) -> Finding);
 
-/// The number of a check is its place, and stays.
+/// The number of a check is its place in this list, and must not change.
 const CHECKS: [Check; 10] = [
     ("answer", "the status and the content type", answer),
     ("start", "the times until the head and the first byte", start),

@@ -19,10 +19,10 @@ pub(crate) const MAX_BYTES: usize = 8 << 20;
 /// How a stream has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum End {
-    /// It has not.
+    /// The stream has not ended.
     Open,
     Clean,
-    /// By a reset, or without the bytes that end a response.
+    /// The stream was cut, by a reset or without the bytes that end a response.
     Cut(String),
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) at: Duration,
-    /// Where it ends in the bytes of the stream.
+    /// Where the chunk ends in the bytes of the stream.
     pub(crate) end: usize,
 }
 
@@ -43,10 +43,10 @@ pub(crate) struct Recording {
     pub(crate) sent: Duration,
     pub(crate) head: Option<(Duration, Parts)>,
     pub(crate) chunks: Vec<Chunk>,
-    /// Without the content coding.
+    /// The bytes of the body, without the content coding.
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: End,
-    /// When it ended, or was not watched any more.
+    /// When the response ended, or was no longer watched.
     pub(crate) end_at: Duration,
 }
 
@@ -72,14 +72,14 @@ impl Recording {
         self.head.as_ref().map_or(0, |(_, parts)| parts.status.as_u16())
     }
 
-    /// Returns whether clients take it for an event stream.
+    /// Returns whether clients treat the response as an event stream.
     pub(crate) fn is_event_stream(&self) -> bool {
         let media_type = self.header("content-type");
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         self.status() == 200 && media_type.eq_ignore_ascii_case("text/event-stream")
     }
 
-    /// Returns how long it was watched.
+    /// Returns how long the response was watched.
     pub(crate) fn age(&self) -> Duration {
         self.end_at.saturating_sub(self.sent)
     }
@@ -100,7 +100,7 @@ impl Recording {
 
 type Gzip = GzDecoder<Vec<u8>>;
 
-/// Locks a recording, which a panic leaves whole.
+/// Locks a recording, and ignores poisoning, because no panic leaves a recording half changed.
 pub(crate) fn lock(recording: &Mutex<Recording>) -> MutexGuard<'_, Recording> {
     recording.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -147,16 +147,16 @@ async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Re
 /// An event of a recording.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    /// When its last byte came.
+    /// When the last byte of the event came.
     pub(crate) at: Duration,
     pub(crate) range: Range<usize>,
-    /// Its own id, unless it is empty.
+    /// The event's own id, unless it is empty.
     pub(crate) id: Option<String>,
     pub(crate) name: String,
     pub(crate) data: Vec<u8>,
 }
 
-/// Splits what came, by its times, into what came within a moment.
+/// Splits items into groups, each of which came within a moment.
 pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]> {
     let mut bursts = Vec::new();
     while let Some(first) = rest.first() {
@@ -170,7 +170,7 @@ pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) recording: Recording,
-    /// Those that clients dispatch.
+    /// The events that clients dispatch.
     pub(crate) events: Vec<Event>,
     /// The blocks that have no data.
     pub(crate) blocks: Vec<Event>,

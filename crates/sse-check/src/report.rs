@@ -9,9 +9,9 @@ use crate::finding::{Finding, Verdict, time};
 use crate::recording::{End, Recording, Stream};
 use crate::session::Session;
 
-/// The columns of a time line.
+/// The number of columns of a time line.
 const COLUMNS: usize = 60;
-/// From few events in a column to many.
+/// The characters for few events in a column to many.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Returns the report for a person.

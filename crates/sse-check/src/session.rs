@@ -21,20 +21,20 @@ const MISSED: usize = 3;
 /// What to look at.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// From the outside to the inside, and at least one.
+    /// The addresses, at least one, from the outside to the inside.
     pub(crate) targets: Vec<Uri>,
     pub(crate) request: Request,
     pub(crate) length: Duration,
-    /// Connect a second time, with the id of an event.
+    /// Whether to connect a second time, with the id of an event.
     pub(crate) resumes: bool,
 }
 
 /// What was seen.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// As clients receive it.
+    /// The stream as clients receive it.
     pub(crate) outermost: Stream,
-    /// Nearer to the server, from the outside to the inside.
+    /// The streams nearer to the server, from the outside to the inside.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
     /// The answer to `HEAD`, if no other one has come.
@@ -127,7 +127,8 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     Ok(Session { outermost, inner: streams, resumption, proxy, method })
 }
 
-/// Waits until the streams are over or the time is, and resumes the outermost one meanwhile.
+/// Waits until the streams are over or the time has passed, and meanwhile resumes the outermost
+/// stream.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String, Recorder)> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;

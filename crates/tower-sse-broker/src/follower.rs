@@ -10,8 +10,8 @@ use crate::{Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page
 /// The number of entries that are fed before the follower yields to other tasks. Feeding them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row after which an entry is skipped. All but the first are those of a
-/// page with one entry.
+/// The number of timeouts in a row after which an entry is skipped. All timeouts but the first are
+/// those of a page with one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub, and then follows the log on a task, until the hub is closed
@@ -57,13 +57,13 @@ struct Follower<L: Log> {
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
     health: Health<L::Error>,
-    /// The last entry that was read, or the one before the history. Its number is zero if there was
-    /// none yet.
+    /// The last entry that was read, or the one before the history. Its number is zero if there is
+    /// no such entry.
     last: Identity,
     page_size: PageSize,
     /// The number of reads in a row that did not end in time.
     timeouts: u32,
-    /// Whether the history is loaded. Losses found before that are not counted.
+    /// Whether the history is loaded. Losses that are found earlier are not counted.
     is_loaded: bool,
 }
 
@@ -127,8 +127,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session. A program that tried again would start from the beginning, and fail
-    /// at the same page.
+    /// Opens the first session, again after timeouts: a program that connected again instead would
+    /// start from the beginning, and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, L::Error> {
         loop {
             let session = self.log.open(self.known()).await?;
@@ -281,10 +281,11 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Returns what is before a page that was read from the last entry on, and does not begin with it.
+    /// Returns what is before a page that was read from the last entry on, but does not begin with
+    /// that entry.
     ///
     /// Logs are trimmed from the beginning. So if the log still has anything up to the last entry,
-    /// nothing was trimmed up to the page: it is an older state of the log, without the last entry.
+    /// nothing was trimmed up to the page: the log is in an older state, without the last entry.
     /// Otherwise, entries between the last one and the page may be missing too.
     async fn find_place(
         &mut self,
@@ -393,8 +394,8 @@ impl<L: Log> Follower<L> {
 }
 
 impl Before {
-    /// Returns whether entries are missing between this place and an entry. `previous` is the one
-    /// that was written before it, if that is known.
+    /// Returns whether entries are missing between this place and an entry. `previous` is the
+    /// number of the entry that was written before that entry, if it is known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
         match self {
             // The mark reports them, at the same place in all processes.

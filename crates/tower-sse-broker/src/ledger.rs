@@ -5,9 +5,9 @@ use crate::Identity;
 /// The events that the server has acknowledged to this process, compared with the entries that the
 /// reader meets. The reader must meet every acknowledged event.
 ///
-/// An event is met by its number and a fingerprint of its content. Neither a newer number nor the same
-/// one proves that it is still there: after the server has returned to an older state, it continues
-/// from that state, and can assign numbers again.
+/// An event is met by its number and a fingerprint of its content. Neither the same number nor a
+/// newer one proves that the event is still there: a server that has returned to an older state
+/// continues from that state, and can assign numbers again.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
@@ -70,8 +70,8 @@ impl Ledger {
         self.session
     }
 
-    /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
-    /// has arrived or is no longer awaited.
+    /// Records what is known before an event is sent. [`end`](Self::end) must follow once the
+    /// event's reply has arrived or is no longer awaited.
     pub(crate) fn begin(&mut self, session: u64) -> Sent {
         self.recent.begin(self.newest_known);
         Sent { session, newest_known: self.newest_known }
@@ -100,8 +100,8 @@ impl Ledger {
         }
     }
 
-    /// Records the acknowledgement of a marker. It covers all losses before it. If the marker is
-    /// lost, that is a new loss.
+    /// Records the acknowledgement of a marker, which covers all losses before it. The loss of a
+    /// marker is a new loss.
     pub(crate) fn await_marker(&mut self, marker: Identity) {
         self.cover(marker.number);
         self.await_entry(marker);
@@ -205,7 +205,7 @@ impl Recent {
         *self.in_flight.entry(newest_known).or_default() += 1;
     }
 
-    /// Removes an event, and the entries that no other event can have.
+    /// Removes an event, and the entries that can belong to no other event.
     fn end(&mut self, newest_known: u64) {
         if let Entry::Occupied(mut in_flight) = self.in_flight.entry(newest_known) {
             *in_flight.get_mut() -= 1;

@@ -1,9 +1,10 @@
 //! The difficult half of a broker for [`tower_sse`]: it follows a log on a server, and finds every
 //! loss.
 //!
-//! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If it is a log on a
-//! server, such as a table, implement [`Log`]: how to connect, read, wait and add a mark. [`follow`]
-//! then keeps most of the promises on the page of [`Broker`](tower_sse::hub::broker::Broker):
+//! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
+//! is a log on a server, such as a table, implement [`Log`]: how to connect, read, wait and add a
+//! mark. [`follow`] then keeps most of the promises on the page of
+//! [`Broker`](tower_sse::hub::broker::Broker):
 //!
 //! - It loads the history before the hub is ready, with pages that fit the speed of the link, and
 //!   reports older events as a loss.
@@ -14,8 +15,8 @@
 //! - It looks for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
 //!
-//! [`Queue`] publishes in batches, which thousands of calls at the same time need. [`Gate`] proves
-//! acknowledgements, and [`Health`] is for readiness probes and metrics.
+//! [`Queue`] publishes in batches, which thousands of calls at the same time need. [`Gate`] checks
+//! that acknowledged events are in the log, and [`Health`] is for readiness probes and metrics.
 //!
 //! # An example
 //!

@@ -61,7 +61,7 @@ pub enum Content {
     Mark,
     /// An entry that cannot be decoded. It is reported as a loss.
     Unreadable,
-    /// Nothing for clients.
+    /// Content that is not for clients.
     Nothing,
 }
 
@@ -106,11 +106,11 @@ pub struct Known {
 pub struct Page<E> {
     /// The entries.
     pub entries: Vec<E>,
-    /// Whether the log can have more entries behind them.
+    /// Whether the log can have more entries after these.
     pub has_more: bool,
 }
 
-/// A log on a server that can trim it, lose it, or return to an older state of it.
+/// A log on a server that can trim or lose the log, or return to an older state of it.
 ///
 /// [`follow`](crate::follow) calls these methods one after another. An error of any method ends the
 /// session. After a delay, the next session is opened. Each method must have a time limit of its
@@ -197,7 +197,7 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries behind `last`, or `None` if the follower must call
+    /// Returns up to `count` entries after `last`, or `None` if the follower must call
     /// [`read`](Self::read), to find entries or to check that `last` is still there. The default is
     /// `None`.
     fn look(
@@ -219,8 +219,8 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns the number of the first entry at or above this number, without reading the entry. If
-    /// no entry follows it, adds one: the reader can continue only from an entry that it has read.
-    /// Only called if [`SKIPS`](Self::SKIPS).
+    /// there is no such entry, adds one: the reader can continue only from an entry that it has
+    /// read. Only called if [`SKIPS`](Self::SKIPS).
     fn skip(
         &mut self,
         _session: &mut Self::Session,

@@ -40,8 +40,8 @@ impl Backoff {
 
 /// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1000;
-/// Full pages double while an answer takes less than this. Then they grow by one entry, because the
-/// latency of the link can be higher.
+/// While an answer takes less than this, full pages double. Otherwise they grow by one entry,
+/// because the latency of the link can be higher.
 const FAST: Duration = Duration::from_millis(500);
 /// Pages halve if an answer takes more than this. Servers may take some seconds for an answer.
 const SLOW: Duration = Duration::from_secs(1);

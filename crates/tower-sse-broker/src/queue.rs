@@ -190,7 +190,7 @@ impl Queue {
 }
 
 impl Drop for Closing<'_> {
-    /// Answers the events that wait, and those that follow, that the hub is closed.
+    /// Answers waiting events, and later ones, with the error that the hub is closed.
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.is_closed = true;

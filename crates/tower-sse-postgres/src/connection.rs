@@ -267,7 +267,7 @@ pub(crate) struct Surveyed {
 }
 
 impl Connection {
-    /// Returns the first parameter of most functions.
+    /// Returns the name of the stream, which is the first parameter of most functions.
     pub(crate) fn stream(&self) -> Parameter<'_> {
         (&self.settings.stream, Type::TEXT)
     }
@@ -350,7 +350,7 @@ pub(crate) struct LogRow {
     pub(crate) identity: Identity,
     pub(crate) at: SystemTime,
     pub(crate) kind: Kind,
-    /// The octets of the data, by which the server limits a page.
+    /// The number of octets of the data. The server limits a page by their sum.
     pub(crate) bytes: usize,
 }
 
@@ -365,7 +365,7 @@ pub(crate) enum Kind {
     Loss,
     /// The numbers continue at this row, and the row before it has this number.
     Leap(Option<u64>),
-    /// Not written by the functions of the schema.
+    /// A row that the functions of the schema have not written.
     Foreign,
 }
 
@@ -403,7 +403,7 @@ pub(crate) fn number(number: i64) -> u64 {
 pub(crate) struct Appended {
     /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
     pub(crate) covered: i64,
-    /// The number before that of the first event.
+    /// The number before the number of the first event.
     pub(crate) before: u64,
     pub(crate) at: SystemTime,
     /// Whether rows are left in the inbox.
@@ -411,10 +411,10 @@ pub(crate) struct Appended {
 }
 
 impl Connection {
-    /// Numbers the rows of the inbox, and adds these events behind them.
+    /// Numbers the rows of the inbox, and adds these events after them.
     ///
     /// `known` is the newest number that this process has read or been given, and `lost` the newest
-    /// lost one, if no mark follows it yet. `opens`: whether the connection is new.
+    /// lost one, if no mark follows it yet. `opens` is `true` if the connection is new.
     pub(crate) async fn append(
         &self,
         covered: i64,

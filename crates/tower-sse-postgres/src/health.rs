@@ -41,7 +41,7 @@ struct HealthState {
 pub struct Waiting {
     /// The number of rows of all streams in the schema. It is counted up to 100,000.
     ///
-    /// If no hub has the stream of a row, the row stays: delete it, or start a hub.
+    /// If no hub uses the stream of a row, the row stays: delete it, or start a hub.
     pub rows: u64,
     /// The time since the oldest row was inserted, by the server's clock. Zero if there is none.
     pub oldest_age: Duration,

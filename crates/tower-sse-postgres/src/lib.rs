@@ -93,7 +93,7 @@
 //!   [waker](Postgres::waker) after its commit, and clients receive the event some milliseconds later.
 //! - `wake => true` does the same from any program, but transactions that notify commit one after
 //!   another: use it for rare events. With 20 connections, 5,983 transactions a second committed
-//!   without it, and 1,804 with it. Such a transaction cannot be prepared: PostgreSQL fails
+//!   without `wake`, and 1,804 with it. Such a transaction cannot be prepared: PostgreSQL fails
 //!   `PREPARE TRANSACTION` after a `NOTIFY`, and rolls back.
 //! - The events of a transaction that stays open wait for its commit. They do not delay other
 //!   events.
@@ -141,11 +141,11 @@
 //!
 //! # How it works
 //!
-//! Programs insert into the table `inbox`. Numbers that are assigned there are not in the order of
-//! the commits: a reader that has passed 8 would miss 7, which commits later. Hubs therefore move
-//! the committed rows into the table `log`, and number them under a lock that one statement holds.
-//! They lock the row of the stream, so any hub can assign numbers, and no leader is needed. A long
-//! transaction holds no lock that another one waits for.
+//! Programs insert into the table `inbox`. Numbers that were assigned there would not be in the
+//! order of the commits: a reader that has passed 8 would miss 7, which commits later. Hubs
+//! therefore move the committed rows into the table `log`, and number them under a lock that one
+//! statement holds. They lock the row of the stream, so any hub can assign numbers, and no leader
+//! is needed. A long transaction holds no lock that another one waits for.
 //!
 //! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing
 //! row shows as a hole. Each hub compares the rows that it reads with those that it has read before

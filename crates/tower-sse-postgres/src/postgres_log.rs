@@ -60,7 +60,7 @@ pub(crate) struct LogState {
     trims: u32,
     /// The lowest number that the log can still have.
     first: i64,
-    /// How many rows were read when the rows of the log were last counted.
+    /// The number of rows that had been read when the rows of the log were last counted.
     counted: Option<u64>,
 }
 
@@ -262,8 +262,8 @@ impl PostgresLog {
     }
 }
 
-/// Returns the pause after a poll, from the times that it and the one before it took. A single slow
-/// poll does not delay the next one.
+/// Returns the pause after a poll, from the times that this poll and the previous one took. A
+/// single slow poll does not delay the next one.
 fn pause(took: Duration, last_took: Duration) -> Duration {
     let share = took.min(last_took).saturating_mul(POLL_SHARE);
     jittered(POLL_INTERVAL).max(share.min(MAX_PAUSE))

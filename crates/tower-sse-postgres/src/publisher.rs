@@ -55,7 +55,7 @@ impl fmt::Debug for PostgresPublisher {
     }
 }
 
-/// Returns why no row can hold an event.
+/// Returns an error if no row can hold the event.
 fn check(publication: &Publication) -> Result<(), String> {
     let fields = publication.event.fields();
     let texts = [

@@ -41,7 +41,7 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
-    /// Returns what a notification of the server wakes the reader for.
+    /// Returns the wake-up that a notification with this payload requests.
     pub(crate) fn of(&self, payload: &str) -> &Notify {
         if payload == "log" { &self.log } else { &self.inbox }
     }

@@ -150,8 +150,8 @@ impl Redis {
     /// is 3 seconds. After this time, the connection is given up, and the process connects again
     /// after a random delay of up to 2 seconds.
     ///
-    /// For runs, connecting is also limited to an eighth of their [lease](crate::RedisRuns::lease),
-    /// but at least 1 second, and an answer to a quarter of the lease, but at least 2 seconds.
+    /// For runs, connecting is also limited to an eighth of their [lease](crate::RedisRuns::lease)
+    /// or 1 second, whichever is longer, and an answer to a quarter of the lease or 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;

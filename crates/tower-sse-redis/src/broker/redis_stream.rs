@@ -15,8 +15,9 @@ use crate::{Error, server::MultiplexedConnection};
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A script that adds a marker. If its argument is `empty`, it does so only if the stream has no
-/// entries. If it is the id of an entry, it does so only if no marker follows that entry.
+/// A script that adds a marker. If its argument is `empty`, the script adds one only to a stream
+/// without entries. If its argument is the id of an entry, the script adds one only if no marker
+/// follows that entry.
 ///
 /// The marker's id must be above all entries that may have been lost, and its writer may not know
 /// the newest of them. So the id is in the next millisecond of the server's clock, or `leap` if ids
@@ -27,9 +28,9 @@ const MARK: &str = include_str!("lua/mark.lua");
 /// id of the oldest one, and the memory of the stream in bytes.
 ///
 /// It keeps the newest of the entries that are too old: a reader that has read them all finds its
-/// place by that one, and a stream without entries looks lost. The memory is unknown if the user may
-/// not ask for it. The script writes only if it trims, so that it also runs while the server accepts
-/// no writes.
+/// place by that entry, and a stream without entries would look lost. The memory is unknown if the
+/// user may not ask for it. The script writes only if it trims, so that it also runs while the
+/// server accepts no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that returns the id of the first entry of a range, without its fields: the connection may
@@ -137,8 +138,8 @@ impl RedisStream {
     }
 
     /// Adds a marker of a loss, unless the stream has one after the entry `read`. Returns the
-    /// marker if it was added. If `read` is `None`, it is added only to an empty stream. `newest`
-    /// is the newest entry that this process knows.
+    /// marker if it was added. If `read` is `None`, the marker is added only to an empty stream.
+    /// `newest` is the newest entry that this process knows.
     pub(crate) async fn mark(
         &mut self,
         read: Option<StreamId>,
@@ -262,7 +263,8 @@ impl RedisStream {
 /// Returns the text by which an entry that a hub adds differs from all others.
 ///
 /// Two copies of a stream can get such entries with the same id, and so can a lost stream and the
-/// one that follows it. A process that has read one of these entries must not take another for it.
+/// one that follows it. A process that has read one of these entries must not mistake another one
+/// for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }

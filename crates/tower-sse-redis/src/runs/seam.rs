@@ -176,8 +176,8 @@ pub(crate) enum EndMode {
     /// A client or the program stops it, at any process. The outcome is
     /// [`Cancelled`](Outcome::Cancelled). Its owner gets a hint.
     Cancel {
-        /// The lines of an event to add before the end, without an id. It is added only if the run
-        /// has begun, and pushed. Its sequence number is a billion above the next one.
+        /// The lines of an event to add before the end, without an id. The event is added and
+        /// pushed only if the run has begun. Its sequence number is a billion above the next one.
         lines: Option<Bytes>,
     },
     /// Its owner is dead. Ended only if the store agrees. The outcome is
@@ -319,7 +319,7 @@ pub(crate) enum EndReply {
         /// The sequence number of the newest event in its stream.
         newest: u64,
     },
-    /// Another process had ended the run, or this one in another mode.
+    /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
     /// The call has answered with an event stream, so the run cannot be void; or the run is live,
     /// so it cannot be forgotten; or the run has the key, so it was not replaced. Only to `Void`,
@@ -365,7 +365,7 @@ pub(crate) struct Page {
     pub(crate) batches: Vec<Batch>,
     /// The end, if the page reaches it.
     pub(crate) end: Option<StoredEnd>,
-    /// Whether the stream had nothing behind this page.
+    /// Whether the stream had nothing after this page.
     pub(crate) is_last: bool,
 }
 
@@ -397,8 +397,8 @@ pub(crate) enum Push {
 pub(crate) enum Failure {
     /// The store cannot be reached, or does not accept the command at present. Nothing was changed.
     Unavailable,
-    /// The server cannot serve this connection, or no longer. Nothing was changed. A new connection
-    /// can lead to another server.
+    /// The server cannot serve this connection, or no longer can. Nothing was changed. A new
+    /// connection can lead to another server.
     WrongServer,
     /// The script is not loaded. Nothing was changed.
     NoScript,
@@ -416,11 +416,11 @@ pub(crate) enum Failure {
 /// The memory that a store needs for a run besides its events, its head and its error, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Overhead {
-    /// For its claim, which is all that is left of a call without an event stream.
+    /// The memory for its claim, which is all that is left of a call without an event stream.
     pub(crate) claim: usize,
-    /// For its stream, with its end.
+    /// The memory for its stream, with its end.
     pub(crate) stream: usize,
-    /// For each batch.
+    /// The memory for each batch.
     pub(crate) batch: usize,
 }
 
@@ -462,7 +462,7 @@ pub(crate) enum Incoming {
     /// synchronizes the run, so a forged hint costs only a command.
     Hint(Epoch),
     /// Another run has taken the key of a run of this process, which was live or had ended. No
-    /// request finds it any more.
+    /// request finds the earlier run any more.
     Replaced(Epoch),
     /// The store has lost its data. All runs of this process are synchronized.
     HintToAll,

@@ -78,9 +78,9 @@ pub(crate) const COUNTS: &str = "commandstats";
 /// The sections of INFO that show the lineage.
 pub(crate) const LINEAGE_SECTIONS: [&str; 3] = ["server", "replication", COUNTS];
 
-/// The lines of INFO of which one changes whenever the stream may have been replaced by an older
-/// state: the id of the server, which changes at each start, the id of its replication history, and
-/// the counts of the commands that can replace the value of a key.
+/// The lines of INFO that show the lineage. One of them changes whenever the stream may have been
+/// replaced by an older state: the id of the server, which changes at each start, the id of its
+/// replication history, and the counts of the commands that can replace the value of a key.
 ///
 /// `CONFIG RESETSTAT` sets the counts to zero.
 const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rename cmdstat_renamenx \

@@ -78,7 +78,7 @@ impl Servers {
         name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
     }
 
-    /// Opens a connection for each of these settings to the primary among the servers of these
+    /// For each of these settings, opens a connection to the primary among the servers of these
     /// clients. `CLIENT LIST` shows the connections by `name`.
     ///
     /// If the server refuses the credentials, asks the provider for others once.
@@ -156,7 +156,7 @@ async fn open_primary(
     Err(no_primary(&errors))
 }
 
-/// Returns the error of addresses none of which leads to a primary.
+/// Returns the error for addresses of which none leads to a primary.
 fn no_primary(errors: &[(String, Error)]) -> Error {
     let kinds = || errors.iter().map(|(_, error)| error.kind());
     let kind = kinds()

@@ -26,7 +26,7 @@ const MIN_LOOKS: u32 = 4;
 /// The maximum time between two looks of a request, in milliseconds.
 const MAX_PAUSE: u64 = 250;
 
-/// What a request finds that may claim its key.
+/// The result of looking for the run of a request that may claim its key.
 enum Found {
     Run(Arc<Record>),
     /// No run, or this one, which the request replaces.
@@ -195,8 +195,8 @@ impl Cluster {
         self.mirrors.of(&RunId::of(record), record)
     }
 
-    /// Looks for the run with this key once. `is_locked`: another request of this process may claim
-    /// the key meanwhile.
+    /// Looks for the run with this key once. `is_locked` is `true` if another request of this
+    /// process may claim the key meanwhile.
     async fn find_claim(
         &self,
         key: &RunKey,
@@ -368,9 +368,9 @@ impl Cluster {
         }))
     }
 
-    /// Sends the claim for a reserved record. If the request has left before the reply, or the
-    /// reply took longer than a lease because the process was paused, the claim is given back:
-    /// another request may have the key by then.
+    /// Sends the claim for a reserved record. The claim is given back if the request has left
+    /// before the reply. It is also given back if the reply took longer than a lease, because the
+    /// process was paused: another request may have the key by then.
     async fn confirm(
         &self,
         reserved: Producer,

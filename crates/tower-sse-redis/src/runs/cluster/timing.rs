@@ -9,8 +9,8 @@ pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
 /// The time between the moments at which runs without watchers are exported. All of these runs that
 /// are due share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
-/// The time by which a lease is renewed earlier than due, if a pipeline renews other leases or
-/// exports runs without watchers.
+/// How much earlier than due a lease is renewed, if a pipeline renews other leases or exports runs
+/// without watchers.
 pub(crate) const EARLY: Duration = Duration::from_millis(250);
 /// The delay after a command that failed although the connection is up.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);

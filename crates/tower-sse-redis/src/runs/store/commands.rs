@@ -8,7 +8,7 @@ use crate::runs::seam::{
     Append, Batch, Check, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim,
 };
 
-/// What all commands of a process are about.
+/// The values that all commands of a process need.
 pub(super) struct Scope {
     pub(super) keys: Keys,
     pub(super) process: ProcessId,
@@ -64,8 +64,8 @@ impl Encoder<'_> {
     }
 
     /// Returns the command that registers this process as a user of a server. It is sent again at
-    /// intervals, so that the process remains registered. `server` is its id, and `earlier` that of
-    /// the server that the process used last.
+    /// intervals, so that the process remains registered. `server` is the id of this server, and
+    /// `earlier` the id of the server that the process used before.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>) -> Cmd {
         let mut command = self.call(Script::Join, &[self.scope.keys.data()]);
         command.arg(server).arg(earlier.unwrap_or_default());
@@ -204,7 +204,8 @@ impl Encoder<'_> {
         [self.scope.keys.claim(&run.key), self.scope.keys.stream(run)]
     }
 
-    /// Returns this process, its lease and the time that keys are kept, as scripts take them.
+    /// Returns this process, its lease and the time that keys are kept, in the form that scripts
+    /// take.
     fn owner(&self) -> (&str, u64, u64) {
         let Scope { process, lease, kept_for, .. } = self.scope;
         (process.as_str(), whole_milliseconds(*lease), whole_milliseconds(*kept_for))
@@ -230,8 +231,8 @@ pub(super) const fn has_marker(bytes: usize) -> bool {
     bytes > LARGE_BATCH
 }
 
-/// Splits commands into parts that are each encoded together: renewals that follow each other,
-/// checks that do, or one other command.
+/// Splits commands into parts that are each encoded together: consecutive renewals, consecutive
+/// checks, or one other command.
 pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
     let parts = commands.chunk_by(|one, next| {
         matches!(
@@ -249,7 +250,7 @@ fn optional(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// The length of most names.
+/// A capacity that is enough for most names.
 const CAPACITY: usize = 128;
 
 /// The names of keys and channels.

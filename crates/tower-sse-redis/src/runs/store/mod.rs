@@ -16,7 +16,7 @@
 //! | `prefix:run:{tag}` | hash | the claim: which run has the key, its owner and its lease |
 //! | `prefix:run:{tag}:epoch` | stream | the events of one run |
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
-//! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, behind `-` if the run was replaced |
+//! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!

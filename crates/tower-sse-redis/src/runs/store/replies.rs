@@ -75,7 +75,7 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
     reply.ok_or(Failure::Run)
 }
 
-/// Reads the replies to a batch and to the marker behind it, if it has one.
+/// Reads the replies to a batch and to the marker after it, if there is one.
 fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure> {
     Ok(Reply::Append(match check(batch) {
         // The id is not the highest, or the key has another type: a `Sync` finds out which.
@@ -302,7 +302,7 @@ pub(super) fn error_text(text: &str) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 
-/// Takes a number and the space behind it.
+/// Takes a number and the space after it.
 fn take_number(rest: &mut Bytes) -> Option<u64> {
     let end = rest.iter().position(|&byte| byte == b' ')?;
     let number = rest.split_to(end);

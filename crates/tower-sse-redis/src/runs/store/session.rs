@@ -148,7 +148,8 @@ impl Session {
         Ok(info)
     }
 
-    /// Reads the reply of the server at the end of a connection, which must be that of the session.
+    /// Reads the reply of the server at the end of a connection. It must be the server of the
+    /// session.
     async fn identify(
         &self,
         reply: impl Future<Output = RedisResult<Value>>,

@@ -64,7 +64,7 @@ impl Load {
 
     /// Subscribes to the run and then checks it, before the first load, so that no later push is
     /// missed. Returns whether the store has the run. If not, the store is out of reach, or has
-    /// lost the run's claim since a request found it, which the owner may restore.
+    /// lost the run's claim since a request found the run. The owner may restore the claim.
     async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
         if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
             return false;

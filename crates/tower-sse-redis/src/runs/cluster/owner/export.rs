@@ -46,7 +46,7 @@ pub(crate) struct Export {
     /// The moment from which ticks are counted.
     pub(super) base: Instant,
     pub(super) stored: StoredBatches,
-    /// The memory in the store besides the batches, and besides what the run's head and error need.
+    /// The memory in the store, apart from the batches, the run's head and its error.
     overhead: Overhead,
     /// The length of the head, which is in the claim, and at the stream's beginning and end.
     head_len: usize,
@@ -279,7 +279,7 @@ impl Export {
     }
 }
 
-/// The number of failures in a row after which a run is given up, or its end.
+/// The number of failures in a row after which a run, or its end, is given up.
 const MAX_FAILURES: u8 = 3;
 
 const DISPLACED: &str = "the store has given its key to another run";
@@ -403,8 +403,8 @@ impl Export {
         }
     }
 
-    /// Returns whether events may be missing in the store although later ones are there: a command
-    /// whose reply is missing may have been executed by a server with an older state.
+    /// Returns whether the store may lack events although it has later ones: a server with an older
+    /// state may have executed a command whose reply is missing.
     const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
         self.entries > 0 && !self.sync.restores() && newest >= self.exported && !is_as_acknowledged
@@ -514,7 +514,7 @@ impl SyncState {
         }
     }
 
-    /// Makes a `Sync` due that restores the run, because of a reply.
+    /// Makes a restoring `Sync` due, because of a reply.
     pub(super) const fn need_to_restore(&mut self) {
         *self = match self {
             Self::Asked(_) => Self::Asked(OnLoss::Restores),

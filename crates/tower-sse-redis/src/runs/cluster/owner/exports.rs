@@ -121,7 +121,7 @@ impl Exports {
         }
     }
 
-    /// Makes a run due whose events are not exported yet.
+    /// Makes a run due, because it has events that are not exported yet.
     pub(crate) fn make_due(&self, epoch: Epoch) {
         let now = Instant::now();
         if self.lock().hasten(epoch, |export| export.export_at(now)) {
@@ -129,7 +129,7 @@ impl Exports {
         }
     }
 
-    /// Makes runs due whose phase has changed.
+    /// Makes runs due, because their phases have changed.
     pub(crate) fn mark_all(&self, records: &[Arc<Record>]) {
         if !records.is_empty() {
             self.hasten_all(records.iter().map(|record| record.epoch), |_| {});

@@ -6,8 +6,8 @@ use crate::runs::seam::{Append, Command, End, EndMode, Renew, RunId, Sync, Trim}
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
-/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
-/// would delay what is due.
+/// Renewals that are almost due join a pipeline while it has at most this number of commands. With
+/// more, the renewals would delay commands that are due.
 const MAX_EARLY: usize = 256;
 
 /// The commands of one pipeline, and what their replies belong to.

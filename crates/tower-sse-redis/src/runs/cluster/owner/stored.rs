@@ -15,7 +15,7 @@ pub(super) struct StoredRuns {
     /// Runs that exceed the limit of their owner.
     excess: Vec<RunId>,
     /// Runs that were replaced, each with its size and the time at which to delete it. Until then,
-    /// processes may read its end.
+    /// processes may read the run's end.
     replaced: VecDeque<(Instant, RunId, usize)>,
 }
 
@@ -40,8 +40,8 @@ impl StoredRuns {
         }
     }
 
-    /// Records that a run was replaced. It is deleted at a time, which is not before that of the
-    /// last call.
+    /// Records that a run was replaced. It is deleted at `delete_at`, which must not be earlier
+    /// than in the previous call.
     pub(super) fn replace(&mut self, epoch: Epoch, delete_at: Instant) {
         if let Some((run, bytes)) = self.remove(epoch) {
             self.bytes += bytes;
@@ -63,10 +63,10 @@ impl StoredRuns {
         self.replaced.front().map(|(delete_at, ..)| *delete_at)
     }
 
-    /// Removes a run that is to be deleted, and returns how: one that exceeds the limit of its owner,
-    /// or that was replaced long enough ago. If all runs in the store, including `live` bytes of
-    /// running ones, have more than `limit` bytes, removes one that was replaced, or else the one
-    /// that the store would delete first.
+    /// Removes a run that is to be deleted, and returns how to delete it: a run that exceeds the
+    /// limit of its owner, or that was replaced long enough ago. If all runs in the store,
+    /// including `live` bytes of running ones, have more than `limit` bytes, removes a replaced
+    /// run, or else the run that the store would delete first.
     pub(super) fn evict(
         &mut self,
         now: Instant,
