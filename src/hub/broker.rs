@@ -190,7 +190,8 @@ impl Feed {
         self.with_hub(sequence, |hub| accepted(hub.record_loss(sequence)))
     }
 
-    /// Feeds the hub. No subscription could continue after `u64::MAX`, and the hub itself ignores 0.
+    /// Feeds the hub. Ignores the number `u64::MAX`, after which no subscription could continue.
+    /// The hub itself ignores 0.
     fn with_hub(
         &self,
         sequence: u64,

@@ -127,7 +127,7 @@ pub(super) struct InFlight {
     pub(super) subjects: Option<Unopened>,
     /// The options in the request, for its stream.
     pub(super) options: Option<StreamOptions>,
-    /// What is observed of its stream, until the stream opens.
+    /// The observation of its stream, if there is one, until the stream opens.
     pub(super) observation: Option<Box<Observation>>,
 }
 

@@ -181,7 +181,7 @@ impl fmt::Debug for Subjects {
 pub(crate) struct Membership {
     open_streams: Arc<OpenStreams>,
     member: Arc<Member>,
-    /// Free again once the stream has left its lists.
+    /// The places in the limits. They are free again once the stream has left its lists.
     _places: Box<[LimitPlace]>,
 }
 

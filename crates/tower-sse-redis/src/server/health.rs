@@ -64,7 +64,7 @@ impl RedisHealth {
         self.common.reconnections()
     }
 
-    /// Sets whether the server evicts keys, and warns if it did not before.
+    /// Records whether the server can evict keys. Warns when it begins to.
     pub(crate) fn set_evicting(&self, evicts: bool) {
         if !self.evicts.swap(evicts, Relaxed) && evicts {
             warn!(

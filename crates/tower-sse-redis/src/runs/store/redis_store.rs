@@ -70,7 +70,7 @@ impl RedisStore {
         Overhead { claim: CLAIM + name, stream: STREAM + name, batch: ENTRY }
     }
 
-    /// Returns the state of the connection, which changes with each new one.
+    /// Returns the state of the connection. The state changes with each new connection.
     pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
         self.link.state()
     }
