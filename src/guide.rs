@@ -41,8 +41,8 @@ macro_rules! page {
     };
 }
 
-/// Declares the page `docs/guide/$name.md`, whose code is that of a program which is tested elsewhere:
-/// its files are not there when the code of a page is tested.
+/// Declares the page `docs/guide/$name.md`, which shows the code of a program. The program is
+/// tested elsewhere, because its files are missing when the code of a page is tested.
 macro_rules! program {
     ($name:ident) => {
         #[cfg_attr(not(doctest), doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md")))]

@@ -37,8 +37,8 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 
 const MEDIA_TYPE: &[u8] = b"text/event-stream";
 
-/// Returns whether this is the head of an event stream: its media type is that of one, and its
-/// status allows a body.
+/// Returns whether this is the head of an event stream: the media type is right, and the status
+/// allows a body.
 #[inline]
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     // Few responses have many headers, so comparing their names costs less than a hash.

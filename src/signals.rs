@@ -135,8 +135,8 @@ impl fmt::Display for RecordedError {
 
 impl Error for RecordedError {}
 
-/// Returns the error for `on_error`: the program's error or, if that is the error of a recorded
-/// stream, the one that its source returned.
+/// Returns the error for `on_error`: for a recorded stream, the error that its source returned, and
+/// otherwise the program's error.
 pub(crate) fn source_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     let error = program_error(error);
     // The source may itself be the stream of another record.

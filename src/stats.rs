@@ -110,7 +110,7 @@ impl Stats {
         }
     }
 
-    /// Counts a stream with a label, or as one of the others if there are too many labels.
+    /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
     fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut LabelStats)) {
         let mut labels = lock(&self.counters.labels);
         let is_known = |label: &Label| labels.iter().position(|(known, _)| known == label);

@@ -10,8 +10,8 @@ use crate::callback::without_panic;
 /// The number of tasks that are woken in one turn. This takes some milliseconds, and the
 /// turns of the tasks themselves a few tenths of a second.
 ///
-/// Each turn makes a connection over HTTP/2 write the frames of those of its streams that were woken,
-/// so smaller turns cost more system calls.
+/// In each turn, a connection over HTTP/2 writes the frames of its streams that were woken, so
+/// smaller turns cost more system calls.
 pub(crate) const BATCH: usize = 100_000;
 
 /// Takes all items, which wakes tasks: the first [`BATCH`] at once, and the others in later turns

@@ -252,7 +252,8 @@ pub(crate) enum EndsWith {
 }
 
 impl EndsWith {
-    /// Takes the shutdown of the stream's own layer, or leaves a slot for that of an outer layer.
+    /// Takes the shutdown of the stream's own layer, or leaves a slot for the shutdown of an outer
+    /// layer.
     pub(crate) fn of(shutdown: Option<&Arc<Shutdown>>) -> Self {
         match shutdown {
             Some(shutdown) => Self::Own(Arc::clone(shutdown)),

@@ -116,8 +116,8 @@ impl Error for CutShort {}
 /// what it has not written yet, including the response head.
 ///
 /// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
-/// writes them, and may run late when many streams are cut at once. An empty frame that the server
-/// drops would serve too, but many of them on a connection look like an attack to peers.
+/// writes them, and may run late when many streams are cut at once. An empty last frame would show
+/// the same, but to peers, many empty frames on a connection look like an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),

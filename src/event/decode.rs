@@ -195,7 +195,7 @@ impl ClientState {
         event.field_name().map_or(Cow::Borrowed(NO_NAME), |name| Cow::Owned(name.into_owned()))
     }
 
-    /// Reads what stands between events.
+    /// Reads a piece between events.
     #[cold]
     fn read_between(&mut self, piece: Piece<'_>) {
         if let Some(retry) = piece.retry() {

@@ -279,8 +279,8 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Returns the span of what stands behind a line's colon and before `end`, without the space that
-    /// may follow the colon.
+    /// Returns the span from a line's colon to `end`, without the colon and the space that may
+    /// follow it.
     #[inline]
     fn before(end: usize, value: &[u8]) -> Self {
         let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -449,7 +449,7 @@ pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns the bytes as text, with U+FFFD in place of what is not UTF-8.
+/// Returns the bytes as text, with U+FFFD in place of bytes that are not UTF-8.
 ///
 /// Line ends are ASCII, so decoding the whole stream would give the same characters.
 #[inline]

@@ -84,8 +84,9 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }
 
-/// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
-/// `$what`, its name in panic messages, also implements its constructor from a literal.
+/// Implements the conversions of a type that wraps the text of the one-line field `$field`. If
+/// `$what` is given, the name of the type in panic messages, also implements the constructor from a
+/// literal.
 macro_rules! one_line_text {
     ($type:ty, $field:literal, $what:literal) => {
         impl $type {

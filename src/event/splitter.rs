@@ -353,7 +353,7 @@ impl EventSplitter {
         Ok(None)
     }
 
-    /// Completes what is carried, and returns it.
+    /// Completes the carried bytes, and returns them.
     fn complete(&mut self) -> &[u8] {
         self.place = LinePlace::Between;
         self.is_returned = true;
@@ -372,7 +372,7 @@ fn take<'b>(input: &mut &'b [u8], len: usize) -> &'b [u8] {
     input.split_off(..len).unwrap_or_default()
 }
 
-/// What decoders and bodies need to know.
+/// The state, for decoders and bodies.
 impl EventSplitter {
     /// Returns the bytes that have been received of an incomplete event or line.
     pub(crate) fn incomplete(&self) -> &[u8] {

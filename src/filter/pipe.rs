@@ -224,7 +224,8 @@ impl<F: EventFilter> Flow<F> {
         }
     }
 
-    /// Returns what is sent for an event, and whether the event itself follows; `None` if it passes.
+    /// Returns the bytes to send for an event, and whether the event itself follows them; `None` if
+    /// the event passes.
     #[inline]
     pub(super) fn event(&mut self, event: EventRef<'_>) -> Option<(Encoded, bool)> {
         let verdict = self.guard.event(event);
@@ -294,8 +295,8 @@ impl<F: EventFilter> Flow<F> {
         events
     }
 
-    /// Returns what this verdict sends, and whether the event, or the end, on which it decides
-    /// follows.
+    /// Returns the bytes that this verdict sends, and whether the event or the end that was judged
+    /// follows them.
     fn apply(&mut self, verdict: Verdict, outcome: Outcome) -> (Encoded, bool) {
         match verdict {
             Verdict::Pass => return (Encoded::default(), true),
@@ -358,12 +359,12 @@ impl<F: EventFilter> Flow<F> {
     }
 }
 
-/// What is sent for one frame of the source. A frame that passes as a whole is not copied.
+/// The bytes to send for one frame of the source. A frame that passes as a whole is not copied.
 pub(super) struct Output<'f> {
     frame: &'f [u8],
     /// The length of the frame's beginning that passes.
     passed: usize,
-    /// The bytes to send, once they are no longer just the frame's beginning.
+    /// The bytes to send, if they are not simply the beginning of the frame.
     copied: Option<Vec<u8>>,
 }
 
@@ -397,7 +398,8 @@ impl<'f> Output<'f> {
         copied.extend_from_slice(bytes);
     }
 
-    /// Returns the length of the frame's beginning that is sent, or what is sent in its place.
+    /// Returns the length of the frame's beginning that is sent, or the bytes that are sent in its
+    /// place.
     #[inline]
     pub(super) fn finish(self) -> Result<usize, Vec<u8>> {
         self.copied.map_or(Ok(self.passed), Err)

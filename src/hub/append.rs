@@ -204,7 +204,7 @@ impl HubState {
     }
 
     /// Returns the end of a topic whose last event was published at this time, by the clock of this
-    /// process and by that of the broker.
+    /// process and by the broker's clock.
     const fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
         let retained = self.topics.retained_for();
         TopicEnd {

@@ -102,11 +102,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest that this process has been fed.
     ///
-    /// A higher id is invented, or comes from a log that is lost; its client receives a gap. If the
-    /// number is too low, clients that come from a faster process receive a gap too. If it is too
-    /// high, clients with an id from a lost log wait without a gap. The default is 2²⁰ above
-    /// `committed`. A broker that numbers by a clock returns the current number of the clock, with
-    /// an allowance for its error.
+    /// A higher id is invented, or comes from a log that is lost: a client with such an id receives
+    /// a gap. If the number is too low, clients that come from a faster process receive a gap too.
+    /// If it is too high, clients with an id from a lost log wait without a gap. The default is 2²⁰
+    /// above `committed`. A broker that numbers by a clock returns the current number of the clock,
+    /// with an allowance for its error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }

@@ -65,7 +65,7 @@ impl Config {
         Some(Box::new(Observation::new(label, self.timings)))
     }
 
-    /// Turns the headers into those of a stream of this layer.
+    /// Turns the headers into the headers of a stream of this layer.
     pub(super) fn make_event_stream(&self, headers: &mut HeaderMap) {
         headers::make_event_stream(headers);
         if !self.omits_incremental {

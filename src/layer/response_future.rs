@@ -38,7 +38,7 @@ pin_project! {
     }
 }
 
-/// What completes the response of a called service.
+/// The state that completes the response of a called service.
 // Two words, because futures are moved several times before they are polled.
 pub(super) enum Completion {
     Untracked { config: Arc<Config>, request: RequestInfo },

@@ -133,8 +133,8 @@ impl Error for InvalidKey {}
 
 /// The number of random bits of a unique epoch.
 const UNIQUE_BITS: u32 = 40;
-/// The lowest unique epoch. All unique epochs have the same number of digits, so that the order of
-/// their texts is that of their times.
+/// The lowest unique epoch. All unique epochs have the same number of digits, so that their texts
+/// have the same order as their times.
 const UNIQUE: u128 = 1 << 86;
 
 /// Returns the epoch of a new run, later than `earlier`.

@@ -519,9 +519,9 @@ impl RunsBuilder {
     /// count as 69 kB.
     ///
     /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
-    /// process need there, with their keys and their bookkeeping. For Redis, that is about 5.3 kB for a
-    /// run, twice the length of its encoded key, its events, and 48 bytes for each batch of them. Above
-    /// the limit, the runs that ended first are deleted there.
+    /// process need there, with their keys and their bookkeeping. For Redis, that is about 5.3 kB
+    /// for a run, plus twice the length of its encoded key, its events, and 48 bytes for each batch
+    /// of events. Above the limit, the runs that ended first are deleted there.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self

@@ -216,8 +216,8 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 /// its place, or wakes one.
 ///
 /// Streams are woken in the order of their addresses, which is about the order in which they were
-/// opened. In the order of a hash, each stream would free memory far from that of the previous
-/// stream.
+/// opened. In the order of a hash, each stream would free memory far from the previous stream's
+/// memory.
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,

@@ -27,7 +27,7 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// What [`Subjects::try_add`] has reserved.
+    /// The places that [`Subjects::try_add`] has reserved.
     places: Vec<LimitPlace>,
     is_open: bool,
     /// Whether the response is known to be no stream.
@@ -237,8 +237,8 @@ mod tests {
     use super::{Membership, OpenStreams};
     use crate::streams::Closing;
 
-    /// The waker of an earlier poll. It is dropped once a later one is registered, and closes the
-    /// stream then, as another thread can.
+    /// The waker of an earlier poll. A later poll drops it, and the drop closes the stream, as
+    /// another thread could.
     struct ClosesOnDrop(Arc<OpenStreams>);
 
     impl Wake for ClosesOnDrop {

@@ -18,7 +18,7 @@ const APART: Duration = Duration::from_millis(250);
 const UNDERWAY: Duration = Duration::from_secs(1);
 const HUB: &str = "hub/";
 
-/// What shows that two events are the same.
+/// The property by which two events are the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Basis {
     Ids,
@@ -33,7 +33,8 @@ struct Hop<'a> {
     outer: &'a Stream,
     inner: &'a Stream,
     basis: Basis,
-    /// The indices of the same event in the inner and the outer stream, in the order of the latter.
+    /// The indices of the same event in the inner and the outer stream, in the order of the outer
+    /// stream.
     pairs: Vec<(usize, usize)>,
 }
 
@@ -266,7 +267,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
         .with(format!("received ids: {}", listed(&received)))
 }
 
-/// Compares the ids that came after the client had come back with the ids that were due.
+/// After the client has reconnected, compares the received ids with the expected ones.
 fn judge(before: &[&str], expected: &[&str], received: &[&str]) -> Finding {
     let mut positions = HashMap::new();
     for (position, id) in received.iter().enumerate() {

@@ -32,7 +32,7 @@ pub(crate) fn name(address: &Uri) -> String {
     address.to_string().split('?').next().unwrap_or_default().to_owned()
 }
 
-/// What is sent to every address.
+/// The request that is sent to every address.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,

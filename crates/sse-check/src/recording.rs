@@ -26,7 +26,7 @@ pub(crate) enum End {
     Cut(String),
 }
 
-/// What has come in one read.
+/// The bytes that one read has returned.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) at: Duration,
@@ -34,7 +34,7 @@ pub(crate) struct Chunk {
     pub(crate) end: usize,
 }
 
-/// What has come of a response. All times count from when the first requests were sent.
+/// The part of a response that has come. All times count from when the first requests were sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     pub(crate) target: Uri,
@@ -166,7 +166,7 @@ pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]
     bursts
 }
 
-/// A recording, and what it consists of.
+/// A recording, and the events and blocks in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) recording: Recording,

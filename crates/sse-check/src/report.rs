@@ -1,4 +1,4 @@
-//! What is printed.
+//! The printed reports.
 
 use std::{fmt::Write, time::Duration};
 

@@ -18,7 +18,7 @@ const HEAD_LIMIT: Duration = Duration::from_millis(800);
 /// How many events a client that comes back has missed.
 const MISSED: usize = 3;
 
-/// What to look at.
+/// The addresses to look at, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The addresses, at least one, from the outside to the inside.
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) resumes: bool,
 }
 
-/// What was seen.
+/// The recorded streams.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// The stream as clients receive it.

@@ -10,8 +10,8 @@ use crate::{Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page
 /// The number of entries that are fed before the follower yields to other tasks. Feeding them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row after which an entry is skipped. All timeouts but the first are
-/// those of a page with one entry.
+/// The number of timeouts in a row after which an entry is skipped. After the first timeout, each
+/// read is of one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub, and then follows the log on a task, until the hub is closed
@@ -281,8 +281,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Returns what is before a page that was read from the last entry on, but does not begin with
-    /// that entry.
+    /// Returns the place before a page that was read from the last entry on, but does not begin
+    /// with that entry.
     ///
     /// Logs are trimmed from the beginning. So if the log still has anything up to the last entry,
     /// nothing was trimmed up to the page: the log is in an older state, without the last entry.

@@ -88,9 +88,10 @@
 //! - An invalid event is an error of the statement, and so aborts its transaction: an unknown
 //!   stream, data above 1 MiB, a topic above 1 KiB, an event name above 256 bytes or with a line
 //!   break, a comment above 4 KiB, a negative `retry`.
-//! - Hubs look for new events 10 times a second. If the server repeatedly takes long to answer, they
-//!   pause for up to a second between two looks. A program with a hub calls a
-//!   [waker](Postgres::waker) after its commit, and clients receive the event some milliseconds later.
+//! - Hubs look for new events 10 times a second. If the server repeatedly takes long to answer,
+//!   hubs pause for up to a second between two looks. A program with a hub calls a
+//!   [waker](Postgres::waker) after its commit, and clients receive the event some milliseconds
+//!   later.
 //! - `wake => true` does the same from any program, but transactions that notify commit one after
 //!   another: use it for rare events. With 20 connections, 5,983 transactions a second committed
 //!   without `wake`, and 1,804 with it. Such a transaction cannot be prepared: PostgreSQL fails

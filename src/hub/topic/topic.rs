@@ -194,7 +194,7 @@ pub(super) enum Evictable {
     /// An event that is not its topic's newest.
     Older,
     Newest,
-    /// The memory of the topic counts apart from that of others.
+    /// Nothing: the memory of the topic does not count towards the total.
     Nothing,
 }
 

@@ -4,8 +4,8 @@
 //!   memory, a [`Chunk`](cutter::Chunk). The record's lock protects its [`State`].
 //! - A [`Mirror`] changes the record of a run of another process, as that process reports.
 //!   `recorded_options.rs` encodes the options of a run's answer.
-//! - The oldest events of a run are evicted when [`Record::append`] reaches `retain_bytes`, and
-//!   those of a mirror by [`Mirror::give_way`]. Whole runs are evicted in `process/`.
+//! - The oldest events of a run are evicted when [`Record::append`] reaches `retain_bytes`.
+//!   [`Mirror::give_way`] evicts the events of a mirror. Whole runs are evicted in `process/`.
 //! - [`Deferred`] is the work of a change that waits until no lock is held.
 //! - [`LastEvent`] is the event after which a cancelled run ends.
 //! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of all clients.

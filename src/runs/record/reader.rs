@@ -151,7 +151,7 @@ impl Reader {
 enum Step {
     /// With the waker of the run's task, if the task waits for room.
     Read(Read, Option<Waker>),
-    /// With the waker that the new one has replaced, if any.
+    /// With the earlier waker, which the new waker has replaced, if there was one.
     Waiting(Option<Waker>),
     NeedsWaker,
 }

@@ -218,7 +218,7 @@ pub(super) async fn lines_of(
     Ok(received)
 }
 
-/// Returns the lines of events in a hub without a broker, which are what a broker has to keep.
+/// Returns the lines of events in a hub without a broker. A broker has to keep these lines.
 pub(super) async fn lines_without_broker(
     topic: &str,
     events: &[Event],

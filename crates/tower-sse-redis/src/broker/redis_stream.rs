@@ -263,8 +263,8 @@ impl RedisStream {
 /// Returns the text by which an entry that a hub adds differs from all others.
 ///
 /// Two copies of a stream can get such entries with the same id, and so can a lost stream and the
-/// one that follows it. A process that has read one of these entries must not mistake another one
-/// for it.
+/// stream that takes its place. A process that has read one of these entries must not mistake
+/// another one for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }

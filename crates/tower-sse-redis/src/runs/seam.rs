@@ -1,7 +1,7 @@
 //! The interface to the store that processes share.
 //!
-//! - A store executes each [`Command`] and returns its [`Reply`]. It
-//!   passes what it pushes to a function, as [`Incoming`].
+//! - A store executes each [`Command`] and returns its [`Reply`]. It also calls a function with
+//!   each push or hint, as [`Incoming`].
 //! - [`RunId`] names a run.
 
 use std::{marker, process, sync::Arc, time::Duration};
@@ -190,8 +190,8 @@ pub(crate) enum EndMode {
     /// this process has claimed ends: like [`Void`](Self::Void) if it has not begun, otherwise with
     /// the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
     Release,
-    /// The run has ended and its owner needs the memory. Its claim and its stream are deleted, but
-    /// not those of a live run.
+    /// The run has ended and its owner needs the memory. Its claim and its stream are deleted,
+    /// unless it is live after all.
     Forget,
     /// The run was replaced. Its stream is deleted, unless the run has the key.
     Discard,
@@ -427,8 +427,8 @@ pub(crate) struct Overhead {
 /// The state of the connection to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Connection {
-    /// The number of the connection in use, which rises with each new one. A connection to a
-    /// server that was restarted has a new number, even if a proxy kept it open.
+    /// The number of the connection in use. Each new connection has a higher number. A connection
+    /// to a server that was restarted has a new number, even if a proxy kept it open.
     Up(u64),
     /// The store cannot be reached.
     Down,
@@ -445,8 +445,8 @@ pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
     retain_for.max(lease * 4).max(MIN_KEPT_FOR)
 }
 
-/// Receives what other processes send through the store. It does not block, and may be called after
-/// the [`Runs`](tower_sse::runs::Runs) was dropped.
+/// Receives the pushes and hints that other processes send through the store. It does not block,
+/// and may be called after the [`Runs`](tower_sse::runs::Runs) was dropped.
 pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 
 /// What a store passes to [`Receive`].

@@ -2,7 +2,7 @@
 //!
 //! - `Servers` opens all connections to the primary, with the credentials of `Provider`, and
 //!   `keep` replaces those that break.
-//! - [`RedisHealth`] is what a program sees of them, and [`Error`] why one fails.
+//! - [`RedisHealth`] shows their state to the program, and [`Error`] says why one fails.
 //! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
 //!   an older state can have replaced a key.
 

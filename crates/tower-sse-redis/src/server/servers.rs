@@ -21,7 +21,7 @@ pub(crate) struct Servers {
     pub(crate) provider: Option<Provider>,
     /// The time limit for connecting, and for asking the provider.
     pub(crate) timeout: Duration,
-    /// The name in the certificates of all servers, if it is not that of their URLs.
+    /// The name in the certificates of all servers, if it differs from the host of their URLs.
     pub(crate) server_name: Option<String>,
     /// The name of the connections in `CLIENT LIST`, if the program has set one.
     pub(crate) client_name: Option<String>,

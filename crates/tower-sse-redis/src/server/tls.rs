@@ -84,7 +84,7 @@ pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Opens a connection to a server whose certificate has this name or that of its URL.
+/// Opens a connection to a server whose certificate has this name, or the host of its URL.
 pub(crate) async fn connect(
     client: &Client,
     config: &AsyncConnectionConfig,

@@ -9,7 +9,7 @@ use crate::testing::broker::hub_client::{HubClient, is_gap};
 use crate::testing::broker::hub_process::{HubProcess, number, with_number};
 use crate::testing::broker::world::ensure;
 
-/// A hub is not ready before it has what was acknowledged before it connected.
+/// A hub is not ready before it has all events that were acknowledged before it connected.
 pub(crate) async fn a_late_process_loads_the_history<W: World>(world: &W) -> Result<(), Problem> {
     const TOPICS: [&str; 3] = ["news", "weather", "sport"];
     let (a, b, start) = HubProcess::pair(world).await?;

@@ -29,7 +29,7 @@ const MAX_PAUSE: u64 = 250;
 /// The result of looking for the run of a request that may claim its key.
 enum Found {
     Run(Arc<Record>),
-    /// No run, or this one, which the request replaces.
+    /// No run, or this run, which the request replaces.
     Claimable(Option<RunId>),
     /// A run that has changed since the look.
     Changed,

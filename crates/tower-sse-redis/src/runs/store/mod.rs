@@ -3,8 +3,8 @@
 //! - `commands` names the keys and channels, and writes a command of the store as a script or
 //!   commands of Redis. `lua/` has the scripts, one file each.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
-//! - `Session` has the connections to one server: one for commands, one for pushes, and that of
-//!   `Loads`. `Subscriptions` outlive the sessions.
+//! - `Session` has the connections to one server: one for commands, one for pushes, and the
+//!   connection of `Loads`. `Subscriptions` outlive the sessions.
 //! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
 //!
 //! # Keys
@@ -46,7 +46,7 @@
 //! Each process looks for `data` four times in a lease, and lets it expire after a lease, but at
 //! least 20 seconds. Claims of live runs are kept for longer, so a jump of the server's clock that
 //! lets them expire lets `data` expire too. `data` also expires on a server that no process
-//! reaches. If the clock was set back after `data` was renewed, it counts as missing.
+//! reaches. If the clock was set back after `data` was renewed, `data` counts as missing.
 //!
 //! | field | |
 //! |---|---|

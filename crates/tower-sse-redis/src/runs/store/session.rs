@@ -208,7 +208,7 @@ async fn send<T: FromRedisValue>(
     from_redis_value(reply).map_err(|error| Error::new(action, error))
 }
 
-/// What sessions of a process connect to, and what they are for.
+/// The servers to which the sessions of a process connect, and the data that the sessions need.
 pub(super) struct Endpoint {
     pub(super) servers: Servers,
     /// The name of the connections in `CLIENT LIST`.

@@ -42,7 +42,7 @@ enum Loading {
     No,
     /// A task is loading the run.
     Yes,
-    /// A task is loading the run, and another load was requested since that one began.
+    /// A task is loading the run, and another load was requested since that load began.
     Again,
 }
 
@@ -205,8 +205,8 @@ impl Mirror {
         }
     }
 
-    /// Begins a load if one was requested since the last one began, and returns whether the run has
-    /// ended according to its claim. Otherwise, records that no load is under way, and returns
+    /// Begins a load if one was requested since the last load began, and returns whether the run
+    /// has ended according to its claim. Otherwise, records that no load is under way, and returns
     /// `None`.
     pub(super) fn begin_load(&self) -> Option<bool> {
         let mut state = lock(&self.state);
@@ -215,7 +215,7 @@ impl Mirror {
         is_asked_for.then_some(state.has_ended)
     }
 
-    /// Records that no load is under way, although the last one has no result.
+    /// Records that no load is under way, although the last load has no result.
     pub(super) fn abort_load(&self) {
         lock(&self.state).loading = Loading::No;
         self.set_loaded(false);

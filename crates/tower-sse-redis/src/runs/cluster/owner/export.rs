@@ -568,8 +568,8 @@ impl Lease {
         Self { renew_at, renewals: 0 }
     }
 
-    /// Returns whether the next renewal looks at the stream: it compares the number of entries, which
-    /// finds a lost stream.
+    /// Returns whether the next renewal looks at the stream: it compares the number of entries, and
+    /// so notices a lost stream.
     pub(super) const fn looks(&self) -> bool {
         self.renewals == RENEWALS
     }
