@@ -516,8 +516,7 @@ impl<B> EventStream<'_, B> {
 
     /// Drops the source and enters the last phase.
     ///
-    /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
-    /// cursor.
+    /// The source is dropped before the body, because it may hold a guard, a permit or a cursor.
     fn begin_ending(&mut self, ending: LastFrames) {
         let state = self.state.as_mut().project();
         // The body may be dropped before it is polled again.

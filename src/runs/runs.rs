@@ -459,9 +459,9 @@ impl RunsBuilder {
     ///
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
-    /// - While a client is attached, only events that the fastest client has read are evicted. If
-    ///   it has read none of them, the source is not polled until it has. If a slower client needs
-    ///   an evicted event, its body fails, and it gets `404` when it reconnects.
+    /// - While a client is attached, only events that the fastest client has read are evicted.
+    ///   While it has read none of the kept events, the source is not polled. If a slower client
+    ///   needs an evicted event, its body fails, and it gets `404` when it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that needs an evicted event later gets `404`.
     ///

@@ -157,8 +157,8 @@ impl Cutter {
     }
 }
 
-/// Adds the lines of an event to `lines`, unless it has no `data` or `event` line. Returns whether it
-/// has one.
+/// Adds the lines of an event to `lines`, if the event has a `data` or `event` line. Returns
+/// whether it has one.
 #[inline]
 fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
     let mut is_event = false;

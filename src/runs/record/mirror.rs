@@ -222,8 +222,7 @@ impl Record {
         self.lock().log.evicted_after(position).is_none()
     }
 
-    /// Returns whether the record has come as far as a client that has seen the events up to
-    /// `position`, or will not come any further.
+    /// Returns whether the record has reached the event `position`, or will get no further events.
     pub fn has_reached(&self, position: u64) -> bool {
         let state = self.lock();
         match state.phase {

@@ -146,9 +146,9 @@ async fn publish(
     Ok(acknowledged)
 }
 
-/// Checks that these clients receive a gap, and so do clients that return with the id `start`. Also
-/// checks that later events arrive. Each client must receive each event in `acknowledged`, or a gap
-/// that covers it.
+/// Checks that these clients receive a gap, and that clients that return with the id `start` do
+/// too. Also checks that later events arrive. Each client must receive each event in
+/// `acknowledged`, or a gap that covers it.
 async fn all_are_told<W: World>(
     world: &W,
     [a, b]: [&HubProcess; 2],
