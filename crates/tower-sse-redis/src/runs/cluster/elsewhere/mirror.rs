@@ -85,8 +85,8 @@ impl Mirror {
         is_served.then_some(record)
     }
 
-    /// Begins the record, unless it has begun. The record begins after `newest`, the newest event
-    /// in the store, or earlier, so that it serves clients with any higher id.
+    /// Begins the record, unless it has begun. The record begins at the latest after `newest`, the
+    /// newest event in the store, so that it serves clients with any higher id.
     pub(super) fn start_below(&self, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);

@@ -29,7 +29,7 @@ pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
     pub(super) store: Arc<Store>,
     pub(super) timing: Timing,
-    /// The permits of loads: each load holds one while it loads a page.
+    /// The permits of loads. Each load holds a permit while it loads a page.
     pub(super) pages: Semaphore,
     pub(crate) map: Arc<MirrorMap>,
 }
@@ -44,7 +44,7 @@ impl Mirrors {
         Self { process, store, timing, pages: Semaphore::new(MAX_PAGES), map }
     }
 
-    /// Returns the mirror of a run to which this record belongs.
+    /// Returns the mirror, among those of this run, that has this record.
     pub(crate) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         self.map.of(run, record)
     }
@@ -170,7 +170,7 @@ impl MirrorMap {
         lock(&self.by_run)
     }
 
-    /// Returns the mirror of a run to which this record belongs.
+    /// Returns the mirror, among those of this run, that has this record.
     pub(super) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         let is_its =
             |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
