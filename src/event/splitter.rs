@@ -372,7 +372,7 @@ fn take<'b>(input: &mut &'b [u8], len: usize) -> &'b [u8] {
     input.split_off(..len).unwrap_or_default()
 }
 
-/// The state, for decoders and bodies.
+/// Methods that return the state of the splitter, for decoders and bodies.
 impl EventSplitter {
     /// Returns the bytes that have been received of an incomplete event or line.
     pub(crate) fn incomplete(&self) -> &[u8] {

@@ -274,8 +274,8 @@ impl Feed {
         });
     }
 
-    /// Returns the hub, to find its feed again, and the token that is cancelled when it is closed or
-    /// dropped.
+    /// Returns the hub, by which its feed can be found again, and the token that is cancelled when
+    /// the hub is closed or dropped.
     #[cfg(feature = "testing")]
     pub(crate) const fn hub(&self) -> (&Weak<HubState>, &CancellationToken) {
         (&self.hub, &self.closed)

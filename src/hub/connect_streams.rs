@@ -28,9 +28,8 @@ impl Streams {
     /// Each log-out (a close) is an event of the topic. Publish nothing else to this topic. A
     /// program can publish a close event itself, for example [in a transaction][transaction] of
     /// PostgreSQL. A task follows the topic until all clones are dropped and the last stream with a
-    /// subject has ended. Whatever the hub's limits are, the topic keeps the close events of the
-    /// last 5 minutes, up to 1,024 of them and 1 MiB, or more if its
-    /// [`Retention`](crate::hub::Retention) is larger.
+    /// subject has ended. The topic keeps the close events of the last 5 minutes, up to 1,024 of
+    /// them and 1 MiB, or more if the hub's [`Retention`](crate::hub::Retention) is larger.
     ///
     /// If the topic has a gap, this process may have missed a log-out. It then
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off

@@ -191,8 +191,8 @@ struct BrokerState {
 }
 
 impl BrokerState {
-    /// Appends an event to the history. Returns it, and the connections to deliver it through once
-    /// the state is unlocked.
+    /// Appends an event to the history. Returns the event, and the connections through which to
+    /// deliver it once the state is unlocked.
     fn append(
         &mut self,
         publication: Publication,
@@ -213,8 +213,8 @@ impl BrokerState {
         (published, connections)
     }
 
-    /// Loses all events. Returns the connections to deliver the loss through once the state is
-    /// unlocked.
+    /// Loses all events. Returns the connections through which to deliver the loss once the state
+    /// is unlocked.
     fn lose_history(&mut self) -> Vec<Arc<Connection>> {
         self.newest += 1;
         self.lost = self.newest;

@@ -83,7 +83,7 @@ impl Subscribe {
     /// published later.
     ///
     /// The newest events of topics with [`Retention::latest`](crate::hub::Retention::latest) are
-    /// always sent, and do not count.
+    /// always sent, and do not count towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self

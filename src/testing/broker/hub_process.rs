@@ -246,7 +246,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Adds an event that was acknowledged after all events before it.
+    /// Adds an event. All earlier events were acknowledged before it.
     pub(super) fn push(&mut self, data: String, acknowledged: &AcknowledgedEvent) {
         if acknowledged.is_repeated {
             self.repeated.insert(data.clone());

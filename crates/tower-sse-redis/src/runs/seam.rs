@@ -404,8 +404,9 @@ pub(crate) enum Failure {
     NoScript,
     /// The reply is missing. The command may have been executed, or be executed later.
     Lost,
-    /// A script may have stopped halfway, and its keys need not be the reason: if the user lacks a
-    /// permission for a command of the script, some versions of Redis answer with the same code.
+    /// A script may have stopped halfway. The keys of this run need not be the cause: some versions
+    /// of Redis answer with the same code if the user lacks a permission for a command of the
+    /// script.
     Stopped,
     /// The command failed for this run alone, such as on a key of another type.
     Run,

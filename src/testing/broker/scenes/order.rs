@@ -7,7 +7,8 @@ use crate::hub::{Hub, Retention};
 use crate::testing::broker::hub_process::{HubProcess, Published, epoch, number, with_number};
 use crate::{testing::broker::hub_client::both, testing::broker::world::ensure};
 
-/// Brokers that number or order the events in each process differ when all processes publish.
+/// If a broker numbers or orders events separately in each process, the orders differ when all
+/// processes publish.
 pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 100;
     let (a, b, start) = HubProcess::pair(world).await?;
