@@ -58,7 +58,8 @@ struct Counters {
     frames: AtomicU64,
     bytes: AtomicU64,
     heartbeats: AtomicU64,
-    /// In the order in which they were first seen, and at most [`MAX_LABELS`] and [`OTHER`].
+    /// The labels, in the order in which they were first seen: at most [`MAX_LABELS`], and
+    /// [`OTHER`].
     labels: Mutex<Vec<(Label, LabelStats)>>,
 }
 

@@ -101,7 +101,8 @@ impl<'p, B> EventStream<'p, B> {
         Self { source, state }
     }
 
-    /// Drops what must be dropped before the state, because dropping the state reports the close.
+    /// Drops the parts that must be dropped before the state, because dropping the state reports
+    /// the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
         // The client did not read, so the end could not be sent.

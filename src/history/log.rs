@@ -228,8 +228,8 @@ impl Log {
     }
 }
 
-/// The minimum size in bytes of a slice of a complete block's shared frame. A smaller part is
-/// copied, because a client that holds a slice holds the whole block.
+/// The minimum size in bytes of a slice of a shared frame, if the frame's block is complete. A
+/// smaller part is copied, because a client that holds a slice holds the whole block.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
 /// The capacity below which the list of entries does not shrink.

@@ -17,7 +17,7 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 /// One batch in this many looks at the whole inbox, in case `covered` has passed rows that are not
 /// numbered.
 const FULL_PASS: u32 = 50;
-/// The limits of the tables, which also hold for events by SQL. In bytes.
+/// The limits of the tables, in bytes. They also hold for events that are published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
 const MAX_DATA: usize = 1 << 20;
 const MAX_NAME: usize = 256;

@@ -15,8 +15,8 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
 /// gap. The hash is keyed, so clients cannot force one.
 ///
-/// Topics that have ended are counted apart, because others would displace them before their names
-/// are free. If there are too many, the topic whose name is free first is forgotten.
+/// Topics that have ended are counted apart, because other topics would displace them before their
+/// names are free. If there are too many, the topic whose name is free first is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     hash_key: RandomState,

@@ -269,8 +269,8 @@ fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
 
-/// The precision of the estimate in milliseconds. It leaves out the delay of a reply, because
-/// entries have the same delay.
+/// The precision of the estimate in milliseconds. It does not include the delay of a reply, because
+/// entries arrive with the same delay.
 const PRECISION: u64 = 10;
 
 /// An estimate of the Redis server's clock, whose time the ids of entries contain.

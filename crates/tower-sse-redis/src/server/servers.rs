@@ -79,7 +79,7 @@ impl Servers {
     }
 
     /// For each of these settings, opens a connection to the primary among the servers of these
-    /// clients. `CLIENT LIST` shows the connections by `name`.
+    /// clients. `CLIENT LIST` shows the connections under `name`.
     ///
     /// If the server refuses the credentials, asks the provider for others once.
     pub(crate) async fn connect<const N: usize>(
