@@ -57,7 +57,7 @@ impl CoopBudget {
         polled.map(|unit| unit.made_progress())
     }
 
-    /// Spends budget for a frame of `bytes` bytes.
+    /// Spends budget for a frame of this size in bytes.
     ///
     /// Call it after making the frame, because the channel from which the events come needs budget
     /// too.

@@ -341,7 +341,7 @@ impl FieldSpans {
         }
     }
 
-    /// Adds the line that starts behind those that have been read.
+    /// Adds the line that starts after the lines that have been read.
     #[inline]
     fn add_line(&mut self, line: &[u8]) {
         self.has_other_lines = true;

@@ -92,7 +92,8 @@ impl Retention {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps at most `events` events of a topic: the newest ones, none of which replaces another.
+    /// Limits the number of kept events of a topic to `events`: the newest are kept, and no event
+    /// replaces another.
     ///
     /// # Panics
     ///

@@ -10,7 +10,7 @@ use tokio_util::sync::DropGuard;
 use super::limits::{SubjectLimits, shrink_if_sparse};
 use crate::{callback::without_panic, lock::lock, wake::in_batches};
 
-/// The open streams of each subject, and the log of closes.
+/// The open streams of each subject, and the log of calls of `close`.
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams {
     closes: CloseLog,
@@ -21,7 +21,7 @@ pub(super) struct OpenStreams {
     /// The generation again, and the number of its streams that have not been closed.
     open: AtomicU64,
     pub(super) limits: Arc<SubjectLimits>,
-    /// Stops the task that follows the closes of other processes.
+    /// Stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
 }
 
@@ -457,7 +457,7 @@ impl Member {
     }
 }
 
-/// The log of the newest closes, and the number of all closes so far.
+/// The log of the newest calls of `close`, and the number of all calls so far.
 ///
 /// A stream first enters the lists of its subjects, and then looks here. A close is first added
 /// here, and then empties the list of its subject. So at least one of them sees the other.
@@ -467,7 +467,7 @@ pub(super) struct CloseLog {
     newest: RwLock<VecDeque<Close>>,
 }
 
-/// The number of closes before a request arrived.
+/// The number of calls of `close` before a request arrived.
 pub(super) type Ticket = u64;
 
 /// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key.
@@ -475,7 +475,8 @@ pub(super) type Ticket = u64;
 /// A hash collision ends one more stream, whose client reconnects.
 pub(super) type Close = Option<Closing<u64>>;
 
-/// The number of closes in the log. A stream is closed if its request came before all of them.
+/// The number of calls of `close` in the log. A stream is closed if its request came before all of
+/// them.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {

@@ -250,7 +250,7 @@ impl fmt::Display for CloseError {
 
 impl Error for CloseError {}
 
-/// The streams of this process, as the task that follows the closes of other processes knows them.
+/// The streams of this process, for the task that follows the close events of other processes.
 ///
 /// They exist until the last `Streams` is dropped and the last stream with a subject has ended.
 pub(crate) struct Followed {

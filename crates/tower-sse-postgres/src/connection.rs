@@ -272,7 +272,7 @@ impl Connection {
         (&self.settings.stream, Type::TEXT)
     }
 
-    /// Returns at most `rows` rows of the log, from this number on.
+    /// Returns rows of the log from this number on, at most `rows`.
     pub(crate) async fn read(
         &self,
         from: u64,

@@ -96,7 +96,7 @@ impl Process {
         result
     }
 
-    /// Reports the ends of runs, each once.
+    /// Reports the end of each run, once.
     fn report(&self, ends: &[RunEnd]) {
         for end in ends {
             self.counters.count_end(end);
@@ -244,7 +244,7 @@ impl Process {
         self.lock().ending.is_empty()
     }
 
-    /// Waits until no run is running, and the ends of all others have been reported.
+    /// Waits until no run is running, and the end of every run has been reported.
     pub(crate) async fn idle(&self) {
         until(&self.idle, || self.lock().is_idle().then_some(())).await;
     }

@@ -57,7 +57,7 @@ impl Registry {
         self.by_key.get(key)
     }
 
-    /// Returns whether no run is running, and the ends of all others have been reported.
+    /// Returns whether no run is running, and the end of every run has been reported.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.reporting == 0
     }
@@ -196,7 +196,8 @@ impl Registry {
         Ok(record)
     }
 
-    /// Checks the limits for a new run, which takes the place of `replaced` running ones.
+    /// Checks the limits for a new run, which takes the place of this number of running runs,
+    /// `replaced`.
     fn check(&self, key: &RunKey, replaced: usize, options: &Options) -> Result<(), StartError> {
         if self.is_draining {
             return Err(StartError::Draining);

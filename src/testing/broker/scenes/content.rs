@@ -9,7 +9,7 @@ use crate::testing::broker::world::ensure;
 /// Brokers may refuse larger events.
 const LARGE: usize = 64 << 10;
 
-/// A broker that stores an event by its own fields forgets one, or changes the ends of lines.
+/// A broker that stores an event by its own fields forgets a field, or changes line ends.
 pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Problem> {
     let events = [
         Event::new().data("plain"),

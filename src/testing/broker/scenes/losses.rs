@@ -26,7 +26,7 @@ pub(crate) async fn a_lost_log_is_told_to_all<W: World>(world: &W) -> Result<(),
     all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
 }
 
-/// The reader looks for losses itself: no publisher finds this one.
+/// The reader looks for losses itself: no publisher finds this loss.
 pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {

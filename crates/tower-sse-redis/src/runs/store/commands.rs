@@ -218,8 +218,8 @@ impl Encoder<'_> {
     }
 }
 
-/// Returns a command with space for `arguments` arguments. The longest ones have `len` bytes
-/// together.
+/// Returns a command with space for this number of arguments. The longest arguments have `len`
+/// bytes together.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);

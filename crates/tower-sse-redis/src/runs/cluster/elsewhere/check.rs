@@ -82,7 +82,7 @@ impl Mirrors {
         checked
     }
 
-    /// Ends runs whose owners are dead. Returns the mirrors that have to load their ends.
+    /// Ends runs whose owners are dead. Returns the mirrors that have to load the end of their run.
     pub(super) async fn bury_all<'m>(&self, dead: &'m [Arc<Mirror>]) -> Vec<&'m Arc<Mirror>> {
         let bury = |mirror: &Arc<Mirror>| bury_command(&mirror.run);
         let results = self.store.execute(None, dead.iter().map(bury).collect()).await;

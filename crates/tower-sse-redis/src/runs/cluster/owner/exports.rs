@@ -290,7 +290,7 @@ mod tests {
 
     use super::Pace;
 
-    /// Returns the mean time between pipelines while `commands` commands become due in each
+    /// Returns the mean time between pipelines while this number of commands becomes due in each
     /// millisecond. Each pipeline has the commands that have become due since the previous one.
     async fn interval(commands: u32) -> Duration {
         const PIPELINES: u32 = 100;
