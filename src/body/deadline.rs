@@ -146,7 +146,7 @@ impl Deadline {
         self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
 
-    /// Returns how the program has closed the stream, or `None` if it has not.
+    /// Returns how the program has closed the stream, if it has and `reason` does not show it yet.
     fn revocation(&self) -> Option<Revocation> {
         if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
             return Some(Revocation::Subject);

@@ -198,9 +198,9 @@ impl<M: ?Sized> FilterLayer<M> {
     /// can still [reject](super::Verdict::Reject) the response. An error that an upstream sends as
     /// its first event can then become a real status, after which an outer layer can retry.
     ///
-    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`.
-    /// None of this depends on how the source divides its bytes into frames. While the head is
-    /// held, no heartbeat can be sent, so choose a few seconds.
+    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`. It
+    /// makes no difference how the source divides its bytes into frames, and nothing is lost. While
+    /// the head is held, no heartbeat can be sent, so choose a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

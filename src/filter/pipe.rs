@@ -295,7 +295,7 @@ impl<F: EventFilter> Flow<F> {
         events
     }
 
-    /// Returns the bytes that this verdict sends, and whether the event or the end that was judged
+    /// Returns the bytes that this verdict sends, and whether the event, or the end of the source,
     /// follows them.
     fn apply(&mut self, verdict: Verdict, outcome: Outcome) -> (Encoded, bool) {
         match verdict {

@@ -71,8 +71,8 @@ pub struct StreamOptions {
     // for an option that is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
-    /// Whether a stream has no reconnection time if neither its layer nor its request nor its
-    /// response sets one.
+    /// Whether the default reconnection time is turned off. A time that a layer, a request or a
+    /// response sets still applies.
     pub(super) omits_default_retry: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(super) max_age: Option<MaxAge>,

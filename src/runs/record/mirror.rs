@@ -70,7 +70,7 @@ impl Mirror {
         waiters.wake();
     }
 
-    /// Appends the events `first..=last` of a batch that the record does not have.
+    /// Appends a batch, the events `first..=last`, without the events that the record already has.
     pub fn append_batch(&self, first: u64, last: u64, bytes: &Bytes) -> Mirrored {
         let Some(record) = self.record() else { return Mirrored::Appended };
         let mut drops = DeferredDrops::default();
