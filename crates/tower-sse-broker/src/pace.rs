@@ -28,7 +28,7 @@ impl Backoff {
         }
     }
 
-    /// Returns the delay before the next attempt: a random value from half of the maximum up to the
+    /// Returns the delay before the next attempt: a random value between half of a maximum and that
     /// maximum, which doubles with each attempt. Processes therefore do not reconnect at the same
     /// time.
     pub fn next_delay(&mut self) -> Duration {

@@ -322,15 +322,15 @@ pub(crate) enum EndReply {
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
     /// The call has answered with an event stream, so the run cannot be void; or the run is live,
-    /// so it cannot be forgotten; or the run has the key, so it was not replaced. Only to `Void`,
-    /// `Forget` and `Discard`.
+    /// so it cannot be forgotten; or the run has the key, so it was not replaced. Sent only to
+    /// `Void`, `Forget` and `Discard`.
     Running,
-    /// The run is void, or was forgotten. Only to `Void`, `Release`, `Forget` and `Discard`.
+    /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
-    /// The store does not have the events that the owner has exported: send a `Sync`. Only to
+    /// The store does not have the events that the owner has exported: send a `Sync`. Sent only to
     /// `Own`.
     Behind,
-    /// The owner is not dead. Only to `Bury`.
+    /// The owner is not dead. Sent only to `Bury`.
     NotDead(Liveness),
     /// Another run has the key, or the claim is not of this process.
     Other,
