@@ -99,8 +99,9 @@ impl Refusal {
     }
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
-    /// client: from 30 to 60 seconds with [`too_many_requests`](Self::too_many_requests), except
-    /// for calls, and otherwise from 2 to 10. [`without_retry`](Self::without_retry) turns it off.
+    /// client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is
+    /// drawn from 30 to 60 seconds, except for calls. [`without_retry`](Self::without_retry) turns
+    /// it off.
     ///
     /// A `retry` line has the time in milliseconds, and `Retry-After` in seconds, rounded up (RFC
     /// 9110, section 10.2.3).

@@ -25,8 +25,8 @@ async fn heartbeats_come_when_the_pages_say() {
 fn reconnection_times_are_those_of_the_pages() {
     let pages = documented();
     let (min, max) = pages.range(&[
-        "The default is drawn for each client from {}, or from",
-        "is drawn for each client, by default from {}, or from",
+        "The default is drawn for each client from {}. ",
+        "is drawn for each client, by default from {}. At",
     ]);
     let retry = Retry::between(min, max);
     assert_eq!(Drain::default(), Drain::per_client().retry(retry));
@@ -34,8 +34,8 @@ fn reconnection_times_are_those_of_the_pages() {
 
     let (min, max) = pages.range(&[
         "The reconnection time is drawn from {}: the client",
-        " to 10 seconds, or from {} with [`too_many",
-        " to 10 seconds, or from {} at the limit of",
+        "it is drawn from {}, except for calls",
+        "At the limit of a subject, the default is {}, unless",
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
@@ -46,7 +46,7 @@ fn reconnection_times_are_those_of_the_pages() {
 #[tokio::test(start_paused = true)]
 async fn streams_start_with_a_time_of_the_range_of_the_pages() {
     let (min, max) = documented().range(&[
-        "the stream of an `EventSource` starts with one of {}, which is drawn",
+        "the stream of an `EventSource` starts with a random time of {}, and",
         "a reconnection time of {} for an `EventSource`",
     ]);
     let layer = SseLayer::new();
@@ -122,7 +122,7 @@ mod of_hubs {
         let age = pages.time(&[
             " of events, and {} of events. All",
             " MiB and {}.",
-            "process keeps the closes of the last {}, at most",
+            "process keeps the close events of the last {}, at most",
         ]);
         let retention = Retention::new();
         assert_eq!(retention, retention.events(events).bytes(bytes).age(age));

@@ -46,7 +46,7 @@ fn brokers_have_the_limits_of_the_pages() {
 #[test]
 fn leases_are_those_of_the_pages() {
     let pages = documented();
-    let lease = pages.time(&["while it does not answer. The default is {}."]);
+    let lease = pages.time(&["declare its runs dead. The default is {}."]);
     assert_has(&redis().runs("app"), "lease", &lease);
     // The parts that the page lists.
     let lost_after = |check: Duration| lease + check + lease / 4;
