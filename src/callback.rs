@@ -1,5 +1,5 @@
-//! Values that the program provides: callbacks, whose panics must not end a stream, and values
-//! without `Debug`, in types that implement it.
+//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types that
+//! contain closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};

@@ -265,7 +265,8 @@ pub(crate) struct Shutdown {
     has_begun: AtomicBool,
     /// The tasks of the streams that wait for the shutdown. Empty once the shutdown has begun.
     waiting: Mutex<Slab<Waker>>,
-    /// The runtime of a stream, for a token that is cancelled outside of any runtime.
+    /// The runtime of one of the streams, which is used if the token is cancelled outside of any
+    /// runtime.
     runtime: OnceLock<Handle>,
     /// The wait for the program's token.
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,

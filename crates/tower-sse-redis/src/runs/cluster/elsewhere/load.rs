@@ -104,7 +104,7 @@ impl Load {
 
 impl Drop for Load {
     /// Ends a load that does not find the run, that panics before it begins, or whose runtime is
-    /// dropped. The next visitor loads again.
+    /// dropped. The next client starts another load.
     fn drop(&mut self) {
         if !self.is_over {
             self.mirror.abort_load();
