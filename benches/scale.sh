@@ -32,8 +32,8 @@ a shared topic and to one of its own. *full*: the same, with a subject for each 
 bare hyper, or how many times it is.
 
 *bare* ends when its clients drop their connections, *draft* by \`cancel()\` of the token of the shutdown, *full* by
-\`close_all\`. The times for which calls hold the thread are times of its processor; a *turn* is the longest that a
-task which sleeps for a millisecond has waited. No heartbeat is due meanwhile.
+\`close_all\`. The times for which calls hold the thread are times of its processor, that of \`subscribe\` is one of the
+wall clock; a *turn* is the longest that a task which sleeps for a millisecond has waited. No heartbeat is due meanwhile.
 
 $table
 

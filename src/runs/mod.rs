@@ -292,7 +292,6 @@ mod record;
 #[allow(clippy::module_inception)]
 mod runs;
 mod shared;
-mod spawn;
 
 pub use self::answer::{AnswerBody, Attachment, RunBody};
 pub use self::call::{RunFuture, RunLayer, RunService, RunSource};
@@ -305,10 +304,10 @@ pub use self::{shared::RunStore, stats::RunsStats};
 /// semantic versioning.
 #[doc(hidden)]
 pub mod support {
+    pub use super::call::spawn;
     pub use super::process::{Claim, EndedRuns, Hooks, Mark, Process, Producer, Purpose};
-    pub use super::record::{LastEvent, Mirror, Mirrored, Phase, Record};
+    pub use super::record::{LastEvent, Mirror, Mirrored, Phase, Record, until};
     pub use super::shared::{Connected, Pending, SharedRuns};
-    pub use super::spawn::{spawn, until};
     pub use super::{key::random, options::Options};
     pub use crate::callback::{caught, without_panic};
     pub use crate::history::{ENTRY_OVERHEAD, Epoch, seen};

@@ -6,14 +6,13 @@ use std::{fs, path::Path};
 use crate::CRATES;
 
 /// Files of fewer than 40 lines, and why they are files of their own.
-const SMALL: [(&str, &str); 11] = [
+const SMALL: [(&str, &str); 10] = [
     ("src/error.rs", "everything imports it"),
     ("src/sync.rs", "is loom's under loom"),
     ("src/guide.rs", "a list of pages"),
     ("src/hub/losses.rs", "brokers report them, and subscriptions read them"),
     ("src/lock.rs", "everything imports it"),
     ("src/log.rs", "its macros are declared before all modules"),
-    ("src/runs/spawn.rs", "records, processes and calls import it"),
     ("src/simulation.rs", "exists only in simulations"),
     ("crates/tower-sse-broker/src/trace.rs", "its macros are declared before all modules"),
     ("crates/tower-sse-redis/src/runs/cluster/timing.rs", "owners and other processes import it"),

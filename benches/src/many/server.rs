@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::{convert::Infallible, io, pin::Pin, sync::atomic::AtomicU64};
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header};
@@ -34,13 +34,13 @@ pub struct Server {
     holds: Arc<Holds>,
 }
 
-/// How long the thread was held, in nanoseconds of its processor time: what other processes take
-/// from it does not count.
+/// How long the thread was held, in nanoseconds.
 #[derive(Default)]
 struct Holds {
-    /// The longest call of `subscribe`.
+    /// The longest call of `subscribe`, by the wall clock: to read the processor's time twice would
+    /// be a twentieth of what an opening costs.
     subscribe: AtomicU64,
-    /// The longest time between two turns of a task that sleeps for a millisecond.
+    /// The longest processor time between two turns of a task that sleeps for a millisecond.
     turns: AtomicU64,
 }
 
@@ -106,9 +106,9 @@ impl Server {
             if let Some(subjects) = request.extensions().get::<Subjects>() {
                 subjects.add(&*client);
             }
-            let start = thread_ns();
+            let start = Instant::now();
             let subscription = hub.subscribe([TOPIC, &client]).resume(None);
-            holds.subscribe.fetch_max(thread_ns() - start, Relaxed);
+            holds.subscribe.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
             let response = tower_sse::response(subscription);
             async { Ok::<_, Infallible>(response) }
         });

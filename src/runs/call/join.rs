@@ -6,14 +6,14 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::task::{Answer, CallStage, RunTask};
+use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::connection::{CloseReason, DisconnectGuard};
 use crate::headers::{has_body, make_event_stream};
 use crate::runs::answer::{self, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
 use crate::runs::{AnswerBody, RunBody, RunKey, Runs};
-use crate::{BoxError, options::StreamOptions, runs::runs::on_refusal, runs::spawn::spawn};
+use crate::{BoxError, options::StreamOptions, runs::runs::on_refusal};
 
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
 /// service on a task, and waits for its response head.

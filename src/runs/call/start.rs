@@ -5,10 +5,9 @@ use futures_core::Stream;
 use http::{Response, request::Parts};
 use tokio::sync::oneshot;
 
-use super::task::{Answer, CallStage, RunTask};
+use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Record};
-use crate::runs::spawn::spawn;
 use crate::runs::{Run, RunKey, Runs, StartError};
 use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Requester};
 

@@ -10,10 +10,10 @@ use super::registry::Registry;
 use crate::history::sync::{Mutex, MutexGuard, lock};
 use crate::history::{Epoch, drop_waker, seen};
 use crate::runs::options::{MAX_TIME, Options};
-use crate::runs::record::{Deferred, LastEvent, Mirror, Record};
+use crate::runs::record::{Deferred, LastEvent, Mirror, Record, until};
 use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
 use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
-use crate::{runs::outcome::Failure, runs::spawn::until, runs::stats::RunCounters};
+use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
 /// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";

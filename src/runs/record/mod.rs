@@ -21,4 +21,4 @@ pub(crate) use self::cutter::Cutter;
 pub use self::mirror::{Mirror, Mirrored};
 pub(crate) use self::reader::{NoEvents, Reader};
 pub(crate) use self::record::{Appended, Deferred, State, lines_of};
-pub use self::record::{LastEvent, Phase, Record};
+pub use self::record::{LastEvent, Phase, Record, until};

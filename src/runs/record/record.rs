@@ -11,7 +11,7 @@ use crate::history::{DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Wa
 use crate::runs::options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunEnd, RunKey};
-use crate::{options::StreamOptions, runs::outcome::Failure, runs::spawn::until};
+use crate::{options::StreamOptions, runs::outcome::Failure};
 
 /// The maximum length of an id: an epoch in base 36, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 13 + 1 + 20;
@@ -475,6 +475,18 @@ pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut event = cutter.take(&mut bytes, &id, 0);
     event.truncate(event.len().saturating_sub("id: \n\n".len() + id.len()));
     Some(event)
+}
+
+/// Waits until `get` returns a value. It is called at once, and again after each notification.
+pub async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
+    loop {
+        // Created before the state is read, so that no change is missed.
+        let notified = changed.notified();
+        if let Some(value) = get() {
+            return value;
+        }
+        notified.await;
+    }
 }
 
 #[cfg(test)]

@@ -168,6 +168,8 @@ async fn figures_keep_their_ratios() {
         polled < Duration::from_millis(90) && woken < commit * 2 + Duration::from_millis(15),
         "{polled:?} {woken:?}"
     );
-    assert!(with > without * 0.8, "{with} of {without}");
+    // Where the disk commits within 0.1 ms, the processors are the limit, and the hub takes a part
+    // of them.
+    assert!(with > without * 0.6, "{with} of {without}");
     assert!(rate > 20_000.0, "{rate}");
 }
