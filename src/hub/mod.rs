@@ -289,8 +289,9 @@
 //! - Decide by the name of the event, and let all others pass: a filter also sees
 //!   [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
 //! - The id alone tells the client its position and, by the [HTML standard][html], is no event.
-//!   With [`Verdict::Drop`](crate::filter::Verdict::Drop), a client that sees few events receives a
-//!   gap if it reconnects after the events since its last id were evicted.
+//!   Without it, a client that sees few events receives a gap if it reconnects after the events
+//!   since its last id were evicted: with [`Verdict::Drop`](crate::filter::Verdict::Drop), and in
+//!   Firefox, which [ignores an id without data](crate::Event::id).
 //! - If a few more topics would do, use topics instead: a filter decides on each event for each
 //!   client.
 //!
