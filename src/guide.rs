@@ -18,7 +18,7 @@
 //! | [limits] | limits, the memory of a stream, a hub in production, speed |
 //! | [shutdown] | graceful shutdown, deployments, answers that complete |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
-//! | [observing] | each metric and its alert, single streams in metrics, logs and traces |
+//! | [observing] | metrics, alerts, logs and traces |
 //! | [upstreams] | forwarding the streams of another server, and compressing streams |
 //! | [axum] | moving from axum's `Sse` |
 //! | [coming_from] | moving from actix-web-lab, warp, poem or ASP.NET Core |
