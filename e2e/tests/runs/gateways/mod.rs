@@ -12,6 +12,9 @@ use crate::*;
 const ANSWER: &str = "Say open sesame, or open open sesame; open sesam is wrong, ö, open ses";
 const REDACTED: &str = "Say ***, or open ***; open sesam is wrong, ö, open ses";
 
+/// The length that stands for a model that refuses.
+const BUSY: usize = usize::MAX;
+
 /// A model's answer in tokens of `length` characters, or no token at all if that is zero.
 fn model(length: usize) -> Response {
     let chunk = |delta: Value, reason: Option<&str>| {
@@ -34,25 +37,28 @@ fn model(length: usize) -> Response {
     tower_sse::response(stream::iter(events)).into_response()
 }
 
-/// Serves the gateways. The path has the length of a token.
+/// Serves a gateway that has the programs of the page. The path has the length of a token.
 async fn serve() -> String {
-    let redacted = async |Path(length): Path<usize>| redaction::redact(model(length));
-    let soon = async |Path(length): Path<usize>| {
+    let gateway = async |Path(length): Path<usize>| {
         // A model that answers has all the time it needs.
         let limit = if length == 0 { Duration::from_millis(50) } else { support::PATIENCE };
-        first_token::forward_soon(model(length), limit).await
+        let upstream = if length == BUSY {
+            StatusCode::TOO_MANY_REQUESTS.into_response()
+        } else {
+            model(length)
+        };
+        Ok::<_, Response>(redaction::redact(first_token::messages(upstream, limit).await?))
     };
     let app = Router::new()
-        .route("/redacted/{length}/chat/completions", post(redacted))
-        .route("/soon/{length}/chat/completions", post(soon))
+        .route("/{length}/chat/completions", post(gateway))
         .layer(SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(5))));
     format!("http://{}", serve_axum(app).await)
 }
 
-/// Returns the text that OpenAI's client receives at a path, and how its answer ends.
-async fn ask(url: &str, path: &str) -> Option<(String, String)> {
+/// Returns the text that OpenAI's client receives of tokens of this length, and how its answer ends.
+async fn ask(url: &str, length: usize) -> Option<(String, String)> {
     let mut client =
-        Client::node(Packages::Few, "openai", "openai.mjs", &[&format!("{url}/{path}")])?;
+        Client::node(Packages::Few, "openai", "openai.mjs", &[&format!("{url}/{length}")])?;
     let end = client.end().await;
     Some((client.text, end))
 }
@@ -61,7 +67,7 @@ async fn ask(url: &str, path: &str) -> Option<(String, String)> {
 async fn secret_is_redacted_wherever_it_is_split() {
     let url = serve().await;
     for length in [1, 2, 3, 5, 7, 11, 12, 100] {
-        let Some(answer) = ask(&url, &format!("redacted/{length}")).await else { return };
+        let Some(answer) = ask(&url, length).await else { return };
         assert_eq!(answer, (REDACTED.to_owned(), "complete".to_owned()), "{length}");
     }
 }
@@ -69,8 +75,13 @@ async fn secret_is_redacted_wherever_it_is_split() {
 #[tokio::test]
 async fn client_of_a_model_without_a_token_gets_a_status() {
     let url = serve().await;
-    let Some((text, end)) = ask(&url, "soon/0").await else { return };
+    let Some((text, end)) = ask(&url, 0).await else { return };
     assert_eq!((&*text, &*end), ("", "Error: 504 status code (no body)"));
-    let answer = ask(&url, "soon/4").await.unwrap();
-    assert_eq!(answer, (ANSWER.to_owned(), "complete".to_owned()));
+}
+
+#[tokio::test]
+async fn refusal_by_a_model_reaches_the_client_with_its_status() {
+    let url = serve().await;
+    let Some((text, end)) = ask(&url, BUSY).await else { return };
+    assert_eq!((&*text, &*end), ("", "RateLimitError: 429 status code (no body)"));
 }

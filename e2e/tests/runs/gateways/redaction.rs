@@ -1,14 +1,15 @@
 use std::{collections::HashMap, mem::take};
 
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
-use tower_sse::{BoxError, Event, MessageStream, StreamOptions};
+use tower_sse::{BoxError, Event, Message, StreamOptions};
 
 const SECRET: &str = "open sesame";
 
-pub(crate) fn redact(upstream: Response) -> Response {
-    let messages = MessageStream::new(upstream.into_body()).terminator("[DONE]");
+pub(crate) fn redact(
+    messages: impl Stream<Item = Result<Message, BoxError>> + Send + 'static,
+) -> Response {
     let mut held = HashMap::<u64, String>::new(); // by the index of the choice
     let events = messages.map(move |message| {
         let message = message?;
