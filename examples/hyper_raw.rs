@@ -8,7 +8,11 @@
 //! different bodies, so each is boxed. The first stream is a clock whose ids are its ticks, so a
 //! client that reconnects receives at once what it has missed. The second ends.
 //!
-//! Set `PORT` to use another port.
+//! Set `PORT` to use another port. A program of your own needs:
+//!
+//! cargo add bytes futures-util http http-body-util hyper tower-sse
+//! cargo add tower --features util && cargo add tokio --features full
+//! cargo add hyper-util --features http1,http2,server-auto,service,tokio
 
 use std::{
     convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock, time::Duration,

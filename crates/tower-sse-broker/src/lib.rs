@@ -21,7 +21,8 @@
 //! # An example
 //!
 //! A broker over a file of SQLite, for processes on one host. It passes the [kit that checks
-//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/).
+//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). With rusqlite 0.38 or later, run
+//! `cargo add rusqlite --features bundled,fallible_uint`.
 //!
 //! ```
 #![doc = include_str!("../docs/sqlite_broker.rs")]

@@ -26,7 +26,8 @@
 //! availability, and shutdown. [running] is a checklist for the operator of the Redis server.
 //!
 //! Every process reads the same stream in the same order, and gives its events the same ids. A
-//! client can therefore reconnect to any process with the id that it received from another.
+//! client can therefore reconnect to any process with the id that it received from another. A log-out
+//! can [close streams of all processes](tower_sse::streams#many-processes).
 //!
 //! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream until the hub
 //! is closed, or its last clone and its last subscription are dropped. If the connection breaks,

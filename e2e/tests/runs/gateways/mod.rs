@@ -83,5 +83,5 @@ async fn client_of_a_model_without_a_token_gets_a_status() {
 async fn refusal_by_a_model_reaches_the_client_with_its_status() {
     let url = serve().await;
     let Some((text, end)) = ask(&url, BUSY).await else { return };
-    assert_eq!((&*text, &*end), ("", "RateLimitError: 429 status code (no body)"));
+    assert_eq!((&*text, &*end), ("", "Error: 429 status code (no body)"));
 }
