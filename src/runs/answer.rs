@@ -150,7 +150,7 @@ impl StartError {
 ///
 /// - After [`Completed`](crate::runs::Outcome::Completed) it ends.
 /// - After [`Cancelled`](crate::runs::Outcome::Cancelled), it fails with an error that makes
-///   [`SseLayer`](crate::SseLayer) end the body cleanly, without its terminator.
+///   [`SseLayer`](crate::SseLayer) end the body cleanly, without the terminator.
 /// - After any other outcome it fails.
 ///
 /// It also fails if the client's next event was evicted.
@@ -192,7 +192,7 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-/// The body of a response about a run: its events, a refusal, or nothing.
+/// The body of a response about a run: the run's events, a refusal, or nothing.
 pub struct AnswerBody {
     body: SseBody<Box<EventBody<Attachment>>>,
 }

@@ -83,8 +83,8 @@ fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
     }
 }
 
-/// Hides the owner, which can be a session's secret, and the name of a shared run, which is all
-/// that a client needs to attach to it.
+/// Hides the owner, which can be a session's secret, and the name of a shared run: any client that
+/// knows the name can attach.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");

@@ -45,8 +45,8 @@
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. If the upstream can refuse, the handler calls
-//! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. This method
-//! does not replace a run: cancel the earlier run first.
+//! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. To replace a
+//! run with this method, cancel the earlier run first.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a
@@ -63,8 +63,8 @@
 //!   of the old run get `404`.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
-//! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
-//!   fails. While a run is running, it evicts events only if they exceed the size limit of the run.
+//! - A client whose next event was evicted gets `404` too. If the client is already attached, its
+//!   body fails. A running run evicts events only if it exceeds its size limit.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
 //!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
 //!
@@ -127,9 +127,8 @@
 //! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
 //! Once a run has reached its size limit, its source waits for the fastest attached client. If the
 //! next event of a slower client is evicted, the body of that client fails. Without clients, the
-//! source never waits, and the oldest events are evicted. A run starts only if the memory holds its
-//! size limit in addition to the size limits of all running runs. Otherwise, the request is
-//! refused.
+//! source never waits, and the oldest events are evicted. A run starts only if the memory has room
+//! for the size limits of this run and of all running runs. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
@@ -163,16 +162,16 @@
 //!
 //! With [`Runs::connect`], processes share their runs through a store. Every process can then
 //! attach clients to any run, and resume, cancel or replace it. Requests with the same key call the
-//! service once in all processes. The process that called the service owns the run: it drives the
-//! stream, and exports the events to the store. If the owner exits before the answer is complete,
-//! the answer is interrupted. If any other process exits, the answer goes on.
+//! service once across all processes. The process that called the service owns the run: it drives
+//! the stream, and exports the events to the store. If the owner exits before the answer is
+//! complete, the answer is interrupted. If any other process exits, the answer goes on.
 //!
 //! - Each request with a key asks the store, in one round trip. Starting a run takes another round
 //!   trip; the first attachment to another process's run takes several. Put the layer inside of
 //!   layers that authenticate and limit requests.
-//! - While a client of another process reads a run, its events are exported at once, or as soon as
-//!   the previous export is acknowledged. Events that come faster are exported together, with up to
-//!   4 milliseconds between exports, which costs the store less. A run without such a client is
+//! - While a client of another process reads a run, the run's events are exported at once, or as
+//!   soon as the previous export is acknowledged. To spare the store, events that come faster are
+//!   exported together, with up to 4 milliseconds between exports. A run without such a client is
 //!   exported about once a second, and when it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
@@ -185,16 +184,16 @@
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
 //!   [`Runs::drain`] apply to one process. `max_memory` also limits the memory that the runs of a
-//!   process take in the store. Beyond it, replaced runs, and then the oldest ended runs, are
+//!   process take in the store. Above the limit, replaced runs, and then the oldest ended runs, are
 //!   deleted from the store.
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without
 //!   closures, `max_age` and `end_when`. Set closures on the layer.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease afterwards, a key that
-//! no process has restored is refused, because the process that owns its run may still restore the
-//! run: [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`].
+//! If the store loses its data, the owners restore their runs. For one lease afterwards, a key
+//! whose run has not been restored is refused, because the run's owner may still restore it:
+//! [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
@@ -202,9 +201,9 @@
 //! - Running runs continue, and clients at the process that owns a run keep receiving it, without a
 //!   time limit.
 //! - The bodies of clients of other processes fail after two leases.
-//! - No run starts, so that no answer is paid for twice. The layer answers only requests for a run
-//!   that is running in the layer's own process, without an id or with an id of this run. It
-//!   refuses all other requests with a key; [`Runs::start`] and [`Runs::replace`] return
+//! - No run starts, so that no answer is paid for twice. If the key's run is running in the layer's
+//!   own process, the layer answers requests without an id or with an id of this run. It refuses
+//!   all other requests with a key; [`Runs::start`] and [`Runs::replace`] return
 //!   [`StartError::Unavailable`]. A program that prefers an unrecorded answer sends one itself:
 //!
 //! ```
@@ -234,18 +233,18 @@
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | stopping the work | the program's own, such as a [topic](crate::hub#stopping-work) for it | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
+//! | stopping the work | the program does it, for example with a [topic](crate::hub#stopping-work) | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
-//! Notifications, chat rooms and dashboards are hubs. The answer of a language model and an export are
-//! runs. The [progress of a job](crate::hub#progress-of-a-job) is a topic of a hub if a late client
-//! needs only the latest state, and a run if it needs every event. A hub can notify a user's other
-//! pages that a run has begun.
+//! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language
+//! model or an export. The [progress of a job](crate::hub#progress-of-a-job) is a topic of a hub if
+//! a late client needs only the latest state, and a run if it needs every event. A hub can notify a
+//! user's other pages that a run has begun.
 //!
 //! # Storing answers
 //!
-//! [`Run::messages`] returns the decoded events of a run. Store them when the run has ended, on a task
-//! of its own, because the client may have disconnected:
+//! [`Run::messages`] returns the decoded events of a run. When the run has ended, store them on a
+//! separate task, because the client may have disconnected:
 //!
 //! ```
 //! use tower_sse::runs::{Outcome, Run};
@@ -263,8 +262,8 @@
 //! }
 //! ```
 //!
-//! Call it in the handler with the run that [`Runs::start`] or [`Runs::replace`] returns, and nowhere
-//! else: every call stores the answer.
+//! Call this function in the handler with the run that [`Runs::start`] or [`Runs::replace`]
+//! returns, and nowhere else: every call stores the answer.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

@@ -20,9 +20,9 @@ pub enum Outcome {
     /// - An [`SseLayer`](crate::SseLayer) inside of the layer of runs ended the stream early.
     Failed,
     /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
-    /// the answer to its only client. Inside [`SseLayer`](crate::SseLayer), every attached client
-    /// gets a clean end without the [terminator](crate::SseLayer::terminator); the stream of an
-    /// [`Attachment`](super::Attachment) fails.
+    /// the answer to the run's only client. Inside [`SseLayer`](crate::SseLayer), every attached
+    /// client gets a clean end without the [terminator](crate::SseLayer::terminator); the stream of
+    /// an [`Attachment`](super::Attachment) fails.
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
@@ -121,8 +121,8 @@ pub enum StartError {
     /// answer.
     NotFound,
     /// The store of the [connected](super::Runs) runs cannot be reached or lost its data less than
-    /// a lease ago, or another version of the protocol wrote the run's claim. A run that is started
-    /// now could be started twice.
+    /// a lease ago, or another version of the protocol wrote the run's claim. Starting the run now
+    /// could start it twice.
     Unavailable,
 }
 
@@ -179,8 +179,8 @@ impl RunError {
         }
     }
 
-    /// Returns the error that the source of the run returned, without the errors in which hosts
-    /// have wrapped it.
+    /// Returns the error that the source of the run returned, without the
+    /// [wrappers](crate::guide::errors#the-error-of-the-program) of hosts.
     ///
     /// Returns `None` if the run has ended in another way, such as a panic, or in another process:
     /// only the text of an error is shared between processes. An error is kept as long as its run,

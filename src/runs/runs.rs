@@ -35,26 +35,26 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. Without an id,
 ///   [`replace`](Self::replace) always starts a run, in place of any other.
-/// - [`answer`](Self::answer) never starts a run: it returns `None` if there is none, and sends all
-///   events of any run that has ended and is kept.
+/// - [`answer`](Self::answer) never starts a run: it returns `None` if there is none. Without an
+///   id, it sends all events of a kept run, however the run ended.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
 /// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be
 ///   reached, a request that would start a run gets the refusal
-///   [`per_client`](crate::Refusal::per_client) instead, even if the layer has another one. At a
-///   limit, `replace` can still replace a run that is running at this process.
+///   [`per_client`](crate::Refusal::per_client) instead, even if the layer has another refusal. At
+///   a limit, `replace` can still replace a run that is running at this process.
 ///
 /// If the run has ended and has no events left for the client, or if it ends before its call has
 /// answered:
 ///
-/// - An `EventSource` gets `204`, which stops it. If the run was [`Interrupted`] and the client has no
-///   id, it gets the refusal.
+/// - An `EventSource` gets `204`, which stops it, but the refusal if the run was [`Interrupted`]
+///   and the request has no id.
 /// - Any other client without an id gets an empty `200` after [`Completed`], the refusal after
 ///   [`Interrupted`], and `404` after any other end.
 /// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and `404`
 ///   after any other end.
-/// - A replaced run counts as [`Cancelled`]. An empty `200` means that nothing is missing. It
-///   contains the terminator only after [`Completed`].
+/// - A replaced run counts as [`Cancelled`]. An empty `200` means that nothing is missing. Only
+///   after [`Completed`] does it have the terminator.
 /// - The refusal makes a client start the run again, on another process. After [`Cancelled`], a
 ///   refusal would make the client restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
@@ -173,9 +173,8 @@ impl Run {
     /// has seen none.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten. Returns an attachment that fails if
-    /// this process has no memory for a run of another process, or cannot reach that process for
-    /// two leases.
+    /// event after it was evicted, or if the run is forgotten. The attachment fails if this process
+    /// has no memory for a run of another process, or cannot reach that process for two leases.
     ///
     /// # Cancel safety
     ///
@@ -222,8 +221,8 @@ impl Run {
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped and the method called again at any time. It does not count as an
-    /// attached client.
+    /// The future can be dropped and the method called again at any time. The future does not count
+    /// as an attached client.
     pub async fn ended(&self) -> Option<Outcome> {
         let ended = || Some(self.record.phase()).filter(|phase| !phase.is_live());
         self.record.until(ended).await.outcome()
@@ -460,8 +459,8 @@ impl RunsBuilder {
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
     /// - While a client is attached, only events that the fastest client has read are evicted.
-    ///   While it has read none of the kept events, the source is not polled. If a slower client
-    ///   needs an evicted event, its body fails, and it gets `404` when it reconnects.
+    ///   While that client has read none of the kept events, the source is not polled. If a slower
+    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that needs an evicted event later gets `404`.
     ///
@@ -488,8 +487,8 @@ impl RunsBuilder {
     /// refused with [`StartError::Full`]. To admit more short answers, lower `retain_bytes`: with
     /// 64 KiB, the default memory has room for the default of [`max_running`](Self::max_running).
     ///
-    /// Most running runs need less memory than they may take. The rest holds runs that have ended.
-    /// When recorded bytes or a new run need room, the following is evicted, in this order:
+    /// Most running runs need less memory than they may take. What they leave holds runs that have
+    /// ended. When recorded bytes or a new run need room, the following is evicted, in this order:
     ///
     /// 1. Runs that have ended and that no client reads, the oldest first.
     /// 2. The events that this process holds for runs of [other
@@ -509,18 +508,18 @@ impl RunsBuilder {
     /// do not count:
     ///
     /// - The service's future, its stream, and what they hold.
-    /// - Evicted events and frames that a server still has to send. They are in memory once for all
-    ///   clients that hold them.
-    /// - The unused ends of chunks: small events share chunks of 1 KiB, in which the parts before a
-    ///   run's oldest event and after its newest one do not count.
+    /// - Evicted events and frames that a server still has to send. All clients that hold one share
+    ///   its memory.
+    /// - Unused space in the chunks of up to 1 KiB that small events share: before a run's oldest
+    ///   event and after its newest.
     ///
     /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
     /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
     /// count as 69 kB.
     ///
     /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
-    /// process need there, with their keys and their bookkeeping. For Redis, that is about 5.3 kB
-    /// for a run, plus twice the length of its encoded key, its events, and 48 bytes for each batch
+    /// process need there, with their keys and their bookkeeping. For Redis, a run counts with
+    /// about 5.3 kB, its events, twice the length of its encoded key, and 48 bytes for each batch
     /// of events. Above the limit, the runs that ended first are deleted there.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
@@ -633,12 +632,12 @@ impl RunsBuilder {
 
     /// Adds a closure that is called when a run ends with any outcome, for billing and reports.
     ///
-    /// It is called once for each run. With a store, it can be called twice, with the same
-    /// [`RunEnd::id`]: do not bill an id that has been billed. If the process of a run dies,
-    /// another process reports the run with 0 bytes.
+    /// Without a store, it is called once for each run. With a store, it can be called twice, with
+    /// the same [`RunEnd::id`]: do not bill an id that has been billed. If the process of a run
+    /// dies, another process reports the run with 0 bytes.
     ///
-    /// If a call panics, or is cancelled, abandoned or interrupted, before it answers, it counts as
-    /// a run. A call that returns anything but an event stream does not.
+    /// A call that panics or is cancelled, abandoned or interrupted before its answer counts as a
+    /// run. A call that returns anything but an event stream does not.
     ///
     /// The closure is called on the thread that ends the run, while no lock is held. All closures
     /// are called, in the order in which they were added. If a closure panics, the panic is caught.

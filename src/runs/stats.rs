@@ -37,9 +37,9 @@ pub struct RunsStats {
     pub refused: u64,
     /// The number of clients whose next event was evicted before they had read it.
     pub lagged: u64,
-    /// The number of copies of other processes' runs that clients or handles use at
-    /// this process. A run has another copy if a client resumes before the first event of the
-    /// first copy. The number is 0 without a [store](crate::runs::RunStore).
+    /// The number of copies of other processes' runs that this process holds for clients and
+    /// handles. A run has a second copy if a client resumes before the first event of the first
+    /// copy. The number is 0 without a [store](crate::runs::RunStore).
     pub mirrors: usize,
     /// The number of runs whose export to the store is overdue. It rises while the store
     /// cannot be reached.

@@ -56,8 +56,8 @@ impl Runs {
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
 ///   start a run, so return no key for a `DELETE` that stops a run.
-/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`. An answer without a key
-///   is not recorded, so its client could not resume it.
+/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because an answer without
+///   a key cannot be recorded or resumed.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
 ///   same key wait for the response head, and then get the same events.
 /// - A request with a last event id never reaches the service. The id comes from the header, or
@@ -85,8 +85,8 @@ impl Runs {
 ///
 /// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
 /// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are
-/// not available to the call. A timeout layer outside of this one stops the wait of the client, but
-/// not the call.
+/// not available to the call. A timeout layer outside of this layer ends the client's wait, but not
+/// the call.
 pub struct RunLayer<K> {
     runs: Runs,
     key: K,
@@ -197,8 +197,8 @@ opaque_debug!(RunService<S, K>);
 pin_project! {
     /// The response future of [`RunService`].
     ///
-    /// Dropping it detaches the client if the request has a key; the call continues. Otherwise, the
-    /// inner future is dropped too.
+    /// If the request has a key, dropping this future detaches the client, and the call continues.
+    /// Otherwise, the inner future is dropped too.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

@@ -37,12 +37,13 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a call through the layer has not answered yet, this
-    /// method waits for the answer. A handler behind the layer must therefore not pass the key of
-    /// its own request.
+    /// that records the stream of `source`. If a call for this key, by the layer or
+    /// [`start_with`](Self::start_with), has not answered yet, this method waits. A handler behind
+    /// the layer must therefore not pass the key of its own request.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
-    /// an earlier answer. The method then returns the run with this key, however it has ended.
+    /// an earlier answer. The method then returns the run with this key, even if the run failed or
+    /// was stopped.
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If the source must wait for something
@@ -100,15 +101,15 @@ impl Runs {
         })
     }
 
-    /// Starts a run that records the stream of `source`, and cancels the run with this key if there
-    /// is one.
+    /// Starts a run that records the stream of `source`, and cancels the previous run with this
+    /// key, if any.
     ///
     /// Use it for keys that name more than one answer, such as a whole chat, in which each turn
     /// replaces the previous one.
     ///
     /// A request with a last event id neither starts nor cancels a run, because its client repeats
     /// the request to get the rest of an earlier answer. The method then returns the run with this
-    /// key. Pass the head of the request, which [`start`](Self::start) also takes.
+    /// key. Pass the head of the request, as you do to [`start`](Self::start).
     ///
     /// A client that is disconnected before the first event has no id. If it repeats its request,
     /// the turn starts again. To avoid that, call [`start`](Self::start) with a key that names the
@@ -119,8 +120,8 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, or the memory has no room. If the run with this key is
-    ///   running at this process, the new run takes its place instead.
+    /// - A limit of running runs is reached, or the memory has no room. Neither matters if the run
+    ///   with this key is running at this process: the new run takes its place.
     /// - The server is shutting down. The existing run continues.
     /// - The store cannot be reached, or lost its data less than a lease ago.
     ///
@@ -221,8 +222,8 @@ impl Runs {
     /// # _ = chat;
     /// ```
     ///
-    /// - The future runs on the task of the run, so it goes on if this client leaves. Its `Err` is
-    ///   returned to the caller that started the run, and dropped if that caller has left.
+    /// - The future runs on the task of the run, so it continues if the client disconnects. Its
+    ///   `Err` is returned to the caller that started the run, and dropped if that caller has gone.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then try
     ///   to start it themselves.
     /// - Until the future is ready, the run is starting. It can be cancelled, replaced and
