@@ -14,7 +14,7 @@ pin_project! {
     /// The body of an event stream that passes through a filter.
     ///
     /// A [`FilterLayer`](super::FilterLayer) makes these bodies. Without the layer, wrap the body
-    /// of an event stream, for example of a response of another server:
+    /// of an event stream, such as that of another server's response:
     ///
     /// ```
     /// use http::Response;
@@ -32,8 +32,8 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The caller must know that the body is an event stream without a content coding. The headers
-    /// `content-length` and `etag` of a stream that changes must be removed.
+    /// The caller must know that the body is an event stream without a content coding. If the
+    /// filter changes the stream, remove the headers `content-length` and `etag`.
     ///
     /// One frame of the source becomes at most one frame, or one for each 64 KiB. An event is sent once
     /// its last byte has come, and a frame that passes as a whole is not copied. Trailers follow the

@@ -36,12 +36,12 @@ pub trait EventFilter {
     /// Decides what happens to an event. It is called once for each event, in order, as soon as the
     /// last byte of the event has been received.
     ///
-    /// If the source ends cleanly in the middle of an event, the filter gets that part too, which
-    /// is not [terminated](EventRef::is_terminated).
+    /// If the source ends cleanly in the middle of an event, the filter also gets the incomplete
+    /// event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the stream ends when the source has ended. It is not called after a verdict that
-    /// has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or [`Verdict::Reject`] that did
+    /// has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or a [`Verdict::Reject`] that did
     /// not let the event pass. It is also not called after an event that was too large, unless
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
@@ -123,8 +123,8 @@ pub enum Verdict {
     /// events that came in the same frame as the failure. An [`SseLayer`](crate::SseLayer) outside
     /// of the filter lets the server write them first.
     Fail(BoxError),
-    /// The client gets this response in place of the stream, if its
-    /// [head is held](super::FilterLayer::hold_head). Otherwise, the body fails.
+    /// The client gets this response in place of the stream, if the [head is
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }

@@ -12,10 +12,10 @@ use crate::BoxError;
 
 /// A layer that passes the event streams of a service through filters.
 ///
-/// The closure makes a filter for each request, or returns `None` for a response that passes
-/// untouched. Any other response passes unchanged, and its filter learns of it only by
-/// [`FilterEnd::outcome`](super::FilterEnd::outcome). Of several media types in `Content-Type`, the
-/// last valid one decides, as the [Fetch standard] says.
+/// The closure makes a filter for each request, or returns `None` if the response is to pass
+/// untouched. A response that is no event stream passes unchanged, and its filter learns of it only
+/// by [`FilterEnd::outcome`](super::FilterEnd::outcome). If `Content-Type` has several media types,
+/// the last valid one decides, as the [Fetch standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -59,8 +59,8 @@ pub struct FilterLayer<M: ?Sized> {
     make: Arc<M>,
 }
 
-/// A [`FilterLayer`] of filters `F` for requests with the body `B`, which hides the type of its closure.
-/// [`FilterLayer::boxed`] returns it.
+/// A [`FilterLayer`] that hides the type of its closure, with filters `F` for requests with the
+/// body `B`. [`FilterLayer::boxed`] returns it.
 pub type BoxFilterLayer<B, F> = FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>;
 
 impl<M> FilterLayer<M> {
@@ -143,7 +143,7 @@ impl<M: ?Sized> FilterLayer<M> {
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
     /// sees the events after them.
     ///
-    /// Use it for filters that only observe, because such a stream bypasses a filter that guards.
+    /// Use it for filters that only observe, because a large event bypasses a filter that guards.
     ///
     /// ```
     /// # use http::Request;
@@ -198,9 +198,9 @@ impl<M: ?Sized> FilterLayer<M> {
     /// can still [reject](super::Verdict::Reject) the response. An error that an upstream sends as
     /// its first event can then become a real status, after which an outer layer can retry.
     ///
-    /// The head is also sent if the source ends, after 16 KiB of other bytes, and after `limit`. It
-    /// makes no difference how the source divides its bytes into frames, and nothing is lost. While
-    /// the head is held, no heartbeat can be sent, so choose a few seconds.
+    /// The head is also sent when the source ends, when 16 KiB of other bytes have come, and when
+    /// `limit` has passed. It makes no difference how the source divides its bytes into frames, and
+    /// nothing is lost. While the head is held, no heartbeat can be sent, so choose a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

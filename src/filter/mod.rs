@@ -10,7 +10,7 @@
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
 //! - [`FilterPipe`] filters bytes, for hosts without Tower and for tests.
-//! - [`from_fn`] and [`inspect`] make filters of a closure.
+//! - [`from_fn`] and [`inspect`] make a filter from a closure.
 //!
 //! ```
 //! use axum::{Router, body::Body, routing::post};
@@ -30,7 +30,7 @@
 //!
 //! # Uses
 //!
-//! Count, and bill once on every exit path:
+//! Bill each stream once, however it ends:
 //!
 //! ```
 //! # use tower_sse::{EventRef, filter::{EventFilter, FilterEnd, Verdict}};
@@ -49,9 +49,7 @@
 //! # assert_eq!(pipe.push("data: a\n\n".into()).unwrap(), "data: a\n\n");
 //! ```
 //!
-//! Redact the data, and keep the id, the name and unknown fields. A secret in the text of a language
-//! model is split over events, and needs [another
-//! program](crate::guide::upstreams#a-secret-that-is-split-over-tokens):
+//! Redact the data, and keep the id, the name and unknown fields:
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -64,6 +62,9 @@
 //! # let sent = pipe.push("id: 7\ndata: a secret\n\n: ping\n".into()).unwrap();
 //! # assert_eq!(sent, "id: 7\ndata: a ***\n\n: ping\n");
 //! ```
+//!
+//! A secret in the text of a language model is split over events, and needs [another
+//! program](crate::guide::upstreams#a-secret-that-is-split-over-tokens).
 //!
 //! Insert an event before the last one:
 //!
@@ -115,11 +116,11 @@
 //!   Comments, `retry` lines and empty lines between events pass at once, without a call.
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
-//! - If the source ends cleanly in the middle of an event, the filter gets that part too, with
-//!   [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard such an
-//!   event, and other clients read it. If the source fails in the middle of an event, the part is
-//!   neither seen nor sent.
-//! - The calls do not depend on how the stream was cut into frames.
+//! - If the source ends cleanly in the middle of an event, the filter also gets the incomplete
+//!   event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard
+//!   such an event, and other clients read it. If the source fails in the middle of an event, the
+//!   incomplete event is neither seen nor sent.
+//! - The calls of the filter do not depend on how the stream was cut into frames.
 //! - A changed event keeps its line ends. Events that a filter inserts end in LF in any stream:
 //!   browsers, the AI SDK and the clients of OpenAI, Anthropic and Google accept mixed line ends.
 //!
