@@ -33,12 +33,13 @@ pin_project! {
     ///
     /// - The first frame is full at 4 KiB. Frames grow to 16 KiB once the server has released the
     ///   previous one, so a client that reads slowly holds little memory.
-    /// - An event that is larger than a frame is sent in one frame.
+    /// - The body never splits an event: a larger event makes a larger frame.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.
     ///
     /// If an item is an `Err`, or fails to serialise, the body sends the events before the item,
-    /// and then fails. A panic of the stream also propagates after the events before it.
+    /// and then fails. Likewise, a panic of the stream propagates once the events before it are
+    /// sent.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {

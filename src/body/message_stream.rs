@@ -42,7 +42,7 @@ pin_project! {
     /// - An error of the body is returned after the messages before it. An event larger than the
     ///   [decoder's limit](Decoder::max_event_size) is an
     ///   [`EventTooLarge`](crate::EventTooLarge). The stream ends after either error.
-    /// - The stream drops the body when it ends, and returns `None` from then on.
+    /// - When the stream ends, it drops the body, and returns `None` from then on.
     ///
     /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
     /// [`retry`](Self::retry) are still available. The example
@@ -51,7 +51,7 @@ pin_project! {
     ///
     /// # Memory
     ///
-    /// The stream keeps one frame of the body. The [decoder](Decoder#memory) keeps more.
+    /// The stream keeps one frame of the body, besides what its [decoder](Decoder#memory) keeps.
     ///
     /// # Cancel safety
     ///
@@ -74,7 +74,7 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`, which may be up to 1 MiB each.
+    /// Creates a stream of the messages in `body`, each of up to 1 MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
@@ -91,7 +91,8 @@ impl<B: Body> MessageStream<B> {
         }
     }
 
-    /// Ends the stream at the message with this data, such as `[DONE]`, which is not returned.
+    /// Ends the stream at the message with this data, such as `[DONE]`, without returning that
+    /// message.
     ///
     /// If the body ends before that message, the stream returns an error: its
     /// [kind](std::io::Error::kind) is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof). By
@@ -116,8 +117,8 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Sets the last event id with which the body was requested. Messages have this id until the
-    /// body sends another one, and [`last_event_id`](Self::last_event_id) returns it.
+    /// Sets the last event id with which the body was requested. Until the body sends another id,
+    /// messages have this one, and [`last_event_id`](Self::last_event_id) returns it.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -142,8 +143,8 @@ impl<B: Body> MessageStream<B> {
     /// returns an error whose [kind](std::io::Error::kind) is
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
     ///
-    /// Heartbeats and other comments are bytes, so choose several times the interval of the
-    /// upstream's heartbeats. The time counts only while the program waits for a message.
+    /// Heartbeats and other comments count as bytes, so choose several times the upstream's
+    /// heartbeat interval. The time counts only while the program waits for a message.
     ///
     /// # Panics
     ///

@@ -36,7 +36,7 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// The decoder keeps the incomplete event and the last event id. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so an upstream whose
 /// event never ends cannot exhaust memory. A message can be three times as large, because a byte
-/// that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
+/// that is not UTF-8 becomes three bytes. Messages with the same last event id share its bytes.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
@@ -77,8 +77,8 @@ impl Decoder {
         self
     }
 
-    /// Consumes `input` up to the end of the next message and returns that message. Consumes all of
-    /// `input` and returns `None` if it completes no message.
+    /// Consumes `input` up to the end of the next message and returns that message. If no message
+    /// is complete, consumes all of `input` and returns `None`.
     ///
     /// # Errors
     ///

@@ -111,12 +111,12 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `id` field. When the client reconnects, it sends the last id that it received as
-    /// `Last-Event-ID`. An empty id clears the client's last event id.
+    /// Sets the `id` field. When the client reconnects, its `Last-Event-ID` is the last id that it
+    /// received. An empty id clears the client's last event id.
     ///
     /// To advance a client's last event id without an event for the page, send the id with empty
-    /// data and a name that the page does not listen for. Clients treat an id without data
-    /// differently:
+    /// data and a name that the page does not listen for. Clients differ in how they treat an id
+    /// without data:
     ///
     /// | Client | An id without data | An id with empty data |
     /// |---|---|---|
@@ -163,8 +163,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
-    /// another `retry` field.
+    /// Sets the `retry` field: how long the client waits before it reconnects. The time applies
+    /// until the client receives another `retry` field.
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.

@@ -12,8 +12,9 @@ pub(super) const NO_NAME: &str = "message";
 /// An event of a stream, borrowed from the bytes in which it was received.
 ///
 /// An [`EventSplitter`](crate::EventSplitter) finds events, and a [filter](crate::filter) sees
-/// them. Unlike a [`Message`](crate::Message), it has the whole block, byte for byte, with comments
-/// and unknown fields. It can be a block without data, which browsers do not dispatch.
+/// them. Unlike a [`Message`](crate::Message), an `EventRef` has the whole block, byte for byte,
+/// with comments and unknown fields. The block can be one without data, which browsers do not
+/// dispatch.
 ///
 /// ```
 /// use tower_sse::{EventSplitter, Piece};

@@ -53,8 +53,8 @@ impl Event {
 
     /// Sets the `data` field to `value`, serialised as JSON.
     ///
-    /// This allocates a string, and [`Json`] does not: it serialises the value when the event is
-    /// sent.
+    /// This allocates a string. [`Json`] allocates none, because it serialises the value when the
+    /// event is sent.
     ///
     /// # Errors
     ///

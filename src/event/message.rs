@@ -30,14 +30,14 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// );
 /// ```
 ///
-/// Clients decode the same name, data and last event id from the event, and the same reconnection
-/// time. The event is not the original byte for byte:
+/// Clients decode the same name, data, last event id and reconnection time from the event. Its
+/// bytes can differ from those of the original event:
 ///
 /// - If `event` is `message` or empty, the event has no `event` field.
 /// - A `last_event_id` becomes an `id` field in every event, even if the source sent the id with an
 ///   earlier event.
-/// - If `last_event_id` is empty, the event has an empty `id` field if the stream
-///   [cleared](Self::last_event_id()) its id, otherwise none.
+/// - An empty `last_event_id` becomes an empty `id` field if the stream
+///   [cleared](Self::last_event_id()) its id, and otherwise no field.
 /// - Carriage returns in `data` become line breaks, which clients decode as line feeds.
 ///
 /// The format cannot represent every message: a program can set `event` or `last_event_id` to text
@@ -45,8 +45,8 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with such a character is
 /// omitted, because a changed id could resume the stream at another position.
 ///
-/// A [hub](crate::hub) assigns ids of its own, and takes a message
-/// [without its id](Self::without_id).
+/// A [hub](crate::hub) assigns ids of its own, so pass it a message [without its
+/// id](Self::without_id).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {

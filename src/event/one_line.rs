@@ -5,9 +5,9 @@ use std::{error::Error, fmt};
 /// The error of converting text that cannot be an [`EventName`](super::EventName) or an
 /// [`EventId`](super::EventId).
 ///
-/// They cannot contain a line feed or a carriage return, because the rest of the text could then
-/// forge other fields. They cannot contain U+0000, because clients ignore such an `id` ([HTML,
-/// "Interpreting an event stream"][html]).
+/// Names and ids cannot contain a line feed or a carriage return, because the rest of the text
+/// could then forge other fields. They cannot contain U+0000, because clients ignore such an `id`
+/// ([HTML, "Interpreting an event stream"][html]).
 ///
 /// ```
 /// use tower_sse::EventId;

@@ -137,8 +137,8 @@ impl EventSplitter {
         self
     }
 
-    /// Consumes `input` up to the end of the next piece and returns that piece. Consumes all of
-    /// `input` and returns `None` if it completes no piece.
+    /// Consumes `input` up to the end of the next piece and returns that piece. If no piece is
+    /// complete, consumes all of `input` and returns `None`.
     ///
     /// # Errors
     ///
@@ -174,9 +174,9 @@ impl EventSplitter {
         self.carry_event(input).map(|()| None)
     }
 
-    /// Returns the rest of the stream, which has ended: an event that is not
+    /// Returns the rest of a stream that has ended: an event that is not
     /// [terminated](EventRef::is_terminated), the beginning of a `retry` line, or the last part of
-    /// an oversized event. The splitter then splits a new stream.
+    /// an oversized event. Afterwards, the splitter can split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {
