@@ -148,7 +148,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// If the layer is missing, or was added before the route, the events still arrive, but without
 /// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. With feature `tracing`,
-/// the crate logs a warning if a server polls the body without a layer, once for each process.
+/// the crate logs a warning, once for each process, if a server polls the body without a layer.
 ///
 /// A test may read the body of a handler without a layer. To serve events without a layer on
 /// purpose, create the response with [`EventBody::new`], for which no warning is logged.

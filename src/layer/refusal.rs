@@ -22,9 +22,9 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   dropped without being polled. The other headers of the response, such as those of CORS, stay.
 /// - For a service that returns a bare stream, the decision is made before the service is called,
 ///   except at the limit of a subject, which is checked when the service has answered. A stream
-///   that is refused there has already opened. Its close reason is
-///   [`Ended`](crate::CloseReason::Ended). If the service reserved a permit in `poll_ready`, like
-///   tower's `ConcurrencyLimit`, it keeps the permit for its next request.
+///   that is refused at that limit has already opened. Its close reason is
+///   [`Ended`](crate::CloseReason::Ended). A service that is not called keeps a permit that it
+///   reserved in `poll_ready`, as tower's `ConcurrencyLimit` does, for its next request.
 /// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
 ///   arrived before the shutdown began.
 ///

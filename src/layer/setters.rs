@@ -37,7 +37,7 @@ impl<M> SseLayer<M> {
 /// Options that keep idle streams open, and keep proxies from holding events back.
 impl<M> SseLayer<M> {
     /// Sets the heartbeat that is sent while a stream is idle. The default is a comment line after
-    /// 15 seconds. A [`Duration`](std::time::Duration) is the interval of such comments.
+    /// 15 seconds. A [`Duration`](std::time::Duration) sets the interval of such comments.
     ///
     /// ```
     /// use std::time::Duration;
@@ -122,8 +122,9 @@ impl<M> SseLayer<M> {
     /// `Last-Event-ID` header. Off by default.
     ///
     /// Page code cannot set the header for the first connection of an `EventSource`. Polyfills use
-    /// `lastEventId`, `evs_last_event_id` or `last_event_id`. To accept several names, call this
-    /// method once for each: they are tried in that order, and empty values are skipped.
+    /// the parameter `lastEventId`, `evs_last_event_id` or `last_event_id`. To accept several
+    /// names, call this method once for each: they are tried in that order, and empty values are
+    /// skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -139,15 +140,15 @@ impl<M> SseLayer<M> {
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
     /// default, the stream of an `EventSource` starts with a random time of 1 to 5 seconds, and
-    /// other streams start without this line. A [`Duration`](std::time::Duration) is the same time
-    /// for every client.
+    /// other streams start without this line. A [`Duration`](std::time::Duration) sets the same
+    /// time for every client.
     ///
     /// A range spreads the reconnections after a crash, when the server cannot send a time any more.
     /// Without the line, most browsers wait for the same 3 seconds. The line is left out
     ///
     /// - if the stream has a content coding,
     /// - if the first block of the source is ready at once and has a `retry` field,
-    /// - by default, also if the stream must end at once, such as during a shutdown.
+    /// - if the time is the default, and the stream must end at once, such as during a shutdown.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
     /// instead, even if that time is longer. To let them reconnect as early as after any other end,
@@ -155,14 +156,14 @@ impl<M> SseLayer<M> {
     ///
     /// The line has no empty line after it, so it belongs to the same block as the first event.
     /// Chromium and the npm package `eventsource` obey it at once, but undici only at the next
-    /// empty line, so an `EventSource` of undici that has received no event reconnects after
+    /// empty line. An `EventSource` of undici that has received no event therefore reconnects after
     /// undici's own 3 seconds. Two kinds of sources do not suit this option:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
     ///   once, its block has two `retry` lines, and rmcp's client fails.
-    /// - Sources that send comments followed by an empty line, such as axum's `Sse` with `KeepAlive`.
-    ///   The empty line can end a block that has only the `retry` line, and httpx-sse returns an
-    ///   empty event for it.
+    /// - Sources that send comments followed by an empty line, such as axum's `Sse` with
+    ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
+    ///   returns an empty event for such a block.
     ///
     /// If the layer ends a stream before its first event, the drain's `retry` line follows this
     /// line. For an `EventSource`, an empty line separates the two lines. In other streams, both
@@ -220,7 +221,7 @@ impl<M> SseLayer<M> {
     /// ```
     ///
     /// If a task sends the events through a channel and panics, the channel closes as usual, and
-    /// `[DONE]` is sent after a partial answer. Make the failure of the task the last item of the
+    /// `[DONE]` is sent after a partial answer. Send the task's failure as the last item of the
     /// stream, so that the body fails:
     ///
     /// ```
@@ -352,7 +353,7 @@ impl<M> SseLayer<M> {
     }
 
     /// Limits the age of streams, so that their clients reconnect. By default there is no limit.
-    /// [`MaxAge`] describes how streams end. A [`Duration`](std::time::Duration) is a maximum age
+    /// [`MaxAge`] describes how streams end. A [`Duration`](std::time::Duration) sets a maximum age
     /// without jitter.
     ///
     /// ```
@@ -422,10 +423,9 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - The answer to a call also contains this event if the shutdown ends it, before the body
-    ///   fails. Clients of language models take the event for a part of the answer: for such
-    ///   answers, turn it off with
-    ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
+    /// - If the shutdown ends the answer to a call, the event is sent before the body fails.
+    ///   Clients of language models take the event for a part of the answer: for such answers, turn
+    ///   it off with [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from it.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
     ///   would dispatch it.
@@ -451,11 +451,12 @@ impl<M> SseLayer<M> {
     /// share the limit.
     ///
     /// - A stream takes a permit at the response head, or when the service is called if it returns
-    ///   a bare stream. It holds the permit until it has closed, on every exit path.
+    ///   a bare stream. It holds the permit until it has closed, however it ends.
     /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
     ///   free.
-    /// - A client can hold a permit for each stream of an HTTP/2 connection that it never reads:
-    ///   see [clients that grant no window](crate::guide::proxies#http2-clients-that-grant-no-window).
+    /// - A client that never reads its HTTP/2 connection can hold a permit for each stream of it:
+    ///   see [clients that grant no
+    ///   window](crate::guide::proxies#http2-clients-that-grant-no-window).
     ///
     /// # Panics
     ///
@@ -499,7 +500,8 @@ impl<M> SseLayer<M> {
     /// - A request without an `Accept` header accepts anything. If several ranges match, the most
     ///   specific one decides.
     /// - Only event streams with status 200 are affected.
-    /// - A service that returns a bare stream is then [not called](Refusal#what-is-refused).
+    /// - For a refused request, a service that returns a bare stream is [not
+    ///   called](Refusal#what-is-refused).
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -543,9 +545,9 @@ impl<M> SseLayer<M> {
     /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
     /// stream that was opened.
     ///
-    /// It is called on every exit path, even if the client disconnects before the response head,
-    /// the body is never polled or the source panics. Before the call, the source is dropped and
-    /// the permit of [`max_streams`](Self::max_streams) is freed.
+    /// It is called however the stream ends, even if the client disconnects before the response
+    /// head, the body is never polled or the source panics. Before the call, the source is dropped
+    /// and the permit of [`max_streams`](Self::max_streams) is freed.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
     /// body, even while that thread unwinds from a panic. A panic in it is caught and logged. With
@@ -567,8 +569,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_close(callback))
     }
 
-    /// Counts streams in `stats`, which several layers can share. Without it, the counts cannot be
-    /// read.
+    /// Counts streams in `stats`, which several layers can share. Without this option, the counts
+    /// cannot be read.
     ///
     /// ```
     /// use tower_sse::{SseLayer, Stats};
@@ -632,7 +634,7 @@ impl<M> SseLayer<M> {
     /// closure is called when a request arrives, so it must be cheap and must not block. If it
     /// panics, the panic is caught and logged, and the stream has no label.
     ///
-    /// With axum, the route is known inside of `Router::layer` (the type is [`Label`]):
+    /// With axum, the route is known inside of `Router::layer`. The closure can return a [`Label`]:
     ///
     /// ```
     /// use axum::extract::MatchedPath;
@@ -647,8 +649,8 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().label(route);
     /// ```
     ///
-    /// Use few labels, and none that clients choose: `Stats` counts the first 100, and all further
-    /// ones as `other`.
+    /// Use few labels, and none that clients choose: `Stats` counts the first 100 separately, and
+    /// all further ones as `other`.
     #[must_use]
     pub fn label<F, L>(mut self, label: F) -> Self
     where

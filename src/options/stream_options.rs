@@ -186,11 +186,11 @@ impl StreamOptions {
     /// a repeated check fails. To end the streams of a user, use [`streams`](crate::streams)
     /// instead.
     ///
-    /// Use one token for each response: it ends every stream that has it. As an option of a layer,
-    /// it ends all streams of the layer, including those that open later. For a [run](crate::runs),
-    /// it ends only the stream of the client whose response has it.
+    /// Use one token for each response, because a token ends every stream that has it. As an option
+    /// of a layer, it ends all streams of the layer, including those that open later. For a
+    /// [run](crate::runs), it ends only the stream of the client whose response has the token.
     ///
-    /// `take_until` on the source is different: it is a clean end of the source, so the
+    /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
     ///
     /// ```

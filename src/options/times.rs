@@ -17,8 +17,8 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is an
 ///   [event](Self::event) cannot. While the source is mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
-/// - The comment has no empty line after it, because several clients take such a block for an empty
-///   event.
+/// - The comment has no empty line after it, because several clients would take the block for an
+///   empty event.
 /// - Within an event, the comment has the same line end as the line before it. Everything else that
 ///   the layer or a filter inserts ends in LF.
 /// - `@google/genai` for npm discards the event after a comment. If clients use this package, send
@@ -123,8 +123,8 @@ impl Default for Heartbeat {
 ///
 /// A client uses the last reconnection time that it has received.
 ///
-/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
-/// clients wait for the same few seconds, so after a crash they reconnect at the same time. A
+/// The time is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one,
+/// all clients wait for the same few seconds, so after a crash they reconnect at the same time. A
 /// range spreads the reconnections.
 ///
 /// ```
@@ -222,8 +222,8 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 /// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call may take up to
 /// 30 more seconds ([`grace`](Self::grace)) to end by itself.
 ///
-/// If the source stays mid-event, the body fails after 5 seconds. A stream with a content coding
-/// always fails. The stream of a [client that does not
+/// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
+/// always fails at this age. The stream of a [client that does not
 /// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
 ///
 /// ```
@@ -337,7 +337,7 @@ impl From<Duration> for MaxAge {
 /// the [`farewell`](crate::SseLayer::farewell), if one is set.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. The body then sends only the `retry` line, and nothing if the source is mid-line. A
+/// `at_once`. The body then sends only the `retry` line, or nothing if the source is mid-line. A
 /// stream with a content coding fails without last bytes. [Before it
 /// fails](crate::guide::errors#timing), a body waits up to a second.
 ///
