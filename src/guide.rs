@@ -26,9 +26,9 @@
 //! | [runs_clients] | attaching client libraries to runs, and the OpenAI APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
-//! For several processes over Redis, see [its page on
-//! operation](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/) and [its page for
-//! the operator of Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/).
+//! For several processes over Redis, see the pages of `tower-sse-redis` [on
+//! operation](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/) and [for the
+//! operator of Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/).
 
 /// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
 macro_rules! page {
