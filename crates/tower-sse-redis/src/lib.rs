@@ -40,10 +40,10 @@
 //! - For each event that [`publish`](tower_sse::hub::Hub::publish) acknowledged, every client of
 //!   its topic that stays connected or resumes receives the event or a
 //!   [gap](tower_sse::hub::GapPolicy). This also holds if Redis restarts with all of its data, with
-//!   an older state or with none; if a lagging replica is promoted; if an older copy takes the
-//!   place of the key; and if the key is deleted or trimmed. For each loss, a client receives at
-//!   least one gap for each topic, in the place of the lost events. A process that has skipped
-//!   entries can report a second gap.
+//!   an older state of it, or without data; if a lagging replica is promoted; if an older copy
+//!   takes the place of the key; and if the key is deleted or trimmed. For each loss, a client
+//!   receives at least one gap for each topic, in the place of the lost events. A process that
+//!   could not read an entry in time, and skipped it, can report a second gap.
 //! - Newer events can precede the gap while Redis is out of reach for every process that knew of
 //!   the lost event. The gap follows within seconds after such a process reaches Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
@@ -91,9 +91,9 @@
 //! example when it connects or publishes.
 //!
 //! An id is out of range if it is 100 years ahead of the server's clock, or if its counter is above
-//! 1,048,575. The former happens if a program mistakes microseconds for milliseconds. No process
-//! can read such an entry or publish after it. Publishing is refused with an error that names the
-//! entry and the commands that remove it. When it is gone, all processes recover.
+//! 1,048,575. The former happens if a program gives an id in microseconds instead of milliseconds.
+//! No process can read such an entry or publish after it. Publishing is refused with an error that
+//! names the entry and the commands that remove it. When the entry is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss,
@@ -107,7 +107,7 @@
 //! For `rediss://`, enable feature `tls`, which uses rustls. The root certificates come from:
 //!
 //! 1. `Redis::tls`, if it sets an authority
-//! 2. the file that the variable `SSL_CERT_FILE` names, if it is set
+//! 2. the file that the variable `SSL_CERT_FILE` names, if the variable is set
 //! 3. otherwise, the operating system
 //!
 //! `Redis::tls` also sets a client certificate and the server's name.
@@ -126,7 +126,7 @@
 //! # Clusters and replicas
 //!
 //! A stream is one key, so one node of a cluster has it; the URL can name any node of the cluster.
-//! [Runs](tower_sse::runs) need a server that is not a cluster.
+//! [Runs](tower_sse::runs) need a server that is not part of a cluster.
 //!
 //! Without a cluster, but with replicas, the URL must lead to the primary, even after a fail-over:
 //! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. There is

@@ -49,16 +49,16 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if `url` is none of these.
+    /// Returns an error if `url` has none of these forms.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_any([url])
     }
 
     /// Creates a value for a primary and its replicas.
     ///
-    /// The first server that responds as a primary is used. After each break, and when the server
-    /// has become a replica, all servers are tried again. List all servers that Sentinel or an
-    /// operator may promote:
+    /// The first server that responds as a primary is used. When the connection breaks, or the
+    /// server has become a replica, all servers are tried again. List all servers that Sentinel or
+    /// an operator may promote:
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -87,7 +87,8 @@ impl Redis {
     }
 
     /// Sets the certificates of connections over TLS (feature `tls`). By default, servers are
-    /// checked against the [root certificates of the machine](crate#tls), and the client has none.
+    /// checked against the [root certificates of the machine](crate#tls), and the client has no
+    /// certificate.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -120,7 +121,7 @@ impl Redis {
     /// The closure is called for each attempt to connect, and once more if Redis refuses its
     /// credentials. An error, or no result within the [time limit](Self::timeout), counts as a
     /// failed attempt. If Redis closes connections whose credentials have expired, the process
-    /// connects again with new ones after a random delay of up to 2 seconds.
+    /// connects again with new credentials after a random delay of up to 2 seconds.
     ///
     /// ```no_run
     /// # use tower_sse::BoxError;
@@ -151,7 +152,8 @@ impl Redis {
     /// after a random delay of up to 2 seconds.
     ///
     /// For runs, connecting is also limited to an eighth of their [lease](crate::RedisRuns::lease)
-    /// or 1 second, whichever is longer, and an answer to a quarter of the lease or 2 seconds.
+    /// or 1 second, and the answer to a command to a quarter of the lease or 2 seconds, whichever
+    /// is longer in each case.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -27,8 +27,8 @@ impl Redis {
     /// Returns a broker whose stream has this key. All hubs with this key on this server share their
     /// events and ids.
     ///
-    /// Ids depend only on the key, so that they stay valid when the stream moves to another server
-    /// or database. Use different keys for unrelated hubs, even on different servers. Hubs with the
+    /// Ids depend only on the key, so they stay valid when the stream moves to another server or
+    /// database. Use different keys for unrelated hubs, even on different servers. Hubs with the
     /// same key accept each other's ids: a client that moves from one hub to the other continues
     /// after its id, and receives no gap.
     ///
@@ -128,7 +128,7 @@ impl RedisBroker {
     /// Keeps about the newest `entries` of the stream, counted over all topics. The default is
     /// 100,000, roughly 33 MB if events have 256 bytes.
     ///
-    /// A process loads its history from the stream when it starts, and catches up from it after a
+    /// A process reads the stream to load its history at the start, and to catch up after a
     /// disconnection. Set the limit to the total rate of events, multiplied by the longest history
     /// or disconnection to cover. All processes should set the same limit.
     ///
@@ -154,8 +154,8 @@ impl RedisBroker {
     ///
     /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
     /// Every connected process removes such entries every two seconds. The newest entry is kept, so
-    /// that other processes can tell that they have missed nothing. A process that is disconnected
-    /// for longer than `age` reports a gap if entries were added meanwhile.
+    /// that a process that reconnects can tell that it has missed nothing. A process that is
+    /// disconnected for longer than `age` reports a gap if entries were added meanwhile.
     ///
     /// ```
     /// # use std::time::Duration;

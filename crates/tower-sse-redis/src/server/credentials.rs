@@ -18,7 +18,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Creates credentials. A server with only a password has the user `default`.
+    /// Creates credentials. If the server has only a password, the user is `default`.
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self { user: user.into(), password: password.into() }
     }

@@ -5,8 +5,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The error in
-/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
 /// use tower_sse::hub::PublishError;
@@ -20,7 +20,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// ```
 ///
 /// The text includes the causes. There is no [`source`](error::Error::source), so that a reporter
-/// prints each of them once.
+/// prints each cause once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,

@@ -23,7 +23,7 @@ use crate::Error;
 ///
 /// A process that is not ready still serves the events that it has received, and its streams catch
 /// up by themselves. Take it out of a load balancer only after several failed probes: the other
-/// processes have probably lost the same Redis.
+/// processes have probably lost Redis too.
 #[derive(Clone, Debug)]
 pub struct RedisHealth {
     pub(crate) common: Health<Error>,
@@ -35,7 +35,8 @@ impl RedisHealth {
         Self { common: Health::default(), evicts: Arc::default() }
     }
 
-    /// Returns whether the hub or the runs are connected. A hub has also caught up with its stream.
+    /// Returns whether the hub is connected and has caught up with its stream, or the runs are
+    /// connected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -49,8 +50,8 @@ impl RedisHealth {
     }
 
     /// Returns whether the server can delete the keys of the hub or the runs when its memory is
-    /// full, because of its `maxmemory-policy`. A hub then loses all events of its stream, and a
-    /// run is interrupted. A WARN line is logged, too.
+    /// full, because of its `maxmemory-policy`. If it deletes them, a hub loses all events of its
+    /// stream, and a run is interrupted. A WARN line is logged too.
     ///
     /// The policies `volatile-…` delete keys of runs, but not the stream of a hub.
     #[must_use]

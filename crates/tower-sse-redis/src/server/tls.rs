@@ -31,7 +31,7 @@ impl Tls {
     }
 
     /// Sets the certificate of the client, followed by the certificates of its issuers, and its
-    /// private key, in PEM format. By default, the client has none.
+    /// private key, in PEM format. By default, the client has no certificate.
     ///
     /// A server that requires another certificate closes the connection, so the error can be `broken
     /// pipe`.

@@ -45,8 +45,8 @@ impl RedisRuns {
     /// The default is 8 seconds.
     ///
     /// The process that generates an answer renews its lease at about every third of this time. If
-    /// it dies or is paused, its clients at other processes receive an error after at most the sum
-    /// of:
+    /// it dies or is paused, clients of the answer at other processes receive an error after at
+    /// most the sum of:
     ///
     /// - the lease
     /// - three eighths of the lease, but at least 1.5 seconds; if the process that serves the
@@ -56,8 +56,8 @@ impl RedisRuns {
     /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
     /// request can start the run again.
     ///
-    /// A longer lease also tolerates longer pauses, and costs Redis less, because each running run is
-    /// renewed less often. More than ten years count as ten years.
+    /// A longer lease tolerates longer pauses of a process, and costs Redis less, because each
+    /// running run is renewed less often. More than ten years count as ten years.
     ///
     /// ```
     /// # use std::time::Duration;
