@@ -6,8 +6,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it. The error in
-/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an error too:
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
 /// use tower_sse::hub::PublishError;
@@ -21,7 +21,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// ```
 ///
 /// The text includes the causes. There is no [`source`](error::Error::source), so that a reporter
-/// prints each of them once.
+/// prints each cause once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,

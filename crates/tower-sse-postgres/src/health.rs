@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind};
 ///
 /// A process that is not ready still serves the events that it has received, and its streams catch
 /// up by themselves. Take it out of a load balancer only after several failed probes: the other
-/// processes have probably lost the same server.
+/// processes have probably lost the server too.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresHealth {
     pub(crate) common: Health<Error>,
@@ -39,7 +39,7 @@ struct HealthState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// The number of rows of all streams in the schema. It is counted up to 100,000.
+    /// The number of these rows, for all streams in the schema. At most 100,000 are counted.
     ///
     /// If no hub uses the stream of a row, the row stays: delete it, or start a hub.
     pub rows: u64,

@@ -32,7 +32,8 @@
 //! commit;
 //! ```
 //!
-//! [notifications] is a whole program, with a log-out that commits with the close of its streams.
+//! [notifications] is a whole program, in which a log-out and the close of its streams commit
+//! together.
 //!
 //! Clients receive the event if and only if the transaction commits. There is no second write by
 //! the program, no relay to operate, and no event of a change that was rolled back. Clients that reconnect, to any
@@ -51,7 +52,7 @@
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates. The exception: if an older state of the server's data takes the place of the newer
-//!   state, clients can receive an event again, with another id and in addition to a gap. Such a
+//!   state, clients can receive an event again, with another id and in addition to a gap. An older
 //!   state can come from a restored backup or a promoted standby that lags.
 //! - Each event of a transaction that committed, and each event that
 //!   [`publish`](tower_sse::hub::Hub::publish) acknowledged, reaches every client of its topic that
@@ -73,7 +74,7 @@
 //!
 //! - `event`: the event's name
 //! - `stream`: the name of the hub's stream, by default `tower_sse`
-//! - `ends`: whether it is the [last event](tower_sse::hub::Hub::end) of its topic
+//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic
 //! - `wake`: whether the call notifies hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
@@ -85,7 +86,7 @@
 //!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
 //! ```
 //!
-//! - An invalid event is an error of the statement, and so aborts its transaction: an unknown
+//! - An invalid event fails the statement, and so aborts its transaction. Invalid are an unknown
 //!   stream, data above 1 MiB, a topic above 1 KiB, an event name above 256 bytes or with a line
 //!   break, a comment above 4 KiB, a negative `retry`.
 //! - Hubs look for new events 10 times a second. If the server repeatedly takes long to answer,
@@ -130,9 +131,10 @@
 //!
 //! # TLS
 //!
-//! For `sslmode=require` or [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
-//! enable feature `tls`, which uses rustls. The program must install a crypto provider before it opens
-//! the address: add `rustls` to the dependencies and call
+//! For `sslmode=require` or
+//! [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
+//! enable feature `tls`, which uses rustls. The program must install a crypto provider before it
+//! calls `Postgres::open` or `Postgres::tls`: add `rustls` to the dependencies and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
 //!
 //! # Features
@@ -146,7 +148,7 @@
 //! order of the commits: a reader that has passed 8 would miss 7, which commits later. Hubs
 //! therefore move the committed rows into the table `log`, and number them under a lock that one
 //! statement holds. They lock the row of the stream, so any hub can assign numbers, and no leader
-//! is needed. A long transaction holds no lock that another one waits for.
+//! is needed. A long transaction holds no lock that another transaction waits for.
 //!
 //! Numbers begin at the server's clock, in microseconds, and then count by one, so that a missing
 //! row shows as a hole. Each hub compares the rows that it reads with those that it has read before

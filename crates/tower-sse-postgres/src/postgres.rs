@@ -10,7 +10,7 @@ use crate::settings::{Clock, Encryption, Settings, Wakes, quoted, schema_name};
 use crate::{BrokerStats, Error, PostgresHealth, PostgresPublisher, publisher::Batcher};
 
 /// A [`Broker`] over PostgreSQL: hubs of several processes share the events of one stream, and any
-/// program publishes to it in its own transactions.
+/// program can publish to the stream in its own transactions.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -46,7 +46,7 @@ impl Postgres {
     /// - `host=/run/postgresql user=app`: over a Unix socket
     /// - `host=db user=app sslmode=require`: over TLS (feature `tls`)
     ///
-    /// Without `sslmode=require`, connections are not encrypted, unless `Postgres::tls` is called.
+    /// Connections are encrypted only with `sslmode=require` or `Postgres::tls`.
     ///
     /// [libpq]: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
     ///
@@ -121,8 +121,9 @@ impl Postgres {
     /// Returns a closure that wakes the hub. Call it after a commit. It stays valid after
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
     ///
-    /// Without it, the hub finds events of SQL within about 100 ms. With it, the commit itself stays
-    /// as fast as without the hub, and clients receive the event some milliseconds later:
+    /// Without a call, the hub finds events that are published by SQL within about 100 ms. After a
+    /// call, clients receive the event some milliseconds later, and the commit itself takes no
+    /// longer than without the hub:
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -288,7 +289,7 @@ impl Postgres {
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
     /// Every connected process removes such rows every two seconds. The newest row always stays. A
-    /// process that is disconnected for longer than `age` reports a gap if events followed
+    /// process that is disconnected for longer than `age` reports a gap if events were added
     /// meanwhile. All processes should set the same limits.
     ///
     /// ```
@@ -309,7 +310,7 @@ impl Postgres {
     }
 
     /// Keeps about the newest `rows` of the stream, counted over all topics, and removes older
-    /// ones. The default is 100,000. There can be a tenth more.
+    /// ones. The default is 100,000. There can be up to a tenth more.
     ///
     /// Set the limit to the total rate of events, multiplied by the longest history or disconnection
     /// to cover.
@@ -353,10 +354,10 @@ impl Postgres {
     /// Requires TLS, with these certificates (feature `tls`).
     ///
     /// The server's certificate and its name are checked, which other clients call
-    /// `sslmode=verify-full`. If the name does not resolve to the server, also set its IP address:
-    /// `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`, the
-    /// password is bound to the connection. The program must have installed a crypto provider of
-    /// rustls before.
+    /// `sslmode=verify-full`. If the name does not resolve to the server, also set the server's IP
+    /// address: `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`,
+    /// the password is bound to the connection. The program must install a crypto provider of
+    /// rustls before this call.
     ///
     /// ```no_run
     /// # use std::fs;

@@ -27,7 +27,7 @@ impl Tls {
     }
 
     /// Sets the certificate of the client, followed by the certificates of its issuers, and its
-    /// private key, in PEM format. By default, the client has none.
+    /// private key, in PEM format. By default, the client has no certificate.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity = Some([certificates.into(), key.into()]);
         self
