@@ -23,14 +23,15 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// delays no other client, and receives a [gap](GapPolicy) if events were evicted before it read
 /// them. Like tokio's channels, a subscription takes part in cooperative scheduling.
 ///
-/// The costs grow with the number of topics. They were measured on a server processor:
+/// The costs grow with the number of topics. They were measured on a server processor, from warm to
+/// cold caches. The backlog had one event of each topic:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
-/// | an event after a pause | 0.8 µs | 6 µs | 30 µs | 0.2 ms |
-/// | an item of a backlog | 0.2 µs | 0.2 to 1.2 µs | 0.5 µs | 7 to 9 µs |
-/// | to subscribe | 30 µs | 0.3 ms | 6 ms | 160 to 180 ms |
-/// | to drop | 5 µs | 0.1 ms | 1 ms | 70 to 95 ms |
+/// | an event after a pause | 0.2 to 5 µs | 1 to 17 µs | 7 to 60 µs | 0.4 to 2 ms |
+/// | an item of a backlog | 0.1 to 0.5 µs | 0.1 to 0.5 µs | 0.1 to 0.7 µs | 0.6 to 1.3 µs |
+/// | to subscribe | 10 to 80 µs | 0.1 to 0.6 ms | 0.6 to 5 ms | 40 to 130 ms |
+/// | to drop | 3 to 13 µs | 25 to 80 µs | 0.1 to 0.4 ms | 10 to 30 ms |
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
 /// tasks after 4,096 topics. Subscribing, dropping, and the first poll after a move to another task
