@@ -233,7 +233,7 @@
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | stopping the work | the program does it, for example with a [topic](crate::hub#stopping-work) | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
+//! | stopping the work | the program, such as with a [topic](crate::hub#stopping-work) | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
 //! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language
