@@ -47,18 +47,18 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    first number from the clock, for example the microseconds since 1970. If the log can come
 ///    back without its newest events, their numbers must not be given again: before the next event,
 ///    the broker reports a loss at a number above every number that it has ever given.
-/// 2. **Feed completely.** Once [`start`](Self::start) has returned, no event before the newest fed
-///    event is missing: the broker has fed it, or has reported a loss at or above its number.
+/// 2. **Feed completely.** Once [`start`](Self::start) has returned, each event before the newest
+///    fed event has been fed too, or the broker has reported a loss at or above its number.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
 ///    [`Feed::max_age`]. It may feed older events too. If there are or were events that it does not
 ///    feed, it first reports the number of the newest of them as a [loss](Feed::report_loss).
 ///    Otherwise, a client with an older id would miss events without a gap. If the server cannot
 ///    tell a new log from a lost one, begin each log with a mark of a loss. A client on its first
 ///    visit receives no gap for this mark.
-/// 4. **Report losses.** Each reader looks for losses, even while nothing is published. It feeds
-///    the events that it knows from before a loss, and then reports the loss.
+/// 4. **Report losses.** Each reader looks for losses, even while nothing is published. Before it
+///    reports a loss, it feeds the earlier events that it knows.
 ///    - *The log has lost events:* the server starts with an older state, or the log lacks an event
-///      that a process was fed and that was not trimmed. The process that notices the loss writes a
+///      that was fed to a process and was not trimmed. The process that notices the loss writes a
 ///      mark into the log. Each process reports the loss where it reads the mark, so all of them
 ///      report it at the same place.
 ///    - *One process has missed events,* such as entries that were trimmed before the process has
@@ -69,7 +69,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    that it has fed, or before it. A hub ignores events that it already has.
 /// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that
 ///    stays connected will be fed the event, or a loss. Whatever it returns, it has published the
-///    event at most once. It returns within a time limit of its own, also if thousands of calls are
+///    event at most once. It returns within a time limit of its own, even if thousands of calls are
 ///    in flight: if a commit is slow, commit the waiting events together.
 /// 7. **Send nothing before the first poll** of the future of `publish`. A future that is dropped
 ///    later may or may not publish its event, and disturbs no other call.
@@ -122,8 +122,8 @@ pub trait Broker: Send + Sized + 'static {
     /// Returns the name that all processes of one hub share, and that no other hub has.
     ///
     /// Ids of events begin with a hash of the name. The name contains nothing that changes when the
-    /// server moves. It begins with the kind of the broker, for example `redis:news`, so that
-    /// another kind of log with the same name does not accept these ids as its own.
+    /// server moves. It begins with the kind of the broker, for example `redis:news`, so that a
+    /// broker of another kind, also called `news`, does not accept these ids as its own.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task that

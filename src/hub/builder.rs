@@ -24,8 +24,8 @@ impl Hub {
     /// subscribers in all processes that are connected to the same broker.
     ///
     /// The limits are the same as for [`new`](Self::new); use [`builder`](Self::builder) to set
-    /// others. The future is ready once the hub has loaded the broker's events up to the age of its
-    /// retention.
+    /// others. The future is ready once the hub has loaded the broker's events, up to the age of
+    /// the hub's retention.
     ///
     /// # Errors
     ///
@@ -96,11 +96,12 @@ impl HubBuilder {
     /// subscribers that are behind. Each counts with its bookkeeping: less than 200 bytes for an
     /// event or a frame, and less than 1 KiB for a topic. These do not count:
     ///
-    /// - Topics that have subscriptions but keep no events, each with its name and less than 1 KiB.
+    /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB and its
+    ///   name.
     /// - The log-outs that [`Streams::connect`](crate::streams::Streams::connect) keeps. They take
     ///   up to 1.2 MiB, or up to `bytes` if that is more.
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
-    ///   clients that hold them.
+    ///   clients that still need them.
     ///
     /// A publish that exceeds the limit evicts frames, which can be assembled again, and then the
     /// oldest events of all topics. The newest event of a topic is evicted only when no topic has

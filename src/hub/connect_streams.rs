@@ -51,8 +51,8 @@ impl Streams {
 }
 
 impl StreamsBuilder {
-    /// Creates the same set of streams as [`Streams::connect`], with the limits of this builder,
-    /// which apply to this process.
+    /// Creates the same set of streams as [`Streams::connect`], with the limits of this builder.
+    /// The limits count only the streams of this process.
     ///
     /// # Panics
     ///

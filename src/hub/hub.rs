@@ -58,8 +58,8 @@ impl Hub {
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     /// - In code, use `LastEventId::from(hub.position())`.
     ///
-    /// With a [broker](Self::connect), this is the newest event that this process has received. It
-    /// can be older than an event that this process has just published.
+    /// With a [broker](Self::connect), this is the id of the newest event that this process has
+    /// received, which can be older than an event that this process has just published.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -117,9 +117,9 @@ impl Hub {
     /// # Errors
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With a
-    /// broker, [`PublishError`]
-    /// distinguishes events that were certainly not published from those that may have been.
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With
+    /// a broker, [`PublishError`] distinguishes events that were certainly not published from those
+    /// that may have been.
     ///
     /// # Cancel safety
     ///
@@ -147,8 +147,8 @@ impl Hub {
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
-    /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature
-    /// `tracing`).
+    /// acknowledgement this method cannot await. The first such call on a hub logs a WARN line
+    /// (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -170,10 +170,11 @@ impl Hub {
     ///   an `EventSource` with `204`, so that it stops reconnecting. Other clients receive an empty
     ///   stream. Gaps that a subscription [ignores](super::GapPolicy::Ignore) do not count as
     ///   missed.
-    /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
-    ///   the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the name
-    ///   is free: the next event begins the topic anew. Once the last event is evicted, clients
-    ///   without an id wait for the next event. With a broker, all processes need the same age.
+    /// - Publishing to the topic fails with [`PublishError::Ended`] until the last event is older
+    ///   than the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the
+    ///   name is free: the next event begins the topic anew. Once the last event is evicted,
+    ///   clients without an id wait for the next event. With a broker, set the same age in all
+    ///   processes.
     /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
     ///   more, until their names are free. Beyond that number, it forgets the topic whose name
     ///   would be free next, and accepts events for that topic from then on.

@@ -87,8 +87,8 @@ pub trait Publisher: Send + Sync + 'static {
     /// - [`Refused`](PublishError::Refused): the event is certainly not published, and will not be.
     /// - [`Unknown`](PublishError::Unknown): anything else, such as no answer within the broker's own
     ///   time limit.
-    /// - [`Ended`](PublishError::Ended): the topic has ended. Only a broker that knows which topics
-    ///   have ended returns it.
+    /// - [`Ended`](PublishError::Ended): the topic has ended. Returned only by a broker that knows
+    ///   which topics have ended.
     ///
     /// # Cancel safety
     ///
@@ -100,13 +100,13 @@ pub trait Publisher: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Acknowledged, PublishError>> + Send;
 
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
-    /// the highest that this process has been fed.
+    /// the highest number that this process has been fed.
     ///
     /// A higher id is invented, or comes from a log that is lost: a client with such an id receives
-    /// a gap. If the number is too low, clients that come from a faster process receive a gap too.
-    /// If it is too high, clients with an id from a lost log wait without a gap. The default is 2²⁰
-    /// above `committed`. A broker that numbers by a clock returns the current number of the clock,
-    /// with an allowance for its error.
+    /// a gap. If the returned number is too low, clients that come from a faster process receive a
+    /// gap too. If it is too high, clients with an id from a lost log wait without a gap. The
+    /// default is 2²⁰ above `committed`. A broker that numbers by a clock returns the current
+    /// number of the clock, with an allowance for its error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -175,8 +175,8 @@ impl Arrival {
     /// Creates the arrival of the event with this sequence number. `at` is the time of its
     /// publication, by the clock that all processes share, and `age` the time since then.
     ///
-    /// By `at`, the hub decides when the name of an ended topic is free again. By `age`, it forgets
-    /// events.
+    /// From `at`, the hub derives when the name of an ended topic is free again, and from `age`,
+    /// when to evict the event.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

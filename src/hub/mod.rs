@@ -26,8 +26,8 @@
 //! # Topics
 //!
 //! A topic is a string. It exists while it has subscriptions or keeps events; subscribing and
-//! publishing create it. Give each client a topic of its own to address it, and let clients share
-//! topics to address groups or all clients:
+//! publishing create it. To address one client, give it a topic of its own. To address a group or
+//! all clients, let them share a topic:
 //!
 //! ```
 //! # use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
@@ -102,7 +102,7 @@
 //! };
 //! ```
 //!
-//! - The page defines `show` and `reload`. `onmessage` receives the events without a name.
+//! - The page defines `show` and `reload`. `onmessage` receives the events that have no name.
 //! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
 //!   last event.
 //! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
@@ -172,8 +172,8 @@
 //!   process that takes the job over, or gives it up, must end the topic.
 //! - The hub forgets the topic after the age of its [`retention`](HubBuilder::retention), and a
 //!   stream of a forgotten topic waits for events. For a job that has ended, the program therefore
-//!   answers from its table of jobs, with the id `over`, which no hub assigns. Write the result
-//!   into the table before you publish the end.
+//!   sends the result from its table of jobs, with the id `over`, which no hub assigns. Write the
+//!   result into the table before you publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
@@ -252,7 +252,7 @@
 //!   client reconnects.
 //! - Every connection queries the database, even if its client needs no backlog.
 //! - If publishing fails, the row is committed, and no client learns of it. Publish the event
-//!   again, or the clients see the row at their next backlog.
+//!   again. Otherwise, the clients see the row only in their next backlog.
 //! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only newer
 //!   rows opens a new `EventSource` whose URL has the number of its newest row, and the greeting
 //!   has the rows after that.
@@ -286,12 +286,12 @@
 //! # _ = orders;
 //! ```
 //!
-//! - Decide by the name of the event, and let all others pass: a filter also sees
+//! - Decide by the name of the event, and let other names pass: a filter also sees
 //!   [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
-//! - The id alone tells the client its position and, by the [HTML standard][html], is no event.
-//!   Without it, a client that sees few events receives a gap if it reconnects after the events
-//!   since its last id were evicted: with [`Verdict::Drop`](crate::filter::Verdict::Drop), and in
-//!   Firefox, which [ignores an id without data](crate::Event::id).
+//! - An id without data tells the client its position and, by the [HTML standard][html], is no
+//!   event. With [`Verdict::Drop`](crate::filter::Verdict::Drop), and in Firefox, which [ignores an
+//!   id without data](crate::Event::id), a client that sees few events receives a gap if it
+//!   reconnects after the events since its last id were evicted.
 //! - If a few more topics would do, use topics instead: a filter decides on each event for each
 //!   client.
 //!
@@ -321,8 +321,8 @@
 //! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
 //! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) by default.
 //!
-//! Events are text. Encode binary data as base64, which makes it a third larger. Publish large data
-//! as an address that the page fetches.
+//! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
+//! publish an address that the page fetches.
 //!
 //! # Many processes
 //!

@@ -92,8 +92,8 @@ impl Retention {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Limits the number of kept events of a topic to `events`: the newest are kept, and no event
-    /// replaces another.
+    /// Limits the number of kept events of a topic to `events`: the newest are kept. Turns
+    /// off the replacement of events that [`latest`](Self::latest) turns on.
     ///
     /// # Panics
     ///
@@ -109,8 +109,8 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes` on the wire. This limit alone never
-    /// evicts the newest event.
+    /// Limits the total size of the kept events to `bytes` on the wire. This limit never evicts the
+    /// newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self

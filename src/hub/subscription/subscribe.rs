@@ -45,8 +45,8 @@ impl Subscribe {
         self
     }
 
-    /// Sets the position after which the stream of a client on its first visit starts. By default,
-    /// it starts at the call of [`resume`](Self::resume). With a position, [`recent`](Self::recent)
+    /// Sets the position after which the stream starts on a client's first visit. By default, it
+    /// starts at the call of [`resume`](Self::resume). With a position, [`recent`](Self::recent)
     /// has no effect.
     ///
     /// Use it for a stream that begins with state from a database. Take the
@@ -65,9 +65,9 @@ impl Subscribe {
     /// # }
     /// ```
     ///
-    /// - The client misses nothing that is committed before it is published. A change that is
-    ///   committed between the two calls comes twice: let the client recognise it by the number of
-    ///   its row.
+    /// - The client misses no change if each change is committed before it is published. A change
+    ///   that is committed between `position` and the query comes twice: let the client recognise
+    ///   it by the number of its row.
     /// - A client that reconnects and may have missed events receives a gap for each topic, then
     ///   the greeting, and then the events after the position.
     /// - A client that falls behind while it is connected receives a gap. With
@@ -100,8 +100,8 @@ impl Subscribe {
     /// turns this off.
     ///
     /// Use it for topics with many small events, to save writes. The first event after a pause is
-    /// sent at once, and opens a window in which further events wait. A greeting and gaps are events.
-    /// The end of the stream after a [close](crate::hub::Hub::close) waits as well.
+    /// sent at once, and opens a window in which further events wait. A greeting and gaps count as
+    /// events. The end of the stream after a [close](crate::hub::Hub::close) waits as well.
     ///
     /// Waiting events are in their topic, not in the subscription. With
     /// [`Retention::latest`](crate::hub::Retention::latest), the client receives one event of each
@@ -122,8 +122,8 @@ impl Subscribe {
     /// any id that it has. A client with a malformed id receives the greeting after the gaps of its
     /// topics, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
-    /// State from a database needs [`since`](Self::since) too: events that are published between the
-    /// query and [`resume`](Self::resume) are lost otherwise.
+    /// State from a database needs [`since`](Self::since) too. Otherwise, events that are published
+    /// between the query and [`resume`](Self::resume) are lost.
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses the events that are published meanwhile, and receives no gap. This matters
@@ -167,8 +167,8 @@ impl Subscribe {
     ///   happens only if one of the topics has evicted an event that is newer than the oldest of
     ///   these recent or latest events. After a malformed id, the client may receive its gap twice
     ///   in this way.
-    /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with
-    ///   an id from before the loss receives a gap for each topic. The loss causes no gap for other
+    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client with an id
+    ///   from before the loss receives a gap for each topic. The loss causes no gap for other
     ///   clients.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
@@ -322,8 +322,8 @@ pub trait HasStarted<M> {}
 impl<M> HasStarted<M> for Subscription {}
 
 impl Subscribe {
-    /// Exists only for the compiler's error: a subscription has a response once it has
-    /// [started](Self::resume).
+    /// Exists only for the compiler's error: only a subscription that has [started](Self::resume)
+    /// has a response.
     // The parameter delays the check of the bound, which does not hold, until there is a caller.
     #[doc(hidden)]
     #[must_use]

@@ -142,7 +142,7 @@ impl Subscription {
         item
     }
 
-    /// Returns whether all topics have [ended](crate::hub::Hub::end), and the client has received
+    /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has received
     /// everything. It is `false` for a subscription without topics.
     ///
     /// If you wrap a subscription in another stream, check `has_ended` first. If it is `true`,
@@ -197,11 +197,12 @@ impl Subscription {
 
 /// The answer to a request.
 impl Subscription {
-    /// Returns the response to a request: the stream, or an answer that it has ended.
+    /// Returns the response to a request: the stream, or another answer if the
+    /// subscription has ended.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients
-    /// receive an empty stream. [`crate::response`] returns an empty stream for every client.
+    /// receive an empty stream. [`crate::response`] would send every client an empty stream.
     ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};
@@ -592,18 +593,18 @@ impl Subscription {
 /// because a [broker](crate::hub::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
-/// is the position after which the topic continues, unless other gaps of that position or a
-/// greeting follow. If events of the topic were evicted, the id of the gap is the id of the newest
-/// evicted event. A client that resumes after this position does not receive the gap again, with
-/// one exception in [`resume`](super::Subscribe::resume).
+/// is the position after which the topic continues. If other gaps of that position or a greeting
+/// follow, only the last of these events has that id. If events of the topic were evicted, the
+/// position is that of the newest evicted event. A client that resumes after this position does
+/// not receive the gap again, with one exception in [`resume`](super::Subscribe::resume).
 ///
 /// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
 /// Kept events from before the loss are sent first.
 ///
 /// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
 /// sent one after another, up to 256 in one item, and then the
-/// [greeting](super::Subscribe::greeting), if one is due. Only the last of these events has the id
-/// of that position. If a client disconnects before this last event, it receives all of them again.
+/// [greeting](super::Subscribe::greeting), if one is due. If a client disconnects before the last
+/// of these events, it receives all of them again.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.
@@ -618,8 +619,8 @@ pub enum GapPolicy {
     ///
     /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
     ReportAndEnd,
-    /// Continues without a report. In topics with [`Retention::latest`](crate::hub::Retention::latest),
-    /// replaced events are no gap anyway.
+    /// Continues without a report. In topics with
+    /// [`Retention::latest`](crate::hub::Retention::latest), replaced events cause no gap anyway.
     Ignore,
 }
 
