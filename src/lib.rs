@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Other responses pass through unchanged. The pages for [axum's `Sse`](guide::axum) and for [other
-//! libraries](guide::coming_from) say what changes with a move.
+//! libraries](guide::coming_from) say what changes when you switch.
 //!
 //! # Events of your own
 //!
@@ -170,17 +170,17 @@
 //! ```
 //!
 //! By default, streams of `GET` requests end at once, between events where possible, so that their
-//! clients reconnect. The answer to a `POST` has some time to finish. After that time its body fails,
-//! so that a partial answer does not look complete. New streams are [refused](Refusal), so that their
-//! clients try again later. [`Drain`] sets these times, and when streams end. The page on
-//! [shutdown](guide::shutdown) has whole programs, with a deadline for clients that do not read.
+//! clients reconnect. The answer to a `POST` has some time to finish. After that time its body
+//! fails, so that a partial answer does not look complete. New streams are [refused](Refusal), so
+//! that their clients try again later. [`Drain`] sets when streams end, and these times. The page
+//! on [shutdown](guide::shutdown) has whole programs, with a deadline for clients that do not read.
 //!
 //! # In production
 //!
-//! The page [serving](guide::serving) has a server with `TCP_NODELAY`, without which small events
-//! arrive late, and a shutdown with a deadline. Answer an `EventSource` with `200`: any other status
-//! stops it for good. Then follow the [checklist](guide::operating). If a program does not compile, or
-//! misbehaves, see [troubleshooting](guide::troubleshooting).
+//! The page [serving](guide::serving) has a server with a shutdown deadline and with `TCP_NODELAY`,
+//! without which small events arrive late. Answer an `EventSource` with `200`: any other status
+//! stops it for good. Then follow the [checklist](guide::operating). If a program does not compile,
+//! or misbehaves, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -196,7 +196,7 @@
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), whose network can be
 //!   cut
-//! - an MCP server whose shutdown answers the calls in progress: [`mcp`](guide::mcp)
+//! - an MCP server that answers the calls in progress when it shuts down: [`mcp`](guide::mcp)
 //! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
@@ -227,10 +227,10 @@
 //! # Compatibility
 //!
 //! - **Rust.** 1.88 or later, for this crate and for `tower-sse-redis`, `tower-sse-postgres`,
-//!   `tower-sse-broker` and `sse-check`. They have one version, and are released together.
-//! - **axum.** Feature `axum` is for axum 0.8, and will be for 0.9 in a new minor version of this crate.
-//!   Without the feature, the layer and its responses work with any axum that uses `http` 1, such as
-//!   0.7. The id is then an extension of the request, `Extension<LastEventId>`.
+//!   `tower-sse-broker` and `sse-check`. All five have the same version, and are released together.
+//! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
+//!   Without the feature, the layer and its responses work with any axum that uses `http` 1, such
+//!   as 0.7. The last event id is then an extension of the request, `Extension<LastEventId>`.
 //! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither. gRPC passes
 //!   through unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate, of

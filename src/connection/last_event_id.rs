@@ -127,7 +127,7 @@ impl From<EventId> for LastEventId {
     }
 }
 
-/// For functions that take the id of a request, which can be missing.
+/// For functions that take the id of a request as an option.
 impl From<EventId> for Option<LastEventId> {
     fn from(id: EventId) -> Self {
         Some(id.into())

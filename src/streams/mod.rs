@@ -50,9 +50,9 @@
 //!
 //! # Log out
 //!
-//! First write the log-out, then close. Both belong on a task, because axum drops a handler whose
-//! client disconnects. If either step fails, the handler answers `503`, so that the client repeats
-//! the request:
+//! First store the log-out, then close the streams. Do both on a task, because axum drops a handler
+//! whose client disconnects. If either step fails, the handler answers `503`, so that the client
+//! repeats the request:
 //!
 //! ```
 //! # use std::io;
@@ -111,9 +111,9 @@
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
 //!   answer does not look complete. It fails for every client if the source stays mid-event or the
 //!   stream has a content coding.
-//! - **A client that does not read** keeps its stream, which the layer cannot end. It no longer
-//!   counts in [`Streams::count`], but keeps its places in the limits until the connection closes.
-//!   Its close report comes only then.
+//! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
+//!   longer counts in [`Streams::count`], but keeps its places in the limits until the connection
+//!   closes. Its close report comes only then.
 //!
 //! # Many processes
 //!
@@ -197,7 +197,7 @@
 //!
 //! # Layers within layers
 //!
-//! - The inner layer closes its stream by the request's subjects, even if only the outer layer has
+//! - The inner layer applies the request's subjects to its stream, even if only the outer layer has
 //!   [`streams`](crate::SseLayer::streams).
 //! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams`
 //!   replaces the subjects, and logs a WARN line (feature `tracing`).
@@ -207,15 +207,15 @@
 //!
 //! # Cost
 //!
-//! A request costs three allocations if `streams` is set, or five if it had no extension before. A
-//! stream with one subject costs up to 270 bytes. The newest 65,536 calls of `close` are
+//! A request costs three allocations if `streams` is set, or five if the request had no extension
+//! before. A stream with one subject costs up to 270 bytes. The newest 65,536 calls of `close` are
 //! remembered, in 24 bytes each. If `close` is called more than 65,536 times between a request and
 //! its stream, the stream is closed at once.
 //!
 //! # Counts of all processes
 //!
-//! Each process publishes its counts to a topic at an interval, and sums those that it has received in the
-//! last three intervals:
+//! Each process publishes its counts to a topic at an interval. It sums the counts that it has
+//! received from all processes in the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

@@ -64,8 +64,8 @@ impl Streams {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
 
-    /// Closes the streams of a subject that do not also have the subject `kept`, and returns how many
-    /// streams of this process it has closed. [`close`](Self::close) describes the rest.
+    /// Closes the streams of a subject, except those that also have the subject `kept`, and returns
+    /// how many streams of this process it has closed. [`close`](Self::close) describes the rest.
     ///
     /// ```
     /// # use tower_sse::streams::{CloseError, Streams};
@@ -117,8 +117,9 @@ impl Streams {
         self.open_streams.count(subject)
     }
 
-    /// Returns the subjects that have open streams in this process, and how many, in no particular
-    /// order. They are counted one after another while streams open and close.
+    /// Returns the subjects that have open streams in this process, each with the number of its
+    /// streams, in no particular order. They are counted one after another while streams open and
+    /// close.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
         self.open_streams.subjects()
@@ -195,7 +196,7 @@ impl StreamsBuilder {
     }
 }
 
-/// The streams that were refused because a subject had no place left, from
+/// The number of streams that were refused because a subject had no place left, as returned by
 /// [`Streams::stats`](super::Streams::stats).
 ///
 /// It displays as metrics in the text format of Prometheus.
