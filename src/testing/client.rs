@@ -35,8 +35,8 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// empty `String` as their [body](http_body::Body). For a service that takes another type, call
 /// [`request_body`](Self::request_body). The service lives as long as the client and its streams.
 ///
-/// Its streams have no reconnection time by default, because [`SseLayer`](crate::SseLayer) draws it
-/// at random. A reconnection time that the program sets is sent.
+/// The streams have no reconnection time by default, because [`SseLayer`](crate::SseLayer) would
+/// draw it at random. A reconnection time that the program sets is sent.
 ///
 /// # Panics
 ///

@@ -50,7 +50,7 @@
 //! ```
 //!
 //! A test does not hang: a method that waits in vain panics after 30 seconds
-//! ([`time_limit`](TestStream::time_limit)). The panic names the line that waits and lists what was
+//! ([`time_limit`](TestStream::time_limit)). The panic names the waiting line, and lists what was
 //! received:
 //!
 //! ```text

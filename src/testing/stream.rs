@@ -176,7 +176,7 @@ impl TestStream {
     /// colon. The text of a default heartbeat is empty.
     ///
     /// Messages before the comment remain for [`next`](Self::next), and the comments that `next`
-    /// passes remain for this method.
+    /// skips remain for this method.
     ///
     /// # Panics
     ///

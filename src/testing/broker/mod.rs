@@ -32,9 +32,9 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if it has failed, and panics after the
-//! last scene. Run the test with `--nocapture` to see the lines. [`outcomes`] returns the results
-//! instead.
+//! `check` prints a line for each scene, with the reason if it has failed. After the last scene, it
+//! panics if any has failed. Run the test with `--nocapture` to see the lines. [`outcomes`] returns
+//! the results instead.
 //!
 //! # The scenes
 //!
@@ -87,7 +87,7 @@
 //! - A minor release may add scenes, and so find faults in a broker that passed before.
 //! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second, because they test
 //!   the age of events.
-//! - A scene connects up to a few dozen processes, and 5,000 events are published at once.
+//! - A scene connects up to a few dozen processes, and publishes up to 5,000 events at once.
 //! - Each scene makes its own world and drops it. Worlds can share a server if their names are
 //!   unique, for example by a counter and the process's id.
 //! - If the broker works without sockets, pause tokio's clock (`start_paused`): the test then takes

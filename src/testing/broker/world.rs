@@ -34,7 +34,7 @@ pub trait World: Send + Sync {
     /// The broker under test.
     type Broker: Broker;
 
-    /// Returns the broker of one more process, over the log of this world.
+    /// Returns a broker for one more process, over the log of this world.
     fn broker(&self) -> Self::Broker;
 
     /// Removes the oldest events until the log has `keep` events, like a limit of the log's length.
@@ -59,7 +59,7 @@ pub trait World: Send + Sync {
 
     /// Breaks all connections to the server, which accepts new ones at once.
     ///
-    /// Withhold the server's answers for some milliseconds before the break to find more faults:
+    /// To find more faults, withhold the server's answers for some milliseconds before the break:
     /// the log then has events that were never acknowledged, which a broker must neither publish
     /// again nor refuse.
     fn cut(&self) -> Option<Fault<'_>> {
