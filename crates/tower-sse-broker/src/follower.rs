@@ -17,8 +17,8 @@ const MAX_TIMEOUTS: u32 = 3;
 /// Loads the history of a log into a hub, and then follows the log on a task, until the hub is closed
 /// or dropped. [`Broker::start`](tower_sse::hub::broker::Broker::start) calls it.
 ///
-/// If `alongside` completes, the task ends, which closes the hub: pass the task that publishes, or
-/// [`pending`] if there is none.
+/// `alongside` is the future that publishes, or [`pending`]. If it completes, the task ends, which
+/// closes the hub.
 ///
 /// # Errors
 ///

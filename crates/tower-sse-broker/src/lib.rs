@@ -15,8 +15,8 @@
 //! - It looks for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
 //!
-//! [`Queue`] publishes in batches, which thousands of calls at the same time need. [`Gate`] checks
-//! that acknowledged events are in the log, and [`Health`] is for readiness probes and metrics.
+//! [`Queue`] publishes in batches, for thousands of calls at the same time. [`Gate`] checks that
+//! acknowledged events are in the log, and [`Health`] is for readiness probes and metrics.
 //!
 //! # An example
 //!

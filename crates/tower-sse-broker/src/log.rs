@@ -15,7 +15,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns the identity of an entry that was not read. No entry that is read is equal to it.
+    /// Returns the identity of an entry that was not read. No entry that was read has this
+    /// identity.
     #[must_use]
     pub const fn unread(number: u64) -> Self {
         Self { number, fingerprint: 0 }
@@ -33,8 +34,8 @@ pub trait LogEntry: Send + 'static {
     /// Returns the number of the entry, which rises from entry to entry.
     fn number(&self) -> u64;
 
-    /// Returns what identifies the entry. The follower calls it for the last entry of a page, and for
-    /// all entries while it awaits acknowledgements.
+    /// Returns what identifies the entry. The follower calls this for some entries, and for all
+    /// while it checks acknowledgements.
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written before this one, if the log knows it. If
@@ -165,8 +166,8 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns whether the entries that the log no longer has at its beginning were certainly
-    /// trimmed. If not, an older state may have taken the place of the log, and never had these
-    /// entries. The default is `true`: trimming never removes the newest entry.
+    /// trimmed. If not, an older state, which never had these entries, may have taken the place of
+    /// the log. The default is `true`: trimming never removes the newest entry.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -175,7 +176,7 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Adds a mark of the loss of `known.lost`, unless the log has a mark that this process has not
-    /// read. The number of the mark is above `known.newest` and all others of the log. Returns the
+    /// read. The number of the mark is above `known.newest` and all numbers in the log. Returns the
     /// mark, if it was added and its identity is known.
     fn mark(
         &mut self,
@@ -183,8 +184,8 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. The follower calls it when the process has
-    /// caught up, and all losses that it has found are marked.
+    /// Returns what publishers use in this session. The follower calls it once the process has
+    /// caught up and has marked all losses that it has found.
     fn publishing(
         &mut self,
         session: &mut Self::Session,
@@ -232,7 +233,7 @@ pub trait Log: Send + Sized + 'static {
     /// Decodes an entry. The follower calls it once for each entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
-    /// Returns whether the server did not answer in time.
+    /// Returns whether the error says that the server did not answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
     /// Creates the error of a session that the follower ends for this reason.

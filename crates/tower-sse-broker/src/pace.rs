@@ -21,7 +21,7 @@ impl Backoff {
         Self { attempts: 0, max: max.min(MAX) }
     }
 
-    /// Starts over if the session was stable.
+    /// Starts over if `age`, the length of the session, is at least 5 seconds.
     pub fn end_session(&mut self, age: Duration) {
         if age >= STABLE_SESSION {
             self.attempts = 0;
