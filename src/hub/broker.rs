@@ -77,8 +77,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    comment, even line feeds, quotes or empty text. An event that the broker cannot keep is
 ///    refused, with a reason that names the limit.
 /// 9. **Use one clock** for the time of an event: the clock of the server, or that of the
-///    publisher, whose time is then kept with the event. The name of an ended topic is free again
-///    by this clock. The age of an event is the time since its publication, never below zero.
+///    publisher, whose time is then kept with the event. By this clock, the name of an ended
+///    topic becomes free again. The age of an event is the time since its publication, never below
+///    zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that the broker can have assigned. See

@@ -107,7 +107,7 @@
 //!   last event.
 //! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
 //!   topics have ended, [`Subscription::response`] answers `204` to an `EventSource` that has
-//!   received everything. In other cases, answer `204` to stop a client.
+//!   received everything. To stop a client in any other case, answer `204`.
 //! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
 //!   [`Hub::end`].
 //!
