@@ -257,8 +257,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream like [`get`](Self::get). Returns a response at which an `EventSource` gives
-    /// up, such as a `401` or `204`, as an error with its whole body.
+    /// Opens a stream as [`get`](Self::get) does. Returns a response at which an `EventSource`
+    /// gives up, such as a `401` or `204`, as an error with its whole body.
     ///
     /// ```
     /// use axum::{Router, response::IntoResponse, routing::get};
@@ -299,8 +299,8 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream like [`resume`](Self::resume), and returns other responses like
-    /// [`try_get`](Self::try_get).
+    /// Opens a stream as [`resume`](Self::resume) does, and returns other responses as
+    /// [`try_get`](Self::try_get) does.
     ///
     /// # Errors
     ///

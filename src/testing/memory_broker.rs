@@ -101,8 +101,8 @@ impl MemoryBroker {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Sets how many of the next events are published without an acknowledgement: the call then
-    /// fails with [`PublishError::Unknown`].
+    /// Sets how many of the next events are published without an acknowledgement: publishing
+    /// them fails with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

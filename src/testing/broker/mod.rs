@@ -43,7 +43,7 @@
 //!
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, or changes line
 //!   ends
-//! - `names_and_data_cannot_inject`: takes text of the program for its own syntax
+//! - `names_and_data_cannot_inject`: mistakes text of the program for its own syntax
 //! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names or reconnection times
 //! - `large_events_arrive`: shortens events of up to 1 MiB. It may refuse events above 64 KiB.
 //! - `a_thousand_topics_arrive`: forgets topics
@@ -75,8 +75,8 @@
 //! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it
 //!   stopped
 //! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
-//! - `any_order_of_steps_loses_nothing`: loses events between publishing, moves, breaks, and
-//!   new processes
+//! - `any_order_of_steps_loses_nothing`: loses events when publishing, moves, breaks and new
+//!   processes alternate
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaks, or closes too much
