@@ -11,8 +11,8 @@ use crate::lock::lock;
 /// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
 /// and its clones. Several layers can share one value. Clones share the same counters.
 ///
-/// An event does not write to the shared counters. A stream counts its own frames and bytes, and
-/// adds them to the shared counters at each 64 KiB, at each heartbeat and when it closes. The
+/// Sending an event does not touch the shared counters. A stream counts its own frames and bytes,
+/// and adds them to the shared counters at each 64 KiB, at each heartbeat and when it closes. The
 /// counters therefore lag by less than 64 KiB for each open stream, and a stream that sends little
 /// but is never idle may add nothing for a long time.
 ///
@@ -175,7 +175,8 @@ pub struct StatsSnapshot {
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
     /// The streams with each [label](crate::SseLayer::label), in the order in which the labels were
-    /// first seen. The first 100 labels are counted. Streams with any other label count as `other`.
+    /// first seen. The first 100 labels have counters of their own. Streams with any other label
+    /// count as `other`.
     pub by_label: Vec<(Label, LabelStats)>,
 }
 

@@ -7,8 +7,8 @@ use super::CloseReason;
 
 /// A signal that the response is over, so that the tasks that a handler spawned can stop.
 ///
-/// It fires on every exit path: when the client disconnects, even before the first byte or while
-/// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
+/// It fires on every exit path: when the stream ends, and when the client disconnects, even before
+/// the first byte or while the handler still runs. [`reason`](Self::reason) returns why. The
 /// source stream needs no signal, because it is dropped.
 ///
 /// Services that return a bare stream find the signal in the request's extensions. For all other

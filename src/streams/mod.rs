@@ -290,9 +290,9 @@
 //!   at all, for up to an interval.
 //! - The streams of a process that was killed count for three intervals. A process that has just
 //!   started knows the counts of the other processes after one interval.
-//! - A process that is cut off from the broker counts nothing after three intervals, and the other
-//!   processes do not count its streams.
-//! - They count streams: a user with two tabs counts twice.
+//! - After three intervals, the sums of a process that is cut off from the broker are zero, and the
+//!   other processes do not count its streams.
+//! - The sums count streams: a user with two tabs counts twice.
 //! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A stream that
 //!   was closed does not count, even if its client has not read the end.
 
