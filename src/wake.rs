@@ -12,7 +12,7 @@ use crate::callback::without_panic;
 ///
 /// In each turn, a connection over HTTP/2 writes the frames of its streams that were woken, so
 /// smaller turns cost more system calls.
-pub(crate) const BATCH: usize = 100_000;
+pub(crate) const BATCH: usize = 125_000;
 
 /// Takes all items, which wakes tasks: the first [`BATCH`] at once, and the others in later turns
 /// of the current runtime, or of `runtime` if there is no current one. Without a runtime, or when

@@ -31,8 +31,8 @@ pin_project! {
     ///
     /// No event waits for a batch: a frame ends when no further event is ready or when it is full.
     ///
-    /// - The first frame is full at 4 KiB. Frames grow to 16 KiB once the server has released the
-    ///   previous one, so a client that reads slowly holds little memory.
+    /// - A frame is full at 4 KiB, or at 16 KiB if the server has already released a full frame before
+    ///   it. A client that reads slowly therefore holds little memory.
     /// - The body never splits an event: a larger event makes a larger frame.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.

@@ -121,7 +121,7 @@
 //!   such an event, and other clients read it. If the source fails in the middle of an event, the
 //!   incomplete event is neither seen nor sent.
 //! - The calls of the filter do not depend on how the stream was cut into frames.
-//! - A changed event keeps its line ends. Events that a filter inserts end in LF in any stream:
+//! - A changed event keeps its line ends. The lines of inserted events end in LF in any stream:
 //!   browsers, the AI SDK and the clients of OpenAI, Anthropic and Google accept mixed line ends.
 //!
 //! # Where a filter belongs

@@ -157,8 +157,8 @@ impl Feed {
     }
 
     /// Appends an event to its topic, or drops it if the topic has ended and no loss was reported
-    /// since. Returns `false` if the hub has already received an event or a loss with this number
-    /// or a higher one, and so ignores the event.
+    /// since. Returns `false`, and ignores the event, if the hub has already received this number
+    /// or a higher one.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports the event as
     /// lost.

@@ -169,7 +169,7 @@
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. A page that
 //!   closes its `EventSource` at `done` saves this last request.
 //! - If the process that works on a job exits, the topic does not end, and its clients wait. A
-//!   process that takes the job over, or gives it up, must end the topic.
+//!   process that finishes the job in its place, or gives it up, must end the topic.
 //! - The hub forgets the topic after the age of its [`retention`](HubBuilder::retention), and a
 //!   stream of a forgotten topic waits for events. For a job that has ended, the program therefore
 //!   sends the result from its table of jobs, with the id `over`, which no hub assigns. Write the

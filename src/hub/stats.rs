@@ -92,8 +92,8 @@ impl Retention {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Limits the number of kept events of a topic to `events`: the newest are kept. They do
-    /// not replace one another, even after [`latest`](Self::latest).
+    /// Limits the number of kept events of a topic to `events`: the newest are kept. Turns
+    /// [`latest`](Self::latest) off: events no longer replace one another.
     ///
     /// # Panics
     ///

@@ -185,7 +185,7 @@ impl<M> SseLayer<M> {
     /// Starts streams without a reconnection time. Clients then wait for a time of their own, which
     /// is the same for all clients of a kind.
     ///
-    /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) have times of their own.
+    /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still send their own times.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -374,8 +374,8 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sets the token that ends open streams when it is cancelled.
     ///
-    /// From then on, new streams are [refused](Self::refusal). A request other than `GET` that
-    /// arrived before, such as a `POST`, is still answered. [`drain`](Self::drain) sets how streams
+    /// From then on, new streams are [refused](Self::refusal). A `POST`, or another request that is
+    /// no `GET`, is still answered if it arrived earlier. [`drain`](Self::drain) sets how streams
     /// end. The page [placement](crate::guide::placement#two-layers) has the rules for several
     /// layers.
     ///

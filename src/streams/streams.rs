@@ -28,7 +28,7 @@ impl Streams {
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
     /// middleware inside of the layer find the subjects in the request's extensions.
     ///
-    /// Call this method before the check of the request: a log-out during or after the check then
+    /// Call this method before you authenticate the request: a log-out during or after the check then
     /// closes the stream. The layer uses the same subjects.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {

@@ -20,7 +20,8 @@ impl Tls {
         Self { authority: None, identity: None }
     }
 
-    /// Trusts only servers whose certificate is issued by one of these authorities, in PEM format.
+    /// Trusts only servers with a certificate of one of these authorities: `certificates` are in PEM
+    /// format.
     pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.authority = Some(certificates.into());
         self

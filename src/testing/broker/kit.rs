@@ -22,7 +22,7 @@ type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>
 /// # Panics
 ///
 /// Panics after the last scene if any scene has failed, with the names and problems of the failed
-/// scenes. A skipped scene has not failed.
+/// scenes. A skipped scene does not count as failed.
 pub async fn check<W, F, Fut>(world: F)
 where
     W: World,
