@@ -101,8 +101,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// - They wake tasks and call [`retention_of`](crate::hub::HubBuilder::retention_of). This runs code of
 ///   the program, which must not wait for a lock that is held while feeding.
 /// - After [`Closed`], feeding has no effect.
-/// - If the program stops waiting for the future of `start`, the future and the hub are dropped. A
-///   reader that [`Feed::spawn`] has started then ends.
+/// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
+///   has returned, the future of `start` and the hub are dropped. A reader that [`Feed::spawn`] has
+///   started then ends.
 ///
 /// [`testing::broker`](crate::testing::broker) (feature `testing`) has scenes that check a broker
 /// against this list.
@@ -139,8 +140,8 @@ pub trait Broker: Send + Sized + 'static {
 
 /// The way from a broker to its hub, for [`Broker::start`].
 ///
-/// There is one feed for each hub, and numbers rise from call to call. The feed ignores the numbers 0 and
-/// `u64::MAX`. Feeding does not block.
+/// There is one feed for each hub. It ignores the numbers 0 and `u64::MAX`, and any number that is
+/// not above those that the hub has already received. Feeding does not block.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.

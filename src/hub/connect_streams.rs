@@ -27,9 +27,10 @@ impl Streams {
     ///
     /// Each log-out (a close) is an event of the topic. Publish nothing else to this topic. A
     /// program can publish a close event itself, for example [in a transaction][transaction] of
-    /// PostgreSQL. A task follows the topic until all clones are dropped and the last stream with a
-    /// subject has ended. The topic keeps the close events of the last 5 minutes, up to 1,024 of
-    /// them and 1 MiB, or more if the hub's [`Retention`](crate::hub::Retention) is larger.
+    /// PostgreSQL. A task follows the topic until all clones of this `Streams` are dropped and the
+    /// last stream with a subject has ended. The topic keeps the close events of the last 5
+    /// minutes, up to 1,024 of them and 1 MiB, or more if the hub's
+    /// [`Retention`](crate::hub::Retention) is larger.
     ///
     /// If the topic has a gap, this process may have missed a log-out. It then
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off

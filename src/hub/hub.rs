@@ -181,7 +181,7 @@ impl Hub {
     /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
     ///   no client receives the event. Publishing fails once the process has received the end.
     /// - If a broker loses the end, a process that starts afterwards does not know of it, and can
-    ///   publish to the topic. The event begins the topic anew in each process that has reported
+    ///   publish to the topic. Its event begins the topic anew in each process that has reported
     ///   the loss. Processes that have lost nothing drop the event.
     ///
     /// ```

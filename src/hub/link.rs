@@ -103,10 +103,10 @@ pub trait Publisher: Send + Sync + 'static {
     /// the highest number that this process has been fed.
     ///
     /// A higher id is invented, or comes from a log that is lost: a client with such an id receives
-    /// a gap. If the returned number is too low, clients that come from a faster process receive a
-    /// gap too. If it is too high, clients with an id from a lost log wait without a gap. The
-    /// default is 2²⁰ above `committed`. A broker that numbers by a clock returns the current
-    /// number of the clock, with an allowance for its error.
+    /// a gap. If the returned number is too low, clients that come from a process that is ahead of
+    /// this one receive a gap too. If it is too high, clients with an id from a lost log wait
+    /// without a gap. The default is 2²⁰ above `committed`. A broker that numbers by a clock
+    /// returns the current number of the clock, with an allowance for its error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }

@@ -331,13 +331,14 @@
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
 //! same ids. A program that publishes with [`publish`](Hub::publish) changes only the line that
 //! creates the hub. Give the hubs of all processes the same [retention](HubBuilder::retention) and
-//! [memory](HubBuilder::max_memory). If these differ, a client of several topics can miss events
-//! without a gap, when it falls behind and then moves to a process that has kept more.
+//! the same [limit of memory](HubBuilder::max_memory). If these differ, a client of several topics
+//! can miss events without a gap, when it falls behind and then moves to a process that has kept
+//! more events.
 //!
 //! # Stopping work
 //!
-//! The process that receives a request to stop may not be the process that works. Publish the
-//! request to a topic, to which the work subscribes:
+//! A request to stop a job may reach another process than the one that works on the job. Publish
+//! the request to a topic to which the work subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -367,7 +368,8 @@
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
 //!   them. The page [authentication](crate::guide::authentication) makes topics from a logged-in user.
-//! - Subscribing creates topics, so a client that chooses names can create any number of them.
+//! - Subscribing creates topics, so a client that chooses their names can create any number of
+//!   them.
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 //!   With Redis, they contain the time of publication instead.
 

@@ -24,8 +24,8 @@ pub struct HubStats {
     /// [broker](super::Hub::connect), or `None` if the hub has no broker. It is zero until the
     /// first event that is not part of the loaded history.
     ///
-    /// While this process catches up, this shows how far it is behind. It does not grow while the
-    /// connection is down; see the health of the broker, such as
+    /// While this process catches up, the lag shows how far it is behind. The lag does not grow
+    /// while the connection is down: the health of the broker shows that, such as
     /// [`RedisHealth`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisHealth.html).
     pub lag: Option<Duration>,
 }
@@ -86,8 +86,8 @@ impl Retention {
     ///   receives a [gap](super::GapPolicy) only if that event is no longer kept, or after a loss.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
-    /// [broker](super::Hub::connect), a process that starts later loads only values up to the age of
-    /// [`HubBuilder::retention`](super::HubBuilder::retention).
+    /// [broker](super::Hub::connect), a process that starts loads only the values that are no older
+    /// than the age of [`HubBuilder::retention`](super::HubBuilder::retention).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }

@@ -104,8 +104,8 @@ impl Subscribe {
     /// events. The end of the stream after a [close](crate::hub::Hub::close) waits as well.
     ///
     /// Waiting events are in their topic, not in the subscription. With
-    /// [`Retention::latest`](crate::hub::Retention::latest), the client receives one event of each
-    /// topic for each window.
+    /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event
+    /// of each topic in each window.
     ///
     /// # Panics
     ///

@@ -202,7 +202,8 @@ impl Subscription {
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients
-    /// receive an empty stream. [`crate::response`] would send every client an empty stream.
+    /// receive an empty stream. [`crate::response`] would send every client an empty stream, after
+    /// which an `EventSource` reconnects.
     ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};
@@ -216,8 +217,8 @@ impl Subscription {
     ///
     /// If all topics keep only their newest value
     /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes a frame only once the
-    /// server has written the one before, or after a minute. A client that stalls therefore
-    /// receives no old values afterwards, except those in the buffers of its connection.
+    /// server has written the one before, or has held it for a minute. A client that stalls
+    /// therefore receives no old values afterwards, except those in the buffers of its connection.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
