@@ -93,8 +93,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 }
 
 /// Extracts the subjects of the request. The handler must be inside a layer with
-/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware outside of it must have called
-/// [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
+/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around the handler must have
+/// called [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
 /// Otherwise, the request is rejected, because no close could end the stream.
 impl<S: Sync> FromRequestParts<S> for Subjects {

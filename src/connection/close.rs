@@ -110,13 +110,13 @@ pub struct CloseReport {
     pub heartbeats: u64,
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
     pub label: Option<Label>,
-    /// The time from the request to the response head, with
-    /// [`SseLayer::timings`](crate::SseLayer::timings). `None` if the client disconnected before
-    /// the head.
+    /// The time from the request to the response head. `None` without
+    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected before the
+    /// head.
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server received the first byte of an event of the
-    /// source, with [`SseLayer::timings`](crate::SseLayer::timings). `None` if there was no event:
-    /// comments, reconnection times and the layer's own lines and events do not count.
+    /// source. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no
+    /// event: comments, reconnection times and the layer's own lines and events do not count.
     pub time_to_first_event: Option<Duration>,
 }
 

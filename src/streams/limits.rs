@@ -109,7 +109,7 @@ impl Drop for LimitPlace {
 pub struct Full {
     /// The subject.
     pub subject: Arc<str>,
-    /// The prefix of its limit.
+    /// The prefix for which the limit is set.
     pub prefix: Arc<str>,
     /// The limit.
     pub limit: usize,

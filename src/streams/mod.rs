@@ -109,8 +109,8 @@
 //!   `fetch`, ends cleanly. An `EventSource` reconnects, and the program's check admits or rejects
 //!   it. Answer `401` or `204` to stop the client.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
-//!   answer does not look complete. It fails for every client if the source stays mid-event or the
-//!   stream has a content coding.
+//!   answer does not look complete. It fails for every client if the source is in the middle of
+//!   an event and does not complete it within half a second, or if the stream has a content coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
 //!   longer counts in [`Streams::count`], but keeps its places in the limits until the connection
 //!   closes. Its close report comes only then.
@@ -121,7 +121,7 @@
 //! processes that share a [broker](crate::hub::broker).
 //!
 //! - `close` first closes the streams of its own process, and then waits for the broker's
-//!   acknowledgement, up to the deadline for publishing.
+//!   acknowledgement, at most until the broker's deadline for publishing.
 //! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
 //! - A process that was cut off from the broker receives the missed log-outs, which are close
 //!   events, when it returns. If some of these events are no longer kept, the process closes all
@@ -202,8 +202,8 @@
 //! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams`
 //!   replaces the subjects, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
-//!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. Closing then
-//!   ends the stream of one client, not the run.
+//!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. Closing a
+//!   subject ends the streams of the clients that have it, not the run.
 //!
 //! # Cost
 //!

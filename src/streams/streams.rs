@@ -109,9 +109,9 @@ impl Streams {
     /// A stream counts from its response head until it ends or is closed, even if its client has
     /// not read the end.
     ///
-    /// Do not compare it with a limit to refuse a stream, because two requests at the same time would
-    /// both find the last place free. [`StreamsBuilder::limit`](super::StreamsBuilder::limit) has no
-    /// such race.
+    /// Do not refuse streams by comparing this number with a limit: two requests at the same time
+    /// would both find the last place free. [`StreamsBuilder::limit`](super::StreamsBuilder::limit)
+    /// has no such race.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
         self.open_streams.count(subject)

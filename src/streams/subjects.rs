@@ -82,7 +82,7 @@ impl Subjects {
     ///
     /// The place is free again when the stream has ended. It is also free if the response is no
     /// event stream, or if the request fails, is dropped or panics. Once the place is free, a
-    /// further call for this request takes no place. A subject without a
+    /// further call for this request returns `Ok`, but takes no place. A subject without a
     /// [limit](super::StreamsBuilder::limit) is always [added](Self::add).
     ///
     /// # Errors
