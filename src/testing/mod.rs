@@ -50,8 +50,8 @@
 //! ```
 //!
 //! A test does not hang: a method that waits in vain panics after 30 seconds
-//! ([`time_limit`](TestStream::time_limit)). The panic names the waiting line, and lists what was
-//! received:
+//! ([`time_limit`](TestStream::time_limit)). The panic names the line that called the
+//! method, and lists what was received:
 //!
 //! ```text
 //! still waiting for message 2 of 3 after 30s, at tests/count.rs:21:39

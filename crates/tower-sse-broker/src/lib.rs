@@ -3,7 +3,7 @@
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
 //! is a log on a server, such as a table, implement [`Log`]: how to connect, read, wait and add a
-//! mark. [`follow`] then keeps most of the promises on the page of
+//! mark of a loss. [`follow`] then keeps most of the promises on the page of
 //! [`Broker`](tower_sse::hub::broker::Broker):
 //!
 //! - It loads the history before the hub is ready, with pages that fit the speed of the link, and

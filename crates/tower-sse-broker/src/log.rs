@@ -39,8 +39,8 @@ pub trait LogEntry: Send + 'static {
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written before this one, if the log knows it. If
-    /// the follower has read another entry before this one, the entries between them were removed.
-    /// The default is `None`, for logs whose numbers have holes.
+    /// this is not the number of the last entry that the follower has read, entries after that one
+    /// were removed. The default is `None`, for logs whose numbers have holes.
     fn previous(&self) -> Option<u64> {
         None
     }

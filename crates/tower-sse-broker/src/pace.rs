@@ -29,8 +29,8 @@ impl Backoff {
     }
 
     /// Returns the delay before the next attempt: a random value between half of a maximum and that
-    /// maximum, which doubles with each attempt. Processes therefore do not reconnect at the same
-    /// time.
+    /// maximum, which doubles with each attempt up to that of [`up_to`](Self::up_to). Processes
+    /// therefore do not reconnect at the same time.
     pub fn next_delay(&mut self) -> Duration {
         let max = BASE.saturating_mul(1 << self.attempts.min(8)).min(self.max);
         self.attempts = self.attempts.saturating_add(1);

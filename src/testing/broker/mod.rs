@@ -75,18 +75,18 @@
 //! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it
 //!   stopped
 //! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
-//! - `any_order_of_steps_loses_nothing`: loses events when publishing, moves, breaks and new
-//!   processes alternate
+//! - `any_order_of_steps_loses_nothing`: loses events when publishing, moves of clients, breaks and
+//!   new processes alternate
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
-//!   `a_dropped_connect_leaves_nothing`: leaks, or closes too much
-//! - `dropped_publishes_do_no_harm`: sends before the first poll, or twice
+//!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
+//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or twice
 //!
 //! A scene with a fault in brackets is skipped if the world cannot cause this fault.
 //!
 //! - A minor release may add scenes, and so find faults in a broker that passed before.
-//! - An event may take 10 seconds, and a scene 60. Some scenes wait for a second, because they test
-//!   the age of events.
+//! - An event may take 10 seconds to arrive, and a scene may take 60 seconds. Some scenes wait for
+//!   a second, because they test the age of events.
 //! - A scene connects up to a few dozen processes, and publishes up to 5,000 events at once.
 //! - Each scene makes its own world and drops it. Worlds can share a server if their names are
 //!   unique, for example by a counter and the process's id.
@@ -98,8 +98,8 @@
 //! - An event that the server acknowledges and then loses, before any process has read it.
 //! - An event that is published although the broker refused it. The scenes find it only if the
 //!   connection breaks between the server's change and its reply.
-//! - Processes on several machines whose clocks differ, or a process that uses the time at which it
-//!   reads an event as the time of the event.
+//! - A mistake that shows only if several machines have different clocks, or a process that uses
+//!   the time at which it reads an event as the time of the event.
 //! - A connected process that does not report entries that were trimmed before it has read them.
 //!   The scenes call `trim` only before a new process connects.
 //! - A thread or task of the broker that keeps running after the future of `start` was dropped.
@@ -109,7 +109,7 @@
 //!   `names_and_data_cannot_inject`.
 //! - A blocked thread. It can also block the test, beyond any time limit.
 //! - The order of events that are published at the same time.
-//! - Anything that is slow, but comes within 10 seconds.
+//! - A delay of less than 10 seconds.
 
 // | `world.rs` | what a test of a broker brings, and what it is told |
 // | `kit.rs` | playing the scenes, and their outcomes |

@@ -61,7 +61,7 @@ pub trait World: Send + Sync {
     ///
     /// To find more faults, withhold the server's answers for some milliseconds before the break:
     /// the log then has events that were never acknowledged, which a broker must neither publish
-    /// again nor refuse.
+    /// again nor report as refused.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
