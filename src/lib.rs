@@ -1,8 +1,9 @@
 //! A Tower layer for server-sent events on axum and hyper: it sends heartbeats while a stream is
 //! idle, and headers that ask proxies not to buffer, transform or cache the stream.
 //!
-//! Further options of the layer shut streams down, limit and count them. With a [hub], streams also
-//! resume. Wrap the handlers that you have, or write new ones with the events of this crate.
+//! Further options of the layer end streams at a shutdown, limit their number, and count them. With
+//! a [hub], streams also resume. Wrap the handlers that you have, or write new ones with the events
+//! of this crate.
 //!
 //! # A layer around what you have
 //!
@@ -103,7 +104,7 @@
 //! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
 //!   session
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
-//!   nothing ends streams; a graceful shutdown waits for them
+//!   no token is set, so a graceful shutdown waits until the streams end by themselves
 //! - [`max_streams`](SseLayer::max_streams): unlimited
 //! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client)
 //! - [`timings`](SseLayer::timings), [`label`](SseLayer::label): off
@@ -172,8 +173,9 @@
 //! By default, streams of `GET` requests end at once, between events where possible, so that their
 //! clients reconnect. The answer to a `POST` has some time to finish. After that time its body
 //! fails, so that a partial answer does not look complete. New streams are [refused](Refusal), so
-//! that their clients try again later. [`Drain`] sets when streams end, and these times. The page
-//! on [shutdown](guide::shutdown) has whole programs, with a deadline for clients that do not read.
+//! that their clients try again later. [`Drain`] sets when streams end, and how much time answers
+//! have. The page on [shutdown](guide::shutdown) has whole programs, with a deadline for clients
+//! that do not read.
 //!
 //! # In production
 //!

@@ -174,9 +174,9 @@ pub struct StatsSnapshot {
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
-    /// The streams with each [label](crate::SseLayer::label), in the order in which the labels were
-    /// first seen. The first 100 labels have counters of their own. Streams with any other label
-    /// count as `other`.
+    /// The counts of the streams with each [label](crate::SseLayer::label), in the order in which
+    /// the labels were first seen. The first 100 labels have counters of their own. Streams with
+    /// any other label count as `other`.
     pub by_label: Vec<(Label, LabelStats)>,
 }
 
@@ -204,7 +204,7 @@ impl fmt::Display for StatsSnapshot {
     }
 }
 
-/// The streams with one [label](crate::SseLayer::label).
+/// The counts of the streams with one [label](crate::SseLayer::label).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LabelStats {
