@@ -134,7 +134,7 @@
 //!
 //! The layer never changes what a client decodes from the source's bytes. It writes heartbeats only
 //! at the start of a line, and its own events only between events. It writes nothing into a body
-//! with a content coding, so put a [compressor outside](guide::upstreams#compression).
+//! with a content coding, so put a [compressor outside of the layer](guide::upstreams#compression).
 //!
 //! # Events and their bytes
 //!
@@ -237,8 +237,9 @@
 //!   through unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate, of
 //!   `tower-sse-broker` and of `tower-sse-redis`, but none with a browser or a proxy.
-//! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and
-//!   [differ](guide::clients#exceptions) in a few points. Browsers on Android and iOS were not tried.
+//! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and [differ
+//!   from it](guide::clients#exceptions) in a few points. Browsers on Android and iOS were not
+//!   tried.
 //! - **Two versions at once**, as during a deployment, [can share a
 //!   Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
 //!

@@ -103,7 +103,7 @@
 //! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but
 //! without a reconnection time. No [terminator](crate::SseLayer::terminator) or
 //! [farewell](crate::SseLayer::farewell) is sent, and [`on_error`](crate::SseLayer::on_error) is
-//! not called. The reason is [`CloseReason::Revoked`](crate::CloseReason::Revoked).
+//! not called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except
 //!   `fetch`, ends cleanly. An `EventSource` reconnects, and the program's check admits or rejects

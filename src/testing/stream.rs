@@ -220,7 +220,7 @@ impl TestStream {
     }
 
     /// Returns the id that a client would send as `Last-Event-ID` if it were cut off now, or an
-    /// empty string. Messages that no method has reached do not count.
+    /// empty string if it has none. Messages that no method has reached do not count.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -109,7 +109,7 @@ impl<C> InFlight<'_, C> {
     ///
     /// Returns [`PublishError::Unknown`] if the event may be lost: the session has ended, the
     /// reader has passed the event's number without finding the event, or this process knew the
-    /// number before it sent the event.
+    /// number, or a higher one, before it sent the event.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {
