@@ -161,21 +161,24 @@
 //! # Several processes
 //!
 //! With [`Runs::connect`], processes share their runs through a store. Every process can then
-//! attach clients to any run, and resume, cancel or replace it. Requests with the same key call the
-//! service once across all processes. The process that called the service owns the run: it drives
-//! the stream, and exports the events to the store. If the owner exits before the answer is
-//! complete, the answer is interrupted. If any other process exits, the answer goes on.
+//! attach new and resuming clients to any run, and can cancel or replace the run. Requests with the
+//! same key call the service once across all processes. The process that called the service owns
+//! the run: it drives the stream, and exports the events to the store. If the owner exits before
+//! the answer is complete, the answer is interrupted. If any other process exits, the answer goes
+//! on.
 //!
 //! - Each request with a key asks the store, in one round trip. Starting a run takes another round
-//!   trip; the first attachment to another process's run takes several. Put the layer inside of
-//!   layers that authenticate and limit requests.
+//!   trip; the first attachment to another process's run takes several. Therefore put the layer
+//!   inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
 //!   soon as the previous export is acknowledged. To spare the store, events that come faster are
 //!   exported together, with up to 4 milliseconds between exports. A run without such a client is
 //!   exported about once a second, and when it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
-//!   documents. A repeated request then starts the answer again, once.
+//!   documents. Of the requests that are repeated after that, only the first starts the answer
+//!   again. A *lease* is the time without contact to the store after which other processes may
+//!   declare a process dead.
 //! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
 //!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, for example if a
 //!   reply of the store is lost, a run is reported twice, with the same [`RunEnd::id`].
@@ -189,11 +192,11 @@
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without
-//!   closures, `max_age` and `end_when`. Set closures on the layer.
+//!   closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease afterwards, a key
-//! whose run has not been restored is refused, because the run's owner may still restore it:
-//! [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`].
+//! If the store loses its data, the owners restore their runs. For one lease afterwards, requests
+//! with a key for which the store has no run are refused, because an owner may still restore a run
+//! with this key: [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
@@ -233,7 +236,7 @@
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | stopping the work | the program, such as with a [topic](crate::hub#stopping-work) | any process [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
+//! | the work is stopped | by the program, for example by [publishing a request to stop](crate::hub#stopping-work) | by any process that [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
 //! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language

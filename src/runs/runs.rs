@@ -13,8 +13,8 @@ use super::{StartError, shared::SharedRuns};
 use crate::event::{Event, Message};
 use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 
-/// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
-/// share their runs.
+/// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
+/// processes share their runs.
 ///
 /// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
@@ -34,29 +34,30 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// | any other end, and kept | starts a run | the events after the id |
 ///
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. Without an id,
-///   [`replace`](Self::replace) always starts a run, in place of any other.
-/// - [`answer`](Self::answer) never starts a run: it returns `None` if there is none. Without an
-///   id, it sends all events of a kept run, however the run ended.
+///   [`replace`](Self::replace) always starts a run, in place of any run that has the key.
+/// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. Without
+///   an id, it sends all events of a kept run, however the run ended.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
 /// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be
 ///   reached, a request that would start a run gets the refusal
-///   [`per_client`](crate::Refusal::per_client) instead, even if the layer has another refusal. At
-///   a limit, `replace` can still replace a run that is running at this process.
+///   [`per_client`](crate::Refusal::per_client) instead, even if the [`SseLayer`](crate::SseLayer)
+///   has another refusal. At a limit, `replace` can still replace a run that is running at this
+///   process.
 ///
 /// If the run has ended and has no events left for the client, or if it ends before its call has
 /// answered:
 ///
-/// - An `EventSource` gets `204`, which stops it, but the refusal if the run was [`Interrupted`]
-///   and the request has no id.
+/// - An `EventSource` gets `204`, after which it does not reconnect. If the run was [`Interrupted`]
+///   and the request has no id, it gets the refusal instead.
 /// - Any other client without an id gets an empty `200` after [`Completed`], the refusal after
 ///   [`Interrupted`], and `404` after any other end.
 /// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and `404`
 ///   after any other end.
-/// - A replaced run counts as [`Cancelled`]. An empty `200` means that nothing is missing. Only
-///   after [`Completed`] does it have the terminator.
-/// - The refusal makes a client start the run again, on another process. After [`Cancelled`], a
-///   refusal would make the client restart an answer that the user has stopped.
+/// - A replaced run counts as [`Cancelled`]. An empty `200` means that the client has missed no
+///   event. The terminator is sent in it only after [`Completed`].
+/// - The refusal makes a client repeat its request, which starts the run again on another process.
+///   After [`Cancelled`], it would make the client restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
 ///   new run. The request that started the replaced run is answered as after [`Cancelled`]: of two
 ///   turns that are sent at once, the first gets `404`. A call of [`answer`](Self::answer) that
@@ -173,8 +174,9 @@ impl Run {
     /// has seen none.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten. The attachment fails if this process
-    /// has no memory for a run of another process, or cannot reach that process for two leases.
+    /// event after it was evicted, or if the run is forgotten. An attachment to a run of another
+    /// process fails if this process has no memory for that run, or cannot reach that process for
+    /// two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -288,8 +290,9 @@ impl Runs {
 impl Runs {
     /// Cancels the run with this key, and returns whether it was starting or running.
     ///
-    /// `last` is the id of the last event that the client has seen. If this run has not assigned
-    /// the id, nothing is cancelled, so a late stop request cannot cancel the next turn of a chat.
+    /// `last` is the id of the last event that the client has seen. If the run with this key has
+    /// not assigned the id, nothing is cancelled: a late request to stop one turn of a chat cannot
+    /// cancel the next turn.
     ///
     /// # Cancel safety
     ///
@@ -333,8 +336,8 @@ impl Runs {
     ///
     /// At the process that owns the run, all earlier events are exported first; the method waits
     /// for the store for up to two seconds. At any other process, the event follows the events that
-    /// the owner has exported. The number in its id is then a billion higher, because the owner's
-    /// clients may have received later events.
+    /// the owner has exported. The number in its id is then about a billion higher than that of the
+    /// event before it, because the owner's clients may have received events in between.
     ///
     /// # Cancel safety
     ///
@@ -487,8 +490,9 @@ impl RunsBuilder {
     /// refused with [`StartError::Full`]. To admit more short answers, lower `retain_bytes`: with
     /// 64 KiB, the default memory has room for the default of [`max_running`](Self::max_running).
     ///
-    /// Most running runs need less memory than they may take. What they leave holds runs that have
-    /// ended. When recorded bytes or a new run need room, the following is evicted, in this order:
+    /// Most running runs need less memory than they may take. The rest of the memory holds runs
+    /// that have ended. When recorded bytes or a new run need room, the following is evicted, in
+    /// this order:
     ///
     /// 1. Runs that have ended and that no client reads, the oldest first.
     /// 2. The events that this process holds for runs of [other
@@ -508,8 +512,8 @@ impl RunsBuilder {
     /// do not count:
     ///
     /// - The service's future, its stream, and what they hold.
-    /// - Evicted events and frames that a server still has to send. All clients that hold one share
-    ///   its memory.
+    /// - Evicted events and frames that a server still has to send. Clients that hold the same
+    ///   event or frame share its memory.
     /// - Unused space in the chunks of up to 1 KiB that small events share: before a run's oldest
     ///   event and after its newest.
     ///
@@ -531,8 +535,8 @@ impl RunsBuilder {
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
     /// last. Each process with a [store](super::RunStore) also applies the limit to the memory that
-    /// its runs need in the store. In the store, a call that returns no event stream counts for two
-    /// leases. Running runs of an owner are limited by
+    /// its runs need in the store. There, a call that returns no event stream is counted until two
+    /// [leases](super#several-processes) have passed. Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
     /// no owner.
@@ -550,11 +554,12 @@ impl RunsBuilder {
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
     /// After that, the key is free. With a [store](super::RunStore), each run is kept there for at
-    /// least a minute and at least four leases: for this time, the key is taken, and a completed
-    /// run is answered from the store. Clients that are still reading can read the rest, unless
-    /// [`max_memory`](Self::max_memory) evicts it. With a time of zero, a run can be forgotten
-    /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
-    /// than ten years count as ten years.
+    /// least a minute and at least four [leases](super#several-processes): for this time, the key
+    /// is taken, and a completed run is answered from the store. Clients that are still reading the
+    /// run when its time is over can read the rest, unless [`max_memory`](Self::max_memory) evicts
+    /// it. With a time of zero, a run can be forgotten before its handler calls
+    /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
+    /// ten years.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age.min(MAX_TIME);
         self

@@ -38,8 +38,8 @@ pub struct RunsStats {
     /// The number of clients whose next event was evicted before they had read it.
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds for clients and
-    /// handles. A run has a second copy if a client resumes before the first event of the first
-    /// copy. The number is 0 without a [store](crate::runs::RunStore).
+    /// handles. A run has a second copy if a client needs an event that is older than those of the
+    /// first copy. The number is 0 without a [store](crate::runs::RunStore).
     pub mirrors: usize,
     /// The number of runs whose export to the store is overdue. It rises while the store
     /// cannot be reached.

@@ -39,7 +39,7 @@ impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
     /// that records the stream of `source`. If a call for this key, by the layer or
     /// [`start_with`](Self::start_with), has not answered yet, this method waits. A handler behind
-    /// the layer must therefore not pass the key of its own request.
+    /// the layer must therefore not pass the key of its own request: it would wait for itself.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. The method then returns the run with this key, even if the run failed or
