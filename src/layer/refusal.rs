@@ -12,8 +12,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes them](crate::guide::clients#how-clients-reconnect). The reconnection time
 /// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds. At the
-/// limit of a subject, the default is 30 to 60 seconds, unless the request is a call (any method
-/// except `GET`).
+/// limit of a subject, the default is 30 to 60 seconds, except for calls (requests by any method
+/// except `GET`), for which it stays 2 to 10 seconds.
 ///
 /// # What is refused
 ///

@@ -208,7 +208,7 @@ impl<M> SseLayer<M> {
     ///
     /// - If the source fails or ends mid-event, the event is not sent.
     /// - Set it on streams that you generate. A body that is forwarded from an
-    ///   [upstream](crate::guide::upstreams) has a terminator of its own.
+    ///   [upstream](crate::guide::upstreams) has a terminator of its own, so clients would get two.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
     ///   would dispatch it.
     /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).
@@ -423,9 +423,10 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - If the shutdown ends the answer to a call, the event is sent before the body fails.
-    ///   Clients of language models take the event for a part of the answer: for such answers, turn
-    ///   it off with [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
+    /// - If the shutdown ends the answer to a call (a request by any method except `GET`), the
+    ///   event is sent before the body fails. Clients of language models take the event for a part
+    ///   of the answer: for such answers, turn it off with
+    ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from it.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
     ///   would dispatch it.
@@ -452,8 +453,8 @@ impl<M> SseLayer<M> {
     ///
     /// - A stream takes a permit at the response head, or when the service is called if it returns
     ///   a bare stream. It holds the permit until it has closed, however it ends.
-    /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
-    ///   free.
+    /// - A stream with a status other than 200 is never refused. It takes a permit if one is free,
+    ///   and otherwise opens without one.
     /// - A client that never reads its HTTP/2 connection can hold a permit for each stream of it:
     ///   see [clients that grant no
     ///   window](crate::guide::proxies#http2-clients-that-grant-no-window).

@@ -261,7 +261,7 @@ impl StreamOptions {
     /// replaces the response's, with the [exceptions](Self#precedence) of `max_age` and `on_close`.
     ///
     /// Middleware and handlers can therefore both set options. `Extensions::insert` would replace
-    /// all earlier ones.
+    /// all earlier options.
     ///
     /// ```
     /// use http::Response;

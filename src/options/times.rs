@@ -73,7 +73,8 @@ impl Heartbeat {
     }
 
     /// Sends an event without an id instead of the comment, so that page code can distinguish an
-    /// idle source from a broken connection. The interval is a useful value for the data.
+    /// idle source from a broken connection. With the interval as its data, the page knows when the
+    /// next heartbeat is due.
     ///
     /// While the source is mid-event, the comment is sent instead.
     ///
@@ -219,8 +220,8 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 ///
 /// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
 /// its server again. The layer ends the stream between events, [in the way that makes its client
-/// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call may take up to
-/// 30 more seconds ([`grace`](Self::grace)) to end by itself.
+/// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call (a request by any
+/// method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
 /// always fails at this age. The stream of a [client that does not
@@ -441,7 +442,7 @@ impl Drain {
     /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
     ///
     /// The client uses this time instead of that of [`SseLayer::retry`](crate::SseLayer::retry),
-    /// until its next stream begins.
+    /// until another time is sent to it.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self

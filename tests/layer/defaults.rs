@@ -35,7 +35,7 @@ fn reconnection_times_are_those_of_the_pages() {
     let (min, max) = pages.range(&[
         "The reconnection time is drawn from {}: the client",
         "it is drawn from {}, except for calls",
-        "At the limit of a subject, the default is {}, unless",
+        "At the limit of a subject, the default is {}, except for calls",
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
