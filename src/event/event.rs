@@ -246,7 +246,7 @@ impl From<String> for Event {
 /// value, so they are lost when the client sends the id back.
 ///
 /// If a page of another origin reads the stream, its `EventSource` sends the id without a CORS
-/// preflight. A `fetch` that sets `Last-Event-ID` always causes one.
+/// preflight. A `fetch` that sets `Last-Event-ID` always causes a preflight.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};

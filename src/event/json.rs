@@ -26,8 +26,8 @@ use crate::error::Sealed;
 ///
 /// Each thread keeps a serialisation buffer of up to 64 KiB.
 ///
-/// If the value fails to serialise, the stream fails after the events before it. No part of the
-/// value is sent. See [`SseLayer::on_error`](crate::SseLayer::on_error).
+/// If the value fails to serialise, the stream sends the events before it, and then fails. No part
+/// of the value is sent. See [`SseLayer::on_error`](crate::SseLayer::on_error).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {

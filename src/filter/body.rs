@@ -35,9 +35,9 @@ pin_project! {
     /// The caller must know that the body is an event stream without a content coding. If the
     /// filter changes the stream, remove the headers `content-length` and `etag`.
     ///
-    /// One frame of the source becomes at most one frame, or one for each 64 KiB. An event is sent once
-    /// its last byte has come, and a frame that passes as a whole is not copied. Trailers follow the
-    /// last bytes; they are dropped if the filter ends the stream.
+    /// Each frame of the source, or each 64 KiB of a larger one, becomes at most one frame. An
+    /// event is sent once its last byte has come, and a frame that passes as a whole is not copied.
+    /// Trailers follow the last bytes; they are dropped if the filter ends the stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,

@@ -170,8 +170,8 @@ pub enum Outcome {
     /// failed, or ended in the middle of an event, the outcome is `Failed` or `MidEvent`, whatever
     /// the filter did.
     Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`], for example because an answer was cut.
-    /// If the source failed, or ended in the middle of an event, the outcome is `Failed` or
+    /// The filter failed the stream with [`Verdict::Fail`], for example because an answer was cut
+    /// short. If the source failed, or ended in the middle of an event, the outcome is `Failed` or
     /// `MidEvent` here too.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).

@@ -200,7 +200,8 @@ impl<M: ?Sized> FilterLayer<M> {
     ///
     /// The head is also sent when the source ends, when 16 KiB of other bytes have come, and when
     /// `limit` has passed. It makes no difference how the source divides its bytes into frames, and
-    /// nothing is lost. While the head is held, no heartbeat can be sent, so choose a few seconds.
+    /// nothing is lost. While the head is held, no heartbeat can be sent, so choose a limit of a
+    /// few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -102,7 +102,8 @@
 //! ```
 //!
 //! [`FilterLayer::hold_head`] shows how to answer with a real status if an upstream reports an
-//! error as its first event under `200`. [`EventFilter`] shows how to fail an answer that was cut.
+//! error as its first event under `200`. [`EventFilter`] shows how to fail an answer that was cut
+//! short.
 //!
 //! To fail over to another upstream before the first event, [hold the
 //! head](FilterLayer::hold_head), [reject](Verdict::Reject) with a status such as `502`, and add an
