@@ -282,9 +282,9 @@ one_line_text!(EventId, "id", "an event's id");
 /// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
 /// [`EventId`].
 ///
-/// The trait is sealed. A literal is validated like a header name passed to
-/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
-/// that is known only at run time is converted by [`EventId::try_from`] or
+/// The trait is sealed. `Event::id` panics if a literal has a line break or U+0000, as
+/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. Text that is
+/// known only at run time is converted by [`EventId::try_from`] or
 /// [`Event::try_id`](crate::Event::try_id), which return an error instead. An integer is written
 /// into the frame without an intermediate string.
 #[diagnostic::on_unimplemented(
@@ -370,9 +370,9 @@ one_line_text!(EventName, "event", "an event's name");
 
 /// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
 ///
-/// The trait is sealed. A literal is validated like a header name passed to
-/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
-/// that is known only at run time is converted by [`EventName::try_from`] or
+/// The trait is sealed. `Event::event` panics if a literal has a line break or U+0000, as
+/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. Text that is
+/// known only at run time is converted by [`EventName::try_from`] or
 /// [`Event::try_event`](crate::Event::try_event), which return an error instead.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",

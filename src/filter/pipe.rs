@@ -88,8 +88,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     /// Tells the filter that the source failed with `error`, or ended cleanly, and returns the
-    /// bytes that are left to send. Call it until [`is_over`](Self::is_over) returns `true`, with
-    /// `None` from the second call on.
+    /// bytes that are left to send. Call it until [`is_over`](Self::is_over) returns `true`, and
+    /// pass `None` from the second call on.
     ///
     /// # Errors
     ///

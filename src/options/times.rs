@@ -14,8 +14,9 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 ///
 /// - A heartbeat is at most a sixteenth of the interval late. Deadlines are rounded up to a common
 ///   time grid, so that thousands of idle streams share few wake-ups of the runtime.
-/// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is an
-///   [event](Self::event) cannot. While the source is mid-line, heartbeats are skipped.
+/// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
+///   an [event](Self::event) cannot be sent there. While the source is mid-line, heartbeats are
+///   skipped.
 /// - A stream with a content coding has no heartbeats.
 /// - The comment has no empty line after it, because several clients would take the block for an
 ///   empty event.

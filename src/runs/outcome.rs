@@ -120,9 +120,9 @@ pub enum StartError {
     /// The request has a last event id, but no run has its key. A new run would be a different
     /// answer.
     NotFound,
-    /// The store of the [connected](super::Runs) runs cannot be reached or lost its data less than
-    /// a lease ago, or another version of the protocol wrote the run's claim. Starting the run now
-    /// could start it twice.
+    /// The store cannot be reached, or lost its data less than a [lease](super#several-processes)
+    /// ago, or the key belongs to a run that was started with another version of the store's
+    /// protocol. Starting the run now could start it twice.
     Unavailable,
 }
 
