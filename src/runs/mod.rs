@@ -231,7 +231,7 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program, at any time | one call |
-//! | end | none, or the last event of a topic ([`Hub::end`](crate::hub::Hub::end)) | the end of the answer, with an [`Outcome`] |
+//! | end | none, or the [last event](crate::hub::Hub::end) of a topic | the end of the answer, with an [`Outcome`] |
 //! | an id is valid | in all topics of the hub | in its run |
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
