@@ -83,7 +83,7 @@ struct Options {
     /// The body of all requests, which are then POST
     #[arg(short, long)]
     data: Option<String>,
-    /// The method
+    /// The method of all requests
     #[arg(short = 'X', long)]
     request: Option<Method>,
     /// Run only these checks, by number or name, with commas between them
