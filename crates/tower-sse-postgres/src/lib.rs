@@ -32,8 +32,8 @@
 //! commit;
 //! ```
 //!
-//! [notifications] is a whole program, in which a log-out and the close of its streams commit
-//! together.
+//! [notifications] is a whole program, in which a log-out and the close of the session's
+//! streams commit together.
 //!
 //! Clients receive the event if and only if the transaction commits. There is no second write by
 //! the program, no relay to operate, and no event of a change that was rolled back. Clients that reconnect, to any
@@ -79,20 +79,20 @@
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
-//! An `INSERT` into `tower_sse.inbox` does the same, for any number of events:
+//! An `INSERT` into `tower_sse.inbox` publishes any number of events:
 //!
 //! ```sql,insert
 //! insert into tower_sse.inbox (stream, topic, data)
 //!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
 //! ```
 //!
-//! - An invalid event fails the statement, and so aborts its transaction. Invalid are an unknown
-//!   stream, data above 1 MiB, a topic above 1 KiB, an event name above 256 bytes or with a line
-//!   break, a comment above 4 KiB, a negative `retry`.
+//! - An invalid event fails the statement, and so aborts its transaction. An event is invalid
+//!   if its stream is unknown, its data exceed 1 MiB, its topic exceeds 1 KiB, its comment exceeds
+//!   4 KiB, its name exceeds 256 bytes or has a line break, or its `retry` is negative.
 //! - Hubs look for new events 10 times a second. If the server repeatedly takes long to answer,
-//!   hubs pause for up to a second between two looks. A program with a hub calls a
-//!   [waker](Postgres::waker) after its commit, and clients receive the event some milliseconds
-//!   later.
+//!   hubs pause for up to a second between two looks. If a program with a hub calls
+//!   a [waker](Postgres::waker) after its commit, clients receive the event some milliseconds after
+//!   the call.
 //! - `wake => true` does the same from any program, but transactions that notify commit one after
 //!   another: use it for rare events. With 20 connections, 5,983 transactions a second committed
 //!   without `wake`, and 1,804 with it. Such a transaction cannot be prepared: PostgreSQL fails

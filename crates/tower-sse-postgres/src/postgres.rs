@@ -309,7 +309,7 @@ impl Postgres {
         self
     }
 
-    /// Keeps about the newest `rows` of the stream, counted over all topics, and removes older
+    /// Keeps about the newest `rows` rows of the stream, counted over all topics, and removes older
     /// ones. The default is 100,000. There can be up to a tenth more.
     ///
     /// Set the limit to the total rate of events, multiplied by the longest history or disconnection
