@@ -44,8 +44,9 @@
 //!   takes the place of the key; and if the key is deleted or trimmed. For each loss, a client
 //!   receives at least one gap for each topic, in the place of the lost events. A process that
 //!   could not read an entry in time, and skipped it, can report a second gap.
-//! - Newer events can precede the gap while Redis is out of reach for every process that knew of
-//!   the lost event. The gap follows within seconds after such a process reaches Redis again.
+//! - Newer events can precede the gap while Redis is out of reach for every process that had
+//!   received the lost event or its acknowledgement. The gap follows within seconds after such a
+//!   process reaches Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -55,9 +56,10 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an event or a `gap` entry, and all processes that knew of this event or entry have
-//!   stopped by then. A client that has received the event also misses later events, until their
-//!   ids are above the client's last id. [operating](operating#losses) says how to prevent this.
+//! - Redis loses an event or a [`gap` entry](#entries), and all processes that knew of it, because
+//!   they had received it or its acknowledgement, have stopped by then. A client that has received
+//!   the event also misses later events, until their ids are above the client's last id.
+//!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
 //! - After a fail-over, the old primary still accepts events, and one of the two servers has
@@ -87,13 +89,14 @@
 //! server.xadd("news", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!
-//! If the stream is missing, `XADD` returns nil (`None` in Python). A hub creates the stream, for
-//! example when it connects or publishes.
+//! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
+//! Publish it again when a hub has created the stream, for example by connecting or publishing.
 //!
-//! An id is out of range if it is 100 years ahead of the server's clock, or if its counter is above
-//! 1,048,575. The former happens if a program gives an id in microseconds instead of milliseconds.
-//! No process can read such an entry or publish after it. Publishing is refused with an error that
-//! names the entry and the commands that remove it. When the entry is gone, all processes recover.
+//! An id is out of range if it is 100 years ahead of the server's clock, or if its counter, the
+//! number behind the hyphen, is above 1,048,575. The former happens if a program gives an id in
+//! microseconds instead of milliseconds. No process can read such an entry or publish after it.
+//! Publishing is refused with an error that names the entry and the commands that remove it. When
+//! the entry is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss,
@@ -129,8 +132,8 @@
 //! [Runs](tower_sse::runs) need a server that is not part of a cluster.
 //!
 //! Without a cluster, but with replicas, the URL must lead to the primary, even after a fail-over:
-//! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. There is
-//! no Sentinel client.
+//! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. This
+//! crate has no Sentinel client.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

@@ -151,9 +151,9 @@ impl Redis {
     /// is 3 seconds. After this time, the connection is given up, and the process connects again
     /// after a random delay of up to 2 seconds.
     ///
-    /// For runs, connecting is also limited to an eighth of their [lease](crate::RedisRuns::lease)
-    /// or 1 second, and the answer to a command to a quarter of the lease or 2 seconds, whichever
-    /// is longer in each case.
+    /// Runs have two further limits: connecting may take an eighth of their
+    /// [lease](crate::RedisRuns::lease), or 1 second if that is longer, and the answer to a command
+    /// a quarter of the lease, or 2 seconds if that is longer. The shorter limit applies.
     ///
     /// ```
     /// # use std::time::Duration;

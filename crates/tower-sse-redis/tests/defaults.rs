@@ -37,7 +37,7 @@ fn brokers_have_the_limits_of_the_pages() {
     assert_has(&broker, "publish_deadline", &deadline);
     let timeout = pages.time(&[
         "and to answer a command. The default is {}.",
-        "by default {}: more over slow links",
+        "by default {}: how long Redis may take to answer",
     ]);
     assert_has(&redis(), "timeout", &timeout);
 }

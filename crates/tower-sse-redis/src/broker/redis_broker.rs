@@ -154,7 +154,7 @@ impl RedisBroker {
     ///
     /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
     /// Every connected process removes such entries every two seconds. The newest entry is kept, so
-    /// that a process that reconnects can tell that it has missed nothing. A process that is
+    /// that a process that reconnects can tell whether it has missed entries. A process that is
     /// disconnected for longer than `age` reports a gap if entries were added meanwhile.
     ///
     /// ```
