@@ -42,7 +42,7 @@ pub enum ErrorKind {
     NotPermitted,
     /// There is no connection, or it broke, or the server did not answer in time.
     Unreachable,
-    /// The [schema](crate::SCHEMA) is missing, or has another version than the crate.
+    /// The [schema](crate::SCHEMA) is missing, or has another version than the crate needs.
     NotInstalled,
     /// Any other error, such as an invalid connection string.
     Other,

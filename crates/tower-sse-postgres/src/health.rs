@@ -35,7 +35,8 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The rows of the inbox that wait for a number, from [`PostgresHealth::waiting`].
+/// The rows of the [inbox](crate#how-it-works) that wait for a number, from
+/// [`PostgresHealth::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -106,9 +107,9 @@ impl PostgresHealth {
     }
 }
 
-/// The numbers of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
+/// The statistics of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
 ///
-/// Clones share the same numbers. [`PostgresHealth::waiting`] has the numbers of the inbox.
+/// Clones share the same statistics. [`PostgresHealth::waiting`] has those of the inbox.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: Health<Error>,
@@ -142,7 +143,7 @@ impl BrokerStats {
     /// Returns how many losses this process has detected since it loaded the history.
     ///
     /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, for losses and for evictions.
+    /// counts all gaps sent to clients, also those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

@@ -111,7 +111,7 @@ impl Postgres {
         self.settings.health.clone()
     }
 
-    /// Returns a handle to the numbers of the log, for metrics. It stays valid after
+    /// Returns a handle to the statistics of the log, for metrics. It stays valid after
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {

@@ -73,7 +73,7 @@ impl RedisBroker {
         self.health.clone()
     }
 
-    /// Returns a handle to the numbers of the stream, for metrics. It stays valid after
+    /// Returns a handle to the statistics of the stream, for metrics. It stays valid after
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {

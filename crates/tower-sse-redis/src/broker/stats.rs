@@ -6,9 +6,10 @@ use tower_sse_broker::Health;
 
 use crate::Error;
 
-/// The numbers of a hub's stream in Redis, from [`RedisBroker::stats`](crate::RedisBroker::stats).
+/// The statistics of a hub's stream in Redis, from
+/// [`RedisBroker::stats`](crate::RedisBroker::stats).
 ///
-/// Clones share the same numbers.
+/// Clones share the same statistics.
 #[derive(Clone, Debug)]
 pub struct BrokerStats {
     health: Health<Error>,
@@ -29,7 +30,7 @@ impl BrokerStats {
     /// Returns how many losses this process has detected since it loaded the history.
     ///
     /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, for losses and for evictions.
+    /// counts all gaps sent to clients, also those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

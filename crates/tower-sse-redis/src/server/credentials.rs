@@ -18,7 +18,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Creates credentials. If the server has only a password, the user is `default`.
+    /// Creates credentials. If the server has only a password, pass `default` as the user.
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self { user: user.into(), password: password.into() }
     }

@@ -44,7 +44,7 @@ pub enum ErrorKind {
     Unreachable,
     /// Redis is loading its data after a start, or is a replica without its primary.
     Loading,
-    /// Any other error, such as an invalid URL, or a key that has another type.
+    /// Any other error, such as an invalid URL, or a key whose value has another type.
     Other,
 }
 

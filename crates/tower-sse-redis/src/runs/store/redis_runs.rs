@@ -44,8 +44,8 @@ impl RedisRuns {
     /// Sets how long a process may fail to respond before other processes declare its runs dead.
     /// The default is 8 seconds.
     ///
-    /// The process that generates an answer renews its lease at about every third of this time. If
-    /// it dies or is paused, clients of the answer at other processes receive an error after at
+    /// The process that generates an answer renews its lease after about each third of this time.
+    /// If it dies or is paused, clients of the answer at other processes receive an error after at
     /// most the sum of:
     ///
     /// - the lease
