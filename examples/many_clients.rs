@@ -26,8 +26,8 @@ use hyper_util::{server::graceful::GracefulShutdown, service::TowerToHyperServic
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime;
 use tokio::time::{sleep, timeout};
+use tokio::{runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, LastEventId, SseLayer, Stats, hub::Hub};
@@ -53,8 +53,12 @@ pub(crate) fn main() -> io::Result<()> {
         eprintln!("cannot listen on port {port}: {error}");
         process::exit(1);
     });
-    println!("listening on http://{}", listeners[0].local_addr()?);
     let (shutdown, stats) = (CancellationToken::new(), Stats::new());
+    let main_thread = one_thread()?;
+    let signalled = main_thread.spawn(cancel_on_signal(shutdown.clone()));
+    // Polls the task once: a signal that comes later no longer ends the process at once.
+    main_thread.block_on(yield_now());
+    println!("listening on http://{}", listeners[0].local_addr()?);
     let layer = SseLayer::new()
         // The layer and the server share the token.
         .shutdown(shutdown.clone())
@@ -79,7 +83,7 @@ pub(crate) fn main() -> io::Result<()> {
             })
         })
         .collect();
-    one_thread()?.block_on(cancel_on_signal(shutdown));
+    main_thread.block_on(signalled).map_err(io::Error::other)?;
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a thread has panicked"))??;
     }

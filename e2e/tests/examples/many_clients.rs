@@ -39,6 +39,13 @@ async fn many_clients_on_all_cores_resume_and_are_drained_at_sigterm() {
 }
 
 #[test]
+fn many_clients_ends_by_a_signal_as_soon_as_it_listens() {
+    let mut example = Example::start("many_clients");
+    example.terminate();
+    assert!(example.child.wait().unwrap().success());
+}
+
+#[test]
 fn many_clients_cuts_a_request_without_its_body_at_the_deadline() {
     let mut example = Example::start("many_clients");
     let mut stream = TcpStream::connect(example.address).unwrap();
