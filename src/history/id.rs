@@ -9,8 +9,9 @@ pub(crate) use crate::simulation::now;
 
 /// The hub or the run to which positions belong.
 ///
-/// It consists of the creation time in milliseconds and random bits: 40 if processes share the hub
-/// or run, otherwise 20. For a hub with a broker, it is a hash of the broker's name.
+/// It consists of the creation time in milliseconds and random bits: 40 bits for a run that
+/// processes share, otherwise 20. The epoch of a hub with a broker is a hash of the broker's name
+/// instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
     /// The upper 64 bits. They are zero, except in epochs with 40 random bits.

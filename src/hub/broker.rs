@@ -6,12 +6,13 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
 //!   tests
 //!
-//! To bring your own, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what they must
-//! do.
+//! For any other broker, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what a
+//! broker must do.
 //!
-//! If your broker is a log on a server, such as a table,
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of it: it loads the history,
-//! reconnects, publishes in batches, and finds every loss. Its page has a broker over a file of SQLite.
+//! If your broker is a log on a server, such as a table of a database, the crate
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work: it loads the
+//! history, reconnects, publishes in batches, and finds every loss. Its page shows a broker that
+//! uses an SQLite file.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -41,32 +42,36 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// # What a broker must do
 ///
-/// 1. **Number.** It gives each event one number, the same in all processes, and feeds every
-///    process in the order of the numbers. The numbers lie between 0 and `u64::MAX`, and may have
-///    holes. It never gives a number to two events, not even after it has lost everything: take the
-///    first number from the clock, for example the microseconds since 1970. If the log can come
-///    back without its newest events, their numbers must not be given again: before the next event,
-///    the broker reports a loss at a number above every number that it has ever given.
-/// 2. **Feed completely.** Once [`start`](Self::start) has returned, each event before the newest
-///    fed event has been fed too, or the broker has reported a loss at or above its number.
+/// 1. **Number.** The broker gives each event a number that is the same in all processes, and feeds
+///    the events to every process in the order of their numbers. The numbers are above 0 and below
+///    `u64::MAX`, and may have holes. The broker never gives a number to two events, not even after
+///    it has lost everything: take the first number from the clock, for example the microseconds
+///    since 1970. If the broker's log can come back without its newest events, their numbers must
+///    not be given again: before the next event, the broker reports a loss at a number above every
+///    number that it has ever given.
+/// 2. **Feed completely.** Once [`start`](Self::start) has returned, every event before the newest
+///    fed event is accounted for: the broker has fed the event, or has reported a loss at or above
+///    the event's number.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
 ///    [`Feed::max_age`]. It may feed older events too. If there are or were events that it does not
-///    feed, it first reports the number of the newest of them as a [loss](Feed::report_loss).
-///    Otherwise, a client with an older id would miss events without a gap. If the server cannot
-///    tell a new log from a lost one, begin each log with a mark of a loss. A client on its first
-///    visit receives no gap for this mark.
-/// 4. **Report losses.** Each reader looks for losses, even while nothing is published. Before it
-///    reports a loss, it feeds the earlier events that it knows.
+///    feed, it first reports the number of the newest of these events as a
+///    [loss](Feed::report_loss). Without this report, a client with an older id would miss events
+///    and receive no gap. If the server cannot distinguish a new log from a lost log, begin each
+///    log with a mark of a loss (rule 4). A client on its first visit receives no gap for this
+///    mark.
+/// 4. **Report losses.** In each process, the task that reads the log looks for losses, even while
+///    nothing is published. Before it reports a loss, the task feeds all known events from before
+///    the loss.
 ///    - *The log has lost events:* the server starts with an older state, or the log lacks an event
 ///      that was fed to a process and was not trimmed. The process that notices the loss writes a
-///      mark into the log. Each process reports the loss where it reads the mark, so all of them
-///      report it at the same place.
-///    - *One process has missed events,* such as entries that were trimmed before the process has
+///      mark of the loss into the log. Each process reports the loss where it reads the mark, so
+///      all processes report it between the same events.
+///    - *One process has missed events,* such as entries that were trimmed before the process had
 ///      read them. Only this process reports the loss, and it writes no mark.
-///    - A process that cannot distinguish these two cases writes a mark, and reports the loss at
-///      once. A broker that cannot notice a loss says so in its documentation.
-/// 5. **Feed again rather than not at all.** After a break, the broker continues at the last event
-///    that it has fed, or before it. A hub ignores events that it already has.
+///    - A process that cannot distinguish these two cases writes a mark, and also reports the loss
+///      at once. A broker that cannot notice a loss says so in its documentation.
+/// 5. **Feed again rather than not at all.** After its connection has broken, the broker continues
+///    at the last event that it has fed, or earlier. A hub ignores events that it already has.
 /// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that
 ///    stays connected will be fed the event, or a loss. Whatever it returns, it has published the
 ///    event at most once. It returns within a time limit of its own, even if thousands of calls are
@@ -74,39 +79,41 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 7. **Send nothing before the first poll** of the future of `publish`. A future that is dropped
 ///    later may or may not publish its event, and disturbs no other call.
 /// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
-///    comment, even line feeds, quotes or empty text. An event that the broker cannot keep is
-///    refused, with a reason that names the limit.
+///    comment, even line feeds, quotes or empty text. The broker refuses an event that it cannot
+///    keep, with a reason that names the limit.
 /// 9. **Use one clock** for the time of an event: the clock of the server, or that of the
-///    publisher, whose time is then kept with the event. By this clock, the name of an ended
-///    topic becomes free again. The age of an event is the time since its publication, never below
-///    zero.
+///    publisher, whose time is then kept with the event. This clock decides when the name of an
+///    [ended](crate::hub::Hub::end) topic is free again. The age of an event is the time since its
+///    publication, never below zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that the broker can have assigned. See
 ///     [`Publisher::newest_possible`].
 ///
-/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) keeps rules 2 to 6 for a broker whose log is on
-/// a server.
+/// The crate [`tower-sse-broker`](https://docs.rs/tower-sse-broker) follows rules 2 to 6 for a
+/// broker whose log is on a server.
 ///
 /// # What a broker may rely on
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. An event takes a few
 ///   microseconds. A loss wakes the subscriptions of all topics: with 50,000 topics, the call takes
-///   5 milliseconds if no subscription waits, and 20 if all wait. So yield to other tasks after
-///   some 100 events and after a loss, for example with tokio's `consume_budget`.
-/// - They never drop the publisher. If the program drops its last hub during the call, the hub and its
-///   publisher are dropped on a thread of their own, in the context of the runtime that polled
-///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` may wait for the
-///   thread that feeds, or for a lock that is held while feeding.
-/// - They wake tasks and call [`retention_of`](crate::hub::HubBuilder::retention_of). This runs code of
-///   the program, which must not wait for a lock that is held while feeding.
-/// - After [`Closed`], feeding has no effect.
+///   5 milliseconds if no subscription waits for an event, and 20 milliseconds if all wait. So
+///   yield to other tasks after about 100 events and after a loss, for example with tokio's
+///   `consume_budget`.
+/// - These two methods never drop the publisher. If the program drops its last clone of the hub
+///   during a call, the hub and its publisher are dropped on a separate thread, in the context of
+///   the runtime that polled [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's
+///   `drop` may wait for the thread that feeds, or for a lock that the broker holds while it feeds.
+/// - These two methods run code of the program: wakers, and
+///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code must not wait for a lock
+///   that the broker holds while it feeds.
+/// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
-///   has returned, the future of `start` and the hub are dropped. A reader that [`Feed::spawn`] has
-///   started then ends.
+///   has returned, the future of `start` and the hub are dropped. Then a reader started by
+///   [`Feed::spawn`] ends.
 ///
 /// [`testing::broker`](crate::testing::broker) (feature `testing`) has scenes that check a broker
-/// against this list.
+/// against these rules.
 // The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
 // processors.
 #[diagnostic::on_unimplemented(
@@ -115,7 +122,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
             `cargo tree --duplicates --invert tower-sse`"
 )]
 pub trait Broker: Send + Sized + 'static {
-    /// The way from the hub to the broker.
+    /// The type through which the hub publishes.
     type Publisher: Publisher;
 
     /// The error of a failed connection.
@@ -124,8 +131,9 @@ pub trait Broker: Send + Sized + 'static {
     /// Returns the name that all processes of one hub share, and that no other hub has.
     ///
     /// Ids of events begin with a hash of the name. The name contains nothing that changes when the
-    /// server moves. It begins with the kind of the broker, for example `redis:news`, so that a
-    /// broker of another kind, also called `news`, does not accept these ids as its own.
+    /// server moves, such as an address. It begins with the kind of the broker, for example
+    /// `redis:` in `redis:news`, so that a broker of another kind, also called `news`, does not
+    /// accept these ids as its own.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task that
@@ -138,10 +146,11 @@ pub trait Broker: Send + Sized + 'static {
     -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
 }
 
-/// The way from a broker to its hub, for [`Broker::start`].
+/// The interface through which a broker feeds its hub. [`Broker::start`] receives it.
 ///
-/// There is one feed for each hub. It ignores the numbers 0 and `u64::MAX`, and any number that is
-/// not above those that the hub has already received. Feeding does not block.
+/// There is one feed for each hub. It ignores an event or a loss with the number 0 or `u64::MAX`,
+/// or with a number that is not above all numbers that the hub has already received. Feeding does
+/// not block.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -157,12 +166,12 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
-    /// Appends an event to its topic, or drops it if the topic has ended and no loss was reported
-    /// since. Returns `false`, and ignores the event, if the hub has already received this number
-    /// or a higher one.
+    /// Appends an event to its topic, or drops the event if the topic has ended and no loss was
+    /// reported since. Returns `false`, and ignores the event, if the hub has already received the
+    /// number of the event or a higher number.
     ///
-    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports the event as
-    /// lost.
+    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss at
+    /// the number of the event.
     ///
     /// # Errors
     ///
@@ -182,8 +191,9 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events up to this number. Subscribers receive the kept
-    /// events from before the loss, then a [gap](crate::hub::GapPolicy) for each topic. Returns `false`
-    /// if the hub has already reached this number, and so has missed nothing.
+    /// events from before the loss, then a [gap](crate::hub::GapPolicy) for each topic. Returns
+    /// `false` if the hub has already received this number or a higher number, and so has missed
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -226,7 +236,7 @@ impl Feed {
         }
     }
 
-    /// Returns the age up to which the broker loads the history, which is the age of the hub's
+    /// Returns the age up to which the broker loads the history: the age of the hub's
     /// [`retention`](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn max_age(&self) -> Duration {
@@ -245,11 +255,11 @@ impl Feed {
     }
 
     /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped, so
-    /// publishing must not wait for it without a time limit.
+    /// publishing must not wait for the task without a time limit.
     ///
     /// If the future of `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), with an ERROR line (feature `tracing`). Otherwise, the hub
-    /// would stay open without ever receiving an event again.
+    /// [closed](crate::hub::Hub::close), with an ERROR line (feature `tracing`). An open hub
+    /// without a reader would never receive another event.
     ///
     /// # Panics
     ///

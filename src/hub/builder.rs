@@ -15,7 +15,7 @@ impl Hub {
         Self::builder().build()
     }
 
-    /// Returns a builder for a hub with other limits.
+    /// Returns a builder for a hub with custom limits.
     pub const fn builder() -> HubBuilder {
         HubBuilder::new()
     }
@@ -24,8 +24,8 @@ impl Hub {
     /// subscribers in all processes that are connected to the same broker.
     ///
     /// The limits are the same as for [`new`](Self::new); use [`builder`](Self::builder) to set
-    /// others. The future is ready once the hub has loaded the broker's events, up to the age of
-    /// the hub's retention.
+    /// other limits. The future is ready once the hub has loaded the broker's events that are no
+    /// older than the age of the hub's retention.
     ///
     /// # Errors
     ///
@@ -70,18 +70,19 @@ impl HubBuilder {
         Self { retention: Retention::new(), retention_of: None, max_memory: 64 << 20 }
     }
 
-    /// Sets the limits of the events of each topic. The default is [`Retention::new`].
+    /// Limits the events that each topic keeps. The default is [`Retention::new`].
     pub const fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Sets the limits of individual topics by name. If the closure returns `None`, the limits of
+    /// Limits the events that individual topics keep: the closure returns the limits of the topic
+    /// with the given name. If the closure returns `None`, the limits of
     /// [`retention`](Self::retention) apply.
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
-    /// time. No lock is held during the call. The closure may use other topics of the hub, but
-    /// using the topic that is being created recurses infinitely.
+    /// time. No lock is held during the call. The closure may use other topics of the hub. A
+    /// closure that uses the topic that is being created recurses infinitely.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -92,24 +93,25 @@ impl HubBuilder {
 
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
-    /// The limit counts events, topics that keep events, and frames that topics keep for
-    /// subscribers that are behind. Each counts with its bookkeeping: less than 200 bytes for an
-    /// event or a frame, and less than 1 KiB for a topic. These do not count:
+    /// The limit counts events, topics that keep events, and [frames](super#memory) that topics
+    /// keep for subscribers that are behind. Each of these counts with its bookkeeping: less than
+    /// 200 bytes for an event or a frame, and less than 1 KiB for a topic. The following do not
+    /// count:
     ///
-    /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB and its
-    ///   name.
+    /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
+    ///   length of its name.
     /// - The log-outs that [`Streams::connect`](crate::streams::Streams::connect) keeps. They take
-    ///   up to 1.2 MiB, or up to `bytes` if that is more.
-    /// - Evicted events and frames that a server still has to send. They are in memory once for all
-    ///   clients that still need them.
+    ///   up to 1.2 MiB or up to `bytes`, whichever is more.
+    /// - Evicted events and frames that a server still has to send. All clients that still need an
+    ///   event or a frame share one copy.
     ///
-    /// A publish that exceeds the limit evicts frames, which can be assembled again, and then the
-    /// oldest events of all topics. The newest event of a topic is evicted only when no topic has
-    /// more than one event left. One publish visits at most 4,096 topics, and the next publish
-    /// continues after them.
+    /// A publish that exceeds the limit first evicts frames, which can be assembled again, and then
+    /// the oldest events of all topics. The newest event of a topic is evicted only when no topic
+    /// has more than one event left. To evict, one publish visits at most 4,096 topics, and the
+    /// next publish continues after these topics.
     ///
-    /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
-    /// a limit of zero, no event is kept.
+    /// An event that is larger than the limit is not kept, and the subscribers of its topic receive
+    /// a gap. With a limit of zero, no event is kept, so subscribers receive only gaps.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self

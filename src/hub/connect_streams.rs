@@ -9,9 +9,9 @@ use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, Streams
 
 /// Streams of many processes.
 impl Streams {
-    /// Creates a set of streams in this process. When the program closes streams in one process,
-    /// they are closed in all processes that connect to the same topic of the same
-    /// [broker](Hub::connect).
+    /// Creates a set of streams in this process. When the program [closes](Self::close) the streams
+    /// of a [subject](crate::streams) in one process, the subject's streams are closed in all
+    /// processes that connect to the same topic of the same [broker](Hub::connect).
     ///
     /// ```
     /// use tower_sse::{SseLayer, hub::Hub, streams::Streams};
@@ -25,17 +25,17 @@ impl Streams {
     /// # }
     /// ```
     ///
-    /// Each log-out (a close) is an event of the topic. Publish nothing else to this topic. A
-    /// program can publish a close event itself, for example [in a transaction][transaction] of
-    /// PostgreSQL. A task follows the topic until all clones of this `Streams` are dropped and the
-    /// last stream with a subject has ended. The topic keeps the close events of the last 5
-    /// minutes, up to 1,024 of them and 1 MiB, or more if the hub's
+    /// Each close, such as a log-out, is an event of the topic. Publish nothing else to this topic.
+    /// A program can publish such a close event itself, for example [in a transaction][transaction]
+    /// of PostgreSQL. A task of this process follows the topic until all clones of this `Streams`
+    /// are dropped and the last stream with a subject has ended. The topic keeps the close events
+    /// of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's
     /// [`Retention`](crate::hub::Retention) is larger.
     ///
-    /// If the topic has a gap, this process may have missed a log-out. It then
+    /// If the topic has a gap, this process may have missed a log-out. The process then
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
-    /// from the broker receives the close events that it missed. There is a gap only if the topic
-    /// or the broker no longer keeps all of these events.
+    /// from the broker receives the missed close events when it reconnects. There is a gap only if
+    /// the topic or the broker no longer keeps all of these events.
     ///
     /// Closing the hub ends no stream. From then on, this process no longer receives the log-outs
     /// of other processes.
@@ -52,7 +52,7 @@ impl Streams {
 }
 
 impl StreamsBuilder {
-    /// Creates the same set of streams as [`Streams::connect`], with the limits of this builder.
+    /// Creates a set of streams as [`Streams::connect`] does, but with the limits of this builder.
     /// The limits count only the streams of this process.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use crate::{BoxError, event::Event, event::EventId};
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
 ///
 /// See the [module](super) for an overview. Subscriptions end when the hub is
-/// [closed](Self::close), but not when its last clone is dropped.
+/// [closed](Self::close), but not when the last clone of the hub is dropped.
 #[derive(Clone)]
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
@@ -54,9 +54,9 @@ impl Hub {
     /// that resumes after the position misses no event, but may repeat an event that the state
     /// already includes. [State in a database](super#state-in-a-database) has an example.
     ///
-    /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
-    ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
-    /// - In code, use `LastEventId::from(hub.position())`.
+    /// - In a browser, `EventSource` cannot set headers. Send the id in the query of the URL, and
+    ///   enable [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
+    /// - In Rust, pass the position to [`resume`](super::Subscribe::resume).
     ///
     /// With a [broker](Self::connect), this is the id of the newest event that this process has
     /// received, which can be older than an event that this process has just published.
@@ -88,7 +88,7 @@ impl Hub {
     }
 
     /// Closes the hub. From then on, publishing fails, and each subscription ends after the events
-    /// that were published before. Hubs of other processes that are connected to the same
+    /// that were published before the close. Hubs of other processes that are connected to the same
     /// [broker](Self::connect) stay open.
     pub fn close(&self) {
         self.shared.close();
@@ -111,15 +111,16 @@ impl Hub {
     /// for a slow client.
     ///
     /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
-    ///   including this one, may receive the event later.
+    /// - With a [broker](Self::connect), the future waits for the broker's acknowledgement. When
+    ///   the future is ready, other processes, and even this one, may not have received the event
+    ///   yet.
     ///
     /// # Errors
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With
-    /// a broker, [`PublishError`] distinguishes events that were certainly not published from those
-    /// that may have been.
+    /// a broker, [`PublishError`] distinguishes events that were certainly not published from
+    /// events that may have been published.
     ///
     /// # Cancel safety
     ///
@@ -138,7 +139,7 @@ impl Hub {
 
     /// Publishes an event from synchronous code, in a hub without a broker.
     ///
-    /// It holds locks only briefly, wakes the subscribers that wait for the topic, and
+    /// The call holds locks only briefly, wakes the subscribers that wait for the topic, and
     /// [evicts](super::HubBuilder::max_memory) events if a limit is exceeded.
     ///
     /// # Errors
@@ -163,26 +164,27 @@ impl Hub {
 
     /// Publishes the last event of a topic and ends the topic.
     ///
-    /// - A subscription ends after this event. A subscription to several topics ends once all of
-    ///   them have ended.
+    /// - A subscription to this topic alone ends after the event. A subscription to several topics
+    ///   ends once all of these topics have ended.
     /// - A client that reconnects receives the events that it missed, and then its stream ends. If
-    ///   it has missed nothing, [`Subscription::response`](super::Subscription::response) answers
-    ///   an `EventSource` with `204`, so that it stops reconnecting. Other clients receive an empty
-    ///   stream. Gaps that a subscription [ignores](super::GapPolicy::Ignore) do not count as
-    ///   missed.
+    ///   the client has missed nothing, [`Subscription::response`](super::Subscription::response)
+    ///   answers an `EventSource` with `204`, which stops it from reconnecting. Other clients
+    ///   receive an empty stream. With [`GapPolicy::Ignore`](super::GapPolicy::Ignore), only events
+    ///   that are still kept count as missed.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the last event is older
     ///   than the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the
-    ///   name is free: the next event begins the topic anew. Once the last event is evicted,
-    ///   clients without an id wait for the next event. With a broker, set the same age in all
-    ///   processes.
+    ///   name is free: the next event begins the topic anew. Once the name is free and the last
+    ///   event is evicted, a client without an id waits for the next event. With a broker, set the
+    ///   same age in all processes.
     /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
-    ///   more, until their names are free. Beyond that number, it forgets the topic whose name
-    ///   would be free next, and accepts events for that topic from then on.
+    ///   more, until their names are free. Beyond that number, the process forgets the topic whose
+    ///   name would be free next, and from then on accepts events for the forgotten topic.
     /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
     ///   no client receives the event. Publishing fails once the process has received the end.
-    /// - If a broker loses the end, a process that starts afterwards does not know of it, and can
-    ///   publish to the topic. Its event begins the topic anew in each process that has reported
-    ///   the loss. Processes that have lost nothing drop the event.
+    /// - If a broker loses the end of a topic, a new process does not know that the topic has
+    ///   ended, and can publish to the topic. An event from the new process begins the topic anew
+    ///   in each process whose broker has reported the loss. Processes that have lost nothing drop
+    ///   the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -255,9 +257,9 @@ where
 /// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
 /// [`Message`](crate::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
-/// All types that convert into an [`Event`] implement it, and nothing else can. The hub requires
-/// this trait instead of `TryInto`, so that the compiler's error for other types names what becomes
-/// an event.
+/// All types that convert into an [`Event`] implement this trait, and no other type can. The hub
+/// requires the trait instead of `TryInto`, so that the compiler's error for any other type says
+/// how to make an event.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {

@@ -73,27 +73,29 @@ impl Link {
     }
 }
 
-/// The way from a hub to its broker, as [`Broker::start`](crate::hub::broker::Broker::start) returns it.
+/// The interface through which a hub publishes to its broker.
+/// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once. The hub has checked the event: it has data, it has no id, and its topic has not
-/// ended in this process.
+/// times at once. The hub has checked the event: it has data, it has no id, and this process has
+/// not received the end of its topic.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. Events that are published at
     /// the same time may be numbered in any order.
     ///
     /// # Errors
     ///
-    /// - [`Refused`](PublishError::Refused): the event is certainly not published, and will not be.
-    /// - [`Unknown`](PublishError::Unknown): anything else, such as no answer within the broker's own
-    ///   time limit.
+    /// - [`Refused`](PublishError::Refused): the event is certainly not published, and will not be
+    ///   published later.
+    /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within the
+    ///   broker's own time limit.
     /// - [`Ended`](PublishError::Ended): the topic has ended. Returned only by a broker that knows
     ///   which topics have ended.
     ///
     /// # Cancel safety
     ///
-    /// Nothing may be sent before the first poll. A future that is dropped later may or may not
-    /// publish its event, and must not disturb other calls.
+    /// Before its first poll, the future must send nothing. A future that is dropped later may or
+    /// may not publish its event, and must not disturb other calls.
     fn publish(
         &self,
         publication: Publication,
@@ -102,11 +104,12 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest number that this process has been fed.
     ///
-    /// A higher id is invented, or comes from a log that is lost: a client with such an id receives
-    /// a gap. If the returned number is too low, clients that come from a process that is ahead of
-    /// this one receive a gap too. If it is too high, clients with an id from a lost log wait
-    /// without a gap. The default is 2²⁰ above `committed`. A broker that numbers by a clock
-    /// returns the current number of the clock, with an allowance for its error.
+    /// An id above this number is invented, or comes from a lost log: a client with such an id
+    /// receives a gap. If the number is too low, clients that come from a process that is ahead of
+    /// this process receive a gap too. If the number is too high, clients with an id from a lost
+    /// log miss events and receive no gap. The default is 2²⁰ above `committed`. A broker that
+    /// numbers events by a clock returns the number for the current time, plus an allowance for the
+    /// clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -120,7 +123,8 @@ pub struct Publication {
     pub topic: String,
     /// The event. Its [fields](Event::fields) are what a broker keeps.
     pub event: Event,
-    /// Whether the event is the last one of its topic. The [`Arrival`] must have the same value.
+    /// Whether the event is the last one of its topic. The [`Arrival`] of the event must have the
+    /// same value.
     pub ends_topic: bool,
 }
 
@@ -134,8 +138,8 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is the time of its
-    /// publication, by the clock that all processes share. The hub compares `at` with the time at
-    /// which the name of an [ended](crate::hub::Hub::end) topic is free again.
+    /// publication, by the clock that all processes share. From `at`, the hub derives whether the
+    /// name of an [ended](crate::hub::Hub::end) topic was free again at that time.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }

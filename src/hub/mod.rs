@@ -1,4 +1,4 @@
-//! A publish-subscribe hub: every subscriber of a topic receives each of its events, and clients
+//! A publish-subscribe hub: the subscribers of a topic receive all events of the topic, and clients
 //! that reconnect receive the events that they missed (feature `hub`).
 //!
 //! ```
@@ -25,9 +25,9 @@
 //!
 //! # Topics
 //!
-//! A topic is a string. It exists while it has subscriptions or keeps events; subscribing and
-//! publishing create it. To address one client, give it a topic of its own. To address a group or
-//! all clients, let them share a topic:
+//! Any string can be the name of a topic. A topic exists while it has subscriptions or keeps
+//! events; subscribing and publishing create the topic. To address one client, give it a topic of
+//! its own. To address a group or all clients, let these clients share a topic:
 //!
 //! ```
 //! # use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
@@ -73,17 +73,19 @@
 //! therefore enough for a stream of many topics. A subscription that [resumes](Subscribe::resume)
 //! after an id continues with the next event that is kept, in order and without duplicates.
 //!
-//! If events after that id were evicted, the client receives an event with the name `gap` and the
-//! topic as its data. It also receives a gap if the hub cannot know whether the client missed
-//! events, for example after an id of another hub. [`GapPolicy`] sets what happens then.
+//! If events after that id were evicted because of a [limit](#memory), the client receives an event
+//! with the name `gap`, whose data is the name of the topic. The client also receives a gap if the
+//! hub cannot know whether the client missed events, for example after an id of another hub.
+//! [`GapPolicy`] sets what happens at a gap.
 //!
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
-//! events, send it a [greeting](Subscribe::greeting).
+//! events, send the client a [greeting](Subscribe::greeting), which has an id.
 //!
-//! The delivery is therefore *at most once, and a loss is reported*: a client receives each event
-//! once or not at all, and a gap for the events that it misses. Publishing is *at most once* too. A
-//! program that publishes again after [`PublishError::Unknown`], which only a hub with a broker
-//! returns, publishes *at least once*: let clients recognise duplicates by a key in the data.
+//! Delivery is *at most once, and a loss is reported*: a client with an id receives each event once
+//! or not at all, and a gap for the events that it misses. Publishing is *at most once* too. A
+//! program that publishes an event again after [`PublishError::Unknown`], which only a hub with a
+//! broker returns, publishes *at least once*: let its clients recognise duplicates by a key in the
+//! data.
 //!
 //! # In a page
 //!
@@ -104,17 +106,18 @@
 //!
 //! - The page defines `show` and `reload`. `onmessage` receives the events that have no name.
 //! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
-//!   last event.
-//! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
-//!   topics have ended, [`Subscription::response`] answers `204` to an `EventSource` that has
-//!   received everything. To stop a client in any other case, answer `204`.
-//! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
-//!   [`Hub::end`].
+//!   last event that it received.
+//! - The `EventSource` stops for good, with `readyState` 2, after `close()` and after any status
+//!   but 200. When all topics have ended, [`Subscription::response`] answers `204` to an
+//!   `EventSource` that has received everything. To stop an `EventSource` in any other case, let
+//!   the handler answer `204`.
+//! - `done` is the name of the topic's last event, which the program publishes with [`Hub::end`],
+//!   for example as `Event::new().event("done").data("")`.
 //!
 //! # Progress of a job
 //!
 //! [`Hub::end`] publishes the last event of a topic. A stream ends once all of its topics have
-//! ended:
+//! ended. Here, each job has a topic:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -164,23 +167,26 @@
 //! # }
 //! ```
 //!
-//! - If the job fails, its last event has another name, such as `failed`.
-//! - With `recent(1)`, a visitor receives the latest state at once, even after the end.
+//! - If a job fails, publish its last event with another name than `done`, such as `failed`.
+//! - With `recent(1)`, a client receives the latest state of the job on its first visit, even after
+//!   the end.
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. A page that
 //!   closes its `EventSource` at `done` saves this last request.
-//! - If the process that works on a job exits, the topic does not end, and its clients wait. A
-//!   process that finishes the job in its place, or gives it up, must end the topic.
-//! - The hub forgets the topic after the age of its [`retention`](HubBuilder::retention), and a
-//!   stream of a forgotten topic waits for events. For a job that has ended, the program therefore
-//!   sends the result from its table of jobs, with the id `over`, which no hub assigns. Write the
-//!   result into the table before you publish the end.
+//! - If the process that works on a job exits, the topic of the job does not end, and the clients
+//!   keep waiting. Another process that finishes the job, or gives up the job, must end the topic.
+//! - The hub forgets an ended topic once the last event is older than the age of the hub's
+//!   [`retention`](HubBuilder::retention), and a new stream of a forgotten topic waits for events.
+//!   For a job that has ended, the handler therefore sends the result from the table of jobs. The
+//!   result has the id `over`, which no hub assigns: a client that reconnects with this id receives
+//!   `204`. Write the result into the table before you publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
 //!
 //! # Only the newest value
 //!
-//! For prices or positions, give each one a topic, and let each event replace the one before it:
+//! Give each value, such as a price or the location of a vehicle, a topic of its own, in which each
+//! event replaces the previous event:
 //!
 //! ```
 //! use std::time::Duration;
@@ -201,23 +207,23 @@
 //! ```
 //!
 //! - A first visit begins with the newest value of each topic.
-//! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
-//!   value does not cause a `gap`.
+//! - A client that is behind, or was away, receives from each topic only the newest of the values
+//!   that it missed. The replaced values do not cause a `gap`.
 //! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
 //!   [`retention`](HubBuilder::retention).
 //! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a
 //!   complete program with a page.
 //!
-//! The buffers of sockets can hold replaced values for a client that does not read; see
-//! [memory](#memory). With Redis, see [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value) for how long values
-//! are kept.
+//! If a client does not read, the buffers of its connection can hold values that have been replaced
+//! since; see [memory](#memory). For how long values are kept with Redis, see
+//! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value).
 //!
 //! # State in a database
 //!
-//! Take the [position](Hub::position) first, then query, and start the stream after the position
-//! with [`since`](Subscribe::since). On a first visit, the stream begins with all rows, here notes.
-//! A client that reconnects receives the notes that it missed. After that, both kinds of client
-//! receive new notes:
+//! Take the [position](Hub::position) of the hub first, then query the database, and start the
+//! stream after the position with [`since`](Subscribe::since). On a first visit, the stream begins
+//! with all rows of the table, here notes. A client that reconnects receives the notes that it
+//! missed. After that, both kinds of client receive new notes:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -241,30 +247,31 @@
 //! }
 //! ```
 //!
-//! - Let a handler call `tokio::spawn(add(…)).await`. A server drops the handler when its client
-//!   leaves: a row could then be committed and never published.
+//! - Let a handler call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
+//!   never published, because the server drops the handler when the client disconnects.
 //! - The stream misses nothing. A note that was committed between the position and the query comes
-//!   twice: in the backlog and as an event. A client that reconnects right after the backlog
-//!   receives the event too. Let the page ignore a row that it already has.
-//! - A client that reconnects receives the events that it missed. If some of them were evicted, it
-//!   receives a gap, and then the backlog again. The same happens to a client that falls behind
-//!   while it is connected: [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the
-//!   client reconnects.
+//!   twice: in the backlog and as an event, even if the client reconnects between the two. Let the
+//!   page ignore rows that it already has.
+//! - A client that reconnects receives the events that it missed. If some of these events were
+//!   evicted, the client receives a gap, and then the backlog again. The same happens to a
+//!   connected client that is so far behind that it misses events:
+//!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the client reconnects.
 //! - Every connection queries the database, even if its client needs no backlog.
-//! - If publishing fails, the row is committed, and no client learns of it. Publish the event
-//!   again. Otherwise, the clients see the row only in their next backlog.
-//! - The hub cannot map an id to a row, so the backlog has all rows. A page that wants only newer
-//!   rows opens a new `EventSource` whose URL has the number of its newest row, and the greeting
-//!   has the rows after that.
-//! - To render the state into the page instead, render the position with it. The page resumes from
-//!   the position, with [`last_event_id_query`](crate::SseLayer::last_event_id_query).
+//! - If publishing fails, the row is committed, but no client learns of the row. Publish the event
+//!   again: if you do not, clients see the row only in their next backlog.
+//! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only the rows
+//!   that it does not have, let it open a new `EventSource` whose URL contains the number of the
+//!   page's newest row. The handler then sends only later rows in the greeting.
+//! - You can render the state into the page instead of sending a greeting. Render the position too:
+//!   the page then sends the position in the query of the stream's URL, and resumes from there
+//!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
 //! - The example
 //!   [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
 //!
 //! # One client's view
 //!
-//! A [filter](crate::filter) changes or drops single events for one client, for example by its
-//! permissions or its language:
+//! A [filter](crate::filter) changes or drops single events for one client, for example by the
+//! client's permissions or language:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -286,14 +293,16 @@
 //! # _ = orders;
 //! ```
 //!
-//! - Decide by the name of the event, and let other names pass: a filter also sees
-//!   [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
-//! - An id without data tells the client its position and, by the [HTML standard][html], is no
-//!   event. With [`Verdict::Drop`](crate::filter::Verdict::Drop), and in Firefox, which [ignores an
-//!   id without data](crate::Event::id), a client that sees few events receives a gap if it
-//!   reconnects after the events since its last id were evicted.
-//! - If a few more topics would do, use topics instead: a filter decides on each event for each
-//!   client.
+//! - Check the name of the event, here `order`, and pass events with any other name: a filter also
+//!   sees [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
+//! - Here, only the id of another user's order remains. An id without data tells the client its
+//!   position and, by the [HTML standard][html], is no event. With
+//!   [`Verdict::Drop`](crate::filter::Verdict::Drop) instead, a client that sees few events keeps
+//!   an old id. When it reconnects, it receives a gap if an event after this id was evicted. In
+//!   Firefox, the same happens even with this filter, because Firefox [ignores an id without
+//!   data](crate::Event::id).
+//! - If a few more topics would do, use topics instead of a filter, which runs for each event and
+//!   each client.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -304,9 +313,10 @@
 //! limits.
 //!
 //! No client has a queue, so a slow client does not delay other clients. Subscribers that are
-//! behind receive frames of about 16 KiB, and subscribers at the same position share the bytes. An
-//! event of 4 KiB or more is sent alone. Each topic caches up to 16 of its newest frames. Older
-//! frames exist only while a connection still has to write them.
+//! behind receive several events in one frame of about 16 KiB, and subscribers at the same position
+//! share the bytes of the frame. An event of 4 KiB or more has a frame of its own. Each topic
+//! caches up to 16 of its newest frames. Older frames exist only while a connection still has to
+//! write them.
 //!
 //! The only backlog of a client is what its connection holds: up to 16 frames in hyper, and up to a
 //! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets)
@@ -314,31 +324,32 @@
 //!
 //! # Large events and binary data
 //!
-//! In one process, only memory limits an event: if it is larger than
-//! [`max_memory`](HubBuilder::max_memory), it is not kept, and its subscribers receive a gap.
-//! Brokers have limits of their own: those of
-//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and of
-//! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
-//! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) by default.
+//! Without a broker, only memory limits the size of an event: an event that is larger than
+//! [`max_memory`](HubBuilder::max_memory) is not kept, and the subscribers of its topic receive a
+//! gap. Brokers have limits of their own, which are listed for
+//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and
+//! for [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
+//! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) for each event by
+//! default.
 //!
-//! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
-//! publish an address that the page fetches.
+//! Events are text. Encode binary data as base64, which makes the data a third larger. For large
+//! data, publish a URL that the page fetches.
 //!
 //! # Many processes
 //!
 //! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
 //! receives a gap. [`Hub::connect`] takes a [broker], such as
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
-//! same ids. A program that publishes with [`publish`](Hub::publish) changes only the line that
-//! creates the hub. Give the hubs of all processes the same [retention](HubBuilder::retention) and
-//! the same [limit of memory](HubBuilder::max_memory). If these differ, a client of several topics
-//! can miss events without a gap, when it falls behind and then moves to a process that has kept
-//! more events.
+//! same ids. To add a broker, a program that publishes with [`publish`](Hub::publish) changes only
+//! the line that creates the hub. Give the hubs of all processes the same
+//! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory). If
+//! these limits differ, a client of several topics can miss events without receiving a gap: it
+//! falls behind in one process, and then reconnects to another that has kept more events.
 //!
 //! # Stopping work
 //!
-//! A request to stop a job may reach another process than the one that works on the job. Publish
-//! the request to a topic to which the work subscribes:
+//! A request to stop a job can arrive at a process that does not work on the job. Publish the
+//! request to a topic to which the task of the job subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -367,11 +378,13 @@
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
-//!   them. The page [authentication](crate::guide::authentication) makes topics from a logged-in user.
-//! - Subscribing creates topics, so a client that chooses their names can create any number of
-//!   them.
-//! - Ids contain a counter of all events of the hub, so clients can see how many are published.
-//!   With Redis, they contain the time of publication instead.
+//!   whether the client may read these topics. The page
+//!   [authentication](crate::guide::authentication) shows how to derive topics from the logged-in
+//!   user.
+//! - Subscribing creates topics, so a client that chooses the names of topics can create any number
+//!   of topics.
+//! - Ids contain a counter of all events of the hub, so clients can see how many events are
+//!   published. With Redis, ids contain the time of publication instead.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //

@@ -9,25 +9,27 @@ pub struct Receipt {
     pub(crate) position: Position,
     /// The number of subscriptions that the topic had in this process.
     ///
-    /// - Without a [broker](super::Hub::connect) they are counted at publication. Each subscription
-    ///   sends the event, unless the subscription ends first or the event is evicted first.
-    /// - With a broker they are counted once the broker has acknowledged the event. Subscriptions in
-    ///   other processes are not counted.
+    /// - Without a [broker](super::Hub::connect), they are counted at publication. Each of these
+    ///   subscriptions sends the event, unless the subscription ends first or the event is evicted
+    ///   first.
+    /// - With a broker, they are counted when the broker has acknowledged the event. Subscriptions
+    ///   in other processes are not counted.
     pub subscribers: usize,
 }
 
 impl Receipt {
-    /// Returns the id of the event. A client that reconnects after this event sends the id as
-    /// `Last-Event-ID`.
+    /// Returns the id of the event. A client whose last received event is this one sends the id as
+    /// `Last-Event-ID` when it reconnects.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()
     }
 }
 
-/// The reason an event was not published, or may not have been.
+/// The reason an event was not published, or may not have been published.
 ///
-/// Its text includes the causes, which are in the variants and not in [`source`](Error::source).
+/// The text of the error includes the causes, which are in the variants and not in
+/// [`source`](Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -35,7 +37,7 @@ pub enum PublishError {
     Invalid(BoxError),
     /// The event has no data, so no client would dispatch it.
     NoData,
-    /// The event has an id. Only the hub assigns ids, because clients resume by them.
+    /// The event has an id. Only the hub assigns ids, because clients resume from these ids.
     HasId,
     /// The hub is [closed](super::Hub::close).
     Closed,

@@ -21,11 +21,12 @@ pub struct HubStats {
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
     /// How old the newest event was when this process received it from the
-    /// [broker](super::Hub::connect), or `None` if the hub has no broker. It is zero until the
-    /// first event that is not part of the loaded history.
+    /// [broker](super::Hub::connect), or `None` if the hub has no broker. The lag is zero until
+    /// this process receives an event that is not part of the loaded history.
     ///
     /// While this process catches up, the lag shows how far it is behind. The lag does not grow
-    /// while the connection is down: the health of the broker shows that, such as
+    /// while the connection is down: a broken connection is shown by the health of the broker, such
+    /// as
     /// [`RedisHealth`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisHealth.html).
     pub lag: Option<Duration>,
 }
@@ -76,18 +77,19 @@ impl Retention {
         Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Returns the limits of topics in which each event replaces the one before it, such as prices
-    /// and positions. A topic keeps its newest event at any age, unless [`age`](Self::age) sets a
-    /// limit.
+    /// Returns the limits of topics in which each event replaces the previous event, such as prices
+    /// or locations of vehicles. Such a topic keeps its newest event at any age, unless
+    /// [`age`](Self::age) sets a limit.
     ///
-    /// - A first visit begins with the newest event of each such topic, besides the
+    /// - A first visit begins with the newest event of each such topic, together with the
     ///   [`recent`](super::Subscribe::recent) events of other topics.
-    /// - A client that was away or is behind receives the newest event of the topic, once. It
-    ///   receives a [gap](super::GapPolicy) only if that event is no longer kept, or after a loss.
+    /// - A client that was away or is behind receives only the newest event of the topic. The
+    ///   client receives a [gap](super::GapPolicy) only if that event is no longer kept, or after a
+    ///   loss in the broker.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
-    /// [broker](super::Hub::connect), a process that starts loads only the values that are no older
-    /// than the age of [`HubBuilder::retention`](super::HubBuilder::retention).
+    /// [broker](super::Hub::connect), a new process loads only events that are no older than the
+    /// age of [`HubBuilder::retention`](super::HubBuilder::retention).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
@@ -109,17 +111,17 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes` on the wire. This limit never evicts the
-    /// newest event.
+    /// Limits the total size of the kept events of a topic to `bytes` on the wire. This limit never
+    /// evicts the newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Limits the age of the kept events.
+    /// Limits the age of the kept events of a topic.
     ///
-    /// No timer evicts old events. Publishing and subscribing evict the old events of their own
-    /// topic. Publishing also evicts the old events of up to 16 other topics.
+    /// No timer evicts old events. A publish or a subscription to a topic evicts the topic's old
+    /// events. A publish also evicts the old events of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

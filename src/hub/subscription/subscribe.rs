@@ -8,7 +8,7 @@ use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
 use crate::{body::EventBody, connection::LastEventId, hub::append::HubState};
 
-/// The options of a subscription. [`resume`](Self::resume) starts it.
+/// The options of a subscription. [`resume`](Self::resume) starts the subscription.
 #[must_use = "call `resume` to start the subscription"]
 pub struct Subscribe {
     pub(super) hub: Arc<HubState>,
@@ -45,11 +45,11 @@ impl Subscribe {
         self
     }
 
-    /// Sets the position after which the stream starts on a client's first visit. By default, it
-    /// starts at the call of [`resume`](Self::resume). With a position, [`recent`](Self::recent)
-    /// has no effect.
+    /// Sets the position after which the stream starts on a client's first visit. The default is
+    /// the position at the call of [`resume`](Self::resume). If a position is set,
+    /// [`recent`](Self::recent) has no effect.
     ///
-    /// Use it for a stream that begins with state from a database. Take the
+    /// Use this method for a stream that begins with state from a database. Take the
     /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the
     /// greeting:
     ///
@@ -66,21 +66,22 @@ impl Subscribe {
     /// ```
     ///
     /// - The client misses no change if each change is committed before it is published. A change
-    ///   that is committed between `position` and the query comes twice: let the client recognise
-    ///   it by the number of its row.
-    /// - A client that reconnects and may have missed events receives a gap for each topic, then
-    ///   the greeting, and then the events after the position.
-    /// - A client that falls behind while it is connected receives a gap. With
-    ///   [`GapPolicy::ReportAndEnd`], its stream ends then, and it receives the greeting when it
-    ///   reconnects.
+    ///   that is committed between `position` and the query comes twice, in the greeting and as an
+    ///   event: let the client recognise the change by the number of its row.
+    /// - A client that reconnects receives the events that it missed. If it cannot receive all of
+    ///   them, it receives a gap for each topic instead, then the greeting, and then the events
+    ///   after the position.
+    /// - A connected client that is so far behind that it misses events receives a gap. With
+    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream, and the client receives the greeting
+    ///   when it reconnects.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
     }
 
-    /// Sends recent events to a client on its first visit: the newest ones of all topics together,
-    /// at most `events` of them. The default is zero: the client receives only events that are
-    /// published later.
+    /// Sends recent events to a client on its first visit: the newest events of all topics
+    /// together, at most `events` of them. The default is zero: the client receives only events
+    /// that are published after the subscription has started.
     ///
     /// The newest events of topics with [`Retention::latest`](crate::hub::Retention::latest) are
     /// always sent, and do not count towards `events`.
@@ -96,14 +97,15 @@ impl Subscribe {
         self
     }
 
-    /// Collects the events of each `window` and sends them together. The default is zero, which
-    /// turns this off.
+    /// Collects the events of each period of `window`, and sends them together. The default is
+    /// zero, which turns this off.
     ///
-    /// Use it for topics with many small events, to save writes. The first event after a pause is
-    /// sent at once, and opens a window in which further events wait. A greeting and gaps count as
-    /// events. The end of the stream after a [close](crate::hub::Hub::close) waits as well.
+    /// Use this method for topics with many small events, to save writes. The first event after a
+    /// pause is sent at once, and opens a window in which further events wait. A greeting and gaps
+    /// count as events. After a [close](crate::hub::Hub::close), the stream ends only when the
+    /// window has passed.
     ///
-    /// Waiting events are in their topic, not in the subscription. With
+    /// Waiting events are kept by their topic, not by the subscription. With
     /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event
     /// of each topic in each window.
     ///
@@ -115,21 +117,22 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event to a client on its first visit, before any other event, and so before the
-    /// [`recent`](Self::recent) ones.
+    /// Sends this event to a client on its first visit, before any other event, even before the
+    /// [`recent`](Self::recent) events.
     ///
-    /// The hub sets the id of the greeting to the position at which the stream starts, and replaces
-    /// any id that it has. A client with a malformed id receives the greeting after the gaps of its
-    /// topics, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
+    /// The hub sets the id of the greeting to the position at which the stream starts, and ignores
+    /// any id that `event` has. A client with a malformed id receives the greeting after the gaps
+    /// of its topics, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
-    /// State from a database needs [`since`](Self::since) too. Otherwise, events that are published
-    /// between the query and [`resume`](Self::resume) are lost.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. Without that
+    /// call, the client misses the events that are published between the query and
+    /// [`resume`](Self::resume).
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
-    /// with. It misses the events that are published meanwhile, and receives no gap. This matters
-    /// for topics with few events, such as the topics of single clients. [`recent`](Self::recent)
-    /// events, or a [`position`](crate::hub::Hub::position) rendered into the page, also give the
-    /// client an id.
+    /// with. The client misses the events that are published until it reconnects, and receives no
+    /// gap. This matters for topics with few events, such as the topics of single clients.
+    /// [`recent`](Self::recent) events, or a [`position`](crate::hub::Hub::position) rendered into
+    /// the page, also give the client an id.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -145,7 +148,7 @@ impl Subscribe {
 
 opaque_debug!(Subscribe);
 
-/// Where a subscription starts.
+/// The start of a subscription.
 impl Subscribe {
     /// Starts the subscription after the last event that the client has seen.
     ///
@@ -155,21 +158,21 @@ impl Subscribe {
     /// | last event id | the subscription sends |
     /// |---|---|
     /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
-    /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
-    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
+    /// | one of this hub | all later events that are kept, and a gap for each topic that has evicted later events |
+    /// | one of another hub, for example from before a restart | all kept events, and a gap for each topic: before the first event of the topic, or at once if the topic keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
     /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
     ///
-    /// - After an id of another hub, the gap of a topic that has evicted events has the position of
-    ///   the newest evicted event. Events of other topics can precede this gap. A client that
+    /// - After an id of another hub, the gap of a topic that has evicted events has the id of the
+    ///   newest evicted event. Events of other topics can precede this gap. A client that
     ///   reconnects with the id of the gap neither receives the gap again nor misses an event.
-    /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
-    ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This
+    /// - A client that disconnects before it has received all [`recent`](Self::recent) or all
+    ///   latest events of several topics may receive a spurious gap when it reconnects. This
     ///   happens only if one of the topics has evicted an event that is newer than the oldest of
-    ///   these recent or latest events. After a malformed id, the client may receive its gap twice
-    ///   in this way.
+    ///   these recent or latest events. After a malformed id, the client may receive the gap of a
+    ///   topic twice in this way.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client with an id
-    ///   from before the loss receives a gap for each topic. The loss causes no gap for other
-    ///   clients.
+    ///   from before the loss receives a gap for each topic. For clients with any other id or none,
+    ///   this loss causes no gap.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
@@ -338,9 +341,9 @@ impl Subscribe {
 /// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
 /// collection of names.
 ///
-/// All collections of strings implement it, and nothing else can. The hub requires this trait
-/// instead of `IntoIterator`, so that the compiler's error for a single name says how to subscribe
-/// to it.
+/// All collections of strings implement this trait, and no other type can. The hub requires the
+/// trait instead of `IntoIterator`, so that the compiler's error for a single name says how to
+/// subscribe to that topic.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

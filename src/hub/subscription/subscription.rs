@@ -17,14 +17,15 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// A handler returns the [`response`](Self::response) of the subscription.
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind.
-/// Subscriptions at the same position share the bytes.
+/// Subscriptions at the same position share the bytes of an item.
 ///
 /// A subscription has no queue: it reads the events that its topics keep. A slow client therefore
-/// delays no other client, and receives a [gap](GapPolicy) if events were evicted before it read
-/// them. Like tokio's channels, a subscription takes part in cooperative scheduling.
+/// delays no other client, and receives a [gap](GapPolicy) if events were evicted before the
+/// subscription read them. Like tokio's channels, a subscription takes part in cooperative
+/// scheduling.
 ///
-/// The costs grow with the number of topics. They were measured on a server processor, from warm to
-/// cold caches. The backlog had one event of each topic:
+/// The costs of a subscription grow with the number of its topics. These times were measured on a
+/// server processor, with caches from warm to cold. The backlog had one event of each topic:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
@@ -34,14 +35,14 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// | to drop | 3 to 13 µs | 25 to 80 µs | 0.1 to 0.4 ms | 10 to 30 ms |
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
-/// tasks after 4,096 topics. Subscribing, dropping, and the first poll after a move to another task
-/// do not yield. Use one topic for a group of clients rather than thousands of topics for one
-/// client.
+/// tasks after it has scanned 4,096 topics. Subscribing, dropping, and the first poll after a move
+/// to another task do not yield. Use one topic for a group of clients rather than thousands of
+/// topics for one client.
 ///
 /// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
-/// It also ends when the hub is [closed](crate::hub::Hub::close), after the events that were
-/// published before. A stream without topics ends at once. Dropping the stream removes it from its
-/// topics.
+/// The stream also ends when the hub is [closed](crate::hub::Hub::close), after the events that
+/// were published before the close. A stream without topics ends at once. A dropped stream is no
+/// longer a subscriber of its topics.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
     pub(crate) cursors: Cursors,
@@ -201,9 +202,9 @@ impl Subscription {
     /// subscription has ended.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
-    /// `EventSource` with `204`, which keeps it from reconnecting ([HTML][html]). Other clients
-    /// receive an empty stream. [`crate::response`] would send every client an empty stream, after
-    /// which an `EventSource` reconnects.
+    /// `EventSource` with `204`, which stops the `EventSource` from reconnecting ([HTML][html]).
+    /// Other clients receive an empty stream. [`crate::response`] would instead send every client
+    /// an empty stream, after which an `EventSource` reconnects.
     ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};
@@ -216,9 +217,10 @@ impl Subscription {
     /// ```
     ///
     /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes a frame only once the
-    /// server has written the one before, or has held it for a minute. A client that stalls
-    /// therefore receives no old values afterwards, except those in the buffers of its connection.
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes the next frame only
+    /// after the server has written the previous frame, or has held that frame for a minute. A
+    /// client that stalls therefore receives no old values afterwards, except those in the buffers
+    /// of its connection.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
@@ -593,19 +595,20 @@ impl Subscription {
 /// The action of a subscription whose client may have missed events because they were evicted, or
 /// because a [broker](crate::hub::Hub::connect) lost them.
 ///
-/// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
-/// is the position after which the topic continues. If other gaps of that position or a greeting
-/// follow, only the last of these events has that id. If events of the topic were evicted, the
-/// position is that of the newest evicted event. A client that resumes after this position does
-/// not receive the gap again, with one exception in [`resume`](super::Subscribe::resume).
+/// A gap is reported as an event with the name `gap`, whose data is the name of the topic. The id
+/// of this event is the position after which the topic continues. If other gaps at the same
+/// position or a greeting follow, only the last of these events has this id. If events of the topic
+/// were evicted, the position is that of the newest evicted event. A client that resumes after this
+/// position does not receive the gap again; [`resume`](super::Subscribe::resume) describes one
+/// exception.
 ///
-/// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
-/// Kept events from before the loss are sent first.
+/// A broker does not know which events it has lost, so each topic of the subscription has a gap.
+/// Events from before the loss that are still kept are sent first.
 ///
-/// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
-/// sent one after another, up to 256 in one item, and then the
-/// [greeting](super::Subscribe::greeting), if one is due. If a client disconnects before the last
-/// of these events, it receives all of them again.
+/// After a loss or a malformed id, several topics can have a gap at the same position. Their gaps
+/// are sent one after another, up to 256 in one item, and then the
+/// [greeting](super::Subscribe::greeting), if one is due. A client that disconnects before the last
+/// of these events receives all of them again when it reconnects.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.
@@ -615,19 +618,20 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap, together with the gaps of other topics at the same position, and ends the
+    /// Reports the gap, and the gaps of other topics at the same position, and then ends the
     /// stream.
     ///
-    /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
+    /// If a topic evicts events faster than its clients reconnect, these clients receive mostly
+    /// gaps.
     ReportAndEnd,
-    /// Continues without a report. In topics with
-    /// [`Retention::latest`](crate::hub::Retention::latest), replaced events cause no gap anyway.
+    /// Continues without a report. Under any policy, the replaced events of topics with
+    /// [`Retention::latest`](crate::hub::Retention::latest) cause no gap.
     Ignore,
 }
 
 /// A stream of the [`Message`]s of a [`Subscription`], for consumers in the same process.
 ///
-/// [`Subscription::messages`] returns it. It ends with the subscription.
+/// [`Subscription::messages`] returns it. The stream ends when the subscription ends.
 #[derive(Debug)]
 pub struct Messages {
     subscription: Subscription,
