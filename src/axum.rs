@@ -29,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
     }
 }
 
-/// Extracts the last event id, or `None` if the client has none.
+/// Extracts the last event id, or `None` if the client sent none.
 impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
@@ -96,7 +96,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 /// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around the handler must have
 /// called [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
-/// Otherwise, the request is rejected, because no close could end the stream.
+/// Otherwise, the request is rejected, because no log-out could close its stream.
 impl<S: Sync> FromRequestParts<S> for Subjects {
     type Rejection = MissingLayer;
 
@@ -105,9 +105,8 @@ impl<S: Sync> FromRequestParts<S> for Subjects {
     }
 }
 
-/// The rejection of the extractors [`Disconnect`] and [`Subjects`], for a handler that is not
-/// inside a layer that inserts them. Its text names the option that is missing, and its response is
-/// a `500`.
+/// The rejection of the extractors [`Disconnect`] and [`Subjects`], for a handler outside of a
+/// layer that inserts them. Its text names the option that is missing, and its response is a `500`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingLayer(&'static str);
 
@@ -157,7 +156,7 @@ impl IntoResponseParts for StreamOptions {
     }
 }
 
-/// The [`response`](Subscription::response) to a request.
+/// Turns the subscription into its [`response`](Subscription::response).
 #[cfg(feature = "hub")]
 impl IntoResponse for Subscription {
     fn into_response(self) -> Response {

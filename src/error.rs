@@ -3,7 +3,7 @@ use std::{error::Error, io, iter};
 /// A boxed error.
 ///
 /// The body of an event stream fails with an error of this type. The errors of a stream's items,
-/// and of a body inside the layer, must convert into it.
+/// and of a body inside the layer, must convert into this type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Returns the error and its causes, including the error that an `io::Error` wraps, which

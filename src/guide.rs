@@ -1,5 +1,5 @@
-//! Pages on the use of the crate: whole programs to begin with, production, other libraries, and
-//! programs that misbehave.
+//! Pages on the use of the crate: whole programs to begin with, running in production, moving from
+//! other libraries, and troubleshooting.
 //!
 //! | page | for |
 //! |---|---|
@@ -16,7 +16,7 @@
 //! | [load_balancers] | Google Cloud, AWS, Azure and Heroku |
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |
 //! | [limits] | limits, the memory of a stream, a hub in production, speed |
-//! | [shutdown] | graceful shutdown, deployments, answers that complete |
+//! | [shutdown] | graceful shutdown, deployments, time for answers to finish |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
 //! | [observing] | metrics, alerts, logs and traces |
 //! | [upstreams] | forwarding the streams of another server, and compressing streams |

@@ -2,8 +2,8 @@
 //! idle, and headers that ask proxies not to buffer, transform or cache the stream.
 //!
 //! Further options of the layer end streams at a shutdown, limit their number, and count them. With
-//! a [hub], streams also resume. Wrap the handlers that you have, or write new ones with the events
-//! of this crate.
+//! a [hub], clients that reconnect receive the events that they missed. Wrap the handlers that you
+//! have, or write new ones with the events of this crate.
 //!
 //! # A layer around what you have
 //!
@@ -30,12 +30,12 @@
 //! ```
 //!
 //! Other responses pass through unchanged. The pages for [axum's `Sse`](guide::axum) and for [other
-//! libraries](guide::coming_from) say what changes when you switch.
+//! libraries](guide::coming_from) say what changes when you switch to this crate.
 //!
 //! # Events of your own
 //!
-//! [`response`] makes a response from any stream of [`Event`]s. A handler that reads
-//! [`LastEventId`] resumes after the last event that a reconnecting client received:
+//! [`response`] makes a response from any stream of [`Event`]s. With [`LastEventId`], a handler
+//! continues after the last event that a reconnecting client received:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -81,16 +81,16 @@
 //! | module | for |
 //! |---|---|
 //! | [`hub`] | one event for many clients, with resumption |
-//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | the same hub in many processes |
+//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | one hub that many processes share |
 //! | [`streams`] | closing the streams of a user or session, for example at a log-out |
 //! | [`runs`] | answers that outlive their connection, such as those of language models |
 //! | [`filter`] | reading, changing or dropping single events of another server's stream |
-//! | [`testing`] | tests of your handlers |
+//! | [`testing`] | testing your handlers |
 //! | [`guide`] | whole programs, proxies, operation and troubleshooting |
 //!
 //! # Options
 //!
-//! All options with their defaults. [`SseLayer`] groups them by purpose.
+//! These are all options, with their defaults. [`SseLayer`] groups them by purpose.
 //!
 //! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
 //! - [`retry`](SseLayer::retry): a reconnection time of 1 to 5 seconds for an `EventSource`
@@ -98,7 +98,8 @@
 //! - [`without_incremental`](SseLayer::without_incremental): `incremental: ?1` is sent
 //! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
 //! - [`on_error`](SseLayer::on_error): an error of the source fails the body
-//! - [`cancellation_if`](SseLayer::cancellation_if): only the `JoinError` of a cancelled task
+//! - [`cancellation_if`](SseLayer::cancellation_if): only the `JoinError` of a cancelled task is a
+//!   cancellation
 //! - [`terminator`](SseLayer::terminator): nothing is added at the end
 //! - [`max_age`](SseLayer::max_age): unlimited
 //! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
@@ -106,21 +107,22 @@
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
 //!   no token is set, so a graceful shutdown waits until the streams end by themselves
 //! - [`max_streams`](SseLayer::max_streams): unlimited
-//! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client)
+//! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client), which depends on the kind
+//!   of client
 //! - [`timings`](SseLayer::timings), [`label`](SseLayer::label): off
-//! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): none;
-//!   with feature `tracing`, each close is a DEBUG line
+//! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close):
+//!   none; with feature `tracing`, each close is logged as a DEBUG line
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
 //! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
-//! A request or a response can set options for its own stream: [`StreamOptions`]. Put one layer around
-//! a route. If there are two, the options of the inner one apply, [with a few
+//! With [`StreamOptions`], a request or a response can set options for its own stream. Put only one
+//! layer around a route. If there are two layers, the options of the inner one apply, [with a few
 //! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
 //!
 //! An event stream is a response of type `text/event-stream` with any status but 1xx, 204 and 304.
-//! Its type is sent without parameters, and these headers change:
+//! The layer sends its type without parameters, and changes these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -133,28 +135,31 @@
 //! A `HEAD` request gets the same headers as a `GET`.
 //!
 //! The layer never changes what a client decodes from the source's bytes. It writes heartbeats only
-//! at the start of a line, and its own events only between events. It writes nothing into a body
-//! with a content coding, so put a [compressor outside of the layer](guide::upstreams#compression).
+//! at the start of a line, and its own events only between those of the source. It writes nothing
+//! into a body with a content coding, so put a [compressor outside of the
+//! layer](guide::upstreams#compression).
 //!
 //! # Events and their bytes
 //!
-//! [`Event`] is an event that a server sends, and [`Message`] an event that a client received.
-//! [`Json`] serialises a value when its event is sent. [`Encoded`] encodes an event once for many
-//! streams. [`MessageStream`] and [`Decoder`] decode events, for clients, proxies and tests.
-//! [`EventSplitter`] keeps the original bytes of each event.
+//! [`Event`] is an event that a server sends. [`Message`] is an event that a client has received.
+//! [`Json`] is an event whose data is serialised as JSON when the event is sent. [`Encoded`] is an
+//! event that is encoded once for many streams. [`MessageStream`] and [`Decoder`] decode events,
+//! for clients, proxies and tests. [`EventSplitter`] splits a stream into its events, without
+//! changing their bytes.
 //!
-//! Untrusted text cannot forge a field: data may contain line breaks, and [`EventName`] and
-//! [`EventId`] are validated when they are created.
+//! Untrusted text cannot forge a field: each line of an event's data is sent in a `data` field of
+//! its own, and [`EventName`] and [`EventId`] are validated when they are created.
 //!
 //! # Clients that disconnect
 //!
 //! When a client disconnects, the server drops the response and with it the source stream. Nothing
 //! fails, and nothing is logged above DEBUG.
 //!
-//! A stream has no task of its own: the server's connection polls it. A disconnect therefore
-//! cancels the futures that the stream awaits. Spawn work that must outlive the client. To stop
-//! other spawned work, use [`Disconnect`]. [`track_disconnects`](SseLayer::track_disconnects) turns
-//! it on; for services that return a bare stream, it is always on.
+//! This crate spawns no task for a stream: the server polls it. A disconnect therefore cancels the
+//! futures that the stream awaits. Work that must outlive the client needs a spawned task. To stop
+//! a spawned task when the client disconnects, use the signal [`Disconnect`].
+//! [`track_disconnects`](SseLayer::track_disconnects) turns the signal on; for services that return
+//! a [bare stream](SseLayer#services-that-return-a-bare-stream), it is always on.
 //!
 //! # Graceful shutdown
 //!
@@ -171,11 +176,11 @@
 //! ```
 //!
 //! By default, streams of `GET` requests end at once, between events where possible, so that their
-//! clients reconnect. The answer to a `POST` has some time to finish. After that time its body
-//! fails, so that a partial answer does not look complete. New streams are [refused](Refusal), so
-//! that their clients try again later. [`Drain`] sets when streams end, and how much time answers
-//! have. The page on [shutdown](guide::shutdown) has whole programs, with a deadline for clients
-//! that do not read.
+//! clients reconnect. The answer to a `POST` has some time to finish. If it has not finished by
+//! then, its body fails, so that a partial answer does not look complete. New streams are
+//! [refused](Refusal), so that their clients try again later. [`Drain`] sets when streams end, and
+//! how much time answers have. The page on [shutdown](guide::shutdown) has whole programs, with a
+//! deadline for clients that do not read.
 //!
 //! # In production
 //!
@@ -191,23 +196,23 @@
 //! - rooms: [`chat`]
 //! - live charts: [`dashboard`]
 //! - the progress of a job: [`job`]
-//! - state from a database, then live: [`notes`]
+//! - state from a database, then live events: [`notes`]
 //! - prices, of which only the newest counts: [`ticker`]
 //! - Prometheus, with several processes: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
-//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), whose network can be
-//!   cut
-//! - an MCP server that answers the calls in progress when it shuts down: [`mcp`](guide::mcp)
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), with a button
+//!   that cuts the network
+//! - an MCP server that still answers the calls in progress at its shutdown: [`mcp`](guide::mcp)
 //! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`]
 //! - very many clients in one process: [`many_clients`]
 //!
-//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which are
-//! the same programs in several processes over Redis, and [`notifications_postgres`], which
-//! publishes in its transactions on PostgreSQL.
+//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which run
+//! three of these programs in several processes over Redis, and [`notifications_postgres`], which
+//! publishes events in transactions of PostgreSQL.
 //!
 //! # Features
 //!
@@ -219,9 +224,10 @@
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].
 //! - `runs`: the module [`runs`].
-//! - `testing`: the module [`testing`]; with `hub`, also a broker in memory, and tests of brokers.
-//! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each close, WARN for mistakes
-//!   in the program, ERROR if a [broker](hub::broker) stops.
+//! - `testing`: the module [`testing`]; with `hub`, also a broker in memory, and tests for brokers
+//!   of your own.
+//! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each stream that closes,
+//!   WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops.
 //!
 //! With `axum`, closures such as [`on_error`](SseLayer::on_error) receive [your own
 //! error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
@@ -229,28 +235,29 @@
 //! # Compatibility
 //!
 //! - **Rust.** 1.88 or later, for this crate and for `tower-sse-redis`, `tower-sse-postgres`,
-//!   `tower-sse-broker` and `sse-check`. All five have the same version, and are released together.
+//!   `tower-sse-broker` and `sse-check`. The five crates are released together, with the same
+//!   version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
-//!   Without the feature, the layer and its responses work with any axum that uses `http` 1, such
-//!   as 0.7. The last event id is then an extension of the request, `Extension<LastEventId>`.
+//!   Without the feature, the layer and [`response`] work with any axum that uses `http` 1, such as
+//!   0.7. A handler then extracts the last event id as `Extension<LastEventId>`.
 //! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither. gRPC passes
 //!   through unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate, of
-//!   `tower-sse-broker` and of `tower-sse-redis`, but none with a browser or a proxy.
+//!   `tower-sse-broker` and of `tower-sse-redis`, but no tests with a browser or a proxy.
 //! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and [differ
-//!   from it](guide::clients#exceptions) in a few points. Browsers on Android and iOS were not
-//!   tried.
-//! - **Two versions at once**, as during a deployment, [can share a
+//!   from Chromium](guide::clients#exceptions) in a few points. Browsers on Android and iOS were
+//!   not tried.
+//! - **Two versions of a program or of these crates**, as during a deployment, [can share a
 //!   Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
 //!
 //! # Stability
 //!
-//! Before 1.0, a breaking change raises the minor version, as does a newer minimum Rust version. Public
-//! items mention these crates, whose own version is not 1.0: futures-core, tokio-util, tower-layer,
-//! tower-service, and axum-core with feature `axum`.
+//! Before 1.0, a breaking change raises the minor version, as does a newer minimum Rust version.
+//! The public API uses types and traits of these crates, which have not reached 1.0 themselves:
+//! futures-core, tokio-util, tower-layer, tower-service, and axum-core with feature `axum`.
 //!
 //! The bytes that this documentation describes, and their order, are stable. The boundaries of
-//! frames, and the texts of log lines and errors, are not. `unsafe` is forbidden.
+//! frames, and the texts of log lines and errors, can change in any version. `unsafe` is forbidden.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs

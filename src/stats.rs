@@ -8,13 +8,14 @@ use crate::lock::lock;
 
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
-/// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
-/// and its clones. Several layers can share one value. Clones share the same counters.
+/// Pass a `Stats` to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
+/// and of the layer's clones. Several layers can share one `Stats`. Clones of a `Stats` share its
+/// counters.
 ///
-/// Sending an event does not touch the shared counters. A stream counts its own frames and bytes,
-/// and adds them to the shared counters at each 64 KiB, at each heartbeat and when it closes. The
-/// counters therefore lag by less than 64 KiB for each open stream, and a stream that sends little
-/// but is never idle may add nothing for a long time.
+/// Sending an event does not touch the shared counters. Each stream counts its own frames and
+/// bytes, and adds them to the shared counters after each 64 KiB, at each heartbeat and when the
+/// stream closes. The shared counters therefore lag by less than 64 KiB for each open stream, and a
+/// stream that sends little but is never idle may add nothing for a long time.
 ///
 /// ```
 /// use tower_sse::{SseLayer, Stats};
@@ -26,7 +27,7 @@ use crate::lock::lock;
 /// assert_eq!(stats.snapshot().open, 0);
 /// ```
 ///
-/// A snapshot displays as metrics in the text format of Prometheus, and so do
+/// `Display` writes a snapshot as metrics in the text format of Prometheus. It does the same for
 /// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
 /// `/metrics` route:
 ///
@@ -43,8 +44,8 @@ use crate::lock::lock;
 /// # }
 /// ```
 ///
-/// The content type of the format is `text/plain; version=0.0.4`. Prometheus also accepts axum's
-/// `text/plain`.
+/// The content type of the format is `text/plain; version=0.0.4`. Prometheus also accepts the
+/// `text/plain` that axum sends for a `String`.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     counters: Arc<Counters>,
@@ -157,7 +158,7 @@ fn load(counter: &AtomicU64) -> u64 {
 pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
-    /// The number of streams that were opened.
+    /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,
     /// The number of streams that have closed.
     pub closed: u64,
@@ -165,8 +166,8 @@ pub struct StatsSnapshot {
     /// zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
     /// The number of streams that were [refused](crate::Refusal#what-is-refused): at a limit, after
-    /// the [shutdown](crate::SseLayer::shutdown) began, or by the program inside the layer, with
-    /// [`Refusal::answer`](crate::Refusal::answer).
+    /// the [shutdown](crate::SseLayer::shutdown) began, or by a handler or middleware inside the
+    /// layer, with [`Refusal::answer`](crate::Refusal::answer).
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,
@@ -210,7 +211,7 @@ impl fmt::Display for StatsSnapshot {
 pub struct LabelStats {
     /// The number of streams that are open.
     pub open: u64,
-    /// The number of streams that were opened.
+    /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,
 }
 

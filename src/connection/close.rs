@@ -7,12 +7,13 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into a
-    /// last event. The same reason applies if a service that returns bare streams fails before it
-    /// returns one.
+    /// The source failed. The reason is the same if [`on_error`](crate::SseLayer::on_error) turned
+    /// the error into a last event, and if a service that returns a [bare
+    /// stream](crate::SseLayer#services-that-return-a-bare-stream) failed before it returned the
+    /// stream.
     Failed,
-    /// The response or its future was dropped before the end of the stream. Either the client
-    /// disconnected, or the server or an outer layer gave up on the response.
+    /// The response or its future was dropped before the end of the stream. Usually, the client
+    /// disconnected; the server or an outer layer can also give up on the response.
     Disconnected,
     /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
     Drained,
@@ -42,7 +43,7 @@ impl CloseReason {
         Self::Revoked,
     ];
 
-    /// Returns the name of the variant in lower case, for logs and as the label of a metric.
+    /// Returns the name of the variant in lower case, for logs and for the label of a metric.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

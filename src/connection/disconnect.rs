@@ -7,13 +7,15 @@ use super::CloseReason;
 
 /// A signal that the response is over, so that the tasks that a handler spawned can stop.
 ///
-/// It fires on every exit path: when the stream ends, and when the client disconnects, even before
-/// the first byte or while the handler still runs. [`reason`](Self::reason) returns why. The
-/// source stream needs no signal, because it is dropped.
+/// It fires however the response ends: when the stream ends, and when the client disconnects, even
+/// before the first byte or while the handler still runs. [`reason`](Self::reason) returns why the
+/// response is over. The source stream needs no signal, because the server drops it with the
+/// response.
 ///
-/// Services that return a bare stream find the signal in the request's extensions. For all other
-/// services, [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there.
-/// With feature `axum`, it is also an extractor.
+/// Services that return a [bare stream](crate::SseLayer#services-that-return-a-bare-stream) find
+/// the signal in the request's extensions. For all other services, the option
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there. With
+/// feature `axum`, `Disconnect` is also an extractor.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -43,10 +45,12 @@ use super::CloseReason;
 /// - For the refusal of an event stream: when the stream is refused, with [`Ended`].
 /// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`].
-/// - Without a body, or with an upgrade (`101`): at the response head, with [`Ended`].
+/// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
+///   layer returns the response head, with [`Ended`].
 ///
-/// After an upgrade the connection is not observed. With two layers around one response, the outer
-/// layer fires the signal, and treats the stream of the inner layer like any other body.
+/// After an upgrade (`101`), the connection is not observed. If two layers around one response
+/// track disconnects, the outer layer fires the signal, and treats the stream of the inner layer
+/// like any other body.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
 /// body's end. The reason is then [`Disconnected`], unless

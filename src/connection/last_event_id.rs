@@ -19,10 +19,11 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The id of the last event that a client received, sent as `Last-Event-ID` when the client
 /// reconnects.
 ///
-/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum` it
-/// is also an extractor, with or without the layer. On a client's first connection,
-/// `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty). The extractor
-/// never rejects a request, because an `EventSource` gives up after a `400`.
+/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum`,
+/// `LastEventId` is also an extractor, with or without the layer. On a client's first connection,
+/// the extractor `Option<LastEventId>` is `None`, and the extractor `LastEventId` [is
+/// empty](Self::is_empty). Neither ever rejects a request, because an `EventSource` gives up after
+/// a `400`.
 ///
 /// ```
 /// # use http::Request;
@@ -46,15 +47,15 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// # How it is read
 ///
-/// - A value is read as UTF-8, which browsers send, or else as Latin-1, which clients built on
-///   `fetch` send.
-/// - If there are several headers, the first one counts.
+/// - A value is read as UTF-8, or as Latin-1 if it is not valid UTF-8. An `EventSource` sends
+///   UTF-8, and clients built on `fetch` send Latin-1.
+/// - If a request has several `Last-Event-ID` headers, the first one counts.
 /// - A value that is empty, or that contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 
 impl LastEventId {
-    /// Reads the `Last-Event-ID` header, without the layer.
+    /// Reads the `Last-Event-ID` header, for handlers that are not inside a layer.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())

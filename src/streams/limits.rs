@@ -107,11 +107,11 @@ impl Drop for LimitPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Full {
-    /// The subject.
+    /// The subject that has no place left.
     pub subject: Arc<str>,
     /// The prefix for which the limit is set.
     pub prefix: Arc<str>,
-    /// The limit.
+    /// The limit for each subject that begins with the prefix.
     pub limit: usize,
 }
 

@@ -45,14 +45,15 @@
 //! # }
 //! ```
 //!
-//! A *subject* is any name: `user:42`, `session:abc`, `tenant:7`. A stream can have several. Only
-//! event streams have subjects; other responses drop theirs.
+//! A *subject* is a name that the program chooses, such as `user:42`, `session:abc` or `tenant:7`.
+//! A stream can have several subjects. If the response to a request is not an event stream, the
+//! subjects of the request are dropped.
 //!
 //! # Log out
 //!
-//! First store the log-out, then close the streams. Do both on a task, because axum drops a handler
-//! whose client disconnects. If either step fails, the handler answers `503`, so that the client
-//! repeats the request:
+//! First store the log-out, then close the streams. Do both on a spawned task, because axum drops a
+//! handler whose client disconnects. If either step fails, answer `503`, so that the client repeats
+//! the request:
 //!
 //! ```
 //! # use std::io;
@@ -89,28 +90,30 @@
 //! }
 //! ```
 //!
-//! - With `Streams` from `Streams::new` or `build`, closing cannot fail. With a broker, closing can
-//!   fail after the session was deleted. The client then repeats the log-out, which must close the
-//!   streams again although the session is gone.
-//! - The check of a request must read a state that includes every earlier log-out. If it reads a
-//!   cache or a replica that lags behind, a client that has logged out is let in again.
+//! - With [`Streams::new`] or [`StreamsBuilder::build`], closing cannot fail. With
+//!   [`Streams::connect`], closing can fail after the session was deleted. The client then repeats
+//!   the log-out, and the handler must close the streams although the session is already gone.
+//! - The check of a request must read session data that includes every earlier log-out. If it reads
+//!   a cache or a replica that lags behind, a client that has logged out is let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
-//! - A subject may be added before or after the check. `close` applies to every request that
-//!   arrived before the call.
+//! - A subject may be added before or after the check of the request: `close` also closes a stream
+//!   that opens later, if its request arrived before `close` was called.
 //!
 //! # How closed streams end
 //!
 //! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but
-//! without a reconnection time. No [terminator](crate::SseLayer::terminator) or
-//! [farewell](crate::SseLayer::farewell) is sent, and [`on_error`](crate::SseLayer::on_error) is
-//! not called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
+//! without a reconnection time (only [`Streams::close_all`] sends one). No
+//! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
+//! [`on_error`](crate::SseLayer::on_error) is not called. The close report has the reason
+//! [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except
-//!   `fetch`, ends cleanly. An `EventSource` reconnects, and the program's check admits or rejects
-//!   it. Answer `401` or `204` to stop the client.
+//!   `fetch`, ends cleanly. An `EventSource` then reconnects, and the program's check admits or
+//!   rejects it. To stop it, answer `401` or `204`.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
-//!   answer does not look complete. It fails for every client if the source is in the middle of
-//!   an event and does not complete it within half a second, or if the stream has a content coding.
+//!   answer does not look complete. It fails for every client if the source is in the middle of an
+//!   event and does not complete that event within half a second, or if the stream has a content
+//!   coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
 //!   longer counts in [`Streams::count`], but keeps its places in the limits until the connection
 //!   closes. Its close report comes only then.
@@ -122,23 +125,23 @@
 //!
 //! - `close` first closes the streams of its own process, and then waits for the broker's
 //!   acknowledgement, at most until the broker's deadline for publishing.
-//! - After a [`CloseError`], other processes may keep their streams. Close again; that is safe.
-//! - A process that was cut off from the broker receives the missed log-outs, which are close
-//!   events, when it returns. If some of these events are no longer kept, the process closes all
-//!   its streams that have a subject. Each process keeps the close events of the last 5 minutes, at
-//!   most 1,024 and 1 MiB, or more if the hub's retention is larger. A broker can keep less, such
-//!   as Redis with a low `max_len`.
-//! - If the broker is away for longer than the program accepts, call [`Streams::close_all`] in each
-//!   process.
+//! - After a [`CloseError`], streams of other processes may still be open. Call `close` again; that
+//!   is safe.
+//! - Each call of `close` is published as a close event. When a process that was cut off from the
+//!   broker reconnects, it receives the close events that it missed. If some of these events are no
+//!   longer kept, the process closes all its streams that have a subject. Each process keeps the
+//!   close events of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's retention is
+//!   larger. A broker can keep less, such as Redis with a low `max_len`.
+//! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
+//!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each
-//!   process closes all its streams that have a subject. The clients return at random times.
-//! - A session in PostgreSQL can be deleted [in one
-//!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction)
-//!   with the close of its streams. Without such a transaction, a crash after the deletion leaves
-//!   the streams open until their [maximum age](crate::SseLayer::max_age), or until the log-out is
-//!   repeated.
-//! - `count` and `subjects` return the streams of one process; [a recipe](#counts-of-all-processes)
-//!   sums them.
+//!   process closes all its streams that have a subject. Their clients reconnect at random times.
+//! - With PostgreSQL, a session can be deleted and its streams closed [in one
+//!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
+//!   Without such a transaction, a crash right after the deletion leaves the streams open until
+//!   their [maximum age](crate::SseLayer::max_age), or until the log-out is repeated.
+//! - `count` and `subjects` count only the streams of their own process; [a
+//!   recipe](#counts-of-all-processes) adds up the counts of all processes.
 //!
 //! # Limits for each subject
 //!
@@ -153,23 +156,24 @@
 //! SseLayer::new().streams(&streams);
 //! ```
 //!
-//! Each subject that begins with the prefix has the limit for itself: `user:42` may have this many
-//! streams, and so may `user:43`. The program names the subjects, even for addresses, such as
+//! Each subject that begins with the prefix has the limit for itself: `user:42` may have 5 streams,
+//! and so may `user:43`. The program adds every subject itself, even one for an address, such as
 //! `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
 //!
-//! - A stream takes a place for each of its subjects when it opens: all of them, or none.
-//! - It keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a client
-//!   that does not read could open any number of streams.
+//! - When a stream opens, it takes a place for each of its subjects. If one of them has no place
+//!   left, the stream takes none.
+//! - A stream keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a
+//!   client that does not read could open any number of streams.
 //! - A stream whose subject has no place left is refused with
 //!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A stream with a status
 //!   other than 200 is never refused.
 //! - With [`Subjects::try_add`], a handler takes the place before it does its work. If no place is
-//!   left, it can give another answer.
-//! - The newest stream is refused. If the oldest one were closed instead, six tabs with five places
-//!   would close each other for ever.
-//! - The limits are those of one process. Behind a load balancer with `n` processes, a user can
-//!   have up to `n` times as many streams. [A recipe](#counts-of-all-processes) sums the counts of
-//!   all processes.
+//!   left, the handler can give an answer of its own.
+//! - At the limit, the newest stream is refused. If the oldest one were closed instead, six tabs
+//!   with five places would close each other for ever.
+//! - Each process counts only its own streams. Behind a load balancer with `n` processes, a user
+//!   can therefore have up to `n` times the limit. [A recipe](#counts-of-all-processes) adds up the
+//!   counts of all processes.
 //! - [`Streams::stats`] returns how many streams were refused for each prefix.
 //!
 //! # More recipes
@@ -199,23 +203,23 @@
 //!
 //! - The inner layer applies the request's subjects to its stream, even if only the outer layer has
 //!   [`streams`](crate::SseLayer::streams).
-//! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams`
-//!   replaces the subjects, and logs a WARN line (feature `tracing`).
+//! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams` drops
+//!   the subjects that were added before, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
-//!   [`RunLayer`](crate::runs::RunLayer): the handler runs only for the first client. Closing a
-//!   subject ends the streams of the clients that have it, not the run.
+//!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which runs only for the first client.
+//!   Closing a subject ends the streams of the clients with this subject, but not the run.
 //!
 //! # Cost
 //!
 //! A request costs three allocations if `streams` is set, or five if the request had no extension
-//! before. A stream with one subject costs up to 270 bytes. The newest 65,536 calls of `close` are
-//! remembered, in 24 bytes each. If `close` is called more than 65,536 times between a request and
-//! its stream, the stream is closed at once.
+//! before. A stream with one subject takes up to 270 bytes of memory. The newest 65,536 calls of
+//! `close` are remembered, in 24 bytes each. If `close` is called more than 65,536 times between
+//! the arrival of a request and the opening of its stream, the stream is closed at once.
 //!
 //! # Counts of all processes
 //!
-//! Each process publishes its counts to a topic at an interval. It sums the counts that it has
-//! received from all processes in the last three intervals:
+//! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
+//! the newest counts of all processes that have published theirs within the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -286,12 +290,12 @@
 //!
 //! The sums are estimates:
 //!
-//! - They are up to an interval old. A client that moves to another process can count twice, or not
-//!   at all, for up to an interval.
-//! - The streams of a process that was killed count for three intervals. A process that has just
-//!   started knows the counts of the other processes after one interval.
-//! - After three intervals, the sums of a process that is cut off from the broker are zero, and the
-//!   other processes do not count its streams.
+//! - They are up to one interval old. A client that moves to another process can count twice, or
+//!   not at all, for up to one interval.
+//! - The streams of a process that was killed count for three more intervals. A process that has
+//!   just started knows the counts of the other processes after one interval.
+//! - If a process is cut off from the broker for three intervals, its own sums become zero, and the
+//!   other processes no longer count its streams.
 //! - The sums count streams: a user with two tabs counts twice.
 //! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A stream that
 //!   was closed does not count, even if its client has not read the end.

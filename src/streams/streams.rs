@@ -19,7 +19,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Creates a set of streams in this process.
+    /// Creates an empty set of streams, for this process only.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -28,8 +28,8 @@ impl Streams {
     /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
     /// middleware inside of the layer find the subjects in the request's extensions.
     ///
-    /// Call this method before you authenticate the request: a log-out during or after the check then
-    /// closes the stream. The layer uses the same subjects.
+    /// Call this method before you authenticate the request: a log-out during or after the check
+    /// then closes the stream. The layer uses the subjects that this method returned.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -45,10 +45,10 @@ impl Streams {
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
     /// Streams whose requests arrived before the call are closed too, when they open. Streams of
-    /// later requests are not.
+    /// later requests are not closed.
     ///
-    /// With several processes, the streams of this process are closed first. The future is ready
-    /// when the broker has acknowledged the close.
+    /// With several processes, this process closes its own streams first. The future is ready when
+    /// the broker has acknowledged the close.
     ///
     /// # Errors
     ///
@@ -58,14 +58,16 @@ impl Streams {
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing is closed. If it is dropped later,
-    /// the streams of this process are closed, and the streams of other processes may be closed.
-    /// axum drops the handler when its client disconnects, so [log out on a task](super#log-out).
+    /// the streams of this process are closed, and those of other processes may or may not be
+    /// closed. axum drops the handler when its client disconnects, so [log out on a
+    /// task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
 
     /// Closes the streams of a subject, except those that also have the subject `kept`, and returns
-    /// how many streams of this process it has closed. [`close`](Self::close) describes the rest.
+    /// how many streams of this process it has closed. In all other respects, it works like
+    /// [`close`](Self::close).
     ///
     /// ```
     /// # use tower_sse::streams::{CloseError, Streams};
@@ -90,14 +92,14 @@ impl Streams {
         self.close_by(Closing { subject: subject.as_ref(), kept: Some(kept.as_ref()) }).await
     }
 
-    /// Closes all streams of this process that have a subject, and returns how many there were.
+    /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the random reconnection time of the [drain](crate::SseLayer::drain),
     /// so that they do not all return at the same time. Streams whose requests arrived before the
     /// call are closed too, when they open, but without a reconnection time.
     ///
-    /// Use it if the broker has been away for longer than the program accepts: this process may
-    /// have missed log-outs.
+    /// Use it if the broker has been unreachable for longer than you can tolerate, because this
+    /// process may have missed log-outs.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -106,11 +108,11 @@ impl Streams {
 
     /// Returns how many streams of a subject are open in this process.
     ///
-    /// A stream counts from its response head until it ends or is closed, even if its client has
-    /// not read the end.
+    /// A stream counts from its response head until it ends or is closed. From then on it does not
+    /// count, even if its client has not read the end.
     ///
     /// Do not refuse streams by comparing this number with a limit: two requests at the same time
-    /// would both find the last place free. [`StreamsBuilder::limit`](super::StreamsBuilder::limit)
+    /// could both find the last place free. [`StreamsBuilder::limit`](super::StreamsBuilder::limit)
     /// has no such race.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
@@ -118,8 +120,8 @@ impl Streams {
     }
 
     /// Returns the subjects that have open streams in this process, each with the number of its
-    /// streams, in no particular order. They are counted one after another while streams open and
-    /// close.
+    /// streams, in no particular order. The counts are read one after another while streams open
+    /// and close.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
         self.open_streams.subjects()
@@ -145,13 +147,13 @@ impl Streams {
 opaque_debug!(Streams);
 
 impl Streams {
-    /// Returns a builder that limits how many streams of a subject are open.
+    /// Returns a builder, which can limit how many streams of a subject are open.
     pub fn builder() -> StreamsBuilder {
         StreamsBuilder::default()
     }
 }
 
-/// A builder for [`Streams`] that limits how many streams of a subject are open.
+/// A builder for [`Streams`], which can limit how many streams of a subject are open.
 ///
 /// ```
 /// use tower_sse::{SseLayer, streams::Streams};
@@ -170,9 +172,9 @@ impl StreamsBuilder {
     /// Allows each subject that begins with `prefix` at most `limit` open streams at the same time.
     /// By default, there is no limit.
     ///
-    /// If several prefixes match a subject, the longest one counts. [The
-    /// module](super#limits-for-each-subject) has the rules. Setting the limit of a prefix again
-    /// replaces the earlier one.
+    /// If several prefixes match a subject, the limit of the longest prefix applies. [The module's
+    /// page](super#limits-for-each-subject) has the other rules. A second call with the same prefix
+    /// replaces its limit.
     ///
     /// # Panics
     ///
@@ -184,7 +186,7 @@ impl StreamsBuilder {
         self
     }
 
-    /// Creates a set of streams in this process.
+    /// Creates an empty set of streams, for this process only, with the limits of this builder.
     #[must_use]
     pub fn build(self) -> Streams {
         let open_streams = Arc::new(OpenStreams::new(self.limits(), None));
@@ -199,13 +201,14 @@ impl StreamsBuilder {
 /// The number of streams that were refused because a subject had no place left, as returned by
 /// [`Streams::stats`](super::Streams::stats).
 ///
-/// It displays as metrics in the text format of Prometheus.
+/// `Display` writes it as metrics in the text format of Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of streams that were refused for each prefix that has a
     /// [limit](super::StreamsBuilder::limit), including prefixes with a count of zero. A call of
-    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left counts too.
+    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left also counts as a
+    /// refused stream.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
@@ -221,7 +224,7 @@ impl fmt::Display for StreamsStats {
 }
 
 /// The reason why other processes may not have received a close. The streams of this process are
-/// closed.
+/// closed all the same.
 ///
 /// Its text includes the causes, which are in the variants and not in [`source`](Error::source).
 #[derive(Debug)]
@@ -229,7 +232,7 @@ impl fmt::Display for StreamsStats {
 pub enum CloseError {
     /// The hub is closed, so no other process has received the close.
     Closed,
-    /// No other process has received the close.
+    /// The close was not published, so no other process has received it.
     Refused(BoxError),
     /// The broker has not acknowledged the close, which other processes may have received or may
     /// receive later.

@@ -7,11 +7,12 @@ use crate::{lock::lock, signals::is_recorded};
 
 /// The subjects of the stream that answers a request.
 ///
-/// [`SseLayer::streams`](crate::SseLayer::streams) inserts it into the request's extensions. With
-/// feature `axum` it is also an extractor. Middleware outside of the layer calls
-/// [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it checks the request.
+/// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
+/// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
+/// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it
+/// checks the request.
 ///
-/// A log-out closes the stream if the log-out comes after the request arrived, or after
+/// A log-out closes the stream if the log-out comes after the request reached the layer, or after
 /// `subjects_of` was called. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
@@ -45,7 +46,8 @@ impl Subjects {
         Self { request: Arc::new(request) }
     }
 
-    /// Adds a subject to the stream that answers this request. Adding it again has no effect.
+    /// Adds a subject to the stream that answers this request. Adding the same subject again has no
+    /// effect.
     ///
     /// Call it before the response is returned. A later call has no effect, because the stream is
     /// already open, and logs a WARN line (feature `tracing`).
@@ -80,14 +82,14 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again when the stream has ended. It is also free if the response is no
-    /// event stream, or if the request fails, is dropped or panics. Once the place is free, a
-    /// further call for this request returns `Ok`, but takes no place. A subject without a
-    /// [limit](super::StreamsBuilder::limit) is always [added](Self::add).
+    /// The place is free again when the stream has ended. It also becomes free if the response is
+    /// no event stream, or if the handler fails, panics or is dropped. Once the place is free,
+    /// another call of `try_add` for this request returns `Ok`, but takes no place. A subject
+    /// without a [limit](super::StreamsBuilder::limit) is always [added](Self::add).
     ///
     /// # Errors
     ///
-    /// Returns an error if the subject has no place left. The subject is not added then.
+    /// Returns an error if the subject has no place left. In this case, the subject is not added.
     pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;

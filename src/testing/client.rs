@@ -13,8 +13,8 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LAST_EVENT_ID;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens event streams on a service without a server, with the headers of an
-/// `EventSource`.
+/// A client that opens event streams directly on a service, without a server. It sends the headers
+/// of an `EventSource`.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -32,19 +32,20 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// ```
 ///
 /// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests have an
-/// empty `String` as their [body](http_body::Body). For a service that takes another type, call
-/// [`request_body`](Self::request_body). The service lives as long as the client and its streams.
+/// empty `String` as their [body](http_body::Body). For a service that takes another type of body,
+/// call [`request_body`](Self::request_body). The service is dropped once the client and all its
+/// streams are dropped.
 ///
-/// The streams have no reconnection time by default, because [`SseLayer`](crate::SseLayer) would
-/// draw it at random. A reconnection time that the program sets is sent.
+/// For requests of this client, [`SseLayer`](crate::SseLayer) does not send its default
+/// reconnection time, because it is random. A reconnection time that the program sets is sent.
 ///
 /// # Panics
 ///
 /// The methods panic if the service fails, or does not answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
-/// stream, because an `EventSource` would give up. Unlike an `EventSource`, the client does not
-/// follow redirects. The panic's text names the caller's line. [`try_get`](Self::try_get) and
-/// [`try_resume`](Self::try_resume) return other answers.
+/// stream, because an `EventSource` would give up; [`try_get`](Self::try_get) and
+/// [`try_resume`](Self::try_resume) return such an answer instead. Unlike an `EventSource`, the
+/// client does not follow redirects. The panic's text names the caller's line.
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does. Otherwise, dropping the
     /// client would close the channel to which a handler subscribes.
@@ -92,8 +93,8 @@ impl<S, B> TestClient<S, B> {
         self
     }
 
-    /// Sets how long the client waits for a response, and the
-    /// [limit](TestStream::time_limit) of its streams. The default is 30 seconds.
+    /// Sets how long the client waits for a response, and the [time limit](TestStream::time_limit)
+    /// of its streams. The default is 30 seconds.
     #[must_use]
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
@@ -136,7 +137,8 @@ where
         self.resume(uri, "")
     }
 
-    /// Opens a stream with this `Last-Event-ID`, or without one if it is empty.
+    /// Opens a stream with the header `Last-Event-ID`, or without this header if `last_event_id` is
+    /// empty.
     ///
     /// # Panics
     ///
@@ -146,17 +148,20 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens it again with the id of the last message that the test has
-    /// read. Unlike an `EventSource`, it does not wait for the reconnection time.
+    /// Cuts off a stream, and opens a new one at the same URI, with the id of the last message that
+    /// the test has read. Unlike an `EventSource`, this method does not wait for the reconnection
+    /// time.
     ///
-    /// If the new stream is cut off before it has sent an id, the next request has the old id.
+    /// If you cut off the new stream before it has sent an id, the next reconnection sends the old
+    /// id again.
     ///
     /// The stream may come from the client of another service, as if a load balancer chose another
     /// process for the reconnection.
     ///
     /// # Panics
     ///
-    /// Panics if no `TestClient` opened the stream, or if the id cannot be the value of a header.
+    /// Panics if the stream was not opened by a `TestClient`, or if the id cannot be the value of a
+    /// header.
     #[track_caller]
     pub fn reconnect(&mut self, stream: TestStream) -> impl Future<Output = TestStream> {
         let caller = Location::caller();
@@ -257,8 +262,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does. Returns a response at which an `EventSource`
-    /// gives up, such as a `401` or `204`, as an error with its whole body.
+    /// Opens a stream as [`get`](Self::get) does. A response at which an `EventSource` gives up,
+    /// such as a `401` or `204`, is returned as an error, with its whole body.
     ///
     /// ```
     /// use axum::{Router, response::IntoResponse, routing::get};
@@ -299,8 +304,8 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream as [`resume`](Self::resume) does, and returns other responses as
-    /// [`try_get`](Self::try_get) does.
+    /// Opens a stream as [`resume`](Self::resume) does. Like [`try_get`](Self::try_get), it returns
+    /// any other response as an error.
     ///
     /// # Errors
     ///

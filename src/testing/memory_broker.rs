@@ -12,8 +12,8 @@ use crate::{BoxError, lock::lock};
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///
-/// Connect each hub with a clone; all clones share the events. A test can make the broker fail in
-/// the ways that a broker on a network fails.
+/// Connect each hub with a clone of the broker; all clones share the events. A test can make the
+/// broker fail in the ways that a broker on a network fails.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -33,11 +33,11 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// - When `publish` returns, the event has reached all hubs, except [paused](Self::pause) hubs and
-///   hubs that another thread is feeding.
+/// - When `publish` returns, the event has reached all hubs, except [paused](Self::pause) hubs, and
+///   hubs to which another thread is delivering at that moment.
 /// - The history that a hub loads goes back as far as the age of the hub's
 ///   [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until
-///   [`lose_history`](Self::lose_history).
+///   [`lose_history`](Self::lose_history) is called.
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
@@ -63,7 +63,7 @@ impl MemoryBroker {
     ///
     /// Hubs keep the events that they have received; a [paused](Self::pause) hub never receives the
     /// events that were delayed. Each subscription receives the events that its hub keeps, and then
-    /// a [gap](crate::hub::GapPolicy) for each topic.
+    /// a [gap](crate::hub::GapPolicy) for each of its topics.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());

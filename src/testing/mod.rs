@@ -39,7 +39,7 @@
 //! ```
 //!
 //! [`TestClient`] calls any Tower service, with the headers of an `EventSource`. [`TestStream`] has
-//! the methods that read. Enable the feature for tests only:
+//! the methods that read a stream. Enable the feature for tests only:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -50,8 +50,8 @@
 //! ```
 //!
 //! A test does not hang: a method that waits in vain panics after 30 seconds
-//! ([`time_limit`](TestStream::time_limit)). The panic names the line that called the
-//! method, and lists what was received:
+//! ([`time_limit`](TestStream::time_limit)). The panic names the line that called the method, and
+//! lists the messages and comments that were received:
 //!
 //! ```text
 //! still waiting for message 2 of 3 after 30s, at tests/count.rs:21:39
@@ -63,8 +63,8 @@
 //! # Endless streams, time and heartbeats
 //!
 //! [`take`](TestStream::take) reads the next events of a stream that does not end. Pause tokio's
-//! clock, so that heartbeats and timeouts cost no time: a paused clock jumps to the next timer
-//! whenever all tasks wait.
+//! clock, so that a test does not wait for heartbeats and timeouts: a paused clock jumps to the
+//! next timer whenever all tasks wait.
 //!
 //! ```
 //! use std::time::Duration;
@@ -100,8 +100,8 @@
 //!
 //! # Resumption
 //!
-//! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens it again with the id of the
-//! last message that the test has read. Dropping the stream only cuts it off.
+//! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the id of the
+//! last message that the test has read. To cut a stream off without a reconnection, drop it.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -147,8 +147,9 @@
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
-//! processes. On demand, it delays or loses events. Create an app and a client for each hub. To
-//! change processes, reconnect with the client of another hub:
+//! processes. On demand, the broker delays or loses events. Create an app and a client for each
+//! hub. To move a stream to another process, pass it to the method `reconnect` of another hub's
+//! client:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -191,25 +192,25 @@
 //! # }
 //! ```
 //!
-//! [`broker`] has scenes that check a broker of your own.
+//! The module [`broker`] has tests for a broker of your own.
 //!
 //! # Other requests and answers
 //!
-//! [`try_get`](TestClient::try_get) returns a response that is not an event stream.
-//! `app.oneshot(request).await?` returns the response to any request.
+//! [`try_get`](TestClient::try_get) also returns responses that are not event streams.
+//! `app.oneshot(request).await?` returns the response to any request. What to use for other tests:
 //!
-//! - A `POST`, or any other request: [`TestStream::new`], with its response.
+//! - A `POST`, or any other request: [`TestStream::new`], with the response to the request.
 //! - A refusal, a `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
 //! - The headers of a stream: the response, before [`TestStream::new`] takes it.
 //! - A source that fails: [`TestStream::error`].
-//! - A service with another request body: [`request_body`](TestClient::request_body).
+//! - A service whose request body is not a `String`: [`request_body`](TestClient::request_body).
 //! - A handler that needs a cookie: [`TestClient::header`].
-//! - Two clients: a second `get`; streams are independent.
+//! - Two clients: call `get` twice; the streams are independent.
 //!
 //! # What needs a real socket
 //!
-//! A test with [`TestClient`] has no connection. To test what depends on one, use a server on
-//! `127.0.0.1:0` and an HTTP client:
+//! A test with [`TestClient`] has no connection. To test what depends on a connection, use a server
+//! on `127.0.0.1:0` and an HTTP client. This applies to:
 //!
 //! - clients that vanish without a FIN or do not read, back-pressure, memory
 //! - the graceful shutdown of the server

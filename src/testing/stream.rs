@@ -13,7 +13,8 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// An event stream that a test reads, as a client receives it.
 ///
-/// A [`TestClient`](super::TestClient) opens streams. [`new`](Self::new) reads any response:
+/// A [`TestClient`](super::TestClient) opens streams. [`new`](Self::new) reads the stream of any
+/// response:
 ///
 /// ```
 /// use tower_sse::{Event, Message, testing::TestStream};
@@ -31,15 +32,16 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// A waiting method panics after 30 seconds ([`time_limit`](Self::time_limit)), or when the stream
-/// is over. The panic's text names the caller's line and lists what the stream has received.
+/// A method panics if what it waits for does not come within 30 seconds
+/// ([`time_limit`](Self::time_limit)), or can no longer come because the stream is over. The
+/// panic's text names the caller's line and lists the messages and comments that were received.
 ///
-/// The methods need a tokio runtime with timers. Under a paused clock, the limit costs no time.
+/// The methods need a tokio runtime with timers. If tokio's clock is paused, waiting costs no time.
 ///
 /// # Cancel safety
 ///
-/// Dropping a method's future loses no message and no comment, except for the messages that
-/// [`take`](Self::take) has received.
+/// Dropping a method's future loses no message and no comment, except the messages that a dropped
+/// [`take`](Self::take) has already received.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     pub(super) reader: StreamReader,
@@ -114,11 +116,11 @@ impl TestStream {
         self.wait("a message", caller, |reader| reader.messages.pop_front())
     }
 
-    /// Returns the next `count` messages. The time limit applies to each of them.
+    /// Returns the next `count` messages. The time limit applies to each message.
     ///
     /// # Panics
     ///
-    /// Panics if the stream ends or fails before the last of them.
+    /// Panics if the stream ends or fails before the last of these messages.
     #[track_caller]
     pub fn take(&mut self, count: usize) -> impl Future<Output = Vec<Message>> + Send {
         let caller = Location::caller();
@@ -133,13 +135,13 @@ impl TestStream {
         }
     }
 
-    /// Returns all further messages of a stream that ends. An event that is incomplete at the end
-    /// is discarded, as in browsers.
+    /// Reads the stream to its end, and returns all further messages. An event that is incomplete
+    /// at the end is discarded, as in browsers.
     ///
     /// # Panics
     ///
     /// Panics if the body fails, or if the stream has not ended within the time limit or after
-    /// 100,000 messages.
+    /// 100,000 messages and comments.
     #[track_caller]
     pub fn collect(&mut self) -> impl Future<Output = Vec<Message>> + Send {
         let caller = Location::caller();
@@ -220,7 +222,8 @@ impl TestStream {
     }
 
     /// Returns the id that a client would send as `Last-Event-ID` if it were cut off now, or an
-    /// empty string if it has none. Messages that no method has reached do not count.
+    /// empty string if it has none. Messages that the test has not yet read do not count, except
+    /// those that a method has skipped.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

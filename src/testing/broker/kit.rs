@@ -15,7 +15,8 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// are `Send` within another future.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Plays all scenes, each in a world of its own, and prints a line for each as soon as it is over.
+/// Plays all scenes, each in a world of its own, and prints a line for each scene as soon as the
+/// scene is over.
 ///
 /// Needs a tokio runtime with timers, of any flavor. The scenes are played one after another.
 ///
@@ -53,7 +54,8 @@ where
 
 /// Plays all scenes, each in a world of its own, and returns the name of each with its outcome.
 ///
-/// [`Problem::is_skipped`] is `true` for the error of a skipped scene. [`check`] is for tests.
+/// For a skipped scene, the outcome is an error whose [`is_skipped`](Problem::is_skipped) returns
+/// `true`. In a test, use [`check`] instead.
 pub async fn outcomes<W, F, Fut>(world: F) -> Vec<Outcome>
 where
     W: World,

@@ -1,7 +1,9 @@
 //! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and `hub`).
 //!
-//! Implement [`World`] for an empty log, and [`check`] plays the scenes in it. They test the rules
-//! on the page of [`Broker`](crate::hub::broker::Broker), through hubs and their clients only:
+//! Implement [`World`], which stands for an empty log of your broker. [`check`] plays the scenes,
+//! which test the rules on the page of [`Broker`](crate::hub::broker::Broker). The scenes use the
+//! broker only through hubs and their clients. Here, they test
+//! [`MemoryBroker`](super::MemoryBroker):
 //!
 //! ```
 //! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
@@ -32,9 +34,9 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if it has failed. After the last scene, it
-//! panics if any has failed. Run the test with `--nocapture` to see the lines. [`outcomes`] returns
-//! the results instead.
+//! `check` prints a line for each scene, with the reason if the scene has failed. After the last
+//! scene, `check` panics if any scene has failed. Run the test with `--nocapture` to see the lines.
+//! [`outcomes`] returns the results instead of printing them.
 //!
 //! # The scenes
 //!
@@ -45,10 +47,11 @@
 //!   ends
 //! - `names_and_data_cannot_inject`: mistakes text of the program for its own syntax
 //! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names or reconnection times
-//! - `large_events_arrive`: shortens events of up to 1 MiB. It may refuse events above 64 KiB.
+//! - `large_events_arrive`: shortens events of up to 1 MiB. A broker may refuse events above 64
+//!   KiB.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
-//! - `a_publisher_keeps_its_order`: lets a batch overtake another one
+//! - `a_publisher_keeps_its_order`: lets a batch of events overtake an earlier batch
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of another
 //!   event, or is too slow because it commits each event alone
 //! - `a_late_process_loads_the_history`: is ready before it has loaded the history
@@ -59,56 +62,60 @@
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
 //! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns ids that only one process
 //!   knows
-//! - `forged_ids_are_told`: accepts every number
+//! - `forged_ids_are_told`: accepts ids with numbers that it has never assigned
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets the end of a topic, for example when it loads the
 //!   history
-//! - `ended_names_become_free`: frees names by the clock of each process, or never
-//! - `an_end_is_read_after_a_break` (`cut`): misses an end
+//! - `ended_names_become_free`: frees the names of ended topics by the clock of each process, or
+//!   never
+//! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without a report
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
-//! - `numbers_are_not_used_again_after_a_loss` (`lose`): counts from the start again
+//! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
 //! - `a_burst_loses_nothing`: skips events when it is behind, or loads a part of a long history
 //!   without a report
 //! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it
-//!   stopped
-//! - `a_publish_during_a_break_ends` (`cut`): has no time limit, or publishes an event twice
-//! - `any_order_of_steps_loses_nothing`: loses events when publishing, moves of clients, breaks and
-//!   new processes alternate
+//!   stopped before the break
+//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, or publishes an event
+//!   twice
+//! - `any_order_of_steps_loses_nothing`: loses events in some order of publishing, moving a client,
+//!   breaking connections and starting a process
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
-//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or twice
+//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or sends an
+//!   event twice
 //!
 //! A scene with a fault in brackets is skipped if the world cannot cause this fault.
 //!
-//! - A minor release may add scenes, and so find faults in a broker that passed before.
-//! - An event may take 10 seconds to arrive, and a scene may take 60 seconds. Some scenes wait for
-//!   a second, because they test the age of events.
-//! - A scene connects up to a few dozen processes, and publishes up to 5,000 events at once.
-//! - Each scene makes its own world and drops it. Worlds can share a server if their names are
-//!   unique, for example by a counter and the process's id.
+//! - A minor release may add scenes, so a broker that passed before may fail.
+//! - An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. Some scenes take
+//!   at least a second, because they test the age of events.
+//! - A scene connects up to a few dozen hubs, each in the role of a process, and publishes up to
+//!   5,000 events at once.
+//! - Each scene gets a world of its own, which is dropped after the scene. Worlds can share a
+//!   server if the names of their logs are unique, for example with a counter and the process id.
 //! - If the broker works without sockets, pause tokio's clock (`start_paused`): the test then takes
 //!   no time.
 //!
 //! # What the scenes cannot find
 //!
 //! - An event that the server acknowledges and then loses, before any process has read it.
-//! - An event that is published although the broker refused it. The scenes find it only if the
-//!   connection breaks between the server's change and its reply.
-//! - A mistake that shows only if several machines have different clocks, or a process that uses
-//!   the time at which it reads an event as the time of the event.
+//! - An event that is published although the broker reported it as refused. The scenes find such an
+//!   event only if the connection breaks between the server's change and its reply.
+//! - A mistake that shows only if the clocks of several machines differ.
+//! - A process that uses the time at which it reads an event as the time of the event.
 //! - A connected process that does not report entries that were trimmed before it has read them.
 //!   The scenes call `trim` only before a new process connects.
 //! - A thread or task of the broker that keeps running after the future of `start` was dropped.
 //! - A limit that no scene reaches: scenes have up to 5,000 events at once or in the history, 1,000
-//!   during a break, and names of 4 KiB.
+//!   during a break, and names of up to 4 KiB.
 //! - Different topics that a broker treats as the same topic, except the examples in
 //!   `names_and_data_cannot_inject`.
 //! - A blocked thread. It can also block the test, beyond any time limit.
-//! - The order of events that are published at the same time.
+//! - The order that a broker chooses for events that are published at the same time.
 //! - A delay of less than 10 seconds.
 
 // | `world.rs` | what a test of a broker brings, and what it is told |

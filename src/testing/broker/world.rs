@@ -7,10 +7,10 @@ pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// An empty log with a name of its own, and the faults that a test can cause in it.
 ///
-/// Each scene makes its own world. Two worlds may share a server, for example with a key or a table
-/// for each of them. The method of a fault returns `None`, the default, if the fault cannot happen,
-/// or if the broker's documentation says that the fault goes unnoticed. The scenes of this fault
-/// are then skipped.
+/// Each scene gets a world of its own. Two worlds may share a server, for example with a key or a
+/// table for each world. The method for a fault returns `None`, the default, if the fault cannot
+/// happen, or if the broker's documentation says that the fault goes unnoticed. The scenes of this
+/// fault are then skipped.
 ///
 /// ```
 /// use tower_sse::testing::{MemoryBroker, broker::{Fault, World}};
@@ -37,8 +37,8 @@ pub trait World: Send + Sync {
     /// Returns a broker for one more process, over the log of this world.
     fn broker(&self) -> Self::Broker;
 
-    /// Removes the oldest events until the log has `keep` events, like a limit of the log's length.
-    /// Marks that the broker has written itself do not count.
+    /// Removes the oldest events until `keep` events are left, like a limit on the log's length.
+    /// Marks that the broker writes for its own use do not count as events.
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
         _ = keep;
         None
@@ -50,18 +50,18 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Returns two futures: the first copies the log, and the second puts the copy in the place of
-    /// the log, like restoring a backup. The scenes await them in this order. The world can hold
-    /// the copy in a `Mutex<Option<Copy>>`.
+    /// Returns two futures: the first copies the log, and the second replaces the log with the
+    /// copy, like restoring a backup. The scenes await the futures in this order. The world can
+    /// hold the copy in a `Mutex<Option<Copy>>`.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
 
     /// Breaks all connections to the server, which accepts new ones at once.
     ///
-    /// To find more faults, withhold the server's answers for some milliseconds before the break:
-    /// the log then has events that were never acknowledged, which a broker must neither publish
-    /// again nor report as refused.
+    /// To find more mistakes of the broker, withhold the server's answers for some milliseconds
+    /// before the break: the log then has events that were never acknowledged, which a broker must
+    /// neither publish again nor report as refused.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
