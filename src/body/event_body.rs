@@ -25,21 +25,24 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) returns a response with this body, and
-    /// [warns](crate::response#without-a-layer) if it is served without a layer. The body only
-    /// encodes events; the [layer](crate::SseLayer) adds heartbeats and its other features.
+    /// [`response`](crate::response) creates a response with such a body, which logs a
+    /// [warning](crate::response#without-a-layer) if it is served without a layer. The body only
+    /// encodes events; the [layer](crate::SseLayer) adds headers, heartbeats and more.
     ///
-    /// No event waits for a batch: a frame ends when no further event is ready or when it is full.
+    /// No event waits for later events: a frame ends when no further event is ready or when the
+    /// frame is full.
     ///
-    /// - A frame is full at 4 KiB, or at 16 KiB if the server has already released a full frame before
-    ///   it. A client that reads slowly therefore holds little memory.
-    /// - The body never splits an event: a larger event makes a larger frame.
+    /// - A frame is full at 4 KiB, or at 16 KiB if the previous frame was full and the server has
+    ///   already released that frame. A client that reads slowly therefore costs the server little
+    ///   memory.
+    /// - The body never splits an event: an event that is larger than a frame makes the frame
+    ///   larger.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.
     ///
     /// If an item is an `Err`, or fails to serialise, the body sends the events before the item,
-    /// and then fails. Likewise, a panic of the stream propagates once the events before it are
-    /// sent.
+    /// and then fails. Likewise, if the stream panics, the panic propagates after the events before
+    /// it are sent.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {

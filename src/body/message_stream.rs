@@ -29,8 +29,9 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The page on [upstreams](crate::guide::upstreams) has gateways that change messages, and shows
-    /// when a [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is the better choice.
+    /// The page on [upstreams](crate::guide::upstreams) has examples of gateways that change
+    /// messages, and shows when a [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is
+    /// the better choice.
     ///
     /// A `reqwest::Response` converts into a body:
     /// `MessageStream::new(reqwest::Body::from(response))`. With http-body-util, a stream of
@@ -38,16 +39,17 @@ pin_project! {
     ///
     /// # The end of the stream
     ///
-    /// - When the body ends, the stream ends. An incomplete event is discarded, as in browsers.
-    /// - An error of the body is returned after the messages before it. An event larger than the
-    ///   [decoder's limit](Decoder::max_event_size) is an
-    ///   [`EventTooLarge`](crate::EventTooLarge). The stream ends after either error.
-    /// - When the stream ends, it drops the body, and returns `None` from then on.
+    /// - When the body ends, the stream ends. An incomplete event at the end is discarded, as in
+    ///   browsers.
+    /// - If the body fails, the stream returns the messages before the failure, and then the error.
+    ///   At an event larger than the [decoder's limit](Decoder::max_event_size), the stream returns
+    ///   [`EventTooLarge`](crate::EventTooLarge). After either error, the stream ends.
+    /// - When the stream ends, it drops the body, and from then on returns `None`.
     ///
     /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
     /// [`retry`](Self::retry) are still available. The example
-    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) reconnects with
-    /// them.
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) uses both to
+    /// reconnect.
     ///
     /// # Memory
     ///
@@ -74,7 +76,7 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`, each of up to 1 MiB.
+    /// Creates a stream of the messages in `body`. The stream fails at an event larger than 1 MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
@@ -94,9 +96,9 @@ impl<B: Body> MessageStream<B> {
     /// Ends the stream at the message with this data, such as `[DONE]`, without returning that
     /// message.
     ///
-    /// If the body ends before that message, the stream returns an error: its
-    /// [kind](std::io::Error::kind) is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof). By
-    /// default, the end of the body is the end of the stream.
+    /// If the body ends before that message, the stream returns an error whose
+    /// [kind](std::io::Error::kind) is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), and
+    /// ends. By default, the stream ends without an error when the body ends.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -117,8 +119,8 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Sets the last event id with which the body was requested. Until the body sends another id,
-    /// messages have this one, and [`last_event_id`](Self::last_event_id) returns it.
+    /// Sets the last event id with which the body was requested. Until the body sends an id, every
+    /// message has this id, and [`last_event_id`](Self::last_event_id) returns it.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -139,12 +141,12 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Limits the time in which the body sends no bytes. When the limit is exceeded, the stream
-    /// returns an error whose [kind](std::io::Error::kind) is
+    /// Limits how long the stream waits for the next bytes of the body. When the limit is exceeded,
+    /// the stream returns an error whose [kind](std::io::Error::kind) is
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
     ///
-    /// Heartbeats and other comments count as bytes, so choose several times the upstream's
-    /// heartbeat interval. The time counts only while the program waits for a message.
+    /// Heartbeats and other comments count as bytes, so choose a limit of several times the
+    /// upstream's heartbeat interval. Time counts only while the program waits for a message.
     ///
     /// # Panics
     ///
@@ -161,7 +163,7 @@ impl<B: Body> MessageStream<B> {
         self.decoder.last_event_id()
     }
 
-    /// Returns the last reconnection time that the body sent.
+    /// Returns the last reconnection time that the body has sent, if any.
     pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }

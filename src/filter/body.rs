@@ -14,7 +14,7 @@ pin_project! {
     /// The body of an event stream that passes through a filter.
     ///
     /// A [`FilterLayer`](super::FilterLayer) makes these bodies. Without the layer, wrap the body
-    /// of an event stream, such as that of another server's response:
+    /// of an event stream, such as the body of another server's response:
     ///
     /// ```
     /// use http::Response;
@@ -32,12 +32,12 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The caller must know that the body is an event stream without a content coding. If the
-    /// filter changes the stream, remove the headers `content-length` and `etag`.
+    /// Wrap only bodies of event streams without a content coding. If the filter changes the
+    /// stream, remove the headers `content-length` and `etag`.
     ///
-    /// Each frame of the source, or each 64 KiB of a larger one, becomes at most one frame. An
-    /// event is sent once its last byte has come, and a frame that passes as a whole is not copied.
-    /// Trailers follow the last bytes; they are dropped if the filter ends the stream.
+    /// Each frame of the source, or each 64 KiB of a larger frame, becomes at most one frame. An
+    /// event is sent as soon as its last byte has arrived, and a frame that passes as a whole is
+    /// not copied. Trailers follow the last bytes; they are dropped if the filter ends the stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,
@@ -53,7 +53,7 @@ pin_project! {
 }
 
 impl<F: EventFilter, B> FilterBody<F, B> {
-    /// Passes `body` through `filter`, with events of up to 1 MiB.
+    /// Passes `body` through `filter`. The body fails if an event is larger than 1 MiB.
     pub fn new(body: B, filter: F) -> Self {
         Self::filtered(Filtered::new(
             FilterPipe::with_guard(FilterGuard::new(filter, true)),

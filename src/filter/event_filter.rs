@@ -5,7 +5,8 @@ use http::Response;
 
 use crate::{BoxError, Encoded, EventRef};
 
-/// A filter of the events of one stream. It holds the state of that stream, such as a count.
+/// A filter of the events of one stream, called the source. The filter holds the state of that
+/// stream, such as a count.
 ///
 /// ```
 /// use tower_sse::{
@@ -33,28 +34,29 @@ use crate::{BoxError, Encoded, EventRef};
 /// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and the body fails if it
 /// is polled again.
 pub trait EventFilter {
-    /// Decides what happens to an event. It is called once for each event, in order, as soon as the
-    /// last byte of the event has been received.
+    /// Decides what happens to an event. This method is called once for each event, in order, as
+    /// soon as the last byte of the event has been received.
     ///
     /// If the source ends cleanly in the middle of an event, the filter also gets the incomplete
     /// event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
-    /// Decides how the stream ends when the source has ended. It is not called after a verdict that
-    /// has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or a [`Verdict::Reject`] that did
-    /// not let the event pass. It is also not called after an event that was too large, unless
-    /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
+    /// Decides how the stream ends when the source has ended. This method is not called after a
+    /// verdict that has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or a
+    /// [`Verdict::Reject`] that did not let the event pass. Nor is it called after an event that
+    /// was too large, unless [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
-    /// The events of this verdict are sent before the end or the error. If the source ended in the
-    /// middle of an event, the incomplete event is sent after them. If it ended in the middle of an
-    /// event that was [too large](super::FilterLayer::pass_oversized), the events of this verdict
-    /// are dropped.
+    /// The events of the returned verdict are sent before the end or the error of the stream. If
+    /// the source ended cleanly in the middle of an event, and the filter lets this incomplete
+    /// event pass, that event is sent last. If the source ended in the middle of an event that was
+    /// [too large](super::FilterLayer::pass_oversized), the events of the returned verdict are
+    /// dropped.
     ///
     /// What the client receives, by verdict:
     ///
-    /// - `Pass`: the end or the error
+    /// - `Pass`: the source's clean end, or its error
     /// - `Drop`: a clean end
-    /// - `Insert`: these events, then the end or the error
+    /// - `Insert`: these events, then the source's clean end, or its error
     /// - `Replace`, `End`: these events, then a clean end
     /// - `Fail`: this error
     /// - `Reject`: this response if the head is held; otherwise an error, or with
@@ -64,8 +66,8 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Reports how the stream has ended. It is called exactly once, whatever happens. Then the
-    /// filter is dropped. A panic is caught.
+    /// Receives the report of how the stream has ended. This method is called exactly once,
+    /// whatever happens, and then the filter is dropped. A panic of this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -85,7 +87,7 @@ impl<T: EventFilter + ?Sized> EventFilter for Box<T> {
     }
 }
 
-/// The way the source of a stream has ended.
+/// How the source of a filter ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SourceEnd<'a> {
@@ -99,8 +101,8 @@ pub enum SourceEnd<'a> {
 
 /// What happens to an event, or at the end of the source.
 ///
-/// An [`Encoded`] can be several events: collect it from an iterator. To send events after an
-/// event, replace it by a copy of itself and the new events: `[event.to_encoded(),
+/// To put several events into an [`Encoded`], collect them from an iterator. To send events after
+/// an event, replace the event by its copy and the new events: `[event.to_encoded(),
 /// usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -112,19 +114,20 @@ pub enum Verdict {
     Drop,
     /// These events are sent in place of the event.
     Replace(Encoded),
-    /// These events are sent, and then the event unchanged.
+    /// These events are sent, followed by the unchanged event.
     Insert(Encoded),
     /// These events, or none, are sent in place of the event. The stream then ends cleanly, and the
     /// source is dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent.
     ///
-    /// When a body fails, a server drops what it has not written. hyper drops even the head, and
-    /// events that came in the same frame as the failure. An [`SseLayer`](crate::SseLayer) outside
-    /// of the filter lets the server write them first.
+    /// When a body fails, the server drops the bytes that it has not written yet. With hyper, these
+    /// bytes can include the response head, and earlier events of the same frame. An
+    /// [`SseLayer`](crate::SseLayer) outside of the filter lets the server write these bytes first.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
-    /// held](super::FilterLayer::hold_head). Otherwise, the body fails.
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails, or, with
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
@@ -156,7 +159,7 @@ impl Verdict {
     }
 }
 
-/// The way a filtered stream ended, as reported to [`EventFilter::end`].
+/// How a filtered stream ended, as reported to [`EventFilter::end`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -164,20 +167,20 @@ pub enum Outcome {
     Completed,
     /// The source ended cleanly, but in the middle of an event.
     MidEvent,
-    /// The source failed, even if the filter turned the error into a clean end.
+    /// The source failed, whether or not the filter turned the error into a clean end.
     Failed,
     /// The filter ended or rejected the stream, for example at a forbidden word. If the source
-    /// failed, or ended in the middle of an event, the outcome is `Failed` or `MidEvent`, whatever
-    /// the filter did.
+    /// itself failed, or ended in the middle of an event, the outcome is `Failed` or `MidEvent`
+    /// instead.
     Stopped,
     /// The filter failed the stream with [`Verdict::Fail`], for example because an answer was cut
-    /// short. If the source failed, or ended in the middle of an event, the outcome is `Failed` or
-    /// `MidEvent` here too.
+    /// short. If the source itself failed, or ended in the middle of an event, the outcome is
+    /// `Failed` or `MidEvent` instead.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
-    /// The body or the future of the response was dropped before the end. Either the client
-    /// disconnected, or the server or an outer layer ended the stream.
+    /// The body or the future of the response was dropped before the end of the stream. Either the
+    /// client disconnected, or the server or an outer layer ended the stream.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -191,7 +194,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns the name of the variant in snake case, for logs and as the label of a metric.
+    /// Returns the name of the variant in snake case, for logs and for the labels of metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -226,8 +229,9 @@ pub struct FilterEnd {
     /// The number of bytes that passed the filter or that the filter inserted. The client may have
     /// received fewer.
     pub bytes_sent: u64,
-    /// The time from the creation of the filter to the end. The layer creates the filter when the
-    /// request arrives.
+    /// The time from the creation of the filter to the end of the stream; zero in a
+    /// [`FilterPipe`](super::FilterPipe), which reads no clock. The layer creates the filter when
+    /// the request arrives.
     pub age: Duration,
 }
 
@@ -245,7 +249,7 @@ pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> FromFn<F> 
     FromFn { decide }
 }
 
-/// Creates a filter from a closure that sees each event. All events pass.
+/// Creates a filter from a closure that is called with each event. All events pass.
 ///
 /// ```
 /// use tower_sse::filter;

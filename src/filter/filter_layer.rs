@@ -13,9 +13,10 @@ use crate::BoxError;
 /// A layer that passes the event streams of a service through filters.
 ///
 /// The closure makes a filter for each request, or returns `None` if the response is to pass
-/// untouched. A response that is no event stream passes unchanged, and its filter learns of it only
-/// by [`FilterEnd::outcome`](super::FilterEnd::outcome). If `Content-Type` has several media types,
-/// the last valid one decides, as the [Fetch standard] says.
+/// untouched. A response that is no event stream passes unchanged, and its filter receives only the
+/// end, with [`Outcome::NotAStream`](super::Outcome::NotAStream). If `Content-Type` lists several
+/// media types, the last valid type decides whether the response is an event stream, as the [Fetch
+/// standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -39,19 +40,20 @@ use crate::BoxError;
 ///
 /// # What is refused
 ///
-/// By default, no event reaches the client unseen:
+/// By default, the filter sees every event that reaches the client:
 ///
 /// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
 ///   [`pass_oversized`](Self::pass_oversized) lets such an event pass.
-/// - A response with a content coding becomes a `502`. [`pass_encoded`](Self::pass_encoded) lets
-///   such a response pass.
+/// - An event stream with a content coding is replaced by a `502`.
+///   [`pass_encoded`](Self::pass_encoded) lets such a stream pass.
 /// - The body fails if the filter rejects a response whose head has been sent.
-///   [`pass_rejected`](Self::pass_rejected) lets the rest of the stream pass.
+///   [`pass_rejected`](Self::pass_rejected) lets the rejected events pass.
 ///
 /// # The type
 ///
-/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a
-/// [`BoxFilterLayer`], whose type can be written, for example in a struct field.
+/// `M` is the type of the closure. This type has no name that you could write.
+/// [`boxed`](Self::boxed) returns a [`BoxFilterLayer`], whose type you can write, for example in a
+/// struct field.
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
@@ -59,13 +61,13 @@ pub struct FilterLayer<M: ?Sized> {
     make: Arc<M>,
 }
 
-/// A [`FilterLayer`] that hides the type of its closure, with filters `F` for requests with the
-/// body `B`. [`FilterLayer::boxed`] returns it.
+/// A [`FilterLayer`] that hides the type of its closure. `B` is the body of the requests, and `F`
+/// the type of the filters. [`FilterLayer::boxed`] returns such a layer.
 pub type BoxFilterLayer<B, F> = FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>;
 
 impl<M> FilterLayer<M> {
-    /// Creates a layer that calls `make` with each request, before the service, to create the
-    /// filter of its response.
+    /// Creates a layer that calls `make` with each request, before it calls the service. `make`
+    /// returns the filter for the response.
     pub fn new<B, F>(make: M) -> Self
     where
         M: Fn(&Request<B>) -> Option<F>,
@@ -115,9 +117,9 @@ impl<M> FilterLayer<M> {
 }
 
 impl<M: ?Sized> FilterLayer<M> {
-    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends
-    /// and comments, but without the empty line. The default is 1 MiB. The limit also applies to a
-    /// `retry` line between events.
+    /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
+    /// comments included, but not the empty line at the end. The default is 1 MiB. The limit also
+    /// applies to a `retry` line between events.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::EventTooLarge).
@@ -143,7 +145,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
     /// sees the events after them.
     ///
-    /// Use it for filters that only observe, because a large event bypasses a filter that guards.
+    /// Use this option only for filters that just observe events. A filter that blocks or redacts
+    /// events would miss the large events.
     ///
     /// ```
     /// # use http::Request;
@@ -157,12 +160,12 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Lets event streams with a content coding pass unseen. By default, the layer answers with
-    /// `502`.
+    /// Lets event streams with a content coding pass unseen. By default, the layer replaces such a
+    /// stream by a `502`.
     ///
-    /// Use it for filters that only observe, because such a stream bypasses a filter that guards.
-    /// It is better to remove `accept-encoding` from requests to the upstream, and to compress
-    /// outside of the layer.
+    /// Use this option only for filters that just observe events. A filter that blocks or redacts
+    /// events would miss such streams. It is better to remove `accept-encoding` from requests to
+    /// the upstream, and to compress outside of the layer.
     ///
     /// ```
     /// # use http::Request;
@@ -176,11 +179,12 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Lets rejected events pass once the head of the response has been sent. By default, the body
-    /// fails.
+    /// Lets rejected events pass once the head of the response has been sent. By default, a
+    /// rejection then fails the body.
     ///
-    /// Use it for filters that reject only to give errors a better status: clients then find the
-    /// errors in the stream. A filter that guards would be bypassed.
+    /// Use this option only for filters that reject in order to give an error a better status: once
+    /// the head has been sent, the client finds the error in the stream. With a filter that blocks
+    /// events, the blocked events would reach the client.
     ///
     /// ```
     /// # use http::Request;
@@ -194,14 +198,14 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Holds the head of the response until the filter has let bytes of an event pass, so that it
-    /// can still [reject](super::Verdict::Reject) the response. An error that an upstream sends as
-    /// its first event can then become a real status, after which an outer layer can retry.
+    /// Holds the head of the response until the filter has let bytes of an event pass, so that the
+    /// filter can still [reject](super::Verdict::Reject) the response. An error that an upstream
+    /// sends as its first event can then become an error status, and an outer layer can retry the
+    /// request.
     ///
-    /// The head is also sent when the source ends, when 16 KiB of other bytes have come, and when
-    /// `limit` has passed. It makes no difference how the source divides its bytes into frames, and
-    /// nothing is lost. While the head is held, no heartbeat can be sent, so choose a limit of a
-    /// few seconds.
+    /// The head is also sent when the source ends, after 16 KiB of comments and other lines between
+    /// events, or after the time `limit`. Bytes that arrive before that are sent after the head.
+    /// While the head is held, no heartbeat can be sent, so choose a limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Filters inspect, change or drop events of any event stream that passes, or end the stream at an
-//! event: in a gateway, a proxy, or a guard in front of a model.
+//! Filters inspect, change or drop the events of a stream on its way to the client, or end the
+//! stream at an event. Use them in a gateway, a proxy, or a guard in front of a model.
 //!
-//! An [`EventFilter`] gets each event of one stream and returns a [`Verdict`]. An event that passes
-//! stays identical byte for byte, and is sent as soon as its last byte has come. The memory of a
-//! filter is bounded, and the end of the stream is reported to it exactly once. [A
-//! table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to take a filter, a
+//! An [`EventFilter`] gets each event of one stream, called the source, and returns a [`Verdict`].
+//! An event that passes stays identical byte for byte, and is sent as soon as its last byte has
+//! arrived. The memory for each stream is bounded, and [`EventFilter::end`] is called exactly once.
+//! [A table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to choose a filter, a
 //! [`MessageStream`](crate::MessageStream) or a run.
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
@@ -63,10 +63,10 @@
 //! # assert_eq!(sent, "id: 7\ndata: a ***\n\n: ping\n");
 //! ```
 //!
-//! A secret in the text of a language model is split over events, and needs [another
-//! program](crate::guide::upstreams#a-secret-that-is-split-over-tokens).
+//! In the text of a language model, a secret may be split over several events: [this
+//! program](crate::guide::upstreams#a-secret-that-is-split-over-tokens) also redacts such secrets.
 //!
-//! Insert an event before the last one:
+//! Insert an event before `[DONE]`:
 //!
 //! ```
 //! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
@@ -83,7 +83,7 @@
 //! # assert_eq!(sent, "data: a\n\nevent: usage\ndata: 1 tokens\n\ndata: [DONE]\n\n");
 //! ```
 //!
-//! Stop at a budget:
+//! End the stream when a budget is used up:
 //!
 //! ```
 //! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
@@ -101,43 +101,47 @@
 //! # assert!(pipe.is_over());
 //! ```
 //!
-//! [`FilterLayer::hold_head`] shows how to answer with a real status if an upstream reports an
-//! error as its first event under `200`. [`EventFilter`] shows how to fail an answer that was cut
+//! [`FilterLayer::hold_head`] shows how to answer with an error status if an upstream sends `200`,
+//! and then an error as its first event. [`EventFilter`] shows how to fail an answer that was cut
 //! short.
 //!
 //! To fail over to another upstream before the first event, [hold the
-//! head](FilterLayer::hold_head), [reject](Verdict::Reject) with a status such as `502`, and add an
-//! outer layer that retries such responses, for example `tower::retry`. The example
+//! head](FilterLayer::hold_head), [reject](Verdict::Reject) the response with a status such as
+//! `502`, and add an outer layer that repeats the request after such a response, for example
+//! `tower::retry`. The example
 //! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries its
-//! upstreams in a loop of its handler instead.
+//! upstreams in a loop in its handler instead.
 //!
 //! # Events
 //!
-//! - An event begins with its first field line other than `retry`, and ends with the empty line.
-//!   Comments, `retry` lines and empty lines between events pass at once, without a call.
+//! - An event begins with the first line of a field other than `retry`, and ends with an empty
+//!   line. Comments, `retry` lines and empty lines between events pass at once, and the filter does
+//!   not see them.
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
 //! - If the source ends cleanly in the middle of an event, the filter also gets the incomplete
 //!   event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard
-//!   such an event, and other clients read it. If the source fails in the middle of an event, the
-//!   incomplete event is neither seen nor sent.
-//! - The calls of the filter do not depend on how the stream was cut into frames.
-//! - A changed event keeps its line ends. The lines of inserted events end in LF in any stream:
-//!   browsers, the AI SDK and the clients of OpenAI, Anthropic and Google accept mixed line ends.
+//!   such an event, but some other clients read it. If the source fails in the middle of an event,
+//!   the incomplete event is not sent, and the filter does not see it.
+//! - How the source divides its bytes into frames makes no difference to the filter.
+//! - An event that [`with_data`](crate::EventRef::with_data) has changed keeps its line ends. The
+//!   lines of inserted events always end in LF, even if the stream has other line ends: browsers,
+//!   the AI SDK and the clients of OpenAI, Anthropic and Google accept mixed line ends.
 //!
 //! # Where a filter belongs
 //!
-//! - [`SseLayer`](crate::SseLayer) is outside of filters: `.layer(filters).layer(SseLayer::new())`
-//!   in axum, and in the opposite order in a `ServiceBuilder`. Only whole events leave a filter, so
-//!   heartbeats are sent even while the upstream stalls in the middle of an event. If the layer
-//!   ends the stream, the filter's outcome is [`Disconnected`](Outcome::Disconnected), and the
-//!   [close report](crate::CloseReport) has the reason.
-//! - [Runs](crate::runs) may be on either side: an inner filter sees each answer once, and an outer
-//!   filter sees it once for each client.
-//! - Compressors are outside of everything. Do not forward `accept-encoding` to an upstream: a stream
-//!   with a content coding is [refused](FilterLayer#what-is-refused).
-//! - In a handler, map the body of the response to a [`FilterBody`].
-//! - A decision that must await something, such as a call of another model, needs
+//! - Place [`SseLayer`](crate::SseLayer) outside of filters:
+//!   `.layer(filters).layer(SseLayer::new())` in axum, and in the opposite order in a
+//!   `ServiceBuilder`. Only whole events leave a filter, so `SseLayer` can send heartbeats even
+//!   while the upstream stalls in the middle of an event. If `SseLayer` ends the stream, the
+//!   filter's outcome is [`Disconnected`](Outcome::Disconnected), and the [close
+//!   report](crate::CloseReport) of `SseLayer` has the reason.
+//! - A filter may be inside or outside of [runs](crate::runs). Inside, it sees each answer once;
+//!   outside, it sees the answer once for each client.
+//! - Place compressors outside of filters and of `SseLayer`. Do not forward `accept-encoding` to an
+//!   upstream: a stream with a content coding is [refused](FilterLayer#what-is-refused).
+//! - To filter in a handler, map the body of the response to a [`FilterBody`].
+//! - A filter cannot await. If a decision needs a call to another model, for example, use a
 //!   [`MessageStream`](crate::MessageStream).
 
 // A response passes these from the top to the bottom:

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::{EventFilter, FilterEnd, Outcome, SourceEnd, Verdict};
 use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_panic};
 
-/// A filter of a stream without I/O: for hosts that are not Tower services, such as a pingora proxy,
-/// and for tests of filters.
+/// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in hosts that
+/// are not Tower services, such as a pingora proxy, and in tests of filters.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -27,9 +27,9 @@ use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_p
 /// # Ok::<_, tower_sse::BoxError>(())
 /// ```
 ///
-/// The pipe reads no clock, because some WebAssembly hosts have none. Its
-/// [report](super::FilterEnd) therefore has no times; the report of a
-/// [`FilterBody`](super::FilterBody) has them.
+/// The pipe reads no clock, because some WebAssembly hosts have none. The
+/// [age](super::FilterEnd::age) in its report is therefore zero; the report of a
+/// [`FilterBody`](super::FilterBody) has the real age.
 ///
 /// # Memory
 ///
@@ -42,7 +42,7 @@ pub struct FilterPipe<F: EventFilter> {
 }
 
 impl<F: EventFilter> FilterPipe<F> {
-    /// Creates a pipe for a new stream, with events of up to 1 MiB.
+    /// Creates a pipe for a new stream. By default, an event larger than 1 MiB is an error.
     #[must_use]
     pub fn new(filter: F) -> Self {
         Self::with_guard(FilterGuard::new(filter, false))
@@ -77,9 +77,10 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error of [`Verdict::Fail`], or an error if an event is too large or if the
-    /// filter has panicked before. Bytes that are to be sent before the error are returned first;
-    /// the next call of this method or of [`finish`](Self::finish) then returns the error.
+    /// Returns the error of [`Verdict::Fail`], or an error if the filter rejects the stream, if an
+    /// event is too large, or if the filter panicked in an earlier call. If bytes are to be sent
+    /// before the error, this call returns those bytes, and the next call of this method or of
+    /// [`finish`](Self::finish) returns the error.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter(frame);
@@ -87,14 +88,14 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Tells the filter that the source failed with `error`, or ended cleanly, and returns the
-    /// bytes that are left to send. Call it until [`is_over`](Self::is_over) returns `true`, and
-    /// pass `None` from the second call on.
+    /// Tells the filter that the source failed with `error` or, if that is `None`, ended cleanly.
+    /// Returns the bytes that are left to send. Call this method until [`is_over`](Self::is_over)
+    /// returns `true`, and pass `None` from the second call on.
     ///
     /// # Errors
     ///
-    /// Returns the error with which the stream must fail: an error of [`push`](Self::push), or
-    /// `error`.
+    /// Returns the error with which the stream must fail: `error`, or an error that
+    /// [`push`](Self::push) could return.
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter_end(error);
@@ -102,8 +103,8 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended, so that nothing more is to be sent. The filter may have
-    /// ended it before the source.
+    /// Returns whether the stream has ended, so that nothing more is to be sent. The filter may
+    /// have ended the stream before the source ended.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()

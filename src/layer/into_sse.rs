@@ -9,10 +9,10 @@ use crate::{BoxError, body::EventBody, event::Encode};
 pub mod marker {
     //! The kinds of services inside an [`SseLayer`](crate::SseLayer).
     //!
-    //! The compiler infers the kind from what the service returns. You write it only as a part of the
-    //! layer's type, for example in a struct field.
+    //! The compiler infers the kind from what the service returns. You write the kind only as a
+    //! part of the layer's type, for example in a struct field.
 
-    /// A service that returns an [`http::Response`] of a body. The default.
+    /// A service that returns an [`http::Response`] with a body. This kind is the default.
     #[derive(Clone, Copy, Debug)]
     pub enum Http {}
 
@@ -20,7 +20,7 @@ pub mod marker {
     #[derive(Clone, Copy, Debug)]
     pub enum Events {}
 
-    /// A service that returns an [`http::Response`] of a stream of events.
+    /// A service that returns an [`http::Response`] whose body is a stream of events.
     #[derive(Clone, Copy, Debug)]
     pub enum EventResponse {}
 }
@@ -32,8 +32,8 @@ pub mod marker {
 /// - [`marker::Http`]: a [`Response`] with any [`Body`] of [`Bytes`] is an event stream if its
 ///   `content-type` is `text/event-stream`. Otherwise it passes through.
 /// - [`marker::Events`]: a [`Stream`] of [events](Encode) becomes an event stream with status 200.
-/// - [`marker::EventResponse`]: a [`Response`] with such a stream becomes an event stream with the
-///   same status and headers. The response has no body if its status does not allow one.
+/// - [`marker::EventResponse`]: a [`Response`] whose body is such a stream becomes an event stream
+///   with the same status and headers. If the status allows no body, the response has none.
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",
@@ -124,10 +124,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
     }
 }
 
-/// Creates a response whose body is the events of `stream`.
+/// Creates a response whose body sends the events of `stream`.
 ///
-/// The [layer](crate::SseLayer) adds heartbeats, further headers and its other features. Handlers
-/// of frameworks that accept an [`http::Response`], such as axum, can return it:
+/// The [layer](crate::SseLayer) adds heartbeats, further headers and more. A handler can return
+/// this response if its framework accepts an [`http::Response`], as axum does:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -148,10 +148,11 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// If the layer is missing, or was added before the route, the events still arrive, but without
 /// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. With feature `tracing`,
-/// the crate logs a warning, once for each process, if a server polls the body without a layer.
+/// the crate logs a warning, at most once in each process, if a server polls the body without a
+/// layer.
 ///
-/// A test may read the body of a handler without a layer. To serve events without a layer on
-/// purpose, create the response with [`EventBody::new`], for which no warning is logged.
+/// A test that reads the body of a handler itself needs no layer. To serve events without a layer
+/// on purpose, create the body with [`EventBody::new`]: for this body, no warning is logged.
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

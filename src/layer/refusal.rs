@@ -5,28 +5,33 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
-/// down](crate::SseLayer::shutdown), or because the limit of [all
-/// streams](crate::SseLayer::max_streams) or of a [subject](crate::streams#limits-for-each-subject)
-/// is reached.
+/// down](crate::SseLayer::shutdown), or because the limit for [all
+/// streams](crate::SseLayer::max_streams) or for a
+/// [subject](crate::streams#limits-for-each-subject) is reached.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
-/// [distinguishes them](crate::guide::clients#how-clients-reconnect). The reconnection time
-/// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds. At the
-/// limit of a subject, the default is 30 to 60 seconds, except for calls (requests by any method
-/// except `GET`), for which it stays 2 to 10 seconds.
+/// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). The reconnection
+/// time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
+///
+/// At the limit of a subject, the layer's answer is always
+/// [`too_many_requests`](Self::too_many_requests): its reconnection time is 30 to 60 seconds,
+/// except for calls (requests by any method except `GET`), which get 2 to 10 seconds.
 ///
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
-/// - The decision is made once the response head is known, after the handler has run. The stream is
-///   dropped without being polled. The other headers of the response, such as those of CORS, stay.
-/// - For a service that returns a bare stream, the decision is made before the service is called,
-///   except at the limit of a subject, which is checked when the service has answered. A stream
-///   that is refused at that limit has already opened. Its close reason is
-///   [`Ended`](crate::CloseReason::Ended). A service that is not called keeps a permit that it
-///   reserved in `poll_ready`, as tower's `ConcurrencyLimit` does, for its next request.
-/// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
-///   arrived before the shutdown began.
+/// - Whether a stream is refused is decided when the response head is known, after the handler has
+///   run. A refused stream is dropped without being polled. Headers of the handler's response that
+///   do not describe the stream, such as those of CORS, stay.
+/// - For a service that returns a [bare
+///   stream](crate::SseLayer#services-that-return-a-bare-stream), this is decided before the
+///   service is called, except at the limit of a subject, which is checked when the service has
+///   answered. By then, the stream counts as opened, so a refusal closes it with the reason
+///   [`Ended`](crate::CloseReason::Ended). If the service is not called, a permit that it reserved
+///   in `poll_ready`, such as the permit of tower's `ConcurrencyLimit`, stays reserved for the
+///   service's next request.
+/// - A call (a request by any method except `GET`) that arrived before the shutdown began is not
+///   refused because of the shutdown.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,32 +69,33 @@ impl Refusal {
         Self { answer, status, retry, retry_of_call: retry }
     }
 
-    /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
-    /// `503`.
+    /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
+    /// other client with `503`.
     pub const fn per_client() -> Self {
         Self::new(RefusalAnswer::PerClient)
     }
 
-    /// Answers every client with `200`, a `retry` line and the end.
+    /// Answers every client with `200` and a stream that has only a `retry` line.
     ///
-    /// Use it if all clients are `EventSource`s and a proxy removes the headers by which they are
-    /// recognised.
+    /// Use it if all clients are `EventSource`s and a proxy removes the headers by which the layer
+    /// recognises an `EventSource`.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }
 
     /// Answers every client with `503`.
     ///
-    /// Use it if all clients are your own and none is an `EventSource`, which would not reconnect.
+    /// Use it if all clients are your own and none is an `EventSource`, because an `EventSource`
+    /// never reconnects after a `503`.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }
 
-    /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
-    /// `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60 seconds: the client
-    /// has other streams open, and is refused until one of them ends. For a call (any method except
-    /// `GET`) it is drawn from 2 to 10 seconds, because answers are short: an SDK that obeys
-    /// `Retry-After` would otherwise wait for a minute when a place is free after a second.
+    /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
+    /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
+    /// seconds: the client has other streams open, and is refused until one of them ends. For a
+    /// call (a request by any method except `GET`), the time is drawn from 2 to 10 seconds, because
+    /// the answer to a call is short, so a place is soon free.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.
@@ -100,11 +106,11 @@ impl Refusal {
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
     /// client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is
-    /// drawn from 30 to 60 seconds, except for calls. [`without_retry`](Self::without_retry) turns
-    /// it off.
+    /// drawn from 30 to 60 seconds, except for calls. With [`without_retry`](Self::without_retry),
+    /// no time is sent.
     ///
-    /// A `retry` line has the time in milliseconds, and `Retry-After` in seconds, rounded up (RFC
-    /// 9110, section 10.2.3).
+    /// A `retry` line has the time in milliseconds. The header `Retry-After` has it in seconds,
+    /// rounded up (RFC 9110, section 10.2.3).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self.retry_of_call = self.retry;
@@ -119,8 +125,8 @@ impl Refusal {
     }
 
     /// Returns the answer to the request with these `parts`, for a handler or middleware that
-    /// refuses a client for a reason of its own. The layer passes the answer on unchanged, and
-    /// [counts](crate::StatsSnapshot::refused) it.
+    /// itself decides to refuse a client. The layer passes the answer on unchanged, and
+    /// [counts](crate::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```
     /// use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};

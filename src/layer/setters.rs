@@ -11,13 +11,14 @@ use crate::connection::{CloseReport, Label};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
 use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
 
-/// Several options at once. Most options that are set again [replace the earlier
+/// Several options at once. For most options, setting them again [replaces the earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Sets several options of streams at once. Options that are not set in `options` keep their
-    /// values.
+    /// Sets several options of streams at once. Options of the layer that `options` does not set
+    /// keep their values.
     ///
-    /// [`StreamOptions`] of a request or a response [override](StreamOptions#precedence) the layer's.
+    /// [`StreamOptions`] of a request or a response [override](StreamOptions#precedence) the
+    /// options of the layer.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};
@@ -71,11 +72,11 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line that is `bytes` long, including the line feed. By
-    /// default, there is none.
+    /// Starts every stream with a comment line of `bytes` bytes, including the line feed. By
+    /// default, streams start without this line.
     ///
-    /// Use it for proxies and old browsers that hold back the first 2 KiB of a response. The
-    /// shortest line has 2 bytes, even if `bytes` is 1. Zero means no padding.
+    /// Use it for proxies and old browsers that hold back the first 2 KiB of a response. If `bytes`
+    /// is 1, the line has 2 bytes, because no comment line is shorter. Zero means no padding.
     ///
     /// # Panics
     ///
@@ -93,13 +94,13 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().padding(bytes))
     }
 
-    /// Leaves out the header `incremental: ?1`. By default, each stream has it, unless the service
-    /// sets a value of its own.
+    /// Leaves out the header `incremental: ?1`. By default, each stream has this header, unless the
+    /// service sets another value.
     ///
-    /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that
-    /// refuses must answer with an error, such as 501 or 429, instead of buffering. An
-    /// `EventSource` never reconnects after such an answer, while buffering would only delay its
-    /// events. Use this option if a proxy on the way refuses.
+    /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that does
+    /// not do so must answer with an error, such as 501 or 429, instead of buffering. An
+    /// `EventSource` never reconnects after such an error, while buffering would only delay its
+    /// events. Use this option if a proxy on the way answers with such errors.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -121,10 +122,10 @@ impl<M> SseLayer<M> {
     /// Reads the last event id from the query parameter `name` if the request has no
     /// `Last-Event-ID` header. Off by default.
     ///
-    /// Page code cannot set the header for the first connection of an `EventSource`. Polyfills use
+    /// Page code cannot set this header for the first connection of an `EventSource`. Polyfills use
     /// the parameter `lastEventId`, `evs_last_event_id` or `last_event_id`. To accept several
-    /// names, call this method once for each: they are tried in that order, and empty values are
-    /// skipped.
+    /// names, call this method once for each name. The names are tried in the order of the calls,
+    /// and empty values are skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -143,31 +144,34 @@ impl<M> SseLayer<M> {
     /// other streams start without this line. A [`Duration`](std::time::Duration) sets the same
     /// time for every client.
     ///
-    /// A range spreads the reconnections after a crash, when the server cannot send a time any more.
-    /// Without the line, most browsers wait for the same 3 seconds. The line is left out
+    /// A range ([`Retry::between`](crate::Retry::between)) spreads the reconnections after a crash,
+    /// when the server cannot send a time any more. Without the `retry` line, most browsers wait
+    /// for exactly 3 seconds, and so reconnect all at once. The line is left out
     ///
     /// - if the stream has a content coding,
     /// - if the first block of the source is ready at once and has a `retry` field,
-    /// - if the time is the default, and the stream must end at once, such as during a shutdown.
+    /// - if the time is the default, and the stream must end at once, for example during a
+    ///   shutdown.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
-    /// instead, even if that time is longer. To let them reconnect as early as after any other end,
-    /// set [`Drain::without_retry`](crate::Drain::without_retry).
+    /// instead, even if that time is longer. If clients should wait for the time of this option
+    /// after a shutdown too, set [`Drain::without_retry`](crate::Drain::without_retry).
     ///
-    /// The line has no empty line after it, so it belongs to the same block as the first event.
-    /// Chromium and the npm package `eventsource` obey it at once, but undici only at the next
-    /// empty line. An `EventSource` of undici that has received no event therefore reconnects after
-    /// undici's own 3 seconds. Two kinds of sources do not suit this option:
+    /// No empty line follows the `retry` line, so the line belongs to the same block as the first
+    /// event. Chromium and the npm package `eventsource` obey the line at once, but undici obeys it
+    /// only at the next empty line. An `EventSource` of undici that has received no event therefore
+    /// reconnects after undici's own 3 seconds. Two kinds of sources do not suit this option:
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. If their first event is not ready at
-    ///   once, its block has two `retry` lines, and rmcp's client fails.
+    /// - Sources that send `retry` lines, such as MCP servers. If the first event of such a source
+    ///   is not ready at once, the block of this event has two `retry` lines, and rmcp's client
+    ///   fails.
     /// - Sources that send comments followed by an empty line, such as axum's `Sse` with
     ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
     ///   returns an empty event for such a block.
     ///
-    /// If the layer ends a stream before its first event, the drain's `retry` line follows this
-    /// line. For an `EventSource`, an empty line separates the two lines. In other streams, both
-    /// are in one block.
+    /// If the shutdown ends a stream before its first event, a second `retry` line follows, with
+    /// the time of `Drain::retry`. For an `EventSource`, an empty line separates the two lines. In
+    /// other streams, the two lines are in one block.
     ///
     /// ```
     /// use std::time::Duration;
@@ -182,8 +186,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. Clients then wait for a time of their own, which
-    /// is the same for all clients of a kind.
+    /// Starts streams without a reconnection time. Each client then waits for its built-in time,
+    /// which is the same for all clients of the same kind.
     ///
     /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still send their own times.
     ///
@@ -203,15 +207,17 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
-    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` at such an event.
-    /// Otherwise, the `EventSource` reconnects.
+    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` when the
+    /// terminator arrives. Otherwise, the `EventSource` reconnects.
     ///
-    /// - If the source fails or ends mid-event, the event is not sent.
-    /// - Set it on streams that you generate. A body that is forwarded from an
-    ///   [upstream](crate::guide::upstreams) has a terminator of its own, so clients would get two.
-    /// - An event with a name but without data is sent with empty data, because otherwise no client
-    ///   would dispatch it.
-    /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).
+    /// - If the source fails or ends mid-event, the terminator is not sent.
+    /// - Set this option for streams that you generate. A body that is forwarded from an
+    ///   [upstream](crate::guide::upstreams) has its own terminator, so clients would get two
+    ///   terminators.
+    /// - If the terminator has a name but no data, it is sent with empty data, because otherwise no
+    ///   client would dispatch it.
+    /// - If the terminator has neither, it is not sent, and a WARN line is logged (feature
+    ///   `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -240,8 +246,9 @@ impl<M> SseLayer<M> {
     /// }
     /// ```
     ///
-    /// A stream that `take_until` stops has also ended cleanly, so `[DONE]` follows its partial
-    /// answer. Stop it [by an error](crate::guide::errors#stopping-a-stream) instead.
+    /// If you stop a stream with `take_until`, the stream ends cleanly, so `[DONE]` follows a
+    /// partial answer. Stop the stream [by an error](crate::guide::errors#stopping-a-stream)
+    /// instead.
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
@@ -252,11 +259,11 @@ impl<M> SseLayer<M> {
     ///
     /// The closure receives [the error of the
     /// program](crate::guide::errors#the-error-of-the-program), and can call
-    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) of another process, it receives a
-    /// [`RunError`](crate::runs::RunError), which has only the text.
+    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) of another process, the closure
+    /// receives a [`RunError`](crate::runs::RunError), which has only the text of the error.
     ///
-    /// Without a closure, an error of the source fails the body, so that clients notice the error
-    /// and reconnect. Even with a closure, the client receives no last event in these cases:
+    /// Without this option, an error of the source fails the body, so that clients notice the error
+    /// and reconnect. Even with this option, the client receives no last event in these cases:
     ///
     /// - If the source failed mid-event, or the stream has a content coding, no event can be
     ///   written: the closure is not called, and the body fails.
@@ -265,10 +272,10 @@ impl<M> SseLayer<M> {
     /// - If the closure panics, or returns an event with neither data nor a name, which no client
     ///   would dispatch, the body fails.
     ///
-    /// The events before the error are sent first, and the body fails [a little
-    /// later](crate::guide::errors#timing). A client that reads slowly may still lose the last
-    /// events. A failing body also causes [log lines](crate::guide::errors#logs) of the server
-    /// and of proxies.
+    /// A failing body first sends the events before the error, and then fails [a little
+    /// later](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
+    /// events. The failure also causes [log lines](crate::guide::errors#logs) of the server and of
+    /// proxies.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -290,21 +297,21 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats errors of the source for which the closure returns `true` as cancellations: the program
-    /// itself ended the source.
+    /// Treats an error of the source as a cancellation if the closure returns `true`. A
+    /// cancellation means that the program itself has ended the source.
     ///
     /// By default, only the [`JoinError`](tokio::task::JoinError) of a cancelled task is a
-    /// cancellation. A cancellation differs from a failure:
+    /// cancellation; the closure can add other errors. A cancellation differs from a failure:
     ///
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
-    /// - Between events, the stream of an `EventSource` ends cleanly. Every other body fails, because
-    ///   the client would mistake a partial answer for the complete one. Mid-event, and with a content
-    ///   coding, every body fails.
+    /// - After an error between events, the stream of an `EventSource` ends cleanly, and the body
+    ///   of any other client fails, because such a client would take a partial answer for a
+    ///   complete one. After an error mid-event, or with a content coding, every body fails.
     ///
-    /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
-    /// is then missing. A client that disconnects causes no error of the source. The page
-    /// [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
+    /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
+    /// upstream is then incomplete. A client that disconnects causes no error of the source. The
+    /// page [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
     ///
     /// The closure is called with [the error of the
     /// program](crate::guide::errors#the-error-of-the-program), and then with each of its causes
@@ -329,11 +336,11 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Makes streams end when the program closes one of their subjects: see the module
-    /// [streams](crate::streams). By default streams have no subjects.
+    /// Makes a stream end when the program closes one of its subjects, such as its user: see the
+    /// module [streams](crate::streams). By default streams have no subjects.
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of the layer add the subjects of the request.
+    /// Middleware and handlers inside of the layer add the subjects of the request to this value.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -353,8 +360,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Limits the age of streams, so that their clients reconnect. By default there is no limit.
-    /// [`MaxAge`] describes how streams end. A [`Duration`](std::time::Duration) sets a maximum age
-    /// without jitter.
+    /// [`MaxAge`] describes how streams end at this age. A [`Duration`](std::time::Duration) sets a
+    /// maximum age without jitter.
     ///
     /// ```
     /// use std::time::Duration;
@@ -372,18 +379,18 @@ impl<M> SseLayer<M> {
 
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
-    /// Sets the token that ends open streams when it is cancelled.
+    /// Sets the token whose cancellation ends open streams.
     ///
-    /// From then on, new streams are [refused](Self::refusal). A `POST`, or another request that is
-    /// no `GET`, is still answered if it arrived earlier. [`drain`](Self::drain) sets how streams
-    /// end. The page [placement](crate::guide::placement#two-layers) has the rules for several
-    /// layers.
+    /// After the cancellation, new streams are [refused](Self::refusal). A `POST`, or another
+    /// request that is no `GET`, is still answered if it arrived before the cancellation.
+    /// [`drain`](Self::drain) sets how streams end. The page
+    /// [placement](crate::guide::placement#two-layers) has the rules for several layers.
     ///
-    /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
-    /// therefore never finishes, because it waits for every body.
+    /// Without this option, a shutdown does not end streams. The graceful shutdown of axum or hyper
+    /// then never finishes while a stream is open, because the server waits for every body.
     ///
-    /// Use the token that shuts the server down, and give the graceful shutdown a deadline, because
-    /// the token cannot end the stream of a client that does not read. The page
+    /// Use the token that also shuts the server down, and give the graceful shutdown a deadline,
+    /// because the token cannot end the stream of a client that does not read. The page
     /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic.
     ///
     /// ```
@@ -401,8 +408,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets how open streams end when the [shutdown](Self::shutdown) begins. The default is
-    /// [`Drain::per_client`].
+    /// Sets when and how open streams end after the [shutdown](Self::shutdown) has begun. The
+    /// default is [`Drain::per_client`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -425,12 +432,12 @@ impl<M> SseLayer<M> {
     ///
     /// - If the shutdown ends the answer to a call (a request by any method except `GET`), the
     ///   event is sent before the body fails. Clients of language models take the event for a part
-    ///   of the answer: for such answers, turn it off with
+    ///   of the answer: for such answers, turn the farewell off with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
-    /// - Do not give the event an id, because the client would resume from it.
-    /// - An event with a name but without data is sent with empty data, because otherwise no client
-    ///   would dispatch it.
-    /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).
+    /// - Do not give the event an id, because the client would resume from that id.
+    /// - If the event has a name but no data, it is sent with empty data, because otherwise no
+    ///   client would dispatch it.
+    /// - If the event has neither, it is not sent, and a WARN line is logged (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -451,12 +458,13 @@ impl<M> SseLayer<M> {
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
     ///
-    /// - A stream takes a permit at the response head, or when the service is called if it returns
-    ///   a bare stream. It holds the permit until it has closed, however it ends.
-    /// - A stream with a status other than 200 is never refused. It takes a permit if one is free,
-    ///   and otherwise opens without one.
-    /// - A client that never reads its HTTP/2 connection can hold a permit for each stream of it:
-    ///   see [clients that grant no
+    /// - A stream takes a permit when its response head is known or, if the service returns a bare
+    ///   stream, when the service is called. The permit is free again when the stream has closed,
+    ///   for whatever reason.
+    /// - A stream with a status other than 200 is never refused. Such a stream takes a permit if
+    ///   one is free, and otherwise opens without a permit.
+    /// - A client that never reads its HTTP/2 connection can hold a permit for each stream of that
+    ///   connection: see [clients that grant no
     ///   window](crate::guide::proxies#http2-clients-that-grant-no-window).
     ///
     /// # Panics
@@ -478,7 +486,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the answer to clients whose streams are refused. The default is
+    /// Sets the answer to clients whose streams are refused above
+    /// [`max_streams`](Self::max_streams) or during the [shutdown](Self::shutdown). The default is
     /// [`Refusal::per_client`].
     ///
     /// ```
@@ -498,11 +507,11 @@ impl<M> SseLayer<M> {
     ///
     /// Off by default, because OpenAI's SDKs send `Accept: application/json` and expect a stream.
     ///
-    /// - A request without an `Accept` header accepts anything. If several ranges match, the most
-    ///   specific one decides.
+    /// - A request without an `Accept` header accepts anything. If several media ranges of the
+    ///   header match, the most specific range decides.
     /// - Only event streams with status 200 are affected.
-    /// - For a refused request, a service that returns a bare stream is [not
-    ///   called](Refusal#what-is-refused).
+    /// - A service that returns a bare stream is [not called](Refusal#what-is-refused) for a
+    ///   request that does not accept event streams.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -523,10 +532,10 @@ impl<M> SseLayer<M> {
     ///
     /// A stream opens when its response head is known or, with a service that returns a bare
     /// stream, when the service is called. [Refused](crate::Refusal#what-is-refused) streams and
-    /// the answers to `HEAD` requests do not open.
+    /// streams that answer `HEAD` requests do not open.
     ///
-    /// The closure runs in the server's task, so it must not block. A panic in it is caught and
-    /// logged.
+    /// The closure runs in the server's task, so it must not block. A panic in the closure is
+    /// caught and logged.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -546,13 +555,14 @@ impl<M> SseLayer<M> {
     /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
     /// stream that was opened.
     ///
-    /// It is called however the stream ends, even if the client disconnects before the response
-    /// head, the body is never polled or the source panics. Before the call, the source is dropped
-    /// and the permit of [`max_streams`](Self::max_streams) is freed.
+    /// The closure is called for every kind of end: even if the client disconnects before the
+    /// response head, if the body is never polled, or if the source panics. Before the call, the
+    /// source is dropped, and the permit of [`max_streams`](Self::max_streams) is freed.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
-    /// body, even while that thread unwinds from a panic. A panic in it is caught and logged. With
-    /// feature `tracing`, it is called in the request's span, and every close is logged at DEBUG.
+    /// body, even while that thread unwinds from a panic. A panic in the closure is caught and
+    /// logged. With feature `tracing`, the closure is called in the request's span, and every close
+    /// is logged at DEBUG.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -587,11 +597,11 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It signals to
-    /// the tasks of a handler that the response is over.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It signals the
+    /// end of the response to tasks that a handler has spawned.
     ///
     /// Off by default, because it costs five to seven allocations for each request. For services
-    /// that return a bare stream, it is always inserted.
+    /// that return a bare stream, the `Disconnect` is always inserted, even without this option.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -607,10 +617,12 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Measures the times from the request to the [head](CloseReport::time_to_head) and to the
-    /// [first event](CloseReport::time_to_first_event) of each stream, for its [`CloseReport`].
+    /// Measures, for each stream, the time from the request to the
+    /// [head](CloseReport::time_to_head) and the time from the request to the [first
+    /// event](CloseReport::time_to_first_event). The [`CloseReport`] has both times.
     ///
-    /// Off by default, because it reads the clock and allocates twice for each request.
+    /// Off by default, because it costs a reading of the clock and two allocations for each
+    /// request.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -635,7 +647,8 @@ impl<M> SseLayer<M> {
     /// closure is called when a request arrives, so it must be cheap and must not block. If it
     /// panics, the panic is caught and logged, and the stream has no label.
     ///
-    /// With axum, the route is known inside of `Router::layer`. The closure can return a [`Label`]:
+    /// With axum, the closure finds the route if the layer is added with `Router::layer`. The
+    /// closure can return a [`Label`]:
     ///
     /// ```
     /// use axum::extract::MatchedPath;
@@ -650,8 +663,8 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().label(route);
     /// ```
     ///
-    /// Use few labels, and none that clients choose: `Stats` counts the first 100 separately, and
-    /// all further ones as `other`.
+    /// Use few labels, and no text that clients choose: `Stats` counts the first 100 labels
+    /// separately, and all further labels together as `other`.
     #[must_use]
     pub fn label<F, L>(mut self, label: F) -> Self
     where

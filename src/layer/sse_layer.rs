@@ -40,8 +40,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// }
 /// ```
 ///
-/// The layer covers the routes that are added before it. The crate's page lists [what the layer
-/// changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
+/// The layer covers the routes that are added to the router before it. The *source* of an event
+/// stream is the body or the stream that the service returns. The crate's page lists [what the
+/// layer changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
 ///
 /// Clones are cheap. Setting an option of a clone does not change the original.
 ///
@@ -50,8 +51,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// **Stay open**
 ///
 /// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
-/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for
-///   bytes.
+/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that hold back the
+///   first bytes.
 /// - [`without_incremental`](Self::without_incremental) leaves out the header `incremental`.
 ///
 /// **Resume**
@@ -62,22 +63,24 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// **End**
 ///
-/// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, after a clean end.
+/// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, when the source has
+///   ended cleanly.
 /// - [`on_error`](Self::on_error) turns an error of the source into a last event.
-/// - [`cancellation_if`](Self::cancellation_if) treats more errors as cancellations.
+/// - [`cancellation_if`](Self::cancellation_if) decides which errors of the source are
+///   cancellations by the program.
 /// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
 /// - [`streams`](Self::streams) lets the program close the streams of a user or session.
 ///
 /// **Shut down**
 ///
 /// - [`shutdown`](Self::shutdown) sets the token that ends all streams.
-/// - [`drain`](Self::drain) sets when each stream ends after that.
+/// - [`drain`](Self::drain) sets when and how open streams end after the shutdown has begun.
 /// - [`farewell`](Self::farewell) sends an event before the shutdown ends a stream.
 ///
 /// **Limit**
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
-/// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
+/// - [`refusal`](Self::refusal) sets the answer to clients whose streams cannot open.
 /// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
 ///   stream.
 ///
@@ -85,14 +88,16 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
 /// - [`stats`](Self::stats) counts streams.
-/// - [`timings`](Self::timings) notes the times to the head and to the first event.
+/// - [`timings`](Self::timings) measures the times until the head and until the first event.
 /// - [`label`](Self::label) gives streams a label, such as the path of their route.
-/// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
+/// - [`track_disconnects`](Self::track_disconnects) signals the end of the response to tasks that a
+///   handler has spawned.
 ///
-/// [`options`](Self::options) sets several options of streams at once. A request and a response can
-/// override them with [`StreamOptions`](crate::StreamOptions) in their extensions; the methods
-/// `without_…` of that type turn options off. Of the layer's options, only the heartbeat, the header
-/// `incremental` and the reconnection time of an `EventSource` are on by default.
+/// [`options`](Self::options) sets several options of streams at once. A request or a response can
+/// override these options with [`StreamOptions`](crate::StreamOptions) in its extensions; the
+/// methods `without_…` of `StreamOptions` turn options off. Of the layer's options, only the
+/// heartbeat, the header `incremental` and the reconnection time of an `EventSource` are on by
+/// default.
 ///
 /// # Services that return a bare stream
 ///
@@ -122,16 +127,16 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # One layer, one kind of service
 ///
-/// You need the [marker] `M` only to name the type, for example in a struct field: `SseLayer` for
-/// services that return a response, such as an axum `Router`, and `SseLayer<marker::Events>` for
-/// those that return a stream. Elsewhere the compiler infers it from the service that the layer
-/// wraps.
+/// You need the [marker] `M` only to write the layer's type, for example in a struct field. Write
+/// `SseLayer` for services that return a response, such as an axum `Router`, and
+/// `SseLayer<marker::Events>` for services that return a stream. Elsewhere, the compiler infers `M`
+/// from the service that the layer wraps.
 ///
 /// # Runtime
 ///
-/// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. Without a timer, a
-/// stream panics as soon as it needs one.
+/// Event streams need a tokio runtime with its timer enabled. Both `#[tokio::main]` and
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable the timer. If the timer is
+/// off, a stream panics as soon as it needs one.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
@@ -146,8 +151,8 @@ impl<M> SseLayer<M> {
     /// `EventSource` with a [reconnection time](Self::retry), and sends a
     /// [heartbeat](Self::heartbeat) while a stream is idle.
     ///
-    /// The heartbeats of a layer's streams are aligned to one time grid, so that many of them share
-    /// one wake-up of the runtime.
+    /// The heartbeats of a layer's streams are aligned to one time grid, so that many heartbeats
+    /// share one wake-up of the runtime.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::default(), kind: PhantomData }

@@ -127,7 +127,7 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
 impl StartError {
     /// Returns the answer to a request whose run was not started.
     ///
-    /// For [`NotFound`](Self::NotFound), it is a `404`. Otherwise, it is like
+    /// For [`NotFound`](Self::NotFound), the answer is a `404`. For all other errors, it is that of
     /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
     /// which it reconnects, and other clients get a `503` with `Retry-After`.
     #[must_use]
@@ -148,12 +148,14 @@ impl StartError {
 ///
 /// How the stream ends depends on the run's outcome:
 ///
-/// - After [`Completed`](crate::runs::Outcome::Completed) it ends.
+/// - After [`Completed`](crate::runs::Outcome::Completed), it ends without an error.
 /// - After [`Cancelled`](crate::runs::Outcome::Cancelled), it fails with an error that makes
-///   [`SseLayer`](crate::SseLayer) end the body cleanly, without the terminator.
-/// - After any other outcome it fails.
+///   [`SseLayer`](crate::SseLayer) end the body cleanly, without the
+///   [terminator](crate::SseLayer::terminator).
+/// - After any other outcome, it fails.
 ///
-/// It also fails if the client's next event was evicted.
+/// The stream also fails if the client's next event was evicted, or if this process has lost
+/// contact with the process of the run.
 ///
 /// While the attachment exists, the client counts as attached: the source may wait for the client,
 /// and the run is not abandoned. Dropping the attachment detaches the client but does not stop the
@@ -192,7 +194,8 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-/// The body of a response about a run: the run's events, a refusal, or nothing.
+/// The body of an answer to a client of a run: the run's events, a refusal, an error text, or
+/// nothing.
 pub struct AnswerBody {
     body: SseBody<Box<EventBody<Attachment>>>,
 }
@@ -231,8 +234,8 @@ impl Body for AnswerBody {
 opaque_debug!(AnswerBody);
 
 pin_project! {
-    /// The response body of a [`RunLayer`](crate::runs::RunLayer)'s service: the events of a run, or the
-    /// inner service's body unchanged.
+    /// The response body of a [`RunLayer`](crate::runs::RunLayer)'s service: the events of a run,
+    /// or the inner service's body unchanged.
     pub struct RunBody<B> {
         #[pin]
         kind: Kind<B>,

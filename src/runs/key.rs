@@ -6,14 +6,15 @@ use crate::history::{Epoch, milliseconds, now};
 /// The maximum length of an owner or a name, in bytes.
 const MAX_LEN: usize = 512;
 
-/// The key of a run: an owner and a name. Only clients of this owner can reach the run.
+/// The key of a run: an owner and a name. Only clients of this owner can reach the run, unless the
+/// key is [shared](Self::shared).
 ///
 /// With the [layer](super::Runs::layer), a key must name one answer, such as one turn of a chat.
-/// With [`Runs::replace`](super::Runs::replace), it can name a whole chat, and the run is the
+/// With [`Runs::replace`](super::Runs::replace), a key can name a whole chat, and the run is the
 /// current turn.
 ///
-/// Names that clients choose need an owner, such as the user's id from an authenticated session. If
-/// two owners use the same name, they have two runs.
+/// If clients choose the names, use keys with an owner, such as the user's id from an authenticated
+/// session. If two owners use the same name, they have two runs.
 ///
 /// ```
 /// use tower_sse::runs::RunKey;
@@ -45,7 +46,7 @@ impl RunKey {
     /// Creates the key of a run without an owner: every client that knows the name can attach to
     /// the run, cancel it and replace it.
     ///
-    /// Use it for names that the server generates at random, or for public answers.
+    /// Use such a key for names that the server generates at random, or for public answers.
     ///
     /// # Errors
     ///
@@ -54,7 +55,7 @@ impl RunKey {
         Ok(Self { owner: None, name: part("name", name.as_ref())? })
     }
 
-    /// Returns the owner, or `None` for a [shared](Self::shared) run.
+    /// Returns the owner, or `None` for a [shared](Self::shared) key.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
@@ -83,8 +84,8 @@ fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
     }
 }
 
-/// Hides the owner, which can be a session's secret, and the name of a shared run: any client that
-/// knows the name can attach.
+/// Hides the owner, which can be a session's secret, and the name of a shared run, because any
+/// client that knows this name can attach.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");
@@ -111,7 +112,7 @@ pub struct InvalidKey {
 }
 
 impl InvalidKey {
-    /// Returns the invalid part: `owner` or `name`.
+    /// Returns which part of the key is invalid: `owner` or `name`.
     #[must_use]
     pub const fn part(&self) -> &'static str {
         self.part

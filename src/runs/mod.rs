@@ -2,9 +2,9 @@
 //! resumable (feature `runs`).
 //!
 //! A run is one event stream that a service returns. A separate task drives the stream and records
-//! its events. A client can disconnect and reconnect with `Last-Event-ID`, reload the page, or
-//! attach to the run from a second tab. The run depends on none of these connections, so the answer
-//! of a language model is generated, and paid for, once.
+//! its events. A reloaded page, a second tab, and a client that reconnects with `Last-Event-ID` can
+//! all attach to the run. The run depends on none of their connections, so the answer of a language
+//! model is generated, and paid for, once.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -27,12 +27,12 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! A client that repeats its `POST` gets the same answer while the run is kept, unless the run
-//! failed or was stopped, as [Clients](#clients) explains. The
-//! [recipe for `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` that attaches to a
-//! run and never starts one.
+//! A client that repeats its `POST` gets the same answer, unless the run failed, was stopped or is
+//! no longer kept. [Clients](#clients) has the details. The
+//! [recipe for `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` route that
+//! attaches clients to a run and never starts one.
 //!
-//! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
+//! The handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The page on
 //! [clients](crate::guide::runs_clients) shows what client libraries need, and [a
 //! table](#a-hub-or-a-run) shows when a [hub](crate::hub) is the better choice.
@@ -43,33 +43,34 @@
 //! such as one turn of a chat. With [`Runs::replace`], a key can name a whole chat, and the run is
 //! the current turn.
 //!
-//! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
-//! [`Runs::start`] or [`Runs::replace`] instead. If the upstream can refuse, the handler calls
-//! [`Runs::start_with`]: a `429` of the upstream is then passed on, and not recorded. To replace a
-//! run with this method, cancel the earlier run first.
+//! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
+//! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
+//! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
+//! without recording it. To replace a run with `start_with`, cancel the earlier run first.
 //!
-//! A key has an owner. Take the owner from an authenticated session, never from a value that the
-//! client chooses. A client of another owner cannot reach the run, even with the same name and a
-//! valid id. Check permissions outside of the layer, because only the request that starts a run
-//! reaches the handler.
+//! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
+//! from an authenticated session, never from a value that the client chooses. A client of another
+//! owner cannot reach the run, even with the same name and a valid id. Check permissions outside of
+//! the layer, because only the request that starts a run reaches the handler.
 //!
 //! The layer handles every request with a key, except `HEAD` and `OPTIONS`. Put a route that stops
-//! a run outside of the layer, or return no key for `DELETE`.
+//! a run outside of the layer, or return no key for its requests.
 //!
 //! # Clients
 //!
 //! - Through the layer, a client without a last event id gets all events of a run that is running
-//!   or has completed. After a failure or a stop, the same request starts a new run. From then on, ids
-//!   of the old run get `404`.
+//!   or has completed. If the run ended in any other way, for example by a failure, the client's
+//!   request starts a new run. From then on, requests with ids of the old run get `404`.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
-//! - A client whose next event was evicted gets `404` too. If the client is already attached, its
-//!   body fails. A running run evicts events only if it exceeds its size limit.
-//! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
-//!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
+//! - A client whose next event was evicted from memory gets `404` too. If the client is already
+//!   attached, its body fails instead. A running run evicts events only once it has reached its
+//!   [size limit](RunsBuilder::retain_bytes).
+//! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run. A run also
+//!   stops once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
-//! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] says how the stream of each
-//! client ends.
+//! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the clients'
+//! streams end.
 //!
 //! # Runs without the layer
 //!
@@ -114,100 +115,107 @@
 //!
 //! # What is recorded
 //!
-//! - Each block with a `data` or `event` line is an event, regardless of how the source divides its
-//!   bytes into frames.
-//! - Comments and the source's ids are not recorded. Instead, the last line of each event is an id
-//!   of the run, `epoch-sequence`. No two runs share an epoch.
-//! - A `retry` line becomes part of the next event. If the source ends inside an event, the
-//!   incomplete event is dropped, because clients would ignore it.
+//! The source of a run is the stream that the service returns.
+//!
+//! - Each block of lines with a `data` or `event` line is recorded as one event, however the source
+//!   divides its bytes into frames.
+//! - Comments and the source's ids are not recorded. Each recorded event gets an id of the run,
+//!   `epoch-sequence`, as its last line. No two runs share an epoch.
+//! - A `retry` line in a block of its own becomes part of the next event. If the source ends inside
+//!   an event, the incomplete event is dropped, because clients would ignore it.
 //!
 //! # Memory and back-pressure
 //!
 //! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
-//! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
-//! Once a run has reached its size limit, its source waits for the fastest attached client. If the
-//! next event of a slower client is evicted, the body of that client fails. Without clients, the
-//! source never waits, and the oldest events are evicted. A run starts only if the memory has room
-//! for the size limits of this run and of all running runs. Otherwise, the request is refused.
+//! runs, in total and per owner. It also sets how long runs are kept after their end, and when runs
+//! without clients are abandoned. Once a run has reached its size limit, its source waits until the
+//! fastest attached client has read more. If the next event of a slower client is evicted, the body
+//! of that client fails. While no client is attached, the source never waits, and the oldest events
+//! are evicted. A run starts only if the memory has room for the size limits of this run and of all
+//! running runs. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
 //! The layer of runs belongs:
 //!
-//! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits, close reports and
-//!   endings to each client's stream. Without `SseLayer`, the body of each client fails when the
-//!   run is cancelled, instead of ending.
+//! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits and close reports to
+//!   each client's stream, and decides how the stream ends. Without `SseLayer`, the body of each
+//!   client fails when the run is cancelled, instead of ending cleanly.
 //! - Inside of layers that add headers to every response, such as CORS, because only the first
 //!   client receives the handler's headers.
 //! - Inside of compression, because a compressed answer is not recorded.
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
-//!   The call still runs in the span of its request.
+//!   The call still runs in the tracing span of its request.
 //!
-//! If an `SseLayer` inside the layer of runs ends the stream early, such as at a maximum age, the run
-//! fails.
+//! If an `SseLayer` inside of the layer of runs ends the stream early, for example at its maximum
+//! age, the run fails.
 //!
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
-//! requests at once. To keep them open, answer with
-//! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`. Every client then gets its
-//! whole answer, or its body fails. The page on
-//! [shutdown](crate::guide::shutdown#runs) has the code.
+//! requests at once. To keep these streams open, answer with
+//! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`, where `grace` is the
+//! grace period of [`Runs::drain`]. Every client then gets its whole answer, or its body fails. The
+//! page on [shutdown](crate::guide::shutdown#runs) has the code.
 //!
-//! Without a store, runs are kept in the memory of one process. After a restart, all keys are
-//! unknown: a client with an id gets `404`, and the service is not called again.
+//! Without a [store](#several-processes), runs are kept in the memory of one process. After a
+//! restart, all keys are unknown: a request with an id gets `404`, and does not call the service.
 //!
 //! # Several processes
 //!
-//! With [`Runs::connect`], processes share their runs through a store. Every process can then
-//! attach new and resuming clients to any run, and can cancel or replace the run. Requests with the
-//! same key call the service once across all processes. The process that called the service owns
-//! the run: it drives the stream, and exports the events to the store. If the owner exits before
-//! the answer is complete, the answer is interrupted. If any other process exits, the answer goes
-//! on.
+//! With [`Runs::connect`], processes share their runs through a [store](RunStore). Every process
+//! can then attach new and resuming clients to any run, and can cancel or replace the run. Requests
+//! with the same key call the service only once, even if they reach different processes. The
+//! process that called the service is the *owner* of the run: it drives the stream, and exports the
+//! events to the store. If the owner exits before the answer is complete, the answer is
+//! interrupted. If any other process exits, the answer goes on.
 //!
-//! - Each request with a key asks the store, in one round trip. Starting a run takes another round
-//!   trip; the first attachment to another process's run takes several. Therefore put the layer
-//!   inside of layers that authenticate and limit requests.
+//! - Each request with a key takes one round trip to the store. Starting a run takes a second one;
+//!   the first attachment of a process to a run of another process takes several. Therefore put the
+//!   layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the previous export is acknowledged. To spare the store, events that come faster are
-//!   exported together, with up to 4 milliseconds between exports. A run without such a client is
-//!   exported about once a second, and when it ends.
+//!   soon as the store has acknowledged the previous export. If a process has many events to
+//!   export, it waits up to 4 milliseconds between exports and exports several events together. A
+//!   run that no client of another process reads is exported about once a second, and when it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
-//!   documents. Of the requests that are repeated after that, only the first starts the answer
-//!   again. A *lease* is the time without contact to the store after which other processes may
-//!   declare a process dead.
+//!   documents. If these clients repeat their requests without an id, the first request starts a
+//!   new run, and the others join it. A *lease* is the time without contact to the store after
+//!   which other processes may declare a process dead.
 //! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
-//!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, for example if a
-//!   reply of the store is lost, a run is reported twice, with the same [`RunEnd::id`].
+//!   notices this calls its own `on_end`, with [`Interrupted`](Outcome::Interrupted). In rare
+//!   cases, for example if a reply of the store is lost, a run is reported twice, with the same
+//!   [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
-//!   [`Runs::drain`] apply to one process. `max_memory` also limits the memory that the runs of a
-//!   process take in the store. Above the limit, replaced runs, and then the oldest ended runs, are
-//!   deleted from the store.
-//! - A source waits only for clients of its own process. If a client of another process falls behind
-//!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
+//!   [`Runs::drain`] apply to each process separately. `max_memory` also limits the memory that the
+//!   runs of a process take in the store. Above the limit, replaced runs are deleted from the
+//!   store, and after them the runs that ended first.
+//! - A source waits only for clients of its own process. If a client of another process falls
+//!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes), the client's body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without
 //!   closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease afterwards, requests
-//! with a key for which the store has no run are refused, because an owner may still restore a run
-//! with this key: [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`].
+//! If the store loses its data, the owners restore their runs. For one lease after the loss, a
+//! request is refused if neither the store nor this process has a run with its key, because an
+//! owner may still restore such a run. In this case, [`Runs::start`] returns
+//! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
+//! even if this process has a run with the key.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
 //!
-//! - Running runs continue, and clients at the process that owns a run keep receiving it, without a
-//!   time limit.
+//! - Running runs continue. Clients at the owner's process keep receiving their run, without a time
+//!   limit.
 //! - The bodies of clients of other processes fail after two leases.
-//! - No run starts, so that no answer is paid for twice. If the key's run is running in the layer's
-//!   own process, the layer answers requests without an id or with an id of this run. It refuses
-//!   all other requests with a key; [`Runs::start`] and [`Runs::replace`] return
-//!   [`StartError::Unavailable`]. A program that prefers an unrecorded answer sends one itself:
+//! - No run starts, so that no answer is paid for twice. If the run with the request's key is
+//!   running in the process that received the request, the layer and [`Runs::start`] still find it,
+//!   unless the request has an id of another run. All other requests with a key are refused:
+//!   [`Runs::start`] returns [`StartError::Unavailable`], and [`Runs::replace`] does so for every
+//!   request without an id. A program that prefers an unrecorded answer sends one itself:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -236,13 +244,13 @@
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | the work is stopped | by the program, for example by [publishing a request to stop](crate::hub#stopping-work) | by any process that [cancels](Runs::cancel) the run, also [after a last event](Runs::cancel_with) |
+//! | the work is stopped | by the program, for example by [publishing a request to stop](crate::hub#stopping-work) | by any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
 //! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language
-//! model or an export. The [progress of a job](crate::hub#progress-of-a-job) is a topic of a hub if
-//! a late client needs only the latest state, and a run if it needs every event. A hub can notify a
-//! user's other pages that a run has begun.
+//! model or an export of data. The [progress of a job](crate::hub#progress-of-a-job) is a topic of
+//! a hub if a late client needs only the latest state, and a run if a late client needs every
+//! event. A hub can notify a user's other pages that a run has begun.
 //!
 //! # Storing answers
 //!
@@ -266,7 +274,8 @@
 //! ```
 //!
 //! Call this function in the handler with the run that [`Runs::start`] or [`Runs::replace`]
-//! returns, and nowhere else: every call stores the answer.
+//! returns, and nowhere else. If a client repeats its request, the handler gets the same run again,
+//! so `save` must accept an answer that is already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

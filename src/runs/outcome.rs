@@ -4,27 +4,28 @@ use super::{RunKey, key::epoch_age};
 use crate::signals::{RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
-/// The way a run ended.
+/// The way in which a run ended.
 ///
 /// Whatever the outcome, the body of a client fails if the client's next event was evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The source ended. Every attached client gets a clean end.
+    /// The source ended without an error. Every attached client gets a clean end.
     Completed,
     /// The body of every attached client fails, because one of these has happened:
     ///
     /// - The source failed or panicked.
-    /// - One of its events was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes).
+    /// - An event was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes) allows.
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
     /// - An [`SseLayer`](crate::SseLayer) inside of the layer of runs ended the stream early.
     Failed,
     /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
-    /// the answer to the run's only client. Inside [`SseLayer`](crate::SseLayer), every attached
-    /// client gets a clean end without the [terminator](crate::SseLayer::terminator); the stream of
-    /// an [`Attachment`](super::Attachment) fails.
+    /// the answer to the run's only client. If the answers pass through an
+    /// [`SseLayer`](crate::SseLayer), every attached client gets a clean end without the
+    /// [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail. The stream
+    /// of an [`Attachment`](super::Attachment) always fails.
     Cancelled,
-    /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
+    /// No client was attached for the time [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
     /// every attached client fails.
@@ -78,13 +79,13 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including those that have been evicted. If the process of the
-    /// run died, this is the number in the store.
+    /// run died, only the events that it had exported to the store count.
     pub events: u64,
     /// The total size of these events in bytes on the wire, including their ids. If the process of
     /// the run died, this is 0, because the store does not know the size.
     pub bytes: u64,
-    /// The time from the start of the call to the end of the run. If the process of the run died, the
-    /// run ends when another process notices.
+    /// The time from the start of the call to the end of the run. If the process of the run died,
+    /// this is the time until another process noticed the death.
     pub age: Duration,
 }
 
@@ -94,11 +95,11 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the part with which all ids of the run's events begin. No other run with the same
-    /// key has this part.
+    /// Returns the epoch of the run, with which the ids of all its events begin. No other run with
+    /// the same key has this epoch.
     ///
     /// If several processes share runs, the end of a run whose process was out of reach can be
-    /// reported twice. A program that must count each run once compares the ids.
+    /// reported twice. A program that must count each run only once compares these epochs.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -109,20 +110,20 @@ impl RunEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// [`max_running`](super::RunsBuilder::max_running) runs are already running, or
-    /// [`max_memory`](super::RunsBuilder::max_memory) has no room for another one.
+    /// As many runs are running as [`max_running`](super::RunsBuilder::max_running) allows, or
+    /// [`max_memory`](super::RunsBuilder::max_memory) has no room for another run.
     Full,
     /// The key's owner has as many running runs as
     /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner) allows.
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has its key. A new run would be a different
-    /// answer.
+    /// The request has a last event id, but no run has the request's key. A new run would not
+    /// continue the answer to which the id belongs.
     NotFound,
-    /// The store cannot be reached, or lost its data less than a [lease](super#several-processes)
-    /// ago, or the key belongs to a run that was started with another version of the store's
-    /// protocol. Starting the run now could start it twice.
+    /// Starting the run now could start it twice, because the store cannot be reached, or lost its
+    /// data less than a [lease](super#several-processes) ago, or because the key belongs to a run
+    /// that was started with another version of the store's protocol.
     Unavailable,
 }
 
@@ -144,11 +145,12 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text includes the texts of the run's error and of its causes. If the run's source failed in
-/// this process, [`error`](Self::error) returns the error of the source itself, and the closure of
-/// [`on_error`](crate::SseLayer::on_error) receives the same error instead of a `RunError`.
+/// The text of a `RunError` says why the attachment failed. If the run's stream failed, the text
+/// contains the stream's error and its causes. If the stream failed in this process,
+/// [`error`](Self::error) returns the stream's error, and the closure of
+/// [`on_error`](crate::SseLayer::on_error) receives that error instead of a `RunError`.
 ///
-/// The run's error is not among the [sources](Error::source) of this error. Otherwise
+/// [`Error::source`] does not lead to the stream's error. Otherwise,
 /// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
 /// cancellation of this client's stream.
 #[derive(Clone, Debug)]
@@ -180,11 +182,12 @@ impl RunError {
     }
 
     /// Returns the error that the source of the run returned, without the
-    /// [wrappers](crate::guide::errors#the-error-of-the-program) of hosts.
+    /// [wrappers](crate::guide::errors#the-error-of-the-program) that hosts such as axum add.
     ///
-    /// Returns `None` if the run has ended in another way, such as a panic, or in another process:
-    /// only the text of an error is shared between processes. An error is kept as long as its run,
-    /// and does not count for [`max_memory`](super::RunsBuilder::max_memory).
+    /// Returns `None` if the run ended in any other way, such as by a panic. Returns `None` too if
+    /// the source failed in another process, because processes share only the text of an error. The
+    /// error is kept as long as the run, and does not count towards
+    /// [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)

@@ -18,12 +18,12 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///
 /// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
-/// Runs are tokio tasks. A method that starts a run [panics](tokio::spawn) outside of a tokio
+/// Each run is a tokio task. A method that starts a run [panics](tokio::spawn) outside of a tokio
 /// runtime with timers.
 ///
 /// # Answers
 ///
-/// The answer depends on the request and on the run that has its key:
+/// The answer depends on the request and on the run that has the request's key:
 ///
 /// | run | request without an id | request with an id |
 /// |---|---|---|
@@ -33,35 +33,39 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// | [`Completed`] and kept | all events | the events after the id |
 /// | any other end, and kept | starts a run | the events after the id |
 ///
-/// - The [layer](Self::layer) and [`start`](Self::start) follow this table. Without an id,
-///   [`replace`](Self::replace) always starts a run, in place of any run that has the key.
-/// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. Without
-///   an id, it sends all events of a kept run, however the run ended.
-/// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
-/// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
-/// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be
-///   reached, a request that would start a run gets the refusal
+/// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
+///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
+/// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. For a
+///   request without an id, it sends all events of a kept run, however the run ended.
+/// - A request with an id that the run has not assigned gets `404`, as does any request whose
+///   client still needs an evicted event.
+/// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
+///   events.
+/// - When a limit is reached, during a shutdown, or while the [store](super#several-processes)
+///   cannot be reached, a request that would start a run gets the refusal
 ///   [`per_client`](crate::Refusal::per_client) instead, even if the [`SseLayer`](crate::SseLayer)
-///   has another refusal. At a limit, `replace` can still replace a run that is running at this
-///   process.
+///   has another refusal. When a limit is reached, `replace` can still replace a run that is
+///   running at this process.
 ///
-/// If the run has ended and has no events left for the client, or if it ends before its call has
-/// answered:
+/// If the run has ended and has no events left for the client, or if the run ends before its call
+/// has answered:
 ///
 /// - An `EventSource` gets `204`, after which it does not reconnect. If the run was [`Interrupted`]
-///   and the request has no id, it gets the refusal instead.
+///   and the request has no id, the client gets the refusal instead.
 /// - Any other client without an id gets an empty `200` after [`Completed`], the refusal after
 ///   [`Interrupted`], and `404` after any other end.
-/// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and `404`
-///   after any other end.
-/// - A replaced run counts as [`Cancelled`]. An empty `200` means that the client has missed no
-///   event. The terminator is sent in it only after [`Completed`].
-/// - The refusal makes a client repeat its request, which starts the run again on another process.
-///   After [`Cancelled`], it would make the client restart an answer that the user has stopped.
+/// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and
+///   `404` after any other end.
+/// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It means
+///   that the client has missed none. The [terminator](crate::SseLayer::terminator) is sent in such
+///   a stream only after [`Completed`].
+/// - The refusal makes a client repeat its request. The repeated request starts the run again, on
+///   another process. After [`Cancelled`], clients get no refusal, because they would restart an
+///   answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
-///   new run. The request that started the replaced run is answered as after [`Cancelled`]: of two
-///   turns that are sent at once, the first gets `404`. A call of [`answer`](Self::answer) that
-///   waits for the replaced run returns `None`.
+///   new run. The request that started the replaced run is answered as after [`Cancelled`]: if two
+///   turns are sent at once, the first gets `404`. A call of [`answer`](Self::answer) that waits
+///   for the replaced run returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -90,8 +94,8 @@ opaque_debug!(Runs);
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///
 /// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
-/// [`Runs::get`](super::Runs::get) return handles. Clones refer to the same run. Dropping a handle
-/// neither stops the run nor detaches a client.
+/// [`Runs::get`](super::Runs::get) return handles. Clones of a handle refer to the same run.
+/// Dropping a handle neither stops the run nor detaches a client.
 #[derive(Clone)]
 pub struct Run {
     runs: Runs,
@@ -111,19 +115,20 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns the time since the run was started. For a run of another process, it is the time since
-    /// this process first saw it.
+    /// Returns the time since the run was started. For a run of another process, it is the time
+    /// since this process first saw the run.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.record.started_at.elapsed()
     }
 
-    /// Returns all recorded events, for a program that stores answers. They are complete once the
-    /// run has [ended](Self::ended).
+    /// Returns all events that have been recorded so far, for a program that stores answers. Once
+    /// the run has [ended](Self::ended), these are all of its events.
     ///
-    /// Returns `None` if an event was evicted. A running run evicts events only if it is larger
-    /// than [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose
-    /// events when [`max_memory`](super::RunsBuilder::max_memory) is reached or
+    /// Returns `None` if an event was evicted. A running run evicts events only once it has reached
+    /// [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose its events
+    /// when a limit of memory is reached, such as
+    /// [`max_memory`](super::RunsBuilder::max_memory), or when
     /// [`retain_for`](super::RunsBuilder::retain_for) has passed.
     ///
     /// ```
@@ -143,13 +148,13 @@ impl Run {
         self.record.messages()
     }
 
-    /// Attaches the client of a request and returns the answer. [`Runs`](super::Runs#answers) has
-    /// the table of all answers.
+    /// Attaches the client of a request, and returns the answer to the request.
+    /// [`Runs`](super::Runs#answers) has the table of all answers.
     ///
     /// The handler can add headers to the response, and extensions such as
     /// [`StreamOptions`](crate::StreamOptions).
     ///
-    /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer of the request that started the
+    /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer to the request that started the
     /// run, and no other client is attached, the run is cancelled.
     ///
     /// # Cancel safety
@@ -174,9 +179,9 @@ impl Run {
     /// has seen none.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten. An attachment to a run of another
-    /// process fails if this process has no memory for that run, or cannot reach that process for
-    /// two [leases](super#several-processes).
+    /// event after `last` was evicted, or if the run is no longer kept. An attachment to a run of
+    /// another process fails if this process has no memory for the run's events, or has had no
+    /// contact with that process for two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -200,7 +205,7 @@ impl Run {
     }
 
     /// Cancels the run: its outcome is [`Cancelled`](Outcome::Cancelled), and its source is dropped
-    /// when its task runs next. Does nothing if the run has ended.
+    /// when the run's task is polled next. Does nothing if the run has ended.
     ///
     /// # Cancel safety
     ///
@@ -210,8 +215,8 @@ impl Run {
         self.runs.cancel_record(&self.record).await;
     }
 
-    /// Returns how the run ended, or `None` if it is still running or its answer was not an event
-    /// stream.
+    /// Returns how the run ended. Returns `None` if the run has not ended, or if its call did not
+    /// return an event stream.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()
@@ -223,8 +228,8 @@ impl Run {
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped and the method called again at any time. The future does not count
-    /// as an attached client.
+    /// The future can be dropped at any time, and the method can be called again. The future does
+    /// not count as an attached client.
     pub async fn ended(&self) -> Option<Outcome> {
         let ended = || Some(self.record.phase()).filter(|phase| !phase.is_live());
         self.record.until(ended).await.outcome()
@@ -245,7 +250,7 @@ impl Runs {
     /// Attaches the client of a request to the run with this key, and returns the answer according
     /// to the [table](Self#answers). This method never starts a run.
     ///
-    /// Returns `None` if there is no such run. The handler then answers `404`, or `204` if the
+    /// Returns `None` if no run has this key. The handler then answers `404`, or `204` if the
     /// client only asks whether there is something to resume.
     ///
     /// ```
@@ -274,8 +279,9 @@ impl Runs {
 
     /// Returns the run with this key, if it is starting, running, or has ended and is kept.
     ///
-    /// While the [store](super#several-processes) cannot be reached, returns `None` for any run that
-    /// is not running in this process. [`answer`](Self::answer) then returns a refusal instead.
+    /// While the [store](super#several-processes) cannot be reached, returns `None` for any run
+    /// that is not running in this process. For such a run, [`answer`](Self::answer) returns a
+    /// refusal.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last page is loaded.
@@ -292,7 +298,7 @@ impl Runs {
     ///
     /// `last` is the id of the last event that the client has seen. If the run with this key has
     /// not assigned the id, nothing is cancelled: a late request to stop one turn of a chat cannot
-    /// cancel the next turn.
+    /// cancel the next turn. Without `last`, whichever run has the key is cancelled.
     ///
     /// # Cancel safety
     ///
@@ -307,8 +313,8 @@ impl Runs {
     /// Sends a last event to the clients of the run with this key, and [cancels](Self::cancel) the
     /// run. Returns whether the run was starting or running.
     ///
-    /// Attached clients receive the event before the end, and clients that resume later receive it
-    /// too. The run records it like an event of its source.
+    /// Attached clients receive the event before their streams end, and clients that resume later
+    /// receive it too. The run records `event` like the events of its source.
     ///
     /// ```
     /// use tower_sse::{Event, LastEventId, runs::{RunKey, Runs}};
@@ -324,25 +330,27 @@ impl Runs {
     ///
     /// - The run is still starting, so it has no stream yet. It is cancelled without the event.
     /// - The event has neither a name nor data, or is larger than
-    ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is cancelled without it.
+    ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is cancelled without
+    ///   the event.
     /// - The run has ended, or has not assigned the id `last`. Nothing is cancelled.
     ///
-    /// A run that has reached `retain_bytes` evicts its oldest events to make room for the last one.
+    /// A run that has reached `retain_bytes` evicts its oldest events to make room for `event`.
     ///
-    /// The source may send further events before this method is polled. If the program counts
-    /// events before the call, its count can be too low.
+    /// The source may send further events before the future of this method is polled. If the
+    /// program counts the run's events before it calls this method, the count can be too low.
     ///
     /// # Several processes
     ///
-    /// At the process that owns the run, all earlier events are exported first; the method waits
-    /// for the store for up to two seconds. At any other process, the event follows the events that
-    /// the owner has exported. The number in its id is then about a billion higher than that of the
-    /// event before it, because the owner's clients may have received events in between.
+    /// At the process that owns the run, all earlier events are exported before `event`; the method
+    /// waits for the store for up to two seconds. At any other process, `event` follows the events
+    /// that the owning process has exported. The sequence number in its id is then about a billion
+    /// higher than in the id of the previous event, because clients of the owning process may have
+    /// received events that were not exported.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If the future is dropped, the run is never
-    /// cancelled without the event.
+    /// The same as for [`cancel`](Self::cancel). A future that is dropped never cancels the run
+    /// without sending the event.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -354,14 +362,14 @@ impl Runs {
         self.cancel_run(key, last.as_ref(), lines).await
     }
 
-    /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
-    /// ones have ended, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
+    /// Prepares for the end of the process: refuses new runs, waits up to `grace` for the running
+    /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// The wait includes the closures of [`on_end`](super::RunsBuilder::on_end) for runs that end
-    /// meanwhile.
+    /// The wait includes the [`on_end`](super::RunsBuilder::on_end) closures of runs that end in
+    /// this time.
     ///
     /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
-    /// the runs at the same time:
+    /// the runs during this shutdown:
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -417,7 +425,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns the error of the store if it cannot connect.
+    /// Returns the error of the store if the connection fails.
     pub async fn connect<S: RunStore>(store: S) -> Result<Self, S::Error> {
         Self::builder().connect(store).await
     }
@@ -453,24 +461,26 @@ pub struct RunsBuilder {
 }
 
 impl RunsBuilder {
-    /// Limits the memory of the events that each run keeps to `bytes`. The default is 2 MiB.
+    /// Limits the memory of each run's kept events to `bytes`. The default is 2 MiB.
     ///
     /// Each event takes its bytes on the wire and 112 further bytes. With the default, a run keeps
-    /// about 13,000 events of 45 bytes each, or 5,000 of 300 bytes, such as the tokens of a
-    /// language model in its vendor's JSON.
+    /// about 13,000 events of 45 bytes each, or 5,000 events of 300 bytes each, such as the tokens
+    /// of a language model in its vendor's JSON.
     ///
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
     /// - While a client is attached, only events that the fastest client has read are evicted.
     ///   While that client has read none of the kept events, the source is not polled. If a slower
-    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
+    ///   client needs an evicted event, the client's body fails, and the client gets `404` when it
+    ///   reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
-    ///   that needs an evicted event later gets `404`.
+    ///   that attaches later and needs an evicted event gets `404`.
     ///
     /// A run fails if one of its events does not fit into the limit.
     ///
-    /// A running run always has room for `bytes`: [`max_memory`](Self::max_memory) admits only as
-    /// many runs as it can hold. If `bytes` exceeds `max_memory`, only one run can run at a time.
+    /// Every running run can use all its `bytes`, because a new run is admitted only if
+    /// [`max_memory`](Self::max_memory) has room for the `bytes` of all running runs. If `bytes`
+    /// exceeds `max_memory`, only one run can run at a time, and it keeps less than `bytes`.
     ///
     /// # Panics
     ///
@@ -484,62 +494,64 @@ impl RunsBuilder {
 
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
-    /// A running run is never evicted to make room. A new run is admitted only if `max_memory`
-    /// holds [`retain_bytes`](Self::retain_bytes) and 2,752 bytes of bookkeeping for it and for
-    /// each running run: with the defaults, 1,022 runs can run at a time. Otherwise, the request is
-    /// refused with [`StartError::Full`]. To admit more short answers, lower `retain_bytes`: with
-    /// 64 KiB, the default memory has room for the default of [`max_running`](Self::max_running).
+    /// A running run is never evicted to make room. A new run is admitted only if `max_memory` has
+    /// room for the new run and all running runs, each with [`retain_bytes`](Self::retain_bytes)
+    /// and 2,752 bytes of bookkeeping. With the defaults, 1,022 runs can run at a time. A request
+    /// beyond this is refused with [`StartError::Full`]. To admit more short answers, lower
+    /// `retain_bytes`: with 64 KiB, the default memory has room for the 10,000 runs that
+    /// [`max_running`](Self::max_running) allows by default.
     ///
-    /// Most running runs need less memory than they may take. The rest of the memory holds runs
-    /// that have ended. When recorded bytes or a new run need room, the following is evicted, in
+    /// Most running runs need less memory than is reserved for them. The rest of the memory holds
+    /// runs that have ended. When new events or a new run need room, the following is evicted, in
     /// this order:
     ///
-    /// 1. Runs that have ended and that no client reads, the oldest first.
-    /// 2. The events that this process holds for runs of [other
-    ///    processes](super#several-processes), the largest runs first. If a client needs an evicted
-    ///    event, its body fails, or it gets a refusal; when it reconnects, the process loads the
-    ///    run again.
+    /// 1. Runs that have ended and that no client reads, beginning with the run that ended first.
+    /// 2. The copies that this process has of runs of [other processes](super#several-processes),
+    ///    the largest copy first. If a client needs an evicted event, the client's body fails, or
+    ///    the client gets a refusal. When this client reconnects, the process loads the run again.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
-    /// A run that has ended is not evicted before its end is in the store. While the store cannot
-    /// be reached, a new run that would need this room therefore does not start.
+    /// With a [store](super::RunStore), a run that has ended is evicted only once its end is in the
+    /// store. Until then, a new run that needs the memory of the ended run does not start.
     ///
-    /// The limit counts runs, their events, and the frames that they keep for clients that are
-    /// behind. Each counts with its bookkeeping: less than 200 bytes for an event or a frame, and
-    /// less than 2 KiB for a run with its task, unless its key is long. Frames are kept only while
-    /// there is room, but no room is reserved for them: if all running runs reach their limits,
-    /// their frames exceed `bytes`. Incomplete events of the sources can exceed `bytes` too. These
-    /// do not count:
+    /// The limit counts runs, their events, and frames: copies of several events each, which a run
+    /// keeps for clients that are behind. Bookkeeping counts too: less than 200 bytes for each
+    /// event and each frame, and less than 2 KiB for a run with its task, unless its key is long.
+    /// Frames are kept only while there is room, but no room is reserved for them: if all running
+    /// runs reach their limits, their frames come on top of `bytes`. Incomplete events of the
+    /// sources can also come on top of `bytes`. These do not count:
     ///
-    /// - The service's future, its stream, and what they hold.
-    /// - Evicted events and frames that a server still has to send. Clients that hold the same
-    ///   event or frame share its memory.
+    /// - The service's future, the stream that it returns, and what both hold.
+    /// - Evicted events and frames that a server still has to send. Clients that still wait
+    ///   for the same event or frame share its memory.
     /// - Unused space in the chunks of up to 1 KiB that small events share: before a run's oldest
     ///   event and after its newest.
     ///
-    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
-    /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
-    /// count as 69 kB.
+    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that attaches
+    /// once all of them are recorded adds a frame, which counts as 5 kB. If 16 clients resume after
+    /// different events, their frames count as 69 kB.
     ///
     /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
-    /// process need there, with their keys and their bookkeeping. For Redis, a run counts with
-    /// about 5.3 kB, its events, twice the length of its encoded key, and 48 bytes for each batch
-    /// of events. Above the limit, the runs that ended first are deleted there.
+    /// process need in the store, with their keys and their bookkeeping. For Redis, the memory of a
+    /// run is the sum of about 5.3 kB, its events, twice the length of its encoded key, and 48
+    /// bytes for each exported batch of events. Above the limit, replaced runs are deleted from the
+    /// store, and after them the runs that ended first.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
     }
 
-    /// Limits the memory of the ended runs of one owner to `bytes`, so that one owner cannot evict
-    /// the runs of all other owners. By default, only [`max_memory`](Self::max_memory) limits them.
+    /// Limits the memory of the ended runs of each owner to `bytes`, so that the runs of one owner
+    /// cannot displace the runs of all other owners. By default, ended runs are limited only by
+    /// [`max_memory`](Self::max_memory).
     ///
-    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
-    /// last. Each process with a [store](super::RunStore) also applies the limit to the memory that
-    /// its runs need in the store. There, a call that returns no event stream is counted until two
-    /// [leases](super#several-processes) have passed. Running runs of an owner are limited by
-    /// [`max_running_per_owner`](Self::max_running_per_owner) and
+    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the run that ended
+    /// last. With a [store](super::RunStore), each process also applies the limit to the memory
+    /// that its runs of this owner need in the store. There, a call that returned no event stream
+    /// is counted for two more [leases](super#several-processes). Running runs of an owner are
+    /// limited by [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
-    /// no owner.
+    /// no owner, so this limit does not apply to them.
     ///
     /// ```
     /// use tower_sse::runs::Runs;
@@ -553,19 +565,19 @@ impl RunsBuilder {
 
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
-    /// After that, the key is free. With a [store](super::RunStore), each run is kept there for at
-    /// least a minute and at least four [leases](super#several-processes): for this time, the key
-    /// is taken, and a completed run is answered from the store. Clients that are still reading the
-    /// run when its time is over can read the rest, unless [`max_memory`](Self::max_memory) evicts
-    /// it. With a time of zero, a run can be forgotten before its handler calls
-    /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
-    /// ten years.
+    /// After this time, the key is free. With a [store](super::RunStore), each run is kept there
+    /// for at least a minute and at least four [leases](super#several-processes): during this time,
+    /// the key stays taken, and requests for a completed run are answered from the store. Clients
+    /// that are still reading the run when its time is over can read the rest, unless the run is
+    /// evicted because of [`max_memory`](Self::max_memory). With a time of zero, a run can be gone
+    /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
+    /// than ten years count as ten years.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age.min(MAX_TIME);
         self
     }
 
-    /// Sets how long a run continues without a client. After this time, it ends as
+    /// Sets how long a run continues without a client. After this time, the run ends as
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
     ///
     /// The time starts with the call, and restarts whenever the last client detaches. A client that
@@ -582,7 +594,7 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets how long a run may take. After this time, it ends as
+    /// Sets how long a run may take. After this time, the run ends as
     /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
     /// is no limit.
     ///
@@ -635,17 +647,19 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends with any outcome, for billing and reports.
+    /// Adds a closure that is called when a run ends, whatever its outcome, for billing and
+    /// reports.
     ///
-    /// Without a store, it is called once for each run. With a store, it can be called twice, with
-    /// the same [`RunEnd::id`]: do not bill an id that has been billed. If the process of a run
-    /// dies, another process reports the run with 0 bytes.
+    /// Without a store, it is called once for each run. With a store, it can be called twice for a
+    /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies,
+    /// another process calls its own closure for this run, with 0 [`bytes`](RunEnd::bytes).
     ///
     /// A call that panics or is cancelled, abandoned or interrupted before its answer counts as a
-    /// run. A call that returns anything but an event stream does not.
+    /// run. A call that returns anything but an event stream does not count.
     ///
-    /// The closure is called on the thread that ends the run, while no lock is held. All closures
-    /// are called, in the order in which they were added. If a closure panics, the panic is caught.
+    /// The closure is called on the thread that ends the run, while no lock of the runs is held.
+    /// All closures are called, in the order in which they were added. If a closure panics, the
+    /// panic is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,
@@ -666,7 +680,7 @@ impl RunsBuilder {
     ///
     /// # Errors
     ///
-    /// Returns the error of the store if it cannot connect.
+    /// Returns the error of the store if the connection fails.
     ///
     /// # Panics
     ///

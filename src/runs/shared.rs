@@ -8,9 +8,9 @@ use crate::{BoxError, connection::LastEventId};
 
 /// A store through which several processes share their runs.
 ///
-/// Its implementation is `RedisRuns` of the crate
-/// [`tower-sse-redis`](https://docs.rs/tower-sse-redis). The types of its method are exempt from
-/// semantic versioning, so other crates cannot implement it.
+/// `RedisRuns` of the crate [`tower-sse-redis`](https://docs.rs/tower-sse-redis) implements this
+/// trait. The types in the signature of its method are exempt from semantic versioning, so other
+/// crates cannot implement the trait.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `RunStore` of this version of tower-sse",
     note = "if it is `RedisRuns`, two versions of tower-sse are in the program: run \

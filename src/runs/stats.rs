@@ -32,22 +32,22 @@ pub struct RunsStats {
     /// The number of calls that were made, including calls whose answer was not an event stream. A
     /// request whose client disconnects before the call does not count.
     pub started: u64,
-    /// The number of calls that were refused: at a limit, while the store could not be
-    /// reached, or during a shutdown.
+    /// The number of requests for which no call was made, because a limit was reached, the store
+    /// could not be reached, or a shutdown had begun.
     pub refused: u64,
-    /// The number of clients whose next event was evicted before they had read it.
+    /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds for clients and
-    /// handles. A run has a second copy if a client needs an event that is older than those of the
-    /// first copy. The number is 0 without a [store](crate::runs::RunStore).
+    /// handles. A run has a second copy if a client needs an event that is older than all events of
+    /// the first copy. The number is 0 without a [store](crate::runs::RunStore).
     pub mirrors: usize,
-    /// The number of runs whose export to the store is overdue. It rises while the store
+    /// The number of runs whose export to the store is overdue. The number rises while the store
     /// cannot be reached.
     pub waiting_exports: usize,
     /// The number of runs of this process that another process declared dead, because
     /// this process did not reach the store in time.
     pub fenced: u64,
-    /// The number of runs that this process declared dead.
+    /// The number of runs of other processes that this process declared dead.
     pub declared_dead: u64,
     /// The number of events of all runs that have ended.
     pub events: u64,

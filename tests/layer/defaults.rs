@@ -35,7 +35,7 @@ fn reconnection_times_are_those_of_the_pages() {
     let (min, max) = pages.range(&[
         "The reconnection time is drawn from {}: the client",
         "it is drawn from {}, except for calls",
-        "At the limit of a subject, the default is {}, except for calls",
+        "its reconnection time is {}, except for calls",
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
@@ -162,7 +162,7 @@ mod of_runs {
             assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
-        has("retain_bytes", &bytes("that each run keeps to `bytes`. The default is {}."));
+        has("retain_bytes", &bytes("kept events to `bytes`. The default is {}."));
         has("max_memory", &bytes("total memory of all runs to `bytes`. The default is {}."));
         let time = |phrase| pages.time(&[phrase]);
         has("retain_for", &time("how long a run is kept after its end. The default is {}."));

@@ -17,10 +17,11 @@ impl Runs {
     /// Creates a layer that makes the event streams of a service resumable without a change to the
     /// service.
     ///
-    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged. The
-    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. `HEAD` and
-    /// `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
-    /// of layers that authenticate. [`RunLayer`] documents how requests and responses are handled.
+    /// `key` returns the key of a request's run, or `None` for a request that is to pass unchanged.
+    /// The layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`.
+    /// Requests with the methods `HEAD` and `OPTIONS` always pass unchanged. Put the layer inside
+    /// of [`SseLayer`](crate::SseLayer) and inside of layers that authenticate. [`RunLayer`]
+    /// documents how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
@@ -54,8 +55,8 @@ impl Runs {
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
-///   start a run, so return no key for a `DELETE` that stops a run.
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Requests with
+///   any other method can start a run, so return no key for a `DELETE` request that stops a run.
 /// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because an answer without
 ///   a key cannot be recorded or resumed.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
@@ -63,7 +64,7 @@ impl Runs {
 /// - A request with a last event id never reaches the service. The id comes from the header, or
 ///   from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
 /// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
-///   when a client leaves.
+///   when a client disconnects.
 ///
 /// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
@@ -71,12 +72,12 @@ impl Runs {
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
 ///   service's response head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`, which
-///   apply only to the first client.
-/// - Any other response, a [`Refusal`](crate::Refusal) or an error goes to the first client, and
-///   the key is free again. One of the waiting requests then calls the service.
+///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`,
+///   which apply only to the first client.
+/// - Any other response, a [`Refusal`](crate::Refusal) or an error goes to the first client only,
+///   and the key is free again. One of the requests that wait then calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,
-///   and the key is free again. A later panic fails the run.
+///   and the key is free again. If the service's stream panics later, the run fails.
 ///
 /// The source's comments and ids are not recorded. Each event gets an id of the run as its last
 /// line.
@@ -198,7 +199,7 @@ pin_project! {
     /// The response future of [`RunService`].
     ///
     /// If the request has a key, dropping this future detaches the client, and the call continues.
-    /// Otherwise, the inner future is dropped too.
+    /// Without a key, dropping this future also drops the future of the inner service.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

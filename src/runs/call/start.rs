@@ -14,8 +14,8 @@ use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Reque
 /// A function or closure without arguments that returns the stream of a run.
 ///
 /// All such functions implement this trait, and nothing else can.
-/// [`Runs::start`](crate::runs::Runs::start) requires it instead of `FnOnce`, so that the
-/// compiler's error for a stream or an async closure says what to pass.
+/// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, so that a
+/// program that passes a stream or an async closure gets a compiler error that says what to pass.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -37,21 +37,22 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a call for this key, by the layer or
-    /// [`start_with`](Self::start_with), has not answered yet, this method waits. A handler behind
-    /// the layer must therefore not pass the key of its own request: it would wait for itself.
+    /// that records the stream of `source`. If the layer or [`start_with`](Self::start_with) has
+    /// made a call for this key that has not answered yet, this method waits for the answer. A
+    /// handler inside of the layer must therefore not pass the key of its own request: the handler
+    /// would wait for itself.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
-    /// an earlier answer. The method then returns the run with this key, even if the run failed or
-    /// was stopped.
+    /// an earlier answer. For such a request, the method returns the run with this key, even if the
+    /// run failed or was stopped.
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If the source must wait for something
     /// before it can stream, such as the response of a model, use [`start_with`](Self::start_with).
     ///
-    /// A handler passes the head of its `request`, and answers with [`Run::answer`], according to
-    /// the [table](Self#answers). For a run that no request starts, such as a nightly report, pass
-    /// `None`.
+    /// A handler passes the head of its HTTP request as `request`, and returns the response of
+    /// [`Run::answer`], which follows the [table](Self#answers). For a run that no request starts,
+    /// such as a nightly report, pass `None`.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -76,12 +77,15 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A run would have to be started while a limit of running runs is reached, while the memory
-    ///   has no room, during a shutdown, or while the store cannot be reached.
+    /// - A new run is needed, but a limit of running runs is reached, the memory has no room, or
+    ///   the server is shutting down.
+    /// - No run with the key is running at this process, and the store cannot be reached or lost
+    ///   its data less than a [lease](crate::runs#several-processes) ago.
     ///
     /// # Panics
     ///
-    /// Panics outside a runtime. A panic of `source` propagates, and the key is free again.
+    /// Panics outside a tokio runtime with timers. A panic of `source` propagates, and the key is
+    /// free again.
     ///
     /// # Cancel safety
     ///
@@ -104,12 +108,12 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the previous run with this
     /// key, if any.
     ///
-    /// Use it for keys that name more than one answer, such as a whole chat, in which each turn
-    /// replaces the previous one.
+    /// Use this method for keys that name more than one answer, such as a whole chat, in which each
+    /// turn replaces the previous turn.
     ///
     /// A request with a last event id neither starts nor cancels a run, because its client repeats
-    /// the request to get the rest of an earlier answer. The method then returns the run with this
-    /// key. Pass the head of the request, as you do to [`start`](Self::start).
+    /// the request to get the rest of an earlier answer. For such a request, the method returns the
+    /// run with this key. Pass the head of the request, as you do to [`start`](Self::start).
     ///
     /// A client that is disconnected before the first event has no id. If it repeats its request,
     /// the turn starts again. To avoid that, call [`start`](Self::start) with a key that names the
@@ -120,20 +124,22 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, or the memory has no room. Neither matters if the run
-    ///   with this key is running at this process: the new run takes its place.
-    /// - The server is shutting down. The existing run continues.
-    /// - The store cannot be reached, or lost its data less than a lease ago.
+    /// - A limit of running runs is reached, or the memory has no room. If the run with this key is
+    ///   running at this process, it does not count, because the new run takes its place.
+    /// - The server is shutting down. In this case, the existing run continues.
+    /// - The store cannot be reached, or lost its data less than a
+    ///   [lease](crate::runs#several-processes) ago.
     ///
     /// # Panics
     ///
-    /// Panics outside a runtime. A panic of `source` propagates, and the key is free again.
+    /// Panics outside a tokio runtime with timers. A panic of `source` propagates, and the key is
+    /// free again.
     ///
     /// # Cancel safety
     ///
     /// The run is started at the first poll. If the future is dropped before that, nothing happens.
-    /// With [several processes](crate::runs#several-processes), a future that is dropped later may have
-    /// ended the earlier run without starting another.
+    /// With [several processes](crate::runs#several-processes), a future that is dropped later may
+    /// have ended the earlier run without starting another.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
@@ -192,11 +198,11 @@ impl Runs {
     }
 }
 
-/// Starting runs whose source must wait before it can stream, and may fail meanwhile.
+/// Starting runs whose source must wait before it can stream, and may fail while it waits.
 impl Runs {
-    /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
-    /// `call` returns the stream to record, or else the answer of the handler, such as the `429` of
-    /// a model.
+    /// Returns the run with this key, or starts one; see [`start`](Self::start). The future that
+    /// `call` returns has one of two results: the stream to record, or an `Err` with the handler's
+    /// answer, such as the `429` of a model.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -223,11 +229,12 @@ impl Runs {
     /// ```
     ///
     /// - The future runs on the task of the run, so it continues if the client disconnects. Its
-    ///   `Err` is returned to the caller that started the run, and dropped if that caller has gone.
-    /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then try
-    ///   to start it themselves.
-    /// - Until the future is ready, the run is starting. It can be cancelled, replaced and
-    ///   abandoned like any other run. In these cases, the method returns the run, and
+    ///   `Err` is returned to the caller that started the run, or dropped if that caller no longer
+    ///   waits.
+    /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
+    ///   try to start a run themselves.
+    /// - Until the future is ready, the run is starting. A starting run can be cancelled, replaced
+    ///   and abandoned like any other run. In these cases, the method returns the run, and
     ///   [`Run::answer`] answers according to the [table](Self#answers).
     ///
     /// # Errors
@@ -236,8 +243,8 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a runtime. A panic of `call` or of its future propagates, and the key is free
-    /// again.
+    /// Panics outside a tokio runtime with timers. A panic of `call` or of its future propagates,
+    /// and the key is free again.
     ///
     /// # Cancel safety
     ///
