@@ -10,8 +10,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that are not UTF-8 with U+FFFD, and discards
-/// an event that is incomplete when the stream ends. [`MessageStream`](crate::MessageStream)
-/// decodes a body.
+/// an event that is incomplete when the stream ends. To decode a body, use
+/// [`MessageStream`](crate::MessageStream).
 ///
 /// ```
 /// use tower_sse::Decoder;
@@ -35,8 +35,9 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so an upstream whose
-/// event never ends cannot exhaust memory. A message can be three times as large, because a byte
-/// that is not UTF-8 becomes three bytes. Messages with the same last event id share its bytes.
+/// event never ends cannot exhaust memory. A message can be three times as large as its
+/// event, because a byte that is not UTF-8 becomes three bytes. Successive messages with the same
+/// last event id share the bytes of this id.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
@@ -62,8 +63,8 @@ impl Decoder {
         Self { splitter: EventSplitter::new(), client: ClientState::default() }
     }
 
-    /// Limits the size of an event to `bytes`, counted on the wire with line ends and with comments
-    /// between its lines. The default is 1 MiB.
+    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends
+    /// and comments, but without the empty line. The default is 1 MiB.
     ///
     /// Comments between events are not limited.
     ///
@@ -83,7 +84,7 @@ impl Decoder {
     /// # Errors
     ///
     /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). Every later
-    /// call returns it too, because the decoder cannot find the end of that event.
+    /// call also returns this error, because the decoder cannot find the end of that event.
     #[inline]
     pub fn decode(&mut self, input: &mut impl Buf) -> Result<Option<Message>, EventTooLarge> {
         loop {
@@ -132,7 +133,7 @@ impl Decoder {
         &self.client.last_event_id
     }
 
-    /// Returns the last reconnection time that the stream sent.
+    /// Returns the last reconnection time that the stream sent, if any.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.splitter.incomplete_retry().or(self.client.retry)

@@ -14,7 +14,7 @@ use crate::{BoxError, error::Sealed};
 /// | type | use |
 /// |---|---|
 /// | [`Event`] | a single event |
-/// | [`Encoded`] | bytes that are encoded once and sent to many clients |
+/// | [`Encoded`] | events that are encoded once and sent to many clients |
 /// | [`Json<T>`](crate::Json) (feature `json`) | a value that is serialised when it is sent |
 /// | `Result<T, E>` of one of these | streams that can fail; see [`SseLayer::on_error`](crate::SseLayer::on_error) for the effect of an `Err` |
 #[diagnostic::on_unimplemented(
@@ -250,7 +250,7 @@ impl<'frame> Lines<'frame> {
 /// assert_eq!(other.try_recv().unwrap().as_bytes(), b"event: news\ndata: once\n\n");
 /// ```
 ///
-/// An iterator can be collected into one value, whose events are sent together:
+/// An iterator of events can be collected into one value, whose events are sent together:
 ///
 /// ```
 /// # use tower_sse::{Encoded, Event};
@@ -263,7 +263,7 @@ pub struct Encoded(Bytes);
 impl Encoded {
     /// Encodes an item of a stream of events.
     ///
-    /// An [`Event`] cannot fail to encode; convert it with `Encoded::from(event)`.
+    /// Encoding an [`Event`] cannot fail, so convert an event with `Encoded::from(event)`.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use crate::error::Sealed;
 
 /// An event of a stream, before it is encoded.
 ///
-/// Each method is named after the wire-format field that it sets. A second call replaces the
-/// field's value.
+/// The methods are named after the fields that they set in the wire format. Setting a field again
+/// replaces the field's earlier value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,18 +24,19 @@ use crate::error::Sealed;
 /// );
 /// ```
 ///
-/// Text converts into an event with that data: `Event::from("text")`, `Event::from(string)`. A
-/// `String` is moved, and a `&str` is copied; [`from_static`](Self::from_static) does not copy.
+/// Text converts into an event with this text as its data: `Event::from("text")`,
+/// `Event::from(string)`. A `String` is moved, and a `&str` is copied;
+/// [`from_static`](Self::from_static) does not copy.
 ///
 /// Two events are equal if their bytes in the wire format are equal.
 ///
-/// # How clients treat it
+/// # How clients treat an event
 ///
 /// | fields | effect |
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
-/// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event; a few dispatch an empty message. Whether the id counts depends on the client. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because some clients dispatch an empty message for a block without data. |
+/// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event, but a few dispatch an empty message. Some clients ignore the id. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because with such a line, some clients dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -73,17 +74,18 @@ impl Event {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
 
-    /// Sets the `event` field, which is the event's name. Page code listens for `tick` with
-    /// `addEventListener("tick", …)`. An event without a name, or with an empty one, has the name
-    /// `message`.
+    /// Sets the `event` field, which is the event's name. Page code listens for events with the
+    /// name `tick` by `addEventListener("tick", …)`. An event without a name, or with an empty one,
+    /// is dispatched with the name `message`.
     ///
     /// Avoid the names `open` and `error`. `EventSource` dispatches events of its own with these
-    /// names, and listeners cannot distinguish them.
+    /// names, and listeners cannot distinguish those from yours.
     ///
     /// # Panics
     ///
-    /// Panics if a literal contains a line feed, a carriage return or U+0000. Convert text that is
-    /// known only at run time to an [`EventName`], or pass it to [`try_event`](Self::try_event).
+    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000.
+    /// Convert text that is known only at run time to an [`EventName`], or pass it to
+    /// [`try_event`](Self::try_event).
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
@@ -111,12 +113,11 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `id` field. When the client reconnects, its `Last-Event-ID` is the last id that it
-    /// received. An empty id clears the client's last event id.
+    /// Sets the `id` field. When the client reconnects, it sends `Last-Event-ID` with the last id
+    /// that it received. An empty id clears the client's last event id.
     ///
     /// To advance a client's last event id without an event for the page, send the id with empty
-    /// data and a name that the page does not listen for. Clients differ in how they treat an id
-    /// without data:
+    /// data and a name that the page does not listen for. Some clients ignore an id without data:
     ///
     /// | Client | An id without data | An id with empty data |
     /// |---|---|---|
@@ -133,8 +134,9 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if a literal contains a line feed, a carriage return or U+0000. Convert text that is
-    /// known only at run time to an [`EventId`], or pass it to [`try_id`](Self::try_id).
+    /// Panics if `id` is a literal that contains a line feed, a carriage return or U+0000. Convert
+    /// text that is known only at run time to an [`EventId`], or pass it to
+    /// [`try_id`](Self::try_id).
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
@@ -169,7 +171,7 @@ impl Event {
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
     ///
-    /// [`SseLayer::retry`](crate::SseLayer::retry) sets a reconnection time at the start of every
+    /// [`SseLayer::retry`](crate::SseLayer::retry) sends a reconnection time at the start of every
     /// stream.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
@@ -240,10 +242,10 @@ impl From<String> for Event {
 
 /// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
 ///
-/// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
-/// forge other fields. An empty id is valid: it clears the client's last event id, and the client's
-/// next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a header's
-/// value, so they are lost when the client sends the id back.
+/// An id cannot contain a line feed, a carriage return or U+0000, so text received at run time
+/// cannot forge other fields. An empty id is valid: it clears the client's last event id, and the
+/// client's next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a
+/// header's value, so an id loses them when the client sends it back.
 ///
 /// If a page of another origin reads the stream, its `EventSource` sends the id without a CORS
 /// preflight. A `fetch` that sets `Last-Event-ID` always causes a preflight.
@@ -285,8 +287,8 @@ one_line_text!(EventId, "id", "an event's id");
 /// The trait is sealed. `Event::id` panics if a literal has a line break or U+0000, as
 /// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. Text that is
 /// known only at run time is converted by [`EventId::try_from`] or
-/// [`Event::try_id`](crate::Event::try_id), which return an error instead. An integer is written
-/// into the frame without an intermediate string.
+/// [`Event::try_id`](crate::Event::try_id), which return an error instead. An integer that fits
+/// into 64 bits is encoded without an intermediate string.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an event's id",
     label = "neither a literal, nor an integer, nor an `EventId`",
@@ -343,8 +345,8 @@ integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 /// The name of an event, which is the value of its `event` field. Page code listens for events by
 /// name.
 ///
-/// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
-/// forge other fields. An empty name means `message`, the default.
+/// A name cannot contain a line feed, a carriage return or U+0000, so text received at run time
+/// cannot forge other fields. An empty name means `message`, the default.
 ///
 /// ```
 /// use tower_sse::{Event, EventName};
@@ -438,25 +440,26 @@ impl Event {
     }
 }
 
-/// The fields of an event that a broker keeps, from [`Event::fields`]. The broker assigns the id.
+/// The fields with which a broker stores an event, from [`Event::fields`]. The broker assigns the
+/// id.
 ///
-/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] make an event
-/// from these fields again.
+/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] make the event
+/// again from its fields.
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fields<'a> {
-    /// The data, as the program gave it. Can be empty.
+    /// The data, as the program set it. Can be empty.
     pub data: &'a str,
-    /// The name, if it has one.
+    /// The name, if the event has one.
     pub name: Option<&'a str>,
-    /// The reconnection time in milliseconds, if it has one.
+    /// The reconnection time in milliseconds, if the event has one.
     pub retry: Option<u64>,
-    /// The comment, if it has one.
+    /// The comment, if the event has one.
     pub comment: Option<&'a str>,
 }
 
-/// The error for an event that is larger than the limit, such as
+/// The error for an event that is larger than a limit such as
 /// [`Decoder::max_event_size`](crate::Decoder::max_event_size).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTooLarge {

@@ -11,10 +11,10 @@ pub(super) const NO_NAME: &str = "message";
 
 /// An event of a stream, borrowed from the bytes in which it was received.
 ///
-/// An [`EventSplitter`](crate::EventSplitter) finds events, and a [filter](crate::filter) sees
-/// them. Unlike a [`Message`](crate::Message), an `EventRef` has the whole block, byte for byte,
-/// with comments and unknown fields. The block can be one without data, which browsers do not
-/// dispatch.
+/// An [`EventSplitter`](crate::EventSplitter) returns such events, and a [filter](crate::filter)
+/// receives them. Unlike a [`Message`](crate::Message), an `EventRef` has all lines of the event,
+/// byte for byte, with comments and unknown fields. It can also be an event without data, which
+/// browsers do not dispatch.
 ///
 /// ```
 /// use tower_sse::{EventSplitter, Piece};
@@ -38,14 +38,14 @@ pub struct EventRef<'a> {
 impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it.
     ///
-    /// If that line ends in CRLF, and the chunk ended between CR and LF, the bytes end in the CR.
-    /// Nothing else depends on how the stream was divided into chunks.
+    /// If the empty line ends in CRLF, and a chunk of the stream ended between CR and LF, the bytes
+    /// of the event end in CR. Nothing else depends on how the stream was divided into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// Returns the event's name: `message` if it has no `event` field or an empty one.
+    /// Returns the event's name: `message` if the event has no `event` field or an empty one.
     #[must_use]
     pub fn name(&self) -> Cow<'a, str> {
         self.field_name().unwrap_or(Cow::Borrowed(NO_NAME))
@@ -82,8 +82,8 @@ impl<'a> EventRef<'a> {
         data.collect::<Vec<_>>().join(&b'\n')
     }
 
-    /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch only such
-    /// events.
+    /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch only
+    /// events with such a field.
     #[must_use]
     #[inline]
     pub fn has_data(&self) -> bool {
@@ -105,8 +105,8 @@ impl<'a> EventRef<'a> {
         self.spans.retry.of(self.raw).map(reconnection_time)
     }
 
-    /// Returns the name and value of each line in order, without the empty line. The name of a
-    /// comment is empty.
+    /// Returns the name and value of each line in order, without the empty line at the end. The
+    /// name of a comment is empty.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.lines().map(|(line, _)| match Line::parse(line) {
             Line::Field { name, value } => (name, value),
@@ -117,8 +117,8 @@ impl<'a> EventRef<'a> {
 
     /// Returns whether the empty line that ends the event has been received.
     ///
-    /// It is `false` only if the stream has ended in the middle of the event. Browsers discard such
-    /// an event, and some clients dispatch it.
+    /// Returns `false` only if the stream has ended in the middle of the event. Browsers discard
+    /// such an event, but some clients dispatch it.
     #[must_use]
     pub const fn is_terminated(&self) -> bool {
         self.spans.empty_line > 0
@@ -140,9 +140,10 @@ impl<'a> EventRef<'a> {
     /// their order: id, name, comments and unknown fields.
     ///
     /// The new `data` lines stand in the place of the first old `data` line, or at the end if there
-    /// was none. They end like the line that was in this place, because some clients split a stream
-    /// only where the same line end comes twice. `data` is split at its line breaks, so any text is
-    /// safe. The copy is complete, like the result of [`to_encoded`](Self::to_encoded).
+    /// was none. They have the line end of the old line or, at the end, of the last line, because
+    /// some clients find the end of an event only if the same line end comes twice. `data` is split
+    /// at its line breaks, so any text is safe. The copy is complete, like the result of
+    /// [`to_encoded`](Self::to_encoded).
     ///
     /// ```
     /// use tower_sse::{EventSplitter, Piece};

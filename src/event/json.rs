@@ -7,7 +7,8 @@ use crate::error::Sealed;
 
 /// An event whose data is a value that is serialised as JSON when the event is sent.
 ///
-/// [`Event::json`] creates it from an event with other fields.
+/// To set other fields too, such as a name, start with an [`Event`], and add the data by
+/// [`Event::json`]:
 ///
 /// ```
 /// use serde::Serialize;
@@ -24,10 +25,11 @@ use crate::error::Sealed;
 /// # Ok::<_, serde_json::Error>(())
 /// ```
 ///
-/// Each thread keeps a serialisation buffer of up to 64 KiB.
+/// Each thread that serialises such events keeps a buffer of up to 64 KiB.
 ///
-/// If the value fails to serialise, the stream sends the events before it, and then fails. No part
-/// of the value is sent. See [`SseLayer::on_error`](crate::SseLayer::on_error).
+/// If the value fails to serialise, the stream sends the events before this one, and then fails,
+/// like a stream whose source fails: see [`SseLayer::on_error`](crate::SseLayer::on_error). No part
+/// of the value is sent.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -46,15 +48,15 @@ impl<T: Serialize> Json<T> {
 impl Event {
     /// Sets the `data` field to `value`, which is serialised as JSON when the event is sent.
     ///
-    /// [`json_data`](Self::json_data) serialises it immediately.
+    /// [`json_data`](Self::json_data) serialises the value immediately.
     pub const fn json<T: Serialize>(self, value: T) -> Json<T> {
         Json { value, event: self }
     }
 
     /// Sets the `data` field to `value`, serialised as JSON.
     ///
-    /// This allocates a string. [`Json`] allocates none, because it serialises the value when the
-    /// event is sent.
+    /// This method allocates a string. [`Json`] allocates none, because it serialises the value
+    /// when the event is sent.
     ///
     /// # Errors
     ///

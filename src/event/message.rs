@@ -4,7 +4,7 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 
 /// An event as a client dispatches it.
 ///
-/// A [`Decoder`](crate::Decoder) returns messages. Tests and proxies also create them:
+/// A [`Decoder`](crate::Decoder) returns messages. Tests and proxies can also create messages:
 ///
 /// ```
 /// use tower_sse::{Decoder, Message};
@@ -30,14 +30,14 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// );
 /// ```
 ///
-/// Clients decode the same name, data, last event id and reconnection time from the event. Its
-/// bytes can differ from those of the original event:
+/// From this event, clients decode the name, data, last event id and reconnection time of the
+/// message. The bytes can differ from those of the original event:
 ///
-/// - If `event` is `message` or empty, the event has no `event` field.
-/// - A `last_event_id` becomes an `id` field in every event, even if the source sent the id with an
-///   earlier event.
+/// - If the message's `event` is `message` or empty, the new event has no `event` field.
+/// - A `last_event_id` becomes an `id` field in every new event, even if the source sent the id
+///   only with an earlier event.
 /// - An empty `last_event_id` becomes an empty `id` field if the stream
-///   [cleared](Self::last_event_id()) its id, and otherwise no field.
+///   [cleared](Self::last_event_id()) its id. Otherwise, the new event has no `id` field.
 /// - Carriage returns in `data` become line breaks, which clients decode as line feeds.
 ///
 /// The format cannot represent every message: a program can set `event` or `last_event_id` to text
@@ -45,17 +45,17 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with such a character is
 /// omitted, because a changed id could resume the stream at another position.
 ///
-/// A [hub](crate::hub) assigns ids of its own, so pass it a message [without its
+/// A [hub](crate::hub) assigns ids of its own, so publish a message [without its
 /// id](Self::without_id).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
-    /// The event's name; `message` if it has none.
+    /// The event's name; `message` if the event has none.
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The last id that the stream sent, with this event or before it. Empty if there was none, or
-    /// if an empty id cleared it.
+    /// The last id that the stream sent, with this event or before it. Empty if the stream has sent
+    /// no id, or if the last one was empty.
     pub last_event_id: MessageId,
     /// The last reconnection time that the stream sent since the previous message, if any.
     pub retry: Option<Duration>,
@@ -94,7 +94,7 @@ impl Message {
 
     /// Returns the message without its last event id.
     ///
-    /// A [hub](crate::hub) does not publish events that have an id:
+    /// A [hub](crate::hub) does not publish events that have an id, so remove the id first:
     ///
     /// ```
     /// # #[cfg(feature = "hub")]
@@ -153,7 +153,7 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
 
 /// The last event id of a [`Message`]: text that is empty if there is no id.
 ///
-/// Cloning it is cheap, and messages with the same id share it.
+/// Cloning is cheap, because clones share the text.
 ///
 /// ```
 /// use tower_sse::{Message, MessageId};

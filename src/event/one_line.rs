@@ -2,11 +2,11 @@
 
 use std::{error::Error, fmt};
 
-/// The error of converting text that cannot be an [`EventName`](super::EventName) or an
+/// The error for text that cannot be an [`EventName`](super::EventName) or an
 /// [`EventId`](super::EventId).
 ///
-/// Names and ids cannot contain a line feed or a carriage return, because the rest of the text
-/// could then forge other fields. They cannot contain U+0000, because clients ignore such an `id`
+/// Names and ids cannot contain a line feed or a carriage return, because the text after it could
+/// forge other fields. They cannot contain U+0000, because clients ignore an id with U+0000
 /// ([HTML, "Interpreting an event stream"][html]).
 ///
 /// ```

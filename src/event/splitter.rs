@@ -12,7 +12,7 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Splits an event stream into events and the bytes between them.
 ///
-/// It reads bytes in chunks of any size, and nothing is lost: the [pieces](Piece) together are the
+/// A splitter reads bytes in chunks of any size, and loses none: the [pieces](Piece) together are the
 /// stream, byte for byte. A [`Decoder`](crate::Decoder) returns messages instead.
 ///
 /// ```
@@ -33,10 +33,10 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///
 /// # Events
 ///
-/// An event begins with its first field line other than `retry`, and ends with the empty line. It
-/// is complete when the last byte of that line has come, even if this byte is a CR that an LF can
-/// follow. Comments and `retry` lines within an event belong to it. A block without data is an
-/// event too, because some clients dispatch it.
+/// An event begins with its first field line other than `retry`, and ends with the empty line. The
+/// event is complete when the last byte of the empty line has come, even if this byte is a CR that
+/// an LF can follow. Comments and `retry` lines within an event belong to the event. An event can
+/// be without data, because some clients dispatch such events.
 ///
 /// # Memory
 ///
@@ -61,10 +61,11 @@ pub enum Piece<'a> {
     Event(EventRef<'a>),
     /// Empty lines or a `retry` line between events, or the byte order mark.
     Between(&'a [u8]),
-    /// A part of a comment line between events. The last part ends in the line end.
+    /// A comment line between events, or a part of one. Only the last part of a line has the line
+    /// end.
     Comment(&'a [u8]),
-    /// A part of an event that is [too large](EventSplitter::max_event_size). It is returned only if
-    /// the program goes on after the error.
+    /// A part of an event that is [too large](EventSplitter::max_event_size). Such parts are
+    /// returned only if the program calls [`EventSplitter::next`] again after the error.
     Oversized(&'a [u8]),
 }
 
@@ -143,8 +144,8 @@ impl EventSplitter {
     /// # Errors
     ///
     /// Returns [`EventTooLarge`] once for each event that exceeds the
-    /// [limit](Self::max_event_size). If the program goes on, the event comes in parts, as
-    /// [`Piece::Oversized`].
+    /// [limit](Self::max_event_size). If the program calls this method again, it
+    /// receives the event in parts, as [`Piece::Oversized`].
     #[inline]
     pub fn next<'a, 'b: 'a>(
         &'a mut self,

@@ -9,12 +9,11 @@ use crate::callback::{Opaque, catch_panic};
 use crate::connection::CloseReport;
 use crate::event::{Encoded, Event};
 
-/// The options of one stream.
+/// Options of a stream.
 ///
-/// There are three places for them:
+/// They can be set in three places:
 ///
-/// - Passed to [`SseLayer::options`](crate::SseLayer::options), they apply to every stream of the
-///   layer.
+/// - [`SseLayer::options`](crate::SseLayer::options) sets them for every stream of the layer.
 /// - Middleware outside of the layer, such as authentication, adds them to a request by
 ///   [`merge_into_extensions`](Self::merge_into_extensions).
 /// - Handlers, and middleware inside of the layer, add them to a response by
@@ -36,16 +35,16 @@ use crate::event::{Encoded, Event};
 /// }
 /// ```
 ///
-/// With feature `axum`, they are also a response part:
+/// With feature `axum`, a handler can also return them as a part of its response:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
 /// Each option is documented at the method of [`SseLayer`](crate::SseLayer) with the same name,
-/// except for [`end_when`](Self::end_when), which is for one stream.
+/// except for [`end_when`](Self::end_when), which `SseLayer` does not have.
 ///
 /// # Precedence
 ///
-/// Each option of a request replaces the layer's, and each option of a response replaces both.
-/// There are two exceptions:
+/// Each option of a request replaces the layer's, and each option of a response replaces the
+/// request's and the layer's. There are two exceptions:
 ///
 /// - Of several maximum ages, the one that ends the stream first counts.
 /// - All closures of [`on_close`](Self::on_close) are called.
@@ -56,14 +55,15 @@ use crate::event::{Encoded, Event};
 /// [`SseLayer`](crate::SseLayer) accumulate instead:
 ///
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called in
-///   the order in which they were set, the layer's before the response's.
+///   the order in which they were set: those of the layer, the request and then the response.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// The methods `without_…` turn off options that were set before. An option without such a method
-/// stays on; a route that must not have it needs a layer of its own.
+/// The methods `without_…` turn off an option that is set by default, by the layer or by the
+/// request. An option without such a method stays on; a route that must not have this option needs
+/// a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -148,8 +148,8 @@ impl StreamOptions {
         self
     }
 
-    /// Starts the stream with a comment line that is `bytes` long, or with none if `bytes` is zero;
-    /// see [`SseLayer::padding`](crate::SseLayer::padding).
+    /// Starts the stream with a comment line that is `bytes` long, or without such a line if
+    /// `bytes` is zero; see [`SseLayer::padding`](crate::SseLayer::padding).
     ///
     /// # Panics
     ///
@@ -165,7 +165,8 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A stream that must not outlive the credentials of its request needs a grace period of zero:
+    /// A stream that must not outlive the credentials of its request needs a
+    /// [grace](MaxAge::grace) of zero:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -181,14 +182,15 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when the token is cancelled, in the same way as a [closed
-    /// stream](crate::streams#how-closed-streams-end). Use it if, for example, a job is deleted, or
-    /// a repeated check fails. To end the streams of a user, use [`streams`](crate::streams)
-    /// instead.
+    /// Ends the stream when the token is cancelled, in the way that [closed
+    /// streams](crate::streams#how-closed-streams-end) end. Use this option, for example, to end a
+    /// stream whose job is deleted, or for which a repeated check fails. To end the streams of a
+    /// user, use [`streams`](crate::streams) instead.
     ///
-    /// Use one token for each response, because a token ends every stream that has it. As an option
-    /// of a layer, it ends all streams of the layer, including those that open later. For a
-    /// [run](crate::runs), it ends only the stream of the client whose response has the token.
+    /// Use one token for each response, because a token ends every stream that has this token. A
+    /// token that is set on a layer ends all streams of the layer, including those that open later.
+    /// The token of a response does not end a [run](crate::runs), but only the stream of the client
+    /// that receives this response.
     ///
     /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -222,7 +224,8 @@ impl StreamOptions {
 
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
     ///
-    /// It replaces the whole drain of the layer, including its [`retry`](Drain::retry).
+    /// This drain replaces the whole drain of the layer, including the layer's
+    /// [`retry`](Drain::retry).
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self
@@ -235,7 +238,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sends no event at the shutdown.
+    /// Sends no event when the shutdown ends the stream.
     pub fn without_farewell(mut self) -> Self {
         self.farewell = Some(None);
         self
@@ -248,7 +251,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sends no event after the source's end.
+    /// Sends no event after the source has ended cleanly.
     pub fn without_terminator(mut self) -> Self {
         self.terminator = Some(None);
         self
@@ -257,8 +260,9 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to the options that a response already has. Each option that is set
-    /// replaces the response's, with the [exceptions](Self#precedence) of `max_age` and `on_close`.
+    /// Adds these options to the options that a response already has. Each option that is set here
+    /// replaces the same option of the response, except for [`max_age` and
+    /// `on_close`](Self#precedence).
     ///
     /// Middleware and handlers can therefore both set options. `Extensions::insert` would replace
     /// all earlier options.
@@ -338,7 +342,7 @@ impl StreamOptions {
 
 /// Closures that are called when the stream fails or has closed.
 impl StreamOptions {
-    /// Turns an error of the source into a last event; see
+    /// Turns an error of the source into the last event of the stream; see
     /// [`SseLayer::on_error`](crate::SseLayer::on_error).
     pub fn on_error<F>(mut self, to_event: F) -> Self
     where
@@ -349,14 +353,14 @@ impl StreamOptions {
     }
 
     /// Calls a closure once when the stream has closed; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows,
-    /// such as the user.
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
+    /// knows, such as the user.
     ///
     /// The layer's closures are called before this one.
     ///
-    /// The closure is not called if the response opens no stream, because it is refused or not
-    /// acceptable, answers a `HEAD` request, or is served without a layer. To release a resource in
-    /// these cases too, let the stream own a guard.
+    /// The closure is not called if no stream opens: the response is replaced by a refusal or by
+    /// `406 Not Acceptable`, answers a `HEAD` request, or is served without a layer. To release a
+    /// resource in these cases too, let the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

@@ -8,22 +8,22 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// The default is the comment line `:` after 15 seconds without a byte, which the [HTML standard
-/// suggests][html]. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns it
-/// off.
+/// The default, which the [HTML standard suggests][html], is the comment line `:` after 15 seconds
+/// without a byte. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns
+/// heartbeats off.
 ///
-/// - A heartbeat is at most a sixteenth of the interval late. Deadlines are rounded up to a common
-///   time grid, so that thousands of idle streams share few wake-ups of the runtime.
+/// - A heartbeat is at most a sixteenth of the interval late. The times of heartbeats are rounded
+///   up to a common time grid, so that thousands of idle streams share few wake-ups of the runtime.
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
-///   an [event](Self::event) cannot be sent there. While the source is mid-line, heartbeats are
-///   skipped.
+///   an [event](Self::event) cannot be sent there, so the comment is sent instead. While the source
+///   is mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
-/// - The comment has no empty line after it, because several clients would take the block for an
-///   empty event.
+/// - The comment has no empty line after it, because several clients would take a comment with an
+///   empty line for an empty event.
 /// - Within an event, the comment has the same line end as the line before it. Everything else that
 ///   the layer or a filter inserts ends in LF.
-/// - `@google/genai` for npm discards the event after a comment. If clients use this package, send
-///   a heartbeat that is an [event](Self::event).
+/// - The npm package `@google/genai` discards the event after a comment. If clients use this
+///   package, send a heartbeat that is an [event](Self::event).
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,15 +67,15 @@ impl Heartbeat {
         Self { interval, comment: Bytes::from_static(b":\n"), event: None }
     }
 
-    /// Sets the text of the comment. Every line of it becomes a comment line.
+    /// Sets the text of the comment. Every line of the text becomes a comment line.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.comment = Encoded::from(Event::new().comment(text)).into();
         self
     }
 
     /// Sends an event without an id instead of the comment, so that page code can distinguish an
-    /// idle source from a broken connection. With the interval as its data, the page knows when the
-    /// next heartbeat is due.
+    /// idle source from a broken connection. If the event's data is the interval, the page knows
+    /// when the next heartbeat is due.
     ///
     /// While the source is mid-event, the comment is sent instead.
     ///
@@ -90,7 +90,7 @@ impl Heartbeat {
     ///
     /// # Panics
     ///
-    /// Panics if a literal name has a line feed, a carriage return or U+0000.
+    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000.
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
         self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
@@ -111,7 +111,7 @@ impl From<Duration> for Heartbeat {
 }
 
 impl Default for Heartbeat {
-    /// Returns the heartbeat that sends a bare comment line after 15 seconds.
+    /// Returns the heartbeat that sends the comment line `:` after 15 seconds without a byte.
     fn default() -> Self {
         Self::every(Duration::from_secs(15))
     }
@@ -125,9 +125,9 @@ impl Default for Heartbeat {
 ///
 /// A client uses the last reconnection time that it has received.
 ///
-/// The time is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one,
-/// all clients wait for the same few seconds, so after a crash they reconnect at the same time. A
-/// range spreads the reconnections.
+/// The time is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without
+/// such a line, all clients wait for the same few seconds, so after a crash they reconnect at the
+/// same time. A [range](Self::between) spreads the reconnections.
 ///
 /// ```
 /// use std::time::Duration;
@@ -153,17 +153,17 @@ const MAX: u64 = i32::MAX as u64;
 impl Retry {
     /// Creates a reconnection time that is the same for every client.
     ///
-    /// It is sent in whole milliseconds. Longer times are shortened to 2³¹−1 milliseconds (24.8
-    /// days).
+    /// The time is sent in whole milliseconds. A time above 2³¹−1 milliseconds (24.8 days) is
+    /// shortened to this maximum.
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// Creates a reconnection time that is drawn for each connection from `min` to `max`, both
-    /// inclusive.
+    /// Creates a reconnection time that is drawn at random for each connection, from `min` to
+    /// `max`, both inclusive.
     ///
-    /// It is sent in whole milliseconds. Longer times are shortened to 2³¹−1 milliseconds (24.8
-    /// days).
+    /// The time is sent in whole milliseconds. A bound above 2³¹−1 milliseconds (24.8 days) is
+    /// lowered to this maximum.
     ///
     /// # Panics
     ///
@@ -220,12 +220,12 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 /// The maximum age of a stream.
 ///
 /// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
-/// its server again. The layer ends the stream between events, [in the way that makes its client
+/// a server again. The layer ends the stream between events, [in the way that makes its client
 /// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call (a request by any
 /// method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
-/// always fails at this age. The stream of a [client that does not
+/// always fails at the maximum age. The stream of a [client that does not
 /// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
 ///
 /// ```
@@ -252,14 +252,14 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 impl MaxAge {
     /// Creates a maximum age, which is counted from the first poll of the body.
     ///
-    /// The age may be zero, for example for a token that has expired. Streams then end before their
-    /// source is polled, including the answers to calls.
+    /// The age may be zero, for example for a token that has expired. Then a stream ends before its
+    /// source is polled, and the answer to a call has no [grace](Self::grace).
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
 
-    /// Varies the age of each stream at random by up to `fraction`: with 0.1, streams end at 90 to
-    /// 110 percent of the age. The default is zero.
+    /// Varies the maximum age of each stream at random by up to `fraction`: with 0.1, streams end
+    /// at 90 to 110 percent of the age. The default is zero.
     ///
     /// Jitter keeps clients that connected together, for example after a deployment, from
     /// reconnecting together.
@@ -319,17 +319,16 @@ impl From<Duration> for MaxAge {
 
 /// The policy by which open streams end when the [shutdown](crate::SseLayer::shutdown) begins.
 ///
-/// New streams are [refused](crate::Refusal) from then on.
+/// From then on, new streams are [refused](crate::Refusal).
 ///
 /// Streams end
 ///
-/// - with [`per_client`](Self::per_client), the default: at once, but the answer to any method
-///   except `GET` may take up to 30 more seconds to end by itself;
+/// - with [`per_client`](Self::per_client), the default: at once, but the answer to a call (a
+///   request by any method except `GET`) may take up to 30 more seconds to end by itself;
 /// - with [`at_once`](Self::at_once): at once;
 /// - with [`spread_over`](Self::spread_over): each at a random time within a window;
-/// - with [`after`](Self::after): when they end by themselves, but at the latest after a grace
-///   period;
-/// - with [`never`](Self::never): when they end by themselves.
+/// - with [`after`](Self::after): by themselves, or at the latest after a grace period;
+/// - with [`never`](Self::never): only by themselves.
 ///
 /// The layer ends a stream between events where possible, and [in the way that makes its client
 /// reconnect](crate::guide::clients#how-clients-reconnect): cleanly, or by a body that fails.
@@ -339,9 +338,9 @@ impl From<Duration> for MaxAge {
 /// the [`farewell`](crate::SseLayer::farewell), if one is set.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. The body then sends only the `retry` line, or nothing if the source is mid-line. A
-/// stream with a content coding fails without last bytes. [Before it
-/// fails](crate::guide::errors#timing), a body waits up to a second.
+/// `at_once`. The last bytes are then only the `retry` line, or nothing if the source is mid-line.
+/// A stream with a content coding fails without last bytes. Before a body fails, it waits up to a
+/// second [until its bytes are sent](crate::guide::errors#timing).
 ///
 /// ```
 /// use std::time::Duration;
@@ -412,10 +411,11 @@ impl Drain {
         Self::new(When::SpreadOver(window))
     }
 
-    /// Lets each stream end by itself, and ends it once `grace` has passed.
+    /// Lets each stream end by itself, but ends it at the latest when `grace` has passed.
     ///
-    /// Set it in the responses of streams that end by themselves, such as answers. On a layer, it
-    /// would also keep the streams of a hub open for the whole of `grace`.
+    /// Set this drain in the responses whose streams end by themselves, such as the answer of a
+    /// language model. On a layer, it would also keep the streams of a hub open for the whole of
+    /// `grace`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -434,22 +434,22 @@ impl Drain {
     }
 
     /// Lets each stream end by itself, however long that takes. A graceful shutdown of the server
-    /// waits for all of them.
+    /// waits for all these streams.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }
 
     /// Sets the reconnection time that is sent to clients. The default is drawn for each client
-    /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
+    /// from 2 to 10 seconds. With [`without_retry`](Self::without_retry), none is sent.
     ///
-    /// The client uses this time instead of that of [`SseLayer::retry`](crate::SseLayer::retry),
-    /// until another time is sent to it.
+    /// The client uses this time instead of the time from
+    /// [`SseLayer::retry`](crate::SseLayer::retry), until it receives another one.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self
     }
 
-    /// Sends clients no reconnection time.
+    /// Sends no reconnection time when the shutdown ends the stream.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self

@@ -70,8 +70,8 @@ struct Options {
     /// The address that clients use
     #[arg(value_parser = address)]
     url: Uri,
-    /// The same stream behind the proxy, at the server's own address. With several proxies, once for
-    /// each, the outer ones first. All streams are opened at once and compared
+    /// The same stream behind the proxy, at the server's own address. With several proxies, repeat
+    /// the option for each, the outermost first. All streams are opened together and compared
     #[arg(long, value_name = "URL", value_parser = address)]
     via: Vec<Uri>,
     /// How long to watch, such as 30s, 2m or 500ms
@@ -80,7 +80,7 @@ struct Options {
     /// A header of all requests, such as 'Authorization: Bearer …'
     #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
-    /// The body of all requests, which are then POST
+    /// The body of all requests, which are then sent by POST
     #[arg(short, long)]
     data: Option<String>,
     /// The method of all requests
@@ -95,7 +95,7 @@ struct Options {
     /// Use HTTP/1.1, even if TLS offers HTTP/2
     #[arg(long, conflicts_with = "http2")]
     http1: bool,
-    /// Use HTTP/2, also without TLS
+    /// Use HTTP/2, even without TLS
     #[arg(long)]
     http2: bool,
 }

@@ -15,8 +15,8 @@ type Failed = Arc<io::Error>;
 /// A log in a file of SQLite, for processes on one host.
 pub struct SqliteBroker(pub PathBuf);
 
-/// An event has kind 0, the last event of its topic 1, and a mark of a loss 2. Times are in
-/// microseconds since 1970, and so are numbers: a new log begins above those of a lost one.
+/// The kind is 0 for an event, 1 for the last event of its topic, and 2 for a mark of a loss. Times
+/// and numbers are microseconds since 1970, so a new log begins above the numbers of a lost log.
 const SCHEMA: &str = "
     pragma journal_mode = wal;
     create table if not exists log (
@@ -158,7 +158,7 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    /// Removes old events, but not the newest entry: a process finds its place by it.
+    /// Removes old events, but not the newest entry: a process finds its place by this entry.
     async fn upkeep(&mut self, db: &mut Database, _: Identity) -> Result<(), Failed> {
         if Instant::now() < self.next_trim {
             return Ok(());

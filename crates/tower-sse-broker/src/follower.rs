@@ -15,10 +15,10 @@ const ENTRIES_PER_POLL: usize = 100;
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub, and then follows the log on a task, until the hub is closed
-/// or dropped. [`Broker::start`](tower_sse::hub::broker::Broker::start) calls it.
+/// or dropped. Call it in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// `alongside` is the future that publishes, or [`pending`]. If it completes, the task ends, which
-/// closes the hub.
+/// `alongside` is the future that publishes, or [`pending`]. If this future completes, the task
+/// ends, which closes the hub.
 ///
 /// # Errors
 ///

@@ -8,10 +8,11 @@ use tower_sse::{hub::PublishError, hub::broker::Acknowledged, hub::broker::suppo
 use crate::Identity;
 use crate::ledger::{Ledger, Sent, Unproven};
 
-/// The gate between publishers and the server. It is open while the reader follows the log.
+/// The gate between publishers and the server.
 ///
-/// After a break it stays shut until the reader has caught up and has marked the losses that it
-/// found. `C` is the type that publishers need, such as a connection.
+/// It opens when the follower, which is the task of [`follow`](crate::follow), has caught up with
+/// the log and has marked the losses that it found. It shuts when the connection to the log breaks.
+/// `C` is the type of what publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -25,12 +26,12 @@ pub struct Session<C> {
     /// The connection of the publishers.
     pub connection: C,
     /// Cancelled when the session has ended. A publisher that can no longer use the connection
-    /// cancels the token.
+    /// cancels this token.
     pub ended: CancellationToken,
 }
 
 /// Events whose acknowledgement is awaited. While a value of this type exists, the gate records the
-/// entries that the reader reads.
+/// entries that the follower reads.
 #[derive(Debug)]
 pub struct InFlight<'a, C> {
     gate: &'a Gate<C>,
@@ -83,7 +84,8 @@ impl<C> Gate<C> {
         self.session.send_replace(None);
     }
 
-    /// Starts to record the entries that are read. Call it before events are sent in this session.
+    /// Starts to record the entries that the follower reads. Call this method before you send
+    /// events in this session.
     pub fn begin(&self, session: Session<C>) -> InFlight<'_, C> {
         let sent = self.ledger().begin(session.number);
         InFlight { gate: self, session, sent }
@@ -103,13 +105,13 @@ impl<C> InFlight<'_, C> {
     }
 
     /// Records that the server has acknowledged an event. `at` is the time of its publication, by
-    /// the clock that all processes share. The reader then looks for the event.
+    /// the clock that all processes share. The follower then looks for the event in the log.
     ///
     /// # Errors
     ///
     /// Returns [`PublishError::Unknown`] if the event may be lost: the session has ended, the
-    /// reader has passed the event's number without finding the event, or this process knew the
-    /// number, or a higher one, before it sent the event.
+    /// follower has passed the event's number without finding the event, or this process already
+    /// knew this number or a higher one when it sent the event.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

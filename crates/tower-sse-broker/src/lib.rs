@@ -2,27 +2,28 @@
 //! loss.
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
-//! is a log on a server, such as a table, implement [`Log`]: how to connect, read, wait and add a
-//! mark of a loss. [`follow`] then keeps most of the promises on the page of
-//! [`Broker`](tower_sse::hub::broker::Broker):
+//! keeps them in a log on a server, such as a table, implement [`Log`]: how to connect to the log,
+//! read it, wait for entries, and add a mark of a loss. [`follow`] then keeps most of the promises
+//! on the page of [`Broker`](tower_sse::hub::broker::Broker):
 //!
-//! - It loads the history before the hub is ready, with pages that fit the speed of the link, and
-//!   reports older events as a loss.
-//! - It continues at the last entry that it has read, and reads this entry again. So it notices a
-//!   log that was trimmed, lost or restored from a copy, even while nothing is published.
-//! - It reports events that only this process has missed, and marks events that all processes have
-//!   lost.
-//! - It looks for each event that the server has acknowledged.
+//! - It loads the history before the hub is ready, in pages whose size fits the speed of the link,
+//!   and reports events before the history as lost.
+//! - Each time, it reads from the last entry that it knows, including this entry. So it notices
+//!   that the log was trimmed, lost or restored from a copy, even while nothing is published.
+//! - If only this process has missed events, it reports the loss to the hub of this process. If all
+//!   processes have lost events, it adds a mark of the loss to the log.
+//! - It looks in the log for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
 //!
-//! [`Queue`] publishes in batches, for thousands of calls at the same time. [`Gate`] checks that
-//! acknowledged events are in the log, and [`Health`] is for readiness probes and metrics.
+//! [`Queue`] publishes in batches, for thousands of calls at the same time. [`Gate`] stops
+//! publishers until the process has caught up, and records which events the server has
+//! acknowledged. [`Health`] is for readiness probes and metrics.
 //!
 //! # An example
 //!
-//! A broker over a file of SQLite, for processes on one host. It passes the [kit that checks
-//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). With rusqlite 0.38 or later, run
-//! `cargo add rusqlite --features bundled,fallible_uint`.
+//! A broker whose log is an SQLite file, for processes on one host. It passes the [kit that checks
+//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). rusqlite 0.38 and later
+//! need one more feature for this example: `cargo add rusqlite --features bundled,fallible_uint`.
 //!
 //! ```
 #![doc = include_str!("../docs/sqlite_broker.rs")]
@@ -43,30 +44,31 @@
 //! # What a log needs
 //!
 //! 1. **Numbers** above zero, which rise in the order in which all processes read. A new log begins
-//!    above all numbers of a lost log: take its first number from the clock.
+//!    above all numbers of a lost log: take the first number of a new log from the clock.
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
 //!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have the
 //!    same number.
-//! 3. **Marks**: entries that mean "events may be lost before this". Each process reports the loss
-//!    where it reads the mark. A log without entries gets a mark before its first event.
+//! 3. **Marks**: entries that mean "events before this entry may be lost". Each process reports the
+//!    loss when it reads the mark. A log without entries gets a mark before its first event.
 //! 4. **Trimming from the beginning**, which never removes the newest entry.
-//! 5. **A time limit for each request**, and another one for publishing.
+//! 5. **A time limit for each request** to the server, and another limit for publishing an event.
 //!
 //! # Which losses are marked
 //!
-//! The follower reads from the last entry that it knows. If the page begins with that entry,
-//! nothing is missing. Otherwise, the follower asks whether the log [has anything up to that
-//! entry](Log::has_up_to):
+//! The follower, which is the task of [`follow`], reads a page from the last entry that it has read
+//! before. If the page begins with this entry, nothing is missing. Otherwise, the follower asks
+//! whether the log [has entries up to the number](Log::has_up_to) of this entry:
 //!
 //! | The log has | What has happened | |
 //! |---|---|---|
-//! | something up to it | the log is an older state, or the entry was deleted | a loss for all processes |
-//! | nothing up to it, and something after it | the log was [trimmed](Log::was_trimmed) | a loss for this process alone |
-//! | nothing | the log was lost | a loss for all processes |
+//! | entries up to the number | the log is in an older state, or the entry was deleted | a loss for all processes |
+//! | only entries after the number | the log was [trimmed](Log::was_trimmed) | a loss for this process alone |
+//! | no entries | the log was lost | a loss for all processes |
 //!
-//! If all processes have lost events, the session ends. The next session adds a [mark](Log::mark)
-//! before this process publishes again. An acknowledged event also counts as lost for all processes
-//! if the follower finds no entry with its number and its fingerprint.
+//! If all processes have lost events, the follower ends the session (its connection to the log).
+//! The next session adds a [mark](Log::mark) before this process publishes again. An acknowledged
+//! event also counts as lost for all processes if the follower finds no entry with its number and
+//! its fingerprint.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

@@ -4,13 +4,13 @@ use tower_sse::{Event, InvalidField, hub::broker::Arrival};
 
 /// The number of an entry and a fingerprint of its content.
 ///
-/// The number alone does not identify an entry: a server can assign it again after it has returned to
-/// an older state.
+/// The number alone does not identify an entry: a server that has returned to an older state can
+/// assign the same number again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The number of the entry in the log.
     pub number: u64,
-    /// A hash of its content, or a random number that is stored with it. Not zero.
+    /// A hash of the entry's content, or a random number that is stored with the entry. Not zero.
     pub fingerprint: u64,
 }
 
@@ -31,16 +31,17 @@ impl Identity {
 
 /// An entry of a log, as it was read.
 pub trait LogEntry: Send + 'static {
-    /// Returns the number of the entry, which rises from entry to entry.
+    /// Returns the number of the entry. Numbers rise from entry to entry.
     fn number(&self) -> u64;
 
-    /// Returns what identifies the entry. The follower calls this for some entries, and for all
-    /// while it checks acknowledgements.
+    /// Returns what identifies the entry. The follower calls this method for some entries, and
+    /// for all entries while it checks acknowledgements.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry that was written before this one, if the log knows it. If
-    /// this is not the number of the last entry that the follower has read, entries after that one
-    /// were removed. The default is `None`, for logs whose numbers have holes.
+    /// Returns the number of the entry that was written directly before this one, if the log knows
+    /// that number. If the last entry that the follower has read has another number, entries
+    /// between that one and this one were removed. The default is `None`, for logs whose numbers
+    /// have holes.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -53,16 +54,16 @@ pub enum Content {
     Event {
         /// The number of the event, its time and its age.
         arrival: Arrival,
-        /// Its topic.
+        /// The topic of the event.
         topic: String,
         /// The event.
         event: Event,
     },
-    /// A mark: events before it may be lost. Each process reports the loss where it reads the mark.
+    /// A mark: events before it may be lost. Each process reports the loss when it reads the mark.
     Mark,
     /// An entry that cannot be decoded. It is reported as a loss.
     Unreadable,
-    /// Content that is not for clients.
+    /// An entry that has nothing for clients.
     Nothing,
 }
 
@@ -94,11 +95,12 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read. Zero if it has read none.
+    /// The number of the last entry that the process has read. Zero if the process has read no
+    /// entry.
     pub last: u64,
     /// The newest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
-    /// The newest entry that is lost and that no mark follows.
+    /// The number of the newest lost entry, unless the process knows a mark after that entry.
     pub lost: Option<u64>,
 }
 
@@ -111,16 +113,16 @@ pub struct Page<E> {
     pub has_more: bool,
 }
 
-/// A log on a server that can trim or lose the log, or return to an older state of it.
+/// A log on a server. It can be trimmed or lost, or return to an older state.
 ///
-/// [`follow`](crate::follow) calls these methods one after another. An error of any method ends the
-/// session. After a delay, the next session is opened. Each method must have a time limit of its
-/// own.
+/// [`follow`](crate::follow) calls these methods one after another, on the task that is called the
+/// follower. An error of any method ends the session. After a delay, the follower opens the next
+/// session. Each method must have a time limit of its own.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
-    /// What publishers need in a session, such as a connection. The [gate](crate::Gate) hands it
-    /// out.
+    /// What publishers need in a session, such as a connection. They get it from the
+    /// [gate](crate::Gate).
     type Publishing: Clone + Send + Sync;
     /// An entry.
     type Entry: LogEntry;
@@ -129,8 +131,9 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// A hub that takes longer than this time to reach the end of the log is not ready until it has
-    /// reached the end. The time includes the wait of [`look`](Self::look).
+    /// If the follower takes longer than this time to read to the end of the log, the hub is not
+    /// ready until the follower has reached the end. The time includes a wait in
+    /// [`look`](Self::look).
     const LATE: Duration = Duration::from_secs(1);
     /// Whether [`skip`](Self::skip) skips an entry that does not come in time.
     const SKIPS: bool = false;
@@ -143,14 +146,14 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
 
-    /// Returns the newest entry that is older than this age.
+    /// Returns the newest entry that is older than `age`.
     fn newest_before(
         &mut self,
         session: &mut Self::Session,
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads at most `count` entries, beginning with this number.
+    /// Reads at most `count` entries: the first ones whose number is `from` or higher.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -158,7 +161,7 @@ pub trait Log: Send + Sized + 'static {
         count: usize,
     ) -> impl Future<Output = Result<Page<Self::Entry>, Self::Error>> + Send;
 
-    /// Returns whether the log has entries up to this number.
+    /// Returns whether the log has an entry with this number or a lower one.
     fn has_up_to(
         &mut self,
         session: &mut Self::Session,
@@ -167,7 +170,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns whether the entries that the log no longer has at its beginning were certainly
     /// trimmed. If not, an older state, which never had these entries, may have taken the place of
-    /// the log. The default is `true`: trimming never removes the newest entry.
+    /// the log. The default is `true`, because an older state would still have its newest entry,
+    /// which trimming never removes.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -176,15 +180,15 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Adds a mark of the loss of `known.lost`, unless the log has a mark that this process has not
-    /// read. The number of the mark is above `known.newest` and all numbers in the log. Returns the
-    /// mark, if it was added and its identity is known.
+    /// read. The number of the mark is above `known.newest` and above all numbers in the log.
+    /// Returns the identity of the mark, if a mark was added and its identity is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. The follower calls it once the process has
+    /// Returns what publishers use in this session. The follower calls this method when it has
     /// caught up and has marked all losses that it has found.
     fn publishing(
         &mut self,
@@ -219,9 +223,10 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the number of the first entry at or above this number, without reading the entry. If
-    /// there is no such entry, adds one: the reader can continue only from an entry that it has
-    /// read. Only called if [`SKIPS`](Self::SKIPS).
+    /// Returns the number of the first entry whose number is `from` or higher, without reading the
+    /// entry. Returns `None` if there is no such entry. If no other entry follows that one, adds an
+    /// entry: the follower can continue only from an entry that it has read. Only called if
+    /// [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,
         _session: &mut Self::Session,
@@ -230,12 +235,12 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. The follower calls it once for each entry.
+    /// Decodes an entry. The follower calls this method once for each entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
-    /// Returns whether the error says that the server did not answer in time.
+    /// Returns whether the server did not answer in time, according to `error`.
     fn is_timeout(error: &Self::Error) -> bool;
 
-    /// Creates the error of a session that the follower ends for this reason.
+    /// Creates the error of a session that the follower itself ends, for this reason.
     fn broken(reason: &str) -> Self::Error;
 }

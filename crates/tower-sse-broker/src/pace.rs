@@ -15,22 +15,23 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Creates a series of delays, each of at most `max` and at most 2 seconds.
+    /// Creates a series of delays, none of which exceeds `max` or 2 seconds.
     #[must_use]
     pub fn up_to(max: Duration) -> Self {
         Self { attempts: 0, max: max.min(MAX) }
     }
 
-    /// Starts over if `age`, the length of the session, is at least 5 seconds.
+    /// Makes the delays start over if `age`, the length of the session, is at least 5 seconds.
     pub fn end_session(&mut self, age: Duration) {
         if age >= STABLE_SESSION {
             self.attempts = 0;
         }
     }
 
-    /// Returns the delay before the next attempt: a random value between half of a maximum and that
-    /// maximum, which doubles with each attempt up to that of [`up_to`](Self::up_to). Processes
-    /// therefore do not reconnect at the same time.
+    /// Returns the delay before the next attempt: a random time between half of a limit and the
+    /// whole limit. The limit is 50 ms for the first attempt, and doubles with each attempt up to
+    /// the maximum of [`up_to`](Self::up_to). Being random, the delays keep processes from
+    /// reconnecting at the same time.
     pub fn next_delay(&mut self) -> Duration {
         let max = BASE.saturating_mul(1 << self.attempts.min(8)).min(self.max);
         self.attempts = self.attempts.saturating_add(1);

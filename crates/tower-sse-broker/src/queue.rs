@@ -16,8 +16,9 @@ const MAX_BYTES: usize = 4 << 20;
 /// The events that wait while the batch before them is committed: a commit takes long, and
 /// thousands of events can be published at the same time.
 ///
-/// The publisher of an event waits until a deadline, and then takes the event out of the queue.
-/// While no batch is sent, the queue therefore has at most one event for each publisher that waits.
+/// The publisher of an event waits until a deadline. If the event is still in the queue then, the
+/// publisher takes it out. While no batch is sent, the queue therefore has at most one event for
+/// each publisher that waits.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -47,11 +48,11 @@ pub struct Queued {
     reply: oneshot::Sender<Result<Acknowledged, PublishError>>,
 }
 
-/// Sends the batches of a queue, for [`Queue::run`].
+/// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
-    /// Sends a batch, and [answers](Queued::answer) each of its events. An event that is dropped
-    /// without an answer is reported as [unknown](PublishError::Unknown). Returns whether the next
-    /// batch is to be sent even if no event waits.
+    /// Sends a batch, and [answers](Queued::answer) each of its events. If an event is dropped
+    /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns whether the
+    /// next batch is to be sent even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -69,7 +70,7 @@ struct Place<'a> {
 struct Closing<'a>(&'a Queue);
 
 impl Queued {
-    /// Answers the publisher, which may have stopped waiting.
+    /// Sends the outcome to the publisher, which may have stopped waiting.
     pub fn answer(self, outcome: Result<Acknowledged, PublishError>) {
         _ = self.reply.send(outcome);
     }
@@ -82,13 +83,18 @@ impl Queued {
 }
 
 impl Queue {
-    /// Publishes an event with the next batch, and waits for its answer until the deadline.
+    /// Publishes an event with the next batch, and waits for the event's answer until the deadline.
     ///
     /// # Errors
     ///
-    /// Returns the answer of [`SendBatch::send`]; [`Refused`](PublishError::Refused), with the reason
-    /// from `not_sent`, if the event was not sent before the deadline; [`Unknown`](PublishError::Unknown)
-    /// if it was not answered; and [`Closed`](PublishError::Closed) if the queue is closed.
+    /// Returns
+    ///
+    /// - the error with which [`SendBatch::send`] answers the event;
+    /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
+    ///   sent before the deadline;
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but not answered in time or at
+    ///   all;
+    /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
         publication: Publication,
@@ -105,11 +111,11 @@ impl Queue {
         }
     }
 
-    /// Sends one batch after another, while the gate is open, until `closed` is ready. Then it closes
-    /// the queue.
+    /// Sends one batch after another, while the gate is open, until `closed` is ready. Then this
+    /// method closes the queue.
     ///
-    /// Spawn it as a task of its own: the task of the feed is dropped when the hub is closed, and the
-    /// events of the last batch must still be acknowledged.
+    /// Spawn this method as a task of its own: the task of [`follow`](crate::follow) is dropped
+    /// when the hub is closed, but the events of the last batch must still be acknowledged.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,
@@ -140,7 +146,7 @@ impl Queue {
         }
     }
 
-    /// Requests a batch, even if no event waits.
+    /// Makes the queue send a batch, even if no event waits.
     pub fn wake(&self) {
         lock(&self.state).is_woken = true;
         self.filled.notify_one();
