@@ -6,7 +6,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
+/// [`kind`](Self::kind) returns the cause, if an operator can remove the cause.
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
@@ -20,8 +20,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The text includes the causes. There is no [`source`](error::Error::source), so that a reporter
-/// prints each cause once.
+/// The error's text includes the texts of its causes. There is no [`source`](error::Error::source),
+/// so that a reporter prints each cause once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind};
 
 /// The state of a hub's connections, from [`Postgres::health`](crate::Postgres::health).
 ///
-/// Clones share the same state. Use it in a readiness probe:
+/// Clones share the same state. A readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
@@ -21,8 +21,8 @@ use crate::{Error, ErrorKind};
 /// ```
 ///
 /// A process that is not ready still serves the events that it has received, and its streams catch
-/// up by themselves. Take it out of a load balancer only after several failed probes: the other
-/// processes have probably lost the server too.
+/// up by themselves when it is ready again. Take the process out of a load balancer only after
+/// several failed probes: the other processes have probably lost the server too.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresHealth {
     pub(crate) common: Health<Error>,
@@ -40,26 +40,28 @@ struct HealthState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// The number of these rows, for all streams in the schema. At most 100,000 are counted.
+    /// The number of waiting rows of all streams in the schema. At most 100,000 are counted.
     ///
-    /// If no hub uses the stream of a row, the row stays: delete it, or start a hub.
+    /// If no hub uses the stream of a row, the row stays: delete the row, or start a hub of this
+    /// stream.
     pub rows: u64,
-    /// The time since the oldest row was inserted, by the server's clock. Zero if there is none.
+    /// The time since the oldest row was inserted, by the server's clock. Zero if no row waits.
     pub oldest_age: Duration,
 }
 
 impl PostgresHealth {
     /// Returns whether the hub is connected, and has caught up with its stream.
     ///
-    /// It becomes `false` when the hub needs more than a second to look for new events, for example
-    /// because the server does not answer. It is `true` again when the hub has caught up.
+    /// The result becomes `false` when the hub needs more than a second to look for new events, for
+    /// example because the server does not answer. It is `true` again when the hub has caught up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
     }
 
-    /// Returns whether the server's notifications arrive. If not, for example behind a pooler or with
-    /// [`listen(false)`](crate::Postgres::listen), the hub polls for the events of other processes.
+    /// Returns whether the server's notifications arrive. If they do not arrive, for example behind
+    /// a pooler or with [`listen(false)`](crate::Postgres::listen), the hub polls for the events of
+    /// other processes.
     #[must_use]
     pub fn listens(&self) -> bool {
         self.state.listens.load(Relaxed)
@@ -78,8 +80,9 @@ impl PostgresHealth {
         self.common.reconnections()
     }
 
-    /// Returns the rows of the inbox that wait, or `None` before they are known. They are counted
-    /// every ten seconds while the hub is ready; at other times, the last count is returned.
+    /// Returns the number and the age of the rows that wait in the inbox, or `None` before these
+    /// are known. The rows are counted every ten seconds while the hub is ready. At other times,
+    /// the last count is returned.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         *lock(&self.state.waiting)
@@ -109,7 +112,7 @@ impl PostgresHealth {
 
 /// The statistics of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
 ///
-/// Clones share the same statistics. [`PostgresHealth::waiting`] has those of the inbox.
+/// Clones share the same statistics. [`PostgresHealth::waiting`] has the statistics of the inbox.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: Health<Error>,
@@ -123,15 +126,15 @@ pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
     /// If this age stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age`, [`max_rows`](crate::Postgres::max_rows) is too low. A process that starts
-    /// then loads only a part of the history. A process that is disconnected for longer than this
+    /// `retention_age`, [`max_rows`](crate::Postgres::max_rows) is too low. Then a new process
+    /// loads only a part of the history, and a process that is disconnected for longer than this
     /// age loses events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The size of the table and its indexes in bytes, with the rows of all streams. Zero before
-    /// the size is known. It is measured every ten seconds.
+    /// The size of the log's table and its indexes in bytes, with the rows of all streams. Zero
+    /// before the size is known. The size is measured every ten seconds.
     pub bytes: u64,
 }
 
@@ -149,8 +152,8 @@ impl BrokerStats {
         self.health.losses()
     }
 
-    /// Returns the state of the log, or `None` before it is known. It is updated every two seconds
-    /// while the hub is [ready](PostgresHealth::is_ready).
+    /// Returns the state of the log, or `None` before it is known. The state is updated every two
+    /// seconds while the hub is [ready](PostgresHealth::is_ready).
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

@@ -92,8 +92,8 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Returns a handle to the state of the connections. It stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
+    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -111,19 +111,19 @@ impl Postgres {
         self.settings.health.clone()
     }
 
-    /// Returns a handle to the statistics of the log, for metrics. It stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
+    /// Returns a handle to the statistics of the log, for metrics. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
     }
 
-    /// Returns a closure that wakes the hub. Call it after a commit. It stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
+    /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
+    /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
-    /// Without a call, the hub finds events that are published by SQL within about 100 ms. After a
-    /// call, clients receive the event some milliseconds later, and the commit itself takes no
-    /// longer than without the hub:
+    /// Without a call, up to about 100 ms pass before the hub finds an event that was published by
+    /// SQL. After a call, clients receive the event some milliseconds later. The commit itself
+    /// takes no longer than without a hub.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -205,8 +205,9 @@ impl Postgres {
     /// Sets the name of the stream. All hubs of this stream on this server share their events and
     /// ids. The default is `tower_sse`, which is also the default of `tower_sse.publish`.
     ///
-    /// Use different names for unrelated hubs, even on different servers: hubs with the same name
-    /// accept each other's ids, so a client that moves between them receives no gap.
+    /// Use different names for unrelated hubs, even on different servers. Hubs whose streams have
+    /// the same name accept each other's ids: a client that moves between these hubs receives no
+    /// gap for the events that it missed.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -219,8 +220,9 @@ impl Postgres {
         self
     }
 
-    /// Sets the name of the schema that has the tables, which [`schema_named`](crate::schema_named)
-    /// creates. The default is `tower_sse`.
+    /// Sets the name of the schema that has the tables. The default is `tower_sse`.
+    /// [`schema_named`](crate::schema_named) returns the statements that create a schema with
+    /// another name.
     ///
     /// A program that may publish to one stream of a schema may publish to all of them. If groups
     /// of programs do not trust each other, give each group a schema of its own:
@@ -243,9 +245,9 @@ impl Postgres {
     /// Sets an async closure that returns the password, for passwords that change at run time. By
     /// default, the password of the address is used.
     ///
-    /// The closure is called for each attempt to connect, and once more if the server refuses its
-    /// password. A connection that is open stays open. An error, or no result within 10 seconds,
-    /// counts as a failed attempt.
+    /// The closure is called for each attempt to connect, and once more if the server refuses the
+    /// returned password. Open connections stay open when the password changes. An error, or no
+    /// result within 10 seconds, counts as a failed attempt.
     ///
     /// ```
     /// # use tower_sse::BoxError;
@@ -288,9 +290,9 @@ impl Postgres {
     /// and a half times the age of the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// Every connected process removes such rows every two seconds. The newest row always stays. A
-    /// process that is disconnected for longer than `age` reports a gap if events were added
-    /// meanwhile. All processes should set the same limits.
+    /// Every connected process removes older rows every two seconds. The newest row always stays. A
+    /// process that is disconnected for longer than `age` reports a gap to its clients if events
+    /// were added meanwhile. All processes should set the same age.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -310,10 +312,10 @@ impl Postgres {
     }
 
     /// Keeps about the newest `rows` rows of the stream, counted over all topics, and removes older
-    /// ones. The default is 100,000. There can be up to a tenth more.
+    /// ones. The default is 100,000. The stream can have up to a tenth more rows.
     ///
-    /// Set the limit to the total rate of events, multiplied by the longest history or disconnection
-    /// to cover.
+    /// Set the limit to the total rate of events, multiplied by the age of the history or by the
+    /// longest expected disconnection, whichever is longer.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -337,8 +339,8 @@ impl Postgres {
     /// hubs of other processes. The default is `true`.
     ///
     /// Turn notifications off in all processes if other programs fill the server's queue of
-    /// notifications, or behind a pooler in transaction mode, where this saves a second for each
-    /// connection. Hubs then find the events of other processes within about 100 ms.
+    /// notifications, or behind a pooler in transaction mode, where this saves a second whenever
+    /// the hub connects. Hubs then find the events of other processes within about 100 ms.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -353,11 +355,11 @@ impl Postgres {
 
     /// Requires TLS, with these certificates (feature `tls`).
     ///
-    /// The server's certificate and its name are checked, which other clients call
-    /// `sslmode=verify-full`. If the name does not resolve to the server, also set the server's IP
-    /// address: `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`,
-    /// the password is bound to the connection. The program must install a crypto provider of
-    /// rustls before this call.
+    /// The server's certificate, and the host name in the certificate, are checked, as with
+    /// `sslmode=verify-full` of other clients. If the host name does not resolve to the server,
+    /// also set the server's IP address: `host=db.internal hostaddr=10.0.0.7`. If the server offers
+    /// `SCRAM-SHA-256-PLUS`, the log-in is bound to this TLS connection. The program must install a
+    /// crypto provider of rustls before this call.
     ///
     /// ```no_run
     /// # use std::fs;

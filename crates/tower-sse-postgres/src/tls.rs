@@ -14,21 +14,21 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Creates settings that trust the operating system's root certificates, or those of the file that
-    /// the variable `SSL_CERT_FILE` names.
+    /// Creates settings that trust the operating system's root certificates. If the variable
+    /// `SSL_CERT_FILE` names a file, the settings trust the certificates of this file instead.
     pub const fn new() -> Self {
         Self { authority: None, identity: None }
     }
 
-    /// Trusts only servers with a certificate of one of these authorities: `certificates` are in PEM
-    /// format.
+    /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM).
     pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.authority = Some(certificates.into());
         self
     }
 
-    /// Sets the certificate of the client, followed by the certificates of its issuers, and its
-    /// private key, in PEM format. By default, the client has no certificate.
+    /// Sets the client's certificate and private key, in PEM format. In `certificates`, the
+    /// client's certificate comes first, and those of its issuers follow. By default, the client
+    /// has no certificate.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity = Some([certificates.into(), key.into()]);
         self

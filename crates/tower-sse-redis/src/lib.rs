@@ -1,5 +1,5 @@
-//! Connects the hubs of several processes through Redis Streams, and shares their runs. It needs Redis
-//! 7 or Valkey.
+//! Connects the hubs of several processes through Redis Streams, and lets the processes share runs.
+//! This crate needs Redis 7 or Valkey.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -22,12 +22,12 @@
 //! # }
 //! ```
 //!
-//! Read [operating] before you run a second process: it explains errors, sizes, losses,
+//! Read [operating] before you run a second process. The page explains errors, sizes, losses,
 //! availability, and shutdown. [running] is a checklist for the operator of the Redis server.
 //!
-//! Every process reads the same stream in the same order, and gives its events the same ids. A
-//! client can therefore reconnect to any process with the id that it received from another. A log-out
-//! can [close streams of all processes](tower_sse::streams#many-processes).
+//! Every process reads the same stream in the same order, and gives each event the same id. A
+//! client can therefore reconnect to any process with the id that it received from another process.
+//! A log-out can [close the user's streams in all processes](tower_sse::streams#many-processes).
 //!
 //! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream until the hub
 //! is closed, or its last clone and its last subscription are dropped. If the connection breaks,
@@ -38,12 +38,13 @@
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates.
 //! - For each event that [`publish`](tower_sse::hub::Hub::publish) acknowledged, every client of
-//!   its topic that stays connected or resumes receives the event or a
+//!   the event's topic that stays connected or resumes receives the event or a
 //!   [gap](tower_sse::hub::GapPolicy). This also holds if Redis restarts with all of its data, with
-//!   an older state of it, or without data; if a lagging replica is promoted; if an older copy
-//!   takes the place of the key; and if the key is deleted or trimmed. For each loss, a client
-//!   receives at least one gap for each topic, in the place of the lost events. A process that
-//!   could not read an entry in time, and skipped it, can report a second gap.
+//!   an older state of its data, or without data; if a lagging replica is promoted; if an older
+//!   copy replaces the stream; and if the stream is deleted or trimmed. For each loss, a client
+//!   receives at least one gap for each of its topics, in the place of the lost events. A process
+//!   that has skipped an entry, because it could not read the entry in time, can report two gaps
+//!   for one loss.
 //! - Newer events can precede the gap while Redis is out of reach for every process that had
 //!   received the lost event or its acknowledgement. The gap follows within seconds after such a
 //!   process reaches Redis again.
@@ -52,13 +53,14 @@
 //!   published once or not at all.
 //!
 //! In other words: clients receive events *at most once*, and losses are reported. Publishing is
-//! *at most once*, or *at least once* if the program publishes again after an unknown outcome.
+//! *at most once*, or *at least once* if the program publishes an event again after an unknown
+//! outcome.
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an event or a [`gap` entry](#entries), and all processes that knew of it, because
-//!   they had received it or its acknowledgement, have stopped by then. A client that has received
-//!   the event also misses later events, until their ids are above the client's last id.
+//! - Redis loses an event or a [`gap` entry](#entries), and every process that had received this
+//!   entry, or its acknowledgement, stops before it can report the loss. A client that has received
+//!   the lost event also misses each later event whose id is not above the client's last id.
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
@@ -76,10 +78,10 @@
 //! - `retry`: a reconnection time in milliseconds, only digits
 //! - `comment`: a comment, which clients ignore
 //!
-//! The text is UTF-8. Each of these fields may occur at most once, in any order. Other fields are
-//! ignored. The id must be the one that Redis assigns (`*`). The entry must not create the stream
-//! (`NOMKSTREAM`): processes detect a lost stream by its absence. Use the [key](Redis::broker) of the
-//! hub, here `news`. With redis-py:
+//! Values are text in UTF-8. The fields can be in any order, each at most once. Other fields are
+//! ignored. Let Redis assign the id (`*`). Do not let the entry create the stream (`NOMKSTREAM`),
+//! because processes detect a lost stream by its absence. Add the entry to the stream with the
+//! hub's [key](Redis::broker), here `news`. With redis-py:
 //!
 //! ```python
 //! import redis
@@ -90,28 +92,31 @@
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
-//! Publish it again when a hub has created the stream, for example by connecting or publishing.
+//! Publish the event again once a hub has created the stream, for example by connecting or
+//! publishing.
 //!
-//! An id is out of range if it is 100 years ahead of the server's clock, or if its counter, the
-//! number behind the hyphen, is above 1,048,575. The former happens if a program gives an id in
-//! microseconds instead of milliseconds. No process can read such an entry or publish after it.
-//! Publishing is refused with an error that names the entry and the commands that remove it. When
-//! the entry is gone, all processes recover.
+//! An entry's id is out of range if its time is 100 years or more ahead of the server's clock, for
+//! example because a program wrote the time in microseconds instead of milliseconds. The id is also
+//! out of range if its counter, the number behind the hyphen, is above 1,048,575. No process can
+//! read such an entry or publish after it. Publishing is then refused with an error that names the
+//! entry and the commands that remove the entry. When the entry is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
-//! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss,
-//! which every process reports to its clients, a `skip` only advances the ids, and an `end` marks
-//! the last event of a topic. Each process remembers by itself which topics have ended, up to [a
-//! limit](tower_sse::hub::Hub::end). Above the limit, it forgets some of them, and may accept
-//! events of a topic that another process still treats as ended.
+//! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
+//! a loss, which every process reports to its clients. An entry with `skip` only makes later ids
+//! higher. An event with `end` is the last event of its topic. Each process keeps its own list of
+//! the topics that have ended, up to [a limit](tower_sse::hub::Hub::end). Above the limit, the
+//! process forgets some of these topics, and may accept events of a topic that another process
+//! still treats as ended.
 //!
 //! # TLS
 //!
-//! For `rediss://`, enable feature `tls`, which uses rustls. The root certificates come from:
+//! For `rediss://`, enable feature `tls`, which uses rustls. The root certificates come from the
+//! first of these that applies:
 //!
 //! 1. `Redis::tls`, if it sets an authority
 //! 2. the file that the variable `SSL_CERT_FILE` names, if the variable is set
-//! 3. otherwise, the operating system
+//! 3. the operating system
 //!
 //! `Redis::tls` also sets a client certificate and the server's name.
 //!
@@ -122,18 +127,18 @@
 //! # Permissions
 //!
 //! A Redis user with an access control list needs access to the key and to the commands that
-//! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, `CLIENT LIST` names
-//! each connection by its key, host and process, or by the name that [`Redis::client_name`] sets.
-//! Users and passwords can [change](Redis::credentials) at run time.
+//! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, the connections have
+//! [names](Redis::client_name) in `CLIENT LIST`. Users and passwords can
+//! [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!
 //! A stream is one key, so one node of a cluster has it; the URL can name any node of the cluster.
 //! [Runs](tower_sse::runs) need a server that is not part of a cluster.
 //!
-//! Without a cluster, but with replicas, the URL must lead to the primary, even after a fail-over:
-//! use a name or a proxy that follows it, or [list](Redis::open_any) the URLs of all servers. This
-//! crate has no Sentinel client.
+//! With replicas, but without a cluster, the URL must lead to the primary, even after a fail-over.
+//! Use a name or a proxy that follows the primary, or [list](Redis::open_any) the URLs of all
+//! servers. This crate has no Sentinel client.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

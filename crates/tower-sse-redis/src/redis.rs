@@ -10,7 +10,7 @@ use crate::{Credentials, Error, server::CONNECT_TIMEOUT, server::credentials::Pr
 
 const ACTION: &str = "parse the Redis URL";
 
-/// A Redis or Valkey server, or a primary and its replicas. Open it once for all hubs and runs of a
+/// A Redis or Valkey server, or a primary and its replicas. One value serves all hubs and runs of a
 /// program.
 ///
 /// ```no_run
@@ -106,7 +106,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a URL is not of the form `rediss://`, or if a certificate or the key is
+    /// Returns an error if a URL does not begin with `rediss://`, or if a certificate or the key is
     /// not in PEM format.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -118,9 +118,9 @@ impl Redis {
     /// Sets an async closure that returns the user and the password, for credentials that change at
     /// run time. By default, the credentials of the URL are used.
     ///
-    /// The closure is called for each attempt to connect, and once more if Redis refuses its
-    /// credentials. An error, or no result within the [time limit](Self::timeout), counts as a
-    /// failed attempt. If Redis closes connections whose credentials have expired, the process
+    /// The closure is called for each attempt to connect, and once more if Redis refuses the
+    /// returned credentials. An error, or no result within the [time limit](Self::timeout), counts
+    /// as a failed attempt. If Redis closes connections whose credentials have expired, the process
     /// connects again with new credentials after a random delay of up to 2 seconds.
     ///
     /// ```no_run
@@ -148,12 +148,13 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. After this time, the connection is given up, and the process connects again
-    /// after a random delay of up to 2 seconds.
+    /// is 3 seconds. If Redis takes longer, the connection is given up, and the process connects
+    /// again after a random delay of up to 2 seconds.
     ///
-    /// Runs have two further limits: connecting may take an eighth of their
-    /// [lease](crate::RedisRuns::lease), or 1 second if that is longer, and the answer to a command
-    /// a quarter of the lease, or 2 seconds if that is longer. The shorter limit applies.
+    /// For runs, connecting may take no longer than 1 second or an eighth of their
+    /// [lease](crate::RedisRuns::lease), whichever is longer. The answer to a command may take no
+    /// longer than 2 seconds or a quarter of the lease, whichever is longer. If `timeout` is
+    /// shorter than one of these limits, `timeout` applies instead.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -174,8 +175,9 @@ impl Redis {
         self
     }
 
-    /// Sets the name of the connections in `CLIENT LIST`. By default, it consists of the key of the
-    /// hub or the prefix of the runs, the host, and the id of the process.
+    /// Sets the name of the connections in `CLIENT LIST`. By default, the name is
+    /// `key:host:process` for a hub with this key, and `prefix:host:process` for runs with this
+    /// prefix. `host` is the name of the machine, and `process` the id of the process.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

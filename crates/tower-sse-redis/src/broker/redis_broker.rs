@@ -30,7 +30,7 @@ impl Redis {
     /// Ids depend only on the key, so they stay valid when the stream moves to another server or
     /// database. Use different keys for unrelated hubs, even on different servers. Hubs with the
     /// same key accept each other's ids: a client that moves from one hub to the other continues
-    /// after its id, and receives no gap.
+    /// after its id, and receives no gap for the events that it missed.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -54,8 +54,8 @@ impl Redis {
 }
 
 impl RedisBroker {
-    /// Returns a handle to the state of the connection. It stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
+    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -73,8 +73,8 @@ impl RedisBroker {
         self.health.clone()
     }
 
-    /// Returns a handle to the statistics of the stream, for metrics. It stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this value.
+    /// Returns a handle to the statistics of the stream, for metrics. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
@@ -125,12 +125,13 @@ impl Broker for RedisBroker {
 const MIN_MAX_LEN: usize = 10_000;
 
 impl RedisBroker {
-    /// Keeps about the newest `entries` of the stream, counted over all topics. The default is
-    /// 100,000, roughly 33 MB if events have 256 bytes.
+    /// Limits the stream to about its newest `entries` entries, counted over all topics. The
+    /// default is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
-    /// disconnection. Set the limit to the total rate of events, multiplied by the longest history
-    /// or disconnection to cover. All processes should set the same limit.
+    /// disconnection. Set the limit to the total rate of events, multiplied by the age of the
+    /// history or by the longest expected disconnection, whichever is longer. All processes should
+    /// set the same limit.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -152,10 +153,11 @@ impl RedisBroker {
     /// Also removes entries that are older than `age`, by the server's clock. By default, only
     /// [`max_len`](Self::max_len) trims the stream.
     ///
-    /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
-    /// Every connected process removes such entries every two seconds. The newest entry is kept, so
-    /// that a process that reconnects can tell whether it has missed entries. A process that is
-    /// disconnected for longer than `age` reports a gap if entries were added meanwhile.
+    /// Set a maximum age to give memory back after a busy time, or to keep data no longer than a
+    /// rule allows. Every connected process removes older entries every two seconds. The newest
+    /// entry is always kept, so that a process that reconnects can tell whether it has missed
+    /// entries. A process that is disconnected for longer than `age` reports a gap to its clients
+    /// if entries were added meanwhile.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -164,7 +166,7 @@ impl RedisBroker {
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     ///
-    /// The user needs the permission for `XTRIM`.
+    /// The Redis user needs the permission for `XTRIM`.
     ///
     /// # Errors
     ///
@@ -178,7 +180,7 @@ impl RedisBroker {
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. If `deadline` is longer than the [time limit of
-    /// answers](crate::Redis::timeout), that limit is raised to the deadline.
+    /// answers](crate::Redis::timeout), that limit is raised to `deadline` for this broker.
     ///
     /// ```
     /// # use std::time::Duration;

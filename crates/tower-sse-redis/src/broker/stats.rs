@@ -43,8 +43,8 @@ impl BrokerStats {
         self.state.foreign_entries.load(Relaxed)
     }
 
-    /// Returns the state of the stream, or `None` before it is known. It is updated every two seconds
-    /// while the hub is [ready](crate::RedisHealth::is_ready).
+    /// Returns the state of the stream, or `None` before it is known. The state is updated every
+    /// two seconds while the hub is [ready](crate::RedisHealth::is_ready).
     #[must_use]
     pub fn stream(&self) -> Option<StreamStats> {
         *lock(&self.state.stream)
@@ -65,19 +65,19 @@ impl BrokerStats {
 pub struct StreamStats {
     /// The number of entries.
     pub entries: u64,
-    /// The limit of entries, [`max_len`](crate::RedisBroker::max_len).
+    /// The maximum number of entries, [`max_len`](crate::RedisBroker::max_len).
     pub max_len: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// If this age is less than [`retention_age`](Self::retention_age) while there are
-    /// [`max_len`](Self::max_len) entries, `max_len` is too low. A process that starts then loads
-    /// only a part of the history. A process that is disconnected for longer than this age loses
+    /// If this age is less than [`retention_age`](Self::retention_age) while the stream has
+    /// [`max_len`](Self::max_len) entries, `max_len` is too low. Then a new process loads only a
+    /// part of the history, and a process that is disconnected for longer than this age loses
     /// events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The memory of the stream in bytes, or `None` if the user lacks the permission for
-    /// `MEMORY USAGE`. Redis estimates it from a few entries.
+    /// The memory of the stream in bytes, which Redis estimates from a few entries, or `None` if
+    /// the user lacks the permission for `MEMORY USAGE`.
     pub memory: Option<u64>,
 }

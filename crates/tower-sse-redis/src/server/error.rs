@@ -5,7 +5,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
+/// [`kind`](Self::kind) returns the cause, if an operator can remove the cause.
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
@@ -19,8 +19,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The text includes the causes. There is no [`source`](error::Error::source), so that a reporter
-/// prints each cause once.
+/// The error's text includes the texts of its causes. There is no [`source`](error::Error::source),
+/// so that a reporter prints each cause once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -44,7 +44,7 @@ pub enum ErrorKind {
     Unreachable,
     /// Redis is loading its data after a start, or is a replica without its primary.
     Loading,
-    /// Any other error, such as an invalid URL, or a key whose value has another type.
+    /// Any other error, such as an invalid URL, or a key whose value has the wrong type.
     Other,
 }
 

@@ -6,10 +6,10 @@ use tower_sse_broker::{Backoff, Health, with_sources};
 
 use crate::Error;
 
-/// The state of a connection to Redis, from [`RedisBroker::health`](crate::RedisBroker::health) or
-/// `RedisRuns::health`.
+/// The state of the connections of a hub or of runs to Redis, from
+/// [`RedisBroker::health`](crate::RedisBroker::health) or `RedisRuns::health`.
 ///
-/// Clones share the same state. Use it in a readiness probe:
+/// Clones share the same state. A readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
@@ -22,8 +22,8 @@ use crate::Error;
 /// ```
 ///
 /// A process that is not ready still serves the events that it has received, and its streams catch
-/// up by themselves. Take it out of a load balancer only after several failed probes: the other
-/// processes have probably lost Redis too.
+/// up by themselves when it is ready again. Take the process out of a load balancer only after
+/// several failed probes: the other processes have probably lost Redis too.
 #[derive(Clone, Debug)]
 pub struct RedisHealth {
     pub(crate) common: Health<Error>,
@@ -35,8 +35,8 @@ impl RedisHealth {
         Self { common: Health::default(), evicts: Arc::default() }
     }
 
-    /// Returns whether the hub is connected and has caught up with its stream, or the runs are
-    /// connected.
+    /// For a hub, returns whether it is connected and has caught up with its stream. For runs,
+    /// returns whether they are connected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -50,8 +50,9 @@ impl RedisHealth {
     }
 
     /// Returns whether the server can delete the keys of the hub or the runs when its memory is
-    /// full, because of its `maxmemory-policy`. If it deletes them, a hub loses all events of its
-    /// stream, and a run is interrupted. A WARN line is logged too.
+    /// full, because of its `maxmemory-policy`. The process also logs a WARN line when it finds
+    /// such a policy. If the server deletes the keys, a hub loses all events of its stream, and a
+    /// run is interrupted.
     ///
     /// The policies `volatile-…` delete keys of runs, but not the stream of a hub.
     #[must_use]

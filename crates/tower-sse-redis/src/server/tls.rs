@@ -23,18 +23,19 @@ impl Tls {
         Self { authority: None, identity: None, server_name: None }
     }
 
-    /// Trusts only servers whose certificate is issued by one of these authorities, in PEM format.
-    /// By default, the [root certificates of the machine](crate#tls) are trusted.
+    /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM). By
+    /// default, the [root certificates of the machine](crate#tls) are trusted.
     pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.authority = Some(certificates.into());
         self
     }
 
-    /// Sets the certificate of the client, followed by the certificates of its issuers, and its
-    /// private key, in PEM format. By default, the client has no certificate.
+    /// Sets the client's certificate and private key, in PEM format. In `certificates`, the
+    /// client's certificate comes first, and those of its issuers follow. By default, the client
+    /// has no certificate.
     ///
-    /// A server that requires another certificate closes the connection, so the error can be `broken
-    /// pipe`.
+    /// A server that does not accept the certificate closes the connection, so connecting can fail
+    /// with `broken pipe`.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (client_cert, client_key) = (certificates.into(), key.into());
         self.identity = Some(ClientTlsConfig { client_cert, client_key });
@@ -43,8 +44,8 @@ impl Tls {
 
     /// Sets the name that the server's certificate must have. The default is the host of the URL.
     ///
-    /// Set it if the URL has an IP address, or the name of a proxy, instead of the name of the
-    /// server.
+    /// Set the name if the URL has an IP address, or the name of a proxy, instead of the name in
+    /// the certificate.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self

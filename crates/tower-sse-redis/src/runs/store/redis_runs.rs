@@ -8,8 +8,8 @@ const MIN_LEASE: Duration = Duration::from_secs(2);
 /// overflow.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`]: several processes
-/// share their runs.
+/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`], through
+/// which several processes share their runs.
 #[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
 pub struct RedisRuns {
@@ -20,8 +20,8 @@ pub struct RedisRuns {
 }
 
 impl Redis {
-    /// Returns a store of runs whose keys begin with `prefix`. Programs with the same prefix on the
-    /// same server share their runs.
+    /// Returns a store of runs. The names of its keys in Redis begin with `prefix`. Programs with
+    /// the same prefix on the same server share their runs.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -44,20 +44,21 @@ impl RedisRuns {
     /// Sets how long a process may fail to respond before other processes declare its runs dead.
     /// The default is 8 seconds.
     ///
-    /// The process that generates an answer renews its lease after about each third of this time.
-    /// If it dies or is paused, clients of the answer at other processes receive an error after at
-    /// most the sum of:
+    /// The process that generates an answer renews the answer's lease whenever about a third of
+    /// this time has passed. If the process dies or is paused, clients of the answer at other
+    /// processes receive an error after at most the sum of:
     ///
     /// - the lease
-    /// - three eighths of the lease, but at least 1.5 seconds; if the process that serves the
-    ///   client has connected less than two leases ago, a second lease instead
+    /// - three eighths of the lease, but at least 1.5 seconds; or a second lease, if the process
+    ///   that serves the client connected to Redis less than two leases ago
     /// - a quarter of the lease
     ///
-    /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
+    /// With the default, the sum is 13 seconds, or 18 after a recent connection. After the error, a
     /// request can start the run again.
     ///
-    /// A longer lease tolerates longer pauses of a process, and costs Redis less, because each
-    /// running run is renewed less often. More than ten years count as ten years.
+    /// A longer lease tolerates longer pauses of a process, and costs Redis less, because the lease
+    /// of each running run is renewed less often. A lease of more than ten years counts as ten
+    /// years.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -75,8 +76,8 @@ impl RedisRuns {
         self.lease = lease.min(MAX_LEASE);
         self
     }
-    /// Returns a handle to the state of the connection. It stays valid after
-    /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect) has taken this value.
+    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect) has taken this store.
     #[must_use]
     pub fn health(&self) -> RedisHealth {
         self.health.clone()
