@@ -122,7 +122,7 @@
 //! # What the layer changes
 //!
 //! An event stream is a response of type `text/event-stream` with any status but 1xx, 204 and 304.
-//! The layer sends its type without parameters, and changes these headers:
+//! The layer sends this type without parameters, and changes these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -142,8 +142,8 @@
 //! # Events and their bytes
 //!
 //! [`Event`] is an event that a server sends. [`Message`] is an event that a client has received.
-//! [`Json`] is an event whose data is serialised as JSON when the event is sent. [`Encoded`] is an
-//! event that is encoded once for many streams. [`MessageStream`] and [`Decoder`] decode events,
+//! [`Json`] is an event whose data is serialised as JSON when the event is sent. [`Encoded`] is one
+//! or more events, encoded once for many streams. [`MessageStream`] and [`Decoder`] decode events,
 //! for clients, proxies and tests. [`EventSplitter`] splits a stream into its events, without
 //! changing their bytes.
 //!
@@ -155,9 +155,9 @@
 //! When a client disconnects, the server drops the response and with it the source stream. Nothing
 //! fails, and nothing is logged above DEBUG.
 //!
-//! This crate spawns no task for a stream: the server polls it. A disconnect therefore cancels the
-//! futures that the stream awaits. Work that must outlive the client needs a spawned task. To stop
-//! a spawned task when the client disconnects, use the signal [`Disconnect`].
+//! A stream has no task of its own: the server polls it. A disconnect therefore cancels the futures
+//! that the stream awaits. Work that must outlive the client needs a spawned task. To stop a
+//! spawned task when the client disconnects, use the signal [`Disconnect`].
 //! [`track_disconnects`](SseLayer::track_disconnects) turns the signal on; for services that return
 //! a [bare stream](SseLayer#services-that-return-a-bare-stream), it is always on.
 //!
@@ -238,8 +238,8 @@
 //!   `tower-sse-broker` and `sse-check`. The five crates are released together, with the same
 //!   version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
-//!   Without the feature, the layer and [`response`] work with any axum that uses `http` 1, such as
-//!   0.7. A handler then extracts the last event id as `Extension<LastEventId>`.
+//!   Without the feature, the layer and the responses of this crate work with any axum that uses
+//!   `http` 1, such as 0.7. A handler then extracts the last event id as `Extension<LastEventId>`.
 //! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither. gRPC passes
 //!   through unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate, of

@@ -146,7 +146,7 @@ impl<B: Body> MessageStream<B> {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
     ///
     /// Heartbeats and other comments count as bytes, so choose a limit of several times the
-    /// upstream's heartbeat interval. Time counts only while the program waits for a message.
+    /// upstream's heartbeat interval. The time counts only while the program waits for a message.
     ///
     /// # Panics
     ///

@@ -43,7 +43,7 @@ impl CloseReason {
         Self::Revoked,
     ];
 
-    /// Returns the name of the variant in lower case, for logs and for the label of a metric.
+    /// Returns the name of the variant in lower case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

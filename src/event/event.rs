@@ -6,7 +6,7 @@ use crate::error::Sealed;
 /// An event of a stream, before it is encoded.
 ///
 /// The methods are named after the fields that they set in the wire format. Setting a field again
-/// replaces the field's earlier value.
+/// replaces its earlier value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +36,7 @@ use crate::error::Sealed;
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
 /// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event, but a few dispatch an empty message. Some clients ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because with such a line, some clients dispatch an empty message. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line: after one, some clients would dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -74,9 +74,9 @@ impl Event {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
 
-    /// Sets the `event` field, which is the event's name. Page code listens for events with the
-    /// name `tick` by `addEventListener("tick", …)`. An event without a name, or with an empty one,
-    /// is dispatched with the name `message`.
+    /// Sets the `event` field, which is the event's name. Page code listens for `tick` events with
+    /// `addEventListener("tick", …)`. An event without a name, or with an empty one, is dispatched
+    /// with the name `message`.
     ///
     /// Avoid the names `open` and `error`. `EventSource` dispatches events of its own with these
     /// names, and listeners cannot distinguish those from yours.
@@ -440,11 +440,10 @@ impl Event {
     }
 }
 
-/// The fields with which a broker stores an event, from [`Event::fields`]. The broker assigns the
-/// id.
+/// The fields of an event that a broker stores, from [`Event::fields`]. The broker assigns the id.
 ///
-/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] make the event
-/// again from its fields.
+/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] turn these fields
+/// back into an event.
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -140,9 +140,9 @@ impl<'a> EventRef<'a> {
     /// their order: id, name, comments and unknown fields.
     ///
     /// The new `data` lines stand in the place of the first old `data` line, or at the end if there
-    /// was none. They have the line end of the old line or, at the end, of the last line, because
-    /// some clients find the end of an event only if the same line end comes twice. `data` is split
-    /// at its line breaks, so any text is safe. The copy is complete, like the result of
+    /// was none. They get the line end of that old line, or else of the last line, because some
+    /// clients find the end of an event only if the same line end comes twice. `data` is split at
+    /// its line breaks, so any text is safe. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// ```

@@ -12,8 +12,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Splits an event stream into events and the bytes between them.
 ///
-/// A splitter reads bytes in chunks of any size, and loses none: the [pieces](Piece) together are the
-/// stream, byte for byte. A [`Decoder`](crate::Decoder) returns messages instead.
+/// A splitter reads bytes in chunks of any size, and loses none: the [pieces](Piece) together are
+/// the stream, byte for byte. A [`Decoder`](crate::Decoder) returns messages instead.
 ///
 /// ```
 /// use tower_sse::{EventSplitter, Piece};
@@ -35,8 +35,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///
 /// An event begins with its first field line other than `retry`, and ends with the empty line. The
 /// event is complete when the last byte of the empty line has come, even if this byte is a CR that
-/// an LF can follow. Comments and `retry` lines within an event belong to the event. An event can
-/// be without data, because some clients dispatch such events.
+/// an LF can follow. Comments and `retry` lines within an event belong to the event. A block of
+/// lines without data is an event too, because some clients dispatch it.
 ///
 /// # Memory
 ///
@@ -144,8 +144,8 @@ impl EventSplitter {
     /// # Errors
     ///
     /// Returns [`EventTooLarge`] once for each event that exceeds the
-    /// [limit](Self::max_event_size). If the program calls this method again, it
-    /// receives the event in parts, as [`Piece::Oversized`].
+    /// [limit](Self::max_event_size). If the program calls this method again, it receives the event
+    /// in parts, as [`Piece::Oversized`].
     #[inline]
     pub fn next<'a, 'b: 'a>(
         &'a mut self,

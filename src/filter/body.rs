@@ -53,7 +53,7 @@ pin_project! {
 }
 
 impl<F: EventFilter, B> FilterBody<F, B> {
-    /// Passes `body` through `filter`. The body fails if an event is larger than 1 MiB.
+    /// Passes `body` through `filter`. The filtered body fails at an event larger than 1 MiB.
     pub fn new(body: B, filter: F) -> Self {
         Self::filtered(Filtered::new(
             FilterPipe::with_guard(FilterGuard::new(filter, true)),

@@ -5,8 +5,8 @@ use http::Response;
 
 use crate::{BoxError, Encoded, EventRef};
 
-/// A filter of the events of one stream, called the source. The filter holds the state of that
-/// stream, such as a count.
+/// A filter of the events of one stream (the *source*). It holds the state of that stream, such as
+/// a count.
 ///
 /// ```
 /// use tower_sse::{
@@ -66,8 +66,8 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Receives the report of how the stream has ended. This method is called exactly once,
-    /// whatever happens, and then the filter is dropped. A panic of this method is caught.
+    /// Receives the report when the stream has ended. This method is called exactly once, whatever
+    /// happens, and then the filter is dropped. A panic is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -87,7 +87,7 @@ impl<T: EventFilter + ?Sized> EventFilter for Box<T> {
     }
 }
 
-/// How the source of a filter ended.
+/// The way the source of a stream ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SourceEnd<'a> {
@@ -122,8 +122,8 @@ pub enum Verdict {
     /// The body fails with this error. Neither the event nor what follows it is sent.
     ///
     /// When a body fails, the server drops the bytes that it has not written yet. With hyper, these
-    /// bytes can include the response head, and earlier events of the same frame. An
-    /// [`SseLayer`](crate::SseLayer) outside of the filter lets the server write these bytes first.
+    /// can include the response head, and events that came in the same frame as the failure. An
+    /// [`SseLayer`](crate::SseLayer) outside of the filter lets the server write them first.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
     /// held](super::FilterLayer::hold_head). Otherwise, the body fails, or, with
@@ -159,7 +159,7 @@ impl Verdict {
     }
 }
 
-/// How a filtered stream ended, as reported to [`EventFilter::end`].
+/// The way a filtered stream ended, as reported to [`EventFilter::end`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {

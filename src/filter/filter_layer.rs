@@ -14,9 +14,8 @@ use crate::BoxError;
 ///
 /// The closure makes a filter for each request, or returns `None` if the response is to pass
 /// untouched. A response that is no event stream passes unchanged, and its filter receives only the
-/// end, with [`Outcome::NotAStream`](super::Outcome::NotAStream). If `Content-Type` lists several
-/// media types, the last valid type decides whether the response is an event stream, as the [Fetch
-/// standard] says.
+/// [end](EventFilter::end). If `Content-Type` lists several media types, the last valid type
+/// decides whether the response is an event stream, as the [Fetch standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -51,9 +50,8 @@ use crate::BoxError;
 ///
 /// # The type
 ///
-/// `M` is the type of the closure. This type has no name that you could write.
-/// [`boxed`](Self::boxed) returns a [`BoxFilterLayer`], whose type you can write, for example in a
-/// struct field.
+/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a
+/// [`BoxFilterLayer`], whose type you can write, for example in a struct field.
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
@@ -204,8 +202,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// request.
     ///
     /// The head is also sent when the source ends, after 16 KiB of comments and other lines between
-    /// events, or after the time `limit`. Bytes that arrive before that are sent after the head.
-    /// While the head is held, no heartbeat can be sent, so choose a limit of a few seconds.
+    /// events, or after the time `limit`. The bytes that have arrived by then follow it. While the
+    /// head is held, no heartbeat can be sent, so choose a limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Filters inspect, change or drop the events of a stream on its way to the client, or end the
 //! stream at an event. Use them in a gateway, a proxy, or a guard in front of a model.
 //!
-//! An [`EventFilter`] gets each event of one stream, called the source, and returns a [`Verdict`].
-//! An event that passes stays identical byte for byte, and is sent as soon as its last byte has
+//! An [`EventFilter`] gets each event of one stream (the *source*) and returns a [`Verdict`]. An
+//! event that passes stays identical byte for byte, and is sent as soon as its last byte has
 //! arrived. The memory for each stream is bounded, and [`EventFilter::end`] is called exactly once.
 //! [A table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to choose a filter, a
 //! [`MessageStream`](crate::MessageStream) or a run.

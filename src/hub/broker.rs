@@ -60,8 +60,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    log with a mark of a loss (rule 4). A client on its first visit receives no gap for this
 ///    mark.
 /// 4. **Report losses.** In each process, the task that reads the log looks for losses, even while
-///    nothing is published. Before it reports a loss, the task feeds all known events from before
-///    the loss.
+///    nothing is published. Before it reports a loss, it feeds the earlier events that it knows.
 ///    - *The log has lost events:* the server starts with an older state, or the log lacks an event
 ///      that was fed to a process and was not trimmed. The process that notices the loss writes a
 ///      mark of the loss into the log. Each process reports the loss where it reads the mark, so

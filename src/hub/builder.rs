@@ -81,8 +81,8 @@ impl HubBuilder {
     /// [`retention`](Self::retention) apply.
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
-    /// time. No lock is held during the call. The closure may use other topics of the hub. A
-    /// closure that uses the topic that is being created recurses infinitely.
+    /// time. No lock is held during the call. The closure may use other topics of the hub, but
+    /// using the topic that is being created recurses infinitely.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -107,8 +107,8 @@ impl HubBuilder {
     ///
     /// A publish that exceeds the limit first evicts frames, which can be assembled again, and then
     /// the oldest events of all topics. The newest event of a topic is evicted only when no topic
-    /// has more than one event left. To evict, one publish visits at most 4,096 topics, and the
-    /// next publish continues after these topics.
+    /// has more than one event left. One publish visits at most 4,096 topics for this, and the next
+    /// publish continues after them.
     ///
     /// An event that is larger than the limit is not kept, and the subscribers of its topic receive
     /// a gap. With a limit of zero, no event is kept, so subscribers receive only gaps.

@@ -29,7 +29,7 @@ impl Streams {
     /// A program can publish such a close event itself, for example [in a transaction][transaction]
     /// of PostgreSQL. A task of this process follows the topic until all clones of this `Streams`
     /// are dropped and the last stream with a subject has ended. The topic keeps the close events
-    /// of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's
+    /// of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's
     /// [`Retention`](crate::hub::Retention) is larger.
     ///
     /// If the topic has a gap, this process may have missed a log-out. The process then

@@ -119,8 +119,8 @@ impl Hub {
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With
-    /// a broker, [`PublishError`] distinguishes events that were certainly not published from
-    /// events that may have been published.
+    /// a broker, [`PublishError`] distinguishes events that were certainly not published from those
+    /// that may have been published.
     ///
     /// # Cancel safety
     ///
@@ -165,7 +165,7 @@ impl Hub {
     /// Publishes the last event of a topic and ends the topic.
     ///
     /// - A subscription to this topic alone ends after the event. A subscription to several topics
-    ///   ends once all of these topics have ended.
+    ///   ends once all of them have ended.
     /// - A client that reconnects receives the events that it missed, and then its stream ends. If
     ///   the client has missed nothing, [`Subscription::response`](super::Subscription::response)
     ///   answers an `EventSource` with `204`, which stops it from reconnecting. Other clients
@@ -178,13 +178,12 @@ impl Hub {
     ///   same age in all processes.
     /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
     ///   more, until their names are free. Beyond that number, the process forgets the topic whose
-    ///   name would be free next, and from then on accepts events for the forgotten topic.
+    ///   name would be free next, and accepts events for that topic from then on.
     /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
     ///   no client receives the event. Publishing fails once the process has received the end.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
-    ///   ended, and can publish to the topic. An event from the new process begins the topic anew
-    ///   in each process whose broker has reported the loss. Processes that have lost nothing drop
-    ///   the event.
+    ///   ended, and can publish to it. Such an event begins the topic anew in each process whose
+    ///   broker has reported the loss. Processes that have lost nothing drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};

@@ -138,8 +138,8 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is the time of its
-    /// publication, by the clock that all processes share. From `at`, the hub derives whether the
-    /// name of an [ended](crate::hub::Hub::end) topic was free again at that time.
+    /// publication, by the clock that all processes share. The hub uses `at` to decide whether the
+    /// name of an [ended](crate::hub::Hub::end) topic was free again.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }

@@ -25,9 +25,9 @@
 //!
 //! # Topics
 //!
-//! Any string can be the name of a topic. A topic exists while it has subscriptions or keeps
-//! events; subscribing and publishing create the topic. To address one client, give it a topic of
-//! its own. To address a group or all clients, let these clients share a topic:
+//! Any string can be the name of a topic. Subscribing and publishing create the topic, which exists
+//! while it has subscriptions or keeps events. To address one client, give it a topic of its own.
+//! To address a group or all clients, let them share a topic:
 //!
 //! ```
 //! # use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
@@ -79,7 +79,7 @@
 //! [`GapPolicy`] sets what happens at a gap.
 //!
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
-//! events, send the client a [greeting](Subscribe::greeting), which has an id.
+//! events, send it a [greeting](Subscribe::greeting), which has an id.
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id receives each event once
 //! or not at all, and a gap for the events that it misses. Publishing is *at most once* too. A
@@ -173,7 +173,7 @@
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. A page that
 //!   closes its `EventSource` at `done` saves this last request.
 //! - If the process that works on a job exits, the topic of the job does not end, and the clients
-//!   keep waiting. Another process that finishes the job, or gives up the job, must end the topic.
+//!   keep waiting. Another process that finishes the job, or gives it up, must end the topic.
 //! - The hub forgets an ended topic once the last event is older than the age of the hub's
 //!   [`retention`](HubBuilder::retention), and a new stream of a forgotten topic waits for events.
 //!   For a job that has ended, the handler therefore sends the result from the table of jobs. The
@@ -257,13 +257,13 @@
 //!   connected client that is so far behind that it misses events:
 //!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the client reconnects.
 //! - Every connection queries the database, even if its client needs no backlog.
-//! - If publishing fails, the row is committed, but no client learns of the row. Publish the event
-//!   again: if you do not, clients see the row only in their next backlog.
-//! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only the rows
-//!   that it does not have, let it open a new `EventSource` whose URL contains the number of the
-//!   page's newest row. The handler then sends only later rows in the greeting.
-//! - You can render the state into the page instead of sending a greeting. Render the position too:
-//!   the page then sends the position in the query of the stream's URL, and resumes from there
+//! - If publishing fails, the row is committed, but no client learns of it. Publish the event
+//!   again; otherwise, clients see the row only in their next backlog.
+//! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only newer
+//!   rows, let it open a new `EventSource` whose URL contains the number of its newest row. The
+//!   handler then sends only later rows in the greeting.
+//! - To render the state into the page instead of sending a greeting, render the position too: the
+//!   page sends it in the query of the stream's URL, and resumes from there
 //!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
 //! - The example
 //!   [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
@@ -332,8 +332,8 @@
 //! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) for each event by
 //! default.
 //!
-//! Events are text. Encode binary data as base64, which makes the data a third larger. For large
-//! data, publish a URL that the page fetches.
+//! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
+//! publish a URL that the page fetches.
 //!
 //! # Many processes
 //!
@@ -343,8 +343,8 @@
 //! same ids. To add a broker, a program that publishes with [`publish`](Hub::publish) changes only
 //! the line that creates the hub. Give the hubs of all processes the same
 //! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory). If
-//! these limits differ, a client of several topics can miss events without receiving a gap: it
-//! falls behind in one process, and then reconnects to another that has kept more events.
+//! these limits differ, a client of several topics can miss events without receiving a gap, when it
+//! falls behind in one process and then reconnects to another that has kept more events.
 //!
 //! # Stopping work
 //!
@@ -378,11 +378,10 @@
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
-//!   whether the client may read these topics. The page
-//!   [authentication](crate::guide::authentication) shows how to derive topics from the logged-in
-//!   user.
-//! - Subscribing creates topics, so a client that chooses the names of topics can create any number
-//!   of topics.
+//!   whether the client may read them. The page [authentication](crate::guide::authentication)
+//!   shows how to derive topics from the logged-in user.
+//! - Subscribing creates topics, so a client that chooses their names can create any number of
+//!   topics.
 //! - Ids contain a counter of all events of the hub, so clients can see how many events are
 //!   published. With Redis, ids contain the time of publication instead.
 

@@ -26,7 +26,7 @@ impl Receipt {
     }
 }
 
-/// The reason an event was not published, or may not have been published.
+/// The reason an event was not published, or may not have been.
 ///
 /// The text of the error includes the causes, which are in the variants and not in
 /// [`source`](Error::source).

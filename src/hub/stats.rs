@@ -25,8 +25,7 @@ pub struct HubStats {
     /// this process receives an event that is not part of the loaded history.
     ///
     /// While this process catches up, the lag shows how far it is behind. The lag does not grow
-    /// while the connection is down: a broken connection is shown by the health of the broker, such
-    /// as
+    /// while the connection is down; for that, see the health of the broker, such as
     /// [`RedisHealth`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisHealth.html).
     pub lag: Option<Duration>,
 }

@@ -20,11 +20,11 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
-/// - Whether a stream is refused is decided when the response head is known, after the handler has
-///   run. A refused stream is dropped without being polled. Headers of the handler's response that
-///   do not describe the stream, such as those of CORS, stay.
+/// - The decision is made once the response head is known, after the handler has run. A refused
+///   stream is dropped without being polled. Headers of the handler's response that do not describe
+///   the stream, such as those of CORS, stay.
 /// - For a service that returns a [bare
-///   stream](crate::SseLayer#services-that-return-a-bare-stream), this is decided before the
+///   stream](crate::SseLayer#services-that-return-a-bare-stream), the decision is made before the
 ///   service is called, except at the limit of a subject, which is checked when the service has
 ///   answered. By then, the stream counts as opened, so a refusal closes it with the reason
 ///   [`Ended`](crate::CloseReason::Ended). If the service is not called, a permit that it reserved

@@ -169,9 +169,9 @@ impl<M> SseLayer<M> {
     ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
     ///   returns an empty event for such a block.
     ///
-    /// If the shutdown ends a stream before its first event, a second `retry` line follows, with
-    /// the time of `Drain::retry`. For an `EventSource`, an empty line separates the two lines. In
-    /// other streams, the two lines are in one block.
+    /// If the layer sends the time of `Drain::retry` before the first event, a second `retry` line
+    /// follows. For an `EventSource`, an empty line separates the two lines. In other streams, the
+    /// two lines are in one block.
     ///
     /// ```
     /// use std::time::Duration;
@@ -617,12 +617,10 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Measures, for each stream, the time from the request to the
-    /// [head](CloseReport::time_to_head) and the time from the request to the [first
-    /// event](CloseReport::time_to_first_event). The [`CloseReport`] has both times.
+    /// Measures the times from the request to the [head](CloseReport::time_to_head) and to the
+    /// [first event](CloseReport::time_to_first_event) of each stream, for its [`CloseReport`].
     ///
-    /// Off by default, because it costs a reading of the clock and two allocations for each
-    /// request.
+    /// Off by default, because it reads the clock, and allocates twice, for each request.
     ///
     /// ```
     /// use tower_sse::SseLayer;

@@ -66,8 +66,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, when the source has
 ///   ended cleanly.
 /// - [`on_error`](Self::on_error) turns an error of the source into a last event.
-/// - [`cancellation_if`](Self::cancellation_if) decides which errors of the source are
-///   cancellations by the program.
+/// - [`cancellation_if`](Self::cancellation_if) treats more errors of the source as cancellations.
 /// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
 /// - [`streams`](Self::streams) lets the program close the streams of a user or session.
 ///
@@ -80,7 +79,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// **Limit**
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
-/// - [`refusal`](Self::refusal) sets the answer to clients whose streams cannot open.
+/// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
 /// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
 ///   stream.
 ///

@@ -55,15 +55,14 @@ use crate::event::{Encoded, Event};
 /// [`SseLayer`](crate::SseLayer) accumulate instead:
 ///
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called in
-///   the order in which they were set: those of the layer, the request and then the response.
+///   the order in which they were set: the layer's, then the request's, then the response's.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// The methods `without_…` turn off an option that is set by default, by the layer or by the
-/// request. An option without such a method stays on; a route that must not have this option needs
-/// a layer of its own.
+/// The methods `without_…` turn off an option that is set by default, or that was set before. An
+/// option without such a method stays on; a route that must not have it needs a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -187,10 +186,10 @@ impl StreamOptions {
     /// stream whose job is deleted, or for which a repeated check fails. To end the streams of a
     /// user, use [`streams`](crate::streams) instead.
     ///
-    /// Use one token for each response, because a token ends every stream that has this token. A
-    /// token that is set on a layer ends all streams of the layer, including those that open later.
-    /// The token of a response does not end a [run](crate::runs), but only the stream of the client
-    /// that receives this response.
+    /// Use one token for each response, because a token ends every stream that has it. A token that
+    /// is set on a layer ends all streams of the layer, including those that open later. The token
+    /// of a response does not end a [run](crate::runs), but only the stream of the client that
+    /// receives this response.
     ///
     /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -358,9 +357,9 @@ impl StreamOptions {
     ///
     /// The layer's closures are called before this one.
     ///
-    /// The closure is not called if no stream opens: the response is replaced by a refusal or by
-    /// `406 Not Acceptable`, answers a `HEAD` request, or is served without a layer. To release a
-    /// resource in these cases too, let the stream own a guard.
+    /// The closure is not called if no stream opens, because the response is replaced by a refusal
+    /// or by `406 Not Acceptable`, answers a `HEAD` request, or is served without a layer. To
+    /// release a resource in these cases too, let the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

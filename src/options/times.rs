@@ -18,7 +18,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 ///   an [event](Self::event) cannot be sent there, so the comment is sent instead. While the source
 ///   is mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
-/// - The comment has no empty line after it, because several clients would take a comment with an
+/// - The comment has no empty line after it, because several clients would take the comment and the
 ///   empty line for an empty event.
 /// - Within an event, the comment has the same line end as the line before it. Everything else that
 ///   the layer or a filter inserts ends in LF.
@@ -339,8 +339,8 @@ impl From<Duration> for MaxAge {
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. The last bytes are then only the `retry` line, or nothing if the source is mid-line.
-/// A stream with a content coding fails without last bytes. Before a body fails, it waits up to a
-/// second [until its bytes are sent](crate::guide::errors#timing).
+/// A stream with a content coding fails without last bytes. Before it fails, a body [waits up to a
+/// second](crate::guide::errors#timing) for its bytes to be sent.
 ///
 /// ```
 /// use std::time::Duration;

@@ -194,8 +194,7 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-/// The body of an answer to a client of a run: the run's events, a refusal, an error text, or
-/// nothing.
+/// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
 pub struct AnswerBody {
     body: SseBody<Box<EventBody<Attachment>>>,
 }

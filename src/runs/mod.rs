@@ -66,8 +66,8 @@
 //! - A client whose next event was evicted from memory gets `404` too. If the client is already
 //!   attached, its body fails instead. A running run evicts events only once it has reached its
 //!   [size limit](RunsBuilder::retain_bytes).
-//! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run. A run also
-//!   stops once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
+//! - A run does not stop when a client disconnects. It stops when it is [cancelled](Runs::cancel),
+//!   or once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the clients'
 //! streams end.
@@ -175,9 +175,10 @@
 //!   the first attachment of a process to a run of another process takes several. Therefore put the
 //!   layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the store has acknowledged the previous export. If a process has many events to
-//!   export, it waits up to 4 milliseconds between exports and exports several events together. A
-//!   run that no client of another process reads is exported about once a second, and when it ends.
+//!   soon as the store has acknowledged the previous export. To spare the store, a process with
+//!   many events to export waits up to 4 milliseconds between exports, and exports several events
+//!   together. A run that no client of another process reads is exported about once a second, and
+//!   when it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //!   documents. If these clients repeat their requests without an id, the first request starts a
@@ -200,10 +201,10 @@
 //!   closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
 //!
 //! If the store loses its data, the owners restore their runs. For one lease after the loss, a
-//! request is refused if neither the store nor this process has a run with its key, because an
-//! owner may still restore such a run. In this case, [`Runs::start`] returns
-//! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
-//! even if this process has a run with the key.
+//! request is refused if the store has no run with its key and none is running at this process,
+//! because an owner may still restore such a run: [`Runs::start`] returns
+//! [`StartError::Unavailable`]. Until the store has the run of this process again,
+//! [`Runs::replace`] returns this error too, unless the request has an id.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
@@ -211,11 +212,11 @@
 //! - Running runs continue. Clients at the owner's process keep receiving their run, without a time
 //!   limit.
 //! - The bodies of clients of other processes fail after two leases.
-//! - No run starts, so that no answer is paid for twice. If the run with the request's key is
-//!   running in the process that received the request, the layer and [`Runs::start`] still find it,
-//!   unless the request has an id of another run. All other requests with a key are refused:
-//!   [`Runs::start`] returns [`StartError::Unavailable`], and [`Runs::replace`] does so for every
-//!   request without an id. A program that prefers an unrecorded answer sends one itself:
+//! - No run starts, so that no answer is paid for twice. The layer and [`Runs::start`] still find a
+//!   run that is running in their own process, unless the request has an id of another run. All
+//!   other requests with a key are refused: [`Runs::start`] returns [`StartError::Unavailable`],
+//!   and so does [`Runs::replace`] for every request without an id. A program that prefers an
+//!   unrecorded answer sends one itself:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -273,9 +274,9 @@
 //! }
 //! ```
 //!
-//! Call this function in the handler with the run that [`Runs::start`] or [`Runs::replace`]
-//! returns, and nowhere else. If a client repeats its request, the handler gets the same run again,
-//! so `save` must accept an answer that is already stored.
+//! Call this function in the handler, with the run that [`Runs::start`] or [`Runs::replace`]
+//! returns. Every call stores the answer, and a repeated request can return the same run, so `save`
+//! must accept an answer that is already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

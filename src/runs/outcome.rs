@@ -4,7 +4,7 @@ use super::{RunKey, key::epoch_age};
 use crate::signals::{RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
-/// The way in which a run ended.
+/// The way a run ended.
 ///
 /// Whatever the outcome, the body of a client fails if the client's next event was evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub enum Outcome {
     /// [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail. The stream
     /// of an [`Attachment`](super::Attachment) always fails.
     Cancelled,
-    /// No client was attached for the time [`abandon_after`](super::RunsBuilder::abandon_after).
+    /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
     /// every attached client fails.

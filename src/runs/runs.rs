@@ -18,8 +18,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///
 /// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
-/// Each run is a tokio task. A method that starts a run [panics](tokio::spawn) outside of a tokio
-/// runtime with timers.
+/// Each run is a tokio task that needs a runtime with timers. A method that starts a run
+/// [panics](tokio::spawn) outside of a tokio runtime.
 ///
 /// # Answers
 ///
@@ -122,8 +122,8 @@ impl Run {
         self.record.started_at.elapsed()
     }
 
-    /// Returns all events that have been recorded so far, for a program that stores answers. Once
-    /// the run has [ended](Self::ended), these are all of its events.
+    /// Returns all events that have been recorded so far, for a program that stores answers. They
+    /// are complete once the run has [ended](Self::ended).
     ///
     /// Returns `None` if an event was evicted. A running run evicts events only once it has reached
     /// [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose its events
@@ -180,8 +180,8 @@ impl Run {
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
     /// event after `last` was evicted, or if the run is no longer kept. An attachment to a run of
-    /// another process fails if this process has no memory for the run's events, or has had no
-    /// contact with that process for two [leases](super#several-processes).
+    /// another process fails if this process has no memory for the run's events, or cannot reach
+    /// the store for two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -349,8 +349,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). A future that is dropped never cancels the run
-    /// without sending the event.
+    /// The same as for [`cancel`](Self::cancel). If the future is dropped, the run is never
+    /// cancelled without the event.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -369,7 +369,7 @@ impl Runs {
     /// this time.
     ///
     /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
-    /// the runs during this shutdown:
+    /// the runs at the same time:
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -496,8 +496,8 @@ impl RunsBuilder {
     ///
     /// A running run is never evicted to make room. A new run is admitted only if `max_memory` has
     /// room for the new run and all running runs, each with [`retain_bytes`](Self::retain_bytes)
-    /// and 2,752 bytes of bookkeeping. With the defaults, 1,022 runs can run at a time. A request
-    /// beyond this is refused with [`StartError::Full`]. To admit more short answers, lower
+    /// and 2,752 bytes of bookkeeping. With the defaults, 1,022 runs can run at a time. Further
+    /// requests are refused with [`StartError::Full`]. To admit more short answers, lower
     /// `retain_bytes`: with 64 KiB, the default memory has room for the 10,000 runs that
     /// [`max_running`](Self::max_running) allows by default.
     ///
@@ -568,8 +568,8 @@ impl RunsBuilder {
     /// After this time, the key is free. With a [store](super::RunStore), each run is kept there
     /// for at least a minute and at least four [leases](super#several-processes): during this time,
     /// the key stays taken, and requests for a completed run are answered from the store. Clients
-    /// that are still reading the run when its time is over can read the rest, unless the run is
-    /// evicted because of [`max_memory`](Self::max_memory). With a time of zero, a run can be gone
+    /// that are still reading the run when its time is over can read the rest, unless
+    /// [`max_memory`](Self::max_memory) evicts the run. With a time of zero, a run can be gone
     /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
     /// than ten years count as ten years.
     pub fn retain_for(mut self, age: Duration) -> Self {

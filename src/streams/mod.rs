@@ -112,8 +112,7 @@
 //!   rejects it. To stop it, answer `401` or `204`.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
 //!   answer does not look complete. It fails for every client if the source is in the middle of an
-//!   event and does not complete that event within half a second, or if the stream has a content
-//!   coding.
+//!   event and does not complete it within half a second, or if the stream has a content coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
 //!   longer counts in [`Streams::count`], but keeps its places in the limits until the connection
 //!   closes. Its close report comes only then.
@@ -219,7 +218,8 @@
 //! # Counts of all processes
 //!
 //! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
-//! the newest counts of all processes that have published theirs within the last three intervals:
+//! the newest counts of all processes from which it has received counts within the last three
+//! intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -292,8 +292,8 @@
 //!
 //! - They are up to one interval old. A client that moves to another process can count twice, or
 //!   not at all, for up to one interval.
-//! - The streams of a process that was killed count for three more intervals. A process that has
-//!   just started knows the counts of the other processes after one interval.
+//! - The streams of a process that was killed count for up to three more intervals. A process that
+//!   has just started knows the counts of the other processes after one interval.
 //! - If a process is cut off from the broker for three intervals, its own sums become zero, and the
 //!   other processes no longer count its streams.
 //! - The sums count streams: a user with two tabs counts twice.

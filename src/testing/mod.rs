@@ -148,8 +148,7 @@
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
 //! processes. On demand, the broker delays or loses events. Create an app and a client for each
-//! hub. To move a stream to another process, pass it to the method `reconnect` of another hub's
-//! client:
+//! hub. To move a stream to another process, pass it to `reconnect` of another hub's client:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

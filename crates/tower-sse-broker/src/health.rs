@@ -57,18 +57,19 @@ impl<E: Clone> Health<E> {
     }
 
     /// Sets the newest error. [`follow`](crate::follow) calls this method for the errors of the
-    /// [`Log`](crate::Log). A broker calls it for other errors.
+    /// [`Log`](crate::Log). Call it for other errors.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);
     }
 
-    /// Sets whether the connection is ready. [`follow`](crate::follow) calls this method, so a
-    /// broker does not.
+    /// Sets whether the connection is ready. [`follow`](crate::follow) calls this method. Call it
+    /// only for a connection without `follow`.
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }
 
-    /// Counts a reconnection. [`follow`](crate::follow) calls this method, so a broker does not.
+    /// Counts a reconnection. [`follow`](crate::follow) calls this method. Call it only for a
+    /// connection without `follow`.
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);
     }

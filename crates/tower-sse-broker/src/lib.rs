@@ -8,9 +8,9 @@
 //!
 //! - It loads the history before the hub is ready, in pages whose size fits the speed of the link,
 //!   and reports events before the history as lost.
-//! - Each time, it reads from the last entry that it knows, including this entry. So it notices
+//! - It continues at the last entry that it has read, and reads this entry again. So it notices
 //!   that the log was trimmed, lost or restored from a copy, even while nothing is published.
-//! - If only this process has missed events, it reports the loss to the hub of this process. If all
+//! - If only this process has missed events, it reports the loss to the process's hub. If all
 //!   processes have lost events, it adds a mark of the loss to the log.
 //! - It looks in the log for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
@@ -22,8 +22,8 @@
 //! # An example
 //!
 //! A broker whose log is an SQLite file, for processes on one host. It passes the [kit that checks
-//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). rusqlite 0.38 and later
-//! need one more feature for this example: `cargo add rusqlite --features bundled,fallible_uint`.
+//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). With rusqlite 0.38 or
+//! later, run `cargo add rusqlite --features bundled,fallible_uint`.
 //!
 //! ```
 #![doc = include_str!("../docs/sqlite_broker.rs")]
@@ -55,8 +55,8 @@
 //!
 //! # Which losses are marked
 //!
-//! The follower, which is the task of [`follow`], reads a page from the last entry that it has read
-//! before. If the page begins with this entry, nothing is missing. Otherwise, the follower asks
+//! The follower, which is the task of [`follow`], reads a page from the last entry that it has
+//! read. If the page begins with this entry, nothing is missing. Otherwise, the follower asks
 //! whether the log [has entries up to the number](Log::has_up_to) of this entry:
 //!
 //! | The log has | What has happened | |

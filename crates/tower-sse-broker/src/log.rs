@@ -40,8 +40,7 @@ pub trait LogEntry: Send + 'static {
 
     /// Returns the number of the entry that was written directly before this one, if the log knows
     /// that number. If the last entry that the follower has read has another number, entries
-    /// between that one and this one were removed. The default is `None`, for logs whose numbers
-    /// have holes.
+    /// between the two were removed. The default is `None`, for logs whose numbers have holes.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -115,9 +114,9 @@ pub struct Page<E> {
 
 /// A log on a server. It can be trimmed or lost, or return to an older state.
 ///
-/// [`follow`](crate::follow) calls these methods one after another, on the task that is called the
-/// follower. An error of any method ends the session. After a delay, the follower opens the next
-/// session. Each method must have a time limit of its own.
+/// The task of [`follow`](crate::follow), the follower, calls these methods one after another. An
+/// error of any method ends the session. After a delay, the follower opens the next session. Each
+/// method must have a time limit of its own.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -224,8 +223,8 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns the number of the first entry whose number is `from` or higher, without reading the
-    /// entry. Returns `None` if there is no such entry. If no other entry follows that one, adds an
-    /// entry: the follower can continue only from an entry that it has read. Only called if
+    /// entry, or `None` if there is no such entry. If the entry is the newest one, adds another,
+    /// because the follower can continue only from an entry that it has read. Only called if
     /// [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,

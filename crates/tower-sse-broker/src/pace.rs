@@ -30,8 +30,8 @@ impl Backoff {
 
     /// Returns the delay before the next attempt: a random time between half of a limit and the
     /// whole limit. The limit is 50 ms for the first attempt, and doubles with each attempt up to
-    /// the maximum of [`up_to`](Self::up_to). Being random, the delays keep processes from
-    /// reconnecting at the same time.
+    /// the maximum of [`up_to`](Self::up_to). Random delays keep processes from reconnecting at the
+    /// same time.
     pub fn next_delay(&mut self) -> Duration {
         let max = BASE.saturating_mul(1 << self.attempts.min(8)).min(self.max);
         self.attempts = self.attempts.saturating_add(1);

@@ -111,10 +111,10 @@ impl Queue {
         }
     }
 
-    /// Sends one batch after another, while the gate is open, until `closed` is ready. Then this
-    /// method closes the queue.
+    /// Sends one batch after another, while the gate is open, until `closed` is ready. Then closes
+    /// the queue.
     ///
-    /// Spawn this method as a task of its own: the task of [`follow`](crate::follow) is dropped
+    /// Spawn this future as a task of its own: the task of [`follow`](crate::follow) is dropped
     /// when the hub is closed, but the events of the last batch must still be acknowledged.
     pub async fn run<C: Clone>(
         self: Arc<Self>,

@@ -6,7 +6,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove the cause.
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```

@@ -97,7 +97,7 @@
 //!   call.
 //! - `wake => true` also wakes the hubs, from any program. But transactions with `wake => true`
 //!   commit one after another, so use it only for rare events. In a measurement with 20
-//!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with `wake`. In a
+//!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
 //!   transaction with `wake => true`, `PREPARE TRANSACTION` fails, and the transaction rolls back.
 //! - The events of a transaction that stays open wait for its commit. They do not delay other
 //!   events.
@@ -148,10 +148,9 @@
 //!
 //! Programs insert into the table `inbox`. If rows were numbered there, the numbers would not be in
 //! the order of the commits: a reader that has passed row 8 would miss row 7 if that row commits
-//! later. Hubs therefore move the committed rows into the table `log`, and number them there. For
-//! this one statement, a hub locks the row of the stream. Any hub can therefore assign numbers, and
-//! no leader is needed. A long transaction that publishes holds no lock that another transaction
-//! waits for.
+//! later. Hubs therefore move the committed rows into the table `log` and number them, in one
+//! statement that locks the row of the stream. Any hub can do this, so no leader is needed. A long
+//! transaction that publishes holds no lock that another transaction waits for.
 //!
 //! The first number is the time of the server's clock in microseconds. Later numbers rise by one,
 //! so that a missing row shows as a hole. Each hub compares the rows that it reads with the rows

@@ -292,7 +292,8 @@ impl Postgres {
     ///
     /// Every connected process removes older rows every two seconds. The newest row always stays. A
     /// process that is disconnected for longer than `age` reports a gap to its clients if events
-    /// were added meanwhile. All processes should set the same age.
+    /// were added meanwhile. All processes should set the same age and the same
+    /// [`max_rows`](Self::max_rows).
     ///
     /// ```
     /// # use std::time::Duration;

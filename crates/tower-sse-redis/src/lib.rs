@@ -99,7 +99,7 @@
 //! example because a program wrote the time in microseconds instead of milliseconds. The id is also
 //! out of range if its counter, the number behind the hyphen, is above 1,048,575. No process can
 //! read such an entry or publish after it. Publishing is then refused with an error that names the
-//! entry and the commands that remove the entry. When the entry is gone, all processes recover.
+//! entry and the commands that remove it. When the entry is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks

@@ -97,13 +97,13 @@ impl Subscribe {
         self
     }
 
-    /// Collects the events of each period of `window`, and sends them together. The default is
-    /// zero, which turns this off.
+    /// Collects events for `window`, and then sends them together. The default is zero, which turns
+    /// this off.
     ///
     /// Use this method for topics with many small events, to save writes. The first event after a
     /// pause is sent at once, and opens a window in which further events wait. A greeting and gaps
-    /// count as events. After a [close](crate::hub::Hub::close), the stream ends only when the
-    /// window has passed.
+    /// count as events. The end of the stream after a [close](crate::hub::Hub::close) also waits
+    /// for an open window.
     ///
     /// Waiting events are kept by their topic, not by the subscription. With
     /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event

@@ -41,8 +41,8 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 ///
 /// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
 /// The stream also ends when the hub is [closed](crate::hub::Hub::close), after the events that
-/// were published before the close. A stream without topics ends at once. A dropped stream is no
-/// longer a subscriber of its topics.
+/// were published before the close. A stream without topics ends at once. Dropping the stream
+/// unsubscribes it from its topics.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
     pub(crate) cursors: Cursors,
@@ -202,9 +202,9 @@ impl Subscription {
     /// subscription has ended.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
-    /// `EventSource` with `204`, which stops the `EventSource` from reconnecting ([HTML][html]).
-    /// Other clients receive an empty stream. [`crate::response`] would instead send every client
-    /// an empty stream, after which an `EventSource` reconnects.
+    /// `EventSource` with `204`, which stops it from reconnecting ([HTML][html]). Other clients
+    /// receive an empty stream. [`crate::response`] would instead send every client an empty
+    /// stream, after which an `EventSource` reconnects.
     ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};

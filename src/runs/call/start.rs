@@ -14,8 +14,8 @@ use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Reque
 /// A function or closure without arguments that returns the stream of a run.
 ///
 /// All such functions implement this trait, and nothing else can.
-/// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, so that a
-/// program that passes a stream or an async closure gets a compiler error that says what to pass.
+/// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, so that the
+/// compiler's error for a stream or an async closure says what to pass.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -39,8 +39,8 @@ impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
     /// that records the stream of `source`. If the layer or [`start_with`](Self::start_with) has
     /// made a call for this key that has not answered yet, this method waits for the answer. A
-    /// handler inside of the layer must therefore not pass the key of its own request: the handler
-    /// would wait for itself.
+    /// handler inside of the layer must therefore not pass the key of its own request: it would
+    /// wait for itself.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. For such a request, the method returns the run with this key, even if the
@@ -79,13 +79,12 @@ impl Runs {
     /// - The request has a last event id, and no run has the key.
     /// - A new run is needed, but a limit of running runs is reached, the memory has no room, or
     ///   the server is shutting down.
-    /// - No run with the key is running at this process, and the store cannot be reached or lost
-    ///   its data less than a [lease](crate::runs#several-processes) ago.
+    /// - No run with the key is found, because the store cannot be reached or lost its data less
+    ///   than a [lease](crate::runs#several-processes) ago.
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime with timers. A panic of `source` propagates, and the key is
-    /// free again.
+    /// Panics outside a tokio runtime. A panic of `source` propagates, and the key is free again.
     ///
     /// # Cancel safety
     ///
@@ -124,16 +123,15 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, or the memory has no room. If the run with this key is
-    ///   running at this process, it does not count, because the new run takes its place.
+    /// - A limit of running runs is reached, or the memory has no room. A run with this key that is
+    ///   running at this process does not count, because the new run takes its place.
     /// - The server is shutting down. In this case, the existing run continues.
     /// - The store cannot be reached, or lost its data less than a
     ///   [lease](crate::runs#several-processes) ago.
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime with timers. A panic of `source` propagates, and the key is
-    /// free again.
+    /// Panics outside a tokio runtime. A panic of `source` propagates, and the key is free again.
     ///
     /// # Cancel safety
     ///
@@ -200,9 +198,9 @@ impl Runs {
 
 /// Starting runs whose source must wait before it can stream, and may fail while it waits.
 impl Runs {
-    /// Returns the run with this key, or starts one; see [`start`](Self::start). The future that
-    /// `call` returns has one of two results: the stream to record, or an `Err` with the handler's
-    /// answer, such as the `429` of a model.
+    /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
+    /// `call` returns the stream to record, or an `Err` with the handler's answer, such as the
+    /// `429` of a model.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -243,8 +241,8 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime with timers. A panic of `call` or of its future propagates,
-    /// and the key is free again.
+    /// Panics outside a tokio runtime. A panic of `call` or of its future propagates, and the key
+    /// is free again.
     ///
     /// # Cancel safety
     ///

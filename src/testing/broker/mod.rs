@@ -34,9 +34,9 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if the scene has failed. After the last
-//! scene, `check` panics if any scene has failed. Run the test with `--nocapture` to see the lines.
-//! [`outcomes`] returns the results instead of printing them.
+//! `check` prints a line for each scene, with the reason if the scene has failed, and panics after
+//! the last scene if any has failed. Run the test with `--nocapture` to see the lines. [`outcomes`]
+//! returns the results instead of printing them.
 //!
 //! # The scenes
 //!
@@ -62,7 +62,7 @@
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
 //! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns ids that only one process
 //!   knows
-//! - `forged_ids_are_told`: accepts ids with numbers that it has never assigned
+//! - `forged_ids_are_told`: accepts ids with numbers that it cannot have assigned
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets the end of a topic, for example when it loads the
 //!   history
@@ -81,7 +81,7 @@
 //! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, or publishes an event
 //!   twice
 //! - `any_order_of_steps_loses_nothing`: loses events in some order of publishing, moving a client,
-//!   breaking connections and starting a process
+//!   breaking connections, and starting and stopping processes
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
@@ -91,8 +91,8 @@
 //! A scene with a fault in brackets is skipped if the world cannot cause this fault.
 //!
 //! - A minor release may add scenes, so a broker that passed before may fail.
-//! - An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. Some scenes take
-//!   at least a second, because they test the age of events.
+//! - An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. Some scenes wait
+//!   for about a second, because they test the age of events.
 //! - A scene connects up to a few dozen hubs, each in the role of a process, and publishes up to
 //!   5,000 events at once.
 //! - Each scene gets a world of its own, which is dropped after the scene. Worlds can share a

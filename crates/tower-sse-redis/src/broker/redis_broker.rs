@@ -125,8 +125,8 @@ impl Broker for RedisBroker {
 const MIN_MAX_LEN: usize = 10_000;
 
 impl RedisBroker {
-    /// Limits the stream to about its newest `entries` entries, counted over all topics. The
-    /// default is 100,000, roughly 33 MB if events have 256 bytes.
+    /// Keeps about the newest `entries` entries of the stream, counted over all topics. The default
+    /// is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
     /// disconnection. Set the limit to the total rate of events, multiplied by the age of the

@@ -5,7 +5,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove the cause.
+/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
