@@ -29,10 +29,10 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
-/// | an event after a pause | 0.2 to 5 µs | 1 to 17 µs | 7 to 60 µs | 0.4 to 2 ms |
-/// | an item of a backlog | 0.1 to 0.5 µs | 0.1 to 0.5 µs | 0.1 to 0.7 µs | 0.6 to 1.3 µs |
-/// | to subscribe | 10 to 80 µs | 0.1 to 0.6 ms | 0.6 to 5 ms | 40 to 130 ms |
-/// | to drop | 3 to 13 µs | 25 to 80 µs | 0.1 to 0.4 ms | 10 to 30 ms |
+/// | an event after a pause | 0.4 to 4 µs | 3 to 11 µs | 9 to 27 µs | 0.4 to 1.8 ms |
+/// | an item of a backlog | 0.1 to 0.3 µs | 0.1 to 0.2 µs | 0.2 µs | 0.2 µs |
+/// | to subscribe | 30 to 50 µs | 0.2 to 0.3 ms | 1.1 to 1.3 ms | 30 ms |
+/// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
 /// tasks after it has scanned 4,096 topics. Subscribing, dropping, and the first poll after a move
