@@ -173,8 +173,8 @@ impl ResumeFrom {
     }
 }
 
-/// Returns the sequence number up to which a client with this id has seen the events of a run, 0 on
-/// its first visit. Returns `None` if the run has not assigned the id.
+/// Returns the sequence number of the last event of a run that a client with this id has seen, and
+/// 0 without an id. Returns `None` if the run has not assigned the id.
 #[must_use]
 pub fn seen(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Option<u64> {
     match ResumeFrom::parse(id, epoch, newest) {

@@ -135,8 +135,8 @@ pub trait Broker: Send + Sized + 'static {
     /// accept these ids as its own.
     fn name(&self) -> String;
 
-    /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task that
-    /// [`Feed::spawn`] has started feeds each published event.
+    /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task
+    /// that [`Feed::spawn`] has started feeds each published event.
     ///
     /// # Errors
     ///
@@ -189,10 +189,10 @@ impl Feed {
         })
     }
 
-    /// Reports that each topic may have lost events up to this number. Subscribers receive the kept
-    /// events from before the loss, then a [gap](crate::hub::GapPolicy) for each topic. Returns
-    /// `false` if the hub has already received this number or a higher number, and so has missed
-    /// nothing.
+    /// Reports that each topic may have lost events with numbers up to `sequence`. Subscribers
+    /// receive the kept events from before the loss, then a [gap](crate::hub::GapPolicy) for each
+    /// topic. Returns `false`, and reports nothing, if the hub has already received an event or a
+    /// loss with this number or a higher one.
     ///
     /// # Errors
     ///

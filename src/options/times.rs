@@ -35,8 +35,8 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// SseLayer::new().without_heartbeat();
 /// ```
 ///
-/// Page code does not see comments. For a [watchdog](crate::guide::clients#a-watchdog) in page code,
-/// use [`Heartbeat::event`].
+/// Page code does not see comments. For a [watchdog](crate::guide::clients#a-watchdog) in page
+/// code, use [`Heartbeat::event`].
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -378,8 +378,8 @@ impl Drain {
         Self { when, grace: GRACE, retry: Some(Retry::later()) }
     }
 
-    /// Ends streams at once, but gives the answer to a call (a request by any method except `GET`)
-    /// up to 30 more seconds to end by itself. [`grace`](Self::grace) sets another time.
+    /// Ends streams at once, except answers to calls (requests by any method except `GET`): these
+    /// may continue for up to 30 seconds. [`grace`](Self::grace) sets another time.
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
     }

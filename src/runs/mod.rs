@@ -120,7 +120,7 @@
 //! - Each block of lines with a `data` or `event` line is recorded as one event, however the source
 //!   divides its bytes into frames.
 //! - Comments and the source's ids are not recorded. Each recorded event gets an id of the run,
-//!   `epoch-sequence`, as its last line. No two runs share an epoch.
+//!   `epoch-sequence`, as its last line. No two runs of a key share an epoch.
 //! - A `retry` line in a block of its own becomes part of the next event. If the source ends inside
 //!   an event, the incomplete event is dropped, because clients would ignore it.
 //!
@@ -211,7 +211,8 @@
 //!
 //! - Running runs continue. Clients at the owner's process keep receiving their run, without a time
 //!   limit.
-//! - The bodies of clients of other processes fail after two leases.
+//! - The bodies of clients of other processes fail after two leases. If Redis is only out of
+//!   memory, these clients wait instead.
 //! - No run starts, so that no answer is paid for twice. The layer and [`Runs::start`] still find a
 //!   run that is running in their own process, unless the request has an id of another run. All
 //!   other requests with a key are refused: [`Runs::start`] returns [`StartError::Unavailable`],

@@ -63,9 +63,9 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   another process. After [`Cancelled`], clients get no refusal, because they would restart an
 ///   answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
-///   new run. The request that started the replaced run is answered as after [`Cancelled`]: if two
-///   turns are sent at once, the first gets `404`. A call of [`answer`](Self::answer) that waits
-///   for the replaced run returns `None`.
+///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run,
+///   for example if a user sends two messages of a chat at once, and the second replaces the first.
+///   A call of [`answer`](Self::answer) that waits for the replaced run returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -302,9 +302,9 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
-    /// happens. With [several processes](super#several-processes), the run may or may not be
-    /// cancelled if the future is dropped later.
+    /// If the future is dropped before its first poll, nothing happens. In one process, the first
+    /// poll cancels the run. With [several processes](super#several-processes), the run may or may
+    /// not be cancelled if the future is dropped after its first poll and before it is ready.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
         self.cancel_run(key, last.as_ref(), None).await

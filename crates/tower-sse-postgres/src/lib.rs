@@ -1,5 +1,5 @@
-//! A hub of [`tower_sse`] over PostgreSQL: publish server-sent events in the transaction that changes
-//! your data.
+//! A hub of [`tower_sse`] over PostgreSQL: publish server-sent events in the transaction that
+//! changes your data.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -55,11 +55,11 @@
 //!   duplicates. The exception: if an older state of the server's data takes the place of the newer
 //!   state, clients can receive an event again, with another id and in addition to a gap. An older
 //!   state can come from a restored backup or a promoted standby that lags.
-//! - An event counts as published when its transaction has committed, or when
-//!   [`publish`](tower_sse::hub::Hub::publish) has acknowledged it. Every client of the event's
-//!   topic that stays connected or resumes then receives the event or a
-//!   [gap](tower_sse::hub::GapPolicy). This also holds if the server restarts or crashes, if an
-//!   older state of its data is restored, and if a standby that lags is promoted.
+//! - An event that is published in a transaction counts as published when the transaction has
+//!   committed, any other event when [`Hub::publish`](tower_sse::hub::Hub::publish) has returned
+//!   `Ok`. Every client of the event's topic that stays connected or resumes then receives the
+//!   event or a [gap](tower_sse::hub::GapPolicy). This also holds if the server restarts or
+//!   crashes, if an older state of its data is restored, and if a standby that lags is promoted.
 //!   [operating](operating#losses) says when a loss goes undetected.
 //! - An event that a client has received is on the server's disk, and so are the changes of its
 //!   transaction.
@@ -210,8 +210,8 @@ const SCHEMA_VERSION: i32 = 1;
 ///
 /// # Errors
 ///
-/// Returns an error if `name` is not an identifier: lower-case ASCII letters, digits and underscores,
-/// without a digit at the beginning, and at most 63 bytes.
+/// Returns an error if `name` is not an identifier: lower-case ASCII letters, digits and
+/// underscores, without a digit at the beginning, and at most 63 bytes.
 pub fn schema_named(name: &str) -> Result<String, Error> {
     let name = settings::quoted(&settings::schema_name(name.to_owned())?);
     let statements = SCHEMA.replace("schema tower_sse", &format!("schema {name}"));

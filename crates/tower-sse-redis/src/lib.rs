@@ -29,9 +29,9 @@
 //! client can therefore reconnect to any process with the id that it received from another process.
 //! A log-out can [close the user's streams in all processes](tower_sse::streams#many-processes).
 //!
-//! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream until the hub
-//! is closed, or its last clone and its last subscription are dropped. If the connection breaks,
-//! the task reconnects and continues after the last event that it has read.
+//! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream until the
+//! hub is closed, or its last clone and its last subscription are dropped. If the connection
+//! breaks, the task reconnects and continues after the last event that it has read.
 //!
 //! # What is guaranteed
 //!
@@ -104,9 +104,9 @@
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
 //! a loss, which every process reports to its clients. An entry with `skip` only makes later ids
-//! higher. An event with `end` is the last event of its topic. Each process keeps its own list of
-//! the topics that have ended, up to [a limit](tower_sse::hub::Hub::end). Above the limit, the
-//! process forgets some of these topics, and may accept events of a topic that another process
+//! higher. An entry with `end` is an event, the last one of its topic. Each process keeps its own
+//! list of the topics that have ended, up to [a limit](tower_sse::hub::Hub::end). Above the limit,
+//! the process forgets some of these topics, and may accept events of a topic that another process
 //! still treats as ended.
 //!
 //! # TLS

@@ -166,8 +166,8 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
-    /// that there is no event.
+    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it
+    /// answers that there is no event.
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
@@ -176,8 +176,8 @@ impl Redis {
     }
 
     /// Sets the name of the connections in `CLIENT LIST`. By default, the name is
-    /// `key:host:process` for a hub with this key, and `prefix:host:process` for runs with this
-    /// prefix. `host` is the name of the machine, and `process` the id of the process.
+    /// `key:host:process` for a hub, and `prefix:host:process` for runs: the key or prefix that the
+    /// program chose, the name of the machine, and the id of the process.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

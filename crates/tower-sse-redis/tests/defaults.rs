@@ -53,6 +53,8 @@ fn leases_are_those_of_the_pages() {
     let late = (3 * lease / 8).max(Duration::from_millis(1_500));
     let sum = pages.time(&["With the default, the sum is {}, or"]);
     assert_eq!(sum, lost_after(late));
-    let sum = pages.time(&["seconds, or {} after a recent connection"]);
+    let sum = pages.time(&["seconds, or {} if that process connected"]);
     assert_eq!(sum, lost_after(lease));
+    let recently = pages.time(&["if that process connected less than {} ago."]);
+    assert_eq!(recently, 2 * lease);
 }

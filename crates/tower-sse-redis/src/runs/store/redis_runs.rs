@@ -4,8 +4,8 @@ use crate::{Redis, RedisHealth, server::servers::Servers};
 
 /// The minimum of [`RedisRuns::lease`].
 const MIN_LEASE: Duration = Duration::from_secs(2);
-/// The maximum of [`RedisRuns::lease`]. Adding longer times to an instant, or to the clock of Redis, could
-/// overflow.
+/// The maximum of [`RedisRuns::lease`]. Adding longer times to an instant, or to the clock of
+/// Redis, could overflow.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`], through
@@ -53,8 +53,8 @@ impl RedisRuns {
     ///   that serves the client connected to Redis less than two leases ago
     /// - a quarter of the lease
     ///
-    /// With the default, the sum is 13 seconds, or 18 after a recent connection. After the error, a
-    /// request can start the run again.
+    /// With the default, the sum is 13 seconds, or 18 if that process connected less than 16
+    /// seconds ago. After the error, a request can start the run again.
     ///
     /// A longer lease tolerates longer pauses of a process, and costs Redis less, because the lease
     /// of each running run is renewed less often. A lease of more than ten years counts as ten
