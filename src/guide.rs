@@ -41,8 +41,8 @@ macro_rules! page {
     };
 }
 
-/// Declares the page `docs/guide/$name.md`, which shows the code of a program. The program is
-/// tested elsewhere, because its files are missing when the code of a page is tested.
+/// Declares the page `docs/guide/$name.md`, which shows the code of a program. The page is no
+/// doctest, because doctests do not have the program's files. Another test runs the program.
 macro_rules! program {
     ($name:ident) => {
         #[cfg_attr(not(doctest), doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md")))]

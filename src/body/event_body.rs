@@ -33,8 +33,8 @@ pin_project! {
     /// frame is full.
     ///
     /// - A frame is full at 4 KiB, or at 16 KiB if the previous frame was full and the server has
-    ///   already released that frame. A client that reads slowly therefore costs the server little
-    ///   memory.
+    ///   already sent and dropped that frame. A client that reads slowly therefore costs the server
+    ///   little memory.
     /// - The body never splits an event: an event that is larger than a frame makes the frame
     ///   larger.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame

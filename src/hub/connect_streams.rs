@@ -25,8 +25,9 @@ impl Streams {
     /// # }
     /// ```
     ///
-    /// Each close, such as a log-out, is an event of the topic. Publish nothing else to this topic.
-    /// A program can publish such a close event itself, for example [in a transaction][transaction]
+    /// Each call of [`close`](Self::close), such as at a log-out, publishes an event to the topic.
+    /// Publish nothing else to this topic.
+    /// A program can publish this event itself, for example [in a transaction][transaction]
     /// of PostgreSQL. A task of this process follows the topic until all clones of this `Streams`
     /// are dropped and the last stream with a subject has ended. The topic keeps the close events
     /// of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's

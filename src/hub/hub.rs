@@ -179,11 +179,13 @@ impl Hub {
     /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
     ///   more, until their names are free. Beyond that number, the process forgets the topic whose
     ///   name would be free next, and accepts events for that topic from then on.
-    /// - With a broker, a publish that races with the end of its topic may be acknowledged, although
-    ///   no client receives the event. Publishing fails once the process has received the end.
+    /// - With a broker, a publish that races with the end of its topic may be acknowledged,
+    ///   although no client receives the event. Publishing fails once the process has received the
+    ///   end.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
-    ///   ended, and can publish to it. Such an event begins the topic anew in each process whose
-    ///   broker has reported the loss. Processes that have lost nothing drop the event.
+    ///   ended, and can publish to it. An event that it publishes begins the topic anew in each
+    ///   process that has not received the end, or whose broker has reported the loss. The other
+    ///   processes drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};

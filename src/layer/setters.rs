@@ -162,9 +162,9 @@ impl<M> SseLayer<M> {
     /// only at the next empty line. An `EventSource` of undici that has received no event therefore
     /// reconnects after undici's own 3 seconds. Two kinds of sources do not suit this option:
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. If the first event of such a source
-    ///   is not ready at once, the block of this event has two `retry` lines, and rmcp's client
-    ///   fails.
+    /// - Sources that send `retry` lines, such as MCP servers. If the first block of such a source
+    ///   is not ready at once, the layer cannot leave out its own line. The block then has two
+    ///   `retry` lines, and rmcp's client fails.
     /// - Sources that send comments followed by an empty line, such as axum's `Sse` with
     ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
     ///   returns an empty event for such a block.

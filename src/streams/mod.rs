@@ -107,9 +107,9 @@
 //! [`on_error`](crate::SseLayer::on_error) is not called. The close report has the reason
 //! [`Revoked`](crate::CloseReason::Revoked).
 //!
-//! - **Between events**, the stream of an `EventSource`, or of any other `GET` client except
-//!   `fetch`, ends cleanly. An `EventSource` then reconnects, and the program's check admits or
-//!   rejects it. To stop it, answer `401` or `204`.
+//! - **The stream ends cleanly** for an `EventSource`, and for any other `GET` client except
+//!   `fetch`, if the source is between two events. An `EventSource` then reconnects, and the
+//!   program's check admits or rejects it. To stop it, answer `401` or `204`.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
 //!   answer does not look complete. It fails for every client if the source is in the middle of an
 //!   event and does not complete it within half a second, or if the stream has a content coding.
@@ -180,8 +180,8 @@
 //! **A tenant.** Add `tenant:7` to the streams of its users. `streams.close("tenant:7")` closes all
 //! of them, and `streams.count("tenant:7")` returns how many are open.
 //!
-//! **A token that expires.** Set its remaining time as the maximum age of the request's stream, [without
-//! a grace period](crate::guide::clients#credentials-that-expire).
+//! **A token that expires.** Set its remaining time as the maximum age of the request's stream,
+//! [without a grace period](crate::guide::clients#credentials-that-expire).
 //!
 //! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check:
 //!
@@ -297,8 +297,8 @@
 //! - If a process is cut off from the broker for three intervals, its own sums become zero, and the
 //!   other processes no longer count its streams.
 //! - The sums count streams: a user with two tabs counts twice.
-//! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A stream that
-//!   was closed does not count, even if its client has not read the end.
+//! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A
+//!   stream that was closed does not count, even if its client has not read the end.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -19,7 +19,7 @@ pub struct Gate<C> {
     ledger: Mutex<Ledger>,
 }
 
-/// The connection of the publishers, from the opening of the gate to the next break.
+/// The time from the opening of a [`Gate`] until the connection breaks, with the connection.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,

@@ -60,7 +60,8 @@
 //!   `Ok`. Every client of the event's topic that stays connected or resumes then receives the
 //!   event or a [gap](tower_sse::hub::GapPolicy). This also holds if the server restarts or
 //!   crashes, if an older state of its data is restored, and if a standby that lags is promoted.
-//!   [operating](operating#losses) says when a loss goes undetected.
+//!   The exception: if an older state takes the place of the data after every process that had
+//!   received or published newer events has stopped, the loss [is not noticed](operating#losses).
 //! - An event that a client has received is on the server's disk, and so are the changes of its
 //!   transaction.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not

@@ -52,7 +52,8 @@ where
     );
 }
 
-/// Plays all scenes, each in a world of its own, and returns the name of each with its outcome.
+/// Plays all [scenes](super#the-scenes), each in a new world, and returns the name and outcome of
+/// every scene.
 ///
 /// For a skipped scene, the outcome is an error whose [`is_skipped`](Problem::is_skipped) returns
 /// `true`. In a test, use [`check`] instead.
