@@ -33,34 +33,42 @@ const IMPORTS: &str = "
 ";
 
 /// The compiler, with the newest builds of the crates that fit together. The build of this crate
-/// has the features of this test.
+/// has the features of this test. There can be several such builds, each with its own build of
+/// `tower`, and of some only the metadata of `tower` is left.
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
-    let imports = [
-        (true, "use tower_sse::Event;"),
-        (cfg!(feature = "axum"), "use tower_sse::MissingLayer;"),
-        (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
-        (cfg!(feature = "json"), "fn f() { _ = tower_sse::Event::new().json(&1); }"),
-        (cfg!(feature = "runs"), "use tower_sse::runs::Runs;"),
-        (cfg!(feature = "testing"), "use tower_sse::testing::TestClient;"),
-    ];
-    let other_features = |compiler: &Compiler| {
+    let mut misfits = Vec::new();
+    let compiler = Compiler::default().with(&CRATES, &mut misfits);
+    compiler.unwrap_or_else(|| panic!("no builds fit together: {misfits:#?}"))
+});
+
+/// Returns what is wrong with the last crate of a compiler.
+type Misfit = fn(&Compiler) -> String;
+
+const CRATES: [(&str, Misfit); 4] = [
+    ("tower_sse", |compiler| {
+        let imports = [
+            (true, "use tower_sse::Event;"),
+            (cfg!(feature = "axum"), "use tower_sse::MissingLayer;"),
+            (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
+            (cfg!(feature = "json"), "fn f() { _ = tower_sse::Event::new().json(&1); }"),
+            (cfg!(feature = "runs"), "use tower_sse::runs::Runs;"),
+            (cfg!(feature = "testing"), "use tower_sse::testing::TestClient;"),
+        ];
         let printed = imports.iter().map(|(is_on, import)| (is_on, compiler.compile(import)));
         let wrong = printed.filter(|(is_on, printed)| printed.is_empty() != **is_on);
         wrong.map(|(is_on, printed)| format!("{is_on}: {printed}")).collect()
-    };
-    Compiler::default()
-        .with("tower_sse", other_features)
-        .with("futures_util", |compiler| {
-            let stream = "futures_util::stream::empty::<tower_sse::Event>()";
-            compiler.compile(&format!("fn f() {{ _ = tower_sse::response({stream}); }}"))
-        })
-        .with("tower", |compiler| {
-            let service = "tower::service_fn(|_: ()| std::future::pending::<Result<(), ()>>())";
-            let layer = "tower_sse::SseLayer::<tower_sse::marker::Http>::new()";
-            compiler.compile(&format!("fn f() {{ _ = tower::Layer::layer(&{layer}, {service}); }}"))
-        })
-        .with("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}")))
-});
+    }),
+    ("futures_util", |compiler| {
+        let stream = "futures_util::stream::empty::<tower_sse::Event>()";
+        compiler.compile(&format!("fn f() {{ _ = tower_sse::response({stream}); }}"))
+    }),
+    ("tower", |compiler| {
+        let service = "tower::service_fn(|_: ()| std::future::pending::<Result<(), ()>>())";
+        let layer = "tower_sse::SseLayer::<tower_sse::marker::Http>::new()";
+        compiler.compile(&format!("fn f() {{ _ = tower::Layer::layer(&{layer}, {service}); }}"))
+    }),
+    ("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}"))),
+];
 
 /// A service that returns a bare stream, inside a layer of a kind that the compiler infers.
 pub(crate) const BARE_STREAM: &str = "
@@ -77,19 +85,22 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Adds the newest build of a crate that has no `misfit`.
-    fn with(self, name: &'static str, misfit: impl Fn(&Self) -> String) -> Self {
-        let mut misfits = Vec::new();
-        for build in builds_of(name) {
+    /// Adds the newest builds of these crates that fit together.
+    fn with(&self, crates: &[(&'static str, Misfit)], misfits: &mut Vec<String>) -> Option<Self> {
+        let Some(((name, misfit), others)) = crates.split_first() else {
+            return Some(self.clone());
+        };
+        builds_of(name).into_iter().find_map(|build| {
             let mut compiler = self.clone();
             compiler.externs.push((name, build));
             let misfit = misfit(&compiler);
             if misfit.is_empty() {
-                return compiler;
+                compiler.with(others, misfits)
+            } else {
+                misfits.push(format!("{name}: {misfit}"));
+                None
             }
-            misfits.push(misfit);
-        }
-        panic!("no build of {name} fits: {misfits:#?}");
+        })
     }
 
     /// Compiles a library and returns what the compiler prints.
