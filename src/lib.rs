@@ -104,8 +104,9 @@
 //! - [`max_age`](SseLayer::max_age): unlimited
 //! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
 //!   session
-//! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
-//!   no token is set, so a graceful shutdown waits until the streams end by themselves
+//! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain),
+//!   [`farewell`](SseLayer::farewell): no token is set, so a graceful shutdown waits until the
+//!   streams end by themselves
 //! - [`max_streams`](SseLayer::max_streams): unlimited
 //! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client), which depends on the kind
 //!   of client
@@ -218,8 +219,8 @@
 //!
 //! No feature is on by default. `full` enables all but `testing`.
 //!
-//! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) are extractors, and
-//!   [`StreamOptions`] is a response part. The feature depends on axum-core only.
+//! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) are extractors,
+//!   and [`StreamOptions`] is a response part. The feature depends on axum-core only.
 //! - `filter`: the module [`filter`].
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].
@@ -253,7 +254,7 @@
 //! # Stability
 //!
 //! Before 1.0, a breaking change raises the minor version, as does a newer minimum Rust version.
-//! The public API uses types and traits of these crates, which have not reached 1.0 themselves:
+//! The public API uses types and traits of other crates that have not reached 1.0 themselves:
 //! futures-core, tokio-util, tower-layer, tower-service, and axum-core with feature `axum`.
 //!
 //! The bytes that this documentation describes, and their order, are stable. The boundaries of

@@ -25,9 +25,10 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) creates a response with such a body, which logs a
-    /// [warning](crate::response#without-a-layer) if it is served without a layer. The body only
-    /// encodes events; the [layer](crate::SseLayer) adds headers, heartbeats and more.
+    /// [`response`](crate::response) creates a response with such a body. Unlike a body that
+    /// [`new`](Self::new) creates, it logs a [warning](crate::response#without-a-layer) if it is
+    /// served without a layer. The body only encodes events; the [layer](crate::SseLayer) adds
+    /// headers, heartbeats and more.
     ///
     /// No event waits for later events: a frame ends when no further event is ready or when the
     /// frame is full.

@@ -12,9 +12,9 @@ use crate::connection::{CloseReason, DisconnectGuard};
 pin_project! {
     /// The response body of the [layer](crate::SseLayer)'s service.
     ///
-    /// For an event stream, this body sends the source's bytes, and the layer's own lines between
-    /// them. Any other body of the service passes through unchanged: its frames, trailers, errors,
-    /// `size_hint` and `is_end_stream`.
+    /// For an event stream, this body sends the source's bytes and, between them, the layer's own
+    /// lines. Any other body of the service passes through unchanged: its frames, trailers,
+    /// errors, `size_hint` and `is_end_stream`.
     ///
     /// For an event stream, this body has no size hint, and reports its end only after its last
     /// byte, so that no server sends a `content-length`.

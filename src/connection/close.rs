@@ -25,8 +25,8 @@ pub enum CloseReason {
     /// a cancelled task, or [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`
     /// for it.
     Cancelled,
-    /// The program [closed](crate::streams) the streams of one of its subjects, or cancelled the
-    /// token of [`end_when`](crate::StreamOptions::end_when).
+    /// The program [closed](crate::streams) the streams of one of this stream's subjects, or
+    /// cancelled the token of [`end_when`](crate::StreamOptions::end_when).
     Revoked,
 }
 
@@ -77,8 +77,8 @@ impl CloseReason {
         returned
     }
 
-    /// Changes the reason of a stream that is dropped while its thread unwinds, unless it has closed
-    /// for another reason.
+    /// Changes the reason of a stream that is dropped while its thread unwinds, unless it has
+    /// closed for another reason.
     pub(crate) fn note_unwinding(&mut self) {
         if *self == Self::Disconnected && thread::panicking() {
             *self = Self::Panicked;
@@ -115,8 +115,8 @@ pub struct CloseReport {
     /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected before the
     /// head.
     pub time_to_head: Option<Duration>,
-    /// The time from the request until the server received the first byte of an event of the
-    /// source. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no
+    /// The time from the request until the first byte of an event of the source was passed to the
+    /// server. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no
     /// event: comments, reconnection times and the layer's own lines and events do not count.
     pub time_to_first_event: Option<Duration>,
 }

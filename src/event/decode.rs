@@ -63,8 +63,8 @@ impl Decoder {
         Self { splitter: EventSplitter::new(), client: ClientState::default() }
     }
 
-    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends
-    /// and comments, but without the empty line. The default is 1 MiB.
+    /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
+    /// comments included, but not the empty line at the end. The default is 1 MiB.
     ///
     /// Comments between events are not limited.
     ///

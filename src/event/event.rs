@@ -36,7 +36,7 @@ use crate::error::Sealed;
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
 /// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event, but a few dispatch an empty message. Some clients ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line: after one, some clients would dispatch an empty message. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line, at which some clients would dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -424,8 +424,8 @@ impl Event {
         self.id.is_some()
     }
 
-    /// Returns the fields that a [broker](crate::hub::broker) keeps (feature `hub`). An event that a
-    /// hub passes to its broker has data, and no id.
+    /// Returns the fields that a [broker](crate::hub::broker) keeps (feature `hub`). An event that
+    /// a hub passes to its broker has data, and no id.
     #[cfg(feature = "hub")]
     #[cfg_attr(docsrs, doc(cfg(feature = "hub")))]
     #[must_use]

@@ -140,7 +140,7 @@ impl<'a> EventRef<'a> {
     /// their order: id, name, comments and unknown fields.
     ///
     /// The new `data` lines stand in the place of the first old `data` line, or at the end if there
-    /// was none. They get the line end of that old line, or else of the last line, because some
+    /// was none. They get the line end of that old line or, without one, of the last line: some
     /// clients find the end of an event only if the same line end comes twice. `data` is split at
     /// its line breaks, so any text is safe. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
@@ -376,8 +376,8 @@ impl FieldSpans {
 
 /// Returns the length of the first line, if it is complete.
 ///
-/// Most lines besides data are so short that memchr's set-up costs more than the search, so two words
-/// are searched first.
+/// Most lines besides data are so short that memchr's set-up costs more than the search, so two
+/// words are searched first.
 #[inline]
 fn short_line_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;

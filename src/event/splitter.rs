@@ -35,8 +35,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///
 /// An event begins with its first field line other than `retry`, and ends with the empty line. The
 /// event is complete when the last byte of the empty line has come, even if this byte is a CR that
-/// an LF can follow. Comments and `retry` lines within an event belong to the event. A block of
-/// lines without data is an event too, because some clients dispatch it.
+/// an LF can follow. Comments and `retry` lines within an event belong to the event. A block with
+/// an id or a name but no data is an event too, because some clients dispatch it.
 ///
 /// # Memory
 ///
@@ -123,9 +123,9 @@ impl EventSplitter {
         }
     }
 
-    /// Limits the size of an event to `bytes`: the bytes of its lines on the wire, with line ends
-    /// and comments, but without the empty line. The default is 1 MiB. The limit also applies to a
-    /// `retry` line between events.
+    /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
+    /// comments included, but not the empty line at the end. The default is 1 MiB. The limit also
+    /// applies to a `retry` line between events.
     ///
     /// # Panics
     ///
@@ -478,8 +478,8 @@ impl EventSplitter {
         matches!(self.place, LinePlace::Oversized(_))
     }
 
-    /// Returns the error again if the next byte belongs to an event that is too large, and frees its
-    /// memory.
+    /// Returns the error again if the next byte belongs to an event that is too large, and frees
+    /// its memory.
     #[inline]
     pub(crate) fn abandon_oversized(&mut self) -> Option<EventTooLarge> {
         if !self.is_oversized() {

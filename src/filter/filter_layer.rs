@@ -39,7 +39,8 @@ use crate::BoxError;
 ///
 /// # What is refused
 ///
-/// By default, the filter sees every event that reaches the client:
+/// By default, an event of the source reaches the client only if the filter has seen it and has not
+/// rejected it:
 ///
 /// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
 ///   [`pass_oversized`](Self::pass_oversized) lets such an event pass.
@@ -201,9 +202,10 @@ impl<M: ?Sized> FilterLayer<M> {
     /// sends as its first event can then become an error status, and an outer layer can retry the
     /// request.
     ///
-    /// The head is also sent when the source ends, after 16 KiB of comments and other lines between
-    /// events, or after the time `limit`. The bytes that have arrived by then follow it. While the
-    /// head is held, no heartbeat can be sent, so choose a limit of a few seconds.
+    /// Without a rejection, the head is also sent when the source ends, after 16 KiB of comments
+    /// and other lines between events, or after the time `limit`. The bytes that have arrived by
+    /// then follow it. While the head is held, no heartbeat can be sent, so choose a limit of a few
+    /// seconds.
     ///
     /// ```
     /// use std::time::Duration;

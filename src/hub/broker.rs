@@ -80,10 +80,10 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
 ///    comment, even line feeds, quotes or empty text. The broker refuses an event that it cannot
 ///    keep, with a reason that names the limit.
-/// 9. **Use one clock** for the time of an event: the clock of the server, or that of the
-///    publisher, whose time is then kept with the event. This clock decides when the name of an
-///    [ended](crate::hub::Hub::end) topic is free again. The age of an event is the time since its
-///    publication, never below zero.
+/// 9. **Use one clock** for each event, in all processes: the clock of the server, or that of the
+///    publishing process, whose time is then kept with the event. This clock decides when the name
+///    of an [ended](crate::hub::Hub::end) topic is free again. The age of an event is the time
+///    since its publication, never below zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that the broker can have assigned. See
@@ -148,8 +148,8 @@ pub trait Broker: Send + Sized + 'static {
 /// The interface through which a broker feeds its hub. [`Broker::start`] receives it.
 ///
 /// There is one feed for each hub. It ignores an event or a loss with the number 0 or `u64::MAX`,
-/// or with a number that is not above all numbers that the hub has already received. Feeding does
-/// not block.
+/// or with a number that is not above those of all events and losses that the hub has already
+/// received. Feeding does not block.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -166,8 +166,8 @@ impl Feed {
     }
 
     /// Appends an event to its topic, or drops the event if the topic has ended and no loss was
-    /// reported since. Returns `false`, and ignores the event, if the hub has already received the
-    /// number of the event or a higher number.
+    /// reported since. Returns `false`, and ignores the event, if the hub has already received an
+    /// event or a loss with this number or a higher one.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss at
     /// the number of the event.

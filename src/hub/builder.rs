@@ -100,8 +100,8 @@ impl HubBuilder {
     ///
     /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
     ///   length of its name.
-    /// - The log-outs that [`Streams::connect`](crate::streams::Streams::connect) keeps. They take
-    ///   up to 1.2 MiB or up to `bytes`, whichever is more.
+    /// - The close events of [`Streams::connect`](crate::streams::Streams::connect). They take up
+    ///   to 1.2 MiB or up to `bytes`, whichever is more.
     /// - Evicted events and frames that a server still has to send. All clients that still need an
     ///   event or a frame share one copy.
     ///

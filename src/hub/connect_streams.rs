@@ -26,12 +26,11 @@ impl Streams {
     /// ```
     ///
     /// Each call of [`close`](Self::close), such as at a log-out, publishes an event to the topic.
-    /// Publish nothing else to this topic.
-    /// A program can publish this event itself, for example [in a transaction][transaction]
-    /// of PostgreSQL. A task of this process follows the topic until all clones of this `Streams`
-    /// are dropped and the last stream with a subject has ended. The topic keeps the close events
-    /// of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's
-    /// [`Retention`](crate::hub::Retention) is larger.
+    /// A program can also publish this event itself, for example [in a transaction][transaction] of
+    /// PostgreSQL, but must not publish anything else to this topic. A task of this process follows
+    /// the topic until all clones of this `Streams` are dropped and the last stream with a subject
+    /// has ended. The topic keeps the events of the last 5 minutes, at most 1,024 and 1 MiB,
+    /// or more if the hub's [`Retention`](crate::hub::Retention) is larger.
     ///
     /// If the topic has a gap, this process may have missed a log-out. The process then
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off

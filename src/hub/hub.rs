@@ -174,8 +174,8 @@ impl Hub {
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the last event is older
     ///   than the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the
     ///   name is free: the next event begins the topic anew. Once the name is free and the last
-    ///   event is evicted, a client without an id waits for the next event. With a broker, set the
-    ///   same age in all processes.
+    ///   event is evicted, the stream of a client without an id no longer ends, but waits for the
+    ///   next event. With a broker, set the same age in all processes.
     /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
     ///   more, until their names are free. Beyond that number, the process forgets the topic whose
     ///   name would be free next, and accepts events for that topic from then on.
@@ -184,8 +184,8 @@ impl Hub {
     ///   end.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
     ///   ended, and can publish to it. An event that it publishes begins the topic anew in each
-    ///   process that has not received the end, or whose broker has reported the loss. The other
-    ///   processes drop the event.
+    ///   process that has not received the end, or to which the broker has reported the loss. The
+    ///   other processes drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};

@@ -17,8 +17,8 @@ pub(crate) struct Link {
     _closed_when_dropped: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// How old the newest event was when it was received, in microseconds. 0 until an event after the
-    /// history is received.
+    /// How old the newest event was when it was received, in microseconds. 0 until an event after
+    /// the history is received.
     lag: AtomicU64,
 }
 
@@ -80,8 +80,8 @@ impl Link {
 /// times at once. The hub has checked the event: it has data, it has no id, and this process has
 /// not received the end of its topic.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, and returns once the broker has acknowledged it. Events that are published at
-    /// the same time may be numbered in any order.
+    /// Publishes an event, and returns once the broker has acknowledged it. Events that are
+    /// published at the same time may be numbered in any order.
     ///
     /// # Errors
     ///
@@ -138,8 +138,9 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is the time of its
-    /// publication, by the clock that all processes share. The hub uses `at` to decide whether the
-    /// name of an [ended](crate::hub::Hub::end) topic was free again.
+    /// publication, counted for example from 1970, by the clock of
+    /// [rule 9](crate::hub::broker::Broker#what-a-broker-must-do). The hub uses `at` to decide
+    /// whether the name of an [ended](crate::hub::Hub::end) topic was free again.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -177,7 +178,8 @@ pub struct Arrival {
 
 impl Arrival {
     /// Creates the arrival of the event with this sequence number. `at` is the time of its
-    /// publication, by the clock that all processes share, and `age` the time since then.
+    /// publication, counted for example from 1970, by the clock of
+    /// [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), and `age` the time since then.
     ///
     /// From `at`, the hub derives when the name of an ended topic is free again, and from `age`,
     /// when to evict the event.

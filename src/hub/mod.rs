@@ -65,7 +65,8 @@
 //! # }
 //! ```
 //!
-//! The value is serialised once, when it is published. The page reads it by `JSON.parse(event.data)`.
+//! The value is serialised once, when it is published. The page reads it by
+//! `JSON.parse(event.data)`.
 //!
 //! # Order and resumption
 //!
@@ -168,8 +169,7 @@
 //! ```
 //!
 //! - If a job fails, publish its last event with another name than `done`, such as `failed`.
-//! - With `recent(1)`, a client receives the latest state of the job on its first visit, even after
-//!   the end.
+//! - With `recent(1)`, a client receives the latest state of the job on its first visit.
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. A page that
 //!   closes its `EventSource` at `done` saves this last request.
 //! - If the process that works on a job exits, the topic of the job does not end, and the clients
@@ -180,8 +180,8 @@
 //!   result has the id `over`, which no hub assigns: a client that reconnects with this id receives
 //!   `204`. Write the result into the table before you publish the end.
 //!
-//! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
-//! program with a page.
+//! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
+//! complete program with a page.
 //!
 //! # Only the newest value
 //!
@@ -211,8 +211,8 @@
 //!   that it missed. The replaced values do not cause a `gap`.
 //! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
 //!   [`retention`](HubBuilder::retention).
-//! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a
-//!   complete program with a page.
+//! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
+//!   a complete program with a page.
 //!
 //! If a client does not read, the buffers of its connection can hold values that have been replaced
 //! since; see [memory](#memory). For how long values are kept with Redis, see
@@ -249,9 +249,9 @@
 //!
 //! - Let a handler call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
 //!   never published, because the server drops the handler when the client disconnects.
-//! - The stream misses nothing. A note that was committed between the position and the query comes
-//!   twice: in the backlog and as an event, even if the client reconnects between the two. Let the
-//!   page ignore rows that it already has.
+//! - No note is lost between the backlog and the events. A note that was committed between the
+//!   position and the query comes twice: in the backlog and as an event, even if the client
+//!   reconnects after the backlog. Let the page ignore rows that it already has.
 //! - A client that reconnects receives the events that it missed. If some of these events were
 //!   evicted, the client receives a gap, and then the backlog again. The same happens to a
 //!   connected client that is so far behind that it misses events:
@@ -265,8 +265,8 @@
 //! - To render the state into the page instead of sending a greeting, render the position too: the
 //!   page sends it in the query of the stream's URL, and resumes from there
 //!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
-//! - The example
-//!   [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
+//! - The example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a
+//!   complete program.
 //!
 //! # One client's view
 //!

@@ -30,8 +30,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   [`Ended`](crate::CloseReason::Ended). If the service is not called, a permit that it reserved
 ///   in `poll_ready`, such as the permit of tower's `ConcurrencyLimit`, stays reserved for the
 ///   service's next request.
-/// - A call (a request by any method except `GET`) that arrived before the shutdown began is not
-///   refused because of the shutdown.
+/// - A call (a request by any method except `GET`) that arrived before the shutdown began is
+///   refused only at a limit.
 ///
 /// ```
 /// use std::time::Duration;

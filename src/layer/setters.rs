@@ -169,9 +169,9 @@ impl<M> SseLayer<M> {
     ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
     ///   returns an empty event for such a block.
     ///
-    /// If the layer sends the time of `Drain::retry` before the first event, a second `retry` line
-    /// follows. For an `EventSource`, an empty line separates the two lines. In other streams, the
-    /// two lines are in one block.
+    /// If the layer sends the time of `Drain::retry` before the first event, the stream has two
+    /// `retry` lines. For an `EventSource`, an empty line separates them. In other streams, they
+    /// are in one block.
     ///
     /// ```
     /// use std::time::Duration;
@@ -207,8 +207,8 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
-    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` when the
-    /// terminator arrives. Otherwise, the `EventSource` reconnects.
+    /// OpenAI's clients wait for `[DONE]`. An `EventSource` reconnects after the clean end, unless
+    /// page code closes it when the terminator arrives.
     ///
     /// - If the source fails or ends mid-event, the terminator is not sent.
     /// - Set this option for streams that you generate. A body that is forwarded from an
@@ -306,8 +306,9 @@ impl<M> SseLayer<M> {
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
     /// - After an error between events, the stream of an `EventSource` ends cleanly, and the body
-    ///   of any other client fails, because such a client would take a partial answer for a
-    ///   complete one. After an error mid-event, or with a content coding, every body fails.
+    ///   of any other client fails, because after a clean end, such a client would take a partial
+    ///   answer for a complete one. After an error mid-event, or with a content coding, every body
+    ///   fails.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
     /// upstream is then incomplete. A client that disconnects causes no error of the source. The
@@ -458,12 +459,12 @@ impl<M> SseLayer<M> {
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
     ///
-    /// - A stream takes a permit when its response head is known or, if the service returns a bare
-    ///   stream, when the service is called. The permit is free again when the stream has closed,
+    /// - A stream takes a place when its response head is known or, if the service returns a bare
+    ///   stream, when the service is called. The place is free again when the stream has closed,
     ///   for whatever reason.
-    /// - A stream with a status other than 200 is never refused. Such a stream takes a permit if
-    ///   one is free, and otherwise opens without a permit.
-    /// - A client that never reads its HTTP/2 connection can hold a permit for each stream of that
+    /// - A stream with a status other than 200 is never refused. Such a stream takes a place if
+    ///   one is free, and otherwise opens without a place.
+    /// - A client that never reads its HTTP/2 connection can hold a place for each stream of that
     ///   connection: see [clients that grant no
     ///   window](crate::guide::proxies#http2-clients-that-grant-no-window).
     ///
@@ -555,9 +556,10 @@ impl<M> SseLayer<M> {
     /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
     /// stream that was opened.
     ///
-    /// The closure is called for every kind of end: even if the client disconnects before the
-    /// response head, if the body is never polled, or if the source panics. Before the call, the
-    /// source is dropped, and the permit of [`max_streams`](Self::max_streams) is freed.
+    /// The closure is called for every kind of end: even if the body is never polled, if the source
+    /// panics, or if the client disconnects before the response head from a service that returns a
+    /// bare stream. Before the call, the source is dropped, and the stream's place in
+    /// [`max_streams`](Self::max_streams) is freed.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
     /// body, even while that thread unwinds from a panic. A panic in the closure is caught and

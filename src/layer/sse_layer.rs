@@ -66,7 +66,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, when the source has
 ///   ended cleanly.
 /// - [`on_error`](Self::on_error) turns an error of the source into a last event.
-/// - [`cancellation_if`](Self::cancellation_if) treats more errors of the source as cancellations.
+/// - [`cancellation_if`](Self::cancellation_if) sets which errors of the source are cancellations,
+///   besides the error of a cancelled task.
 /// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
 /// - [`streams`](Self::streams) lets the program close the streams of a user or session.
 ///

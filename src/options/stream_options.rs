@@ -54,8 +54,8 @@ use crate::event::{Encoded, Event};
 /// Setting an option again replaces its earlier value. These options of
 /// [`SseLayer`](crate::SseLayer) accumulate instead:
 ///
-/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called in
-///   the order in which they were set: the layer's, then the request's, then the response's.
+/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called
+///   in the order in which they were set: the layer's, then the request's, then the response's.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
@@ -357,9 +357,9 @@ impl StreamOptions {
     ///
     /// The layer's closures are called before this one.
     ///
-    /// The closure is not called if no stream opens, because the response is replaced by a refusal
-    /// or by `406 Not Acceptable`, answers a `HEAD` request, or is served without a layer. To
-    /// release a resource in these cases too, let the stream own a guard.
+    /// The closure is not called if no stream opens: if the response is replaced by a refusal or by
+    /// `406 Not Acceptable`, answers a `HEAD` request, or is served without a layer. To release a
+    /// resource in these cases too, let the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

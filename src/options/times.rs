@@ -21,7 +21,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// - The comment has no empty line after it, because several clients would take the comment and the
 ///   empty line for an empty event.
 /// - Within an event, the comment has the same line end as the line before it. Everything else that
-///   the layer or a filter inserts ends in LF.
+///   the layer or a [filter](crate::filter) inserts ends in LF.
 /// - The npm package `@google/genai` discards the event after a comment. If clients use this
 ///   package, send a heartbeat that is an [event](Self::event).
 ///

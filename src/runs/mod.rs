@@ -46,15 +46,15 @@
 //! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
 //! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
-//! without recording it. To replace a run with `start_with`, cancel the earlier run first.
+//! without recording it. To replace an earlier run by `start_with`, cancel that run first.
 //!
 //! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
 //! from an authenticated session, never from a value that the client chooses. A client of another
 //! owner cannot reach the run, even with the same name and a valid id. Check permissions outside of
 //! the layer, because only the request that starts a run reaches the handler.
 //!
-//! The layer handles every request with a key, except `HEAD` and `OPTIONS`. Put a route that stops
-//! a run outside of the layer, or return no key for its requests.
+//! The layer handles every request with a key, except `HEAD` and `OPTIONS`. If a route stops runs,
+//! do not wrap this route in the layer, or return no key for requests to it.
 //!
 //! # Clients
 //!
@@ -128,11 +128,11 @@
 //!
 //! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
 //! runs, in total and per owner. It also sets how long runs are kept after their end, and when runs
-//! without clients are abandoned. Once a run has reached its size limit, its source waits until the
-//! fastest attached client has read more. If the next event of a slower client is evicted, the body
-//! of that client fails. While no client is attached, the source never waits, and the oldest events
-//! are evicted. A run starts only if the memory has room for the size limits of this run and of all
-//! running runs. Otherwise, the request is refused.
+//! without clients are abandoned. While clients are attached, the source of a run that has reached
+//! its size limit waits until the fastest client has read more. If the next event of a slower
+//! client is evicted, the body of that client fails. While no client is attached, the source never
+//! waits, and the oldest events are evicted. A run starts only if the memory has room for the size
+//! limits of this run and of all running runs. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
@@ -175,9 +175,9 @@
 //!   the first attachment of a process to a run of another process takes several. Therefore put the
 //!   layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the store has acknowledged the previous export. To spare the store, a process with
-//!   many events to export waits up to 4 milliseconds between exports, and exports several events
-//!   together. A run that no client of another process reads is exported about once a second, and
+//!   soon as the store has acknowledged the previous export. Only a process with many events to
+//!   export waits longer, to spare the store: up to 4 milliseconds between exports, each of several
+//!   events. A run that no client of another process reads is exported about once a second, and
 //!   when it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
@@ -203,8 +203,8 @@
 //! If the store loses its data, the owners restore their runs. For one lease after the loss, a
 //! request is refused if the store has no run with its key and none is running at this process,
 //! because an owner may still restore such a run: [`Runs::start`] returns
-//! [`StartError::Unavailable`]. Until the store has the run of this process again,
-//! [`Runs::replace`] returns this error too, unless the request has an id.
+//! [`StartError::Unavailable`]. If a run with the key is running at this process, [`Runs::replace`]
+//! returns this error until the store has the run again, unless the request has an id.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:

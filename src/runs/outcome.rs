@@ -81,8 +81,8 @@ pub struct RunEnd {
     /// The number of recorded events, including those that have been evicted. If the process of the
     /// run died, only the events that it had exported to the store count.
     pub events: u64,
-    /// The total size of these events in bytes on the wire, including their ids. If the process of
-    /// the run died, this is 0, because the store does not know the size.
+    /// The total size of all recorded events in bytes on the wire, including their ids. If the
+    /// process of the run died, this is 0, because the store does not know the size.
     pub bytes: u64,
     /// The time from the start of the call to the end of the run. If the process of the run died,
     /// this is the time until another process noticed the death.

@@ -60,8 +60,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   that the client has missed none. The [terminator](crate::SseLayer::terminator) is sent in such
 ///   a stream only after [`Completed`].
 /// - The refusal makes a client repeat its request. The repeated request starts the run again, on
-///   another process. After [`Cancelled`], clients get no refusal, because they would restart an
-///   answer that the user has stopped.
+///   a process that is not shutting down. After [`Cancelled`], clients get no refusal, because they
+///   would restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
 ///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run,
 ///   for example if a user sends two messages of a chat at once, and the second replaces the first.
@@ -209,8 +209,7 @@ impl Run {
     ///
     /// # Cancel safety
     ///
-    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
-    /// happens.
+    /// The same as for [`Runs::cancel`](super::Runs::cancel).
     pub async fn cancel(&self) {
         self.runs.cancel_record(&self.record).await;
     }
@@ -344,13 +343,13 @@ impl Runs {
     /// At the process that owns the run, all earlier events are exported before `event`; the method
     /// waits for the store for up to two seconds. At any other process, `event` follows the events
     /// that the owning process has exported. The sequence number in its id is then about a billion
-    /// higher than in the id of the previous event, because clients of the owning process may have
-    /// received events that were not exported.
+    /// higher than in the id of the previous event, because the owning process may have used the
+    /// numbers in between for events that it did not export.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If the future is dropped, the run is never
-    /// cancelled without the event.
+    /// The same as for [`cancel`](Self::cancel). If the future is dropped, the run is not
+    /// cancelled without the event, except in the cases above.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -496,10 +495,10 @@ impl RunsBuilder {
     ///
     /// A running run is never evicted to make room. A new run is admitted only if `max_memory` has
     /// room for the new run and all running runs, each with [`retain_bytes`](Self::retain_bytes)
-    /// and 2,752 bytes of bookkeeping. With the defaults, 1,022 runs can run at a time. Further
-    /// requests are refused with [`StartError::Full`]. To admit more short answers, lower
-    /// `retain_bytes`: with 64 KiB, the default memory has room for the 10,000 runs that
-    /// [`max_running`](Self::max_running) allows by default.
+    /// and 2,752 bytes of bookkeeping, enough for the longest key. With the defaults, 1,022 runs
+    /// can run at a time. Further requests are refused with [`StartError::Full`]. To admit more
+    /// short answers, lower `retain_bytes`: with 64 KiB, the default memory has room for the 10,000
+    /// runs that [`max_running`](Self::max_running) allows by default.
     ///
     /// Most running runs need less memory than is reserved for them. The rest of the memory holds
     /// runs that have ended. When new events or a new run need room, the following is evicted, in
@@ -507,8 +506,9 @@ impl RunsBuilder {
     ///
     /// 1. Runs that have ended and that no client reads, beginning with the run that ended first.
     /// 2. The copies that this process has of runs of [other processes](super#several-processes),
-    ///    the largest copy first. If a client needs an evicted event, the client's body fails, or
-    ///    the client gets a refusal. When this client reconnects, the process loads the run again.
+    ///    the largest copy first. If an attached client needs an evicted event, its body fails. If
+    ///    the client of a new request needs one, it gets a refusal. When either client reconnects,
+    ///    the process loads the run again.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
     /// With a [store](super::RunStore), a run that has ended is evicted only once its end is in the
@@ -517,9 +517,9 @@ impl RunsBuilder {
     /// The limit counts runs, their events, and frames: copies of several events each, which a run
     /// keeps for clients that are behind. Bookkeeping counts too: less than 200 bytes for each
     /// event and each frame, and less than 2 KiB for a run with its task, unless its key is long.
-    /// Frames are kept only while there is room, but no room is reserved for them: if all running
-    /// runs reach their limits, their frames come on top of `bytes`. Incomplete events of the
-    /// sources can also come on top of `bytes`. These do not count:
+    /// A frame is kept only if there is room at that time, but no room is reserved for it: if all
+    /// running runs reach their limits later, their frames come on top of `bytes`. Incomplete
+    /// events of the sources can also come on top of `bytes`. These do not count:
     ///
     /// - The service's future, the stream that it returns, and what both hold.
     /// - Evicted events and frames that a server still has to send. Clients that still wait
@@ -533,9 +533,10 @@ impl RunsBuilder {
     ///
     /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
     /// process need in the store, with their keys and their bookkeeping. For Redis, the memory of a
-    /// run is the sum of about 5.3 kB, its events, twice the length of its encoded key, and 48
-    /// bytes for each exported batch of events. Above the limit, replaced runs are deleted from the
-    /// store, and after them the runs that ended first.
+    /// run is about 5.3 kB, plus the size of its events, plus twice the length of its
+    /// percent-encoded key, plus 48 bytes for each batch of events that was sent to Redis. Above
+    /// the limit, replaced runs are deleted from the store, and after them the runs that ended
+    /// first.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self

@@ -114,8 +114,9 @@
 //!   answer does not look complete. It fails for every client if the source is in the middle of an
 //!   event and does not complete it within half a second, or if the stream has a content coding.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
-//!   longer counts in [`Streams::count`], but keeps its places in the limits until the connection
-//!   closes. Its close report comes only then.
+//!   longer counts in [`Streams::count`], but keeps its places in the
+//!   [limits](#limits-for-each-subject) until the connection closes. Its close report comes only
+//!   then.
 //!
 //! # Many processes
 //!
@@ -127,10 +128,11 @@
 //! - After a [`CloseError`], streams of other processes may still be open. Call `close` again; that
 //!   is safe.
 //! - Each call of `close` is published as a close event. When a process that was cut off from the
-//!   broker reconnects, it receives the close events that it missed. If some of these events are no
-//!   longer kept, the process closes all its streams that have a subject. Each process keeps the
-//!   close events of the last 5 minutes, at most 1,024 and 1 MiB, or more if the hub's retention is
-//!   larger. A broker can keep less, such as Redis with a low `max_len`.
+//!   broker reconnects, it receives the close events that it missed. If the broker or the process
+//!   no longer keeps all of these events, the process closes all its streams that have a subject.
+//!   Each process keeps the close events of the last 5 minutes, at most 1,024 and 1 MiB, or more if
+//!   the hub's retention is larger. Some brokers keep fewer, for example Redis with a low
+//!   `max_len`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each
@@ -163,13 +165,13 @@
 //!   left, the stream takes none.
 //! - A stream keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a
 //!   client that does not read could open any number of streams.
-//! - A stream whose subject has no place left is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A stream with a status
-//!   other than 200 is never refused.
+//! - A stream with status 200 whose subject has no place left is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). Streams with other statuses
+//!   are never refused.
 //! - With [`Subjects::try_add`], a handler takes the place before it does its work. If no place is
 //!   left, the handler can give an answer of its own.
 //! - At the limit, the newest stream is refused. If the oldest one were closed instead, six tabs
-//!   with five places would close each other for ever.
+//!   at a limit of five would reconnect and close each other for ever.
 //! - Each process counts only its own streams. Behind a load balancer with `n` processes, a user
 //!   can therefore have up to `n` times the limit. [A recipe](#counts-of-all-processes) adds up the
 //!   counts of all processes.

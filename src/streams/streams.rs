@@ -127,7 +127,8 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    /// Returns how many streams were refused at the [limits](super::StreamsBuilder::limit) of their subjects.
+    /// Returns how many streams were refused at the [limits](super::StreamsBuilder::limit) of their
+    /// subjects.
     #[must_use]
     pub fn stats(&self) -> StreamsStats {
         let mut refused_by_prefix: Vec<_> = self.open_streams.limits.refused().collect();

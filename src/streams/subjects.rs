@@ -35,8 +35,8 @@ struct SubjectNames {
     is_over: bool,
 }
 
-/// The subjects of a response that can become a stream. If it does not, the places that were reserved
-/// for it are free once this is dropped, although the program may keep its [`Subjects`].
+/// The subjects of a response that can become a stream. If it does not, the places that were
+/// reserved for it are free once this is dropped, although the program may keep its [`Subjects`].
 pub(crate) struct Unopened(Subjects);
 
 impl Subjects {
@@ -49,8 +49,8 @@ impl Subjects {
     /// Adds a subject to the stream that answers this request. Adding the same subject again has no
     /// effect.
     ///
-    /// Call it before the response is returned. A later call has no effect, because the stream is
-    /// already open, and logs a WARN line (feature `tracing`).
+    /// Call it before the response is returned. Once the stream is open, a call only logs a WARN
+    /// line (feature `tracing`).
     ///
     /// If the response is anything but an event stream, the subjects are dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
@@ -83,9 +83,9 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again when the stream has ended. It also becomes free if the response is
-    /// no event stream, or if the handler fails, panics or is dropped. Once the place is free,
-    /// another call of `try_add` for this request returns `Ok`, but takes no place. A subject
-    /// without a [limit](super::StreamsBuilder::limit) is always [added](Self::add).
+    /// no event stream, or if the handler fails, panics or is dropped. If `try_add` is called again
+    /// after this request has given up its place, it returns `Ok`, but takes no place any more. A
+    /// subject without a [limit](super::StreamsBuilder::limit) is always [added](Self::add).
     ///
     /// # Errors
     ///
@@ -204,8 +204,8 @@ impl Membership {
         membership
     }
 
-    /// Notes that the body has seen that the stream was closed, and is about to end. The stream keeps
-    /// its places until it has ended.
+    /// Notes that the body has seen that the stream was closed, and is about to end. The stream
+    /// keeps its places until it has ended.
     pub(crate) fn set_ending(&self) {
         self.open_streams.begin_end(&self.member);
     }

@@ -223,7 +223,7 @@ impl TestStream {
 
     /// Returns the id that a client would send as `Last-Event-ID` if it were cut off now, or an
     /// empty string if it has none. Messages that the test has not yet read do not count, except
-    /// those that a method has skipped.
+    /// those that [`next_comment`](Self::next_comment) or [`error`](Self::error) has passed.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

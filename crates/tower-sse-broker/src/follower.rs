@@ -14,11 +14,12 @@ const ENTRIES_PER_POLL: usize = 100;
 /// read is of one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
-/// Loads the history of a log into a hub, and then follows the log on a task, until the hub is closed
-/// or dropped. Call it in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
+/// Loads the history of a log into a hub, and then follows the log on a task, until the hub is
+/// closed or dropped. Call it in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// `alongside` is the future that publishes, or [`pending`]. If this future completes, the task
-/// ends, which closes the hub.
+/// `alongside` waits for the task that publishes, such as a task of
+/// [`Queue::run`](crate::Queue::run), or is [`pending`]. If this future completes, the task of
+/// `follow` ends, which closes the hub.
 ///
 /// # Errors
 ///
@@ -50,8 +51,8 @@ pub async fn follow<L: Log>(
     loading.await.unwrap_or_else(|_| Err(L::broken("the task that reads has ended")))
 }
 
-/// The task that follows a log, and reconnects when a connection breaks. It feeds every entry to the
-/// hub, or reports that entries may be missing.
+/// The task that follows a log, and reconnects when a connection breaks. It feeds every entry to
+/// the hub, or reports that entries may be missing.
 struct Follower<L: Log> {
     log: L,
     feed: Feed,
@@ -342,8 +343,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Feeds entries without a pause. Returns the place after them. Once the hub is closed, this does
-    /// nothing, and the task ends at its next `await`.
+    /// Feeds entries without a pause. Returns the place after them. Once the hub is closed, this
+    /// does nothing, and the task ends at its next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
         let (mut tracked, mut mark) = (Vec::new(), 0);

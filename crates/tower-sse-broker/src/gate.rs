@@ -19,7 +19,8 @@ pub struct Gate<C> {
     ledger: Mutex<Ledger>,
 }
 
-/// The time from the opening of a [`Gate`] until the connection breaks, with the connection.
+/// A period in which a [`Gate`] is open, with the connection that publishers use in it. It ends
+/// when the connection breaks.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,
@@ -109,9 +110,12 @@ impl<C> InFlight<'_, C> {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Unknown`] if the event may be lost: the session has ended, the
-    /// follower has passed the event's number without finding the event, or this process already
-    /// knew this number or a higher one when it sent the event.
+    /// Returns [`PublishError::Unknown`] if the event may be lost, in any of these cases:
+    ///
+    /// - The session has ended.
+    /// - The follower has read past the event's number and has not found the event.
+    /// - When this process sent the event, it already knew this number or a higher one. The log has
+    ///   then gone back to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

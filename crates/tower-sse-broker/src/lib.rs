@@ -2,9 +2,9 @@
 //! loss.
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
-//! keeps them in a log on a server, such as a table, implement [`Log`]: how to connect to the log,
-//! read it, wait for entries, and add a mark of a loss. [`follow`] then keeps most of the promises
-//! on the page of [`Broker`](tower_sse::hub::broker::Broker):
+//! keeps the events in a log on a server, such as a table, implement [`Log`]: its methods connect
+//! to the log, read it, wait for entries, and add a mark of a loss. [`follow`] then keeps most of
+//! the promises on the page of [`Broker`](tower_sse::hub::broker::Broker):
 //!
 //! - It loads the history before the hub is ready, in pages whose size fits the speed of the link,
 //!   and reports events before the history as lost.

@@ -39,8 +39,9 @@ pub trait LogEntry: Send + 'static {
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written directly before this one, if the log knows
-    /// that number. If the last entry that the follower has read has another number, entries
-    /// between the two were removed. The default is `None`, for logs whose numbers have holes.
+    /// that number. If it is not the number of the last entry that the follower has read, entries
+    /// between that entry and this one were removed. The default is `None`, for logs whose numbers
+    /// have holes.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -168,9 +169,9 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns whether the entries that the log no longer has at its beginning were certainly
-    /// trimmed. If not, an older state, which never had these entries, may have taken the place of
-    /// the log. The default is `true`, because an older state would still have its newest entry,
-    /// which trimming never removes.
+    /// trimmed. Returns `false` if the log may have been replaced by an older state, which never
+    /// had these entries. The default is `true`: trimming never removes the newest entry, so
+    /// [`has_up_to`](Self::has_up_to) would have found the newest entry of an older state.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -223,8 +224,8 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns the number of the first entry whose number is `from` or higher, without reading the
-    /// entry, or `None` if there is no such entry. If the entry is the newest one, adds another,
-    /// because the follower can continue only from an entry that it has read. Only called if
+    /// entry, or `None` if there is no such entry. If the entry is the newest one, adds a newer
+    /// one: the follower can continue only from an entry that it has read. Only called if
     /// [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,

@@ -35,8 +35,8 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The rows of the [inbox](crate#how-it-works) that wait for a number, from
-/// [`PostgresHealth::waiting`].
+/// How many rows wait in the [inbox](crate#how-it-works) until a hub moves them to the log, and for
+/// how long. Returned by [`PostgresHealth::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {

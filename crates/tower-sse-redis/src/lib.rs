@@ -103,11 +103,11 @@
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
-//! a loss, which every process reports to its clients. An entry with `skip` only makes later ids
-//! higher. An entry with `end` is an event, the last one of its topic. Each process keeps its own
-//! list of the topics that have ended, up to [a limit](tower_sse::hub::Hub::end). Above the limit,
-//! the process forgets some of these topics, and may accept events of a topic that another process
-//! still treats as ended.
+//! a loss, which every process reports to its clients. An entry with `skip` has no event, and makes
+//! later ids higher. An entry with `end` is an event, the last one of its topic. Each process keeps
+//! its own list of the topics that have ended, up to [a limit](tower_sse::hub::Hub::end). Above the
+//! limit, the process forgets some of these topics, and may accept events of a topic that another
+//! process still treats as ended.
 //!
 //! # TLS
 //!

@@ -81,10 +81,9 @@ impl Subscribe {
 
     /// Sends recent events to a client on its first visit: the newest events of all topics
     /// together, at most `events` of them. The default is zero: the client receives only events
-    /// that are published after the subscription has started.
-    ///
-    /// The newest events of topics with [`Retention::latest`](crate::hub::Retention::latest) are
-    /// always sent, and do not count towards `events`.
+    /// that are published after the subscription has started, except from topics with
+    /// [`Retention::latest`](crate::hub::Retention::latest). The newest event of each such topic is
+    /// always sent, and does not count towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -220,8 +219,8 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the id of a client that has missed nothing, and otherwise after the position for
-    /// which the greeting has the state.
+    /// Starts after the id of a client that has missed nothing, and otherwise after the position
+    /// for which the greeting has the state.
     fn start_since(
         self,
         since: ResumeFrom,
@@ -263,8 +262,9 @@ impl Subscription {
             || self.cursors.iter().any(TopicCursor::has_gap)
     }
 
-    /// Sends a gap for each topic to a client that may have missed events, and the greeting, before the
-    /// events after `start`. `missed_after` is a position after which this hub reports all gaps again.
+    /// Sends a gap for each topic to a client that may have missed events, and the greeting, before
+    /// the events after `start`. `missed_after` is a position after which this hub reports all gaps
+    /// again.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         let missed_after = missed_after.filter(|_| self.gap_policy != GapPolicy::Ignore);
         let start = self.hub.position(start);
@@ -304,8 +304,8 @@ fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     }
 }
 
-/// Returns the position before the kept events of topics in which each event replaces the one before
-/// it, or `position` if that is earlier.
+/// Returns the position before the kept events of topics in which each event replaces the one
+/// before it, or `position` if that is earlier.
 fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     let latest = cursors.iter().filter(|cursor| cursor.topic().is_latest());
     let oldest = latest.filter_map(|cursor| cursor.topic().lock().log.next(0)).min();

@@ -35,9 +35,9 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
-/// tasks after it has scanned 4,096 topics. Subscribing, dropping, and the first poll after a move
-/// to another task do not yield. Use one topic for a group of clients rather than thousands of
-/// topics for one client.
+/// tasks after it has scanned 4,096 topics, except the first poll after a move to another task.
+/// Subscribing and dropping never yield. Use one topic for a group of clients rather than thousands
+/// of topics for one client.
 ///
 /// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
 /// The stream also ends when the hub is [closed](crate::hub::Hub::close), after the events that
@@ -602,8 +602,8 @@ impl Subscription {
 /// position does not receive the gap again; [`resume`](super::Subscribe::resume) describes one
 /// exception.
 ///
-/// A broker does not know which events it has lost, so each topic of the subscription has a gap.
-/// Events from before the loss that are still kept are sent first.
+/// A broker does not know which events it has lost, so after a loss, each topic of the subscription
+/// has a gap. Events from before the loss that are still kept are sent first.
 ///
 /// After a loss or a malformed id, several topics can have a gap at the same position. Their gaps
 /// are sent one after another, up to 256 in one item, and then the

@@ -135,9 +135,10 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// The run is started at the first poll. If the future is dropped before that, nothing happens.
-    /// With [several processes](crate::runs#several-processes), a future that is dropped later may
-    /// have ended the earlier run without starting another.
+    /// If the future is dropped before its first poll, nothing happens. In one process, the first
+    /// poll starts the run. With [several processes](crate::runs#several-processes), a future that
+    /// is dropped after its first poll and before it is ready may have ended the earlier run
+    /// without starting another.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
@@ -226,12 +227,12 @@ impl Runs {
     /// # _ = chat;
     /// ```
     ///
-    /// - The future runs on the task of the run, so it continues if the client disconnects. Its
-    ///   `Err` is returned to the caller that started the run, or dropped if that caller no longer
-    ///   waits.
+    /// - The future of `call` runs on the task of the run, so it continues if the client
+    ///   disconnects. Its `Err` is returned to the caller that started the run, or dropped if that
+    ///   caller no longer waits.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
     ///   try to start a run themselves.
-    /// - Until the future is ready, the run is starting. A starting run can be cancelled, replaced
+    /// - Until this future is ready, the run is starting. A starting run can be cancelled, replaced
     ///   and abandoned like any other run. In these cases, the method returns the run, and
     ///   [`Run::answer`] answers according to the [table](Self#answers).
     ///

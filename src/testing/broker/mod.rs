@@ -1,4 +1,5 @@
-//! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and `hub`).
+//! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and
+//! `hub`).
 //!
 //! Implement [`World`], which stands for an empty log of your broker. [`check`] plays the scenes,
 //! which test the rules on the page of [`Broker`](crate::hub::broker::Broker). The scenes use the
@@ -103,13 +104,14 @@
 //! # What the scenes cannot find
 //!
 //! - An event that the server acknowledges and then loses, before any process has read it.
-//! - An event that is published although the broker reported it as refused. The scenes find such an
-//!   event only if the connection breaks between the server's change and its reply.
+//! - An event that is published although the broker reported it as refused, unless the connection
+//!   breaks after the server has stored the event and before it replies.
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - A process that uses the time at which it reads an event as the time of the event.
 //! - A connected process that does not report entries that were trimmed before it has read them.
 //!   The scenes call `trim` only before a new process connects.
-//! - A thread or task of the broker that keeps running after the future of `start` was dropped.
+//! - A thread of the broker that keeps running after the future of `start` was dropped, or a task,
+//!   if fewer tasks than dropped futures are left.
 //! - A limit that no scene reaches: scenes have up to 5,000 events at once or in the history, 1,000
 //!   during a break, and names of up to 4 KiB.
 //! - Different topics that a broker treats as the same topic, except the examples in

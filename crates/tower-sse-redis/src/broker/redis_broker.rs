@@ -24,13 +24,13 @@ pub struct RedisBroker {
 }
 
 impl Redis {
-    /// Returns a broker whose stream has this key. All hubs with this key on this server share their
-    /// events and ids.
+    /// Returns a broker whose stream has this key. All hubs with this key on this server share
+    /// their events and ids.
     ///
     /// Ids depend only on the key, so they stay valid when the stream moves to another server or
-    /// database. Use different keys for unrelated hubs, even on different servers. Hubs with the
-    /// same key accept each other's ids: a client that moves from one hub to the other continues
-    /// after its id, and receives no gap for the events that it missed.
+    /// database. Use different keys for unrelated hubs, even on different servers. If two
+    /// hubs on different servers have the same key, each accepts the other's ids: a client that
+    /// moves from one hub to the other misses events without receiving a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -120,8 +120,8 @@ impl Broker for RedisBroker {
     }
 }
 
-/// The minimum of [`RedisBroker::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
-/// must not be trimmed past it meanwhile.
+/// The minimum of [`RedisBroker::max_len`]. A reader takes up to 1,000 entries at a time, and the
+/// stream must not be trimmed past it meanwhile.
 const MIN_MAX_LEN: usize = 10_000;
 
 impl RedisBroker {
@@ -170,9 +170,9 @@ impl RedisBroker {
     ///
     /// # Errors
     ///
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than
-    /// the age of the hub's [`retention`](tower_sse::hub::HubBuilder::retention): clients would receive gaps instead of the
-    /// history.
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
+    /// age of the hub's [`retention`](tower_sse::hub::HubBuilder::retention): clients would receive
+    /// gaps instead of the history.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self

@@ -6,8 +6,8 @@ use tower_sse_broker::{Backoff, Health, with_sources};
 
 use crate::Error;
 
-/// The state of the connections of a hub or of runs to Redis, from
-/// [`RedisBroker::health`](crate::RedisBroker::health) or `RedisRuns::health`.
+/// The state of the connections to Redis: those of a hub, from
+/// [`RedisBroker::health`](crate::RedisBroker::health), or those of runs, from `RedisRuns::health`.
 ///
 /// Clones share the same state. A readiness probe:
 ///

@@ -45,8 +45,8 @@ impl RedisRuns {
     /// The default is 8 seconds.
     ///
     /// The process that generates an answer renews the answer's lease whenever about a third of
-    /// this time has passed. If the process dies or is paused, clients of the answer at other
-    /// processes receive an error after at most the sum of:
+    /// this time has passed. If the process dies or is paused, clients that read the answer
+    /// from other processes receive an error, at the latest after the sum of these times:
     ///
     /// - the lease
     /// - three eighths of the lease, but at least 1.5 seconds; or a second lease, if the process
