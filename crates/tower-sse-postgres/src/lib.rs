@@ -56,10 +56,11 @@
 //!   state, clients can receive an event again, with another id and in addition to a gap. An older
 //!   state can come from a restored backup or a promoted standby that lags.
 //! - An event that is published in a transaction counts as published when the transaction has
-//!   committed, any other event when [`Hub::publish`](tower_sse::hub::Hub::publish) has returned
-//!   `Ok`. Every client of the event's topic that stays connected or resumes then receives the
-//!   event or a [gap](tower_sse::hub::GapPolicy). This also holds if the server restarts or
-//!   crashes, if an older state of its data is restored, and if a standby that lags is promoted.
+//!   committed. Any other event counts as published when
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Every client of the event's
+//!   topic that stays connected or resumes then receives the event or a
+//!   [gap](tower_sse::hub::GapPolicy). This also holds if the server restarts or crashes, if an
+//!   older state of its data is restored, and if a standby that lags is promoted.
 //!   The exception: if an older state takes the place of the data after every process that had
 //!   received or published newer events has stopped, the loss [is not noticed](operating#losses).
 //! - An event that a client has received is on the server's disk, and so are the changes of its
@@ -69,7 +70,7 @@
 //!   published once or not at all.
 //!
 //! In short: an event in a transaction is published *exactly once*, when the transaction commits.
-//! Apart from the exception above, clients receive events *at most once*, and losses are reported.
+//! Apart from the exceptions above, clients receive events *at most once*, and losses are reported.
 //!
 //! # Publishing by SQL
 //!

@@ -45,9 +45,9 @@
 //!   receives at least one gap for each of its topics, in the place of the lost events. A process
 //!   that has skipped an entry, because it could not read the entry in time, can report two gaps
 //!   for one loss.
-//! - Newer events can precede the gap while Redis is out of reach for every process that had
-//!   received the lost event or its acknowledgement. The gap follows within seconds after such a
-//!   process reaches Redis again.
+//! - The exception to this place: newer events can precede the gap while Redis is out of reach for
+//!   every process that had received the lost event or its acknowledgement. The gap follows within
+//!   seconds after such a process reaches Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -58,10 +58,10 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an event or a [`gap` entry](#entries), and every process that had received this
-//!   entry, or its acknowledgement, stops before it can report the loss. A client that has received
-//!   the lost event also misses each later event whose id is not above the client's last id.
-//!   [operating](operating#losses) says how to prevent this.
+//! - Redis loses an event or a [`gap` entry](#entries), and every process that had received what
+//!   was lost, or its acknowledgement, stops before it can report the loss. A client that has
+//!   received the lost event also misses each later event whose id is not above the client's last
+//!   id. [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
 //! - After a fail-over, the old primary still accepts events, and one of the two servers has
