@@ -77,8 +77,8 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once. The hub has checked the event: it has data, it has no id, and this process has
-/// not received the end of its topic.
+/// times at once. Before each call, the hub has checked that the event has data and no id, and
+/// that this process has not received the end of the event's topic.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. Events that are
     /// published at the same time may be numbered in any order.

@@ -114,7 +114,7 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number and has not found the event.
-    /// - When this process sent the event, it already knew this number or a higher one. The log has
+    /// - The process already knew this number or a higher one when it sent the event. The log has
     ///   then gone back to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);

@@ -135,7 +135,7 @@ pub trait Log: Send + Sized + 'static {
     /// ready until the follower has reached the end. The time includes a wait in
     /// [`look`](Self::look).
     const LATE: Duration = Duration::from_secs(1);
-    /// Whether [`skip`](Self::skip) skips an entry that does not come in time.
+    /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
     const SKIPS: bool = false;
 
     /// Connects. If the log has no entries, adds a mark with a number above `known.newest`: the

@@ -16,9 +16,9 @@ const MAX_BYTES: usize = 4 << 20;
 /// The events that wait while the batch before them is committed: a commit takes long, and
 /// thousands of events can be published at the same time.
 ///
-/// The publisher of an event waits until a deadline. If the event is still in the queue then, the
-/// publisher takes it out. While no batch is sent, the queue therefore has at most one event for
-/// each publisher that waits.
+/// The publisher of an event waits until the event is committed, at most until a deadline. If the
+/// event is still in the queue then, the publisher takes it out. While no batch is sent, the queue
+/// therefore has at most one event for each publisher that waits.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,

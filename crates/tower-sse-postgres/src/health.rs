@@ -112,7 +112,8 @@ impl PostgresHealth {
 
 /// The statistics of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
 ///
-/// Clones share the same statistics. [`PostgresHealth::waiting`] has the statistics of the inbox.
+/// Clones share the same statistics. [`PostgresHealth::waiting`] has those of the
+/// [inbox](crate#how-it-works).
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: Health<Error>,

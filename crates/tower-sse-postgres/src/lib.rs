@@ -32,12 +32,12 @@
 //! commit;
 //! ```
 //!
-//! [notifications] is a whole program, in which a log-out and the event that closes the session's
-//! streams commit together.
-//!
 //! Clients of the hub receive the event if and only if the transaction commits. There is no second
 //! write by the program, no relay to operate, and no event of a change that was rolled back.
 //! Clients that reconnect, to any process, resume after the last event that they have received.
+//!
+//! [notifications] is a whole program, in which a log-out and the event that closes the session's
+//! streams commit together.
 //!
 //! # Setup
 //!

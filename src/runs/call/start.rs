@@ -232,9 +232,9 @@ impl Runs {
     ///   caller no longer waits.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
     ///   try to start a run themselves.
-    /// - Until this future is ready, the run is starting. A starting run can be cancelled, replaced
-    ///   and abandoned like any other run. In these cases, the method returns the run, and
-    ///   [`Run::answer`] answers according to the [table](Self#answers).
+    /// - Until the future of `call` is ready, the run is starting. If the run is cancelled,
+    ///   replaced or abandoned in this time, the method returns this run, and [`Run::answer`]
+    ///   answers according to the [table](Self#answers).
     ///
     /// # Errors
     ///
