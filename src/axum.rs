@@ -14,8 +14,8 @@ use crate::connection::{Disconnect, LastEventId};
 use crate::hub::Subscription;
 use crate::{options::StreamOptions, streams::Subjects};
 
-/// Extracts the last event id. It is empty if the client sent none, as the [HTML standard][html]
-/// specifies for a new connection.
+/// Extracts the last event id. If the client sent none, it is empty, like the initial value in the
+/// [HTML standard][html].
 ///
 /// Inside a layer, this is the value that the layer inserted, which may come from the query.
 /// Without a layer, it is read from the header.
@@ -96,7 +96,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 /// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around the handler must have
 /// called [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
-/// Otherwise, the request is rejected, because no log-out could close its stream.
+/// Otherwise, the request is rejected, because a log-out could not close its stream: the stream
+/// would have no subjects.
 impl<S: Sync> FromRequestParts<S> for Subjects {
     type Rejection = MissingLayer;
 

@@ -19,9 +19,9 @@ pub(crate) fn causes<'e>(
 
 /// Returns the texts of an error and of its causes, as in `a: b: c`.
 ///
-/// The errors of this crate and of the crates of brokers display this text, and have no
-/// [`source`](Error::source), so that a program that prints an error with its sources prints no
-/// text twice.
+/// The errors of this crate and of the broker crates display this text, and have no
+/// [`source`](Error::source). A program that prints an error with its sources therefore prints each
+/// text once.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -35,5 +35,6 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The supertrait of the public traits that only this crate implements.
+/// The supertrait of sealed traits: other crates cannot name it, so they cannot implement those
+/// traits.
 pub trait Sealed {}

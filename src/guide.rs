@@ -1,21 +1,21 @@
-//! Pages on the use of the crate: whole programs to begin with, running in production, moving from
-//! other libraries, and troubleshooting.
+//! The crate's guide: whole programs to start from, operation in production, moving from other
+//! libraries, and troubleshooting.
 //!
 //! | page | for |
 //! |---|---|
 //! | [notifications] | a program: notifications for logged-in users, and a log-out |
 //! | [runs_quickstart] | a program: answers of a language model that survive a reload |
 //! | [mcp] | a program: an MCP server |
-//! | [serving] | a server with `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
+//! | [serving] | setting up a server: `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
 //! | [operating] | running event streams in production: a checklist |
 //! | [placement] | ordering the layer among other layers |
-//! | [clients] | how clients reconnect, disconnect and stop; page code, a watchdog |
+//! | [clients] | how clients reconnect, disconnect and stop; JavaScript for pages, and a watchdog |
 //! | [authentication] | cookies, other origins, tickets; a user's topics |
 //! | [proxies] | proxies, sockets and connections |
 //! | [nginx], [other_proxies] | tested configurations of nginx, HAProxy, Caddy and Envoy, with HTTP/2 |
 //! | [load_balancers] | Google Cloud, AWS, Azure and Heroku |
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |
-//! | [limits] | limits, the memory of a stream, a hub in production, speed |
+//! | [limits] | limits on streams, their memory and speed, a hub in production |
 //! | [shutdown] | graceful shutdown, deployments, time for answers to finish |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
 //! | [observing] | metrics, alerts, logs and traces |
@@ -26,9 +26,10 @@
 //! | [runs_clients] | attaching client libraries to runs, and the OpenAI APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
-//! For several processes over Redis, see the pages of `tower-sse-redis` [on
-//! operation](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/) and [for the
-//! operator of Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/).
+//! For several processes over Redis, see two pages of `tower-sse-redis`:
+//! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/), and
+//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/) for the operator of
+//! the Redis server.
 
 /// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
 macro_rules! page {

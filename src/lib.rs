@@ -7,8 +7,8 @@
 //!
 //! # A layer around what you have
 //!
-//! The layer covers every response of type `text/event-stream`, such as that of axum's `Sse`, of a
-//! proxied upstream or of an MCP server:
+//! The layer covers every response of type `text/event-stream`, for example from axum's `Sse`, a
+//! proxied upstream or an MCP server:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -104,9 +104,11 @@
 //! - [`max_age`](SseLayer::max_age): unlimited
 //! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
 //!   session
-//! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain),
-//!   [`farewell`](SseLayer::farewell): no token is set, so a graceful shutdown waits until the
+//! - [`shutdown`](SseLayer::shutdown): no token is set, so a graceful shutdown waits until the
 //!   streams end by themselves
+//! - [`drain`](SseLayer::drain): [`per_client`](Drain::per_client), which depends on the kind of
+//!   client
+//! - [`farewell`](SseLayer::farewell): none
 //! - [`max_streams`](SseLayer::max_streams): unlimited
 //! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client), which depends on the kind
 //!   of client
@@ -135,10 +137,9 @@
 //!
 //! A `HEAD` request gets the same headers as a `GET`.
 //!
-//! The layer never changes what a client decodes from the source's bytes. It writes heartbeats only
-//! at the start of a line, and its own events only between those of the source. It writes nothing
-//! into a body with a content coding, so put a [compressor outside of the
-//! layer](guide::upstreams#compression).
+//! The layer never changes the events of the source. It writes heartbeats only at the start of a
+//! line, and its own events only between those of the source. It writes nothing into a body with a
+//! content coding, so put a [compressor outside of the layer](guide::upstreams#compression).
 //!
 //! # Events and their bytes
 //!
@@ -153,8 +154,8 @@
 //!
 //! # Clients that disconnect
 //!
-//! When a client disconnects, the server drops the response and with it the source stream. Nothing
-//! fails, and nothing is logged above DEBUG.
+//! When a client disconnects, the server drops the response and with it the source stream. The
+//! layer reports no error, and logs nothing above DEBUG.
 //!
 //! A stream has no task of its own: the server polls it. A disconnect therefore cancels the futures
 //! that the stream awaits. Work that must outlive the client needs a spawned task. To stop a
@@ -185,10 +186,10 @@
 //!
 //! # In production
 //!
-//! The page [serving](guide::serving) has a server with a shutdown deadline and with `TCP_NODELAY`,
-//! without which small events arrive late. Answer an `EventSource` with `200`: any other status
-//! stops it for good. Then follow the [checklist](guide::operating). If a program does not compile,
-//! or misbehaves, see [troubleshooting](guide::troubleshooting).
+//! The page [serving](guide::serving) shows a server with a shutdown deadline and with
+//! `TCP_NODELAY`. Without `TCP_NODELAY`, small events arrive late. Answer an `EventSource` with
+//! `200`: any other status stops it for good. Then follow the [checklist](guide::operating). If a
+//! program does not compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -199,12 +200,12 @@
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
 //! - prices, of which only the newest counts: [`ticker`]
-//! - Prometheus, with several processes: [`metrics`]
+//! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), with a button
 //!   that cuts the network
-//! - an MCP server that still answers the calls in progress at its shutdown: [`mcp`](guide::mcp)
+//! - an MCP server whose shutdown waits for the calls in progress: [`mcp`](guide::mcp)
 //! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
@@ -220,7 +221,9 @@
 //! No feature is on by default. `full` enables all but `testing`.
 //!
 //! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) are extractors,
-//!   and [`StreamOptions`] is a response part. The feature depends on axum-core only.
+//!   and [`StreamOptions`] is a response part. The feature depends on axum-core only. Closures such
+//!   as [`on_error`](SseLayer::on_error) receive [your own
+//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
 //! - `filter`: the module [`filter`].
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].
@@ -229,9 +232,6 @@
 //!   of your own.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each stream that closes,
 //!   WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops.
-//!
-//! With `axum`, closures such as [`on_error`](SseLayer::on_error) receive [your own
-//! error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
 //!
 //! # Compatibility
 //!
@@ -248,14 +248,15 @@
 //! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and [differ
 //!   from Chromium](guide::clients#exceptions) in a few points. Browsers on Android and iOS were
 //!   not tried.
-//! - **Two versions of a program or of these crates**, as during a deployment, [can share a
-//!   Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
+//! - **Two versions of a program or of these crates** [can
+//!   share](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments)
+//!   a Redis server, for example during a deployment.
 //!
 //! # Stability
 //!
-//! Before 1.0, a breaking change raises the minor version, as does a newer minimum Rust version.
-//! The public API uses types and traits of other crates that have not reached 1.0 themselves:
-//! futures-core, tokio-util, tower-layer, tower-service, and axum-core with feature `axum`.
+//! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
+//! public API uses types and traits of futures-core, tokio-util, tower-layer, tower-service and,
+//! with feature `axum`, axum-core. These crates have not reached 1.0 either.
 //!
 //! The bytes that this documentation describes, and their order, are stable. The boundaries of
 //! frames, and the texts of log lines and errors, can change in any version. `unsafe` is forbidden.

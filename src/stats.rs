@@ -165,9 +165,9 @@ pub struct StatsSnapshot {
     /// The number of streams that have closed for each reason, including reasons with a count of
     /// zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of streams that were [refused](crate::Refusal#what-is-refused): at a limit, after
-    /// the [shutdown](crate::SseLayer::shutdown) began, or by a handler or middleware inside the
-    /// layer, with [`Refusal::answer`](crate::Refusal::answer).
+    /// The number of streams that were [refused](crate::Refusal#what-is-refused): by the layer at a
+    /// limit or after the [shutdown](crate::SseLayer::shutdown) began, or by a handler or
+    /// middleware inside the layer with [`Refusal::answer`](crate::Refusal::answer).
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,

@@ -25,25 +25,25 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) creates a response with such a body. Unlike a body that
-    /// [`new`](Self::new) creates, it logs a [warning](crate::response#without-a-layer) if it is
-    /// served without a layer. The body only encodes events; the [layer](crate::SseLayer) adds
-    /// headers, heartbeats and more.
+    /// [`response`](crate::response) creates a response with such a body, which logs a
+    /// [warning](crate::response#without-a-layer) if it is served without a layer. A body from
+    /// [`new`](Self::new) logs none. The body only encodes events; the [layer](crate::SseLayer)
+    /// adds headers, heartbeats and more.
     ///
     /// No event waits for later events: a frame ends when no further event is ready or when the
     /// frame is full.
     ///
-    /// - A frame is full at 4 KiB, or at 16 KiB if the previous frame was full and the server has
-    ///   already sent and dropped that frame. A client that reads slowly therefore costs the server
+    /// - A frame is full at 4 KiB. If the previous frame was full, and the server has already sent
+    ///   and dropped it, the limit is 16 KiB. A client that reads slowly therefore costs the server
     ///   little memory.
     /// - The body never splits an event: an event that is larger than a frame makes the frame
     ///   larger.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.
     ///
-    /// If an item is an `Err`, or fails to serialise, the body sends the events before the item,
-    /// and then fails. Likewise, if the stream panics, the panic propagates after the events before
-    /// it are sent.
+    /// If an item is an `Err` or fails to serialise, the body first sends all earlier events, and
+    /// then fails. Likewise, if the stream panics, the body first sends all earlier events, and
+    /// then the panic propagates.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {

@@ -119,8 +119,9 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Sets the last event id with which the body was requested. Until the body sends an id, every
-    /// message has this id, and [`last_event_id`](Self::last_event_id) returns it.
+    /// Sets the id that was sent as `Last-Event-ID` in the request for this body. Until the body
+    /// sends an id, every message has this id, and [`last_event_id`](Self::last_event_id) returns
+    /// it.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -146,7 +147,8 @@ impl<B: Body> MessageStream<B> {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
     ///
     /// Heartbeats and other comments count as bytes, so choose a limit of several times the
-    /// upstream's heartbeat interval. The time counts only while the program waits for a message.
+    /// upstream's heartbeat interval. The time begins when the program starts to wait for a
+    /// message, so a program that is slow to read does not exceed the limit.
     ///
     /// # Panics
     ///

@@ -7,9 +7,9 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed. The reason is the same if [`on_error`](crate::SseLayer::on_error) turned
-    /// the error into a last event, and if a service that returns a [bare
-    /// stream](crate::SseLayer#services-that-return-a-bare-stream) failed before it returned the
+    /// The source failed. This is also the reason if [`on_error`](crate::SseLayer::on_error) turned
+    /// the error into an event, or if a service that returns a [bare
+    /// stream](crate::SseLayer#services-that-return-a-bare-stream) returned an error instead of the
     /// stream.
     Failed,
     /// The response or its future was dropped before the end of the stream. Usually, the client
@@ -21,9 +21,9 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or the stream was dropped while its thread unwound from another panic.
     Panicked,
-    /// The program cancelled the source: its error was the [`JoinError`](tokio::task::JoinError) of
-    /// a cancelled task, or [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`
-    /// for it.
+    /// The program cancelled the source. The source's error was the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or an error for which
+    /// [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`.
     Cancelled,
     /// The program [closed](crate::streams) the streams of one of this stream's subjects, or
     /// cancelled the token of [`end_when`](crate::StreamOptions::end_when).

@@ -42,15 +42,16 @@ use super::CloseReason;
 /// # When it fires
 ///
 /// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
-/// - For the refusal of an event stream: when the stream is refused, with [`Ended`].
+/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): at the refusal,
+///   with [`Ended`].
 /// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`].
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///
 /// After an upgrade (`101`), the connection is not observed. If two layers around one response
-/// track disconnects, the outer layer fires the signal, and treats the stream of the inner layer
-/// like any other body.
+/// track disconnects, only the outer layer fires the signal. It treats the inner layer's event
+/// stream like any other body.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
 /// body's end. The reason is then [`Disconnected`], unless

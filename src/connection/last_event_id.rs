@@ -61,7 +61,8 @@ impl LastEventId {
         Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())
     }
 
-    /// Reads the first of the query parameters `names` that is present and not empty.
+    /// Reads the id from the query. Tries the parameters in the order of `names`, and returns the
+    /// first value that is not empty.
     ///
     /// Page code cannot set the headers of an `EventSource`. Polyfills, and pages that start a
     /// stream at a given event, therefore send the id in the query. See also
@@ -95,8 +96,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id does not parse. Treat an error like a first connection,
-    /// because a client may send any id.
+    /// Returns the error of `T` if the id does not parse. A client can send any text as an id, so
+    /// treat an error like a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }
@@ -128,7 +129,8 @@ impl From<EventId> for LastEventId {
     }
 }
 
-/// For functions that take the id of a request as an option.
+/// Returns `Some`, so that functions that take `impl Into<Option<LastEventId>>` accept an
+/// [`EventId`].
 impl From<EventId> for Option<LastEventId> {
     fn from(id: EventId) -> Self {
         Some(id.into())

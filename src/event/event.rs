@@ -35,8 +35,8 @@ use crate::error::Sealed;
 /// | fields | effect |
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
-/// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event, but a few dispatch an empty message. Some clients ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line, at which some clients would dispatch an empty message. |
+/// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some clients ignore the id. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | No empty line is written after these lines, because some clients would dispatch an empty message there. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -78,8 +78,8 @@ impl Event {
     /// `addEventListener("tick", …)`. An event without a name, or with an empty one, is dispatched
     /// with the name `message`.
     ///
-    /// Avoid the names `open` and `error`. `EventSource` dispatches events of its own with these
-    /// names, and listeners cannot distinguish those from yours.
+    /// Avoid the names `open` and `error`. `EventSource` itself dispatches events with these names,
+    /// and listeners cannot distinguish its events from yours.
     ///
     /// # Panics
     ///
@@ -440,7 +440,8 @@ impl Event {
     }
 }
 
-/// The fields of an event that a broker stores, from [`Event::fields`]. The broker assigns the id.
+/// The fields that a broker stores for an event, from [`Event::fields`]. They do not include the
+/// id, which the broker assigns.
 ///
 /// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] turn these fields
 /// back into an event.

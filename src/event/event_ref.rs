@@ -99,14 +99,16 @@ impl<'a> EventRef<'a> {
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds.
     ///
-    /// A `retry` line between two events belongs to neither.
+    /// A `retry` line before the event's other fields is not part of the event. An
+    /// [`EventSplitter`](crate::EventSplitter) returns this line as
+    /// [`Piece::Between`](crate::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.spans.retry.of(self.raw).map(reconnection_time)
     }
 
-    /// Returns the name and value of each line in order, without the empty line at the end. The
-    /// name of a comment is empty.
+    /// Returns the name and value of each line in order, without the empty line at the end. For a
+    /// comment, the name is empty, and the value is the comment's text.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.lines().map(|(line, _)| match Line::parse(line) {
             Line::Field { name, value } => (name, value),
@@ -124,8 +126,9 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event, so that it can be sent. The copy is complete, even if the event is not
-    /// [terminated](Self::is_terminated) or the LF of its last CRLF has not been received.
+    /// Copies the event, so that it can be sent. The copy is complete: it has the empty line even
+    /// if the event is not [terminated](Self::is_terminated), and the LF of the last CRLF even if
+    /// this LF has not been received.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -139,10 +142,10 @@ impl<'a> EventRef<'a> {
     /// Copies the event with `data` in place of its own data. All other lines keep their bytes and
     /// their order: id, name, comments and unknown fields.
     ///
-    /// The new `data` lines stand in the place of the first old `data` line, or at the end if there
-    /// was none. They get the line end of that old line or, without one, of the last line: some
-    /// clients find the end of an event only if the same line end comes twice. `data` is split at
-    /// its line breaks, so any text is safe. The copy is complete, like the result of
+    /// The new `data` lines replace the first old `data` line or, if there was none, follow the
+    /// last line. They have the line end of the replaced line or of that last line, because some
+    /// clients recognise the end of an event only by two equal line ends in a row. `data` is split
+    /// at its line breaks, so any text is safe. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// ```

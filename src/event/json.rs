@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Encode, Event, FrameBuf};
 use crate::error::Sealed;
 
-/// An event whose data is a value that is serialised as JSON when the event is sent.
+/// An event whose data is a Rust value, serialised as JSON when the event is sent.
 ///
 /// To set other fields too, such as a name, start with an [`Event`], and add the data by
 /// [`Event::json`]:
@@ -27,9 +27,9 @@ use crate::error::Sealed;
 ///
 /// Each thread that serialises such events keeps a buffer of up to 64 KiB.
 ///
-/// If the value fails to serialise, the stream sends the events before this one, and then fails,
-/// like a stream whose source fails: see [`SseLayer::on_error`](crate::SseLayer::on_error). No part
-/// of the value is sent.
+/// If the value fails to serialise, the stream first sends all earlier events. It then fails in the
+/// same way as if its source had failed: see [`SseLayer::on_error`](crate::SseLayer::on_error). No
+/// part of the value is sent.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {

@@ -30,23 +30,24 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// );
 /// ```
 ///
-/// From this event, clients decode the name, data, last event id and reconnection time of the
-/// message. The bytes can differ from those of the original event:
+/// Clients decode this event into the message's name, data, last event id and reconnection time.
+/// The bytes can differ from the bytes of the original event:
 ///
 /// - If the message's `event` is `message` or empty, the new event has no `event` field.
-/// - A `last_event_id` becomes an `id` field in every new event, even if the source sent the id
-///   only with an earlier event.
-/// - An empty `last_event_id` becomes an empty `id` field if the stream
-///   [cleared](Self::last_event_id()) its id. Otherwise, the new event has no `id` field.
-/// - Carriage returns in `data` become line breaks, which clients decode as line feeds.
+/// - If `last_event_id` is not empty, the new event has an `id` field, even if the source sent the
+///   id with an earlier event and did not repeat it.
+/// - If `last_event_id` is empty because the stream [cleared](Self::last_event_id()) its id, the
+///   new event has an empty `id` field. If `last_event_id` is empty for another reason, the new
+///   event has no `id` field.
+/// - Clients decode a CR or CRLF in `data` as a line feed.
 ///
 /// The format cannot represent every message: a program can set `event` or `last_event_id` to text
 /// with line breaks or U+0000, and a decoded name can contain U+0000. Such text cannot forge other
 /// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with such a character is
-/// omitted, because a changed id could resume the stream at another position.
+/// omitted: with a changed id, a client could resume at a wrong position.
 ///
-/// A [hub](crate::hub) assigns ids of its own, so publish a message [without its
-/// id](Self::without_id).
+/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has one. Publish a
+/// message [without its id](Self::without_id).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -54,10 +55,11 @@ pub struct Message {
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The last id that the stream sent, with this event or before it. Empty if the stream has sent
-    /// no id, or if the last one was empty.
+    /// The newest id that the stream has sent, with this event or an earlier one. Empty if the
+    /// stream has sent no id, or if the newest id was empty.
     pub last_event_id: MessageId,
-    /// The last reconnection time that the stream sent since the previous message, if any.
+    /// The newest reconnection time that the stream has sent since the previous message. `None` if
+    /// it has sent none since then.
     pub retry: Option<Duration>,
     /// The last event id is empty because the stream cleared it.
     pub(super) clears_id: bool,

@@ -6,8 +6,8 @@ use std::{error::Error, fmt};
 /// [`EventId`](super::EventId).
 ///
 /// Names and ids cannot contain a line feed or a carriage return, because the text after it could
-/// forge other fields. They cannot contain U+0000, because clients ignore an id with U+0000
-/// ([HTML, "Interpreting an event stream"][html]).
+/// forge other fields. They cannot contain U+0000 either: clients would ignore an id that contains
+/// it ([HTML, "Interpreting an event stream"][html]).
 ///
 /// ```
 /// use tower_sse::EventId;

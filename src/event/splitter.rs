@@ -33,10 +33,11 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///
 /// # Events
 ///
-/// An event begins with its first field line other than `retry`, and ends with the empty line. The
-/// event is complete when the last byte of the empty line has come, even if this byte is a CR that
-/// an LF can follow. Comments and `retry` lines within an event belong to the event. A block with
-/// an id or a name but no data is an event too, because some clients dispatch it.
+/// An event begins with the first field line that is not a `retry` line, and ends with the empty
+/// line. The event is complete when the last byte of the empty line has arrived. If this byte is a
+/// CR, the splitter does not wait for an LF. Comments and `retry` lines within an event belong to
+/// the event. A block with an id or a name but no data is an event too, because some clients
+/// dispatch it.
 ///
 /// # Memory
 ///
@@ -59,13 +60,13 @@ pub struct EventSplitter {
 pub enum Piece<'a> {
     /// An event.
     Event(EventRef<'a>),
-    /// Empty lines or a `retry` line between events, or the byte order mark.
+    /// Bytes outside of events: empty lines, a `retry` line, or the byte order mark.
     Between(&'a [u8]),
-    /// A comment line between events, or a part of one. Only the last part of a line has the line
-    /// end.
+    /// A comment line between events, or a part of one. Only the last part contains the line end.
     Comment(&'a [u8]),
-    /// A part of an event that is [too large](EventSplitter::max_event_size). Such parts are
-    /// returned only if the program calls [`EventSplitter::next`] again after the error.
+    /// A part of an event or `retry` line that is [too large](EventSplitter::max_event_size). Such
+    /// parts are returned only if the program calls [`EventSplitter::next`] again after
+    /// [`EventTooLarge`].
     Oversized(&'a [u8]),
 }
 
@@ -124,8 +125,8 @@ impl EventSplitter {
     }
 
     /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
-    /// comments included, but not the empty line at the end. The default is 1 MiB. The limit also
-    /// applies to a `retry` line between events.
+    /// comments included, but not the empty line at the end. The default is 1 MiB. A `retry` line
+    /// between events has the same limit.
     ///
     /// # Panics
     ///
@@ -175,9 +176,9 @@ impl EventSplitter {
         self.carry_event(input).map(|()| None)
     }
 
-    /// Returns the rest of a stream that has ended: an event that is not
-    /// [terminated](EventRef::is_terminated), the beginning of a `retry` line, or the last part of
-    /// an oversized event. Afterwards, the splitter can split a new stream.
+    /// Returns the rest of a stream that has ended, if any: an event that is not
+    /// [terminated](EventRef::is_terminated), the beginning of a `retry` line, or a part of an
+    /// oversized event. Afterwards, the splitter can split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {

@@ -35,9 +35,10 @@ pin_project! {
     /// Wrap only bodies of event streams without a content coding. If the filter changes the
     /// stream, remove the headers `content-length` and `etag`.
     ///
-    /// Each frame of the source, or each 64 KiB of a larger frame, becomes one frame or none. An
-    /// event is sent as soon as its last byte has arrived, and a frame that passes as a whole is
-    /// not copied. Trailers follow the last bytes; they are dropped if the filter ends the stream.
+    /// A frame of the source that is larger than 64 KiB is first split into parts of up to 64 KiB.
+    /// Each frame or part becomes at most one frame of this body. It is not copied if it consists
+    /// of whole events and all of them pass. An event is sent as soon as its last byte has arrived.
+    /// Trailers follow the last bytes; they are dropped if the filter ends the stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,

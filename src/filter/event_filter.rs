@@ -5,8 +5,8 @@ use http::Response;
 
 use crate::{BoxError, Encoded, EventRef};
 
-/// A filter of the events of one stream (the *source*). It holds the state of that stream, such as
-/// a count.
+/// A filter for the events of one stream, called the *source*. It holds the state of that stream,
+/// such as a count.
 ///
 /// ```
 /// use tower_sse::{
@@ -30,9 +30,9 @@ use crate::{BoxError, Encoded, EventRef};
 /// }
 /// ```
 ///
-/// The methods run on a task of the server, so they must not block. A panic of
-/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and the body fails if it
-/// is polled again.
+/// The methods run on a task of the server, so they must not block. A panic in
+/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates. If the body is polled
+/// again afterwards, it fails.
 pub trait EventFilter {
     /// Decides what happens to an event. This method is called once for each event, in order, as
     /// soon as the last byte of the event has been received.
@@ -41,16 +41,17 @@ pub trait EventFilter {
     /// event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
-    /// Decides how the stream ends when the source has ended. This method is not called after a
-    /// verdict that has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or a
-    /// [`Verdict::Reject`] that did not let the event pass. Nor is it called after an event that
-    /// was too large, unless [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
+    /// Decides how the client's stream ends. This method is called when the source ends, unless an
+    /// earlier verdict has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or
+    /// [`Verdict::Reject`]. A `Reject` ends the stream unless
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected) has let the event pass. After an event
+    /// that was too large, this method is called only if
+    /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
-    /// The events of the returned verdict are sent before the end or the error of the stream. If
-    /// the source ended cleanly in the middle of an event, and the filter lets this incomplete
-    /// event pass, that event is sent last. If the source ended in the middle of an event that was
-    /// [too large](super::FilterLayer::pass_oversized), the events of the returned verdict are
-    /// dropped.
+    /// Events in the returned verdict are sent before the stream ends or fails. If the source ended
+    /// cleanly in the middle of an event, and the filter has let this incomplete event pass, it is
+    /// sent after the events in the verdict. If the source ended in the middle of an event that was
+    /// [too large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
     ///
     /// What the client receives, by verdict:
     ///
@@ -59,15 +60,16 @@ pub trait EventFilter {
     /// - `Insert`: these events, then the source's clean end, or its error
     /// - `Replace`, `End`: these events, then a clean end
     /// - `Fail`: this error
-    /// - `Reject`: this response if the head is held; otherwise an error, or with
-    ///   [`pass_rejected`](super::FilterLayer::pass_rejected) the same as `Pass`
+    /// - `Reject` while the [head is held](super::FilterLayer::hold_head): this response
+    /// - `Reject` otherwise: an error, or the same as `Pass` if
+    ///   [`pass_rejected`](super::FilterLayer::pass_rejected) is set
     fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
         _ = end;
         Verdict::Pass
     }
 
     /// Receives the report when the stream has ended. This method is called exactly once, whatever
-    /// happens, and then the filter is dropped. A panic is caught.
+    /// happens, and then the filter is dropped. A panic in this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -93,13 +95,13 @@ impl<T: EventFilter + ?Sized> EventFilter for Box<T> {
 pub enum SourceEnd<'a> {
     /// The source ended between events.
     Clean,
-    /// The source ended cleanly, but in the middle of an event.
+    /// The source ended without an error, but in the middle of an event.
     MidEvent,
     /// The source failed.
     Failed(&'a BoxError),
 }
 
-/// What happens to an event, or at the end of the source.
+/// A filter's decision about an event, or about the end of the source.
 ///
 /// To put several events into an [`Encoded`], collect them from an iterator. To send events after
 /// an event, replace the event by its copy and the new events: `[event.to_encoded(),
@@ -116,18 +118,19 @@ pub enum Verdict {
     Replace(Encoded),
     /// These events are sent, followed by the unchanged event.
     Insert(Encoded),
-    /// These events, or none, are sent in place of the event. The stream then ends cleanly, and the
+    /// These events, if any, are sent in place of the event. The stream then ends cleanly, and the
     /// source is dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent.
     ///
-    /// When a body fails, the server drops the bytes that it has not written yet. With hyper, these
-    /// can include the response head, and events that came in the same frame as the failure. An
-    /// [`SseLayer`](crate::SseLayer) outside of the filter lets the server write them first.
+    /// When a body fails, the server drops the bytes that it has not written yet. With hyper, the
+    /// dropped bytes can include the response head, and events from the frame in which the failure
+    /// occurred. If an [`SseLayer`](crate::SseLayer) is outside of the filter, the server can write
+    /// these bytes before the body fails.
     Fail(BoxError),
-    /// The client gets this response in place of the stream, if the [head is
-    /// held](super::FilterLayer::hold_head). Otherwise, the body fails, or, with
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes.
+    /// If the [head is held](super::FilterLayer::hold_head), the client gets this response in place
+    /// of the stream. Otherwise, if [`pass_rejected`](super::FilterLayer::pass_rejected) is set,
+    /// the event passes; if not, the body fails.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
@@ -165,17 +168,17 @@ impl Verdict {
 pub enum Outcome {
     /// The source ended between events.
     Completed,
-    /// The source ended cleanly, but in the middle of an event.
+    /// The source ended without an error, but in the middle of an event.
     MidEvent,
-    /// The source failed, whether or not the filter turned the error into a clean end.
+    /// The source failed, even if [`EventFilter::source_end`] turned the error into a clean end.
     Failed,
-    /// The filter ended or rejected the stream, for example at a forbidden word. If the source
-    /// itself failed, or ended in the middle of an event, the outcome is `Failed` or `MidEvent`
-    /// instead.
+    /// The filter ended or rejected the stream, for example at a forbidden word. If the source had
+    /// already failed, or had ended in the middle of an event, the outcome is `Failed` or
+    /// `MidEvent` instead.
     Stopped,
     /// The filter failed the stream with [`Verdict::Fail`], for example because an answer was cut
-    /// short. If the source itself failed, or ended in the middle of an event, the outcome is
-    /// `Failed` or `MidEvent` instead.
+    /// short. If the source had already failed, or had ended in the middle of an event, the outcome
+    /// is `Failed` or `MidEvent` instead.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
@@ -221,17 +224,17 @@ pub struct FilterEnd {
     pub outcome: Outcome,
     /// The number of events that the filter saw.
     pub events: u64,
-    /// The number of events that passed unseen because they were
-    /// [too large](super::FilterLayer::pass_oversized).
+    /// The number of events that were [too large](super::FilterLayer::pass_oversized) and passed
+    /// without the filter seeing them.
     pub oversized: u64,
     /// The number of bytes that the source sent.
     pub bytes_received: u64,
     /// The number of bytes that passed the filter or that the filter inserted. The client may have
     /// received fewer.
     pub bytes_sent: u64,
-    /// The time from the creation of the filter to the end of the stream; zero in a
-    /// [`FilterPipe`](super::FilterPipe), which reads no clock. The layer creates the filter when
-    /// the request arrives.
+    /// The time from the creation of the filter to the end of the stream. The layer creates the
+    /// filter when the request arrives. A [`FilterPipe`](super::FilterPipe) reads no clock, and
+    /// always reports zero.
     pub age: Duration,
 }
 

@@ -12,10 +12,11 @@ use crate::BoxError;
 
 /// A layer that passes the event streams of a service through filters.
 ///
-/// The closure makes a filter for each request, or returns `None` if the response is to pass
-/// untouched. A response that is no event stream passes unchanged, and its filter receives only the
-/// [end](EventFilter::end). If `Content-Type` lists several media types, the last valid type
-/// decides whether the response is an event stream, as the [Fetch standard] says.
+/// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
+/// the response unchanged. A response that is not an event stream also passes unchanged; of its
+/// filter's methods, only [`end`](EventFilter::end) is called. If `Content-Type` lists several
+/// media types, the last valid type decides whether the response is an event stream, as the
+/// [Fetch standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -51,8 +52,9 @@ use crate::BoxError;
 ///
 /// # The type
 ///
-/// `M` is the type of the closure, which has no name. [`boxed`](Self::boxed) returns a
-/// [`BoxFilterLayer`], whose type you can write, for example in a struct field.
+/// `M` is the type of the closure. You cannot write this type in code. If you need a type that you
+/// can write, for example for a struct field, use the [`BoxFilterLayer`] that
+/// [`boxed`](Self::boxed) returns.
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
@@ -117,8 +119,8 @@ impl<M> FilterLayer<M> {
 
 impl<M: ?Sized> FilterLayer<M> {
     /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
-    /// comments included, but not the empty line at the end. The default is 1 MiB. The limit also
-    /// applies to a `retry` line between events.
+    /// comments included, but not the empty line at the end. The default is 1 MiB. A `retry` line
+    /// between events has the same limit.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::EventTooLarge).
@@ -178,12 +180,12 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Lets rejected events pass once the head of the response has been sent. By default, a
-    /// rejection then fails the body.
+    /// Lets an event pass even if the filter rejects it after the head of the response has been
+    /// sent. By default, such a rejection fails the body.
     ///
-    /// Use this option only for filters that reject in order to give an error a better status: once
-    /// the head has been sent, the client finds the error in the stream. With a filter that blocks
-    /// events, the blocked events would reach the client.
+    /// Use this option only if the filter rejects errors of the upstream to give them a better
+    /// status. After the head has been sent, the client then finds the error in the stream. If the
+    /// filter rejected events to block them, the blocked events would reach the client.
     ///
     /// ```
     /// # use http::Request;
@@ -197,15 +199,15 @@ impl<M: ?Sized> FilterLayer<M> {
         self
     }
 
-    /// Holds the head of the response until the filter has let bytes of an event pass, so that the
-    /// filter can still [reject](super::Verdict::Reject) the response. An error that an upstream
-    /// sends as its first event can then become an error status, and an outer layer can retry the
-    /// request.
+    /// Holds the head of the response until an event has passed the filter, or the filter has sent
+    /// one of its own. Until then, the filter can still [reject](super::Verdict::Reject) the
+    /// response. An error that an upstream sends as its first event can thus become an error
+    /// status, and an outer layer can retry the request.
     ///
-    /// Without a rejection, the head is also sent when the source ends, after 16 KiB of comments
-    /// and other lines between events, or after the time `limit`. The bytes that have arrived by
-    /// then follow it. While the head is held, no heartbeat can be sent, so choose a limit of a few
-    /// seconds.
+    /// Unless the filter rejects the response, the head is also sent when the source ends or fails,
+    /// after 16 KiB of comments and other lines between events, or after the time `limit`. The
+    /// bytes that have passed the filter by then are sent after the head. While the head is held,
+    /// no heartbeat can be sent, so choose a limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -101,22 +101,21 @@
 //! # assert!(pipe.is_over());
 //! ```
 //!
-//! [`FilterLayer::hold_head`] shows how to answer with an error status if an upstream sends `200`,
-//! and then an error as its first event. [`EventFilter`] shows how to fail an answer that was cut
-//! short.
+//! [`FilterLayer::hold_head`] shows how to answer with an error status if an upstream sends `200`
+//! and its first event is an error. [`EventFilter`] shows how to fail an answer that was cut short.
 //!
 //! To fail over to another upstream before the first event, [hold the
-//! head](FilterLayer::hold_head), [reject](Verdict::Reject) the response with a status such as
-//! `502`, and add an outer layer that repeats the request after such a response, for example
+//! head](FilterLayer::hold_head), and [reject](Verdict::Reject) the response with a status such as
+//! `502`. Add an outer layer that repeats the request after this status, for example with
 //! `tower::retry`. The example
-//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries its
-//! upstreams in a loop in its handler instead.
+//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) needs no such
+//! layer: its handler tries the upstreams in a loop.
 //!
 //! # Events
 //!
-//! - An event begins with the first line of a field other than `retry`, and ends with an empty
-//!   line. Comments, `retry` lines and empty lines between events pass at once, and the filter does
-//!   not see them.
+//! - An event begins with the first field line that is not a `retry` line, and ends with an empty
+//!   line. Between events, comments, `retry` lines and empty lines pass at once, and the filter
+//!   does not see them.
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
 //! - If the source ends cleanly in the middle of an event, the filter also gets the incomplete
@@ -124,24 +123,25 @@
 //!   such an event, but some other clients read it. If the source fails in the middle of an event,
 //!   the incomplete event is not sent, and the filter does not see it.
 //! - How the source divides its bytes into frames makes no difference to the filter.
-//! - An event that [`with_data`](crate::EventRef::with_data) has changed keeps its line ends. The
-//!   lines of inserted events always end in LF, even if the stream has other line ends: browsers,
-//!   the AI SDK and the clients of OpenAI, Anthropic and Google accept mixed line ends.
+//! - [`with_data`](crate::EventRef::with_data) keeps the line ends of the event. The lines of a new
+//!   event always end in LF, even if the stream has other line ends. Browsers, the AI SDK, and the
+//!   clients of OpenAI, Anthropic and Google accept such mixed line ends.
 //!
 //! # Where a filter belongs
 //!
 //! - Place [`SseLayer`](crate::SseLayer) outside of filters:
 //!   `.layer(filters).layer(SseLayer::new())` in axum, and in the opposite order in a
-//!   `ServiceBuilder`. Only whole events leave a filter, so `SseLayer` can send heartbeats even
-//!   while the upstream stalls in the middle of an event. If `SseLayer` ends the stream, the
+//!   `ServiceBuilder`. A filter holds back incomplete events, so `SseLayer` can send heartbeats
+//!   even while the upstream stalls in the middle of an event. If `SseLayer` ends the stream, the
 //!   filter's outcome is [`Disconnected`](Outcome::Disconnected), and the [close
 //!   report](crate::CloseReport) of `SseLayer` has the reason.
-//! - A filter may be inside or outside of [runs](crate::runs). Inside, it sees each answer once;
-//!   outside, it sees the answer once for each client.
+//! - The filter layer may be inside or outside of the layer of [runs](crate::runs). Inside, a
+//!   filter sees each answer once, however many clients receive it. Outside, each client's stream
+//!   has a filter of its own.
 //! - Place compressors outside of filters and of `SseLayer`. Do not forward `accept-encoding` to an
 //!   upstream: a stream with a content coding is [refused](FilterLayer#what-is-refused).
 //! - To filter in a handler, map the body of the response to a [`FilterBody`].
-//! - A filter cannot await. If a decision needs a call to another model, for example, use a
+//! - A filter cannot await. If a decision has to wait, for example for another model, use a
 //!   [`MessageStream`](crate::MessageStream).
 
 // A response passes these from the top to the bottom:

@@ -27,14 +27,14 @@ use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_p
 /// # Ok::<_, tower_sse::BoxError>(())
 /// ```
 ///
-/// The pipe reads no clock, because some WebAssembly hosts have none. The
-/// [age](super::FilterEnd::age) in its report is therefore zero; the report of a
-/// [`FilterBody`](super::FilterBody) has the real age.
+/// The pipe reads no clock, because some WebAssembly hosts have none. In the pipe's report, the
+/// [age](super::FilterEnd::age) is therefore zero; a [`FilterBody`](super::FilterBody) reports the
+/// real age.
 ///
 /// # Memory
 ///
 /// The pipe keeps an incomplete event of at most [`max_event_size`](Self::max_event_size) bytes. A
-/// frame that passes as a whole is not copied.
+/// frame is not copied if it consists of whole events and all of them pass.
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
     pub(super) flow: Flow<F>,
@@ -77,10 +77,10 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error of [`Verdict::Fail`], or an error if the filter rejects the stream, if an
-    /// event is too large, or if the filter panicked in an earlier call. If bytes are to be sent
-    /// before the error, this call returns those bytes, and the next call of this method or of
-    /// [`finish`](Self::finish) returns the error.
+    /// Returns the error of [`Verdict::Fail`]. Also returns an error if the filter rejects the
+    /// stream, if an event is too large, or if the filter panicked in an earlier call. If bytes are
+    /// to be sent before the error, this call returns those bytes, and the next call of this method
+    /// or of [`finish`](Self::finish) returns the error.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter(frame);
@@ -88,7 +88,7 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Tells the filter that the source failed with `error` or, if that is `None`, ended cleanly.
+    /// Tells the filter how the source ended: with `error`, or cleanly if `error` is `None`.
     /// Returns the bytes that are left to send. Call this method until [`is_over`](Self::is_over)
     /// returns `true`, and pass `None` from the second call on.
     ///

@@ -7,11 +7,11 @@ use crate::event::{EventId, whole_milliseconds};
 #[cfg(tower_sse_simulation)]
 pub(crate) use crate::simulation::now;
 
-/// The hub or the run to which positions belong.
+/// Identifies the hub or the run to which a position belongs.
 ///
-/// It consists of the creation time in milliseconds and random bits: 40 bits for a run that
-/// processes share, otherwise 20. The epoch of a hub with a broker is a hash of the broker's name
-/// instead.
+/// An epoch consists of a creation time in milliseconds and random bits: 40 bits for a run that
+/// several processes share, otherwise 20. For a hub with a broker, the epoch is a hash of the
+/// broker's name instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
     /// The upper 64 bits. They are zero, except in epochs with 40 random bits.
@@ -173,8 +173,8 @@ impl ResumeFrom {
     }
 }
 
-/// Returns the sequence number of the last event of a run that a client with this id has seen, and
-/// 0 without an id. Returns `None` if the run has not assigned the id.
+/// Returns the sequence number of the last event that a client has seen of a run, according to the
+/// client's id. Returns 0 without an id, and `None` if the run has not assigned the id.
 #[must_use]
 pub fn seen(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Option<u64> {
     match ResumeFrom::parse(id, epoch, newest) {

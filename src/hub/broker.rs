@@ -1,16 +1,16 @@
 //! Brokers, which connect the hubs of several processes.
 //!
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
-//! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL, where programs publish
-//!   in their own transactions
+//! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL; programs can also
+//!   publish in their own transactions
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
 //!   tests
 //!
 //! For any other broker, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what a
 //! broker must do.
 //!
-//! If your broker is a log on a server, such as a table of a database, the crate
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work: it loads the
+//! If your broker keeps its log on a server, for example in a database table, the crate
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. It loads the
 //! history, reconnects, publishes in batches, and finds every loss. Its page shows a broker that
 //! uses an SQLite file.
 
@@ -44,75 +44,78 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// 1. **Number.** The broker gives each event a number that is the same in all processes, and feeds
 ///    the events to every process in the order of their numbers. The numbers are above 0 and below
-///    `u64::MAX`, and may have holes. The broker never gives a number to two events, not even after
-///    it has lost everything: take the first number from the clock, for example the microseconds
-///    since 1970. If the broker's log can come back without its newest events, their numbers must
-///    not be given again: before the next event, the broker reports a loss at a number above every
-///    number that it has ever given.
-/// 2. **Feed completely.** Once [`start`](Self::start) has returned, every event before the newest
-///    fed event is accounted for: the broker has fed the event, or has reported a loss at or above
-///    the event's number.
+///    `u64::MAX`, and may have holes. The broker never gives the same number to two events, even
+///    after it has lost all its data. So take the first number from the clock, for example the
+///    microseconds since 1970. If the broker's log can lose its newest events, the broker must not
+///    give their numbers to other events. Before it feeds a new event, it then reports a
+///    [loss](Feed::report_loss) with a number above every number that it has ever given.
+/// 2. **Feed completely.** Once [`start`](Self::start) has returned, no event is missing without a
+///    report. If the broker has fed an event, it has also fed every event with a lower number, or
+///    has reported a loss with the number of the missing event or a higher one.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
-///    [`Feed::max_age`]. It may feed older events too. If there are or were events that it does not
-///    feed, it first reports the number of the newest of these events as a
-///    [loss](Feed::report_loss). Without this report, a client with an older id would miss events
-///    and receive no gap. If the server cannot distinguish a new log from a lost log, begin each
-///    log with a mark of a loss (rule 4). A client on its first visit receives no gap for this
-///    mark.
-/// 4. **Report losses.** In each process, the task that reads the log looks for losses, even while
-///    nothing is published. Before it reports a loss, it feeds the earlier events that it knows.
-///    - *The log has lost events:* the server starts with an older state, or the log lacks an event
-///      that was fed to a process and was not trimmed. The process that notices the loss writes a
-///      mark of the loss into the log. Each process reports the loss where it reads the mark, so
-///      all processes report it between the same events.
+///    [`Feed::max_age`]. It may feed older events too. If it leaves out older events, or older
+///    events no longer exist, it first reports a loss with the number of the newest of them.
+///    Without this report, a client whose id has a lower number would miss events and receive no
+///    gap. If the server cannot distinguish a new log from a lost log, begin each log with a mark
+///    of a loss, as in rule 4. A client on its first visit receives no gap for this mark.
+/// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
+///    nothing is published. Before it reports a loss, it feeds all events that it knows from before
+///    the loss.
+///    - *The log has lost events:* the server has returned to an older state, or an event that was
+///      fed to a process is missing from the log and was not trimmed. The process that notices the
+///      loss writes a mark of the loss into the log. Each process reports the loss when it reads
+///      the mark. So all processes report the loss between the same events.
 ///    - *One process has missed events,* such as entries that were trimmed before the process had
 ///      read them. Only this process reports the loss, and it writes no mark.
-///    - A process that cannot distinguish these two cases writes a mark, and also reports the loss
-///      at once. A broker that cannot notice a loss says so in its documentation.
-/// 5. **Feed again rather than not at all.** After its connection has broken, the broker continues
-///    at the last event that it has fed, or earlier. A hub ignores events that it already has.
-/// 6. **Acknowledge the truth.** [`Publisher::publish`] returns `Ok` only if every process that
-///    stays connected will be fed the event, or a loss. Whatever it returns, it has published the
-///    event at most once. It returns within a time limit of its own, even if thousands of calls are
-///    in flight: if a commit is slow, commit the waiting events together.
-/// 7. **Send nothing before the first poll** of the future of `publish`. A future that is dropped
-///    later may or may not publish its event, and disturbs no other call.
+///    - A process that cannot distinguish these two cases reports the loss at once, and also writes
+///      a mark. A broker that cannot notice a loss says so in its documentation.
+/// 5. **Feed twice rather than skip.** After its connection has broken, the broker continues with
+///    the last event that it has fed, or with an earlier one. A hub ignores events that it already
+///    has.
+/// 6. **Acknowledge only what is certain.** If [`Publisher::publish`] returns `Ok`, the broker
+///    feeds the event, or reports a loss, in every process that stays connected. Whether it
+///    succeeds or fails, `publish` publishes the event at most once. It returns within a time limit
+///    that the broker sets, even if thousands of calls are in flight. If commits are slow, commit
+///    the waiting events together.
+/// 7. **Send nothing before the first poll** of the future of `publish`. If the future is dropped
+///    after its first poll, the event may or may not be published, and no other call is disturbed.
 /// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
 ///    comment, even line feeds, quotes or empty text. The broker refuses an event that it cannot
 ///    keep, with a reason that names the limit.
-/// 9. **Use one clock** for each event, in all processes: the clock of the server, or that of the
-///    publishing process, whose time is then kept with the event. This clock decides when the name
-///    of an [ended](crate::hub::Hub::end) topic is free again. The age of an event is the time
-///    since its publication, never below zero.
+/// 9. **Use one clock** for each event, in all processes: the server's clock, or the clock of the
+///    publishing process. In the second case, the broker keeps the time of publication with the
+///    event. This clock decides when the name of an [ended](crate::hub::Hub::end) topic can be used
+///    again. The age of an event is the time since its publication, never below zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
-/// 11. **Know the highest number** that the broker can have assigned. See
+/// 11. **Know the highest number** that the broker may have assigned so far. See
 ///     [`Publisher::newest_possible`].
 ///
-/// The crate [`tower-sse-broker`](https://docs.rs/tower-sse-broker) follows rules 2 to 6 for a
-/// broker whose log is on a server.
+/// For a broker whose log is on a server, the crate
+/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) takes care of rules 2 to 6.
 ///
 /// # What a broker may rely on
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. An event takes a few
-///   microseconds. A loss wakes the subscriptions of all topics: with 50,000 topics, the call takes
-///   5 milliseconds if no subscription waits for an event, and 20 milliseconds if all wait. So
-///   yield to other tasks after about 100 events and after a loss, for example with tokio's
-///   `consume_budget`.
-/// - These two methods never drop the publisher. If the program drops its last clone of the hub
-///   during a call, the hub and its publisher are dropped on a separate thread, in the context of
-///   the runtime that polled [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's
-///   `drop` may wait for the thread that feeds, or for a lock that the broker holds while it feeds.
-/// - These two methods run code of the program: wakers, and
+///   microseconds. A loss wakes the subscriptions of all topics. With 50,000 topics, the report of
+///   a loss takes 5 milliseconds if no subscription waits for an event, and 20 milliseconds if all
+///   wait. So yield to other tasks after about 100 events and after a loss, for example with
+///   tokio's `consume_budget`.
+/// - The publisher is never dropped inside of these two methods. If the program drops its last
+///   clone of the hub during such a call, a separate thread drops the hub and its publisher. The
+///   thread runs in the context of the runtime that polled
+///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can safely wait
+///   for the thread that feeds, or for a lock that the broker holds while it feeds.
+/// - These two methods call code of the program: wakers, and the closure of
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code must not wait for a lock
 ///   that the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
-///   has returned, the future of `start` and the hub are dropped. Then a reader started by
-///   [`Feed::spawn`] ends.
+///   has returned, the future of `start` and the hub are dropped. A task started by [`Feed::spawn`]
+///   is then dropped too.
 ///
-/// [`testing::broker`](crate::testing::broker) (feature `testing`) has scenes that check a broker
-/// against these rules.
+/// [`testing::broker`](crate::testing::broker) (feature `testing`) tests a broker against these
+/// rules.
 // The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
 // processors.
 #[diagnostic::on_unimplemented(
@@ -129,14 +132,14 @@ pub trait Broker: Send + Sized + 'static {
 
     /// Returns the name that all processes of one hub share, and that no other hub has.
     ///
-    /// Ids of events begin with a hash of the name. The name contains nothing that changes when the
-    /// server moves, such as an address. It begins with the kind of the broker, for example
-    /// `redis:` in `redis:news`, so that a broker of another kind, also called `news`, does not
-    /// accept these ids as its own.
+    /// Ids of events begin with a hash of the name. The name must not contain anything that changes
+    /// when the server moves, such as an address. Begin the name with the kind of the broker, for
+    /// example `redis:` in `redis:news`. Otherwise, a broker of another kind that is also called
+    /// `news` would accept the ids of this broker as its own.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task
-    /// that [`Feed::spawn`] has started feeds each published event.
+    /// started by [`Feed::spawn`] feeds the hub each published event.
     ///
     /// # Errors
     ///
@@ -147,9 +150,9 @@ pub trait Broker: Send + Sized + 'static {
 
 /// The interface through which a broker feeds its hub. [`Broker::start`] receives it.
 ///
-/// There is one feed for each hub. It ignores an event or a loss with the number 0 or `u64::MAX`,
-/// or with a number that is not above those of all events and losses that the hub has already
-/// received. Feeding does not block.
+/// There is one feed for each hub. It ignores events and losses with the number 0 or `u64::MAX`. It
+/// also ignores an event or a loss if the hub has already received one with the same number or a
+/// higher one. Feeding does not block.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -165,12 +168,13 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
-    /// Appends an event to its topic, or drops the event if the topic has ended and no loss was
-    /// reported since. Returns `false`, and ignores the event, if the hub has already received an
-    /// event or a loss with this number or a higher one.
+    /// Appends an event to its topic. If the topic has [ended](crate::hub::Hub::end) and its name
+    /// is not free again, drops the event instead, unless a loss was reported after the end.
+    /// Returns `false`, and ignores the event, if the hub has already received an event or a loss
+    /// with this number or a higher one.
     ///
-    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss at
-    /// the number of the event.
+    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss
+    /// with the number of the event.
     ///
     /// # Errors
     ///
@@ -190,9 +194,9 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events with numbers up to `sequence`. Subscribers
-    /// receive the kept events from before the loss, then a [gap](crate::hub::GapPolicy) for each
-    /// topic. Returns `false`, and reports nothing, if the hub has already received an event or a
-    /// loss with this number or a higher one.
+    /// first receive the events from before the loss that are still kept, and then a
+    /// [gap](crate::hub::GapPolicy) for each of their topics. Returns `false`, and reports nothing,
+    /// if the hub has already received an event or a loss with this number or a higher one.
     ///
     /// # Errors
     ///
@@ -235,7 +239,7 @@ impl Feed {
         }
     }
 
-    /// Returns the age up to which the broker loads the history: the age of the hub's
+    /// Returns how far back the broker loads the history: the age of the hub's
     /// [`retention`](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn max_age(&self) -> Duration {
@@ -253,12 +257,12 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped, so
-    /// publishing must not wait for the task without a time limit.
+    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A
+    /// publisher that waits for the task therefore needs a time limit.
     ///
-    /// If the future of `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), with an ERROR line (feature `tracing`). An open hub
-    /// without a reader would never receive another event.
+    /// If the future that `reader` returns completes or panics while the hub is open, the hub is
+    /// [closed](crate::hub::Hub::close), because it would receive no more events. An ERROR line
+    /// reports this (feature `tracing`).
     ///
     /// # Panics
     ///

@@ -24,8 +24,8 @@ impl Hub {
     /// subscribers in all processes that are connected to the same broker.
     ///
     /// The limits are the same as for [`new`](Self::new); use [`builder`](Self::builder) to set
-    /// other limits. The future is ready once the hub has loaded the broker's events that are no
-    /// older than the age of the hub's retention.
+    /// other limits. The future is ready once the hub has loaded the broker's events of the last 5
+    /// minutes.
     ///
     /// # Errors
     ///
@@ -81,8 +81,9 @@ impl HubBuilder {
     /// [`retention`](Self::retention) apply.
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
-    /// time. No lock is held during the call. The closure may use other topics of the hub, but
-    /// using the topic that is being created recurses infinitely.
+    /// time. No lock is held during the call. The closure may use other topics of the hub. It must
+    /// not subscribe or publish to the topic that is being created, because this recurses
+    /// infinitely.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -93,22 +94,22 @@ impl HubBuilder {
 
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
-    /// The limit counts events, topics that keep events, and [frames](super#memory) that topics
-    /// keep for subscribers that are behind. Each of these counts with its bookkeeping: less than
-    /// 200 bytes for an event or a frame, and less than 1 KiB for a topic. The following do not
-    /// count:
+    /// The limit counts events, the topics that keep them, and the [frames](super#memory) that
+    /// topics cache. It includes bookkeeping: less than 200 bytes for each event or frame, and less
+    /// than 1 KiB, plus the length of the name, for each topic. The following do not count:
     ///
     /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
     ///   length of its name.
-    /// - The close events of [`Streams::connect`](crate::streams::Streams::connect). They take up
-    ///   to 1.2 MiB or up to `bytes`, whichever is more.
-    /// - Evicted events and frames that a server still has to send. All clients that still need an
-    ///   event or a frame share one copy.
+    /// - The close events of [`Streams::connect`](crate::streams::Streams::connect). They take at
+    ///   most 1.2 MiB or `bytes`, whichever is larger.
+    /// - Evicted events and frames that a server still has to send. Clients that wait for the same
+    ///   event or frame share one copy.
     ///
-    /// A publish that exceeds the limit first evicts frames, which can be assembled again, and then
-    /// the oldest events of all topics. The newest event of a topic is evicted only when no topic
-    /// has more than one event left. One publish visits at most 4,096 topics for this, and the next
-    /// publish continues after them.
+    /// If an added event makes the total exceed the limit, the hub first evicts frames, which it
+    /// can assemble again from the events. It then evicts the oldest events of all topics. It
+    /// evicts a topic's newest event only when every topic has at most one event left. For each
+    /// added event, it visits at most 4,096 topics. If the limit is still exceeded, the next event
+    /// continues the eviction.
     ///
     /// An event that is larger than the limit is not kept, and the subscribers of its topic receive
     /// a gap. With a limit of zero, no event is kept, so subscribers receive only gaps.
@@ -126,8 +127,8 @@ impl HubBuilder {
     /// Connects to a broker, and returns the hub. [`Hub::connect`] does the same with the default
     /// limits.
     ///
-    /// The history is loaded up to the age of [`retention`](Self::retention), even for topics
-    /// whose events [`retention_of`](Self::retention_of) keeps longer.
+    /// The hub asks the broker for events up to the age of [`retention`](Self::retention). This age
+    /// also applies to topics whose events [`retention_of`](Self::retention_of) keeps longer.
     ///
     /// # Errors
     ///

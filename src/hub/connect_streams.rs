@@ -7,11 +7,11 @@ use super::{Hub, Messages, PublishError};
 use crate::event::{Event, Message};
 use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
 
-/// Streams of many processes.
+/// Closing streams across processes.
 impl Streams {
-    /// Creates a set of streams in this process. When the program [closes](Self::close) the streams
-    /// of a [subject](crate::streams) in one process, the subject's streams are closed in all
-    /// processes that connect to the same topic of the same [broker](Hub::connect).
+    /// Creates a set of streams in this process. If one process [closes](Self::close) the streams
+    /// of a [subject](crate::streams), all processes that are connected to the same topic and
+    /// [broker](Hub::connect) close their streams of this subject.
     ///
     /// ```
     /// use tower_sse::{SseLayer, hub::Hub, streams::Streams};
@@ -26,16 +26,17 @@ impl Streams {
     /// ```
     ///
     /// Each call of [`close`](Self::close), such as at a log-out, publishes an event to the topic.
-    /// A program can also publish this event itself, for example [in a transaction][transaction] of
-    /// PostgreSQL, but must not publish anything else to this topic. A task of this process follows
-    /// the topic until all clones of this `Streams` are dropped and the last stream with a subject
-    /// has ended. The topic keeps the events of the last 5 minutes, at most 1,024 and 1 MiB,
-    /// or more if the hub's [`Retention`](crate::hub::Retention) is larger.
+    /// A program can also publish such an event directly, for example [in a
+    /// transaction][transaction] of PostgreSQL. It must not publish anything else to this topic. A
+    /// task of this process follows the topic. The task stops once all clones of this `Streams` are
+    /// dropped and the last stream with a subject has ended. The topic keeps the events of the last
+    /// 5 minutes, at most 1,024 events and 1 MiB. If a limit of the hub's
+    /// [`Retention`](crate::hub::Retention) is larger, that limit applies instead.
     ///
     /// If the topic has a gap, this process may have missed a log-out. The process then
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
-    /// from the broker receives the missed close events when it reconnects. There is a gap only if
-    /// the topic or the broker no longer keeps all of these events.
+    /// from the broker receives the missed close events when it reconnects. If some of these events
+    /// are no longer kept, it receives a gap.
     ///
     /// Closing the hub ends no stream. From then on, this process no longer receives the log-outs
     /// of other processes.

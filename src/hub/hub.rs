@@ -7,7 +7,7 @@ use crate::{BoxError, event::Event, event::EventId};
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
 ///
 /// See the [module](super) for an overview. Subscriptions end when the hub is
-/// [closed](Self::close), but not when the last clone of the hub is dropped.
+/// [closed](Self::close). Dropping all clones of the hub does not end them.
 #[derive(Clone)]
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
@@ -48,10 +48,10 @@ impl Hub {
         self.subscribe([topic])
     }
 
-    /// Returns the id of the newest event of all topics, as a position to resume from.
+    /// Returns the id of the hub's newest event, as a position to resume from.
     ///
-    /// Take the position first, then read the current state, and render both into a page. A stream
-    /// that resumes after the position misses no event, but may repeat an event that the state
+    /// Take the position first, then read the application's state, and render both into a page. A
+    /// stream that resumes from this position misses no event, but may repeat events that the state
     /// already includes. [State in a database](super#state-in-a-database) has an example.
     ///
     /// - In a browser, `EventSource` cannot set headers. Send the id in the query of the URL, and
@@ -59,7 +59,7 @@ impl Hub {
     /// - In Rust, pass the position to [`resume`](super::Subscribe::resume).
     ///
     /// With a [broker](Self::connect), this is the id of the newest event that this process has
-    /// received, which can be older than an event that this process has just published.
+    /// received. That event can be older than one that this process has just published.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -80,16 +80,16 @@ impl Hub {
 
     /// Returns statistics of the hub, for an endpoint such as `/metrics`.
     ///
-    /// The method locks one topic after another, so its cost grows with the number of topics: a
-    /// million topics hold the thread for about 0.1 s.
+    /// The method locks one topic after another, so its cost grows with the number of topics. With
+    /// a million topics, it blocks the thread for about 0.1 s.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.shared.stats()
     }
 
-    /// Closes the hub. From then on, publishing fails, and each subscription ends after the events
-    /// that were published before the close. Hubs of other processes that are connected to the same
-    /// [broker](Self::connect) stay open.
+    /// Closes the hub. From then on, publishing fails. Each subscription sends the events that this
+    /// hub received before the close, and then ends. Hubs of other processes that are connected to
+    /// the same [broker](Self::connect) stay open.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -111,9 +111,8 @@ impl Hub {
     /// for a slow client.
     ///
     /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), the future waits for the broker's acknowledgement. When
-    ///   the future is ready, other processes, and even this one, may not have received the event
-    ///   yet.
+    /// - With a [broker](Self::connect), the future waits for the broker's acknowledgement. The
+    ///   future may be ready before other processes, or even this process, have received the event.
     ///
     /// # Errors
     ///
@@ -147,9 +146,9 @@ impl Hub {
     /// Returns an error if the value does not convert into an event, if the event has no data or
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
-    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
-    /// acknowledgement this method cannot await. The first such call on a hub logs a WARN line
-    /// (feature `tracing`).
+    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), because
+    /// this method cannot wait for the broker's acknowledgement. The first such error of each hub
+    /// also logs a WARN line (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -164,28 +163,27 @@ impl Hub {
 
     /// Publishes the last event of a topic and ends the topic.
     ///
-    /// - A subscription to this topic alone ends after the event. A subscription to several topics
+    /// - A subscription to only this topic ends after the event. A subscription to several topics
     ///   ends once all of them have ended.
     /// - A client that reconnects receives the events that it missed, and then its stream ends. If
     ///   the client has missed nothing, [`Subscription::response`](super::Subscription::response)
-    ///   answers an `EventSource` with `204`, which stops it from reconnecting. Other clients
-    ///   receive an empty stream. With [`GapPolicy::Ignore`](super::GapPolicy::Ignore), only events
-    ///   that are still kept count as missed.
-    /// - Publishing to the topic fails with [`PublishError::Ended`] until the last event is older
-    ///   than the age of the hub's [`retention`](super::HubBuilder::retention). From then on, the
-    ///   name is free: the next event begins the topic anew. Once the name is free and the last
-    ///   event is evicted, the stream of a client without an id no longer ends, but waits for the
-    ///   next event. With a broker, set the same age in all processes.
-    /// - A process remembers up to 65,536 ended topics that have neither events nor subscribers any
-    ///   more, until their names are free. Beyond that number, the process forgets the topic whose
-    ///   name would be free next, and accepts events for that topic from then on.
-    /// - With a broker, a publish that races with the end of its topic may be acknowledged,
-    ///   although no client receives the event. Publishing fails once the process has received the
-    ///   end.
+    ///   answers an `EventSource` with `204`, which stops it from reconnecting. All other clients
+    ///   receive an empty stream. With [`GapPolicy::Ignore`](super::GapPolicy::Ignore), missed
+    ///   events that are no longer kept do not count.
+    /// - At first, publishing to the topic fails with [`PublishError::Ended`]. Once the last event
+    ///   exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention), the name
+    ///   is free: the next event starts the topic again. Once the name is free and the last event
+    ///   is evicted, a client without an id gets a stream that waits for the next event. With a
+    ///   broker, set the same age in all processes.
+    /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
+    ///   Beyond that number, it forgets the topic whose name is free first. It then accepts events
+    ///   for this topic even before the name is free.
+    /// - With a broker, publishing fails once the process has received the end. Before that, the
+    ///   broker may acknowledge an event that no client receives.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
-    ///   ended, and can publish to it. An event that it publishes begins the topic anew in each
-    ///   process that has not received the end, or to which the broker has reported the loss. The
-    ///   other processes drop the event.
+    ///   ended, and can publish to it. An event from this process starts the topic again in each
+    ///   process that has not received the end, and in each process to which the broker has
+    ///   reported the loss. All other processes drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -199,8 +197,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish). After
-    /// [`Unknown`](PublishError::Unknown), ending the topic again is safe.
+    /// Returns the errors of [`publish`](Self::publish). If this method returns
+    /// [`Unknown`](PublishError::Unknown), you can safely call it again.
     ///
     /// # Cancel safety
     ///
@@ -258,9 +256,9 @@ where
 /// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
 /// [`Message`](crate::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
-/// All types that convert into an [`Event`] implement this trait, and no other type can. The hub
-/// requires the trait instead of `TryInto`, so that the compiler's error for any other type says
-/// how to make an event.
+/// All types that convert into an [`Event`] implement this trait, and no other type can. The trait
+/// exists for the compiler's error message: for any other type, the message says how to make an
+/// event.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {

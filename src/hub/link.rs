@@ -77,11 +77,11 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once. Before each call, the hub has checked that the event has data and no id, and
-/// that this process has not received the end of the event's topic.
+/// times at once. Before each call, the hub checks that the event has data and no id. It also
+/// checks that this process has not received the end of the event's topic.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, and returns once the broker has acknowledged it. Events that are
-    /// published at the same time may be numbered in any order.
+    /// Publishes an event, and returns once the broker has acknowledged it. If events are published
+    /// at the same time, the broker may number them in any order.
     ///
     /// # Errors
     ///
@@ -89,27 +89,27 @@ pub trait Publisher: Send + Sync + 'static {
     ///   published later.
     /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within the
     ///   broker's own time limit.
-    /// - [`Ended`](PublishError::Ended): the topic has ended. Returned only by a broker that knows
-    ///   which topics have ended.
+    /// - [`Ended`](PublishError::Ended): the topic has ended. Only a broker that knows which topics
+    ///   have ended returns this error.
     ///
     /// # Cancel safety
     ///
-    /// Before its first poll, the future must send nothing. A future that is dropped later may or
-    /// may not publish its event, and must not disturb other calls.
+    /// Before its first poll, the future must send nothing. If it is dropped later, its event may
+    /// still be published. The drop must not affect other calls.
     fn publish(
         &self,
         publication: Publication,
     ) -> impl Future<Output = Result<Acknowledged, PublishError>> + Send;
 
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
-    /// the highest number that this process has been fed.
+    /// the highest number that the broker has fed to this process.
     ///
-    /// An id above this number is invented, or comes from a lost log: a client with such an id
-    /// receives a gap. If the number is too low, clients that come from a process that is ahead of
-    /// this process receive a gap too. If the number is too high, clients with an id from a lost
-    /// log miss events and receive no gap. The default is 2²⁰ above `committed`. A broker that
-    /// numbers events by a clock returns the number for the current time, plus an allowance for the
-    /// clock's error.
+    /// A client with an id above the returned number receives a gap, because its id was made up or
+    /// comes from a lost log. If the number is too low, clients that were connected to a process
+    /// with newer events also receive a gap. If the number is too high, clients with an id from a
+    /// lost log miss events without receiving a gap. The default is 2²⁰ above `committed`. A broker
+    /// that numbers events by a clock returns the number for the current time, plus an allowance
+    /// for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -121,7 +121,7 @@ pub trait Publisher: Send + Sync + 'static {
 pub struct Publication {
     /// The topic: any text, even empty text.
     pub topic: String,
-    /// The event. Its [fields](Event::fields) are what a broker keeps.
+    /// The event. The broker must keep its [fields](Event::fields).
     pub event: Event,
     /// Whether the event is the last one of its topic. The [`Arrival`] of the event must have the
     /// same value.
@@ -137,10 +137,10 @@ pub struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Creates the acknowledgement of the event with this sequence number. `at` is the time of its
-    /// publication, counted for example from 1970, by the clock of
-    /// [rule 9](crate::hub::broker::Broker#what-a-broker-must-do). The hub uses `at` to decide
-    /// whether the name of an [ended](crate::hub::Hub::end) topic was free again.
+    /// Creates the acknowledgement of the event with this sequence number. `at` is the time of
+    /// publication by the clock of [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), for
+    /// example the duration since 1970. If the topic had [ended](crate::hub::Hub::end), the hub
+    /// uses `at` to decide whether its name was free again at that time.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -177,12 +177,12 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates the arrival of the event with this sequence number. `at` is the time of its
-    /// publication, counted for example from 1970, by the clock of
-    /// [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), and `age` the time since then.
+    /// Creates the arrival of the event with this sequence number. `at` is the time of publication
+    /// by the clock of [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), for example the
+    /// duration since 1970. `age` is the time since the publication.
     ///
-    /// From `at`, the hub derives when the name of an ended topic is free again, and from `age`,
-    /// when to evict the event.
+    /// The hub uses `at` to decide when the name of an ended topic is free again, and `age` to
+    /// decide when to evict the event.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

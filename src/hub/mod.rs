@@ -65,7 +65,7 @@
 //! # }
 //! ```
 //!
-//! The value is serialised once, when it is published. The page reads it by
+//! The value is serialised once, when it is published. A web page reads it with
 //! `JSON.parse(event.data)`.
 //!
 //! # Order and resumption
@@ -76,16 +76,16 @@
 //!
 //! If events after that id were evicted because of a [limit](#memory), the client receives an event
 //! with the name `gap`, whose data is the name of the topic. The client also receives a gap if the
-//! hub cannot know whether the client missed events, for example after an id of another hub.
-//! [`GapPolicy`] sets what happens at a gap.
+//! hub cannot know whether the client missed events, for example if the client's id comes from
+//! another hub. [`GapPolicy`] sets what happens at a gap.
 //!
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
 //! events, send it a [greeting](Subscribe::greeting), which has an id.
 //!
-//! Delivery is *at most once, and a loss is reported*: a client with an id receives each event once
-//! or not at all, and a gap for the events that it misses. Publishing is *at most once* too. A
-//! program that publishes an event again after [`PublishError::Unknown`], which only a hub with a
-//! broker returns, publishes *at least once*: let its clients recognise duplicates by a key in the
+//! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
+//! twice. It receives a gap for the events that it misses. Publishing is *at most once* too. With a
+//! broker, publishing can fail with [`PublishError::Unknown`]. A program that then publishes the
+//! event again publishes *at least once*: let its clients recognise duplicates by a key in the
 //! data.
 //!
 //! # In a page
@@ -170,13 +170,14 @@
 //!
 //! - If a job fails, publish its last event with another name than `done`, such as `failed`.
 //! - With `recent(1)`, a client receives the latest state of the job on its first visit.
-//! - An `EventSource` that reconnects after the last event receives `204`, and stops. A page that
-//!   closes its `EventSource` at `done` saves this last request.
+//! - An `EventSource` that reconnects after the last event receives `204`, and stops. If the page
+//!   closes its `EventSource` at `done`, it avoids this last request.
 //! - If the process that works on a job exits, the topic of the job does not end, and the clients
-//!   keep waiting. Another process that finishes the job, or gives it up, must end the topic.
-//! - The hub forgets an ended topic once the last event is older than the age of the hub's
-//!   [`retention`](HubBuilder::retention), and a new stream of a forgotten topic waits for events.
-//!   For a job that has ended, the handler therefore sends the result from the table of jobs. The
+//!   keep waiting. If another process then finishes or abandons the job, that process must end the
+//!   topic.
+//! - The hub forgets an ended topic once its last event exceeds the age limit of the hub's
+//!   [`retention`](HubBuilder::retention). A new stream of a forgotten topic waits for events. For
+//!   a job that has ended, the handler therefore sends the result from the table of jobs. The
 //!   result has the id `over`, which no hub assigns: a client that reconnects with this id receives
 //!   `204`. Write the result into the table before you publish the end.
 //!
@@ -206,7 +207,7 @@
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! - A first visit begins with the newest value of each topic.
+//! - On a first visit, the stream begins with the newest value of each topic.
 //! - A client that is behind, or was away, receives from each topic only the newest of the values
 //!   that it missed. The replaced values do not cause a `gap`.
 //! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
@@ -215,15 +216,16 @@
 //!   a complete program with a page.
 //!
 //! If a client does not read, the buffers of its connection can hold values that have been replaced
-//! since; see [memory](#memory). For how long values are kept with Redis, see
-//! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value).
+//! since; see [memory](#memory). The page
+//! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
+//! says how long Redis keeps values.
 //!
 //! # State in a database
 //!
-//! Take the [position](Hub::position) of the hub first, then query the database, and start the
-//! stream after the position with [`since`](Subscribe::since). On a first visit, the stream begins
-//! with all rows of the table, here notes. A client that reconnects receives the notes that it
-//! missed. After that, both kinds of client receive new notes:
+//! Take the [position](Hub::position) of the hub first, and then query the database. Use
+//! [`since`](Subscribe::since) to start the stream after that position. In this example, the stream
+//! of a first visit begins with all notes in the database. A client that reconnects receives the
+//! notes that it missed. After that, both kinds of client receive new notes:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -250,21 +252,22 @@
 //! - Let a handler call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
 //!   never published, because the server drops the handler when the client disconnects.
 //! - No note is lost between the backlog and the events. A note that was committed between the
-//!   position and the query comes twice: in the backlog and as an event, even if the client
-//!   reconnects after the backlog. Let the page ignore rows that it already has.
+//!   position and the query comes twice: in the backlog and as an event. A client that reconnects
+//!   after the backlog also receives this event. Let the page ignore rows that it already has.
 //! - A client that reconnects receives the events that it missed. If some of these events were
 //!   evicted, the client receives a gap, and then the backlog again. The same happens to a
 //!   connected client that is so far behind that it misses events:
 //!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the client reconnects.
 //! - Every connection queries the database, even if its client needs no backlog.
-//! - If publishing fails, the row is committed, but no client learns of it. Publish the event
-//!   again; otherwise, clients see the row only in their next backlog.
+//! - If publishing fails, the row is already committed, but clients may not learn of it. Publish
+//!   the event again; otherwise, clients may see the row only in their next backlog.
 //! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only newer
 //!   rows, let it open a new `EventSource` whose URL contains the number of its newest row. The
 //!   handler then sends only later rows in the greeting.
-//! - To render the state into the page instead of sending a greeting, render the position too: the
-//!   page sends it in the query of the stream's URL, and resumes from there
-//!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
+//! - You can render the state into the page instead of sending a greeting. If you do, render the
+//!   position too, and let the page send this position in the query of the stream's URL
+//!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)). The stream then resumes from
+//!   it.
 //! - The example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a
 //!   complete program.
 //!
@@ -295,14 +298,14 @@
 //!
 //! - Check the name of the event, here `order`, and pass events with any other name: a filter also
 //!   sees [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
-//! - Here, only the id of another user's order remains. An id without data tells the client its
-//!   position and, by the [HTML standard][html], is no event. With
-//!   [`Verdict::Drop`](crate::filter::Verdict::Drop) instead, a client that sees few events keeps
-//!   an old id. When it reconnects, it receives a gap if an event after this id was evicted. In
-//!   Firefox, the same happens even with this filter, because Firefox [ignores an id without
-//!   data](crate::Event::id).
-//! - If a few more topics would do, use topics instead of a filter, which runs for each event and
-//!   each client.
+//! - Here, the filter replaces another user's order with an event that has the same id and nothing
+//!   else. By the [HTML standard][html], a client stores an id without data as its position, but
+//!   dispatches no event. With [`Verdict::Drop`](crate::filter::Verdict::Drop) instead, a client
+//!   that sees few events keeps an old id. When it reconnects, it receives a gap if an event after
+//!   this id was evicted. In Firefox, the same happens even with this filter, because Firefox
+//!   [ignores an id without data](crate::Event::id).
+//! - A filter runs for each event and each client. If a few more topics serve the same purpose, use
+//!   topics instead.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -340,11 +343,12 @@
 //! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
 //! receives a gap. [`Hub::connect`] takes a [broker], such as
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
-//! same ids. To add a broker, a program that publishes with [`publish`](Hub::publish) changes only
-//! the line that creates the hub. Give the hubs of all processes the same
+//! same ids. To add a broker to a program that publishes with [`publish`](Hub::publish), change
+//! only the line that creates the hub. Give the hubs of all processes the same
 //! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory). If
-//! these limits differ, a client of several topics can miss events without receiving a gap, when it
-//! falls behind in one process and then reconnects to another that has kept more events.
+//! these limits differ, a client of several topics can miss events without receiving a gap. This
+//! happens if the client falls behind in one process and then reconnects to a process that has kept
+//! more events.
 //!
 //! # Stopping work
 //!

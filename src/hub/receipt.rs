@@ -18,7 +18,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Returns the id of the event. A client whose last received event is this one sends the id as
+    /// Returns the id of the event. A client that received this event last sends the id as
     /// `Last-Event-ID` when it reconnects.
     #[must_use]
     pub fn id(&self) -> EventId {
@@ -28,8 +28,8 @@ impl Receipt {
 
 /// The reason an event was not published, or may not have been.
 ///
-/// The text of the error includes the causes, which are in the variants and not in
-/// [`source`](Error::source).
+/// The text of the error includes the cause. The cause is in the variant, and
+/// [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -52,9 +52,8 @@ pub enum PublishError {
     /// Publishing it again can duplicate it. If that matters, give each event a key, so that
     /// clients can recognise duplicates.
     Unknown(BoxError),
-    /// The hub has a [broker](super::Hub::connect), through which
-    /// [`publish_now`](super::Hub::publish_now) cannot publish. Use
-    /// [`publish`](super::Hub::publish).
+    /// [`publish_now`](super::Hub::publish_now) cannot publish, because the hub has a
+    /// [broker](super::Hub::connect). Use [`publish`](super::Hub::publish).
     NotInProcess,
 }
 

@@ -25,7 +25,7 @@ pub struct HubStats {
     /// this process receives an event that is not part of the loaded history.
     ///
     /// While this process catches up, the lag shows how far it is behind. The lag does not grow
-    /// while the connection is down; for that, see the health of the broker, such as
+    /// while the connection is down. To monitor the connection, use the broker's health, such as
     /// [`RedisHealth`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisHealth.html).
     pub lag: Option<Duration>,
 }
@@ -83,8 +83,8 @@ impl Retention {
     /// - A first visit begins with the newest event of each such topic, together with the
     ///   [`recent`](super::Subscribe::recent) events of other topics.
     /// - A client that was away or is behind receives only the newest event of the topic. The
-    ///   client receives a [gap](super::GapPolicy) only if that event is no longer kept, or after a
-    ///   loss in the broker.
+    ///   client receives a [gap](super::GapPolicy) only if that event is no longer kept or the
+    ///   broker has lost events.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
     /// [broker](super::Hub::connect), a new process loads only events that are no older than the
@@ -119,8 +119,8 @@ impl Retention {
 
     /// Limits the age of the kept events of a topic.
     ///
-    /// No timer evicts old events. A publish or a subscription to a topic evicts the topic's old
-    /// events. A publish also evicts the old events of up to 16 other topics.
+    /// No timer evicts old events. Publishing or subscribing to a topic evicts that topic's old
+    /// events. Publishing also evicts the old events of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

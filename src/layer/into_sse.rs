@@ -45,7 +45,7 @@ pub mod marker {
             answers with a stream it must be `SseLayer<marker::Events>`"
 )]
 pub trait IntoSse<M>: sealed::Sealed<M> {
-    /// Whether every response is an event stream with status 200.
+    /// Whether every value of the type becomes an event stream with status 200.
     const STREAMS: bool;
 
     /// The body, before the layer wraps it.
@@ -67,8 +67,8 @@ mod sealed {
 
 /// Any [`Stream`]. All streams implement this trait, and nothing else can.
 ///
-/// [`response`] requires this trait instead of `Stream`, so that the compiler's error for other
-/// types says how to make a stream.
+/// The trait exists for the compiler's error message: for any other type, the message says how to
+/// make a stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",
@@ -147,12 +147,12 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// # Without a layer
 ///
 /// If the layer is missing, or was added before the route, the events still arrive, but without
-/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. With feature `tracing`,
-/// the crate logs a warning, at most once in each process, if a server polls the body without a
-/// layer.
+/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a server polls the
+/// body without a layer, the crate logs a warning, at most once in each process (feature
+/// `tracing`).
 ///
-/// A test that reads the body of a handler itself needs no layer. To serve events without a layer
-/// on purpose, create the body with [`EventBody::new`]: for this body, no warning is logged.
+/// A test that reads the body directly needs no layer. To serve events without a layer on purpose,
+/// create the body with [`EventBody::new`]: for this body, no warning is logged.
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

@@ -14,24 +14,24 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
 ///
 /// At the limit of a subject, the layer's answer is always
-/// [`too_many_requests`](Self::too_many_requests): its reconnection time is 30 to 60 seconds,
-/// except for calls (requests by any method except `GET`), which get 2 to 10 seconds.
+/// [`too_many_requests`](Self::too_many_requests). Its reconnection time is 30 to 60 seconds. For
+/// calls (requests by any method except `GET`), it is 2 to 10 seconds.
 ///
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
 /// - The decision is made once the response head is known, after the handler has run. A refused
-///   stream is dropped without being polled. Headers of the handler's response that do not describe
-///   the stream, such as those of CORS, stay.
+///   stream is dropped without being polled. The refusal keeps the headers of the handler's
+///   response that do not describe the stream, such as CORS headers.
 /// - For a service that returns a [bare
-///   stream](crate::SseLayer#services-that-return-a-bare-stream), the decision is made before the
-///   service is called, except at the limit of a subject, which is checked when the service has
-///   answered. By then, the stream counts as opened, so a refusal closes it with the reason
-///   [`Ended`](crate::CloseReason::Ended). If the service is not called, a permit that it reserved
-///   in `poll_ready`, such as the permit of tower's `ConcurrencyLimit`, stays reserved for the
-///   service's next request.
-/// - A call (a request by any method except `GET`) that arrived before the shutdown began is
-///   refused only at a limit.
+///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
+///   the service. Only the limit of a subject is checked later, when the service has answered. By
+///   then, the stream counts as opened, so this refusal closes it with the reason
+///   [`Ended`](crate::CloseReason::Ended). Some services reserve a permit in `poll_ready`, such as
+///   tower's `ConcurrencyLimit`. If the layer does not call such a service, the permit stays
+///   reserved for the service's next request.
+/// - If a call (a request by any method except `GET`) arrived before the shutdown began, the
+///   shutdown does not refuse it. Only a limit can.
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,9 +93,9 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds: the client has other streams open, and is refused until one of them ends. For a
-    /// call (a request by any method except `GET`), the time is drawn from 2 to 10 seconds, because
-    /// the answer to a call is short, so a place is soon free.
+    /// seconds, because a place becomes free only when an open stream ends. For a call (a request
+    /// by any method except `GET`), it is drawn from 2 to 10 seconds, because answers to calls are
+    /// short and soon free a place.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.

@@ -14,8 +14,8 @@ use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, str
 /// Several options at once. For most options, setting them again [replaces the earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Sets several options of streams at once. Options of the layer that `options` does not set
-    /// keep their values.
+    /// Sets several options of streams at once. An option that `options` does not set keeps its
+    /// value.
     ///
     /// [`StreamOptions`] of a request or a response [override](StreamOptions#precedence) the
     /// options of the layer.
@@ -144,9 +144,10 @@ impl<M> SseLayer<M> {
     /// other streams start without this line. A [`Duration`](std::time::Duration) sets the same
     /// time for every client.
     ///
-    /// A range ([`Retry::between`](crate::Retry::between)) spreads the reconnections after a crash,
-    /// when the server cannot send a time any more. Without the `retry` line, most browsers wait
-    /// for exactly 3 seconds, and so reconnect all at once. The line is left out
+    /// After a crash, the server can send no other time, so clients wait for the time of this
+    /// option. A range ([`Retry::between`](crate::Retry::between)) spreads their reconnections.
+    /// Without the `retry` line, most browsers wait for exactly 3 seconds, and so reconnect all at
+    /// once. The line is left out
     ///
     /// - if the stream has a content coding,
     /// - if the first block of the source is ready at once and has a `retry` field,
@@ -154,13 +155,14 @@ impl<M> SseLayer<M> {
     ///   shutdown.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
-    /// instead, even if that time is longer. If clients should wait for the time of this option
-    /// after a shutdown too, set [`Drain::without_retry`](crate::Drain::without_retry).
+    /// instead, even if that time is longer. With
+    /// [`Drain::without_retry`](crate::Drain::without_retry), they keep the time of this option.
     ///
     /// No empty line follows the `retry` line, so the line belongs to the same block as the first
     /// event. Chromium and the npm package `eventsource` obey the line at once, but undici obeys it
-    /// only at the next empty line. An `EventSource` of undici that has received no event therefore
-    /// reconnects after undici's own 3 seconds. Two kinds of sources do not suit this option:
+    /// only at the next empty line. If undici's `EventSource` is disconnected before its first
+    /// event, it therefore reconnects after its default of 3 seconds. Two kinds of sources do not
+    /// suit this option:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. If the first block of such a source
     ///   is not ready at once, the layer cannot leave out its own line. The block then has two
@@ -211,13 +213,13 @@ impl<M> SseLayer<M> {
     /// page code closes it when the terminator arrives.
     ///
     /// - If the source fails or ends mid-event, the terminator is not sent.
-    /// - Set this option for streams that you generate. A body that is forwarded from an
+    /// - Set this option only for streams that you generate. A body that is forwarded from an
     ///   [upstream](crate::guide::upstreams) has its own terminator, so clients would get two
     ///   terminators.
     /// - If the terminator has a name but no data, it is sent with empty data, because otherwise no
     ///   client would dispatch it.
-    /// - If the terminator has neither, it is not sent, and a WARN line is logged (feature
-    ///   `tracing`).
+    /// - If the terminator has neither a name nor data, it is not sent, and a WARN line is logged
+    ///   (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -247,8 +249,8 @@ impl<M> SseLayer<M> {
     /// ```
     ///
     /// If you stop a stream with `take_until`, the stream ends cleanly, so `[DONE]` follows a
-    /// partial answer. Stop the stream [by an error](crate::guide::errors#stopping-a-stream)
-    /// instead.
+    /// partial answer. Instead, stop the stream by [returning an
+    /// error](crate::guide::errors#stopping-a-stream) from the source.
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
@@ -267,13 +269,13 @@ impl<M> SseLayer<M> {
     ///
     /// - If the source failed mid-event, or the stream has a content coding, no event can be
     ///   written: the closure is not called, and the body fails.
-    /// - If the error is a [cancellation](Self::cancellation_if), the closure is not called, and
-    ///   the stream ends as that method describes.
+    /// - If the error is a cancellation, the closure is not called.
+    ///   [`cancellation_if`](Self::cancellation_if) describes how the stream then ends.
     /// - If the closure panics, or returns an event with neither data nor a name, which no client
     ///   would dispatch, the body fails.
     ///
-    /// A failing body first sends the events before the error, and then fails [a little
-    /// later](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
+    /// Before a body fails, the layer sends the events that preceded the error, and waits [a
+    /// moment](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
     /// events. The failure also causes [log lines](crate::guide::errors#logs) of the server and of
     /// proxies.
     ///
@@ -305,19 +307,19 @@ impl<M> SseLayer<M> {
     ///
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
-    /// - After an error between events, the stream of an `EventSource` ends cleanly, and the body
-    ///   of any other client fails, because after a clean end, such a client would take a partial
-    ///   answer for a complete one. After an error mid-event, or with a content coding, every body
-    ///   fails.
+    /// - If the error comes between events, the stream of an `EventSource` ends cleanly. The body
+    ///   of any other client fails, because the client could take a partial answer with a clean end
+    ///   for a complete one. If the error comes mid-event, or if the stream has a content coding,
+    ///   every body fails.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
     /// upstream is then incomplete. A client that disconnects causes no error of the source. The
     /// page [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
     ///
-    /// The closure is called with [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program), and then with each of its causes
-    /// ([`source`](Error::source), or what an `io::Error` wraps) until it returns `true`. A panic
-    /// of the closure counts as `false`.
+    /// The closure is first called with [the error of the
+    /// program](crate::guide::errors#the-error-of-the-program). If it returns `false`, it is called
+    /// with the next cause ([`source`](Error::source), or what an `io::Error` wraps), and so on. A
+    /// panic of the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -382,8 +384,8 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sets the token whose cancellation ends open streams.
     ///
-    /// After the cancellation, new streams are [refused](Self::refusal). A `POST`, or another
-    /// request that is no `GET`, is still answered if it arrived before the cancellation.
+    /// After the cancellation, new streams are [refused](Self::refusal). A `POST`, or any other
+    /// request that is not a `GET`, is still answered if it arrived before the cancellation.
     /// [`drain`](Self::drain) sets how streams end. The page
     /// [placement](crate::guide::placement#two-layers) has the rules for several layers.
     ///
@@ -438,7 +440,8 @@ impl<M> SseLayer<M> {
     /// - Do not give the event an id, because the client would resume from that id.
     /// - If the event has a name but no data, it is sent with empty data, because otherwise no
     ///   client would dispatch it.
-    /// - If the event has neither, it is not sent, and a WARN line is logged (feature `tracing`).
+    /// - If the event has neither a name nor data, it is not sent, and a WARN line is logged
+    ///   (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -452,16 +455,16 @@ impl<M> SseLayer<M> {
     }
 }
 
-/// Options that limit which streams open.
+/// Options for refusing streams.
 impl<M> SseLayer<M> {
     /// Limits how many streams are open at the same time to `limit`. By default there is no limit.
     ///
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
     ///
-    /// - A stream takes a place when its response head is known or, if the service returns a bare
-    ///   stream, when the service is called. The place is free again when the stream has closed,
-    ///   for whatever reason.
+    /// - A stream takes a place when its response head is known. If the service returns a bare
+    ///   stream, the stream takes a place when the service is called. The place is free again when
+    ///   the stream has closed, for whatever reason.
     /// - A stream with a status other than 200 is never refused. Such a stream takes a place if
     ///   one is free, and otherwise opens without a place.
     /// - A client that never reads its HTTP/2 connection can hold a place for each stream of that
@@ -531,9 +534,9 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens.
     ///
-    /// A stream opens when its response head is known or, with a service that returns a bare
-    /// stream, when the service is called. [Refused](crate::Refusal#what-is-refused) streams and
-    /// streams that answer `HEAD` requests do not open.
+    /// A stream opens when its response head is known. If the service returns a bare stream, the
+    /// stream opens when the service is called. [Refused](crate::Refusal#what-is-refused) streams
+    /// and streams that answer `HEAD` requests do not open.
     ///
     /// The closure runs in the server's task, so it must not block. A panic in the closure is
     /// caught and logged.
@@ -556,10 +559,10 @@ impl<M> SseLayer<M> {
     /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
     /// stream that was opened.
     ///
-    /// The closure is called for every kind of end: even if the body is never polled, if the source
-    /// panics, or if the client disconnects before the response head from a service that returns a
-    /// bare stream. Before the call, the source is dropped, and the stream's place in
-    /// [`max_streams`](Self::max_streams) is freed.
+    /// The closure is called for every kind of end, even if the body is never polled or the source
+    /// panics. If the service returns a bare stream, the closure is also called if the client
+    /// disconnects before the response head is known. Before the call, the source is dropped, and
+    /// the stream's place in [`max_streams`](Self::max_streams) is freed.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
     /// body, even while that thread unwinds from a panic. A panic in the closure is caught and
@@ -647,8 +650,8 @@ impl<M> SseLayer<M> {
     /// closure is called when a request arrives, so it must be cheap and must not block. If it
     /// panics, the panic is caught and logged, and the stream has no label.
     ///
-    /// With axum, the closure finds the route if the layer is added with `Router::layer`. The
-    /// closure can return a [`Label`]:
+    /// With axum, add the layer with `Router::layer`, so that the closure finds the request's
+    /// `MatchedPath`. The closure can return a [`Label`]:
     ///
     /// ```
     /// use axum::extract::MatchedPath;

@@ -101,8 +101,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # Services that return a bare stream
 ///
-/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. In this
-/// example, the layer is inside of `TraceLayer`, and hyper can serve the result:
+/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. The
+/// layer turns the stream into a response, so that `TraceLayer` can wrap the layer, and hyper can
+/// serve the service:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -136,7 +137,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// Event streams need a tokio runtime with its timer enabled. Both `#[tokio::main]` and
 /// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable the timer. If the timer is
-/// off, a stream panics as soon as it needs one.
+/// off, a stream panics as soon as it needs the timer.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

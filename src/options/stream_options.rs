@@ -43,10 +43,10 @@ use crate::event::{Encoded, Event};
 ///
 /// # Precedence
 ///
-/// Each option of a request replaces the layer's, and each option of a response replaces the
-/// request's and the layer's. There are two exceptions:
+/// An option of a request overrides the same option of the layer, and an option of a response
+/// overrides both. There are two exceptions:
 ///
-/// - Of several maximum ages, the one that ends the stream first counts.
+/// - If a stream has several maximum ages, the one that ends the stream first applies.
 /// - All closures of [`on_close`](Self::on_close) are called.
 ///
 /// # Setting and turning off options
@@ -61,8 +61,9 @@ use crate::event::{Encoded, Event};
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// The methods `without_…` turn off an option that is set by default, or that was set before. An
-/// option without such a method stays on; a route that must not have it needs a layer of its own.
+/// The methods `without_…` turn off an option that is set by default, or that was set before. A
+/// [`padding`](Self::padding) of zero bytes turns padding off. No other option can be turned off,
+/// so a route that must not have such an option needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -84,7 +85,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Creates options, none of which is set.
+    /// Creates a value in which no option is set.
     pub const fn new() -> Self {
         Self {
             heartbeat: None,
@@ -181,15 +182,16 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when the token is cancelled, in the way that [closed
-    /// streams](crate::streams#how-closed-streams-end) end. Use this option, for example, to end a
-    /// stream whose job is deleted, or for which a repeated check fails. To end the streams of a
-    /// user, use [`streams`](crate::streams) instead.
+    /// Ends the stream when the token is cancelled. The stream ends in the same way as one that
+    /// [`Streams`](crate::streams#how-closed-streams-end) closes. Use this option, for example, to
+    /// end a stream whose job is deleted, or for which a repeated check fails. To end the streams
+    /// of a user, use [`streams`](crate::streams) instead.
     ///
-    /// Use one token for each response, because a token ends every stream that has it. A token that
-    /// is set on a layer ends all streams of the layer, including those that open later. The token
-    /// of a response does not end a [run](crate::runs), but only the stream of the client that
-    /// receives this response.
+    /// Use a separate token for each response, because cancelling a token ends every stream that
+    /// has it. If the token is in the [options of a layer](crate::SseLayer::options), cancelling it
+    /// ends all streams of the layer, including those that open later. Cancelling the token of a
+    /// response ends only the stream of the client that receives this response. It does not end a
+    /// [run](crate::runs).
     ///
     /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -357,9 +359,9 @@ impl StreamOptions {
     ///
     /// The layer's closures are called before this one.
     ///
-    /// The closure is not called if no stream opens: if the response is replaced by a refusal or by
-    /// `406 Not Acceptable`, answers a `HEAD` request, or is served without a layer. To release a
-    /// resource in these cases too, let the stream own a guard.
+    /// If no stream opens, the closure is not called. This is the case for a `HEAD` request,
+    /// without a layer, and if the layer replaces the response with a refusal, `204 No Content` or
+    /// `406 Not Acceptable`. To release a resource in these cases too, let the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

@@ -12,16 +12,17 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// without a byte. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns
 /// heartbeats off.
 ///
-/// - A heartbeat is at most a sixteenth of the interval late. The times of heartbeats are rounded
-///   up to a common time grid, so that thousands of idle streams share few wake-ups of the runtime.
+/// - A heartbeat is late by at most a sixteenth of the interval. The times of heartbeats are
+///   rounded up to a common time grid, so that thousands of idle streams share few wake-ups of the
+///   runtime.
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
 ///   an [event](Self::event) cannot be sent there, so the comment is sent instead. While the source
 ///   is mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
 /// - The comment has no empty line after it, because several clients would take the comment and the
 ///   empty line for an empty event.
-/// - Within an event, the comment has the same line end as the line before it. Everything else that
-///   the layer or a [filter](crate::filter) inserts ends in LF.
+/// - Within an event, the comment has the same line end as the line before it. Every other line
+///   that the layer or a [filter](crate::filter) inserts ends in LF.
 /// - The npm package `@google/genai` discards the event after a comment. If clients use this
 ///   package, send a heartbeat that is an [event](Self::event).
 ///
@@ -35,8 +36,8 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// SseLayer::new().without_heartbeat();
 /// ```
 ///
-/// Page code does not see comments. For a [watchdog](crate::guide::clients#a-watchdog) in page
-/// code, use [`Heartbeat::event`].
+/// The JavaScript of a page does not receive comments. For a
+/// [watchdog](crate::guide::clients#a-watchdog) in a page, use [`Heartbeat::event`].
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +74,9 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event without an id instead of the comment, so that page code can distinguish an
-    /// idle source from a broken connection. If the event's data is the interval, the page knows
-    /// when the next heartbeat is due.
+    /// Sends an event instead of the comment, so that a page can distinguish an idle source from a
+    /// broken connection. The event has no id. If its data is the interval, the page knows when the
+    /// next heartbeat is due.
     ///
     /// While the source is mid-event, the comment is sent instead.
     ///
@@ -252,8 +253,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 impl MaxAge {
     /// Creates a maximum age, which is counted from the first poll of the body.
     ///
-    /// The age may be zero, for example for a token that has expired. Then a stream ends before its
-    /// source is polled, and the answer to a call has no [grace](Self::grace).
+    /// If `age` is zero, for example because a token has expired, the stream ends before its source
+    /// is polled, and the answer to a call has no [grace](Self::grace).
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
@@ -261,8 +262,8 @@ impl MaxAge {
     /// Varies the maximum age of each stream at random by up to `fraction`: with 0.1, streams end
     /// at 90 to 110 percent of the age. The default is zero.
     ///
-    /// Jitter keeps clients that connected together, for example after a deployment, from
-    /// reconnecting together.
+    /// With jitter, clients that connected at the same time, for example after a deployment, do not
+    /// all reconnect at the same time.
     ///
     /// # Panics
     ///
@@ -317,30 +318,31 @@ impl From<Duration> for MaxAge {
     }
 }
 
-/// The policy by which open streams end when the [shutdown](crate::SseLayer::shutdown) begins.
+/// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun.
 ///
 /// From then on, new streams are [refused](crate::Refusal).
 ///
-/// Streams end
+/// Each drain sets when streams end:
 ///
-/// - with [`per_client`](Self::per_client), the default: at once, but the answer to a call (a
-///   request by any method except `GET`) may take up to 30 more seconds to end by itself;
-/// - with [`at_once`](Self::at_once): at once;
-/// - with [`spread_over`](Self::spread_over): each at a random time within a window;
-/// - with [`after`](Self::after): by themselves, or at the latest after a grace period;
-/// - with [`never`](Self::never): only by themselves.
+/// - [`per_client`](Self::per_client), the default: at once. The answer to a call (a request by any
+///   method except `GET`) may take up to 30 more seconds to end by itself.
+/// - [`at_once`](Self::at_once): at once, including answers to calls.
+/// - [`spread_over`](Self::spread_over): each at a random time within a window.
+/// - [`after`](Self::after): by themselves, or at the latest after a grace period.
+/// - [`never`](Self::never): only by themselves.
 ///
-/// The layer ends a stream between events where possible, and [in the way that makes its client
-/// reconnect](crate::guide::clients#how-clients-reconnect): cleanly, or by a body that fails.
+/// Where possible, the layer ends a stream between events. Whether the body then ends cleanly or
+/// fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because
-/// the client resumes after the last event that it received. The last bytes are a `retry` line and
-/// the [`farewell`](crate::SseLayer::farewell), if one is set.
+/// the client resumes after the last event that it received. The last bytes are a `retry` line and,
+/// if set, the [`farewell`](crate::SseLayer::farewell).
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. The last bytes are then only the `retry` line, or nothing if the source is mid-line.
-/// A stream with a content coding fails without last bytes. Before it fails, a body [waits up to a
-/// second](crate::guide::errors#timing) for its bytes to be sent.
+/// `at_once`. In this case, the last bytes are only the `retry` line, or nothing if the source is
+/// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. Before a body
+/// fails, the layer [waits up to a second](crate::guide::errors#timing) for the server to send the
+/// last bytes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -413,7 +415,7 @@ impl Drain {
 
     /// Lets each stream end by itself, but ends it at the latest when `grace` has passed.
     ///
-    /// Set this drain in the responses whose streams end by themselves, such as the answer of a
+    /// Set this drain on responses whose streams end by themselves, such as the answer of a
     /// language model. On a layer, it would also keep the streams of a hub open for the whole of
     /// `grace`.
     ///

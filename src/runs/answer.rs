@@ -127,9 +127,9 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
 impl StartError {
     /// Returns the answer to a request whose run was not started.
     ///
-    /// For [`NotFound`](Self::NotFound), the answer is a `404`. For all other errors, it is that of
-    /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
-    /// which it reconnects, and other clients get a `503` with `Retry-After`.
+    /// For [`NotFound`](Self::NotFound), the answer is a `404`. For all other errors, the answer is
+    /// the refusal [`per_client`](crate::Refusal::per_client): an `EventSource` gets a response
+    /// after which it reconnects. Other clients get a `503` with `Retry-After`.
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         self.answer_to(Client::of(&parts.method, &parts.headers))

@@ -84,8 +84,8 @@ fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
     }
 }
 
-/// Hides the owner, which can be a session's secret, and the name of a shared run, because any
-/// client that knows this name can attach.
+/// Hides the owner, which can be a session's secret. Also hides the name of a shared run, because
+/// any client that knows this name can attach.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");
@@ -168,7 +168,7 @@ pub(crate) fn epoch_age(unique: Epoch) -> Duration {
     now().duration_since(created).unwrap_or_default()
 }
 
-/// Returns random bits of the operating system, or those of the simulation.
+/// Returns random bits. In a simulation, they depend only on its seed.
 #[must_use]
 pub fn random() -> u64 {
     #[cfg(tower_sse_simulation)]

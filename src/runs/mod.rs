@@ -3,8 +3,8 @@
 //!
 //! A run is one event stream that a service returns. A separate task drives the stream and records
 //! its events. A reloaded page, a second tab, and a client that reconnects with `Last-Event-ID` can
-//! all attach to the run. The run depends on none of their connections, so the answer of a language
-//! model is generated, and paid for, once.
+//! all attach to the run. The run does not depend on any of their connections, so the answer of a
+//! language model is generated and paid for only once.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -28,9 +28,9 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer, unless the run failed, was stopped or is
-//! no longer kept. [Clients](#clients) has the details. The
-//! [recipe for `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` route that
-//! attaches clients to a run and never starts one.
+//! no longer kept. For the details, see [Clients](#clients). The [recipe for
+//! `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` route that attaches clients
+//! to a run and never starts one.
 //!
 //! The handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The page on
@@ -46,7 +46,8 @@
 //! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
 //! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
-//! without recording it. To replace an earlier run by `start_with`, cancel that run first.
+//! without recording it. `start_with` never replaces a completed run. To replace a run that is
+//! still running, cancel that run first.
 //!
 //! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
 //! from an authenticated session, never from a value that the client chooses. A client of another
@@ -54,7 +55,7 @@
 //! the layer, because only the request that starts a run reaches the handler.
 //!
 //! The layer handles every request with a key, except `HEAD` and `OPTIONS`. If a route stops runs,
-//! do not wrap this route in the layer, or return no key for requests to it.
+//! keep the route outside of the layer, or return no key for its requests.
 //!
 //! # Clients
 //!
@@ -64,8 +65,8 @@
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
 //! - A client whose next event was evicted from memory gets `404` too. If the client is already
-//!   attached, its body fails instead. A running run evicts events only once it has reached its
-//!   [size limit](RunsBuilder::retain_bytes).
+//!   attached, its body fails instead. A run that is still running evicts events only after it has
+//!   reached its [size limit](RunsBuilder::retain_bytes).
 //! - A run does not stop when a client disconnects. It stops when it is [cancelled](Runs::cancel),
 //!   or once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
@@ -117,10 +118,10 @@
 //!
 //! The source of a run is the stream that the service returns.
 //!
-//! - Each block of lines with a `data` or `event` line is recorded as one event, however the source
-//!   divides its bytes into frames.
-//! - Comments and the source's ids are not recorded. Each recorded event gets an id of the run,
-//!   `epoch-sequence`, as its last line. No two runs of a key share an epoch.
+//! - Each block of lines that contains a `data` or `event` line is recorded as one event. It does
+//!   not matter how the source divides its bytes into frames.
+//! - Comments and the source's ids are not recorded. The last line of each recorded event is an id
+//!   of the form `epoch-sequence`, which the run assigns. No two runs of a key share an epoch.
 //! - A `retry` line in a block of its own becomes part of the next event. If the source ends inside
 //!   an event, the incomplete event is dropped, because clients would ignore it.
 //!
@@ -128,15 +129,16 @@
 //!
 //! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
 //! runs, in total and per owner. It also sets how long runs are kept after their end, and when runs
-//! without clients are abandoned. While clients are attached, the source of a run that has reached
-//! its size limit waits until the fastest client has read more. If the next event of a slower
-//! client is evicted, the body of that client fails. While no client is attached, the source never
-//! waits, and the oldest events are evicted. A run starts only if the memory has room for the size
-//! limits of this run and of all running runs. Otherwise, the request is refused.
+//! without clients are abandoned. While clients are attached, a run that has reached its size limit
+//! evicts only events that the fastest client has read. If that client has read none of the kept
+//! events, the source waits. If the next event of a slower client is evicted, the body of that
+//! client fails. While no client is attached, the source never waits, and the oldest events are
+//! evicted. A run starts only if the memory has room for the size limits of this run and of all
+//! running runs. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
-//! The layer of runs belongs:
+//! Put the [`RunLayer`]:
 //!
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits and close reports to
 //!   each client's stream, and decides how the stream ends. Without `SseLayer`, the body of each
@@ -171,21 +173,21 @@
 //! events to the store. If the owner exits before the answer is complete, the answer is
 //! interrupted. If any other process exits, the answer goes on.
 //!
-//! - Each request with a key takes one round trip to the store. Starting a run takes a second one;
-//!   the first attachment of a process to a run of another process takes several. Therefore put the
-//!   layer inside of layers that authenticate and limit requests.
+//! - Each request with a key takes one round trip to the store. A request that starts a run takes
+//!   two, and the first attachment of a process to a run of another process takes several.
+//!   Therefore put the layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the store has acknowledged the previous export. Only a process with many events to
-//!   export waits longer, to spare the store: up to 4 milliseconds between exports, each of several
-//!   events. A run that no client of another process reads is exported about once a second, and
-//!   when it ends.
+//!   soon as the store has acknowledged the previous export. To spare the store, a process with
+//!   many events to export sends several together, and waits up to 4 milliseconds between exports.
+//!   If no client of another process reads a run, the run is exported about once a second, and when
+//!   it ends.
 //! - If the owner dies, the bodies of clients of other processes fail within the times that
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //!   documents. If these clients repeat their requests without an id, the first request starts a
-//!   new run, and the others join it. A *lease* is the time without contact to the store after
-//!   which other processes may declare a process dead.
-//! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
-//!   notices this calls its own `on_end`, with [`Interrupted`](Outcome::Interrupted). In rare
+//!   new run, and the others join it. A *lease* is how long a process may have no contact with the
+//!   store before other processes may declare it dead.
+//! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, another process
+//!   notices this, and calls its own `on_end` with [`Interrupted`](Outcome::Interrupted). In rare
 //!   cases, for example if a reply of the store is lost, a run is reported twice, with the same
 //!   [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
@@ -193,31 +195,33 @@
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
 //!   [`Runs::drain`] apply to each process separately. `max_memory` also limits the memory that the
-//!   runs of a process take in the store. Above the limit, replaced runs are deleted from the
-//!   store, and after them the runs that ended first.
+//!   runs of a process take in the store. Above the limit, replaced runs are deleted from the store
+//!   first, then the other ended runs, in the order in which they ended.
 //! - A source waits only for clients of its own process. If a client of another process falls
 //!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes), the client's body fails.
-//! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions) without
-//!   closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
+//! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions), except
+//!   for closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer)
+//!   instead.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease after the loss, a
-//! request is refused if the store has no run with its key and none is running at this process,
-//! because an owner may still restore such a run: [`Runs::start`] returns
-//! [`StartError::Unavailable`]. If a run with the key is running at this process, [`Runs::replace`]
-//! returns this error until the store has the run again, unless the request has an id.
+//! If the store loses its data, the owners restore their runs. For one lease after the loss, an
+//! owner may still restore a run that the store does not have. During this time, a request is
+//! refused if the store has no run with its key and none is running at this process:
+//! [`Runs::start`] returns [`StartError::Unavailable`]. Even if a run with the key is running at
+//! this process, [`Runs::replace`] returns this error for a request without an id, until the store
+//! has the run again.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
 //!
 //! - Running runs continue. Clients at the owner's process keep receiving their run, without a time
 //!   limit.
-//! - The bodies of clients of other processes fail after two leases. If Redis is only out of
-//!   memory, these clients wait instead.
-//! - No run starts, so that no answer is paid for twice. The layer and [`Runs::start`] still find a
-//!   run that is running in their own process, unless the request has an id of another run. All
-//!   other requests with a key are refused: [`Runs::start`] returns [`StartError::Unavailable`],
-//!   and so does [`Runs::replace`] for every request without an id. A program that prefers an
-//!   unrecorded answer sends one itself:
+//! - The bodies of clients of other processes fail after two leases. If Redis can be reached but is
+//!   out of memory, these clients wait instead.
+//! - No run starts, because otherwise an answer could be paid for twice. The layer and
+//!   [`Runs::start`] still find a run that is running in their own process, unless the request has
+//!   an id of another run. All other requests with a key are refused: [`Runs::start`] returns
+//!   [`StartError::Unavailable`], and so does [`Runs::replace`] for every request without an id. To
+//!   send an unrecorded answer instead of the refusal, match this error:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -242,7 +246,7 @@
 //! |---|---|---|
 //! | events come from | any part of the program, at any time | one call |
 //! | end | none, or the [last event](crate::hub::Hub::end) of a topic | the end of the answer, with an [`Outcome`] |
-//! | an id is valid | in all topics of the hub | in its run |
+//! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
@@ -276,8 +280,8 @@
 //! ```
 //!
 //! Call this function in the handler, with the run that [`Runs::start`] or [`Runs::replace`]
-//! returns. Every call stores the answer, and a repeated request can return the same run, so `save`
-//! must accept an answer that is already stored.
+//! returns. Both can return the same run for a repeated request, and the function then stores the
+//! answer again. `save` must therefore accept an answer that is already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

@@ -10,7 +10,7 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The source ended without an error. Every attached client gets a clean end.
+    /// The source ended without an error. The stream of every attached client ends cleanly.
     Completed,
     /// The body of every attached client fails, because one of these has happened:
     ///
@@ -20,12 +20,13 @@ pub enum Outcome {
     /// - An [`SseLayer`](crate::SseLayer) inside of the layer of runs ended the stream early.
     Failed,
     /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
-    /// the answer to the run's only client. If the answers pass through an
-    /// [`SseLayer`](crate::SseLayer), every attached client gets a clean end without the
-    /// [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail. The stream
-    /// of an [`Attachment`](super::Attachment) always fails.
+    /// the stream of its only client. If the answers pass through an [`SseLayer`](crate::SseLayer),
+    /// the stream of every attached client ends cleanly, without the
+    /// [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail. An
+    /// [`Attachment`](super::Attachment) fails in both cases.
     Cancelled,
-    /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
+    /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after)
+    /// allows.
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
     /// every attached client fails.
@@ -79,7 +80,7 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including those that have been evicted. If the process of the
-    /// run died, only the events that it had exported to the store count.
+    /// run died, this is the number of events that the process had exported to the store.
     pub events: u64,
     /// The total size of all recorded events in bytes on the wire, including their ids. If the
     /// process of the run died, this is 0, because the store does not know the size.
@@ -95,7 +96,7 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the epoch of the run, with which the ids of all its events begin. No other run with
+    /// Returns the epoch of the run, which is the first part of each event's id. No other run with
     /// the same key has this epoch.
     ///
     /// If several processes share runs, the end of a run whose process was out of reach can be
@@ -121,9 +122,11 @@ pub enum StartError {
     /// The request has a last event id, but no run has the request's key. A new run would not
     /// continue the answer to which the id belongs.
     NotFound,
-    /// Starting the run now could start it twice, because the store cannot be reached, or lost its
-    /// data less than a [lease](super#several-processes) ago, or because the key belongs to a run
-    /// that was started with another version of the store's protocol.
+    /// Starting the run now could start it twice, for one of these reasons:
+    ///
+    /// - The store cannot be reached.
+    /// - The store lost its data less than a [lease](super#several-processes) ago.
+    /// - The key belongs to a run that was started with another version of the store's protocol.
     Unavailable,
 }
 
@@ -147,12 +150,13 @@ impl Error for StartError {}
 ///
 /// The text of a `RunError` says why the attachment failed. If the run's stream failed, the text
 /// contains the stream's error and its causes. If the stream failed in this process,
-/// [`error`](Self::error) returns the stream's error, and the closure of
-/// [`on_error`](crate::SseLayer::on_error) receives that error instead of a `RunError`.
+/// [`error`](Self::error) returns the stream's error. The closure of
+/// [`on_error`](crate::SseLayer::on_error) then receives the stream's error too, instead of the
+/// `RunError`.
 ///
-/// [`Error::source`] does not lead to the stream's error. Otherwise,
-/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
-/// cancellation of this client's stream.
+/// [`Error::source`] does not lead to the stream's error, because
+/// [`cancellation_if`](crate::SseLayer::cancellation_if) could otherwise mistake an error of the
+/// run for a cancellation of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -186,7 +190,7 @@ impl RunError {
     ///
     /// Returns `None` if the run ended in any other way, such as by a panic. Returns `None` too if
     /// the source failed in another process, because processes share only the text of an error. The
-    /// error is kept as long as the run, and does not count towards
+    /// error is kept for as long as the run is kept, and does not count towards
     /// [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {

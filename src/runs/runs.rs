@@ -27,45 +27,44 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///
 /// | run | request without an id | request with an id |
 /// |---|---|---|
-/// | none | starts a run | `404` |
-/// | starting | waits, then all events | `404` |
-/// | running | all events | the events after the id |
-/// | [`Completed`] and kept | all events | the events after the id |
-/// | any other end, and kept | starts a run | the events after the id |
+/// | none | starts a run | gets `404` |
+/// | starting | waits, then gets all events | gets `404` |
+/// | running | gets all events | gets the events after the id |
+/// | [`Completed`] and kept | gets all events | gets the events after the id |
+/// | any other end, and kept | starts a run | gets the events after the id |
 ///
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
 ///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
 /// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. For a
 ///   request without an id, it sends all events of a kept run, however the run ended.
-/// - A request with an id that the run has not assigned gets `404`, as does any request whose
-///   client still needs an evicted event.
+/// - A request gets `404` if the run has not assigned the request's id, or if the client still
+///   needs an evicted event.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
 ///   events.
-/// - When a limit is reached, during a shutdown, or while the [store](super#several-processes)
-///   cannot be reached, a request that would start a run gets the refusal
-///   [`per_client`](crate::Refusal::per_client) instead, even if the [`SseLayer`](crate::SseLayer)
-///   has another refusal. When a limit is reached, `replace` can still replace a run that is
-///   running at this process.
+/// - A request that would start a run gets the refusal [`per_client`](crate::Refusal::per_client)
+///   when a limit is reached, during a shutdown, or while the [store](super#several-processes)
+///   cannot be reached. This applies even if the [`SseLayer`](crate::SseLayer) has another refusal.
+///   When a limit is reached, `replace` can still replace a run that is running at this process.
 ///
-/// If the run has ended and has no events left for the client, or if the run ends before its call
-/// has answered:
+/// The following applies if a client attaches to a run that has ended and has no events left for
+/// the client, or if the run ends before its call has answered:
 ///
 /// - An `EventSource` gets `204`, after which it does not reconnect. If the run was [`Interrupted`]
 ///   and the request has no id, the client gets the refusal instead.
-/// - Any other client without an id gets an empty `200` after [`Completed`], the refusal after
-///   [`Interrupted`], and `404` after any other end.
-/// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and
-///   `404` after any other end.
-/// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It means
-///   that the client has missed none. The [terminator](crate::SseLayer::terminator) is sent in such
-///   a stream only after [`Completed`].
-/// - The refusal makes a client repeat its request. The repeated request starts the run again, on
-///   a process that is not shutting down. After [`Cancelled`], clients get no refusal, because they
-///   would restart an answer that the user has stopped.
+/// - Without an id, any client except an `EventSource` gets an empty `200` after [`Completed`], the
+///   refusal after [`Interrupted`], and `404` after any other end.
+/// - With an id, any client except an `EventSource` gets an empty `200` after [`Completed`] or
+///   [`Cancelled`], and `404` after any other end.
+/// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It tells
+///   the client that it has missed no event. The [terminator](crate::SseLayer::terminator) is sent
+///   in such a stream only after [`Completed`].
+/// - The refusal makes a client repeat its request. The repeated request starts the run again, on a
+///   process that is not shutting down. After [`Cancelled`], clients get no refusal, because
+///   repeated requests would restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
-///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run,
-///   for example if a user sends two messages of a chat at once, and the second replaces the first.
-///   A call of [`answer`](Self::answer) that waits for the replaced run returns `None`.
+///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run.
+///   For example, a user sends two messages of a chat at once, and the second replaces the first. A
+///   call of [`answer`](Self::answer) that waits for the replaced run returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -122,8 +121,8 @@ impl Run {
         self.record.started_at.elapsed()
     }
 
-    /// Returns all events that have been recorded so far, for a program that stores answers. They
-    /// are complete once the run has [ended](Self::ended).
+    /// Returns all events that have been recorded so far, so that a program can store the answer.
+    /// The answer is complete once the run has [ended](Self::ended).
     ///
     /// Returns `None` if an event was evicted. A running run evicts events only once it has reached
     /// [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose its events
@@ -178,10 +177,10 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client
     /// has seen none.
     ///
-    /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after `last` was evicted, or if the run is no longer kept. An attachment to a run of
-    /// another process fails if this process has no memory for the run's events, or cannot reach
-    /// the store for two [leases](super#several-processes).
+    /// Waits until the run's call has answered. Returns `None` if `last` is not an id of this run,
+    /// if an event after `last` was evicted, or if the run is no longer kept. If another process
+    /// owns the run, the attachment's stream fails when this process has no memory for the run's
+    /// events, or cannot reach the store for two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -223,7 +222,7 @@ impl Run {
 
     /// Waits until the run has ended.
     ///
-    /// Returns `None` if there is no run, because its call did not return an event stream.
+    /// Returns `None` if the run's call did not return an event stream.
     ///
     /// # Cancel safety
     ///
@@ -246,8 +245,8 @@ opaque_debug!(Run);
 
 /// Finding runs.
 impl Runs {
-    /// Attaches the client of a request to the run with this key, and returns the answer according
-    /// to the [table](Self#answers). This method never starts a run.
+    /// Attaches the client of a request to the run with this key, and returns the answer.
+    /// [`Runs`](Self#answers) has the table of all answers. This method never starts a run.
     ///
     /// Returns `None` if no run has this key. The handler then answers `404`, or `204` if the
     /// client only asks whether there is something to resume.
@@ -276,7 +275,8 @@ impl Runs {
         }
     }
 
-    /// Returns the run with this key, if it is starting, running, or has ended and is kept.
+    /// Returns the run with this key if it is starting or running, or if it has ended and is still
+    /// kept.
     ///
     /// While the [store](super#several-processes) cannot be reached, returns `None` for any run
     /// that is not running in this process. For such a run, [`answer`](Self::answer) returns a
@@ -296,14 +296,14 @@ impl Runs {
     /// Cancels the run with this key, and returns whether it was starting or running.
     ///
     /// `last` is the id of the last event that the client has seen. If the run with this key has
-    /// not assigned the id, nothing is cancelled: a late request to stop one turn of a chat cannot
-    /// cancel the next turn. Without `last`, whichever run has the key is cancelled.
+    /// not assigned this id, nothing is cancelled, so a late request to stop one turn of a chat
+    /// cannot cancel the next turn. Without `last`, whichever run has the key is cancelled.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing happens. In one process, the first
-    /// poll cancels the run. With [several processes](super#several-processes), the run may or may
-    /// not be cancelled if the future is dropped after its first poll and before it is ready.
+    /// If the future is dropped before its first poll, nothing happens. Without a store, the first
+    /// poll cancels the run. With a [store](super#several-processes), the run may or may not be
+    /// cancelled if the future is dropped after its first poll and before it is ready.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
         self.cancel_run(key, last.as_ref(), None).await
@@ -325,9 +325,10 @@ impl Runs {
     /// # _ = stop;
     /// ```
     ///
-    /// The method returns no error. The event is dropped in these cases:
+    /// The event is dropped, without an error, in these cases:
     ///
-    /// - The run is still starting, so it has no stream yet. It is cancelled without the event.
+    /// - The run is still starting, so it has no stream yet. The run is cancelled without the
+    ///   event.
     /// - The event has neither a name nor data, or is larger than
     ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is cancelled without
     ///   the event.
@@ -340,16 +341,16 @@ impl Runs {
     ///
     /// # Several processes
     ///
-    /// At the process that owns the run, all earlier events are exported before `event`; the method
-    /// waits for the store for up to two seconds. At any other process, `event` follows the events
-    /// that the owning process has exported. The sequence number in its id is then about a billion
-    /// higher than in the id of the previous event, because the owning process may have used the
-    /// numbers in between for events that it did not export.
+    /// If this process owns the run, it exports all earlier events before `event`, and the method
+    /// waits for the store for up to two seconds. If another process owns the run, `event` follows
+    /// the events that the owner has exported. The sequence number of `event` is then about a
+    /// billion higher than the previous event's number. This leaves out the numbers that the owner
+    /// may have used for events that it did not export.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If the future is dropped, the run is not
-    /// cancelled without the event, except in the cases above.
+    /// The same as for [`cancel`](Self::cancel). If the run is cancelled although the future was
+    /// dropped, the run has recorded `event`, except in the cases above.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -462,16 +463,16 @@ pub struct RunsBuilder {
 impl RunsBuilder {
     /// Limits the memory of each run's kept events to `bytes`. The default is 2 MiB.
     ///
-    /// Each event takes its bytes on the wire and 112 further bytes. With the default, a run keeps
-    /// about 13,000 events of 45 bytes each, or 5,000 events of 300 bytes each, such as the tokens
-    /// of a language model in its vendor's JSON.
+    /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
+    /// about 13,000 events of 45 bytes each, or 5,000 events of 300 bytes each. One token of a
+    /// language model, in the JSON of the model's vendor, is an event of about 300 bytes.
     ///
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
-    /// - While a client is attached, only events that the fastest client has read are evicted.
-    ///   While that client has read none of the kept events, the source is not polled. If a slower
-    ///   client needs an evicted event, the client's body fails, and the client gets `404` when it
-    ///   reconnects.
+    /// - While a client is attached, only events that the fastest client has read are evicted. If
+    ///   these do not make enough room, the source is not polled until that client has read more.
+    ///   If a slower client needs an evicted event, its response body fails, and it gets `404` when
+    ///   it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that attaches later and needs an evicted event gets `404`.
     ///
@@ -493,50 +494,52 @@ impl RunsBuilder {
 
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
-    /// A running run is never evicted to make room. A new run is admitted only if `max_memory` has
-    /// room for the new run and all running runs, each with [`retain_bytes`](Self::retain_bytes)
-    /// and 2,752 bytes of bookkeeping, enough for the longest key. With the defaults, 1,022 runs
-    /// can run at a time. Further requests are refused with [`StartError::Full`]. To admit more
-    /// short answers, lower `retain_bytes`: with 64 KiB, the default memory has room for the 10,000
-    /// runs that [`max_running`](Self::max_running) allows by default.
+    /// A running run is never evicted to make room. For each running run,
+    /// [`retain_bytes`](Self::retain_bytes) is reserved, plus 2,752 bytes of bookkeeping (enough
+    /// for the longest key). A new run is admitted only if `max_memory` has room for this run and
+    /// all running runs. With the defaults, 1,022 runs can run at a time. Further requests are
+    /// refused with [`StartError::Full`]. To admit more short answers, lower `retain_bytes`: with
+    /// 64 KiB, the default memory has room for the 10,000 runs that
+    /// [`max_running`](Self::max_running) allows by default.
     ///
-    /// Most running runs need less memory than is reserved for them. The rest of the memory holds
-    /// runs that have ended. When new events or a new run need room, the following is evicted, in
-    /// this order:
+    /// Most running runs need less memory than is reserved for them. The memory that they do not
+    /// use holds runs that have ended. When new events or a new run need room, the following is
+    /// evicted, in this order:
     ///
     /// 1. Runs that have ended and that no client reads, beginning with the run that ended first.
     /// 2. The copies that this process has of runs of [other processes](super#several-processes),
-    ///    the largest copy first. If an attached client needs an evicted event, its body fails. If
-    ///    the client of a new request needs one, it gets a refusal. When either client reconnects,
-    ///    the process loads the run again.
+    ///    the largest copy first. If an attached client needs an evicted event, its response body
+    ///    fails. If the client of a new request needs such an event, the client gets a refusal.
+    ///    When either client reconnects, the process loads the run again.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
     /// With a [store](super::RunStore), a run that has ended is evicted only once its end is in the
     /// store. Until then, a new run that needs the memory of the ended run does not start.
     ///
-    /// The limit counts runs, their events, and frames: copies of several events each, which a run
-    /// keeps for clients that are behind. Bookkeeping counts too: less than 200 bytes for each
-    /// event and each frame, and less than 2 KiB for a run with its task, unless its key is long.
-    /// A frame is kept only if there is room at that time, but no room is reserved for it: if all
-    /// running runs reach their limits later, their frames come on top of `bytes`. Incomplete
-    /// events of the sources can also come on top of `bytes`. These do not count:
+    /// The limit counts runs, their events, and their frames. A frame is a copy of several
+    /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too.
+    /// It takes less than 200 bytes for each event and each frame. For a run and its task, it takes
+    /// less than 2 KiB, unless the run's key is long. No room is reserved for frames: a frame is
+    /// kept only if there is room when a client reads it. If all running runs reach their limits
+    /// later, their frames come on top of `bytes`. Incomplete events of the sources can also come
+    /// on top of `bytes`. These do not count:
     ///
-    /// - The service's future, the stream that it returns, and what both hold.
+    /// - The service's future and the stream that it returns, with everything that they hold.
     /// - Evicted events and frames that a server still has to send. Clients that still wait
     ///   for the same event or frame share its memory.
-    /// - Unused space in the chunks of up to 1 KiB that small events share: before a run's oldest
-    ///   event and after its newest.
+    /// - The unused space before a run's oldest event and after its newest event, in the chunks of
+    ///   up to 1 KiB that small events share.
     ///
-    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that attaches
-    /// once all of them are recorded adds a frame, which counts as 5 kB. If 16 clients resume after
+    /// In total, a run of 100 events of 45 bytes each counts as 16 kB. A client that attaches once
+    /// all of them are recorded adds a frame, which counts as 5 kB. If 16 clients resume after
     /// different events, their frames count as 69 kB.
     ///
     /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
-    /// process need in the store, with their keys and their bookkeeping. For Redis, the memory of a
-    /// run is about 5.3 kB, plus the size of its events, plus twice the length of its
-    /// percent-encoded key, plus 48 bytes for each batch of events that was sent to Redis. Above
-    /// the limit, replaced runs are deleted from the store, and after them the runs that ended
-    /// first.
+    /// process need in the store, with their keys and their bookkeeping. In Redis, a run takes
+    /// about 5.3 kB, plus the size of its events, plus twice the length of its percent-encoded key.
+    /// Each batch of events that was sent to Redis adds 48 bytes. Above the limit, the process
+    /// deletes replaced runs from the store first, then other ended runs, beginning with the run
+    /// that ended first.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -548,9 +551,9 @@ impl RunsBuilder {
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the run that ended
     /// last. With a [store](super::RunStore), each process also applies the limit to the memory
-    /// that its runs of this owner need in the store. There, a call that returned no event stream
-    /// is counted for two more [leases](super#several-processes). Running runs of an owner are
-    /// limited by [`max_running_per_owner`](Self::max_running_per_owner) and
+    /// that its runs of this owner need in the store. A call that returned no event stream still
+    /// counts there for two [leases](super#several-processes) after its answer. Running runs of an
+    /// owner are limited by [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
     /// no owner, so this limit does not apply to them.
     ///
@@ -568,8 +571,8 @@ impl RunsBuilder {
     ///
     /// After this time, the key is free. With a [store](super::RunStore), each run is kept there
     /// for at least a minute and at least four [leases](super#several-processes): during this time,
-    /// the key stays taken, and requests for a completed run are answered from the store. Clients
-    /// that are still reading the run when its time is over can read the rest, unless
+    /// the key stays taken, and requests for a completed run are answered from the store. When
+    /// `age` has passed, clients that are still reading the run can read the rest, unless
     /// [`max_memory`](Self::max_memory) evicts the run. With a time of zero, a run can be gone
     /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
     /// than ten years count as ten years.
@@ -581,9 +584,9 @@ impl RunsBuilder {
     /// Sets how long a run continues without a client. After this time, the run ends as
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
     ///
-    /// The time starts with the call, and restarts whenever the last client detaches. A client that
-    /// waits for the call's answer counts as attached. With `Duration::MAX`, a run is never
-    /// abandoned.
+    /// The time starts with the run's call, and restarts whenever the last client detaches. A
+    /// client that waits for the call's answer counts as attached. With `Duration::MAX`, a run is
+    /// never abandoned.
     ///
     /// # Panics
     ///
@@ -599,8 +602,8 @@ impl RunsBuilder {
     /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
     /// is no limit.
     ///
-    /// The time starts with the call. Without a limit, a page that stays open keeps an endless
-    /// source running.
+    /// The time starts with the run's call. Without a limit, a page that stays open keeps an
+    /// endless source running.
     ///
     /// ```
     /// use std::time::Duration;
@@ -648,15 +651,15 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, whatever its outcome, for billing and
-    /// reports.
+    /// Adds a closure that is called when a run ends, whatever the run's outcome. Use it for
+    /// billing and reports.
     ///
     /// Without a store, it is called once for each run. With a store, it can be called twice for a
     /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies,
     /// another process calls its own closure for this run, with 0 [`bytes`](RunEnd::bytes).
     ///
-    /// A call that panics or is cancelled, abandoned or interrupted before its answer counts as a
-    /// run. A call that returns anything but an event stream does not count.
+    /// A call counts as a run even if it panics, or is cancelled, abandoned or interrupted, before
+    /// it has answered. A call that returns anything but an event stream does not count.
     ///
     /// The closure is called on the thread that ends the run, while no lock of the runs is held.
     /// All closures are called, in the order in which they were added. If a closure panics, the
@@ -749,9 +752,9 @@ impl Runs {
         }
     }
 
-    /// Returns a record from which a client that has seen the events up to `last` can read the run
-    /// of `record`, which may be a mirror for other clients. With `waits`, waits for the store as
-    /// long as an attached client does.
+    /// Returns a record of the same run as `record`, for a client that has seen the events up to
+    /// `last`. `record` itself may be a mirror that lacks the event after `last`. With `waits`,
+    /// tries for up to two leases to reach the store.
     pub(super) async fn serve(
         &self,
         record: &Arc<Record>,

@@ -9,8 +9,8 @@ use crate::{BoxError, connection::LastEventId};
 /// A store through which several processes share their runs.
 ///
 /// `RedisRuns` of the crate [`tower-sse-redis`](https://docs.rs/tower-sse-redis) implements this
-/// trait. The types in the signature of its method are exempt from semantic versioning, so other
-/// crates cannot implement the trait.
+/// trait. Do not implement it in other crates: the types in the signature of its method are exempt
+/// from semantic versioning.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `RunStore` of this version of tower-sse",
     note = "if it is `RedisRuns`, two versions of tower-sse are in the program: run \
@@ -31,8 +31,8 @@ pub trait RunStore: Send + Sized + 'static {
 /// The runs of a process whose store is connected, and access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
-/// The future of a request to the store. It is boxed, so that the futures of requests without a
-/// store stay small.
+/// The future of a request to the store. It is boxed, so that the futures of `Runs` stay small in
+/// programs without a store.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runs of all processes that share a store.
@@ -61,12 +61,12 @@ pub trait SharedRuns: Send + Sync {
         lines: Option<Bytes>,
     ) -> Pending<'a, bool>;
 
-    /// Cancels the run of a record.
+    /// Cancels the run to which this record belongs, but no other run with the same key.
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
-    /// Returns a record from which a client that has seen the events up to `last` can read the run
-    /// of `record`. `record` may be a mirror for other clients, and lack the event after `last`.
-    /// With `waits`, waits for the store as long as an attached client does.
+    /// Returns a record of the same run as `record`, for a client that has seen the events up to
+    /// `last`. `record` itself may be a mirror that lacks the event after `last`. With `waits`,
+    /// tries for up to two leases to reach the store.
     fn serve<'a>(
         &'a self,
         record: &'a Arc<Record>,

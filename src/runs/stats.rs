@@ -24,7 +24,7 @@ pub struct RunsStats {
     pub running: usize,
     /// The number of runs that have ended and are kept.
     pub kept: usize,
-    /// The number of clients that are attached or wait for a call's answer.
+    /// The number of attached clients, including clients that wait for a call's answer.
     pub attached: usize,
     /// The memory of all runs in bytes, as
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.

@@ -1,4 +1,4 @@
-//! Close the streams of a user, session or tenant at once.
+//! Close all streams of a user, session or tenant immediately.
 //!
 //! ```
 //! # #[cfg(feature = "axum")]
@@ -92,9 +92,9 @@
 //!
 //! - With [`Streams::new`] or [`StreamsBuilder::build`], closing cannot fail. With
 //!   [`Streams::connect`], closing can fail after the session was deleted. The client then repeats
-//!   the log-out, and the handler must close the streams although the session is already gone.
-//! - The check of a request must read session data that includes every earlier log-out. If it reads
-//!   a cache or a replica that lags behind, a client that has logged out is let in again.
+//!   the log-out. The handler must close the streams even if the session is already gone.
+//! - Check requests against session data that includes every earlier log-out. If the check reads a
+//!   cache or a replica that lags behind, a client that has logged out is let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
 //! - A subject may be added before or after the check of the request: `close` also closes a stream
 //!   that opens later, if its request arrived before `close` was called.
@@ -107,16 +107,16 @@
 //! [`on_error`](crate::SseLayer::on_error) is not called. The close report has the reason
 //! [`Revoked`](crate::CloseReason::Revoked).
 //!
-//! - **The stream ends cleanly** for an `EventSource`, and for any other `GET` client except
-//!   `fetch`, if the source is between two events. An `EventSource` then reconnects, and the
-//!   program's check admits or rejects it. To stop it, answer `401` or `204`.
+//! - **The stream ends cleanly** if the source is between two events, and the client is an
+//!   `EventSource` or any other `GET` client except `fetch`. An `EventSource` then reconnects, and
+//!   the program's check admits or rejects it. To stop it, answer `401` or `204`.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
-//!   answer does not look complete. It fails for every client if the source is in the middle of an
-//!   event and does not complete it within half a second, or if the stream has a content coding.
+//!   answer does not look complete. It fails for every client if the stream has a content coding,
+//!   or if the source has begun an event and does not complete this event within half a second.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
-//!   longer counts in [`Streams::count`], but keeps its places in the
-//!   [limits](#limits-for-each-subject) until the connection closes. Its close report comes only
-//!   then.
+//!   longer counts in [`Streams::count`]. It keeps its places in the
+//!   [limits](#limits-for-each-subject), and its close report is delayed, until the connection
+//!   closes.
 //!
 //! # Many processes
 //!
@@ -130,9 +130,9 @@
 //! - Each call of `close` is published as a close event. When a process that was cut off from the
 //!   broker reconnects, it receives the close events that it missed. If the broker or the process
 //!   no longer keeps all of these events, the process closes all its streams that have a subject.
-//!   Each process keeps the close events of the last 5 minutes, at most 1,024 and 1 MiB, or more if
-//!   the hub's retention is larger. Some brokers keep fewer, for example Redis with a low
-//!   `max_len`.
+//!   Each process keeps the close events of the last 5 minutes, up to 1,024 events and 1 MiB. If a
+//!   limit of the hub's retention is higher, that limit applies instead. Some brokers keep fewer,
+//!   for example Redis with a low `max_len`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each
@@ -157,18 +157,18 @@
 //! SseLayer::new().streams(&streams);
 //! ```
 //!
-//! Each subject that begins with the prefix has the limit for itself: `user:42` may have 5 streams,
-//! and so may `user:43`. The program adds every subject itself, even one for an address, such as
-//! `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
+//! The limit applies separately to each subject that begins with the prefix: `user:42` may have 5
+//! streams, and so may `user:43`. The program adds every subject itself, even one for an address,
+//! such as `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
 //!
 //! - When a stream opens, it takes a place for each of its subjects. If one of them has no place
 //!   left, the stream takes none.
 //! - A stream keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a
 //!   client that does not read could open any number of streams.
-//! - A stream with status 200 whose subject has no place left is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). Streams with other statuses
-//!   are never refused.
-//! - With [`Subjects::try_add`], a handler takes the place before it does its work. If no place is
+//! - A stream with status 200 is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests) if one of its subjects has
+//!   no place left. Streams with other statuses are never refused.
+//! - With [`Subjects::try_add`], a handler reserves a place before it does its work. If no place is
 //!   left, the handler can give an answer of its own.
 //! - At the limit, the newest stream is refused. If the oldest one were closed instead, six tabs
 //!   at a limit of five would reconnect and close each other for ever.
@@ -212,16 +212,15 @@
 //!
 //! # Cost
 //!
-//! A request costs three allocations if `streams` is set, or five if the request had no extension
-//! before. A stream with one subject takes up to 270 bytes of memory. The newest 65,536 calls of
-//! `close` are remembered, in 24 bytes each. If `close` is called more than 65,536 times between
+//! If `streams` is set, a request costs three allocations, or five if the request arrives without
+//! extensions. A stream with one subject takes up to 270 bytes of memory. The newest 65,536 calls
+//! of `close` are remembered, in 24 bytes each. If `close` is called more than 65,536 times between
 //! the arrival of a request and the opening of its stream, the stream is closed at once.
 //!
 //! # Counts of all processes
 //!
 //! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
-//! the newest counts of all processes from which it has received counts within the last three
-//! intervals:
+//! the newest counts of each process whose last counts arrived within the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

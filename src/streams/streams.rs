@@ -29,7 +29,7 @@ impl Streams {
     /// middleware inside of the layer find the subjects in the request's extensions.
     ///
     /// Call this method before you authenticate the request: a log-out during or after the check
-    /// then closes the stream. The layer uses the subjects that this method returned.
+    /// then closes the stream. The layer later applies the returned subjects to the stream.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -173,9 +173,9 @@ impl StreamsBuilder {
     /// Allows each subject that begins with `prefix` at most `limit` open streams at the same time.
     /// By default, there is no limit.
     ///
-    /// If several prefixes match a subject, the limit of the longest prefix applies. [The module's
-    /// page](super#limits-for-each-subject) has the other rules. A second call with the same prefix
-    /// replaces its limit.
+    /// If several prefixes match a subject, the limit of the longest prefix applies. The other
+    /// rules are on [the module's page](super#limits-for-each-subject). A second call with the same
+    /// prefix replaces its limit.
     ///
     /// # Panics
     ///
@@ -227,7 +227,8 @@ impl fmt::Display for StreamsStats {
 /// The reason why other processes may not have received a close. The streams of this process are
 /// closed all the same.
 ///
-/// Its text includes the causes, which are in the variants and not in [`source`](Error::source).
+/// The error's text includes the causes. The variants contain the causes, but
+/// [`source`](Error::source) does not return them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -235,8 +236,8 @@ pub enum CloseError {
     Closed,
     /// The close was not published, so no other process has received it.
     Refused(BoxError),
-    /// The broker has not acknowledged the close, which other processes may have received or may
-    /// receive later.
+    /// The broker has not acknowledged the close. Other processes may have received it, or may
+    /// still receive it.
     Unknown(BoxError),
 }
 

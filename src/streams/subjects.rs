@@ -12,8 +12,8 @@ use crate::{lock::lock, signals::is_recorded};
 /// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it
 /// checks the request.
 ///
-/// A log-out closes the stream if the log-out comes after the request reached the layer, or after
-/// `subjects_of` was called. Clones belong to the same request.
+/// A log-out closes the stream if the log-out comes after the request has reached the layer or,
+/// with `subjects_of`, after the call of this method. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -68,8 +68,9 @@ impl Subjects {
         }
     }
 
-    /// Adds a subject to the stream that answers this request, and reserves a place among the
-    /// streams of the subject, so that the handler does no work for a stream that would be refused.
+    /// Adds a subject to the stream that answers this request, and reserves one of the subject's
+    /// places. A handler that calls this method first does no work for a stream that would be
+    /// refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
@@ -83,8 +84,8 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again when the stream has ended. It also becomes free if the response is
-    /// no event stream, or if the handler fails, panics or is dropped. If `try_add` is called again
-    /// after this request has given up its place, it returns `Ok`, but takes no place any more. A
+    /// no event stream, or if the handler fails, panics or is dropped. Once the place is free
+    /// again, another call of `try_add` for this request returns `Ok`, but reserves no place. A
     /// subject without a [limit](super::StreamsBuilder::limit) is always [added](Self::add).
     ///
     /// # Errors

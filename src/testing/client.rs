@@ -155,7 +155,7 @@ where
     /// If you cut off the new stream before it has sent an id, the next reconnection sends the old
     /// id again.
     ///
-    /// The stream may come from the client of another service, as if a load balancer chose another
+    /// You can pass a stream of another service's client, as if a load balancer had chosen another
     /// process for the reconnection.
     ///
     /// # Panics

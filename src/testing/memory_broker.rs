@@ -33,10 +33,10 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// - When `publish` returns, the event has reached all hubs, except [paused](Self::pause) hubs, and
-///   hubs to which another thread is delivering at that moment.
-/// - The history that a hub loads goes back as far as the age of the hub's
-///   [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until
+/// - When `publish` returns, the event has reached all hubs. The exceptions are
+///   [paused](Self::pause) hubs, and hubs to which another thread is delivering at that moment.
+/// - When a hub connects, it loads the events that are no older than its
+///   [`retention`](crate::hub::HubBuilder::retention) allows. The broker keeps all events until
 ///   [`lose_history`](Self::lose_history) is called.
 #[derive(Clone)]
 pub struct MemoryBroker {
@@ -72,8 +72,8 @@ impl MemoryBroker {
     /// Delays events on their way to one hub, like a slow network, until [`resume`](Self::resume)
     /// is called.
     ///
-    /// A client of another hub is then ahead: it can reconnect to this hub with the id of an event
-    /// that this hub has not received. Publishing through the paused hub succeeds.
+    /// A client of another hub can then be ahead: it can reconnect to the paused hub with the id of
+    /// an event that the paused hub has not received. Publishing through the paused hub succeeds.
     ///
     /// # Panics
     ///
@@ -95,14 +95,14 @@ impl MemoryBroker {
         connection.deliver();
     }
 
-    /// Sets how many of the next events are refused: publishing them fails with
+    /// Makes the broker refuse the next `events` events: publishing each of them fails with
     /// [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Sets how many of the next events are published without an acknowledgement: publishing
-    /// them fails with [`PublishError::Unknown`].
+    /// Makes the broker publish the next `events` events without an acknowledgement: publishing
+    /// each of them fails with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

@@ -96,7 +96,8 @@
 //! ```
 //!
 //! A default heartbeat is a comment without text. The first one comes 15 to 16 seconds after the
-//! last event, because heartbeats are aligned to a time grid.
+//! last event, because a [heartbeat](crate::Heartbeat) can be up to a sixteenth of its interval
+//! late.
 //!
 //! # Resumption
 //!
@@ -200,7 +201,8 @@
 //!
 //! - A `POST`, or any other request: [`TestStream::new`], with the response to the request.
 //! - A refusal, a `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
-//! - The headers of a stream: the response, before [`TestStream::new`] takes it.
+//! - The headers of a stream: `response.headers()`, before you pass the response to
+//!   [`TestStream::new`].
 //! - A source that fails: [`TestStream::error`].
 //! - A service whose request body is not a `String`: [`request_body`](TestClient::request_body).
 //! - A handler that needs a cookie: [`TestClient::header`].
@@ -211,7 +213,7 @@
 //! A test with [`TestClient`] has no connection. To test what depends on a connection, use a server
 //! on `127.0.0.1:0` and an HTTP client. This applies to:
 //!
-//! - clients that vanish without a FIN or do not read, back-pressure, memory
+//! - clients that vanish without a FIN, clients that do not read, back-pressure, memory
 //! - the graceful shutdown of the server
 //! - compression, proxies and their timeouts, HTTP/2
 //! - browsers

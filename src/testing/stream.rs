@@ -32,7 +32,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// A method panics if what it waits for does not come within 30 seconds
+/// A method panics if the awaited message, comment or end does not come within 30 seconds
 /// ([`time_limit`](Self::time_limit)), or can no longer come because the stream is over. The
 /// panic's text names the caller's line and lists the messages and comments that were received.
 ///
@@ -40,8 +40,8 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Cancel safety
 ///
-/// Dropping a method's future loses no message and no comment, except the messages that a dropped
-/// [`take`](Self::take) has already received.
+/// Dropping the future of [`take`](Self::take) loses the messages that it has already received.
+/// Dropping the future of any other method loses no message and no comment.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     pub(super) reader: StreamReader,
@@ -140,8 +140,8 @@ impl TestStream {
     ///
     /// # Panics
     ///
-    /// Panics if the body fails, or if the stream has not ended within the time limit or after
-    /// 100,000 messages and comments.
+    /// Panics if the body fails, if the stream does not end within the time limit, or if more than
+    /// 100,000 messages and comments come before the end.
     #[track_caller]
     pub fn collect(&mut self) -> impl Future<Output = Vec<Message>> + Send {
         let caller = Location::caller();
@@ -150,9 +150,9 @@ impl TestStream {
         })
     }
 
-    /// Waits until the body fails, and returns [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program), as
-    /// [`on_error`](crate::SseLayer::on_error) receives it.
+    /// Waits until the body fails. Returns [the error of the
+    /// program](crate::guide::errors#the-error-of-the-program), which is the error that
+    /// [`on_error`](crate::SseLayer::on_error) receives.
     ///
     /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).
     ///
@@ -222,8 +222,8 @@ impl TestStream {
     }
 
     /// Returns the id that a client would send as `Last-Event-ID` if it were cut off now, or an
-    /// empty string if it has none. Messages that the test has not yet read do not count, except
-    /// those that [`next_comment`](Self::next_comment) or [`error`](Self::error) has passed.
+    /// empty string if it has none. This method considers only messages that the test has read, or
+    /// that [`next_comment`](Self::next_comment) or [`error`](Self::error) has read past.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

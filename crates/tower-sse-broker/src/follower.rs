@@ -14,12 +14,13 @@ const ENTRIES_PER_POLL: usize = 100;
 /// read is of one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
-/// Loads the history of a log into a hub, and then follows the log on a task, until the hub is
-/// closed or dropped. Call it in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
+/// Loads the history of a log into a hub. After that, a task follows the log until the hub is
+/// closed or dropped. Call this function in your
+/// [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// `alongside` waits for the task that publishes, such as a task of
-/// [`Queue::run`](crate::Queue::run), or is [`pending`]. If this future completes, the task of
-/// `follow` ends, which closes the hub.
+/// If a task of yours publishes, such as a task of [`Queue::run`](crate::Queue::run), pass as
+/// `alongside` a future that waits for this task. Otherwise, pass [`pending`]. If `alongside`
+/// completes, the task of `follow` ends, which closes the hub.
 ///
 /// # Errors
 ///

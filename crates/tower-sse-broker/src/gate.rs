@@ -26,8 +26,8 @@ pub struct Session<C> {
     number: u64,
     /// The connection of the publishers.
     pub connection: C,
-    /// Cancelled when the session has ended. A publisher that can no longer use the connection
-    /// cancels this token.
+    /// Cancelled when the session has ended. If a publisher can no longer use the connection,
+    /// cancel this token: the follower then reconnects.
     pub ended: CancellationToken,
 }
 
@@ -105,8 +105,9 @@ impl<C> InFlight<'_, C> {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event. `at` is the time of its publication, by
-    /// the clock that all processes share. The follower then looks for the event in the log.
+    /// Records that the server has acknowledged an event. `at` is the time of the event's
+    /// publication, by the clock that all processes share. The follower then looks for the event in
+    /// the log.
     ///
     /// # Errors
     ///
@@ -114,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number and has not found the event.
-    /// - The process already knew this number or a higher one when it sent the event. The log has
-    ///   then gone back to an older state.
+    /// - The process already knew this number or a higher one when it sent the event. In this case,
+    ///   the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

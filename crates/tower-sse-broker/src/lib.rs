@@ -3,25 +3,26 @@
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
 //! keeps the events in a log on a server, such as a table, implement [`Log`]: its methods connect
-//! to the log, read it, wait for entries, and add a mark of a loss. [`follow`] then keeps most of
-//! the promises on the page of [`Broker`](tower_sse::hub::broker::Broker):
+//! to the log, read it, wait for entries, and add a mark of a loss. [`follow`] then does most of
+//! [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
-//! - It loads the history before the hub is ready, in pages whose size fits the speed of the link,
-//!   and reports events before the history as lost.
-//! - It continues at the last entry that it has read, and reads this entry again. So it notices
-//!   that the log was trimmed, lost or restored from a copy, even while nothing is published.
+//! - It loads the history before the hub is ready, in pages whose size adapts to the speed of the
+//!   connection. It reports events that are older than the history as lost.
+//! - Each time it reads on, it starts with the last entry that it has already read. So it notices
+//!   if the log was trimmed, lost or restored from a copy, even while nothing is published.
 //! - If only this process has missed events, it reports the loss to the process's hub. If all
 //!   processes have lost events, it adds a mark of the loss to the log.
 //! - It looks in the log for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
 //!
-//! [`Queue`] publishes in batches, for thousands of calls at the same time. [`Gate`] stops
+//! [`Queue`] collects the events of concurrent calls, and publishes them in batches. [`Gate`] stops
 //! publishers until the process has caught up, and records which events the server has
 //! acknowledged. [`Health`] is for readiness probes and metrics.
 //!
 //! # An example
 //!
-//! A broker whose log is an SQLite file, for processes on one host. It passes the [kit that checks
+//! The following broker keeps its log in an SQLite file, for processes on one host. The broker
+//! passes the tests of the [kit that checks
 //! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). With rusqlite 0.38 or
 //! later, run `cargo add rusqlite --features bundled,fallible_uint`.
 //!
@@ -43,11 +44,12 @@
 //!
 //! # What a log needs
 //!
-//! 1. **Numbers** above zero, which rise in the order in which all processes read. A new log begins
-//!    above all numbers of a lost log: take the first number of a new log from the clock.
+//! 1. **Numbers** above zero, which rise in the order in which all processes read the entries. If
+//!    the log is lost, the new log must begin above all numbers of the lost log: take its first
+//!    number from the clock.
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
-//!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have the
-//!    same number.
+//!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have
+//!    the same number.
 //! 3. **Marks**: entries that mean "events before this entry may be lost". Each process reports the
 //!    loss when it reads the mark. A log without entries gets a mark before its first event.
 //! 4. **Trimming from the beginning**, which never removes the newest entry.
@@ -55,15 +57,16 @@
 //!
 //! # Which losses are marked
 //!
-//! The follower, which is the task of [`follow`], reads a page from the last entry that it has
-//! read. If the page begins with this entry, nothing is missing. Otherwise, the follower asks
-//! whether the log [has entries up to the number](Log::has_up_to) of this entry:
+//! The follower, which is the task of [`follow`], reads each page starting at the last entry that
+//! it has read. If the page begins with this entry, nothing is missing. Otherwise, the follower
+//! asks whether the log [has an entry](Log::has_up_to) with the same number or a lower one:
 //!
-//! | The log has | What has happened | |
+//! | The log has | What has happened | Who has lost events |
 //! |---|---|---|
-//! | entries up to the number | the log is in an older state, or the entry was deleted | a loss for all processes |
-//! | only entries after the number | the log was [trimmed](Log::was_trimmed) | a loss for this process alone |
-//! | no entries | the log was lost | a loss for all processes |
+//! | such an entry | the log is in an older state, or the entry was deleted | all processes |
+//! | only higher numbers | the log was [certainly trimmed](Log::was_trimmed) | this process alone |
+//! | only higher numbers | the log may be in an older state | all processes |
+//! | no entries | the log was lost | all processes |
 //!
 //! If all processes have lost events, the follower ends the session (its connection to the log).
 //! The next session adds a [mark](Log::mark) before this process publishes again. An acknowledged

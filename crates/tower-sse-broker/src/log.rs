@@ -15,8 +15,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns the identity of an entry that was not read. No entry that was read has this
-    /// identity.
+    /// Returns an identity with this number and the fingerprint zero, for an entry that was not
+    /// read. No entry that was read has this identity.
     #[must_use]
     pub const fn unread(number: u64) -> Self {
         Self { number, fingerprint: 0 }
@@ -34,14 +34,14 @@ pub trait LogEntry: Send + 'static {
     /// Returns the number of the entry. Numbers rise from entry to entry.
     fn number(&self) -> u64;
 
-    /// Returns what identifies the entry. The follower calls this method for some entries, and
-    /// for all entries while it checks acknowledgements.
+    /// Returns the identity of the entry. The follower calls this method for all entries while it
+    /// checks acknowledgements, and otherwise only for some.
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written directly before this one, if the log knows
-    /// that number. If it is not the number of the last entry that the follower has read, entries
-    /// between that entry and this one were removed. The default is `None`, for logs whose numbers
-    /// have holes.
+    /// that number. The follower compares this number with the last number that it has read. If the
+    /// two differ, entries before this one were removed. The default is `None`, for logs whose
+    /// numbers have holes.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -100,7 +100,8 @@ pub struct Known {
     pub last: u64,
     /// The newest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry, unless the process knows a mark after that entry.
+    /// The number of the newest lost entry. `None` if no entry is lost, or if the process knows of
+    /// a mark after the lost entry.
     pub lost: Option<u64>,
 }
 
@@ -115,9 +116,9 @@ pub struct Page<E> {
 
 /// A log on a server. It can be trimmed or lost, or return to an older state.
 ///
-/// The task of [`follow`](crate::follow), the follower, calls these methods one after another. An
-/// error of any method ends the session. After a delay, the follower opens the next session. Each
-/// method must have a time limit of its own.
+/// The follower, which is the task of [`follow`](crate::follow), calls one of these methods at a
+/// time. An error of any method ends the session. After a delay, the follower opens the next
+/// session. Each method must have a time limit of its own.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -131,16 +132,15 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// If the follower takes longer than this time to read to the end of the log, the hub is not
-    /// ready until the follower has reached the end. The time includes a wait in
-    /// [`look`](Self::look).
+    /// If the follower needs longer than this to reach the end of the log, the hub is not ready
+    /// until the follower has reached it. Time spent waiting in [`look`](Self::look) counts too.
     const LATE: Duration = Duration::from_secs(1);
     /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
     const SKIPS: bool = false;
 
     /// Connects. If the log has no entries, adds a mark with a number above `known.newest`: the
-    /// earlier entries, if any, are lost. A client on its first visit receives no gap for this
-    /// mark.
+    /// earlier entries, if any, are lost. A client that first connects after the mark receives no
+    /// gap for it.
     fn open(
         &mut self,
         known: Known,
@@ -168,10 +168,11 @@ pub trait Log: Send + Sized + 'static {
         number: u64,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Returns whether the entries that the log no longer has at its beginning were certainly
-    /// trimmed. Returns `false` if the log may have been replaced by an older state, which never
-    /// had these entries. The default is `true`: trimming never removes the newest entry, so
-    /// [`has_up_to`](Self::has_up_to) would have found the newest entry of an older state.
+    /// Returns `true` if the entries that are missing at the beginning of the log were certainly
+    /// trimmed. Returns `false` if an older state, which never had these entries, may have replaced
+    /// the log. The default is `true`. It is wrong only if an older state replaced the log and was
+    /// then trimmed: without the trimming, [`has_up_to`](Self::has_up_to) would have found the
+    /// newest entry of that state.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -179,9 +180,10 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(true))
     }
 
-    /// Adds a mark of the loss of `known.lost`, unless the log has a mark that this process has not
-    /// read. The number of the mark is above `known.newest` and above all numbers in the log.
-    /// Returns the identity of the mark, if a mark was added and its identity is known.
+    /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark that
+    /// this process has not read. The number of the mark is above `known.newest` and above all
+    /// numbers in the log. Returns the identity of the mark, if a mark was added and its identity
+    /// is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
@@ -202,8 +204,8 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`, or `None` if the follower must call
-    /// [`read`](Self::read), to find entries or to check that `last` is still there. The default is
+    /// Returns up to `count` entries after `last`. Returns `None` if the follower must call
+    /// [`read`](Self::read) to find entries or to check that `last` is still there. The default is
     /// `None`.
     fn look(
         &mut self,
@@ -223,10 +225,10 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the number of the first entry whose number is `from` or higher, without reading the
-    /// entry, or `None` if there is no such entry. If the entry is the newest one, adds a newer
-    /// one: the follower can continue only from an entry that it has read. Only called if
-    /// [`SKIPS`](Self::SKIPS) is `true`.
+    /// Returns the number of the first entry whose number is `from` or higher, or `None` if there
+    /// is no such entry. Does not read the entry. If the entry is the newest in the log, adds
+    /// another entry after it, because the follower can continue only from an entry that it has
+    /// read. Only called if [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,
         _session: &mut Self::Session,
@@ -238,9 +240,9 @@ pub trait Log: Send + Sized + 'static {
     /// Decodes an entry. The follower calls this method once for each entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
-    /// Returns whether the server did not answer in time, according to `error`.
+    /// Returns whether `error` says that the server did not answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
-    /// Creates the error of a session that the follower itself ends, for this reason.
+    /// Creates the error of a session that the follower itself ends. `reason` says why.
     fn broken(reason: &str) -> Self::Error;
 }

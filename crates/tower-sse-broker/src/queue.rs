@@ -13,12 +13,13 @@ const MAX_EVENTS: usize = 1000;
 /// The size of the events at which a batch is full, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The events that wait while the batch before them is committed: a commit takes long, and
-/// thousands of events can be published at the same time.
+/// A queue that publishes events in batches. Events that arrive while one batch is committed wait
+/// for the next batch. So thousands of events can be published at the same time, even if a commit
+/// takes long.
 ///
 /// The publisher of an event waits until the event is committed, at most until a deadline. If the
-/// event is still in the queue then, the publisher takes it out. While no batch is sent, the queue
-/// therefore has at most one event for each publisher that waits.
+/// event is still in the queue at the deadline, the publisher removes it. So even while no batch
+/// can be sent, the queue has at most one event for each waiting publisher.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -51,8 +52,8 @@ pub struct Queued {
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
     /// Sends a batch, and [answers](Queued::answer) each of its events. If an event is dropped
-    /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns whether the
-    /// next batch is to be sent even if no event waits.
+    /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true` if the
+    /// queue must send the next batch even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -92,8 +93,8 @@ impl Queue {
     /// - the error with which [`SendBatch::send`] answers the event;
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
     ///   sent before the deadline;
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but not answered in time or at
-    ///   all;
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but dropped without an answer,
+    ///   or not answered before the deadline;
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
@@ -111,8 +112,8 @@ impl Queue {
         }
     }
 
-    /// Sends one batch after another, while the gate is open, until `closed` is ready. Then closes
-    /// the queue.
+    /// Sends one batch after another whenever the gate is open. When `closed` is ready, closes the
+    /// queue and returns.
     ///
     /// Spawn this future as a task of its own: the task of [`follow`](crate::follow) is dropped
     /// when the hub is closed, but the events of the last batch must still be acknowledged.

@@ -6,7 +6,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
+/// The error's [`kind`](Self::kind) tells an operator what to do.
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
@@ -20,8 +20,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. There is no [`source`](error::Error::source),
-/// so that a reporter prints each cause once.
+/// The error's text includes the texts of its causes. [`source`](error::Error::source) returns
+/// `None`, so that a program that prints an error with its sources prints each cause only once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -30,7 +30,7 @@ pub struct Error {
     cause: Arc<dyn error::Error + Send + Sync>,
 }
 
-/// The kind of an [`Error`], by what an operator can do about it.
+/// The kind of an [`Error`], which tells an operator what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -42,7 +42,7 @@ pub enum ErrorKind {
     NotPermitted,
     /// There is no connection, or it broke, or the server did not answer in time.
     Unreachable,
-    /// The [schema](crate::SCHEMA) is missing, or has another version than the crate needs.
+    /// The [schema](crate::SCHEMA) is missing, or is not the version that this crate needs.
     NotInstalled,
     /// Any other error, such as an invalid connection string.
     Other,

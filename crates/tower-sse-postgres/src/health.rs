@@ -35,7 +35,7 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// How many rows wait in the [inbox](crate#how-it-works) until a hub moves them to the log, and for
+/// How many rows wait in the [inbox](crate#how-it-works) for a hub to move them to the log, and for
 /// how long. Returned by [`PostgresHealth::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,7 +112,7 @@ impl PostgresHealth {
 
 /// The statistics of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
 ///
-/// Clones share the same statistics. [`PostgresHealth::waiting`] has those of the
+/// Clones share the same statistics. [`PostgresHealth::waiting`] returns the statistics of the
 /// [inbox](crate#how-it-works).
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
@@ -126,10 +126,9 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If this age stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age`, [`max_rows`](crate::Postgres::max_rows) is too low. Then a new process
-    /// loads only a part of the history, and a process that is disconnected for longer than this
-    /// age loses events.
+    /// If this age stays below [`retention_age`](Self::retention_age) for more than that time,
+    /// [`max_rows`](crate::Postgres::max_rows) is too low. Then a new process loads only a part of
+    /// the history, and a process that is disconnected for longer than this age loses events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
@@ -147,7 +146,7 @@ impl BrokerStats {
     /// Returns how many losses this process has detected since it loaded the history.
     ///
     /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, also those for events that the hub has evicted.
+    /// counts all gaps sent to clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

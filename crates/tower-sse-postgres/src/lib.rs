@@ -36,14 +36,14 @@
 //! write by the program, no relay to operate, and no event of a change that was rolled back.
 //! Clients that reconnect, to any process, resume after the last event that they have received.
 //!
-//! [notifications] is a whole program, in which a log-out and the event that closes the session's
-//! streams commit together.
+//! [notifications] is a whole program. When a user logs out, one transaction deletes the session
+//! and publishes the event that closes the session's streams.
 //!
 //! # Setup
 //!
-//! 1. Apply [`SCHEMA`] in a migration of the program, together with the [rights](operating#rights)
-//!    of the program's roles and a row for each stream: `insert into tower_sse.stream (name) values
-//!    ('orders')`.
+//! 1. In a migration of the program, apply [`SCHEMA`], grant the [rights](operating#rights) of the
+//!    program's roles, and insert a row for each stream: `insert into tower_sse.stream (name)
+//!    values ('orders')`.
 //! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
 //!    later, and a tokio runtime with timers and IO.
 //! 3. Before you run a hub in production, read [operating], which explains rights, poolers,
@@ -52,19 +52,19 @@
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates. The exception: if an older state of the server's data takes the place of the newer
-//!   state, clients can receive an event again, with another id and in addition to a gap. An older
-//!   state can come from a restored backup or a promoted standby that lags.
+//!   duplicates. The exception: if an older state of the server's data replaces a newer one,
+//!   clients can receive an event again. The event then has another id, and the clients also
+//!   receive a gap. An older state can come from a restored backup or a promoted standby that lags.
 //! - An event that is published in a transaction counts as published when the transaction has
 //!   committed. Any other event counts as published when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Every client of the event's
-//!   topic that stays connected or resumes then receives the event or a
-//!   [gap](tower_sse::hub::GapPolicy). This also holds if the server restarts or crashes, if an
-//!   older state of its data is restored, and if a standby that lags is promoted.
-//!   The exception: if an older state takes the place of the data after every process that had
-//!   received or published newer events has stopped, the loss [is not noticed](operating#losses).
-//! - An event that a client has received is on the server's disk, and so are the changes of its
-//!   transaction.
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of the event's
+//!   topic then receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the client
+//!   stays connected or resumes. This also holds if the server restarts or crashes, if an older
+//!   state of its data is restored, and if a standby that lags is promoted. The exception: a loss
+//!   [is not noticed](operating#losses) if an older state replaces the data, and all processes that
+//!   had received or published newer events have stopped.
+//! - When a client receives an event, the event and the changes of the event's transaction are
+//!   already on the server's disk.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -93,16 +93,15 @@
 //! - An invalid event makes the statement fail, which aborts its transaction. An event is invalid
 //!   if its stream is unknown, its data exceed 1 MiB, its topic exceeds 1 KiB, its comment exceeds
 //!   4 KiB, its name exceeds 256 bytes or has a line break, or its `retry` is negative.
-//! - Hubs look for new events 10 times a second. If the server repeatedly takes long to answer,
-//!   hubs pause for up to a second between two looks. If a program with a hub calls the hub's
+//! - Hubs look for new events 10 times a second. If the server is repeatedly slow to answer, hubs
+//!   look less often, with pauses of up to a second. If a program with a hub calls the hub's
 //!   [waker](Postgres::waker) after a commit, clients receive the event some milliseconds after the
 //!   call.
-//! - `wake => true` also wakes the hubs, from any program. But transactions with `wake => true`
+//! - With `wake => true`, any program can wake the hubs. But transactions with `wake => true`
 //!   commit one after another, so use it only for rare events. In a measurement with 20
 //!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
 //!   transaction with `wake => true`, `PREPARE TRANSACTION` fails, and the transaction rolls back.
-//! - The events of a transaction that stays open wait for its commit. They do not delay other
-//!   events.
+//! - If a transaction stays open, its events wait for its commit. They do not delay other events.
 //!
 //! ## A table as the source
 //!
@@ -151,8 +150,8 @@
 //! Programs insert into the table `inbox`. If rows were numbered there, the numbers would not be in
 //! the order of the commits: a reader that has passed row 8 would miss row 7 if that row commits
 //! later. Hubs therefore move the committed rows into the table `log` and number them, in one
-//! statement that locks the row of the stream. Any hub can do this, so no leader is needed. A long
-//! transaction that publishes holds no lock that another transaction waits for.
+//! statement that locks the row of the stream. Any hub can do this, so no leader is needed.
+//! Publishing in a long transaction makes no other transaction wait for a lock.
 //!
 //! The first number is the time of the server's clock in microseconds. Later numbers rise by one,
 //! so that a missing row shows as a hole. Each hub compares the rows that it reads with the rows

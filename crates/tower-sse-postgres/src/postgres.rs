@@ -41,8 +41,8 @@ impl Postgres {
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
-    /// - `host=db-1,db-2 user=app dbname=shop`: several servers, of which the one that accepts
-    ///   writes is used
+    /// - `host=db-1,db-2 user=app dbname=shop`: several servers; the hub uses the one that accepts
+    ///   writes
     /// - `host=/run/postgresql user=app`: over a Unix socket
     /// - `host=db user=app sslmode=require`: over TLS (feature `tls`)
     ///
@@ -122,8 +122,8 @@ impl Postgres {
     /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// Without a call, up to about 100 ms pass before the hub finds an event that was published by
-    /// SQL. After a call, clients receive the event some milliseconds later. The commit itself
-    /// takes no longer than without a hub.
+    /// SQL. After a call, clients receive the event some milliseconds later. The hub does not slow
+    /// down the commit itself.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -313,10 +313,11 @@ impl Postgres {
     }
 
     /// Keeps about the newest `rows` rows of the stream, counted over all topics, and removes older
-    /// ones. The default is 100,000. The stream can have up to a tenth more rows.
+    /// ones. The default is 100,000. The stream can exceed the limit by a tenth, and by the events
+    /// of about two seconds.
     ///
-    /// Set the limit to the total rate of events, multiplied by the age of the history or by the
-    /// longest expected disconnection, whichever is longer.
+    /// Take the age of the history or the longest expected disconnection, whichever is longer. Set
+    /// the limit to this time multiplied by the total rate of events.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -340,8 +341,8 @@ impl Postgres {
     /// hubs of other processes. The default is `true`.
     ///
     /// Turn notifications off in all processes if other programs fill the server's queue of
-    /// notifications, or behind a pooler in transaction mode, where this saves a second whenever
-    /// the hub connects. Hubs then find the events of other processes within about 100 ms.
+    /// notifications. Also turn them off behind a pooler in transaction mode: this saves a second
+    /// whenever the hub connects. Hubs then find the events of other processes within about 100 ms.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -359,8 +360,8 @@ impl Postgres {
     /// The server's certificate, and the host name in the certificate, are checked, as with
     /// `sslmode=verify-full` of other clients. If the host name does not resolve to the server,
     /// also set the server's IP address: `host=db.internal hostaddr=10.0.0.7`. If the server offers
-    /// `SCRAM-SHA-256-PLUS`, the log-in is bound to this TLS connection. The program must install a
-    /// crypto provider of rustls before this call.
+    /// `SCRAM-SHA-256-PLUS`, channel binding ties the log-in to the server's certificate. The
+    /// program must install a crypto provider of rustls before this call.
     ///
     /// ```no_run
     /// # use std::fs;

@@ -27,27 +27,28 @@
 //!
 //! Every process reads the same stream in the same order, and gives each event the same id. A
 //! client can therefore reconnect to any process with the id that it received from another process.
-//! A log-out can [close the user's streams in all processes](tower_sse::streams#many-processes).
+//! When a user logs out, a program can [close the user's streams in all
+//! processes](tower_sse::streams#many-processes).
 //!
-//! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream until the
-//! hub is closed, or its last clone and its last subscription are dropped. If the connection
-//! breaks, the task reconnects and continues after the last event that it has read.
+//! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream. The task
+//! ends when the hub is closed, or when the last clone of the hub and its last subscription are
+//! dropped. If the connection breaks, the task reconnects and continues after the last event that
+//! it has read.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates.
-//! - For each event that [`publish`](tower_sse::hub::Hub::publish) acknowledged, every client of
-//!   the event's topic that stays connected or resumes receives the event or a
-//!   [gap](tower_sse::hub::GapPolicy). This also holds if Redis restarts with all of its data, with
-//!   an older state of its data, or without data; if a lagging replica is promoted; if an older
-//!   copy replaces the stream; and if the stream is deleted or trimmed. For each loss, a client
-//!   receives at least one gap for each of its topics, in the place of the lost events. A process
-//!   that has skipped an entry, because it could not read the entry in time, can report two gaps
-//!   for one loss.
-//! - The exception to this place: newer events can precede the gap while Redis is out of reach for
-//!   every process that had received the lost event or its acknowledgement. The gap follows within
-//!   seconds after such a process reaches Redis again.
+//! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok`, each client of the event's
+//!   topic receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the client stays
+//!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
+//!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
+//!   stream, or if the stream is deleted or trimmed. For each loss, a client receives at least one
+//!   gap for each of its topics, at the position of the lost events. A process that has skipped an
+//!   entry, because it could not read the entry in time, can report two gaps for one loss.
+//! - Newer events can precede the gap while no process that had received the lost event, or its
+//!   acknowledgement, can reach Redis. The gap follows within seconds after such a process reaches
+//!   Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -58,15 +59,15 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an event or a [`gap` entry](#entries), and every process that had received what
-//!   was lost, or its acknowledgement, stops before it can report the loss. A client that has
-//!   received the lost event also misses each later event whose id is not above the client's last
-//!   id. [operating](operating#losses) says how to prevent this.
+//! - Redis loses an event or a [`gap` entry](#entries), and all processes that had received the
+//!   lost entry, or its acknowledgement, stop before they report the loss. In this case, a client
+//!   that has received the lost event also misses later events with ids up to the client's last id.
+//!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, the old primary still accepts events, and one of the two servers has
-//!   assigned an id that is ahead of the other server's clock. `min-replicas-to-write` prevents
-//!   this: see [operating](operating#losses).
+//! - After a fail-over, two conditions hold together: the old primary still accepts events, and one
+//!   of the two servers has assigned an id that is ahead of the other server's clock.
+//!   `min-replicas-to-write` prevents this: see [operating](operating#losses).
 //!
 //! # Entries
 //!
@@ -79,8 +80,8 @@
 //! - `comment`: a comment, which clients ignore
 //!
 //! Values are text in UTF-8. The fields can be in any order, each at most once. Other fields are
-//! ignored. Let Redis assign the id (`*`). Do not let the entry create the stream (`NOMKSTREAM`),
-//! because processes detect a lost stream by its absence. Add the entry to the stream with the
+//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`, so that the entry does not create the
+//! stream: processes detect a lost stream by its absence. Add the entry to the stream with the
 //! hub's [key](Redis::broker), here `news`. With redis-py:
 //!
 //! ```python
@@ -103,11 +104,11 @@
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
-//! a loss, which every process reports to its clients. An entry with `skip` has no event, and makes
-//! later ids higher. An entry with `end` is an event, the last one of its topic. Each process keeps
-//! its own list of the topics that have ended, up to [a limit](tower_sse::hub::Hub::end). Above the
-//! limit, the process forgets some of these topics, and may accept events of a topic that another
-//! process still treats as ended.
+//! a loss, which every process reports to its clients. An entry with `skip` has no event. It only
+//! makes later ids higher. An entry with `end` is an event, the last one of its topic. Each process
+//! keeps its own list of the topics that have ended, up to [a limit](tower_sse::hub::Hub::end).
+//! Above the limit, the process forgets some of these topics, and may accept events of a topic that
+//! another process still treats as ended.
 //!
 //! # TLS
 //!
@@ -126,7 +127,7 @@
 //!
 //! # Permissions
 //!
-//! A Redis user with an access control list needs access to the key and to the commands that
+//! If an ACL restricts the Redis user, permit the key and the commands that
 //! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, the connections have
 //! [names](Redis::client_name) in `CLIENT LIST`. Users and passwords can
 //! [change](Redis::credentials) at run time.

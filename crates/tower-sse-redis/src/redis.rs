@@ -166,8 +166,8 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it
-    /// answers that there is no event.
+    /// Panics if `timeout` is less than 3 seconds: if no event comes, Redis answers a read only
+    /// after 2 seconds.
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");

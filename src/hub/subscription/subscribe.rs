@@ -81,9 +81,9 @@ impl Subscribe {
 
     /// Sends recent events to a client on its first visit: the newest events of all topics
     /// together, at most `events` of them. The default is zero: the client receives only events
-    /// that are published after the subscription has started, except from topics with
-    /// [`Retention::latest`](crate::hub::Retention::latest). The newest event of each such topic is
-    /// always sent, and does not count towards `events`.
+    /// that are published after the subscription has started. The client also receives the newest
+    /// event of each topic with [`Retention::latest`](crate::hub::Retention::latest). These newest
+    /// events do not count towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -104,9 +104,9 @@ impl Subscribe {
     /// count as events. The end of the stream after a [close](crate::hub::Hub::close) also waits
     /// for an open window.
     ///
-    /// Waiting events are kept by their topic, not by the subscription. With
-    /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event
-    /// of each topic in each window.
+    /// Events wait in their topic. If they are evicted before they are sent, the client receives a
+    /// [gap](GapPolicy). With [`Retention::latest`](crate::hub::Retention::latest), the client
+    /// receives at most one event of each topic in each window.
     ///
     /// # Panics
     ///
@@ -120,8 +120,8 @@ impl Subscribe {
     /// [`recent`](Self::recent) events.
     ///
     /// The hub sets the id of the greeting to the position at which the stream starts, and ignores
-    /// any id that `event` has. A client with a malformed id receives the greeting after the gaps
-    /// of its topics, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
+    /// any id that `event` has. A client with a malformed id first receives the gaps of its topics.
+    /// It then receives the greeting, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Without that
     /// call, the client misses the events that are published between the query and
@@ -156,22 +156,22 @@ impl Subscribe {
     ///
     /// | last event id | the subscription sends |
     /// |---|---|
-    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
-    /// | one of this hub | all later events that are kept, and a gap for each topic that has evicted later events |
-    /// | one of another hub, for example from before a restart | all kept events, and a gap for each topic: before the first event of the topic, or at once if the topic keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
-    /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
+    /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
+    /// | an id of this hub | all kept events after this id, and a gap for each topic that has evicted events after it |
+    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic. The gap precedes the topic's first event, or comes at once if the topic keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
+    /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - After an id of another hub, the gap of a topic that has evicted events has the id of the
+    /// - After an id of another hub, a topic that has evicted events gets a gap with the id of its
     ///   newest evicted event. Events of other topics can precede this gap. A client that
     ///   reconnects with the id of the gap neither receives the gap again nor misses an event.
-    /// - A client that disconnects before it has received all [`recent`](Self::recent) or all
-    ///   latest events of several topics may receive a spurious gap when it reconnects. This
-    ///   happens only if one of the topics has evicted an event that is newer than the oldest of
-    ///   these recent or latest events. After a malformed id, the client may receive the gap of a
-    ///   topic twice in this way.
+    /// - A client of several topics may disconnect before it has received all
+    ///   [`recent`](Self::recent) or all latest events. It may then receive a spurious gap when it
+    ///   reconnects. This happens only if one of the topics has evicted an event that was published
+    ///   after the oldest of these recent or latest events. For the same reason, a client with a
+    ///   malformed id may receive the gap of a topic twice.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client with an id
-    ///   from before the loss receives a gap for each topic. For clients with any other id or none,
-    ///   this loss causes no gap.
+    ///   from before the loss receives a gap for each topic. Other clients receive no gap for this
+    ///   loss.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
@@ -312,8 +312,8 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
-/// A subscription that has started. It makes the compiler's error for [`Subscribe::response`] name
-/// [`resume`](Subscribe::resume).
+/// A subscription that has started. Because of this trait, the compiler's error for
+/// [`Subscribe::response`] mentions [`resume`](Subscribe::resume).
 #[diagnostic::on_unimplemented(
     message = "the subscription has not started",
     label = "`resume` is missing",
@@ -341,9 +341,9 @@ impl Subscribe {
 /// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
 /// collection of names.
 ///
-/// All collections of strings implement this trait, and no other type can. The hub requires the
-/// trait instead of `IntoIterator`, so that the compiler's error for a single name says how to
-/// subscribe to that topic.
+/// All collections of strings implement this trait, and no other type can. The trait exists for the
+/// compiler's error message: if you pass a single name, the message says how to subscribe to one
+/// topic.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

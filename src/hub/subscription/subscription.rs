@@ -25,23 +25,24 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// scheduling.
 ///
 /// The costs of a subscription grow with the number of its topics. These times were measured on a
-/// server processor, with caches from warm to cold. The backlog had one event of each topic:
+/// server processor. Each range is from warm to cold caches. The backlog had one event of each
+/// topic:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
-/// | an event after a pause | 0.4 to 4 µs | 3 to 11 µs | 9 to 27 µs | 0.4 to 1.8 ms |
-/// | an item of a backlog | 0.1 to 0.3 µs | 0.1 to 0.2 µs | 0.2 µs | 0.2 µs |
+/// | to read an event after a pause | 0.4 to 4 µs | 3 to 11 µs | 9 to 27 µs | 0.4 to 1.8 ms |
+/// | to read an item of a backlog | 0.1 to 0.3 µs | 0.1 to 0.2 µs | 0.2 µs | 0.2 µs |
 /// | to subscribe | 30 to 50 µs | 0.2 to 0.3 ms | 1.1 to 1.3 ms | 30 ms |
 /// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
-/// tasks after it has scanned 4,096 topics, except the first poll after a move to another task.
-/// Subscribing and dropping never yield. Use one topic for a group of clients rather than thousands
-/// of topics for one client.
+/// tasks after it has scanned 4,096 topics. When the subscription moves to another task, however,
+/// one poll may visit all topics without yielding. Subscribing and dropping never yield. Use one
+/// topic for a group of clients rather than thousands of topics for one client.
 ///
 /// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
-/// The stream also ends when the hub is [closed](crate::hub::Hub::close), after the events that
-/// were published before the close. A stream without topics ends at once. Dropping the stream
+/// The stream also ends when the hub is [closed](crate::hub::Hub::close), after the events that the
+/// hub received before the close. A stream without topics ends at once. Dropping the stream
 /// unsubscribes it from its topics.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
@@ -203,8 +204,8 @@ impl Subscription {
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting ([HTML][html]). Other clients
-    /// receive an empty stream. [`crate::response`] would instead send every client an empty
-    /// stream, after which an `EventSource` reconnects.
+    /// receive an empty stream. With [`crate::response`] instead, every client would receive an
+    /// empty stream, and an `EventSource` would reconnect.
     ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};
@@ -217,10 +218,10 @@ impl Subscription {
     /// ```
     ///
     /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes the next frame only
-    /// after the server has written the previous frame, or has held that frame for a minute. A
-    /// client that stalls therefore receives no old values afterwards, except those in the buffers
-    /// of its connection.
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body waits before it makes the
+    /// next frame. The wait ends when the server has written the previous frame, or has held it for
+    /// a minute. A client that stalls therefore receives no old values afterwards, except those in
+    /// the buffers of its connection.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
@@ -592,23 +593,22 @@ impl Subscription {
     }
 }
 
-/// The action of a subscription whose client may have missed events because they were evicted, or
+/// What a subscription does if its client may have missed events, because they were evicted or
 /// because a [broker](crate::hub::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. The id
-/// of this event is the position after which the topic continues. If other gaps at the same
-/// position or a greeting follow, only the last of these events has this id. If events of the topic
-/// were evicted, the position is that of the newest evicted event. A client that resumes after this
-/// position does not receive the gap again; [`resume`](super::Subscribe::resume) describes one
-/// exception.
+/// of this event is the position after which the topic continues. If a greeting or other gaps at
+/// the same position follow, only the last of these events has this id. If events of the topic were
+/// evicted, this is the id of the newest evicted event. A client that resumes after this position
+/// does not receive the gap again; [`resume`](super::Subscribe::resume) describes one exception.
 ///
 /// A broker does not know which events it has lost, so after a loss, each topic of the subscription
 /// has a gap. Events from before the loss that are still kept are sent first.
 ///
 /// After a loss or a malformed id, several topics can have a gap at the same position. Their gaps
-/// are sent one after another, up to 256 in one item, and then the
-/// [greeting](super::Subscribe::greeting), if one is due. A client that disconnects before the last
-/// of these events receives all of them again when it reconnects.
+/// are sent one after another, up to 256 in one item. If the client also receives the
+/// [greeting](super::Subscribe::greeting), it comes after the gaps. A client that disconnects
+/// before the last of these events receives all of them again when it reconnects.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.

@@ -14,14 +14,14 @@ use crate::BoxError;
 use crate::runs::{InvalidKey, RunBody, RunKey, Runs, answer};
 
 impl Runs {
-    /// Creates a layer that makes the event streams of a service resumable without a change to the
-    /// service.
+    /// Creates a layer that makes the event streams of a service resumable. The service needs no
+    /// change.
     ///
-    /// `key` returns the key of a request's run, or `None` for a request that is to pass unchanged.
-    /// The layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`.
-    /// Requests with the methods `HEAD` and `OPTIONS` always pass unchanged. Put the layer inside
-    /// of [`SseLayer`](crate::SseLayer) and inside of layers that authenticate. [`RunLayer`]
-    /// documents how requests and responses are handled.
+    /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. The
+    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. Requests
+    /// with the methods `HEAD` and `OPTIONS` always pass unchanged. Put the layer inside of
+    /// [`SseLayer`](crate::SseLayer) and inside of layers that authenticate. [`RunLayer`] documents
+    /// how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
@@ -63,8 +63,8 @@ impl Runs {
 ///   same key wait for the response head, and then get the same events.
 /// - A request with a last event id never reaches the service. The id comes from the header, or
 ///   from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
-/// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
-///   when a client disconnects.
+/// - The [`Disconnect`](crate::Disconnect) that the service finds in its request fires when the run
+///   is over, not when a client disconnects.
 ///
 /// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
@@ -74,13 +74,13 @@ impl Runs {
 ///   service's response head. Other clients get the headers of an event stream and the handler's
 ///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`,
 ///   which apply only to the first client.
-/// - Any other response, a [`Refusal`](crate::Refusal) or an error goes to the first client only,
-///   and the key is free again. One of the requests that wait then calls the service.
+/// - Any other response goes only to the first client, as does a [`Refusal`](crate::Refusal) or an
+///   error. The key is then free again, and one of the waiting requests calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,
 ///   and the key is free again. If the service's stream panics later, the run fails.
 ///
-/// The source's comments and ids are not recorded. Each event gets an id of the run as its last
-/// line.
+/// The source's comments and ids are not recorded. The last line of each event is an id that the
+/// run assigns.
 ///
 /// # Services
 ///

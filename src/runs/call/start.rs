@@ -14,8 +14,8 @@ use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Reque
 /// A function or closure without arguments that returns the stream of a run.
 ///
 /// All such functions implement this trait, and nothing else can.
-/// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, so that the
-/// compiler's error for a stream or an async closure says what to pass.
+/// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, for a better
+/// compiler error: if you pass a stream or an async closure, the error says what to pass instead.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -37,10 +37,10 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If the layer or [`start_with`](Self::start_with) has
-    /// made a call for this key that has not answered yet, this method waits for the answer. A
-    /// handler inside of the layer must therefore not pass the key of its own request: it would
-    /// wait for itself.
+    /// that records the stream of `source`. If a call that the layer or
+    /// [`start_with`](Self::start_with) made for this key has not answered yet, this method waits
+    /// for the answer. A handler inside of the layer must therefore not pass the key of its own
+    /// request: it would wait for itself.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. For such a request, the method returns the run with this key, even if the
@@ -107,24 +107,25 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the previous run with this
     /// key, if any.
     ///
-    /// Use this method for keys that name more than one answer, such as a whole chat, in which each
-    /// turn replaces the previous turn.
+    /// Use this method if a key names more than one answer. For example, a key can name a whole
+    /// chat, in which each turn replaces the previous turn.
     ///
     /// A request with a last event id neither starts nor cancels a run, because its client repeats
     /// the request to get the rest of an earlier answer. For such a request, the method returns the
     /// run with this key. Pass the head of the request, as you do to [`start`](Self::start).
     ///
-    /// A client that is disconnected before the first event has no id. If it repeats its request,
-    /// the turn starts again. To avoid that, call [`start`](Self::start) with a key that names the
-    /// turn.
+    /// If a client is disconnected before its first event, it has no id. If it then repeats its
+    /// request, the turn starts again. To avoid that, call [`start`](Self::start) with a key that
+    /// names the turn.
     ///
     /// # Errors
     ///
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, or the memory has no room. A run with this key that is
-    ///   running at this process does not count, because the new run takes its place.
+    /// - A limit of running runs is reached, or the memory has no room. If a run with this key is
+    ///   running at this process, it does not count towards these limits, because the new run takes
+    ///   its place.
     /// - The server is shutting down. In this case, the existing run continues.
     /// - The store cannot be reached, or lost its data less than a
     ///   [lease](crate::runs#several-processes) ago.
@@ -137,8 +138,8 @@ impl Runs {
     ///
     /// If the future is dropped before its first poll, nothing happens. In one process, the first
     /// poll starts the run. With [several processes](crate::runs#several-processes), a future that
-    /// is dropped after its first poll and before it is ready may have ended the earlier run
-    /// without starting another.
+    /// is dropped between its first poll and its completion may have ended the earlier run without
+    /// starting another.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
@@ -232,13 +233,14 @@ impl Runs {
     ///   caller no longer waits.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
     ///   try to start a run themselves.
-    /// - Until the future of `call` is ready, the run is starting. If the run is cancelled,
-    ///   replaced or abandoned in this time, the method returns this run, and [`Run::answer`]
-    ///   answers according to the [table](Self#answers).
+    /// - Until the future of `call` is ready, the run is starting. If the run ends before that, for
+    ///   example because it is cancelled, replaced or abandoned, the caller that started it gets
+    ///   the ended run, whose [`Run::answer`] follows the [table](Self#answers).
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`start`](Self::start). An error of `call` is the inner `Err`.
+    /// Returns the errors of [`start`](Self::start). An `Err` of `call` is returned as
+    /// `Ok(Err(_))`.
     ///
     /// # Panics
     ///

@@ -20,14 +20,14 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process whose runs other processes can reach through a store.
 pub trait Hooks: Send + Sync {
-    /// Called for an event of a run whose [`Mark`] was not set.
+    /// Called when a run has new events and its [`Mark`] was not set.
     fn has_events(&self, epoch: Epoch);
 
     /// Called when the phases of runs have changed.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
-    /// Evicts events of a mirror, because memory is full. They can be loaded again. Returns whether
-    /// there were any.
+    /// Evicts events of a mirror, because memory is full. The events can be loaded again. Returns
+    /// whether a mirror had anything to evict.
     fn evict(&self) -> bool;
 }
 
@@ -123,12 +123,14 @@ impl Process {
         })
     }
 
-    /// Returns the run of this process with this key, without forgetting runs that are due.
+    /// Returns the run with this key at this process. Unlike `get`, does not first forget the runs
+    /// whose `retain_for` has passed.
     pub fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
 
-    /// Keeps a run that has ended, because the store has its end too.
+    /// Records that the store has the end of a run, or will never have it. From now on, the run is
+    /// kept for `retain_for`, and can be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
@@ -162,9 +164,9 @@ impl Process {
         is_cancelled
     }
 
-    /// Makes room for `additional` bytes beside the memory of all runs. Evicts runs that have ended
-    /// and that no client reads, then the events of mirrors, then all other runs that have ended.
-    /// Running runs need no room: [`Registry::reserve`] admits only as many as there is room for.
+    /// Makes room for `additional` bytes in `max_memory`. Evicts runs that have ended and that no
+    /// client reads, then the events of mirrors, then all other runs that have ended. Running runs
+    /// are not evicted: [`Registry::reserve`] admits only as many as there is room for.
     pub fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -205,7 +207,7 @@ impl Process {
         })
     }
 
-    /// Interrupts, for this reason, a run that the store does not keep.
+    /// Interrupts a run that the store does not keep. `reason` becomes the text of the run's error.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
@@ -259,7 +261,7 @@ impl Process {
     }
 }
 
-/// Forgets runs when they are due, and ends once no run is kept.
+/// Forgets each run once its `retain_for` has passed. Ends when no run is kept.
 async fn sweep(process: Weak<Process>) {
     let expire = |process: Arc<Process>| {
         let age = process.options.retain_for;
@@ -270,7 +272,8 @@ async fn sweep(process: Weak<Process>) {
     }
 }
 
-/// A run's mark, which its task sets for each event without a lock. The run's exporter clears it.
+/// The mark of a run. The run's task sets it for new events without taking a lock, and the run's
+/// exporter clears it.
 #[derive(Clone)]
 pub struct Mark {
     is_set: Arc<AtomicBool>,
@@ -282,7 +285,7 @@ impl Mark {
         Self { is_set: Arc::default(), epoch }
     }
 
-    /// Sets the mark. Returns whether it was not set.
+    /// Sets the mark. Returns `true` if it was not set before.
     #[inline]
     pub fn set(&self) -> bool {
         !self.is_set.swap(true, AcqRel)
@@ -294,8 +297,8 @@ impl Mark {
 }
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. If the request has not received the claim by then, the key is freed, and
-/// no run is reported.
+/// the run is interrupted. With a store, if this happens before the request has received its claim,
+/// the key is freed instead, and no run is reported.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
@@ -479,9 +482,10 @@ impl Process {
         claim
     }
 
-    /// Reserves a run that other processes can reach, unless a limit is reached. It counts as running, but requests do not find
-    /// it before it is [entered](Self::enter). A run of this process that the new one will replace, `earlier`, does not count towards the
-    /// limits.
+    /// Reserves a run that other processes can reach, unless a limit is reached. The run counts as
+    /// running, but requests do not find it before it is [entered](Self::enter). `earlier` is the
+    /// run that the new one will replace: if it is running at this process, it does not count
+    /// towards the limits.
     pub fn reserve(
         self: &Arc<Self>,
         key: &RunKey,
@@ -493,7 +497,7 @@ impl Process {
         Ok(Producer::new(Arc::clone(self), record))
     }
 
-    /// Lets requests find a reserved run, and ends a run of this process that has its key.
+    /// Lets requests find a reserved run. Ends any other run of this process with the same key.
     pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) {
         let record = &reserved.record;
         self.with_registry(|registry, deferred| {

@@ -71,7 +71,8 @@ impl Registry {
         self.by_key.insert(record.key.clone(), Arc::clone(record));
     }
 
-    /// Keeps a run that has ended, because the store has its end too.
+    /// Records that the store has the end of a run, or will never have it. From now on, the run is
+    /// kept for `retain_for`, and can be evicted.
     pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if self.ending.remove(&record.epoch).is_some() {
             record.lock().ended_at = Some(Instant::now());

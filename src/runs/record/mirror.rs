@@ -11,8 +11,8 @@ use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
 /// The right to change the record of a run of another process. Such a record has no task: it
-/// changes when pushes and pages of the run's stream arrive. Its methods do nothing once no client
-/// or handle uses the record.
+/// changes when pushes and pages of the run's stream arrive. Once the last client or handle of the
+/// record is gone, the methods of `Mirror` do nothing.
 #[derive(Debug)]
 pub struct Mirror(Weak<Record>);
 
@@ -70,7 +70,7 @@ impl Mirror {
         waiters.wake();
     }
 
-    /// Appends a batch, the events `first..=last`, without the events that the record already has.
+    /// Appends the events `first..=last` of a batch, except those that the record already has.
     pub fn append_batch(&self, first: u64, last: u64, bytes: &Bytes) -> Mirrored {
         let Some(record) = self.record() else { return Mirrored::Appended };
         let mut drops = DeferredDrops::default();
@@ -255,7 +255,7 @@ impl Record {
         recorded_options::encode(self.lock().options.as_deref())
     }
 
-    /// Treats the run as attended until `time`.
+    /// Treats the run as one with an attached client until `time`.
     pub fn attend_until(&self, time: Instant) {
         self.lock().readers.attend_until(time);
     }

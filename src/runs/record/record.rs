@@ -120,7 +120,8 @@ impl Record {
         self.lock().phase
     }
 
-    /// Waits until `get` returns a value, which can change with the phase or a mirror's events.
+    /// Waits until `get` returns a value. Calls `get` at once, and again when the phase changes or
+    /// a mirror gets events.
     pub async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
         until(&self.changed, get).await
     }
@@ -206,8 +207,8 @@ impl Record {
         }
     }
 
-    /// Appends the last event of a run that the caller ends. A run that is starting has no stream to
-    /// append it to.
+    /// Appends the last event of a run that the caller ends. A run that is starting has no stream
+    /// to append it to.
     pub(crate) fn append_last(
         &self,
         state: &mut State,
@@ -304,7 +305,8 @@ impl Phase {
         }
     }
 
-    /// Returns whether a client without an id attaches to such a run instead of starting another.
+    /// Returns whether a client without an id attaches to a run in this phase instead of starting
+    /// another.
     pub const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
     }
@@ -385,7 +387,8 @@ impl Readers {
         (self.count() == 0).then_some(self.unattended_since)
     }
 
-    /// Treats the run as attended until `time`, because a client watches it at another process.
+    /// Treats the run as one with an attached client until `time`, because a client of another
+    /// process watches it.
     pub(crate) fn attend_until(&mut self, time: Instant) {
         self.unattended_since = self.unattended_since.max(time);
     }
@@ -459,12 +462,12 @@ impl Deferred {
 pub enum LastEvent {
     /// The lines of an event that gets the next sequence number.
     New(Bytes),
-    /// The event that another process has added to the run in the store, as a batch.
+    /// The batch with the event that another process has added to the run in the store.
     Stored { first: u64, last: u64, bytes: Bytes },
 }
 
-/// Returns the lines of an event as runs record them, without an id. Returns `None` if the event has
-/// neither a name nor data, or if it would have more than `limit` bytes on the wire.
+/// Returns the lines of an event as runs record them, without an id. Returns `None` if the event
+/// has neither a name nor data, or if it would have more than `limit` bytes on the wire.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut bytes = Encoded::from(event).into();
     let mut cutter = Cutter::default();
@@ -477,7 +480,7 @@ pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     Some(event)
 }
 
-/// Waits until `get` returns a value. It is called at once, and again after each notification.
+/// Waits until `get` returns a value. Calls `get` at once, and again after each notification.
 pub async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
     loop {
         // Created before the state is read, so that no change is missed.

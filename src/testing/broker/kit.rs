@@ -15,8 +15,8 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// are `Send` within another future.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Plays all scenes, each in a world of its own, and prints a line for each scene as soon as it is
-/// over.
+/// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each scene
+/// when the scene ends.
 ///
 /// Needs a tokio runtime with timers, of any flavor. The scenes are played one after another.
 ///

@@ -41,8 +41,8 @@
 //!
 //! # The scenes
 //!
-//! Each line names scenes and, in brackets, the fault that they need. After the colon is the
-//! mistake of a broker that fails these scenes:
+//! Each line names scenes. If a scene needs a fault, the fault follows in brackets. The text after
+//! the colon is the mistake of a broker that fails these scenes:
 //!
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, or changes line
 //!   ends
@@ -56,8 +56,8 @@
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with the number of another
 //!   event, or is too slow because it commits each event alone
 //! - `a_late_process_loads_the_history`: is ready before it has loaded the history
-//! - `history_is_as_old_as_asked`: leaves out old events without a report, or treats old events as
-//!   new
+//! - `history_is_as_old_as_asked`: leaves out old events without reporting a loss, or treats old
+//!   events as new
 //! - `history_of_any_age_is_loaded`: overflows if
 //!   [`Feed::max_age`](crate::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
@@ -67,22 +67,22 @@
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets the end of a topic, for example when it loads the
 //!   history
-//! - `ended_names_become_free`: frees the names of ended topics by the clock of each process, or
-//!   never
+//! - `ended_names_become_free`: frees the names of ended topics according to each process's own
+//!   clock, or never frees them
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
-//! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all`,
-//!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without a report
+//! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
+//!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
-//! - `a_burst_loses_nothing`: skips events when it is behind, or loads a part of a long history
-//!   without a report
-//! - `a_break_loses_nothing`, `a_long_break_loses_nothing` (`cut`): does not continue where it
-//!   stopped before the break
+//! - `a_burst_loses_nothing`: skips events when it is behind, or loads only a part of a long
+//!   history without reporting a loss
+//! - `a_break_loses_nothing` (`cut`), `a_long_break_loses_nothing` (`cut`): does not continue where
+//!   it stopped before the break
 //! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, or publishes an event
 //!   twice
-//! - `any_order_of_steps_loses_nothing`: loses events in some order of publishing, moving a client,
-//!   breaking connections, and starting and stopping processes
+//! - `any_order_of_steps_loses_nothing`: loses events in some order of these steps: publishing,
+//!   moving a client, breaking connections, starting a process, stopping a process
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
@@ -94,8 +94,8 @@
 //! - A minor release may add scenes, so a broker that passed before may fail.
 //! - An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. Some scenes wait
 //!   for about a second, because they test the age of events.
-//! - A scene connects up to a few dozen hubs, each in the role of a process, and publishes up to
-//!   5,000 events at once.
+//! - Each hub in a scene stands for a process. A scene connects up to a few dozen hubs, and
+//!   publishes up to 5,000 events at the same time.
 //! - Each scene gets a world of its own, which is dropped after the scene. Worlds can share a
 //!   server if the names of their logs are unique, for example with a counter and the process id.
 //! - If the broker works without sockets, pause tokio's clock (`start_paused`): the test then takes
@@ -104,20 +104,22 @@
 //! # What the scenes cannot find
 //!
 //! - An event that the server acknowledges and then loses, before any process has read it.
-//! - An event that is published although the broker reported it as refused, unless the connection
-//!   breaks after the server has stored the event and before it replies.
+//! - An event that is published although the broker reported it as refused. The scenes find this
+//!   only if a connection breaks after the server has stored the event and before the server
+//!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that uses the time at which it reads an event as the time of the event.
-//! - A connected process that does not report entries that were trimmed before it has read them.
-//!   The scenes call `trim` only before a new process connects.
-//! - A thread of the broker that keeps running after the future of `start` was dropped, or a task,
-//!   if fewer tasks than dropped futures are left.
-//! - A limit that no scene reaches: scenes have up to 5,000 events at once or in the history, 1,000
-//!   during a break, and names of up to 4 KiB.
+//! - A process that takes the time at which it reads an event for the time of publication.
+//! - A connected process that does not report the loss of entries that were trimmed before the
+//!   process read them. The scenes call `trim` only before a new process connects.
+//! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
+//!   find tasks that keep running only if at least as many tasks are left as futures were dropped.
+//! - A limit that no scene reaches. Scenes publish up to 5,000 events at the same time, and up to
+//!   1,000 during a break. Their histories have up to 5,000 events, and their names up to 4 KiB.
 //! - Different topics that a broker treats as the same topic, except the examples in
 //!   `names_and_data_cannot_inject`.
-//! - A blocked thread. It can also block the test, beyond any time limit.
-//! - The order that a broker chooses for events that are published at the same time.
+//! - A blocked thread. It can even block the test, and then no time limit applies.
+//! - The order of events that are published at the same time. The scenes accept any order that is
+//!   the same in all processes.
 //! - A delay of less than 10 seconds.
 
 // | `world.rs` | what a test of a broker brings, and what it is told |

@@ -8,9 +8,9 @@ pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// An empty log with a name of its own, and the faults that a test can cause in it.
 ///
 /// Each scene gets a world of its own. Two worlds may share a server, for example with a key or a
-/// table for each world. The method for a fault returns `None`, the default, if the fault cannot
-/// happen, or if the broker's documentation says that the fault goes unnoticed. The scenes of this
-/// fault are then skipped.
+/// table for each world. By default, the method for a fault returns `None`, and the scenes of this
+/// fault are skipped. Keep the default if the fault cannot happen, or if the broker's documentation
+/// says that the fault goes unnoticed.
 ///
 /// ```
 /// use tower_sse::testing::{MemoryBroker, broker::{Fault, World}};
@@ -34,11 +34,11 @@ pub trait World: Send + Sync {
     /// The broker under test.
     type Broker: Broker;
 
-    /// Returns a broker for one more process, over the log of this world.
+    /// Returns a broker through which one more process uses this world's log.
     fn broker(&self) -> Self::Broker;
 
     /// Removes the oldest events until `keep` events are left, like a limit on the log's length.
-    /// Marks that the broker writes for its own use do not count as events.
+    /// The broker's own entries, such as marks of losses, do not count as events.
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
         _ = keep;
         None
@@ -60,8 +60,8 @@ pub trait World: Send + Sync {
     /// Breaks all connections to the server, which accepts new ones at once.
     ///
     /// To find more mistakes of the broker, withhold the server's answers for some milliseconds
-    /// before the break: the log then has events that were never acknowledged, which a broker must
-    /// neither publish again nor report as refused.
+    /// before the break. The log then has events that were never acknowledged. The broker must
+    /// neither publish these events again nor report them as refused.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
@@ -95,8 +95,8 @@ impl Problem {
         Self { text: format!("the world has no `{fault}`"), is_skipped: true }
     }
 
-    /// Returns whether the scene was skipped, because its [`World`] cannot cause the
-    /// fault.
+    /// Returns whether the scene was skipped. A scene is skipped if its [`World`] returns `None`
+    /// for the fault.
     #[must_use]
     pub const fn is_skipped(&self) -> bool {
         self.is_skipped

@@ -129,9 +129,9 @@ impl RedisBroker {
     /// is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
-    /// disconnection. Set the limit to the total rate of events, multiplied by the age of the
-    /// history or by the longest expected disconnection, whichever is longer. All processes should
-    /// set the same limit.
+    /// disconnection. Take the age of the history or the longest expected disconnection, whichever
+    /// is longer. Set the limit to this time multiplied by the total rate of events. All processes
+    /// should set the same limit.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -153,8 +153,8 @@ impl RedisBroker {
     /// Also removes entries that are older than `age`, by the server's clock. By default, only
     /// [`max_len`](Self::max_len) trims the stream.
     ///
-    /// Set a maximum age to give memory back after a busy time, or to keep data no longer than a
-    /// rule allows. Every connected process removes older entries every two seconds. The newest
+    /// Set a maximum age to free memory after a busy time, or if data must be deleted after a
+    /// certain time. Every connected process removes older entries every two seconds. The newest
     /// entry is always kept, so that a process that reconnects can tell whether it has missed
     /// entries. A process that is disconnected for longer than `age` reports a gap to its clients
     /// if entries were added meanwhile.

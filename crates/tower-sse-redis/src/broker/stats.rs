@@ -30,7 +30,7 @@ impl BrokerStats {
     /// Returns how many losses this process has detected since it loaded the history.
     ///
     /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, also those for events that the hub has evicted.
+    /// counts all gaps sent to clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
@@ -77,7 +77,7 @@ pub struct StreamStats {
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The memory of the stream in bytes, which Redis estimates from a few entries, or `None` if
-    /// the user lacks the permission for `MEMORY USAGE`.
+    /// The memory of the stream in bytes, estimated by Redis from a few entries. `None` if the user
+    /// lacks the permission for `MEMORY USAGE`.
     pub memory: Option<u64>,
 }

@@ -5,7 +5,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// [`kind`](Self::kind) returns the cause, if an operator can remove it.
+/// The error's [`kind`](Self::kind) tells an operator what to do.
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
 ///
 /// ```
@@ -19,8 +19,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. There is no [`source`](error::Error::source),
-/// so that a reporter prints each cause once.
+/// The error's text includes the texts of its causes. [`source`](error::Error::source) returns
+/// `None`, so that a program that prints an error with its sources prints each cause only once.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,

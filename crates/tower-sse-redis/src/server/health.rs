@@ -6,8 +6,8 @@ use tower_sse_broker::{Backoff, Health, with_sources};
 
 use crate::Error;
 
-/// The state of the connections to Redis: those of a hub, from
-/// [`RedisBroker::health`](crate::RedisBroker::health), or those of runs, from `RedisRuns::health`.
+/// The state of the connections of a hub, from [`RedisBroker::health`](crate::RedisBroker::health),
+/// or of runs, from `RedisRuns::health`.
 ///
 /// Clones share the same state. A readiness probe:
 ///
@@ -49,10 +49,10 @@ impl RedisHealth {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns whether the server can delete the keys of the hub or the runs when its memory is
-    /// full, because of its `maxmemory-policy`. The process also logs a WARN line when it finds
-    /// such a policy. If the server deletes the keys, a hub loses all events of its stream, and a
-    /// run is interrupted.
+    /// Returns whether the server, by its `maxmemory` and `maxmemory-policy`, can delete the keys
+    /// of the hub or the runs to free memory. The process also logs a WARN line when it finds such
+    /// settings. If the server deletes the keys, a hub loses all events of its stream, and a run is
+    /// interrupted.
     ///
     /// The policies `volatile-…` delete keys of runs, but not the stream of a hub.
     #[must_use]

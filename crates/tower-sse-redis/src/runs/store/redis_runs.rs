@@ -8,8 +8,8 @@ const MIN_LEASE: Duration = Duration::from_secs(2);
 /// Redis, could overflow.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`], through
-/// which several processes share their runs.
+/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`]. Several
+/// processes can share their runs through the store.
 #[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
 pub struct RedisRuns {
@@ -45,12 +45,12 @@ impl RedisRuns {
     /// The default is 8 seconds.
     ///
     /// The process that generates an answer renews the answer's lease whenever about a third of
-    /// this time has passed. If the process dies or is paused, clients that read the answer
-    /// from other processes receive an error, at the latest after the sum of these times:
+    /// this time has passed. If the process dies or is paused, clients that read the answer from
+    /// other processes receive an error. The error comes within the sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease, but at least 1.5 seconds; or a second lease, if the process
-    ///   that serves the client connected to Redis less than two leases ago
+    /// - three eighths of the lease (at least 1.5 seconds), or a whole lease if the process that
+    ///   serves the client connected to Redis less than two leases ago
     /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 if that process connected less than 16
