@@ -14,8 +14,8 @@ use crate::connection::{Disconnect, LastEventId};
 use crate::hub::Subscription;
 use crate::{options::StreamOptions, streams::Subjects};
 
-/// Extracts the last event id. If the client sent none, it is empty, like the initial value in the
-/// [HTML standard][html].
+/// Extracts the last event id. If the client sent none, the id is empty, like the initial last
+/// event id in the [HTML standard][html].
 ///
 /// Inside a layer, this is the value that the layer inserted, which may come from the query.
 /// Without a layer, it is read from the header.
@@ -46,8 +46,8 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
         .or_else(|| LastEventId::from_headers(&parts.headers))
 }
 
-/// Extracts the signal that the response is over. The handler must be inside a layer with
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
+/// Extracts the signal that fires when the response is over. The handler must be inside a layer
+/// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
 ///
 /// ```
 /// use std::time::Duration;
@@ -82,7 +82,7 @@ impl<S: Sync> FromRequestParts<S> for Disconnect {
     }
 }
 
-/// Extracts the signal that the response is over, or `None` outside of a layer with
+/// Extracts the signal that fires when the response is over, or `None` outside of a layer with
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
 impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     type Rejection = Infallible;
@@ -96,8 +96,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 /// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around the handler must have
 /// called [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
-/// Otherwise, the request is rejected, because a log-out could not close its stream: the stream
-/// would have no subjects.
+/// Otherwise, the request is rejected: its stream would have no subjects, so a log-out could not
+/// close the stream.
 impl<S: Sync> FromRequestParts<S> for Subjects {
     type Rejection = MissingLayer;
 

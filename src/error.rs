@@ -2,8 +2,8 @@ use std::{error::Error, io, iter};
 
 /// A boxed error.
 ///
-/// The body of an event stream fails with an error of this type. The errors of a stream's items,
-/// and of a body inside the layer, must convert into this type.
+/// The body of an event stream fails with an error of this type. Errors of stream items and of
+/// bodies inside the layer must convert into this type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Returns the error and its causes, including the error that an `io::Error` wraps, which
@@ -20,8 +20,8 @@ pub(crate) fn causes<'e>(
 /// Returns the texts of an error and of its causes, as in `a: b: c`.
 ///
 /// The errors of this crate and of the broker crates display this text, and have no
-/// [`source`](Error::source). A program that prints an error with its sources therefore prints each
-/// text once.
+/// [`source`](Error::source). A program that prints an error with its sources therefore repeats no
+/// text.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

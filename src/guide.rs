@@ -10,12 +10,12 @@
 //! | [operating] | running event streams in production: a checklist |
 //! | [placement] | ordering the layer among other layers |
 //! | [clients] | how clients reconnect, disconnect and stop; JavaScript for pages, and a watchdog |
-//! | [authentication] | cookies, other origins, tickets; a user's topics |
+//! | [authentication] | cookies, tickets and other origins; the topics of each user |
 //! | [proxies] | proxies, sockets and connections |
 //! | [nginx], [other_proxies] | tested configurations of nginx, HAProxy, Caddy and Envoy, with HTTP/2 |
 //! | [load_balancers] | Google Cloud, AWS, Azure and Heroku |
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |
-//! | [limits] | limits on streams, their memory and speed, a hub in production |
+//! | [limits] | limiting the number of streams; their memory and speed; a hub in production |
 //! | [shutdown] | graceful shutdown, deployments, time for answers to finish |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
 //! | [observing] | metrics, alerts, logs and traces |
@@ -26,10 +26,10 @@
 //! | [runs_clients] | attaching client libraries to runs, and the OpenAI APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
-//! For several processes over Redis, see two pages of `tower-sse-redis`:
+//! If Redis connects several processes, see two pages of `tower-sse-redis`: its own
 //! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/), and
-//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/) for the operator of
-//! the Redis server.
+//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/), which is for the
+//! operator of the Redis server.
 
 /// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
 macro_rules! page {

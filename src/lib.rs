@@ -78,10 +78,10 @@
 //! # }
 //! ```
 //!
-//! | module | for |
+//! | module or crate | for |
 //! |---|---|
 //! | [`hub`] | one event for many clients, with resumption |
-//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | one hub that many processes share |
+//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | sharing one hub between many processes |
 //! | [`streams`] | closing the streams of a user or session, for example at a log-out |
 //! | [`runs`] | answers that outlive their connection, such as those of language models |
 //! | [`filter`] | reading, changing or dropping single events of another server's stream |
@@ -90,12 +90,12 @@
 //!
 //! # Options
 //!
-//! These are all options, with their defaults. [`SseLayer`] groups them by purpose.
+//! This list has all options, with their defaults. [`SseLayer`] groups them by purpose.
 //!
 //! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
 //! - [`retry`](SseLayer::retry): a reconnection time of 1 to 5 seconds for an `EventSource`
 //! - [`padding`](SseLayer::padding): none
-//! - [`without_incremental`](SseLayer::without_incremental): `incremental: ?1` is sent
+//! - [`without_incremental`](SseLayer::without_incremental): off, so `incremental: ?1` is sent
 //! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
 //! - [`on_error`](SseLayer::on_error): an error of the source fails the body
 //! - [`cancellation_if`](SseLayer::cancellation_if): only the `JoinError` of a cancelled task is a
@@ -119,7 +119,7 @@
 //! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
 //! With [`StreamOptions`], a request or a response can set options for its own stream. Put only one
-//! layer around a route. If there are two layers, the options of the inner one apply, [with a few
+//! layer around a route: of two layers, the options of the inner one apply, [with a few
 //! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
@@ -178,17 +178,17 @@
 //! ```
 //!
 //! By default, streams of `GET` requests end at once, between events where possible, so that their
-//! clients reconnect. The answer to a `POST` has some time to finish. If it has not finished by
-//! then, its body fails, so that a partial answer does not look complete. New streams are
-//! [refused](Refusal), so that their clients try again later. [`Drain`] sets when streams end, and
-//! how much time answers have. The page on [shutdown](guide::shutdown) has whole programs, with a
-//! deadline for clients that do not read.
+//! clients reconnect. The answer to a `POST` may take up to 30 more seconds. After that, its body
+//! fails, so that a partial answer does not look complete. New streams are [refused](Refusal), so
+//! that their clients try again later. [`Drain`] sets when streams end, and how much time answers
+//! have. The page on [shutdown](guide::shutdown) has whole programs, with a deadline for clients
+//! that do not read.
 //!
 //! # In production
 //!
 //! The page [serving](guide::serving) shows a server with a shutdown deadline and with
 //! `TCP_NODELAY`. Without `TCP_NODELAY`, small events arrive late. Answer an `EventSource` with
-//! `200`: any other status stops it for good. Then follow the [checklist](guide::operating). If a
+//! `200`: any other status stops it for good. Also follow the [checklist](guide::operating). If a
 //! program does not compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
@@ -202,9 +202,9 @@
 //! - prices, of which only the newest counts: [`ticker`]
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
-//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
-//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), with a button
-//!   that cuts the network
+//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart); and
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), whose page has
+//!   a button that cuts the network
 //! - an MCP server whose shutdown waits for the calls in progress: [`mcp`](guide::mcp)
 //! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
@@ -213,8 +213,8 @@
 //! - very many clients in one process: [`many_clients`]
 //!
 //! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which run
-//! three of these programs in several processes over Redis, and [`notifications_postgres`], which
-//! publishes events in transactions of PostgreSQL.
+//! `chat`, `notifications` and `runs` in several processes over Redis. Its program
+//! [`notifications_postgres`] publishes events in transactions of PostgreSQL.
 //!
 //! # Features
 //!
@@ -255,11 +255,13 @@
 //! # Stability
 //!
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
-//! public API uses types and traits of futures-core, tokio-util, tower-layer, tower-service and,
-//! with feature `axum`, axum-core. These crates have not reached 1.0 either.
+//! public API uses types and traits of crates that have not reached 1.0 either: futures-core,
+//! tokio-util, tower-layer, tower-service and, with feature `axum`, axum-core. So a breaking change
+//! in one of them can require one here.
 //!
-//! The bytes that this documentation describes, and their order, are stable. The boundaries of
-//! frames, and the texts of log lines and errors, can change in any version. `unsafe` is forbidden.
+//! Where this documentation describes the bytes of a stream, the bytes and their order are stable.
+//! The boundaries of frames, and the texts of log lines and errors, can change in any version.
+//! `unsafe` is forbidden.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs

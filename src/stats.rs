@@ -14,8 +14,9 @@ use crate::lock::lock;
 ///
 /// Sending an event does not touch the shared counters. Each stream counts its own frames and
 /// bytes, and adds them to the shared counters after each 64 KiB, at each heartbeat and when the
-/// stream closes. The shared counters therefore lag by less than 64 KiB for each open stream, and a
-/// stream that sends little but is never idle may add nothing for a long time.
+/// stream closes. The shared counters therefore lag by less than 64 KiB for each open stream. A
+/// stream that sends little but is never idle has no heartbeat, and may add nothing for a long
+/// time.
 ///
 /// ```
 /// use tower_sse::{SseLayer, Stats};
@@ -78,7 +79,7 @@ impl Stats {
 
     /// Returns the current values of the counters.
     ///
-    /// The counters are read one after another while streams are running. A stream that closes
+    /// The counters are read one after another while streams are running, so a stream that closes
     /// during the call may still count as open.
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
@@ -152,7 +153,7 @@ fn load(counter: &AtomicU64) -> u64 {
     counter.load(Relaxed)
 }
 
-/// A snapshot of [`Stats`]. The counters in it were read one after another.
+/// A snapshot of [`Stats`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatsSnapshot {
@@ -165,9 +166,10 @@ pub struct StatsSnapshot {
     /// The number of streams that have closed for each reason, including reasons with a count of
     /// zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of streams that were [refused](crate::Refusal#what-is-refused): by the layer at a
-    /// limit or after the [shutdown](crate::SseLayer::shutdown) began, or by a handler or
-    /// middleware inside the layer with [`Refusal::answer`](crate::Refusal::answer).
+    /// The number of [refused](crate::Refusal#what-is-refused) streams. The layer refuses streams
+    /// at a limit, and once the [shutdown](crate::SseLayer::shutdown) has begun. Answers that a
+    /// handler or middleware inside the layer makes with
+    /// [`Refusal::answer`](crate::Refusal::answer) count too.
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,

@@ -25,7 +25,7 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) creates a response with such a body, which logs a
+    /// [`response`](crate::response) creates a response with such a body. This body logs a
     /// [warning](crate::response#without-a-layer) if it is served without a layer. A body from
     /// [`new`](Self::new) logs none. The body only encodes events; the [layer](crate::SseLayer)
     /// adds headers, heartbeats and more.
@@ -36,8 +36,7 @@ pin_project! {
     /// - A frame is full at 4 KiB. If the previous frame was full, and the server has already sent
     ///   and dropped it, the limit is 16 KiB. A client that reads slowly therefore costs the server
     ///   little memory.
-    /// - The body never splits an event: an event that is larger than a frame makes the frame
-    ///   larger.
+    /// - The body never splits an event, so a large event can make a frame exceed this limit.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.
     ///
@@ -63,7 +62,7 @@ pin_project! {
 impl<S> EventBody<S> {
     /// Creates a body that sends the events of `stream`.
     ///
-    /// The stream is not polled before the body is polled.
+    /// The body polls `stream` only when the server polls the body.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }

@@ -42,8 +42,8 @@ pin_project! {
     /// - When the body ends, the stream ends. An incomplete event at the end is discarded, as in
     ///   browsers.
     /// - If the body fails, the stream returns the messages before the failure, and then the error.
-    ///   At an event larger than the [decoder's limit](Decoder::max_event_size), the stream returns
-    ///   [`EventTooLarge`](crate::EventTooLarge). After either error, the stream ends.
+    ///   If an event is larger than the [decoder's limit](Decoder::max_event_size), the stream
+    ///   returns [`EventTooLarge`](crate::EventTooLarge). After either error, the stream ends.
     /// - When the stream ends, it drops the body, and from then on returns `None`.
     ///
     /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
@@ -53,7 +53,7 @@ pin_project! {
     ///
     /// # Memory
     ///
-    /// The stream keeps one frame of the body, besides what its [decoder](Decoder#memory) keeps.
+    /// The stream keeps one frame of the body, plus what its [decoder](Decoder#memory) keeps.
     ///
     /// # Cancel safety
     ///
@@ -76,7 +76,8 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`. The stream fails at an event larger than 1 MiB.
+    /// Creates a stream of the messages in `body`. The stream fails if an event is larger than
+    /// 1 MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
@@ -119,9 +120,9 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Sets the id that was sent as `Last-Event-ID` in the request for this body. Until the body
-    /// sends an id, every message has this id, and [`last_event_id`](Self::last_event_id) returns
-    /// it.
+    /// Sets the initial last event id: the `Last-Event-ID` of the request for this body. Until the
+    /// body sends an id, every message has this id, and [`last_event_id`](Self::last_event_id)
+    /// returns it.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -148,7 +149,7 @@ impl<B: Body> MessageStream<B> {
     ///
     /// Heartbeats and other comments count as bytes, so choose a limit of several times the
     /// upstream's heartbeat interval. The time begins when the program starts to wait for a
-    /// message, so a program that is slow to read does not exceed the limit.
+    /// message, so a program that reads slowly does not cause this error.
     ///
     /// # Panics
     ///

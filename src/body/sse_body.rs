@@ -10,11 +10,11 @@ use crate::BoxError;
 use crate::connection::{CloseReason, DisconnectGuard};
 
 pin_project! {
-    /// The response body of the [layer](crate::SseLayer)'s service.
+    /// The body of the responses that the [layer](crate::SseLayer) returns.
     ///
     /// For an event stream, this body sends the source's bytes and, between them, the layer's own
-    /// lines. Any other body of the service passes through unchanged: its frames, trailers,
-    /// errors, `size_hint` and `is_end_stream`.
+    /// lines. If a response is not an event stream, its body passes through unchanged, with its
+    /// frames, trailers, errors, `size_hint` and `is_end_stream`.
     ///
     /// For an event stream, this body has no size hint, and reports its end only after its last
     /// byte, so that no server sends a `content-length`.

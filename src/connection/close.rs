@@ -7,10 +7,9 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed. This is also the reason if [`on_error`](crate::SseLayer::on_error) turned
-    /// the error into an event, or if a service that returns a [bare
-    /// stream](crate::SseLayer#services-that-return-a-bare-stream) returned an error instead of the
-    /// stream.
+    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into an
+    /// event. The reason is also `Failed` if a service returned an error instead of a [bare
+    /// stream](crate::SseLayer#services-that-return-a-bare-stream).
     Failed,
     /// The response or its future was dropped before the end of the stream. Usually, the client
     /// disconnected; the server or an outer layer can also give up on the response.
@@ -19,14 +18,14 @@ pub enum CloseReason {
     Drained,
     /// The stream reached its [maximum age](crate::SseLayer::max_age).
     Expired,
-    /// The source panicked, or the stream was dropped while its thread unwound from another panic.
+    /// The source panicked, or the stream was dropped because its thread panicked elsewhere.
     Panicked,
-    /// The program cancelled the source. The source's error was the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or an error for which
+    /// The program cancelled the source: the source failed with the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error for which
     /// [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`.
     Cancelled,
-    /// The program [closed](crate::streams) the streams of one of this stream's subjects, or
-    /// cancelled the token of [`end_when`](crate::StreamOptions::end_when).
+    /// The program [closed](crate::streams) the stream, or cancelled the token of
+    /// [`end_when`](crate::StreamOptions::end_when).
     Revoked,
 }
 
@@ -101,8 +100,7 @@ pub struct CloseReport {
     /// How long the stream was open.
     pub age: Duration,
     /// The number of data frames that were passed to the server, including those that the layer
-    /// wrote. A frame may contain several events, a part of an event, or no event, such as a
-    /// heartbeat.
+    /// wrote. A frame may contain several events, part of an event, or only a comment.
     pub frames: u64,
     /// The number of bytes in those frames. A client that disconnected may not have
     /// received all of them.
@@ -115,7 +113,7 @@ pub struct CloseReport {
     /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected before the
     /// head.
     pub time_to_head: Option<Duration>,
-    /// The time from the request until the first byte of an event of the source was passed to the
+    /// The time from the request until the first byte of the source's first event was passed to the
     /// server. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no
     /// event: comments, reconnection times and the layer's own lines and events do not count.
     pub time_to_first_event: Option<Duration>,

@@ -5,11 +5,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
 
-/// A signal that the response is over, so that the tasks that a handler spawned can stop.
+/// A signal that fires when the response is over, so that tasks spawned by the handler can stop.
 ///
 /// It fires however the response ends: when the stream ends, and when the client disconnects, even
 /// before the first byte or while the handler still runs. [`reason`](Self::reason) returns why the
-/// response is over. The source stream needs no signal, because the server drops it with the
+/// response is over. The source stream needs no signal: the server drops this stream with the
 /// response.
 ///
 /// Services that return a [bare stream](crate::SseLayer#services-that-return-a-bare-stream) find
@@ -54,7 +54,7 @@ use super::CloseReason;
 /// stream like any other body.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
-/// body's end. The reason is then [`Disconnected`], unless
+/// body to its end. The reason is then [`Disconnected`], unless
 /// [`is_end_stream`](http_body::Body::is_end_stream) returned `true`.
 ///
 /// [`CloseReport`]: super::CloseReport

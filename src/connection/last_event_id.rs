@@ -85,8 +85,8 @@ impl LastEventId {
         &self.0
     }
 
-    /// Returns whether the client has no last event id. The layer never inserts an empty value, and
-    /// the extractor `Option<LastEventId>` never returns one.
+    /// Returns `true` if the client has no last event id. The layer never inserts an empty value,
+    /// and the extractor `Option<LastEventId>` never returns one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -97,7 +97,7 @@ impl LastEventId {
     /// # Errors
     ///
     /// Returns the error of `T` if the id does not parse. A client can send any text as an id, so
-    /// treat an error like a first connection.
+    /// after an error, treat the request as a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }

@@ -5,8 +5,8 @@ use bytes::Buf;
 use super::event_ref::{NO_NAME, reconnection_time};
 use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 
-/// A decoder of event streams for clients, proxies and tests, as specified by the
-/// [HTML standard][html].
+/// A decoder of event streams, as specified by the [HTML standard][html], for clients, proxies and
+/// tests.
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that are not UTF-8 with U+FFFD, and discards
@@ -63,8 +63,8 @@ impl Decoder {
         Self { splitter: EventSplitter::new(), client: ClientState::default() }
     }
 
-    /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
-    /// comments included, but not the empty line at the end. The default is 1 MiB.
+    /// Limits the size of an event to `bytes`. The size includes all lines of the event, with their
+    /// line ends and comments, but not the empty line at the end. The default is 1 MiB.
     ///
     /// Comments between events are not limited.
     ///

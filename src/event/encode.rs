@@ -26,7 +26,7 @@ use crate::{BoxError, error::Sealed};
     note = "axum's own `Event` belongs in `axum::response::Sse`, which `SseLayer` accepts unchanged"
 )]
 pub trait Encode: Sealed {
-    /// The error of an item that is an `Err` or fails to serialise.
+    /// The error if the item is an `Err` or fails to serialise.
     type Error: Into<BoxError>;
 
     /// Appends the item to `frame`. After an error, the frame may contain a part of the item, which
@@ -250,7 +250,7 @@ impl<'frame> Lines<'frame> {
 /// assert_eq!(other.try_recv().unwrap().as_bytes(), b"event: news\ndata: once\n\n");
 /// ```
 ///
-/// An iterator of events can be collected into one value, whose events are sent together:
+/// Collect an iterator of events into one `Encoded` to send the events together:
 ///
 /// ```
 /// # use tower_sse::{Encoded, Event};

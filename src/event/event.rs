@@ -36,7 +36,7 @@ use crate::error::Sealed;
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
 /// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some clients ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | No empty line is written after these lines, because some clients would dispatch an empty message there. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line is written, because it would make some clients dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -121,7 +121,7 @@ impl Event {
     ///
     /// | Client | An id without data | An id with empty data |
     /// |---|---|---|
-    /// | Chromium, as the HTML standard specifies | counts | counts |
+    /// | Chromium, and the HTML standard | counts | counts |
     /// | Firefox | is ignored | counts |
     /// | WebKit | counts if an event with data follows before the client reconnects | counts |
     ///
@@ -285,10 +285,10 @@ one_line_text!(EventId, "id", "an event's id");
 /// [`EventId`].
 ///
 /// The trait is sealed. `Event::id` panics if a literal has a line break or U+0000, as
-/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. Text that is
-/// known only at run time is converted by [`EventId::try_from`] or
-/// [`Event::try_id`](crate::Event::try_id), which return an error instead. An integer that fits
-/// into 64 bits is encoded without an intermediate string.
+/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. For text that
+/// is known only at run time, use [`EventId::try_from`] or [`Event::try_id`](crate::Event::try_id),
+/// which return an error instead of panicking. An integer that fits into 64 bits is encoded without
+/// an intermediate string.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an event's id",
     label = "neither a literal, nor an integer, nor an `EventId`",
@@ -373,9 +373,9 @@ one_line_text!(EventName, "event", "an event's name");
 /// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
 ///
 /// The trait is sealed. `Event::event` panics if a literal has a line break or U+0000, as
-/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. Text that is
-/// known only at run time is converted by [`EventName::try_from`] or
-/// [`Event::try_event`](crate::Event::try_event), which return an error instead.
+/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. For text that
+/// is known only at run time, use [`EventName::try_from`] or
+/// [`Event::try_event`](crate::Event::try_event), which return an error instead of panicking.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",
     label = "neither a literal nor an `EventName`",
@@ -404,7 +404,7 @@ impl IntoEventName for EventName {
     }
 }
 
-/// The fields of an event, as publishers and brokers read them.
+/// Methods that read an event's fields, for publishers and brokers.
 impl Event {
     /// Returns the event with data, so that clients dispatch it. An event that has a name but no
     /// data gets empty data. Returns `None` if it has neither.
@@ -443,8 +443,8 @@ impl Event {
 /// The fields that a broker stores for an event, from [`Event::fields`]. They do not include the
 /// id, which the broker assigns.
 ///
-/// [`Event::data`], [`Event::try_event`], [`Event::retry`] and [`Event::comment`] turn these fields
-/// back into an event.
+/// To rebuild the event, pass the fields to [`Event::data`], [`Event::try_event`], [`Event::retry`]
+/// and [`Event::comment`].
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -38,8 +38,8 @@ pub struct EventRef<'a> {
 impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it.
     ///
-    /// If the empty line ends in CRLF, and a chunk of the stream ended between CR and LF, the bytes
-    /// of the event end in CR. Nothing else depends on how the stream was divided into chunks.
+    /// If this empty line is a CRLF that was split between two chunks of the stream, the bytes end
+    /// with the CR. Nothing else depends on how the stream was divided into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -126,9 +126,9 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event, so that it can be sent. The copy is complete: it has the empty line even
-    /// if the event is not [terminated](Self::is_terminated), and the LF of the last CRLF even if
-    /// this LF has not been received.
+    /// Copies the event, so that it can be sent. The copy is complete: an empty line is added if
+    /// the event is not [terminated](Self::is_terminated), and an LF if the LF of the last CRLF has
+    /// not been received.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -142,10 +142,11 @@ impl<'a> EventRef<'a> {
     /// Copies the event with `data` in place of its own data. All other lines keep their bytes and
     /// their order: id, name, comments and unknown fields.
     ///
-    /// The new `data` lines replace the first old `data` line or, if there was none, follow the
-    /// last line. They have the line end of the replaced line or of that last line, because some
-    /// clients recognise the end of an event only by two equal line ends in a row. `data` is split
-    /// at its line breaks, so any text is safe. The copy is complete, like the result of
+    /// The new `data` lines take the place of the first old `data` line, and any other old `data`
+    /// lines are removed. If there was no `data` line, the new lines follow the last line. They
+    /// have the line end of the line that they replace or follow, because some clients recognise
+    /// the end of an event only by two equal line ends in a row. `data` is split at its line
+    /// breaks, so any text is safe. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// ```

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line};
 
-/// An event as a client dispatches it.
+/// An event as clients dispatch it to page code.
 ///
 /// A [`Decoder`](crate::Decoder) returns messages. Tests and proxies can also create messages:
 ///
@@ -30,24 +30,27 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// );
 /// ```
 ///
-/// Clients decode this event into the message's name, data, last event id and reconnection time.
+/// From this event, clients decode the message's name, data, last event id and reconnection time.
 /// The bytes can differ from the bytes of the original event:
 ///
 /// - If the message's `event` is `message` or empty, the new event has no `event` field.
 /// - If `last_event_id` is not empty, the new event has an `id` field, even if the source sent the
 ///   id with an earlier event and did not repeat it.
-/// - If `last_event_id` is empty because the stream [cleared](Self::last_event_id()) its id, the
+/// - If `last_event_id` is empty because the stream [cleared](Self::last_event_id()) the id, the
 ///   new event has an empty `id` field. If `last_event_id` is empty for another reason, the new
 ///   event has no `id` field.
+///
+/// The format cannot represent every message, but no text can forge other fields:
+///
 /// - Clients decode a CR or CRLF in `data` as a line feed.
+/// - In `event`, U+FFFD replaces line breaks and U+0000.
+/// - A `last_event_id` with a line break or U+0000 is omitted: with a changed id, a client could
+///   resume at a wrong position.
 ///
-/// The format cannot represent every message: a program can set `event` or `last_event_id` to text
-/// with line breaks or U+0000, and a decoded name can contain U+0000. Such text cannot forge other
-/// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with such a character is
-/// omitted: with a changed id, a client could resume at a wrong position.
+/// A decoder never returns such text, except U+0000 in `event`.
 ///
-/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has one. Publish a
-/// message [without its id](Self::without_id).
+/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has an id. Publish
+/// a message [without its id](Self::without_id).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -55,8 +58,8 @@ pub struct Message {
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The newest id that the stream has sent, with this event or an earlier one. Empty if the
-    /// stream has sent no id, or if the newest id was empty.
+    /// The newest id so far, sent with this event or an earlier one. Empty if the stream has sent
+    /// no id, or if the newest id was empty.
     pub last_event_id: MessageId,
     /// The newest reconnection time that the stream has sent since the previous message. `None` if
     /// it has sent none since then.

@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 /// The error for text that cannot be an [`EventName`](super::EventName) or an
 /// [`EventId`](super::EventId).
 ///
-/// Names and ids cannot contain a line feed or a carriage return, because the text after it could
+/// Names and ids cannot contain a line feed or a carriage return, because text on a new line could
 /// forge other fields. They cannot contain U+0000 either: clients would ignore an id that contains
 /// it ([HTML, "Interpreting an event stream"][html]).
 ///
@@ -40,7 +40,7 @@ impl InvalidField {
         self.character
     }
 
-    /// Returns the byte index of that character in the text.
+    /// Returns the byte index of the first character that is not allowed.
     #[must_use]
     pub const fn position(&self) -> usize {
         self.position

@@ -12,8 +12,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Splits an event stream into events and the bytes between them.
 ///
-/// A splitter reads bytes in chunks of any size, and loses none: the [pieces](Piece) together are
-/// the stream, byte for byte. A [`Decoder`](crate::Decoder) returns messages instead.
+/// A splitter accepts chunks of any size, and the [pieces](Piece) together are the stream, byte for
+/// byte. A [`Decoder`](crate::Decoder) returns messages instead.
 ///
 /// ```
 /// use tower_sse::{EventSplitter, Piece};
@@ -33,8 +33,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///
 /// # Events
 ///
-/// An event begins with the first field line that is not a `retry` line, and ends with the empty
-/// line. The event is complete when the last byte of the empty line has arrived. If this byte is a
+/// An event begins with the first field line that is not a `retry` line, and ends with the next
+/// empty line. The event is complete when the last byte of this line has arrived. If this byte is a
 /// CR, the splitter does not wait for an LF. Comments and `retry` lines within an event belong to
 /// the event. A block with an id or a name but no data is an event too, because some clients
 /// dispatch it.
@@ -124,9 +124,9 @@ impl EventSplitter {
         }
     }
 
-    /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
-    /// comments included, but not the empty line at the end. The default is 1 MiB. A `retry` line
-    /// between events has the same limit.
+    /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
+    /// the empty line at the end. The default is 1 MiB. A `retry` line between events has the same
+    /// limit.
     ///
     /// # Panics
     ///
@@ -176,7 +176,7 @@ impl EventSplitter {
         self.carry_event(input).map(|()| None)
     }
 
-    /// Returns the rest of a stream that has ended, if any: an event that is not
+    /// Returns what is left, if anything, when a stream has ended: an event that is not
     /// [terminated](EventRef::is_terminated), the beginning of a `retry` line, or a part of an
     /// oversized event. Afterwards, the splitter can split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {

@@ -13,8 +13,8 @@ use crate::{BoxError, SseBody, body::forward_to_kinds, coop::CoopBudget};
 pin_project! {
     /// The body of an event stream that passes through a filter.
     ///
-    /// A [`FilterLayer`](super::FilterLayer) makes these bodies. Without the layer, wrap the body
-    /// of an event stream, such as the body of another server's response:
+    /// A [`FilterLayer`](super::FilterLayer) makes these bodies. To filter without the layer, wrap
+    /// the body of an event stream, such as the body of another server's response:
     ///
     /// ```
     /// use http::Response;
@@ -36,9 +36,10 @@ pin_project! {
     /// stream, remove the headers `content-length` and `etag`.
     ///
     /// A frame of the source that is larger than 64 KiB is first split into parts of up to 64 KiB.
-    /// Each frame or part becomes at most one frame of this body. It is not copied if it consists
-    /// of whole events and all of them pass. An event is sent as soon as its last byte has arrived.
-    /// Trailers follow the last bytes; they are dropped if the filter ends the stream.
+    /// Each frame or part becomes at most one frame of this body. If a frame or part consists of
+    /// whole events and all of them pass, it is not copied. An event is sent as soon as its last
+    /// byte has arrived. Trailers follow the last bytes, but are dropped if the filter ends the
+    /// stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,

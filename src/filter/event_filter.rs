@@ -37,30 +37,30 @@ pub trait EventFilter {
     /// Decides what happens to an event. This method is called once for each event, in order, as
     /// soon as the last byte of the event has been received.
     ///
-    /// If the source ends cleanly in the middle of an event, the filter also gets the incomplete
-    /// event, which is not [terminated](EventRef::is_terminated).
+    /// If the source ends without an error in the middle of an event, the filter also gets the
+    /// incomplete event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the client's stream ends. This method is called when the source ends, unless an
     /// earlier verdict has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or
     /// [`Verdict::Reject`]. A `Reject` ends the stream unless
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected) has let the event pass. After an event
-    /// that was too large, this method is called only if
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected) has let the event pass. If an event was
+    /// too large, this method is called only if
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
-    /// Events in the returned verdict are sent before the stream ends or fails. If the source ended
-    /// cleanly in the middle of an event, and the filter has let this incomplete event pass, it is
-    /// sent after the events in the verdict. If the source ended in the middle of an event that was
-    /// [too large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
+    /// Events in the returned verdict are sent before the stream ends or fails. If the filter has
+    /// let an incomplete last event pass, that event is sent after the events in the verdict. If
+    /// the source ended in the middle of an event that was [too
+    /// large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
     ///
     /// What the client receives, by verdict:
     ///
     /// - `Pass`: the source's clean end, or its error
     /// - `Drop`: a clean end
-    /// - `Insert`: these events, then the source's clean end, or its error
-    /// - `Replace`, `End`: these events, then a clean end
-    /// - `Fail`: this error
-    /// - `Reject` while the [head is held](super::FilterLayer::hold_head): this response
+    /// - `Insert`: the verdict's events, then the source's clean end, or its error
+    /// - `Replace`, `End`: the verdict's events, then a clean end
+    /// - `Fail`: the verdict's error
+    /// - `Reject` while the [head is held](super::FilterLayer::hold_head): the verdict's response
     /// - `Reject` otherwise: an error, or the same as `Pass` if
     ///   [`pass_rejected`](super::FilterLayer::pass_rejected) is set
     fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
@@ -103,9 +103,9 @@ pub enum SourceEnd<'a> {
 
 /// A filter's decision about an event, or about the end of the source.
 ///
-/// To put several events into an [`Encoded`], collect them from an iterator. To send events after
-/// an event, replace the event by its copy and the new events: `[event.to_encoded(),
-/// usage].into_iter().collect()`.
+/// To send several events in one verdict, collect them from an iterator into an [`Encoded`]. To
+/// send events after an event, replace it with a copy of itself, followed by the new events:
+/// `[event.to_encoded(), usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use]
@@ -125,8 +125,8 @@ pub enum Verdict {
     ///
     /// When a body fails, the server drops the bytes that it has not written yet. With hyper, the
     /// dropped bytes can include the response head, and events from the frame in which the failure
-    /// occurred. If an [`SseLayer`](crate::SseLayer) is outside of the filter, the server can write
-    /// these bytes before the body fails.
+    /// occurred. An [`SseLayer`](crate::SseLayer) outside of the filter delays the failure, so that
+    /// the server can write these bytes first.
     Fail(BoxError),
     /// If the [head is held](super::FilterLayer::hold_head), the client gets this response in place
     /// of the stream. Otherwise, if [`pass_rejected`](super::FilterLayer::pass_rejected) is set,
@@ -170,7 +170,7 @@ pub enum Outcome {
     Completed,
     /// The source ended without an error, but in the middle of an event.
     MidEvent,
-    /// The source failed, even if [`EventFilter::source_end`] turned the error into a clean end.
+    /// The source failed. [`EventFilter::source_end`] may have turned the error into a clean end.
     Failed,
     /// The filter ended or rejected the stream, for example at a forbidden word. If the source had
     /// already failed, or had ended in the middle of an event, the outcome is `Failed` or
@@ -182,15 +182,15 @@ pub enum Outcome {
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
-    /// The body or the future of the response was dropped before the end of the stream. Either the
-    /// client disconnected, or the server or an outer layer ended the stream.
+    /// The response's body or future was dropped before the end of the stream. Either the client
+    /// disconnected, or the server or an outer layer ended the stream.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
     Panicked,
     /// The response has a content coding, so the filter could not see its events.
     Encoded,
-    /// The response is no event stream, or the service failed.
+    /// The response is not an event stream, or the service failed.
     NotAStream,
     /// The request was `HEAD`.
     Head,
@@ -238,7 +238,7 @@ pub struct FilterEnd {
     pub age: Duration,
 }
 
-/// Creates a filter from a closure that decides what becomes of each event.
+/// Creates a filter from a closure that decides what happens to each event.
 ///
 /// ```
 /// use tower_sse::filter::{self, Verdict};

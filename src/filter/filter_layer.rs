@@ -13,10 +13,10 @@ use crate::BoxError;
 /// A layer that passes the event streams of a service through filters.
 ///
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
-/// the response unchanged. A response that is not an event stream also passes unchanged; of its
-/// filter's methods, only [`end`](EventFilter::end) is called. If `Content-Type` lists several
-/// media types, the last valid type decides whether the response is an event stream, as the
-/// [Fetch standard] says.
+/// the response unchanged. A response that is not an event stream also passes unchanged; the layer
+/// then calls only [`end`](EventFilter::end) of the filter. If `Content-Type` lists several media
+/// types, the last valid type decides whether the response is an event stream, as the [Fetch
+/// standard] says.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::post};
@@ -40,15 +40,14 @@ use crate::BoxError;
 ///
 /// # What is refused
 ///
-/// By default, an event of the source reaches the client only if the filter has seen it and has not
-/// rejected it:
+/// By default, an event that the filter has not seen, or has rejected, does not reach the client:
 ///
 /// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
 ///   [`pass_oversized`](Self::pass_oversized) lets such an event pass.
 /// - An event stream with a content coding is replaced by a `502`.
 ///   [`pass_encoded`](Self::pass_encoded) lets such a stream pass.
-/// - The body fails if the filter rejects a response whose head has been sent.
-///   [`pass_rejected`](Self::pass_rejected) lets the rejected events pass.
+/// - The body fails if the filter returns [`Reject`](super::Verdict::Reject) after the head of the
+///   response has been sent. [`pass_rejected`](Self::pass_rejected) lets the rejected events pass.
 ///
 /// # The type
 ///
@@ -118,9 +117,9 @@ impl<M> FilterLayer<M> {
 }
 
 impl<M: ?Sized> FilterLayer<M> {
-    /// Limits the size of an event to `bytes`. All bytes of the event's lines count, line ends and
-    /// comments included, but not the empty line at the end. The default is 1 MiB. A `retry` line
-    /// between events has the same limit.
+    /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
+    /// the empty line at the end. The default is 1 MiB. A `retry` line between events has the same
+    /// limit.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::EventTooLarge).
@@ -144,7 +143,7 @@ impl<M: ?Sized> FilterLayer<M> {
     }
 
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
-    /// sees the events after them.
+    /// still sees all other events.
     ///
     /// Use this option only for filters that just observe events. A filter that blocks or redacts
     /// events would miss the large events.
@@ -165,8 +164,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// stream by a `502`.
     ///
     /// Use this option only for filters that just observe events. A filter that blocks or redacts
-    /// events would miss such streams. It is better to remove `accept-encoding` from requests to
-    /// the upstream, and to compress outside of the layer.
+    /// events would miss such streams. Prefer to remove `accept-encoding` from requests to the
+    /// upstream, and to compress outside of the layer.
     ///
     /// ```
     /// # use http::Request;
@@ -183,9 +182,9 @@ impl<M: ?Sized> FilterLayer<M> {
     /// Lets an event pass even if the filter rejects it after the head of the response has been
     /// sent. By default, such a rejection fails the body.
     ///
-    /// Use this option only if the filter rejects errors of the upstream to give them a better
-    /// status. After the head has been sent, the client then finds the error in the stream. If the
-    /// filter rejected events to block them, the blocked events would reach the client.
+    /// Use this option only if the filter's rejections turn errors of the upstream into an error
+    /// status. Once the head has been sent, the client finds such an error in the stream. If the
+    /// filter rejects events to block them, this option could let them reach the client.
     ///
     /// ```
     /// # use http::Request;
@@ -200,14 +199,15 @@ impl<M: ?Sized> FilterLayer<M> {
     }
 
     /// Holds the head of the response until an event has passed the filter, or the filter has sent
-    /// one of its own. Until then, the filter can still [reject](super::Verdict::Reject) the
+    /// an event of its own. Until then, the filter can still [reject](super::Verdict::Reject) the
     /// response. An error that an upstream sends as its first event can thus become an error
     /// status, and an outer layer can retry the request.
     ///
-    /// Unless the filter rejects the response, the head is also sent when the source ends or fails,
-    /// after 16 KiB of comments and other lines between events, or after the time `limit`. The
-    /// bytes that have passed the filter by then are sent after the head. While the head is held,
-    /// no heartbeat can be sent, so choose a limit of a few seconds.
+    /// If there is no such event, the head is sent when the stream ends or fails, unless the filter
+    /// rejects the response. It is also sent after 16 KiB of comments and other lines between
+    /// events, or after the time `limit`. The bytes that have passed the filter by then are sent
+    /// after the head. While the head is held, no heartbeat can be sent, so choose a limit of a few
+    /// seconds.
     ///
     /// ```
     /// use std::time::Duration;

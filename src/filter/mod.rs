@@ -1,5 +1,6 @@
 //! Filters inspect, change or drop the events of a stream on its way to the client, or end the
-//! stream at an event. Use them in a gateway, a proxy, or a guard in front of a model.
+//! stream at an event. Use them in a gateway, a proxy, or a guard that checks the answers of a
+//! model.
 //!
 //! An [`EventFilter`] gets each event of one stream (the *source*) and returns a [`Verdict`]. An
 //! event that passes stays identical byte for byte, and is sent as soon as its last byte has
@@ -113,15 +114,15 @@
 //!
 //! # Events
 //!
-//! - An event begins with the first field line that is not a `retry` line, and ends with an empty
-//!   line. Between events, comments, `retry` lines and empty lines pass at once, and the filter
-//!   does not see them.
+//! - An event begins with the first field line that is not a `retry` line, and ends with the next
+//!   empty line. Comments, `retry` lines and empty lines between events pass at once, and the
+//!   filter does not see them.
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
-//! - If the source ends cleanly in the middle of an event, the filter also gets the incomplete
-//!   event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`. Browsers discard
-//!   such an event, but some other clients read it. If the source fails in the middle of an event,
-//!   the incomplete event is not sent, and the filter does not see it.
+//! - If the source ends without an error in the middle of an event, the filter also gets the
+//!   incomplete event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`.
+//!   Browsers discard such an event, but some other clients read it. If the source fails in the
+//!   middle of an event, the incomplete event is not sent, and the filter does not see it.
 //! - How the source divides its bytes into frames makes no difference to the filter.
 //! - [`with_data`](crate::EventRef::with_data) keeps the line ends of the event. The lines of a new
 //!   event always end in LF, even if the stream has other line ends. Browsers, the AI SDK, and the

@@ -78,9 +78,9 @@ impl<F: EventFilter> FilterPipe<F> {
     /// # Errors
     ///
     /// Returns the error of [`Verdict::Fail`]. Also returns an error if the filter rejects the
-    /// stream, if an event is too large, or if the filter panicked in an earlier call. If bytes are
-    /// to be sent before the error, this call returns those bytes, and the next call of this method
-    /// or of [`finish`](Self::finish) returns the error.
+    /// stream, if an event is too large, or if the filter panicked in an earlier call. If there are
+    /// bytes to send before the error, this call returns them, and the next call to this method or
+    /// to [`finish`](Self::finish) returns the error.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter(frame);
@@ -103,8 +103,8 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended, so that nothing more is to be sent. The filter may
-    /// have ended the stream before the source ended.
+    /// Returns whether the stream has ended and nothing is left to send. The filter may have ended
+    /// the stream before the source ended.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()

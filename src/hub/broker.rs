@@ -11,8 +11,8 @@
 //!
 //! If your broker keeps its log on a server, for example in a database table, the crate
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. It loads the
-//! history, reconnects, publishes in batches, and finds every loss. Its page shows a broker that
-//! uses an SQLite file.
+//! history, reconnects, publishes in batches, and detects every loss of events. Its page shows a
+//! broker that uses an SQLite file.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -42,47 +42,48 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// # What a broker must do
 ///
-/// 1. **Number.** The broker gives each event a number that is the same in all processes, and feeds
-///    the events to every process in the order of their numbers. The numbers are above 0 and below
-///    `u64::MAX`, and may have holes. The broker never gives the same number to two events, even
-///    after it has lost all its data. So take the first number from the clock, for example the
-///    microseconds since 1970. If the broker's log can lose its newest events, the broker must not
-///    give their numbers to other events. Before it feeds a new event, it then reports a
-///    [loss](Feed::report_loss) with a number above every number that it has ever given.
-/// 2. **Feed completely.** Once [`start`](Self::start) has returned, no event is missing without a
-///    report. If the broker has fed an event, it has also fed every event with a lower number, or
-///    has reported a loss with the number of the missing event or a higher one.
+/// 1. **Number the events.** The broker gives each event a number that is the same in all
+///    processes, and feeds the events to every process in the order of their numbers. The numbers
+///    are above 0 and below `u64::MAX`, and may have holes. The broker never gives the same number
+///    to two events, even after it has lost all its data. So take the first number from the clock,
+///    for example the microseconds since 1970. If the broker's log can lose its newest events, the
+///    broker must not give their numbers to other events. After its log has lost events, the broker
+///    reports a [loss](Feed::report_loss) with a number above every number that it has ever given,
+///    and only then feeds new events.
+/// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
+///    or reports its loss. Before it feeds an event, it feeds every event with a lower number, or
+///    reports a loss with that number or a higher one.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
-///    [`Feed::max_age`]. It may feed older events too. If it leaves out older events, or older
-///    events no longer exist, it first reports a loss with the number of the newest of them.
-///    Without this report, a client whose id has a lower number would miss events and receive no
-///    gap. If the server cannot distinguish a new log from a lost log, begin each log with a mark
-///    of a loss, as in rule 4. A client on its first visit receives no gap for this mark.
+///    [`Feed::max_age`]. It may feed older events too. If older events are left out or no longer
+///    exist, the broker first reports a loss with the number of the newest such event. Without this
+///    report, a client whose id has a lower number would miss events and receive no gap. If the
+///    server cannot distinguish a new log from a lost log, begin each log with a mark of a loss, as
+///    in rule 4. A client on its first visit receives no gap for this mark.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
-///    nothing is published. Before it reports a loss, it feeds all events that it knows from before
-///    the loss.
-///    - *The log has lost events:* the server has returned to an older state, or an event that was
-///      fed to a process is missing from the log and was not trimmed. The process that notices the
-///      loss writes a mark of the loss into the log. Each process reports the loss when it reads
-///      the mark. So all processes report the loss between the same events.
+///    nothing is published. Before this task reports a loss, it feeds all earlier events that it
+///    knows.
+///    - *The log has lost events:* the server has returned to an older state, or the log no longer
+///      has an event that was fed to a process, although this event was not trimmed. The process
+///      that notices the loss writes a mark of the loss into the log. Each process reports the loss
+///      when it reads the mark. So all processes report the loss between the same events.
 ///    - *One process has missed events,* such as entries that were trimmed before the process had
 ///      read them. Only this process reports the loss, and it writes no mark.
 ///    - A process that cannot distinguish these two cases reports the loss at once, and also writes
 ///      a mark. A broker that cannot notice a loss says so in its documentation.
-/// 5. **Feed twice rather than skip.** After its connection has broken, the broker continues with
-///    the last event that it has fed, or with an earlier one. A hub ignores events that it already
-///    has.
+/// 5. **Feed twice rather than skip.** After its connection has broken, the broker resumes at the
+///    last event that it has fed, or at an earlier one. A hub ignores events that it already has.
 /// 6. **Acknowledge only what is certain.** If [`Publisher::publish`] returns `Ok`, the broker
 ///    feeds the event, or reports a loss, in every process that stays connected. Whether it
 ///    succeeds or fails, `publish` publishes the event at most once. It returns within a time limit
-///    that the broker sets, even if thousands of calls are in flight. If commits are slow, commit
-///    the waiting events together.
+///    that the broker sets, even if thousands of calls are in flight. If the server's commits are
+///    slow, commit the waiting events together.
 /// 7. **Send nothing before the first poll** of the future of `publish`. If the future is dropped
-///    after its first poll, the event may or may not be published, and no other call is disturbed.
-/// 8. **Keep every [field](crate::Event::fields)**, with any text in the topic, the data and the
-///    comment, even line feeds, quotes or empty text. The broker refuses an event that it cannot
-///    keep, with a reason that names the limit.
-/// 9. **Use one clock** for each event, in all processes: the server's clock, or the clock of the
+///    after its first poll, the event may or may not be published, but other calls must not be
+///    affected.
+/// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
+///    text, even empty text or text with line feeds and quotes. The broker refuses an event that it
+///    cannot keep, with a reason that names the limit.
+/// 9. **Use the same clock** for an event in all processes: the server's clock, or the clock of the
 ///    publishing process. In the second case, the broker keeps the time of publication with the
 ///    event. This clock decides when the name of an [ended](crate::hub::Hub::end) topic can be used
 ///    again. The age of an event is the time since its publication, never below zero.
@@ -96,22 +97,22 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// # What a broker may rely on
 ///
-/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. An event takes a few
-///   microseconds. A loss wakes the subscriptions of all topics. With 50,000 topics, the report of
-///   a loss takes 5 milliseconds if no subscription waits for an event, and 20 milliseconds if all
-///   wait. So yield to other tasks after about 100 events and after a loss, for example with
-///   tokio's `consume_budget`.
-/// - The publisher is never dropped inside of these two methods. If the program drops its last
-///   clone of the hub during such a call, a separate thread drops the hub and its publisher. The
-///   thread runs in the context of the runtime that polled
+/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. Feeding an event
+///   takes a few microseconds. A loss wakes the subscriptions of all topics. With 50,000 topics,
+///   the report of a loss takes 5 milliseconds if no subscription waits for an event, and 20
+///   milliseconds if all wait. So yield to other tasks after about 100 events and after a loss, for
+///   example with tokio's `consume_budget`.
+/// - The publisher is never dropped inside of `event` or `report_loss`. If the program drops its
+///   last clone of the hub during such a call, a separate thread drops the hub and its publisher.
+///   The thread runs in the context of the runtime that polled
 ///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can safely wait
 ///   for the thread that feeds, or for a lock that the broker holds while it feeds.
-/// - These two methods call code of the program: wakers, and the closure of
+/// - `event` and `report_loss` call code of the program: wakers, and the closure of
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code must not wait for a lock
 ///   that the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
-///   has returned, the future of `start` and the hub are dropped. A task started by [`Feed::spawn`]
+///   has returned, the hub and the future of `start` are dropped. A task started by [`Feed::spawn`]
 ///   is then dropped too.
 ///
 /// [`testing::broker`](crate::testing::broker) (feature `testing`) tests a broker against these
@@ -150,9 +151,8 @@ pub trait Broker: Send + Sized + 'static {
 
 /// The interface through which a broker feeds its hub. [`Broker::start`] receives it.
 ///
-/// There is one feed for each hub. It ignores events and losses with the number 0 or `u64::MAX`. It
-/// also ignores an event or a loss if the hub has already received one with the same number or a
-/// higher one. Feeding does not block.
+/// There is one feed for each hub. It ignores events and losses with the number 0 or `u64::MAX`.
+/// Feeding does not block.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -169,7 +169,7 @@ impl Feed {
     }
 
     /// Appends an event to its topic. If the topic has [ended](crate::hub::Hub::end) and its name
-    /// is not free again, drops the event instead, unless a loss was reported after the end.
+    /// cannot be used again yet, the hub drops the event, unless a loss was reported after the end.
     /// Returns `false`, and ignores the event, if the hub has already received an event or a loss
     /// with this number or a higher one.
     ///
@@ -194,7 +194,7 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events with numbers up to `sequence`. Subscribers
-    /// first receive the events from before the loss that are still kept, and then a
+    /// first receive the earlier events that are still kept, and then a
     /// [gap](crate::hub::GapPolicy) for each of their topics. Returns `false`, and reports nothing,
     /// if the hub has already received an event or a loss with this number or a higher one.
     ///
@@ -260,7 +260,7 @@ impl Feed {
     /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A
     /// publisher that waits for the task therefore needs a time limit.
     ///
-    /// If the future that `reader` returns completes or panics while the hub is open, the hub is
+    /// If the future from `reader` completes or panics while the hub is open, the hub is
     /// [closed](crate::hub::Hub::close), because it would receive no more events. An ERROR line
     /// reports this (feature `tracing`).
     ///

@@ -82,8 +82,8 @@ impl HubBuilder {
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
     /// time. No lock is held during the call. The closure may use other topics of the hub. It must
-    /// not subscribe or publish to the topic that is being created, because this recurses
-    /// infinitely.
+    /// not subscribe or publish to the topic that is being created, because this would recurse
+    /// forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -95,8 +95,8 @@ impl HubBuilder {
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// The limit counts events, the topics that keep them, and the [frames](super#memory) that
-    /// topics cache. It includes bookkeeping: less than 200 bytes for each event or frame, and less
-    /// than 1 KiB, plus the length of the name, for each topic. The following do not count:
+    /// topics cache. It includes bookkeeping: less than 200 bytes for each event or frame, and for
+    /// each topic less than 1 KiB plus the length of its name. The following do not count:
     ///
     /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
     ///   length of its name.
@@ -127,8 +127,8 @@ impl HubBuilder {
     /// Connects to a broker, and returns the hub. [`Hub::connect`] does the same with the default
     /// limits.
     ///
-    /// The hub asks the broker for events up to the age of [`retention`](Self::retention). This age
-    /// also applies to topics whose events [`retention_of`](Self::retention_of) keeps longer.
+    /// The hub asks the broker for events up to the age of [`retention`](Self::retention), even for
+    /// topics whose events [`retention_of`](Self::retention_of) keeps longer.
     ///
     /// # Errors
     ///

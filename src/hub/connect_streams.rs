@@ -33,13 +33,13 @@ impl Streams {
     /// 5 minutes, at most 1,024 events and 1 MiB. If a limit of the hub's
     /// [`Retention`](crate::hub::Retention) is larger, that limit applies instead.
     ///
-    /// If the topic has a gap, this process may have missed a log-out. The process then
+    /// If this process receives a gap for the topic, it may have missed a log-out, so it
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
     /// from the broker receives the missed close events when it reconnects. If some of these events
     /// are no longer kept, it receives a gap.
     ///
-    /// Closing the hub ends no stream. From then on, this process no longer receives the log-outs
-    /// of other processes.
+    /// Closing the hub does not end any stream. From then on, this process no longer receives the
+    /// log-outs of other processes.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///

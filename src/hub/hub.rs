@@ -59,7 +59,7 @@ impl Hub {
     /// - In Rust, pass the position to [`resume`](super::Subscribe::resume).
     ///
     /// With a [broker](Self::connect), this is the id of the newest event that this process has
-    /// received. That event can be older than one that this process has just published.
+    /// received. An event that the process has just published can be newer.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -147,8 +147,8 @@ impl Hub {
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), because
-    /// this method cannot wait for the broker's acknowledgement. The first such error of each hub
-    /// also logs a WARN line (feature `tracing`).
+    /// this method cannot wait for the broker's acknowledgement. The first `NotInProcess` error of
+    /// each hub also logs a WARN line (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -167,23 +167,23 @@ impl Hub {
     ///   ends once all of them have ended.
     /// - A client that reconnects receives the events that it missed, and then its stream ends. If
     ///   the client has missed nothing, [`Subscription::response`](super::Subscription::response)
-    ///   answers an `EventSource` with `204`, which stops it from reconnecting. All other clients
-    ///   receive an empty stream. With [`GapPolicy::Ignore`](super::GapPolicy::Ignore), missed
-    ///   events that are no longer kept do not count.
-    /// - At first, publishing to the topic fails with [`PublishError::Ended`]. Once the last event
-    ///   exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention), the name
-    ///   is free: the next event starts the topic again. Once the name is free and the last event
-    ///   is evicted, a client without an id gets a stream that waits for the next event. With a
-    ///   broker, set the same age in all processes.
+    ///   answers with an empty stream, or with `204` if the client is an `EventSource`, which then
+    ///   stops reconnecting. With [`GapPolicy::Ignore`](super::GapPolicy::Ignore), an event that is
+    ///   no longer kept does not count as missed.
+    /// - After the last event, publishing to the topic fails with [`PublishError::Ended`], until
+    ///   that event exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention).
+    ///   The name is then free: the next event starts the topic again. Once the name is free and
+    ///   the last event is evicted, a client without an id gets a stream that waits for the next
+    ///   event. With a broker, set the same age in all processes.
     /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
-    ///   Beyond that number, it forgets the topic whose name is free first. It then accepts events
-    ///   for this topic even before the name is free.
+    ///   Beyond that number, it forgets the topic whose name becomes free first. It then accepts
+    ///   events for this topic even before the name is free.
     /// - With a broker, publishing fails once the process has received the end. Before that, the
     ///   broker may acknowledge an event that no client receives.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
-    ///   ended, and can publish to it. An event from this process starts the topic again in each
-    ///   process that has not received the end, and in each process to which the broker has
-    ///   reported the loss. All other processes drop the event.
+    ///   ended, and can publish to it. An event from this process starts the topic again in the
+    ///   processes that have not received the end, and in those to which the broker has reported
+    ///   this loss. All other processes drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};

@@ -105,11 +105,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// the highest number that the broker has fed to this process.
     ///
     /// A client with an id above the returned number receives a gap, because its id was made up or
-    /// comes from a lost log. If the number is too low, clients that were connected to a process
-    /// with newer events also receive a gap. If the number is too high, clients with an id from a
-    /// lost log miss events without receiving a gap. The default is 2²⁰ above `committed`. A broker
-    /// that numbers events by a clock returns the number for the current time, plus an allowance
-    /// for the clock's error.
+    /// comes from a lost log. If the number is too low, a client that has received newer events
+    /// from another process also receives a gap. If the number is too high, clients with an id from
+    /// a lost log miss events without receiving a gap. The default is 2²⁰ above `committed`. A
+    /// broker that numbers events by a clock returns the number for the current time, plus an
+    /// allowance for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -138,9 +138,10 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is the time of
-    /// publication by the clock of [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), for
-    /// example the duration since 1970. If the topic had [ended](crate::hub::Hub::end), the hub
-    /// uses `at` to decide whether its name was free again at that time.
+    /// publication, for example as the duration since 1970, by the clock of [rule
+    /// 9](crate::hub::broker::Broker#what-a-broker-must-do). If the topic had
+    /// [ended](crate::hub::Hub::end), the hub uses `at` to decide whether the topic's name could be
+    /// used again at that time.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -166,7 +167,7 @@ impl<P: Publisher> AnyPublisher for P {
     }
 }
 
-/// What a broker knows of an event besides its content, for
+/// What a broker knows about an event besides its content, for
 /// [`Feed::event`](crate::hub::broker::Feed::event).
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -177,9 +178,10 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates the arrival of the event with this sequence number. `at` is the time of publication
-    /// by the clock of [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), for example the
-    /// duration since 1970. `age` is the time since the publication.
+    /// Creates the arrival of the event with this sequence number. `at` is the time of publication,
+    /// for example as the duration since 1970, by the clock of [rule
+    /// 9](crate::hub::broker::Broker#what-a-broker-must-do). `age` is the time since the
+    /// publication.
     ///
     /// The hub uses `at` to decide when the name of an ended topic is free again, and `age` to
     /// decide when to evict the event.

@@ -75,18 +75,18 @@
 //! after an id continues with the next event that is kept, in order and without duplicates.
 //!
 //! If events after that id were evicted because of a [limit](#memory), the client receives an event
-//! with the name `gap`, whose data is the name of the topic. The client also receives a gap if the
-//! hub cannot know whether the client missed events, for example if the client's id comes from
-//! another hub. [`GapPolicy`] sets what happens at a gap.
+//! named `gap` with the topic's name as its data. The client also receives a gap if the hub cannot
+//! know whether the client missed events, for example if the client's id comes from another hub.
+//! [`GapPolicy`] sets what happens at a gap.
 //!
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
 //! events, send it a [greeting](Subscribe::greeting), which has an id.
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
-//! twice. It receives a gap for the events that it misses. Publishing is *at most once* too. With a
-//! broker, publishing can fail with [`PublishError::Unknown`]. A program that then publishes the
-//! event again publishes *at least once*: let its clients recognise duplicates by a key in the
-//! data.
+//! twice. It receives a gap for the events that it misses, if [all processes have the same
+//! limits](#many-processes). Publishing is *at most once* too. With a broker, publishing can fail
+//! with [`PublishError::Unknown`]. If the program then publishes the event again, publishing is *at
+//! least once*: clients must recognise duplicates by a key in the data.
 //!
 //! # In a page
 //!
@@ -208,8 +208,8 @@
 //! ```
 //!
 //! - On a first visit, the stream begins with the newest value of each topic.
-//! - A client that is behind, or was away, receives from each topic only the newest of the values
-//!   that it missed. The replaced values do not cause a `gap`.
+//! - A client that is behind, or was away, receives from each topic only the newest value that it
+//!   missed. The replaced values do not cause a `gap`.
 //! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
 //!   [`retention`](HubBuilder::retention).
 //! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
@@ -218,7 +218,7 @@
 //! If a client does not read, the buffers of its connection can hold values that have been replaced
 //! since; see [memory](#memory). The page
 //! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
-//! says how long Redis keeps values.
+//! of `tower-sse-redis` says how long Redis keeps values.
 //!
 //! # State in a database
 //!
@@ -249,11 +249,11 @@
 //! }
 //! ```
 //!
-//! - Let a handler call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
+//! - In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
 //!   never published, because the server drops the handler when the client disconnects.
 //! - No note is lost between the backlog and the events. A note that was committed between the
 //!   position and the query comes twice: in the backlog and as an event. A client that reconnects
-//!   after the backlog also receives this event. Let the page ignore rows that it already has.
+//!   after the backlog also receives this event. The page must ignore rows that it already has.
 //! - A client that reconnects receives the events that it missed. If some of these events were
 //!   evicted, the client receives a gap, and then the backlog again. The same happens to a
 //!   connected client that is so far behind that it misses events:
@@ -265,9 +265,8 @@
 //!   rows, let it open a new `EventSource` whose URL contains the number of its newest row. The
 //!   handler then sends only later rows in the greeting.
 //! - You can render the state into the page instead of sending a greeting. If you do, render the
-//!   position too, and let the page send this position in the query of the stream's URL
-//!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)). The stream then resumes from
-//!   it.
+//!   position too, and let the page send it in the query of the stream's URL
+//!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
 //! - The example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a
 //!   complete program.
 //!
@@ -299,12 +298,12 @@
 //! - Check the name of the event, here `order`, and pass events with any other name: a filter also
 //!   sees [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
 //! - Here, the filter replaces another user's order with an event that has the same id and nothing
-//!   else. By the [HTML standard][html], a client stores an id without data as its position, but
-//!   dispatches no event. With [`Verdict::Drop`](crate::filter::Verdict::Drop) instead, a client
-//!   that sees few events keeps an old id. When it reconnects, it receives a gap if an event after
-//!   this id was evicted. In Firefox, the same happens even with this filter, because Firefox
-//!   [ignores an id without data](crate::Event::id).
-//! - A filter runs for each event and each client. If a few more topics serve the same purpose, use
+//!   else. According to the [HTML standard][html], a client that receives an id without data stores
+//!   the id, but dispatches no event. With [`Verdict::Drop`](crate::filter::Verdict::Drop) instead,
+//!   a client that sees few events keeps an old id. When it reconnects, it receives a gap if an
+//!   event after this id was evicted. In Firefox, the same happens even with this filter, because
+//!   Firefox [ignores an id without data](crate::Event::id).
+//! - A filter runs for each event and each client. If a few additional topics can do the same, use
 //!   topics instead.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -321,9 +320,9 @@
 //! caches up to 16 of its newest frames. Older frames exist only while a connection still has to
 //! write them.
 //!
-//! The only backlog of a client is what its connection holds: up to 16 frames in hyper, and up to a
-//! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets)
-//! limits the kernel's part.
+//! The only buffers for a single client are those of its connection: up to 16 frames in hyper, and
+//! up to a few megabytes in the kernel. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits
+//! the kernel's part.
 //!
 //! # Large events and binary data
 //!
@@ -345,10 +344,9 @@
 //! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
 //! same ids. To add a broker to a program that publishes with [`publish`](Hub::publish), change
 //! only the line that creates the hub. Give the hubs of all processes the same
-//! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory). If
-//! these limits differ, a client of several topics can miss events without receiving a gap. This
-//! happens if the client falls behind in one process and then reconnects to a process that has kept
-//! more events.
+//! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory).
+//! Otherwise, a client of several topics can miss events without receiving a gap if it falls behind
+//! in one process and then reconnects to a process that has kept more events.
 //!
 //! # Stopping work
 //!

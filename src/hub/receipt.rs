@@ -10,15 +10,15 @@ pub struct Receipt {
     /// The number of subscriptions that the topic had in this process.
     ///
     /// - Without a [broker](super::Hub::connect), they are counted at publication. Each of these
-    ///   subscriptions sends the event, unless the subscription ends first or the event is evicted
-    ///   first.
+    ///   subscriptions sends the event, unless the subscription ends or the event is evicted before
+    ///   that.
     /// - With a broker, they are counted when the broker has acknowledged the event. Subscriptions
     ///   in other processes are not counted.
     pub subscribers: usize,
 }
 
 impl Receipt {
-    /// Returns the id of the event. A client that received this event last sends the id as
+    /// Returns the id of the event. If a client received this event last, it sends the id as
     /// `Last-Event-ID` when it reconnects.
     #[must_use]
     pub fn id(&self) -> EventId {
@@ -49,8 +49,8 @@ pub enum PublishError {
     /// The event was sent to the broker, which has not acknowledged it. It may have been published,
     /// may be published later, or may be lost.
     ///
-    /// Publishing it again can duplicate it. If that matters, give each event a key, so that
-    /// clients can recognise duplicates.
+    /// Publishing it again can duplicate it. If duplicates matter, put a key into each event's
+    /// data, so that clients can recognise them.
     Unknown(BoxError),
     /// [`publish_now`](super::Hub::publish_now) cannot publish, because the hub has a
     /// [broker](super::Hub::connect). Use [`publish`](super::Hub::publish).

@@ -20,9 +20,9 @@ pub struct HubStats {
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
-    /// How old the newest event was when this process received it from the
-    /// [broker](super::Hub::connect), or `None` if the hub has no broker. The lag is zero until
-    /// this process receives an event that is not part of the loaded history.
+    /// The age of the last event from the [broker](super::Hub::connect) when it arrived in this
+    /// process, or `None` if the hub has no broker. The lag is zero until the first event arrives
+    /// after the hub has loaded the broker's history.
     ///
     /// While this process catches up, the lag shows how far it is behind. The lag does not grow
     /// while the connection is down. To monitor the connection, use the broker's health, such as
@@ -76,8 +76,8 @@ impl Retention {
         Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Returns the limits of topics in which each event replaces the previous event, such as prices
-    /// or locations of vehicles. Such a topic keeps its newest event at any age, unless
+    /// Returns the limits of topics in which each event replaces the previous one, such as prices
+    /// or vehicle locations. Such a topic keeps its newest event at any age, unless
     /// [`age`](Self::age) sets a limit.
     ///
     /// - A first visit begins with the newest event of each such topic, together with the
@@ -87,8 +87,8 @@ impl Retention {
     ///   broker has lost events.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
-    /// [broker](super::Hub::connect), a new process loads only events that are no older than the
-    /// age of [`HubBuilder::retention`](super::HubBuilder::retention).
+    /// [broker](super::Hub::connect), a new process loads even the newest event only if it is
+    /// within the age limit of [`HubBuilder::retention`](super::HubBuilder::retention).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }

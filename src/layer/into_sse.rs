@@ -27,7 +27,7 @@ pub mod marker {
 
 /// A type that a service inside the layer may return.
 ///
-/// The trait is sealed. The compiler distinguishes its implementations by the [marker] `M`:
+/// The trait is sealed. The [marker] `M` distinguishes its implementations:
 ///
 /// - [`marker::Http`]: a [`Response`] with any [`Body`] of [`Bytes`] is an event stream if its
 ///   `content-type` is `text/event-stream`. Otherwise it passes through.
@@ -146,9 +146,9 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// # Without a layer
 ///
-/// If the layer is missing, or was added before the route, the events still arrive, but without
-/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a server polls the
-/// body without a layer, the crate logs a warning, at most once in each process (feature
+/// If the layer is missing, or was added before the route, the events still arrive. However, there
+/// are no heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a server polls
+/// the body without a layer, the crate logs a warning, at most once in each process (feature
 /// `tracing`).
 ///
 /// A test that reads the body directly needs no layer. To serve events without a layer on purpose,

@@ -4,18 +4,18 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream cannot open because the server is [shutting
-/// down](crate::SseLayer::shutdown), or because the limit for [all
+/// The answer to a client whose stream is refused. The layer refuses a stream if the server is
+/// [shutting down](crate::SseLayer::shutdown), or if the limit is reached for [all
 /// streams](crate::SseLayer::max_streams) or for a
-/// [subject](crate::streams#limits-for-each-subject) is reached.
+/// [subject](crate::streams#limits-for-each-subject), such as a user.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). The reconnection
 /// time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
 ///
-/// At the limit of a subject, the layer's answer is always
-/// [`too_many_requests`](Self::too_many_requests). Its reconnection time is 30 to 60 seconds. For
-/// calls (requests by any method except `GET`), it is 2 to 10 seconds.
+/// At the limit of a subject, the layer always answers with
+/// [`too_many_requests`](Self::too_many_requests): its reconnection time is 30 to 60 seconds,
+/// except for calls (requests by any method except `GET`), which get 2 to 10 seconds.
 ///
 /// # What is refused
 ///
@@ -28,10 +28,10 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   the service. Only the limit of a subject is checked later, when the service has answered. By
 ///   then, the stream counts as opened, so this refusal closes it with the reason
 ///   [`Ended`](crate::CloseReason::Ended). Some services reserve a permit in `poll_ready`, such as
-///   tower's `ConcurrencyLimit`. If the layer does not call such a service, the permit stays
-///   reserved for the service's next request.
+///   tower's `ConcurrencyLimit`. If the layer refuses a stream without calling such a service, the
+///   permit stays reserved for the service's next request.
 /// - If a call (a request by any method except `GET`) arrived before the shutdown began, the
-///   shutdown does not refuse it. Only a limit can.
+///   shutdown does not refuse it, but a limit still can.
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,9 +93,9 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds, because a place becomes free only when an open stream ends. For a call (a request
-    /// by any method except `GET`), it is drawn from 2 to 10 seconds, because answers to calls are
-    /// short and soon free a place.
+    /// seconds: the client must wait until an open stream ends. For a call (a request by any method
+    /// except `GET`), it is drawn from 2 to 10 seconds, because answers to calls are short and soon
+    /// free a place.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.

@@ -35,7 +35,7 @@ impl<M> SseLayer<M> {
     }
 }
 
-/// Options that keep idle streams open, and keep proxies from holding events back.
+/// Options that keep idle streams open, and stop proxies from holding events back.
 impl<M> SseLayer<M> {
     /// Sets the heartbeat that is sent while a stream is idle. The default is a comment line after
     /// 15 seconds. A [`Duration`](std::time::Duration) sets the interval of such comments.
@@ -99,7 +99,7 @@ impl<M> SseLayer<M> {
     ///
     /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that does
     /// not do so must answer with an error, such as 501 or 429, instead of buffering. An
-    /// `EventSource` never reconnects after such an error, while buffering would only delay its
+    /// `EventSource` never reconnects after such an error, whereas buffering would only delay its
     /// events. Use this option if a proxy on the way answers with such errors.
     ///
     /// ```
@@ -122,10 +122,10 @@ impl<M> SseLayer<M> {
     /// Reads the last event id from the query parameter `name` if the request has no
     /// `Last-Event-ID` header. Off by default.
     ///
-    /// Page code cannot set this header for the first connection of an `EventSource`. Polyfills use
-    /// the parameter `lastEventId`, `evs_last_event_id` or `last_event_id`. To accept several
-    /// names, call this method once for each name. The names are tried in the order of the calls,
-    /// and empty values are skipped.
+    /// For the first connection of an `EventSource`, page code can set the parameter, but not the
+    /// header. Polyfills use the parameter `lastEventId`, `evs_last_event_id` or `last_event_id`.
+    /// To accept several names, call this method once for each name. The names are tried in the
+    /// order of the calls, and empty values are skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -144,10 +144,10 @@ impl<M> SseLayer<M> {
     /// other streams start without this line. A [`Duration`](std::time::Duration) sets the same
     /// time for every client.
     ///
-    /// After a crash, the server can send no other time, so clients wait for the time of this
-    /// option. A range ([`Retry::between`](crate::Retry::between)) spreads their reconnections.
-    /// Without the `retry` line, most browsers wait for exactly 3 seconds, and so reconnect all at
-    /// once. The line is left out
+    /// When the server crashes, it can no longer send a new time, so clients wait for the time of
+    /// this option. A range ([`Retry::between`](crate::Retry::between)) spreads their
+    /// reconnections. Without the `retry` line, most browsers wait for exactly 3 seconds, and so
+    /// reconnect all at once. The line is left out
     ///
     /// - if the stream has a content coding,
     /// - if the first block of the source is ready at once and has a `retry` field,
@@ -155,7 +155,7 @@ impl<M> SseLayer<M> {
     ///   shutdown.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
-    /// instead, even if that time is longer. With
+    /// instead, even if this option's time is shorter. With
     /// [`Drain::without_retry`](crate::Drain::without_retry), they keep the time of this option.
     ///
     /// No empty line follows the `retry` line, so the line belongs to the same block as the first
@@ -209,7 +209,7 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
-    /// OpenAI's clients wait for `[DONE]`. An `EventSource` reconnects after the clean end, unless
+    /// OpenAI's clients wait for `[DONE]`. An `EventSource` reconnects after a clean end, unless
     /// page code closes it when the terminator arrives.
     ///
     /// - If the source fails or ends mid-event, the terminator is not sent.
@@ -259,9 +259,9 @@ impl<M> SseLayer<M> {
     /// Turns an error of the source into a last event. The stream then ends cleanly, without the
     /// [terminator](Self::terminator).
     ///
-    /// The closure receives [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program), and can call
-    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) of another process, the closure
+    /// The closure receives [the error that your stream
+    /// returned](crate::guide::errors#the-error-of-the-program), and can call
+    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) in another process, the closure
     /// receives a [`RunError`](crate::runs::RunError), which has only the text of the error.
     ///
     /// Without this option, an error of the source fails the body, so that clients notice the error
@@ -271,13 +271,12 @@ impl<M> SseLayer<M> {
     ///   written: the closure is not called, and the body fails.
     /// - If the error is a cancellation, the closure is not called.
     ///   [`cancellation_if`](Self::cancellation_if) describes how the stream then ends.
-    /// - If the closure panics, or returns an event with neither data nor a name, which no client
-    ///   would dispatch, the body fails.
+    /// - If the closure panics, or returns an event that no client would dispatch (with neither
+    ///   data nor a name), the body fails.
     ///
     /// Before a body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
-    /// events. The failure also causes [log lines](crate::guide::errors#logs) of the server and of
-    /// proxies.
+    /// events. The server or a proxy may also [log](crate::guide::errors#logs) the failure.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -308,18 +307,18 @@ impl<M> SseLayer<M> {
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
     /// - If the error comes between events, the stream of an `EventSource` ends cleanly. The body
-    ///   of any other client fails, because the client could take a partial answer with a clean end
-    ///   for a complete one. If the error comes mid-event, or if the stream has a content coding,
-    ///   every body fails.
+    ///   of any other client fails, because a clean end would make a partial answer look complete.
+    ///   If the error comes mid-event, or if the stream has a content coding, every body fails.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
-    /// upstream is then incomplete. A client that disconnects causes no error of the source. The
-    /// page [errors](crate::guide::errors#cancellations) has predicates for tonic and hyper.
+    /// upstream is then incomplete. The closure is not called when a client disconnects, because
+    /// the source then has no error. The page [errors](crate::guide::errors#cancellations) has
+    /// predicates for tonic and hyper.
     ///
-    /// The closure is first called with [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program). If it returns `false`, it is called
-    /// with the next cause ([`source`](Error::source), or what an `io::Error` wraps), and so on. A
-    /// panic of the closure counts as `false`.
+    /// The closure is first called with [the error that your stream
+    /// returned](crate::guide::errors#the-error-of-the-program). If it returns `false`, it is
+    /// called with the next cause ([`source`](Error::source), or what an `io::Error` wraps), and so
+    /// on. A panic of the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -339,8 +338,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Makes a stream end when the program closes one of its subjects, such as its user: see the
-    /// module [streams](crate::streams). By default streams have no subjects.
+    /// Lets the program close all streams of a subject, such as a user or session: see the module
+    /// [streams](crate::streams). By default streams have no subjects.
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
     /// Middleware and handlers inside of the layer add the subjects of the request to this value.
@@ -386,13 +385,13 @@ impl<M> SseLayer<M> {
     ///
     /// After the cancellation, new streams are [refused](Self::refusal). A `POST`, or any other
     /// request that is not a `GET`, is still answered if it arrived before the cancellation.
-    /// [`drain`](Self::drain) sets how streams end. The page
-    /// [placement](crate::guide::placement#two-layers) has the rules for several layers.
+    /// [`drain`](Self::drain) sets how streams end. For a route with several layers, see
+    /// [placement](crate::guide::placement#two-layers).
     ///
     /// Without this option, a shutdown does not end streams. The graceful shutdown of axum or hyper
     /// then never finishes while a stream is open, because the server waits for every body.
     ///
-    /// Use the token that also shuts the server down, and give the graceful shutdown a deadline,
+    /// Use the token that also shuts the server down. Also give the graceful shutdown a deadline,
     /// because the token cannot end the stream of a client that does not read. The page
     /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic.
     ///
@@ -434,8 +433,8 @@ impl<M> SseLayer<M> {
     /// none is sent.
     ///
     /// - If the shutdown ends the answer to a call (a request by any method except `GET`), the
-    ///   event is sent before the body fails. Clients of language models take the event for a part
-    ///   of the answer: for such answers, turn the farewell off with
+    ///   event is sent before the body fails. Clients of language models would treat the event as
+    ///   part of the answer, so turn the farewell off for such answers with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from that id.
     /// - If the event has a name but no data, it is sent with empty data, because otherwise no
@@ -457,7 +456,7 @@ impl<M> SseLayer<M> {
 
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
-    /// Limits how many streams are open at the same time to `limit`. By default there is no limit.
+    /// Allows at most `limit` streams to be open at the same time. By default there is no limit.
     ///
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
@@ -490,8 +489,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the answer to clients whose streams are refused above
-    /// [`max_streams`](Self::max_streams) or during the [shutdown](Self::shutdown). The default is
+    /// Sets the answer to clients whose streams are refused because of
+    /// [`max_streams`](Self::max_streams) or the [shutdown](Self::shutdown). The default is
     /// [`Refusal::per_client`].
     ///
     /// ```
@@ -561,11 +560,11 @@ impl<M> SseLayer<M> {
     ///
     /// The closure is called for every kind of end, even if the body is never polled or the source
     /// panics. If the service returns a bare stream, the closure is also called if the client
-    /// disconnects before the response head is known. Before the call, the source is dropped, and
-    /// the stream's place in [`max_streams`](Self::max_streams) is freed.
+    /// disconnects before the response head is known. Before the closure is called, the source is
+    /// dropped, and the stream's place in [`max_streams`](Self::max_streams) is freed.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
-    /// body, even while that thread unwinds from a panic. A panic in the closure is caught and
+    /// body. That thread may be unwinding from a panic. A panic in the closure is caught and
     /// logged. With feature `tracing`, the closure is called in the request's span, and every close
     /// is logged at DEBUG.
     ///
@@ -602,8 +601,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It signals the
-    /// end of the response to tasks that a handler has spawned.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It tells a
+    /// handler's spawned tasks when the response ends.
     ///
     /// Off by default, because it costs five to seven allocations for each request. For services
     /// that return a bare stream, the `Disconnect` is always inserted, even without this option.
@@ -622,8 +621,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Measures the times from the request to the [head](CloseReport::time_to_head) and to the
-    /// [first event](CloseReport::time_to_first_event) of each stream, for its [`CloseReport`].
+    /// Measures the time from the request to the [head](CloseReport::time_to_head), and to the
+    /// [first event](CloseReport::time_to_first_event), for the [`CloseReport`] of each stream.
     ///
     /// Off by default, because it reads the clock, and allocates twice, for each request.
     ///
@@ -643,12 +642,11 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Gives each stream a label, such as the path of its route: `/events` and `/chat` are then
-    /// counted separately. By default streams have no label.
+    /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
-    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label. The
-    /// closure is called when a request arrives, so it must be cheap and must not block. If it
-    /// panics, the panic is caught and logged, and the stream has no label.
+    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label
+    /// separately. The closure is called when a request arrives, so it must be cheap and must not
+    /// block. If it panics, the panic is caught and logged, and the stream has no label.
     ///
     /// With axum, add the layer with `Router::layer`, so that the closure finds the request's
     /// `MatchedPath`. The closure can return a [`Label`]:

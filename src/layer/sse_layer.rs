@@ -88,14 +88,15 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
 /// - [`stats`](Self::stats) counts streams.
-/// - [`timings`](Self::timings) measures the times until the head and until the first event.
+/// - [`timings`](Self::timings) measures the time from the request to the head and to the first
+///   event.
 /// - [`label`](Self::label) gives streams a label, such as the path of their route.
-/// - [`track_disconnects`](Self::track_disconnects) signals the end of the response to tasks that a
-///   handler has spawned.
+/// - [`track_disconnects`](Self::track_disconnects) tells a handler's spawned tasks when the
+///   response ends.
 ///
-/// [`options`](Self::options) sets several options of streams at once. A request or a response can
-/// override these options with [`StreamOptions`](crate::StreamOptions) in its extensions; the
-/// methods `without_…` of `StreamOptions` turn options off. Of the layer's options, only the
+/// [`options`](Self::options) sets several options of streams at once.
+/// [`StreamOptions`](crate::StreamOptions) in the extensions of a request or a response override
+/// these options; their methods `without_…` turn options off. Of the layer's options, only the
 /// heartbeat, the header `incremental` and the reconnection time of an `EventSource` are on by
 /// default.
 ///
@@ -152,8 +153,8 @@ impl<M> SseLayer<M> {
     /// `EventSource` with a [reconnection time](Self::retry), and sends a
     /// [heartbeat](Self::heartbeat) while a stream is idle.
     ///
-    /// The heartbeats of a layer's streams are aligned to one time grid, so that many heartbeats
-    /// share one wake-up of the runtime.
+    /// The layer rounds up the times of heartbeats, so that many heartbeats share one wake-up of
+    /// the runtime.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::default(), kind: PhantomData }

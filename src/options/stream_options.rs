@@ -46,24 +46,25 @@ use crate::event::{Encoded, Event};
 /// An option of a request overrides the same option of the layer, and an option of a response
 /// overrides both. There are two exceptions:
 ///
-/// - If a stream has several maximum ages, the one that ends the stream first applies.
+/// - If a stream has several maximum ages, the layer applies the one that ends the stream soonest.
 /// - All closures of [`on_close`](Self::on_close) are called.
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. These options of
-/// [`SseLayer`](crate::SseLayer) accumulate instead:
+/// Setting an option again replaces its earlier value. These options accumulate instead, and all
+/// except `on_close` exist only on [`SseLayer`](crate::SseLayer):
 ///
-/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called
-///   in the order in which they were set: the layer's, then the request's, then the response's.
+/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called,
+///   in the order in which they were set. For `on_close`, the layer's closures come first, then the
+///   request's, then the response's.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
 /// The methods `without_…` turn off an option that is set by default, or that was set before. A
-/// [`padding`](Self::padding) of zero bytes turns padding off. No other option can be turned off,
-/// so a route that must not have such an option needs its own layer.
+/// [`padding`](Self::padding) of zero bytes turns padding off. No other option can be turned off.
+/// If a layer sets one that a route must not have, the route needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -190,8 +191,8 @@ impl StreamOptions {
     /// Use a separate token for each response, because cancelling a token ends every stream that
     /// has it. If the token is in the [options of a layer](crate::SseLayer::options), cancelling it
     /// ends all streams of the layer, including those that open later. Cancelling the token of a
-    /// response ends only the stream of the client that receives this response. It does not end a
-    /// [run](crate::runs).
+    /// response ends only the stream of the client that receives this response. If that client
+    /// reads a [run](crate::runs), the run continues.
     ///
     /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -225,8 +226,7 @@ impl StreamOptions {
 
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
     ///
-    /// This drain replaces the whole drain of the layer, including the layer's
-    /// [`retry`](Drain::retry).
+    /// This drain replaces the layer's whole drain, including its [`Drain::retry`].
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self
@@ -359,9 +359,13 @@ impl StreamOptions {
     ///
     /// The layer's closures are called before this one.
     ///
-    /// If no stream opens, the closure is not called. This is the case for a `HEAD` request,
-    /// without a layer, and if the layer replaces the response with a refusal, `204 No Content` or
-    /// `406 Not Acceptable`. To release a resource in these cases too, let the stream own a guard.
+    /// The closure is not called if no stream opens:
+    ///
+    /// - The request's method is `HEAD`.
+    /// - There is no layer.
+    /// - The layer replaces the response with a refusal, `204 No Content` or `406 Not Acceptable`.
+    ///
+    /// To release a resource in these cases too, move a guard into the handler's stream.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

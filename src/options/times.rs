@@ -12,17 +12,16 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// without a byte. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns
 /// heartbeats off.
 ///
-/// - A heartbeat is late by at most a sixteenth of the interval. The times of heartbeats are
-///   rounded up to a common time grid, so that thousands of idle streams share few wake-ups of the
-///   runtime.
+/// - A heartbeat is late by at most a sixteenth of the interval, because its time is rounded up.
+///   Thousands of idle streams of a layer then cause few wake-ups of the runtime.
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
 ///   an [event](Self::event) cannot be sent there, so the comment is sent instead. While the source
 ///   is mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
 /// - The comment has no empty line after it, because several clients would take the comment and the
 ///   empty line for an empty event.
-/// - Within an event, the comment has the same line end as the line before it. Every other line
-///   that the layer or a [filter](crate::filter) inserts ends in LF.
+/// - A comment within an event has the same line ending as the event's previous line. All other
+///   lines that the layer or a [filter](crate::filter) inserts end in LF.
 /// - The npm package `@google/genai` discards the event after a comment. If clients use this
 ///   package, send a heartbeat that is an [event](Self::event).
 ///
@@ -221,9 +220,10 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 /// The maximum age of a stream.
 ///
 /// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
-/// a server again. The layer ends the stream between events, [in the way that makes its client
-/// reconnect](crate::guide::clients#how-clients-reconnect). The answer to a call (a request by any
-/// method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself.
+/// a server again. The layer ends the stream between events. Whether the body then ends cleanly or
+/// fails [depends on the client](crate::guide::clients#how-clients-reconnect). The answer to a call
+/// (a request by any method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace))
+/// to end by itself.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
 /// always fails at the maximum age. The stream of a [client that does not
@@ -254,7 +254,7 @@ impl MaxAge {
     /// Creates a maximum age, which is counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled, and the answer to a call has no [grace](Self::grace).
+    /// is polled. This includes the answer to a call, which then has no [grace](Self::grace).
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
@@ -324,8 +324,8 @@ impl From<Duration> for MaxAge {
 ///
 /// Each drain sets when streams end:
 ///
-/// - [`per_client`](Self::per_client), the default: at once. The answer to a call (a request by any
-///   method except `GET`) may take up to 30 more seconds to end by itself.
+/// - [`per_client`](Self::per_client), the default: at once, except that the answer to a call (a
+///   request by any method except `GET`) may take up to 30 more seconds to end by itself.
 /// - [`at_once`](Self::at_once): at once, including answers to calls.
 /// - [`spread_over`](Self::spread_over): each at a random time within a window.
 /// - [`after`](Self::after): by themselves, or at the latest after a grace period.
@@ -387,7 +387,7 @@ impl Drain {
     }
 
     /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The other
-    /// drains treat all clients alike, and ignore this time.
+    /// drains ignore this time.
     ///
     /// ```
     /// use std::time::Duration;
@@ -441,8 +441,9 @@ impl Drain {
         Self::new(When::Never)
     }
 
-    /// Sets the reconnection time that is sent to clients. The default is drawn for each client
-    /// from 2 to 10 seconds. With [`without_retry`](Self::without_retry), none is sent.
+    /// Sets the reconnection time that is sent when the shutdown ends the stream. The default is
+    /// drawn for each client from 2 to 10 seconds. With [`without_retry`](Self::without_retry),
+    /// none is sent.
     ///
     /// The client uses this time instead of the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry), until it receives another one.

@@ -125,11 +125,11 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
 }
 
 impl StartError {
-    /// Returns the answer to a request whose run was not started.
+    /// Returns the answer to a request for which no run was started.
     ///
-    /// For [`NotFound`](Self::NotFound), the answer is a `404`. For all other errors, the answer is
-    /// the refusal [`per_client`](crate::Refusal::per_client): an `EventSource` gets a response
-    /// after which it reconnects. Other clients get a `503` with `Retry-After`.
+    /// For [`NotFound`](Self::NotFound), the answer is a `404`. For all other errors, it is
+    /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
+    /// which it reconnects, and other clients get a `503` with `Retry-After`.
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         self.answer_to(Client::of(&parts.method, &parts.headers))
@@ -157,9 +157,9 @@ impl StartError {
 /// The stream also fails if the client's next event was evicted, or if this process has lost
 /// contact with the process of the run.
 ///
-/// While the attachment exists, the client counts as attached: the source may wait for the client,
-/// and the run is not abandoned. Dropping the attachment detaches the client but does not stop the
-/// run.
+/// While the attachment exists, the client counts as attached: the run is not abandoned, and its
+/// source may have to wait for the client to read. Dropping the attachment detaches the client but
+/// does not stop the run.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

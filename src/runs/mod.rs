@@ -32,9 +32,9 @@
 //! `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` route that attaches clients
 //! to a run and never starts one.
 //!
-//! The handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
-//! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The page on
-//! [clients](crate::guide::runs_clients) shows what client libraries need, and [a
+//! The handler behind the layer needs no change. It can return a stream of this crate, axum's own
+//! `Sse`, or the bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The
+//! page on [clients](crate::guide::runs_clients) shows what client libraries need, and [a
 //! table](#a-hub-or-a-run) shows when a [hub](crate::hub) is the better choice.
 //!
 //! # Keys
@@ -46,13 +46,13 @@
 //! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
 //! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
-//! without recording it. `start_with` never replaces a completed run. To replace a run that is
-//! still running, cancel that run first.
+//! without recording it. `start_with` never replaces a completed run, and replaces a running one
+//! only if you cancel that run first.
 //!
 //! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
 //! from an authenticated session, never from a value that the client chooses. A client of another
-//! owner cannot reach the run, even with the same name and a valid id. Check permissions outside of
-//! the layer, because only the request that starts a run reaches the handler.
+//! owner cannot reach the run, even with the same name and a valid id. Check permissions in an
+//! outer layer, not in the handler, because only the request that starts a run reaches the handler.
 //!
 //! The layer handles every request with a key, except `HEAD` and `OPTIONS`. If a route stops runs,
 //! keep the route outside of the layer, or return no key for its requests.
@@ -127,14 +127,14 @@
 //!
 //! # Memory and back-pressure
 //!
-//! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
-//! runs, in total and per owner. It also sets how long runs are kept after their end, and when runs
+//! [`RunsBuilder`] limits the size of each run and, in total and per owner, the memory of runs and
+//! the number of running runs. It also sets how long runs are kept after their end, and when runs
 //! without clients are abandoned. While clients are attached, a run that has reached its size limit
 //! evicts only events that the fastest client has read. If that client has read none of the kept
 //! events, the source waits. If the next event of a slower client is evicted, the body of that
 //! client fails. While no client is attached, the source never waits, and the oldest events are
-//! evicted. A run starts only if the memory has room for the size limits of this run and of all
-//! running runs. Otherwise, the request is refused.
+//! evicted. A run starts only if the memory limit has room for this run and all running runs at
+//! their maximum size. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
@@ -143,14 +143,14 @@
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits and close reports to
 //!   each client's stream, and decides how the stream ends. Without `SseLayer`, the body of each
 //!   client fails when the run is cancelled, instead of ending cleanly.
-//! - Inside of layers that add headers to every response, such as CORS, because only the first
-//!   client receives the handler's headers.
+//! - Inside of layers that add headers to every response, such as CORS, because headers that are
+//!   added inside of the `RunLayer` reach only the first client.
 //! - Inside of compression, because a compressed answer is not recorded.
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
 //!   The call still runs in the tracing span of its request.
 //!
-//! If an `SseLayer` inside of the layer of runs ends the stream early, for example at its maximum
-//! age, the run fails.
+//! If an `SseLayer` inside of the `RunLayer` ends the stream early, for example at its maximum age,
+//! the run fails.
 //!
 //! # Shutdown
 //!
@@ -158,8 +158,8 @@
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
 //! requests at once. To keep these streams open, answer with
 //! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`, where `grace` is the
-//! grace period of [`Runs::drain`]. Every client then gets its whole answer, or its body fails. The
-//! page on [shutdown](crate::guide::shutdown#runs) has the code.
+//! grace period of [`Runs::drain`]. Every client then gets its whole answer or, if the answer takes
+//! longer, a body that fails. The page on [shutdown](crate::guide::shutdown#runs) has the code.
 //!
 //! Without a [store](#several-processes), runs are kept in the memory of one process. After a
 //! restart, all keys are unknown: a request with an id gets `404`, and does not call the service.
@@ -168,28 +168,28 @@
 //!
 //! With [`Runs::connect`], processes share their runs through a [store](RunStore). Every process
 //! can then attach new and resuming clients to any run, and can cancel or replace the run. Requests
-//! with the same key call the service only once, even if they reach different processes. The
-//! process that called the service is the *owner* of the run: it drives the stream, and exports the
-//! events to the store. If the owner exits before the answer is complete, the answer is
-//! interrupted. If any other process exits, the answer goes on.
+//! with the same key call the service only once, even if they reach different processes. The *run's
+//! process* is the one that called the service. It drives the stream, and exports the events to the
+//! store. If it exits before the answer is complete, the answer is interrupted. If any other
+//! process exits, the answer goes on.
 //!
 //! - Each request with a key takes one round trip to the store. A request that starts a run takes
-//!   two, and the first attachment of a process to a run of another process takes several.
+//!   two. The first request that a process receives for a run of another process takes several.
 //!   Therefore put the layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the store has acknowledged the previous export. To spare the store, a process with
-//!   many events to export sends several together, and waits up to 4 milliseconds between exports.
-//!   If no client of another process reads a run, the run is exported about once a second, and when
-//!   it ends.
-//! - If the owner dies, the bodies of clients of other processes fail within the times that
+//!   soon as the store has acknowledged the previous export. If a process has many events to
+//!   export, it sends several together, and waits up to 4 milliseconds between exports. If no
+//!   client of another process reads a run, the run is exported about once a second, and when it
+//!   ends.
+//! - If the run's process dies, the bodies of clients of other processes fail.
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
-//!   documents. If these clients repeat their requests without an id, the first request starts a
-//!   new run, and the others join it. A *lease* is how long a process may have no contact with the
-//!   store before other processes may declare it dead.
-//! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, another process
-//!   notices this, and calls its own `on_end` with [`Interrupted`](Outcome::Interrupted). In rare
-//!   cases, for example if a reply of the store is lost, a run is reported twice, with the same
-//!   [`RunEnd::id`].
+//!   documents how soon. If these clients repeat their requests without an id, the first request
+//!   starts a new run, and the others join it. A *lease* is the time without contact with the
+//!   store after which other processes can declare a process dead.
+//! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, another
+//!   one notices this, and calls its own `on_end` with [`Interrupted`](Outcome::Interrupted). In
+//!   rare cases, for example if a reply of the store is lost, a run is reported twice, with the
+//!   same [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
@@ -203,25 +203,25 @@
 //!   for closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer)
 //!   instead.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease after the loss, an
-//! owner may still restore a run that the store does not have. During this time, a request is
-//! refused if the store has no run with its key and none is running at this process:
-//! [`Runs::start`] returns [`StartError::Unavailable`]. Even if a run with the key is running at
-//! this process, [`Runs::replace`] returns this error for a request without an id, until the store
-//! has the run again.
+//! If the store loses its data, the processes restore their runs. For one lease after the loss, a
+//! process may still restore a run that the store does not have. During this time, a request is
+//! refused if a run with its key is neither in the store nor running in the process that received
+//! the request: [`Runs::start`] returns [`StartError::Unavailable`]. For a request without an id,
+//! [`Runs::replace`] returns this error even if a run with the key is running in that process,
+//! until the store has the run again.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
 //!
-//! - Running runs continue. Clients at the owner's process keep receiving their run, without a time
+//! - Running runs continue. Clients of the run's process keep receiving the run, without a time
 //!   limit.
 //! - The bodies of clients of other processes fail after two leases. If Redis can be reached but is
 //!   out of memory, these clients wait instead.
 //! - No run starts, because otherwise an answer could be paid for twice. The layer and
 //!   [`Runs::start`] still find a run that is running in their own process, unless the request has
-//!   an id of another run. All other requests with a key are refused: [`Runs::start`] returns
-//!   [`StartError::Unavailable`], and so does [`Runs::replace`] for every request without an id. To
-//!   send an unrecorded answer instead of the refusal, match this error:
+//!   an id of another run, and refuse all other requests with a key. [`Runs::replace`] does the
+//!   same for requests with an id, and refuses all others. Both methods refuse with
+//!   [`StartError::Unavailable`]. To send an unrecorded answer instead, match this error:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -249,14 +249,14 @@
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
-//! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | the work is stopped | by the program, for example by [publishing a request to stop](crate::hub#stopping-work) | by any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |
+//! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
+//! | the work is stopped by | the program, for example by [publishing a request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
 //! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language
-//! model or an export of data. The [progress of a job](crate::hub#progress-of-a-job) is a topic of
-//! a hub if a late client needs only the latest state, and a run if a late client needs every
-//! event. A hub can notify a user's other pages that a run has begun.
+//! model or an export of data. For the [progress of a job](crate::hub#progress-of-a-job), use a hub
+//! if late clients need only the latest state, and a run if they need every event. A hub can notify
+//! a user's other pages that a run has begun.
 //!
 //! # Storing answers
 //!
@@ -280,8 +280,8 @@
 //! ```
 //!
 //! Call this function in the handler, with the run that [`Runs::start`] or [`Runs::replace`]
-//! returns. Both can return the same run for a repeated request, and the function then stores the
-//! answer again. `save` must therefore accept an answer that is already stored.
+//! returns. Both methods can return the same run for a repeated request, so `save` must accept an
+//! answer that is already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

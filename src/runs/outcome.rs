@@ -17,16 +17,17 @@ pub enum Outcome {
     /// - The source failed or panicked.
     /// - An event was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes) allows.
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
-    /// - An [`SseLayer`](crate::SseLayer) inside of the layer of runs ended the stream early.
+    /// - An [`SseLayer`](crate::SseLayer) inside of the [`RunLayer`](super::RunLayer) ended the
+    ///   stream early.
     Failed,
     /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
-    /// the stream of its only client. If the answers pass through an [`SseLayer`](crate::SseLayer),
-    /// the stream of every attached client ends cleanly, without the
+    /// the run's only client. If the answers pass through an [`SseLayer`](crate::SseLayer), the
+    /// stream of every attached client ends cleanly, without the
     /// [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail. An
     /// [`Attachment`](super::Attachment) fails in both cases.
     Cancelled,
-    /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after)
-    /// allows.
+    /// The run had no client for the time that
+    /// [`abandon_after`](super::RunsBuilder::abandon_after) sets.
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
     /// every attached client fails.
@@ -99,8 +100,8 @@ impl RunEnd {
     /// Returns the epoch of the run, which is the first part of each event's id. No other run with
     /// the same key has this epoch.
     ///
-    /// If several processes share runs, the end of a run whose process was out of reach can be
-    /// reported twice. A program that must count each run only once compares these epochs.
+    /// If several processes share runs, a run can be reported twice, for example if its process was
+    /// out of reach. To count each run only once, compare the keys and epochs of the reports.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -150,13 +151,12 @@ impl Error for StartError {}
 ///
 /// The text of a `RunError` says why the attachment failed. If the run's stream failed, the text
 /// contains the stream's error and its causes. If the stream failed in this process,
-/// [`error`](Self::error) returns the stream's error. The closure of
-/// [`on_error`](crate::SseLayer::on_error) then receives the stream's error too, instead of the
-/// `RunError`.
+/// [`error`](Self::error) returns the stream's error, and the closure of
+/// [`on_error`](crate::SseLayer::on_error) receives that error instead of the `RunError`.
 ///
-/// [`Error::source`] does not lead to the stream's error, because
-/// [`cancellation_if`](crate::SseLayer::cancellation_if) could otherwise mistake an error of the
-/// run for a cancellation of this client's stream.
+/// [`Error::source`] does not lead to the stream's error. If it did,
+/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
+/// cancellation of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -186,7 +186,7 @@ impl RunError {
     }
 
     /// Returns the error that the source of the run returned, without the
-    /// [wrappers](crate::guide::errors#the-error-of-the-program) that hosts such as axum add.
+    /// [wrappers](crate::guide::errors#the-error-of-the-program) that frameworks such as axum add.
     ///
     /// Returns `None` if the run ended in any other way, such as by a panic. Returns `None` too if
     /// the source failed in another process, because processes share only the text of an error. The

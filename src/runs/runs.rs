@@ -41,18 +41,20 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   needs an evicted event.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
 ///   events.
-/// - A request that would start a run gets the refusal [`per_client`](crate::Refusal::per_client)
-///   when a limit is reached, during a shutdown, or while the [store](super#several-processes)
-///   cannot be reached. This applies even if the [`SseLayer`](crate::SseLayer) has another refusal.
-///   When a limit is reached, `replace` can still replace a run that is running at this process.
+/// - A request that would start a run is refused with
+///   [`Refusal::per_client`](crate::Refusal::per_client) when a limit is reached, during a
+///   shutdown, or while the [store](super#several-processes) cannot be reached. This applies even
+///   if the [`SseLayer`](crate::SseLayer) has another refusal. When a limit is reached, `replace`
+///   can still replace a run that is running in this process.
 ///
-/// The following applies if a client attaches to a run that has ended and has no events left for
-/// the client, or if the run ends before its call has answered:
+/// If a run has ended and has no events left for a client, the client gets one of the following
+/// answers. A request without an id gets them, instead of starting a run, if the run ended while
+/// the request waited for the call to answer, or if the handler uses [`answer`](Self::answer).
 ///
-/// - An `EventSource` gets `204`, after which it does not reconnect. If the run was [`Interrupted`]
-///   and the request has no id, the client gets the refusal instead.
+/// - An `EventSource` gets `204`, after which it does not reconnect. After [`Interrupted`], an
+///   `EventSource` without an id is refused with `per_client` instead.
 /// - Without an id, any client except an `EventSource` gets an empty `200` after [`Completed`], the
-///   refusal after [`Interrupted`], and `404` after any other end.
+///   same refusal after [`Interrupted`], and `404` after any other end.
 /// - With an id, any client except an `EventSource` gets an empty `200` after [`Completed`] or
 ///   [`Cancelled`], and `404` after any other end.
 /// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It tells
@@ -63,8 +65,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   repeated requests would restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
 ///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run.
-///   For example, a user sends two messages of a chat at once, and the second replaces the first. A
-///   call of [`answer`](Self::answer) that waits for the replaced run returns `None`.
+///   This happens, for example, if a user sends two messages of a chat at once. A call of
+///   [`answer`](Self::answer) that waits for the replaced run returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -121,14 +123,13 @@ impl Run {
         self.record.started_at.elapsed()
     }
 
-    /// Returns all events that have been recorded so far, so that a program can store the answer.
-    /// The answer is complete once the run has [ended](Self::ended).
+    /// Returns all events that have been recorded so far, so that a program can store them. The
+    /// list is complete once the run has [ended](Self::ended).
     ///
     /// Returns `None` if an event was evicted. A running run evicts events only once it has reached
     /// [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose its events
-    /// when a limit of memory is reached, such as
-    /// [`max_memory`](super::RunsBuilder::max_memory), or when
-    /// [`retain_for`](super::RunsBuilder::retain_for) has passed.
+    /// when a memory limit such as [`max_memory`](super::RunsBuilder::max_memory) is reached, or
+    /// when [`retain_for`](super::RunsBuilder::retain_for) has passed.
     ///
     /// ```
     /// use tower_sse::runs::{Outcome, Run};
@@ -147,13 +148,13 @@ impl Run {
         self.record.messages()
     }
 
-    /// Attaches the client of a request, and returns the answer to the request.
-    /// [`Runs`](super::Runs#answers) has the table of all answers.
+    /// Attaches the client of a request, and returns the answer to the request. See the [table of
+    /// all answers](super::Runs#answers).
     ///
     /// The handler can add headers to the response, and extensions such as
     /// [`StreamOptions`](crate::StreamOptions).
     ///
-    /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer to the request that started the
+    /// If an outer [`SseLayer`](crate::SseLayer) refuses the stream of the client that started the
     /// run, and no other client is attached, the run is cancelled.
     ///
     /// # Cancel safety
@@ -177,10 +178,10 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client
     /// has seen none.
     ///
-    /// Waits until the run's call has answered. Returns `None` if `last` is not an id of this run,
-    /// if an event after `last` was evicted, or if the run is no longer kept. If another process
-    /// owns the run, the attachment's stream fails when this process has no memory for the run's
-    /// events, or cannot reach the store for two [leases](super#several-processes).
+    /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
+    /// event after `last` was evicted, or if the run is no longer kept. If another process owns the
+    /// run, the [`Attachment`] fails when this process has no memory for the run's events, or
+    /// cannot reach the store for the time of two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -245,8 +246,8 @@ opaque_debug!(Run);
 
 /// Finding runs.
 impl Runs {
-    /// Attaches the client of a request to the run with this key, and returns the answer.
-    /// [`Runs`](Self#answers) has the table of all answers. This method never starts a run.
+    /// Attaches the client of a request to the run with this key, and returns the answer. See the
+    /// [table of all answers](Self#answers). This method never starts a run.
     ///
     /// Returns `None` if no run has this key. The handler then answers `404`, or `204` if the
     /// client only asks whether there is something to resume.
@@ -293,27 +294,29 @@ impl Runs {
 
 /// Stopping runs.
 impl Runs {
-    /// Cancels the run with this key, and returns whether it was starting or running.
+    /// Cancels the run with this key if it is starting or running. Returns whether it was
+    /// cancelled.
     ///
-    /// `last` is the id of the last event that the client has seen. If the run with this key has
-    /// not assigned this id, nothing is cancelled, so a late request to stop one turn of a chat
-    /// cannot cancel the next turn. Without `last`, whichever run has the key is cancelled.
+    /// `last` is the id of the last event that the client has seen. If this id does not belong to
+    /// the run with this key, nothing is cancelled. A late request to stop one turn of a chat
+    /// therefore cannot cancel the next turn. Without `last`, whichever run has the key is
+    /// cancelled.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll cancels the run. With a [store](super#several-processes), the run may or may not be
-    /// cancelled if the future is dropped after its first poll and before it is ready.
+    /// poll cancels the run. With a [store](super#several-processes), if the future is dropped
+    /// between its first poll and its completion, the run may or may not be cancelled.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
         self.cancel_run(key, last.as_ref(), None).await
     }
 
     /// Sends a last event to the clients of the run with this key, and [cancels](Self::cancel) the
-    /// run. Returns whether the run was starting or running.
+    /// run. Returns whether it was cancelled.
     ///
     /// Attached clients receive the event before their streams end, and clients that resume later
-    /// receive it too. The run records `event` like the events of its source.
+    /// receive it too. The run records `event` as it records the events of its source.
     ///
     /// ```
     /// use tower_sse::{Event, LastEventId, runs::{RunKey, Runs}};
@@ -327,30 +330,31 @@ impl Runs {
     ///
     /// The event is dropped, without an error, in these cases:
     ///
-    /// - The run is still starting, so it has no stream yet. The run is cancelled without the
+    /// - The run is still starting, so it has no stream yet. The run is then cancelled without the
     ///   event.
     /// - The event has neither a name nor data, or is larger than
-    ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is cancelled without
-    ///   the event.
-    /// - The run has ended, or has not assigned the id `last`. Nothing is cancelled.
+    ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is then cancelled
+    ///   without the event.
+    /// - The run has ended, or `last` is not an id of the run. Then nothing is cancelled.
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for `event`.
     ///
-    /// The source may send further events before the future of this method is polled. If the
-    /// program counts the run's events before it calls this method, the count can be too low.
+    /// The source may send further events until the future of this method is polled. If the program
+    /// counts the run's events before that, the count can be too low.
     ///
     /// # Several processes
     ///
-    /// If this process owns the run, it exports all earlier events before `event`, and the method
-    /// waits for the store for up to two seconds. If another process owns the run, `event` follows
-    /// the events that the owner has exported. The sequence number of `event` is then about a
-    /// billion higher than the previous event's number. This leaves out the numbers that the owner
-    /// may have used for events that it did not export.
+    /// If the run's source is in this process, the process exports all earlier events to the store,
+    /// and then `event`. The method waits up to two seconds for that. If the source is in another
+    /// process, `event` follows the events that the other process has exported. The sequence number
+    /// of `event` is then about a billion higher than the previous event's number. The numbers in
+    /// between are skipped, because the other process may have used them for events that it did not
+    /// export.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If the run is cancelled although the future was
-    /// dropped, the run has recorded `event`, except in the cases above.
+    /// The same as for [`cancel`](Self::cancel). If a dropped future has cancelled the run, the run
+    /// has also recorded `event`, unless one of the cases above applies.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -365,11 +369,11 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for the running
     /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// The wait includes the [`on_end`](super::RunsBuilder::on_end) closures of runs that end in
-    /// this time.
+    /// The wait includes the [`on_end`](super::RunsBuilder::on_end) closures of runs that end
+    /// during it.
     ///
-    /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
-    /// the runs at the same time:
+    /// The server's graceful shutdown waits until all response bodies have ended, so drain the runs
+    /// concurrently:
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -399,8 +403,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, no run starts at this process, even if the future is dropped.
-    /// Dropping the future does not interrupt any run.
+    /// From the first poll on, this process starts no run, even if the future is dropped. Dropping
+    /// the future does not interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.process.lock().is_draining = true;
         if timeout(grace, self.process.idle()).await.is_err() {
@@ -461,16 +465,16 @@ pub struct RunsBuilder {
 }
 
 impl RunsBuilder {
-    /// Limits the memory of each run's kept events to `bytes`. The default is 2 MiB.
+    /// Limits the events that each run keeps to `bytes` of memory. The default is 2 MiB.
     ///
     /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
-    /// about 13,000 events of 45 bytes each, or 5,000 events of 300 bytes each. One token of a
-    /// language model, in the JSON of the model's vendor, is an event of about 300 bytes.
+    /// about 13,000 events of 45 bytes each, or 5,000 events of 300 bytes each. A language model's
+    /// token, wrapped in the vendor's JSON, makes an event of about 300 bytes.
     ///
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
     /// - While a client is attached, only events that the fastest client has read are evicted. If
-    ///   these do not make enough room, the source is not polled until that client has read more.
+    ///   that does not make enough room, the source waits until the fastest client has read more.
     ///   If a slower client needs an evicted event, its response body fails, and it gets `404` when
     ///   it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
@@ -478,9 +482,10 @@ impl RunsBuilder {
     ///
     /// A run fails if one of its events does not fit into the limit.
     ///
-    /// Every running run can use all its `bytes`, because a new run is admitted only if
-    /// [`max_memory`](Self::max_memory) has room for the `bytes` of all running runs. If `bytes`
-    /// exceeds `max_memory`, only one run can run at a time, and it keeps less than `bytes`.
+    /// Each running run can use all of `bytes`, because a new run is admitted only if
+    /// [`max_memory`](Self::max_memory) has room for the limits of this run and of all running
+    /// runs. If `bytes` exceeds `max_memory`, only one run can run at a time, and it keeps less
+    /// than `bytes`.
     ///
     /// # Panics
     ///
@@ -495,11 +500,11 @@ impl RunsBuilder {
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
     /// A running run is never evicted to make room. For each running run,
-    /// [`retain_bytes`](Self::retain_bytes) is reserved, plus 2,752 bytes of bookkeeping (enough
-    /// for the longest key). A new run is admitted only if `max_memory` has room for this run and
-    /// all running runs. With the defaults, 1,022 runs can run at a time. Further requests are
-    /// refused with [`StartError::Full`]. To admit more short answers, lower `retain_bytes`: with
-    /// 64 KiB, the default memory has room for the 10,000 runs that
+    /// [`retain_bytes`](Self::retain_bytes) is reserved, plus 2,752 bytes of bookkeeping, enough
+    /// even with the longest key. A new run is admitted only if `max_memory` has room for this run
+    /// and all running runs. With the defaults, 1,022 runs can run at a time. Further requests are
+    /// refused with [`StartError::Full`]. If answers are short, lower `retain_bytes` to admit more
+    /// runs: with 64 KiB, the default memory has room for the 10,000 runs that
     /// [`max_running`](Self::max_running) allows by default.
     ///
     /// Most running runs need less memory than is reserved for them. The memory that they do not
@@ -507,53 +512,54 @@ impl RunsBuilder {
     /// evicted, in this order:
     ///
     /// 1. Runs that have ended and that no client reads, beginning with the run that ended first.
-    /// 2. The copies that this process has of runs of [other processes](super#several-processes),
-    ///    the largest copy first. If an attached client needs an evicted event, its response body
-    ///    fails. If the client of a new request needs such an event, the client gets a refusal.
-    ///    When either client reconnects, the process loads the run again.
+    /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
+    ///    first. If an attached client needs an evicted event, its response body fails. A new
+    ///    request that needs an evicted event gets a refusal. In both cases, the process loads the
+    ///    run again when the client reconnects.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
-    /// With a [store](super::RunStore), a run that has ended is evicted only once its end is in the
-    /// store. Until then, a new run that needs the memory of the ended run does not start.
+    /// With a [store](super::RunStore), a run that has ended is evicted only once the store has
+    /// recorded its end. Until then, a new run that needs the memory of the ended run is refused.
     ///
     /// The limit counts runs, their events, and their frames. A frame is a copy of several
     /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too.
     /// It takes less than 200 bytes for each event and each frame. For a run and its task, it takes
     /// less than 2 KiB, unless the run's key is long. No room is reserved for frames: a frame is
     /// kept only if there is room when a client reads it. If all running runs reach their limits
-    /// later, their frames come on top of `bytes`. Incomplete events of the sources can also come
-    /// on top of `bytes`. These do not count:
+    /// later, their frames take the total above `bytes`. Incomplete events of the sources can do so
+    /// too. These do not count:
     ///
-    /// - The service's future and the stream that it returns, with everything that they hold.
-    /// - Evicted events and frames that a server still has to send. Clients that still wait
-    ///   for the same event or frame share its memory.
-    /// - The unused space before a run's oldest event and after its newest event, in the chunks of
-    ///   up to 1 KiB that small events share.
+    /// - The service's future and the service's stream, with everything that these two hold.
+    /// - Evicted events and frames that a server still has to send. Each is in memory only once,
+    ///   however many clients wait for it.
+    /// - The unused space before a run's oldest event and after its newest event. (Small events
+    ///   share chunks of up to 1 KiB.)
     ///
     /// In total, a run of 100 events of 45 bytes each counts as 16 kB. A client that attaches once
     /// all of them are recorded adds a frame, which counts as 5 kB. If 16 clients resume after
     /// different events, their frames count as 69 kB.
     ///
-    /// With a [store](super::RunStore), the limit also applies to the memory that the runs of this
-    /// process need in the store, with their keys and their bookkeeping. In Redis, a run takes
-    /// about 5.3 kB, plus the size of its events, plus twice the length of its percent-encoded key.
-    /// Each batch of events that was sent to Redis adds 48 bytes. Above the limit, the process
-    /// deletes replaced runs from the store first, then other ended runs, beginning with the run
-    /// that ended first.
+    /// With a [store](super::RunStore), a second limit of the same size applies to the memory that
+    /// the runs of this process take in the store, including keys and bookkeeping. In Redis, a run
+    /// takes about 5.3 kB, plus the size of its events, plus twice the length of its
+    /// percent-encoded key. Each batch of events that was sent to Redis adds 48 bytes. Above the
+    /// limit, the process deletes replaced runs from the store first, then other ended runs in the
+    /// order in which they ended.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
     }
 
-    /// Limits the memory of the ended runs of each owner to `bytes`, so that the runs of one owner
-    /// cannot displace the runs of all other owners. By default, ended runs are limited only by
+    /// Limits the memory of each owner's ended runs to `bytes`, so that one owner's runs cannot
+    /// displace everybody else's. By default, ended runs are limited only by
     /// [`max_memory`](Self::max_memory).
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the run that ended
-    /// last. With a [store](super::RunStore), each process also applies the limit to the memory
-    /// that its runs of this owner need in the store. A call that returned no event stream still
-    /// counts there for two [leases](super#several-processes) after its answer. Running runs of an
-    /// owner are limited by [`max_running_per_owner`](Self::max_running_per_owner) and
+    /// last. With a [store](super::RunStore), the limit also applies to the memory that an owner's
+    /// ended runs take there. Each process counts only the runs that it started. A call that
+    /// returned no event stream also takes memory there, until two
+    /// [leases](super#several-processes) after its answer. Running runs of an owner are limited by
+    /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
     /// no owner, so this limit does not apply to them.
     ///
@@ -570,9 +576,9 @@ impl RunsBuilder {
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
     /// After this time, the key is free. With a [store](super::RunStore), each run is kept there
-    /// for at least a minute and at least four [leases](super#several-processes): during this time,
-    /// the key stays taken, and requests for a completed run are answered from the store. When
-    /// `age` has passed, clients that are still reading the run can read the rest, unless
+    /// for at least a minute and at least four [leases](super#several-processes). During this time,
+    /// the key stays taken, and requests for a completed run are answered from the store. Clients
+    /// that are still reading the run after `age` can read the rest, unless
     /// [`max_memory`](Self::max_memory) evicts the run. With a time of zero, a run can be gone
     /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
     /// than ten years count as ten years.
@@ -584,9 +590,9 @@ impl RunsBuilder {
     /// Sets how long a run continues without a client. After this time, the run ends as
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
     ///
-    /// The time starts with the run's call, and restarts whenever the last client detaches. A
-    /// client that waits for the call's answer counts as attached. With `Duration::MAX`, a run is
-    /// never abandoned.
+    /// The time counts from the start of the run, or from when the last client detached. A client
+    /// that waits for the call's answer counts as attached. With `Duration::MAX`, a run is never
+    /// abandoned.
     ///
     /// # Panics
     ///
@@ -602,8 +608,8 @@ impl RunsBuilder {
     /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
     /// is no limit.
     ///
-    /// The time starts with the run's call. Without a limit, a page that stays open keeps an
-    /// endless source running.
+    /// The time counts from the start of the run. Without a limit, a browser page that stays open
+    /// keeps an endless source running.
     ///
     /// ```
     /// use std::time::Duration;
@@ -655,15 +661,17 @@ impl RunsBuilder {
     /// billing and reports.
     ///
     /// Without a store, it is called once for each run. With a store, it can be called twice for a
-    /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies,
-    /// another process calls its own closure for this run, with 0 [`bytes`](RunEnd::bytes).
+    /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, the
+    /// first process that notices this calls its own closure for the run, with 0
+    /// [`bytes`](RunEnd::bytes).
     ///
-    /// A call counts as a run even if it panics, or is cancelled, abandoned or interrupted, before
-    /// it has answered. A call that returns anything but an event stream does not count.
+    /// The closure is also called if the run's call panics, or is cancelled, abandoned or
+    /// interrupted, before it has answered. It is not called if the call returns anything but an
+    /// event stream.
     ///
-    /// The closure is called on the thread that ends the run, while no lock of the runs is held.
-    /// All closures are called, in the order in which they were added. If a closure panics, the
-    /// panic is caught.
+    /// The closure is called on the thread that ends the run, while that thread holds no lock of
+    /// the `Runs`. All closures are called, in the order in which they were added. If a closure
+    /// panics, the panic is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,
@@ -753,8 +761,8 @@ impl Runs {
     }
 
     /// Returns a record of the same run as `record`, for a client that has seen the events up to
-    /// `last`. `record` itself may be a mirror that lacks the event after `last`. With `waits`,
-    /// tries for up to two leases to reach the store.
+    /// `last`. `record` itself may be a mirror (a copy of another process's run) without the event
+    /// after `last`. If `waits` is set, tries to reach the store for up to twice the lease.
     pub(super) async fn serve(
         &self,
         record: &Arc<Record>,

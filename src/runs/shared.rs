@@ -28,7 +28,7 @@ pub trait RunStore: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Connected, Self::Error>> + Send;
 }
 
-/// The runs of a process whose store is connected, and access to the runs of all processes.
+/// The runs of a process that is connected to a store, and its access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
 /// The future of a request to the store. It is boxed, so that the futures of `Runs` stay small in
@@ -52,8 +52,8 @@ pub trait SharedRuns: Send + Sync {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
 
-    /// Cancels the run with this key. If there are `lines`, the run first records an event with
-    /// them. Returns whether it was starting or running.
+    /// Cancels the run with this key. If `lines` is set, the run first records these lines as its
+    /// last event. Returns whether the run was cancelled.
     fn cancel<'a>(
         &'a self,
         key: &'a RunKey,
@@ -65,8 +65,8 @@ pub trait SharedRuns: Send + Sync {
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
     /// Returns a record of the same run as `record`, for a client that has seen the events up to
-    /// `last`. `record` itself may be a mirror that lacks the event after `last`. With `waits`,
-    /// tries for up to two leases to reach the store.
+    /// `last`. `record` itself may be a mirror (a copy of another process's run) without the event
+    /// after `last`. If `waits` is set, tries to reach the store for up to twice the lease.
     fn serve<'a>(
         &'a self,
         record: &'a Arc<Record>,

@@ -41,8 +41,8 @@ pub struct RunsStats {
     /// handles. A run has a second copy if a client needs an event that is older than all events of
     /// the first copy. The number is 0 without a [store](crate::runs::RunStore).
     pub mirrors: usize,
-    /// The number of runs whose export to the store is overdue. The number rises while the store
-    /// cannot be reached.
+    /// The number of runs whose next export to the store is due but has not been sent. If it stays
+    /// above zero, the store is slow or cannot be reached.
     pub waiting_exports: usize,
     /// The number of runs of this process that another process declared dead, because
     /// this process did not reach the store in time.

@@ -91,32 +91,31 @@
 //! ```
 //!
 //! - With [`Streams::new`] or [`StreamsBuilder::build`], closing cannot fail. With
-//!   [`Streams::connect`], closing can fail after the session was deleted. The client then repeats
-//!   the log-out. The handler must close the streams even if the session is already gone.
+//!   [`Streams::connect`], closing can fail after the session was deleted. When the client repeats
+//!   the log-out, the handler must close the streams although the session is already gone.
 //! - Check requests against session data that includes every earlier log-out. If the check reads a
 //!   cache or a replica that lags behind, a client that has logged out is let in again.
 //! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
-//! - A subject may be added before or after the check of the request: `close` also closes a stream
-//!   that opens later, if its request arrived before `close` was called.
+//! - A subject may be added before or after the check of the request. If a request arrived before
+//!   `close` was called, its stream is closed when it opens.
 //!
 //! # How closed streams end
 //!
 //! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but
-//! without a reconnection time (only [`Streams::close_all`] sends one). No
+//! without a reconnection time, unless all streams are closed ([`Streams::close_all`]). No
 //! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
 //! [`on_error`](crate::SseLayer::on_error) is not called. The close report has the reason
 //! [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! - **The stream ends cleanly** if the source is between two events, and the client is an
 //!   `EventSource` or any other `GET` client except `fetch`. An `EventSource` then reconnects, and
-//!   the program's check admits or rejects it. To stop it, answer `401` or `204`.
+//!   the program's check admits or rejects the request. A `401` or `204` stops the `EventSource`.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
 //!   answer does not look complete. It fails for every client if the stream has a content coding,
 //!   or if the source has begun an event and does not complete this event within half a second.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
-//!   longer counts in [`Streams::count`]. It keeps its places in the
-//!   [limits](#limits-for-each-subject), and its close report is delayed, until the connection
-//!   closes.
+//!   longer counts in [`Streams::count`]. Until the connection closes, it keeps its places in the
+//!   [limits](#limits-for-each-subject), and its close report is delayed.
 //!
 //! # Many processes
 //!
@@ -130,13 +129,14 @@
 //! - Each call of `close` is published as a close event. When a process that was cut off from the
 //!   broker reconnects, it receives the close events that it missed. If the broker or the process
 //!   no longer keeps all of these events, the process closes all its streams that have a subject.
-//!   Each process keeps the close events of the last 5 minutes, up to 1,024 events and 1 MiB. If a
-//!   limit of the hub's retention is higher, that limit applies instead. Some brokers keep fewer,
-//!   for example Redis with a low `max_len`.
+//!   Each process keeps the close events of the last 5 minutes, at most 1,024 events and 1 MiB. A
+//!   higher limit of the hub's retention applies instead. Some brokers keep fewer, for example
+//!   Redis with a low `max_len`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each
-//!   process closes all its streams that have a subject. Their clients reconnect at random times.
+//!   process closes all its streams that have a subject, and their clients reconnect at random
+//!   times.
 //! - With PostgreSQL, a session can be deleted and its streams closed [in one
 //!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!   Without such a transaction, a crash right after the deletion leaves the streams open until
@@ -161,17 +161,17 @@
 //! streams, and so may `user:43`. The program adds every subject itself, even one for an address,
 //! such as `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
 //!
-//! - When a stream opens, it takes a place for each of its subjects. If one of them has no place
-//!   left, the stream takes none.
+//! - When a stream opens, it takes a place for each of its subjects. If any subject has no place
+//!   left, the stream takes no place at all.
 //! - A stream keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a
 //!   client that does not read could open any number of streams.
-//! - A stream with status 200 is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests) if one of its subjects has
-//!   no place left. Streams with other statuses are never refused.
+//! - If a subject of a stream with status 200 has no place left, the stream is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). Streams with other statuses
+//!   are never refused.
 //! - With [`Subjects::try_add`], a handler reserves a place before it does its work. If no place is
 //!   left, the handler can give an answer of its own.
-//! - At the limit, the newest stream is refused. If the oldest one were closed instead, six tabs
-//!   at a limit of five would reconnect and close each other for ever.
+//! - At the limit, the newest stream is refused. If the oldest stream were closed instead, six tabs
+//!   at a limit of five would reconnect and close each other's streams for ever.
 //! - Each process counts only its own streams. Behind a load balancer with `n` processes, a user
 //!   can therefore have up to `n` times the limit. [A recipe](#counts-of-all-processes) adds up the
 //!   counts of all processes.
@@ -182,7 +182,7 @@
 //! **A tenant.** Add `tenant:7` to the streams of its users. `streams.close("tenant:7")` closes all
 //! of them, and `streams.count("tenant:7")` returns how many are open.
 //!
-//! **A token that expires.** Set its remaining time as the maximum age of the request's stream,
+//! **A token that expires.** Set the token's remaining time as the maximum age of the stream,
 //! [without a grace period](crate::guide::clients#credentials-that-expire).
 //!
 //! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check:
@@ -202,25 +202,26 @@
 //!
 //! # Layers within layers
 //!
-//! - The inner layer applies the request's subjects to its stream, even if only the outer layer has
-//!   [`streams`](crate::SseLayer::streams).
+//! - The inner layer applies the request's subjects to the stream, even if
+//!   [`streams`](crate::SseLayer::streams) is set only on the outer layer.
 //! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams` drops
 //!   the subjects that were added before, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
-//!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which runs only for the first client.
-//!   Closing a subject ends the streams of the clients with this subject, but not the run.
+//!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which is called only for the first
+//!   client. Closing a subject ends the streams of the clients with this subject, but not the run.
 //!
 //! # Cost
 //!
 //! If `streams` is set, a request costs three allocations, or five if the request arrives without
-//! extensions. A stream with one subject takes up to 270 bytes of memory. The newest 65,536 calls
-//! of `close` are remembered, in 24 bytes each. If `close` is called more than 65,536 times between
-//! the arrival of a request and the opening of its stream, the stream is closed at once.
+//! extensions. A stream with one subject takes up to 270 bytes of memory. To close streams that
+//! open later, `Streams` remembers the newest 65,536 calls of `close`, at 24 bytes each. If `close`
+//! is called more than 65,536 times between the arrival of a request and the opening of its stream,
+//! the stream is closed at once.
 //!
 //! # Counts of all processes
 //!
 //! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
-//! the newest counts of each process whose last counts arrived within the last three intervals:
+//! the newest counts of every process that has reported within the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

@@ -52,8 +52,9 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// Returns an error if other processes may not have received the close. The streams of this
-    /// process are closed in any case. Closing again is safe.
+    /// Returns an error if the close event was not published or not acknowledged. Streams of other
+    /// processes may then still be open. The streams of this process are closed in any case.
+    /// Closing again is safe.
     ///
     /// # Cancel safety
     ///
@@ -94,12 +95,12 @@ impl Streams {
 
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
-    /// Their clients receive the random reconnection time of the [drain](crate::SseLayer::drain),
-    /// so that they do not all return at the same time. Streams whose requests arrived before the
-    /// call are closed too, when they open, but without a reconnection time.
+    /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
+    /// random by default, so that they do not all return at the same time. Streams whose requests
+    /// arrived before the call are closed too, when they open, but without a reconnection time.
     ///
-    /// Use it if the broker has been unreachable for longer than you can tolerate, because this
-    /// process may have missed log-outs.
+    /// While the broker is unreachable, this process may miss log-outs. Call this method if that
+    /// lasts longer than you can tolerate.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -108,8 +109,8 @@ impl Streams {
 
     /// Returns how many streams of a subject are open in this process.
     ///
-    /// A stream counts from its response head until it ends or is closed. From then on it does not
-    /// count, even if its client has not read the end.
+    /// A stream counts from its response head until it ends or is closed. After that, it no longer
+    /// counts, even if its client has not read the end.
     ///
     /// Do not refuse streams by comparing this number with a limit: two requests at the same time
     /// could both find the last place free. [`StreamsBuilder::limit`](super::StreamsBuilder::limit)
@@ -120,8 +121,7 @@ impl Streams {
     }
 
     /// Returns the subjects that have open streams in this process, each with the number of its
-    /// streams, in no particular order. The counts are read one after another while streams open
-    /// and close.
+    /// streams, in no particular order. Streams can open and close while the counts are read.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
         self.open_streams.subjects()
@@ -206,10 +206,9 @@ impl StreamsBuilder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
-    /// The number of streams that were refused for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), including prefixes with a count of zero. A call of
-    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left also counts as a
-    /// refused stream.
+    /// For each prefix that has a [limit](super::StreamsBuilder::limit), the number of streams that
+    /// were refused, even if it is zero. A call of [`Subjects::try_add`](super::Subjects::try_add)
+    /// that finds no place left also counts as a refused stream.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
@@ -224,8 +223,8 @@ impl fmt::Display for StreamsStats {
     }
 }
 
-/// The reason why other processes may not have received a close. The streams of this process are
-/// closed all the same.
+/// The reason why streams of other processes may still be open after
+/// [`Streams::close`](super::Streams::close). The streams of this process are closed all the same.
 ///
 /// The error's text includes the causes. The variants contain the causes, but
 /// [`source`](Error::source) does not return them.

@@ -12,8 +12,8 @@ use crate::{lock::lock, signals::is_recorded};
 /// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it
 /// checks the request.
 ///
-/// A log-out closes the stream if the log-out comes after the request has reached the layer or,
-/// with `subjects_of`, after the call of this method. Clones belong to the same request.
+/// From the moment at which the request reaches the layer, or at which middleware calls
+/// `subjects_of`, a log-out closes the stream. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -69,8 +69,8 @@ impl Subjects {
     }
 
     /// Adds a subject to the stream that answers this request, and reserves one of the subject's
-    /// places. A handler that calls this method first does no work for a stream that would be
-    /// refused.
+    /// places. Call it first in a handler, so that the handler does no work for a stream that would
+    /// be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
@@ -84,9 +84,10 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again when the stream has ended. It also becomes free if the response is
-    /// no event stream, or if the handler fails, panics or is dropped. Once the place is free
-    /// again, another call of `try_add` for this request returns `Ok`, but reserves no place. A
-    /// subject without a [limit](super::StreamsBuilder::limit) is always [added](Self::add).
+    /// no event stream, or if the handler fails, panics or is dropped. After that, another call of
+    /// `try_add` for this request returns `Ok` without reserving a place, because there is no
+    /// stream to reserve it for. A subject without a [limit](super::StreamsBuilder::limit) is
+    /// always [added](Self::add).
     ///
     /// # Errors
     ///

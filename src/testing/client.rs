@@ -36,8 +36,9 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// call [`request_body`](Self::request_body). The service is dropped once the client and all its
 /// streams are dropped.
 ///
-/// For requests of this client, [`SseLayer`](crate::SseLayer) does not send its default
-/// reconnection time, because it is random. A reconnection time that the program sets is sent.
+/// [`SseLayer`](crate::SseLayer) does not send its default reconnection time to this client,
+/// because a test could not expect a random time. A reconnection time that the program sets is
+/// sent.
 ///
 /// # Panics
 ///
@@ -155,8 +156,8 @@ where
     /// If you cut off the new stream before it has sent an id, the next reconnection sends the old
     /// id again.
     ///
-    /// You can pass a stream of another service's client, as if a load balancer had chosen another
-    /// process for the reconnection.
+    /// To test a reconnection to another process, as behind a load balancer, pass a stream that a
+    /// client of another service has opened.
     ///
     /// # Panics
     ///

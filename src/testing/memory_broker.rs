@@ -33,8 +33,8 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// - When `publish` returns, the event has reached all hubs. The exceptions are
-///   [paused](Self::pause) hubs, and hubs to which another thread is delivering at that moment.
+/// - When `publish` returns, the event has reached all hubs, except [paused](Self::pause) hubs and
+///   hubs to which another thread is delivering events at that moment.
 /// - When a hub connects, it loads the events that are no older than its
 ///   [`retention`](crate::hub::HubBuilder::retention) allows. The broker keeps all events until
 ///   [`lose_history`](Self::lose_history) is called.
@@ -73,7 +73,7 @@ impl MemoryBroker {
     /// is called.
     ///
     /// A client of another hub can then be ahead: it can reconnect to the paused hub with the id of
-    /// an event that the paused hub has not received. Publishing through the paused hub succeeds.
+    /// an event that the paused hub has not received. The paused hub can still publish.
     ///
     /// # Panics
     ///

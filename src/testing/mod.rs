@@ -49,7 +49,7 @@
 //! tower = { version = "0.5", features = ["util"] }
 //! ```
 //!
-//! A test does not hang: a method that waits in vain panics after 30 seconds
+//! A test does not hang: a method panics if it has to wait for more than 30 seconds
 //! ([`time_limit`](TestStream::time_limit)). The panic names the line that called the method, and
 //! lists the messages and comments that were received:
 //!
@@ -149,7 +149,8 @@
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
 //! processes. On demand, the broker delays or loses events. Create an app and a client for each
-//! hub. To move a stream to another process, pass it to `reconnect` of another hub's client:
+//! hub. To move a stream to another process, pass it to the `reconnect` method of another hub's
+//! client:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -210,8 +211,8 @@
 //!
 //! # What needs a real socket
 //!
-//! A test with [`TestClient`] has no connection. To test what depends on a connection, use a server
-//! on `127.0.0.1:0` and an HTTP client. This applies to:
+//! A test with [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client
+//! to test what depends on a connection:
 //!
 //! - clients that vanish without a FIN, clients that do not read, back-pressure, memory
 //! - the graceful shutdown of the server

@@ -40,8 +40,8 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of [`take`](Self::take) loses the messages that it has already received.
-/// Dropping the future of any other method loses no message and no comment.
+/// If the future of [`take`](Self::take) is dropped, the messages that `take` has already received
+/// are lost. Dropping the future of any other method loses no message and no comment.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     pub(super) reader: StreamReader,
@@ -150,8 +150,8 @@ impl TestStream {
         })
     }
 
-    /// Waits until the body fails. Returns [the error of the
-    /// program](crate::guide::errors#the-error-of-the-program), which is the error that
+    /// Waits until the body fails. Returns the same
+    /// [error](crate::guide::errors#the-error-of-the-program) that
     /// [`on_error`](crate::SseLayer::on_error) receives.
     ///
     /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).
@@ -174,8 +174,8 @@ impl TestStream {
         }
     }
 
-    /// Returns the text of the next comment, such as a heartbeat, without the space after its
-    /// colon. The text of a default heartbeat is empty.
+    /// Returns the text of the next comment, such as a heartbeat, without the leading colon and
+    /// space. The text of a default heartbeat is empty.
     ///
     /// Messages before the comment remain for [`next`](Self::next), and the comments that `next`
     /// skips remain for this method.
@@ -221,9 +221,10 @@ impl TestStream {
         }
     }
 
-    /// Returns the id that a client would send as `Last-Event-ID` if it were cut off now, or an
-    /// empty string if it has none. This method considers only messages that the test has read, or
-    /// that [`next_comment`](Self::next_comment) or [`error`](Self::error) has read past.
+    /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
+    /// empty string if it would send none. This method considers only messages that the test has
+    /// read, or that [`next_comment`](Self::next_comment) or [`error`](Self::error) has kept for
+    /// [`next`](Self::next).
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -116,7 +116,7 @@ mod of_hubs {
         let events = pages.count(&[
             "topic keeps at most {} events, 1",
             "limits: {} events, 1",
-            " minutes, at most {} and 1 MiB",
+            " minutes, at most {} events and 1 MiB",
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
@@ -162,7 +162,7 @@ mod of_runs {
             assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
-        has("retain_bytes", &bytes("kept events to `bytes`. The default is {}."));
+        has("retain_bytes", &bytes("each run keeps to `bytes` of memory. The default is {}."));
         has("max_memory", &bytes("total memory of all runs to `bytes`. The default is {}."));
         let time = |phrase| pages.time(&[phrase]);
         has("retain_for", &time("how long a run is kept after its end. The default is {}."));

@@ -14,10 +14,16 @@ fn words(page: &str) -> usize {
 }
 
 #[test]
-fn front_pages_are_short() {
+fn front_pages_and_guide_are_short() {
     for (page, limit) in [("README.md", 600), ("CONTRIBUTING.md", 2_000)] {
         let words = words(&fs::read_to_string(page).unwrap());
         assert!(words <= limit, "{page} has {words} words, which is more than {limit}");
     }
+    let guide: Vec<_> =
+        fs::read_dir("docs/guide").unwrap().map(|page| page.unwrap().path()).collect();
+    assert!(guide.len() <= 25, "{} pages", guide.len());
+    let words_of_guide: usize =
+        guide.iter().map(|page| words(&fs::read_to_string(page).unwrap())).sum();
+    assert!(words_of_guide <= 12_500, "the guide has {words_of_guide} words");
     assert_eq!(words("one `two`\n```sh\nthree\n```\n| four | - |\n[five]: https://six\n"), 3);
 }

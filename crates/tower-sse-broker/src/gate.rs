@@ -10,9 +10,9 @@ use crate::ledger::{Ledger, Sent, Unproven};
 
 /// The gate between publishers and the server.
 ///
-/// It opens when the follower, which is the task of [`follow`](crate::follow), has caught up with
-/// the log and has marked the losses that it found. It shuts when the connection to the log breaks.
-/// `C` is the type of what publishers need, such as a connection.
+/// The follower (the task of [`follow`](crate::follow)) opens the gate when it has caught up with
+/// the log and has [marked](crate::Log::mark) the losses that it found. The gate shuts when the
+/// connection to the log breaks. `C` is the type of what publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -26,8 +26,8 @@ pub struct Session<C> {
     number: u64,
     /// The connection of the publishers.
     pub connection: C,
-    /// Cancelled when the session has ended. If a publisher can no longer use the connection,
-    /// cancel this token: the follower then reconnects.
+    /// A token that is cancelled when the session ends. If a publisher can no longer use the
+    /// connection, cancel the token: the follower then reconnects.
     pub ended: CancellationToken,
 }
 
@@ -106,8 +106,8 @@ impl<C> InFlight<'_, C> {
     }
 
     /// Records that the server has acknowledged an event. `at` is the time of the event's
-    /// publication, by the clock that all processes share. The follower then looks for the event in
-    /// the log.
+    /// publication, by the clock of [rule 9](tower_sse::hub::broker::Broker#what-a-broker-must-do).
+    /// The follower then looks for the event in the log.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number and has not found the event.
-    /// - The process already knew this number or a higher one when it sent the event. In this case,
-    ///   the log has returned to an older state.
+    /// - The log has returned to an older state: when the process sent the event, it already knew
+    ///   the event's number or a higher one.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -63,13 +63,13 @@ impl<E: Clone> Health<E> {
     }
 
     /// Sets whether the connection is ready. [`follow`](crate::follow) calls this method. Call it
-    /// only for a connection without `follow`.
+    /// only for a connection that `follow` does not manage.
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }
 
     /// Counts a reconnection. [`follow`](crate::follow) calls this method. Call it only for a
-    /// connection without `follow`.
+    /// connection that `follow` does not manage.
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);
     }
@@ -79,7 +79,7 @@ impl<E: Clone> Health<E> {
     }
 }
 
-/// Returns the texts of an error and of its sources, for a log line.
+/// Returns the texts of an error and of its sources, as in `a: b: c`.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     with_causes(error)

@@ -2,17 +2,17 @@
 //! loss.
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
-//! keeps the events in a log on a server, such as a table, implement [`Log`]: its methods connect
-//! to the log, read it, wait for entries, and add a mark of a loss. [`follow`] then does most of
-//! [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
+//! keeps the events in a log on a server, such as a table, implement [`Log`], whose methods connect
+//! to the log, read it, wait for entries, and [mark losses](#which-losses-are-marked). [`follow`]
+//! then does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages whose size adapts to the speed of the
 //!   connection. It reports events that are older than the history as lost.
-//! - Each time it reads on, it starts with the last entry that it has already read. So it notices
-//!   if the log was trimmed, lost or restored from a copy, even while nothing is published.
+//! - It starts each read with the last entry that it has already read. So it notices if the log was
+//!   trimmed, lost or restored from a copy, even while nothing is published.
 //! - If only this process has missed events, it reports the loss to the process's hub. If all
 //!   processes have lost events, it adds a mark of the loss to the log.
-//! - It looks in the log for each event that the server has acknowledged.
+//! - To find lost events, it looks in the log for each event that the server has acknowledged.
 //! - It reconnects, and publishers wait meanwhile.
 //!
 //! [`Queue`] collects the events of concurrent calls, and publishes them in batches. [`Gate`] stops
@@ -48,10 +48,10 @@
 //!    the log is lost, the new log must begin above all numbers of the lost log: take its first
 //!    number from the clock.
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
-//!    [`Queued::nonce`]. After the server has returned to an older state, another entry can have
-//!    the same number.
+//!    [`Queued::nonce`]. They are needed because a server that has returned to an older state can
+//!    assign the same numbers again.
 //! 3. **Marks**: entries that mean "events before this entry may be lost". Each process reports the
-//!    loss when it reads the mark. A log without entries gets a mark before its first event.
+//!    loss when it reads the mark. If a log has no entries, [`Log::open`] adds a mark.
 //! 4. **Trimming from the beginning**, which never removes the newest entry.
 //! 5. **A time limit for each request** to the server, and another limit for publishing an event.
 //!
@@ -59,19 +59,20 @@
 //!
 //! The follower, which is the task of [`follow`], reads each page starting at the last entry that
 //! it has read. If the page begins with this entry, nothing is missing. Otherwise, the follower
-//! asks whether the log [has an entry](Log::has_up_to) with the same number or a lower one:
+//! asks whether the log [has an entry](Log::has_up_to) with the same number or a lower one. If the
+//! log has only higher numbers, the follower also asks whether it [was trimmed](Log::was_trimmed):
 //!
-//! | The log has | What has happened | Who has lost events |
+//! | The log has | What has happened | Which processes have lost events |
 //! |---|---|---|
-//! | such an entry | the log is in an older state, or the entry was deleted | all processes |
-//! | only higher numbers | the log was [certainly trimmed](Log::was_trimmed) | this process alone |
-//! | only higher numbers | the log may be in an older state | all processes |
-//! | no entries | the log was lost | all processes |
+//! | such an entry | the log is in an older state, or the last entry read was deleted | all |
+//! | only higher numbers, `was_trimmed` is `true` | the log was trimmed | only this one |
+//! | only higher numbers, `was_trimmed` is `false` | the log may be in an older state | all |
+//! | no entries | the log was lost | all |
 //!
-//! If all processes have lost events, the follower ends the session (its connection to the log).
-//! The next session adds a [mark](Log::mark) before this process publishes again. An acknowledged
-//! event also counts as lost for all processes if the follower finds no entry with its number and
-//! its fingerprint.
+//! If all processes have lost events, the follower ends the session, connects again, and adds a
+//! [mark](Log::mark) before this process publishes again. If the follower finds no entry with the
+//! number and the fingerprint of an acknowledged event, the event also counts as lost for all
+//! processes.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

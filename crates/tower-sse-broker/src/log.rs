@@ -16,13 +16,13 @@ pub struct Identity {
 
 impl Identity {
     /// Returns an identity with this number and the fingerprint zero, for an entry that was not
-    /// read. No entry that was read has this identity.
+    /// read. The fingerprint of an entry that was read is not zero.
     #[must_use]
     pub const fn unread(number: u64) -> Self {
         Self { number, fingerprint: 0 }
     }
 
-    /// Returns whether the entry was not read.
+    /// Returns whether the fingerprint is zero, as in an identity from [`unread`](Self::unread).
     #[must_use]
     pub const fn is_unread(self) -> bool {
         self.fingerprint == 0
@@ -34,8 +34,8 @@ pub trait LogEntry: Send + 'static {
     /// Returns the number of the entry. Numbers rise from entry to entry.
     fn number(&self) -> u64;
 
-    /// Returns the identity of the entry. The follower calls this method for all entries while it
-    /// checks acknowledgements, and otherwise only for some.
+    /// Returns the identity of the entry. While the follower checks acknowledgements, it calls this
+    /// method for all entries, and at other times only for some.
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written directly before this one, if the log knows
@@ -132,15 +132,15 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// If the follower needs longer than this to reach the end of the log, the hub is not ready
-    /// until the follower has reached it. Time spent waiting in [`look`](Self::look) counts too.
+    /// How long the follower may take to reach the end of the log. After this time, the hub is not
+    /// ready until the end is reached. Time spent waiting in [`look`](Self::look) counts too.
     const LATE: Duration = Duration::from_secs(1);
     /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
     const SKIPS: bool = false;
 
-    /// Connects. If the log has no entries, adds a mark with a number above `known.newest`: the
-    /// earlier entries, if any, are lost. A client that first connects after the mark receives no
-    /// gap for it.
+    /// Connects. If the log has no entries, adds a mark with a number above `known.newest`, because
+    /// earlier entries may be lost. The mark causes no gap for a client that first connects after
+    /// it.
     fn open(
         &mut self,
         known: Known,
@@ -169,10 +169,10 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns `true` if the entries that are missing at the beginning of the log were certainly
-    /// trimmed. Returns `false` if an older state, which never had these entries, may have replaced
-    /// the log. The default is `true`. It is wrong only if an older state replaced the log and was
-    /// then trimmed: without the trimming, [`has_up_to`](Self::has_up_to) would have found the
-    /// newest entry of that state.
+    /// trimmed. Returns `false` if the log may have been replaced by an older state, which never
+    /// had these entries. The default is `true`, which is wrong only if an older state replaced the
+    /// log and was then trimmed. An older state that was not trimmed is found by
+    /// [`has_up_to`](Self::has_up_to).
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -204,9 +204,9 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`. Returns `None` if the follower must call
-    /// [`read`](Self::read) to find entries or to check that `last` is still there. The default is
-    /// `None`.
+    /// Returns up to `count` entries after `last`. Returns `None` to make the follower
+    /// [`read`](Self::read) from `last` on, which finds new entries and shows whether `last` is
+    /// still there. The default is `None`.
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -243,6 +243,6 @@ pub trait Log: Send + Sized + 'static {
     /// Returns whether `error` says that the server did not answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
-    /// Creates the error of a session that the follower itself ends. `reason` says why.
+    /// Creates an error that the follower itself reports. `reason` says why.
     fn broken(reason: &str) -> Self::Error;
 }

@@ -13,11 +13,11 @@ const MAX_EVENTS: usize = 1000;
 /// The size of the events at which a batch is full, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A queue that publishes events in batches. Events that arrive while one batch is committed wait
-/// for the next batch. So thousands of events can be published at the same time, even if a commit
-/// takes long.
+/// A queue that publishes events in batches. While a batch is being committed, new events wait for
+/// the next batch. So thousands of events can be published at the same time, even if a commit takes
+/// long.
 ///
-/// The publisher of an event waits until the event is committed, at most until a deadline. If the
+/// The publisher of an event waits until the event is committed or a deadline has passed. If the
 /// event is still in the queue at the deadline, the publisher removes it. So even while no batch
 /// can be sent, the queue has at most one event for each waiting publisher.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ pub struct Queued {
 pub trait SendBatch<C>: Send {
     /// Sends a batch, and [answers](Queued::answer) each of its events. If an event is dropped
     /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true` if the
-    /// queue must send the next batch even if no event waits.
+    /// method has other work left, and must be called again even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -93,8 +93,8 @@ impl Queue {
     /// - the error with which [`SendBatch::send`] answers the event;
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
     ///   sent before the deadline;
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but dropped without an answer,
-    ///   or not answered before the deadline;
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but was not answered before the
+    ///   deadline, or was dropped without an answer;
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
@@ -112,11 +112,12 @@ impl Queue {
         }
     }
 
-    /// Sends one batch after another whenever the gate is open. When `closed` is ready, closes the
+    /// Sends one batch after another whenever the gate is open. When `closed` completes, closes the
     /// queue and returns.
     ///
-    /// Spawn this future as a task of its own: the task of [`follow`](crate::follow) is dropped
-    /// when the hub is closed, but the events of the last batch must still be acknowledged.
+    /// Spawn this future as a separate task. When the hub is closed, the task of
+    /// [`follow`](crate::follow) is dropped, but this task must still answer the events of its last
+    /// batch.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,

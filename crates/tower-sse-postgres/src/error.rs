@@ -20,8 +20,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. [`source`](error::Error::source) returns
-/// `None`, so that a program that prints an error with its sources prints each cause only once.
+/// The error's text includes the texts of its causes. So that no cause is printed twice,
+/// [`source`](error::Error::source) returns `None`.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -40,7 +40,7 @@ pub enum ErrorKind {
     ReadOnly,
     /// The user or the password is wrong or has expired, or the user lacks a permission.
     NotPermitted,
-    /// There is no connection, or it broke, or the server did not answer in time.
+    /// There is no connection, the connection broke, or the server did not answer in time.
     Unreachable,
     /// The [schema](crate::SCHEMA) is missing, or is not the version that this crate needs.
     NotInstalled,

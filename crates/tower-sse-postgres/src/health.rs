@@ -20,9 +20,9 @@ use crate::{Error, ErrorKind};
 /// # _ = ready;
 /// ```
 ///
-/// A process that is not ready still serves the events that it has received, and its streams catch
-/// up by themselves when it is ready again. Take the process out of a load balancer only after
-/// several failed probes: the other processes have probably lost the server too.
+/// A process that is not ready still serves the events that it has received, and its clients
+/// receive later events when it is ready again. Take the process out of a load balancer only after
+/// several failed probes, because the other processes probably cannot reach the server either.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresHealth {
     pub(crate) common: Health<Error>,
@@ -35,15 +35,15 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// How many rows wait in the [inbox](crate#how-it-works) for a hub to move them to the log, and for
-/// how long. Returned by [`PostgresHealth::waiting`].
+/// The number of rows in the [inbox](crate#how-it-works) that no hub has moved to the log yet, and
+/// the age of the oldest one. Returned by [`PostgresHealth::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
     /// The number of waiting rows of all streams in the schema. At most 100,000 are counted.
     ///
-    /// If no hub uses the stream of a row, the row stays: delete the row, or start a hub of this
-    /// stream.
+    /// If a row's stream has no hub, the row stays in the inbox until you delete it or start a hub
+    /// of this stream.
     pub rows: u64,
     /// The time since the oldest row was inserted, by the server's clock. Zero if no row waits.
     pub oldest_age: Duration,
@@ -126,9 +126,10 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If this age stays below [`retention_age`](Self::retention_age) for more than that time,
-    /// [`max_rows`](crate::Postgres::max_rows) is too low. Then a new process loads only a part of
-    /// the history, and a process that is disconnected for longer than this age loses events.
+    /// If `oldest_age` stays below [`retention_age`](Self::retention_age) for longer than
+    /// `retention_age`, [`max_rows`](crate::Postgres::max_rows) is too low: a new process loads
+    /// only a part of the history, and a process that is disconnected for longer than `oldest_age`
+    /// loses events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.

@@ -32,12 +32,12 @@
 //! commit;
 //! ```
 //!
-//! Clients of the hub receive the event if and only if the transaction commits. There is no second
-//! write by the program, no relay to operate, and no event of a change that was rolled back.
-//! Clients that reconnect, to any process, resume after the last event that they have received.
+//! Clients of the hub receive the event if and only if the transaction commits. The program writes
+//! to no second system, and there is no relay to operate. Clients that reconnect, to any process,
+//! resume after the last event that they have received.
 //!
-//! [notifications] is a whole program. When a user logs out, one transaction deletes the session
-//! and publishes the event that closes the session's streams.
+//! The page [notifications] has a whole program. When a user logs out, this program deletes the
+//! session and publishes the event that closes the session's event streams, in one transaction.
 //!
 //! # Setup
 //!
@@ -54,15 +54,16 @@
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates. The exception: if an older state of the server's data replaces a newer one,
 //!   clients can receive an event again. The event then has another id, and the clients also
-//!   receive a gap. An older state can come from a restored backup or a promoted standby that lags.
+//!   receive a gap. An older state can come from a restored backup, or from a standby that lagged
+//!   when it was promoted.
 //! - An event that is published in a transaction counts as published when the transaction has
 //!   committed. Any other event counts as published when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of the event's
-//!   topic then receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the client
-//!   stays connected or resumes. This also holds if the server restarts or crashes, if an older
-//!   state of its data is restored, and if a standby that lags is promoted. The exception: a loss
-//!   [is not noticed](operating#losses) if an older state replaces the data, and all processes that
-//!   had received or published newer events have stopped.
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of a published
+//!   event's topic receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the
+//!   client stays connected or resumes. This also holds if the server restarts or crashes, if an
+//!   older state of its data is restored, and if a standby that lags is promoted. The exception: a
+//!   loss [is not noticed](operating#losses) if an older state replaces the data, and every process
+//!   that had received or published newer events has stopped.
 //! - When a client receives an event, the event and the changes of the event's transaction are
 //!   already on the server's disk.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
@@ -101,12 +102,12 @@
 //!   commit one after another, so use it only for rare events. In a measurement with 20
 //!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
 //!   transaction with `wake => true`, `PREPARE TRANSACTION` fails, and the transaction rolls back.
-//! - If a transaction stays open, its events wait for its commit. They do not delay other events.
+//! - If a transaction stays open, only its own events wait for its commit.
 //!
 //! ## A table as the source
 //!
 //! A trigger can publish each change of an existing table. An invalid event aborts the transaction
-//! that changes the table, so send only the key if a row can be larger than 1 MiB:
+//! that changes the table. If a row can be larger than 1 MiB, publish only the row's key:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -119,7 +120,7 @@
 //!     for each row execute function publish_order();
 //! ```
 //!
-//! The whole row, for a table of small rows:
+//! If all rows are small, publish the whole row:
 //!
 //! ```sql,row
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -147,11 +148,11 @@
 //!
 //! # How it works
 //!
-//! Programs insert into the table `inbox`. If rows were numbered there, the numbers would not be in
-//! the order of the commits: a reader that has passed row 8 would miss row 7 if that row commits
-//! later. Hubs therefore move the committed rows into the table `log` and number them, in one
-//! statement that locks the row of the stream. Any hub can do this, so no leader is needed.
-//! Publishing in a long transaction makes no other transaction wait for a lock.
+//! Programs insert rows into the table `inbox`. Numbers assigned there would not follow the order
+//! of the commits: if row 7 committed after a reader had passed row 8, the reader would miss row 7.
+//! Hubs therefore move the committed rows into the table `log`, and number them there. One
+//! statement does both, and locks the stream's row in the table `stream`. Any hub can do this, so
+//! no leader is needed. Publishing in a long transaction does not block other transactions.
 //!
 //! The first number is the time of the server's clock in microseconds. Later numbers rise by one,
 //! so that a missing row shows as a hole. Each hub compares the rows that it reads with the rows

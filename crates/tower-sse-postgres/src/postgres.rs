@@ -24,8 +24,7 @@ use crate::{BrokerStats, Error, PostgresHealth, PostgresPublisher, publisher::Ba
 /// # }
 /// ```
 ///
-/// No connection is opened before the hub is connected. See the [crate] for requirements and
-/// guarantees.
+/// Creating this value opens no connection. See the [crate] for requirements and guarantees.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct Postgres {
     pub(crate) settings: Settings,
@@ -36,8 +35,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Creates a broker for the server of a connection string or URL, in the forms that
-    /// [libpq takes][libpq]:
+    /// Creates a broker from a connection string or URL, in the forms that [libpq takes][libpq]:
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
@@ -122,8 +120,8 @@ impl Postgres {
     /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// Without a call, up to about 100 ms pass before the hub finds an event that was published by
-    /// SQL. After a call, clients receive the event some milliseconds later. The hub does not slow
-    /// down the commit itself.
+    /// SQL. After a call, clients receive the event some milliseconds later. Unlike `wake => true`,
+    /// the closure does not slow down the commit.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -205,9 +203,9 @@ impl Postgres {
     /// Sets the name of the stream. All hubs of this stream on this server share their events and
     /// ids. The default is `tower_sse`, which is also the default of `tower_sse.publish`.
     ///
-    /// Use different names for unrelated hubs, even on different servers. Hubs whose streams have
-    /// the same name accept each other's ids: a client that moves between these hubs receives no
-    /// gap for the events that it missed.
+    /// Use different names for unrelated hubs, even on different servers. Otherwise, the hubs
+    /// accept each other's ids, and a client that moves between them can miss events without
+    /// receiving a gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -243,7 +241,7 @@ impl Postgres {
     }
 
     /// Sets an async closure that returns the password, for passwords that change at run time. By
-    /// default, the password of the address is used.
+    /// default, the password in the connection string is used.
     ///
     /// The closure is called for each attempt to connect, and once more if the server refuses the
     /// returned password. Open connections stay open when the password changes. An error, or no
@@ -305,19 +303,19 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the age
-    /// of the hub's retention: clients would receive gaps instead of the history.
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
+    /// age of the hub's retention: clients would receive gaps instead of the history.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
     /// Keeps about the newest `rows` rows of the stream, counted over all topics, and removes older
-    /// ones. The default is 100,000. The stream can exceed the limit by a tenth, and by the events
-    /// of about two seconds.
+    /// ones. The default is 100,000. The stream can exceed the limit by a tenth plus the events of
+    /// about two seconds.
     ///
-    /// Take the age of the history or the longest expected disconnection, whichever is longer. Set
-    /// the limit to this time multiplied by the total rate of events.
+    /// Set the limit to the total rate of events, multiplied by the age of the history or by the
+    /// longest expected disconnection, whichever is longer.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -337,12 +335,13 @@ impl Postgres {
         self
     }
 
-    /// Turns notifications on or off: those that the hub receives, and those that it sends to the
-    /// hubs of other processes. The default is `true`.
+    /// Sets whether the hub receives notifications of PostgreSQL, and sends them to the hubs of
+    /// other processes. The default is `true`.
     ///
     /// Turn notifications off in all processes if other programs fill the server's queue of
-    /// notifications. Also turn them off behind a pooler in transaction mode: this saves a second
-    /// whenever the hub connects. Hubs then find the events of other processes within about 100 ms.
+    /// notifications. Also turn them off behind a pooler in transaction mode, where the hub would
+    /// wait a second for a test notification whenever it connects. Without notifications, hubs find
+    /// the events of other processes within about 100 ms.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -357,9 +356,9 @@ impl Postgres {
 
     /// Requires TLS, with these certificates (feature `tls`).
     ///
-    /// The server's certificate, and the host name in the certificate, are checked, as with
-    /// `sslmode=verify-full` of other clients. If the host name does not resolve to the server,
-    /// also set the server's IP address: `host=db.internal hostaddr=10.0.0.7`. If the server offers
+    /// The server's certificate and the host name in it are checked, as by other clients with
+    /// `sslmode=verify-full`. If the host name does not resolve to the server, also set the
+    /// server's IP address: `host=db.internal hostaddr=10.0.0.7`. If the server offers
     /// `SCRAM-SHA-256-PLUS`, channel binding ties the log-in to the server's certificate. The
     /// program must install a crypto provider of rustls before this call.
     ///
@@ -377,8 +376,8 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if a certificate or the key is not in PEM format, or if no crypto provider is
-    /// installed.
+    /// Returns an error if a certificate or the key is not in PEM format, or if no crypto provider
+    /// is installed.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {

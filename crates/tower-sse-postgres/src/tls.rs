@@ -5,7 +5,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider, pki_types::pem
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tower_sse::BoxError;
 
-/// Certificates for connections over TLS, for [`Postgres::tls`](crate::Postgres::tls) (feature `tls`).
+/// Certificates for connections over TLS, for [`Postgres::tls`](crate::Postgres::tls) (feature
+/// `tls`).
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Postgres::tls`"]
 pub struct Tls {
@@ -26,8 +27,8 @@ impl Tls {
         self
     }
 
-    /// Sets the client's certificate and private key, in PEM format. In `certificates`, the
-    /// client's certificate comes first, and those of its issuers follow. By default, the client
+    /// Sets the client's certificate and private key, in PEM format. `certificates` begins with the
+    /// client's certificate, followed by the certificates of its issuers. By default, the client
     /// has no certificate.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity = Some([certificates.into(), key.into()]);

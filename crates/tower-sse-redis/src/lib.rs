@@ -22,12 +22,13 @@
 //! # }
 //! ```
 //!
-//! Read [operating] before you run a second process. The page explains errors, sizes, losses,
-//! availability, and shutdown. [running] is a checklist for the operator of the Redis server.
+//! Before you run a second process, read [operating], which explains errors, sizes, losses,
+//! availability, and shutdown. The page [running] is a checklist for the operator of the Redis
+//! server.
 //!
-//! Every process reads the same stream in the same order, and gives each event the same id. A
+//! Every process reads the same Redis stream in the same order, and gives each event the same id. A
 //! client can therefore reconnect to any process with the id that it received from another process.
-//! When a user logs out, a program can [close the user's streams in all
+//! When a user logs out, a program can [close the user's event streams in all
 //! processes](tower_sse::streams#many-processes).
 //!
 //! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream. The task
@@ -44,11 +45,11 @@
 //!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
 //!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
 //!   stream, or if the stream is deleted or trimmed. For each loss, a client receives at least one
-//!   gap for each of its topics, at the position of the lost events. A process that has skipped an
-//!   entry, because it could not read the entry in time, can report two gaps for one loss.
-//! - Newer events can precede the gap while no process that had received the lost event, or its
-//!   acknowledgement, can reach Redis. The gap follows within seconds after such a process reaches
-//!   Redis again.
+//!   gap for each of its topics, at the position of the lost events. If a process has skipped an
+//!   entry that it could not read in time, it can report two gaps for one loss.
+//! - A loss may be known only to processes that received the lost event or its acknowledgement.
+//!   While none of them can reach Redis, newer events can precede the gap. The gap follows within
+//!   seconds after one of them reaches Redis again.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -59,15 +60,15 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an event or a [`gap` entry](#entries), and all processes that had received the
-//!   lost entry, or its acknowledgement, stop before they report the loss. In this case, a client
-//!   that has received the lost event also misses later events with ids up to the client's last id.
+//! - Redis loses an event or a [`gap` entry](#entries), and every process that received the lost
+//!   entry or its acknowledgement stops before it reports the loss. A client that received the lost
+//!   event then also misses new events whose ids are not above the client's last id.
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, two conditions hold together: the old primary still accepts events, and one
-//!   of the two servers has assigned an id that is ahead of the other server's clock.
-//!   `min-replicas-to-write` prevents this: see [operating](operating#losses).
+//! - After a fail-over, the old primary still accepts events, and one of the two servers has
+//!   assigned an id that is ahead of the other server's clock. `min-replicas-to-write` prevents
+//!   this: see [operating](operating#losses).
 //!
 //! # Entries
 //!
@@ -80,8 +81,8 @@
 //! - `comment`: a comment, which clients ignore
 //!
 //! Values are text in UTF-8. The fields can be in any order, each at most once. Other fields are
-//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`, so that the entry does not create the
-//! stream: processes detect a lost stream by its absence. Add the entry to the stream with the
+//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`: if the entry created a lost stream
+//! again, processes could take the new stream for the old one. Add the entry to the stream with the
 //! hub's [key](Redis::broker), here `news`. With redis-py:
 //!
 //! ```python
@@ -93,22 +94,22 @@
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
-//! Publish the event again once a hub has created the stream, for example by connecting or
+//! Publish the event again after a hub has created the stream, for example by connecting or
 //! publishing.
 //!
-//! An entry's id is out of range if its time is 100 years or more ahead of the server's clock, for
-//! example because a program wrote the time in microseconds instead of milliseconds. The id is also
-//! out of range if its counter, the number behind the hyphen, is above 1,048,575. No process can
-//! read such an entry or publish after it. Publishing is then refused with an error that names the
-//! entry and the commands that remove it. When the entry is gone, all processes recover.
+//! An entry's id is out of range if its time is 100 years or more ahead of the server's clock, or
+//! if its counter, the number behind the hyphen, is above 1,048,575. For example, a program may
+//! have written the time in microseconds instead of milliseconds. No process can read such an entry
+//! or publish after it. Publishing is then refused with an error that names the entry and the
+//! commands that remove it. When the entry is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
-//! a loss, which every process reports to its clients. An entry with `skip` has no event. It only
-//! makes later ids higher. An entry with `end` is an event, the last one of its topic. Each process
-//! keeps its own list of the topics that have ended, up to [a limit](tower_sse::hub::Hub::end).
-//! Above the limit, the process forgets some of these topics, and may accept events of a topic that
-//! another process still treats as ended.
+//! a loss, which every process reports to its clients. An entry with `skip` has no event, and only
+//! raises the ids that Redis assigns next. An entry with `end` is an event, the last one of its
+//! topic. Each process keeps its own list of the topics that have ended, up to [a
+//! limit](tower_sse::hub::Hub::end). Above the limit, the process forgets some of these topics, and
+//! may accept events of a topic that another process still treats as ended.
 //!
 //! # TLS
 //!
@@ -137,9 +138,9 @@
 //! A stream is one key, so one node of a cluster has it; the URL can name any node of the cluster.
 //! [Runs](tower_sse::runs) need a server that is not part of a cluster.
 //!
-//! With replicas, but without a cluster, the URL must lead to the primary, even after a fail-over.
-//! Use a name or a proxy that follows the primary, or [list](Redis::open_any) the URLs of all
-//! servers. This crate has no Sentinel client.
+//! If the server has replicas but is not a cluster, the URL must lead to the primary, even after a
+//! fail-over. Use a name or a proxy that follows the primary, or [list](Redis::open_any) the URLs
+//! of all servers. This crate has no Sentinel client.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

@@ -31,8 +31,8 @@ const ACTION: &str = "parse the Redis URL";
 /// # }
 /// ```
 ///
-/// No connection is opened before a hub or runs are connected. See the [module](crate) for
-/// requirements and guarantees.
+/// Creating this value opens no connection. See the [module](crate) for requirements and
+/// guarantees.
 #[derive(Clone, Debug)]
 #[must_use = "it connects nothing by itself"]
 pub struct Redis {
@@ -56,9 +56,9 @@ impl Redis {
 
     /// Creates a value for a primary and its replicas.
     ///
-    /// The first server that responds as a primary is used. When the connection breaks, or the
-    /// server has become a replica, all servers are tried again. List all servers that Sentinel or
-    /// an operator may promote:
+    /// The first server that responds as a primary is used. If the connection breaks or the server
+    /// becomes a replica, all servers are tried again. List all servers that Sentinel or an
+    /// operator may promote:
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -151,10 +151,9 @@ impl Redis {
     /// is 3 seconds. If Redis takes longer, the connection is given up, and the process connects
     /// again after a random delay of up to 2 seconds.
     ///
-    /// For runs, connecting may take no longer than 1 second or an eighth of their
-    /// [lease](crate::RedisRuns::lease), whichever is longer. The answer to a command may take no
-    /// longer than 2 seconds or a quarter of the lease, whichever is longer. If `timeout` is
-    /// shorter than one of these limits, `timeout` applies instead.
+    /// For runs, the limit for connecting is an eighth of the [lease](crate::RedisRuns::lease), but
+    /// at least 1 second. The limit for an answer is a quarter of the lease, but at least 2
+    /// seconds. If `timeout` is shorter than one of these limits, `timeout` applies instead.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -166,8 +165,8 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if `timeout` is less than 3 seconds: if no event comes, Redis answers a read only
-    /// after 2 seconds.
+    /// Panics if `timeout` is less than 3 seconds, because a read can wait 2 seconds in Redis for
+    /// an event.
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
@@ -176,8 +175,8 @@ impl Redis {
     }
 
     /// Sets the name of the connections in `CLIENT LIST`. By default, the name is
-    /// `key:host:process` for a hub, and `prefix:host:process` for runs: the key or prefix that the
-    /// program chose, the name of the machine, and the id of the process.
+    /// `key:host:process` for a hub, and `prefix:host:process` for runs, where `host` is the name
+    /// of the machine and `process` is the id of the process.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

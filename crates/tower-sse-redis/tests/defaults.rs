@@ -46,15 +46,15 @@ fn brokers_have_the_limits_of_the_pages() {
 #[test]
 fn leases_are_those_of_the_pages() {
     let pages = documented();
-    let lease = pages.time(&["declare its runs dead. The default is {}."]);
+    let lease = pages.time(&["can declare the run dead. The default is {}."]);
     assert_has(&redis().runs("app"), "lease", &lease);
     // The parts that the page lists.
     let lost_after = |check: Duration| lease + check + lease / 4;
     let late = (3 * lease / 8).max(Duration::from_millis(1_500));
     let sum = pages.time(&["With the default, the sum is {}, or"]);
     assert_eq!(sum, lost_after(late));
-    let sum = pages.time(&["seconds, or {} if that process connected"]);
+    let sum = pages.time(&["seconds, or {} if the other process connected"]);
     assert_eq!(sum, lost_after(lease));
-    let recently = pages.time(&["if that process connected less than {} ago."]);
+    let recently = pages.time(&["if the other process connected less than {} ago."]);
     assert_eq!(recently, 2 * lease);
 }

@@ -46,7 +46,7 @@ impl Subscribe {
     }
 
     /// Sets the position after which the stream starts on a client's first visit. The default is
-    /// the position at the call of [`resume`](Self::resume). If a position is set,
+    /// the hub's position when [`resume`](Self::resume) is called. If a position is set,
     /// [`recent`](Self::recent) has no effect.
     ///
     /// Use this method for a stream that begins with state from a database. Take the
@@ -66,30 +66,30 @@ impl Subscribe {
     /// ```
     ///
     /// - The client misses no change if each change is committed before it is published. A change
-    ///   that is committed between `position` and the query comes twice, in the greeting and as an
-    ///   event: let the client recognise the change by the number of its row.
-    /// - A client that reconnects receives the events that it missed. If it cannot receive all of
-    ///   them, it receives a gap for each topic instead, then the greeting, and then the events
-    ///   after the position.
-    /// - A connected client that is so far behind that it misses events receives a gap. With
-    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream, and the client receives the greeting
-    ///   when it reconnects.
+    ///   that is committed between `position` and the query comes twice: in the greeting and as an
+    ///   event. Send the number of its row both times, so that the client can recognise the change.
+    /// - A client that reconnects receives the events that it missed. If the hub cannot send all of
+    ///   them, the client receives a gap for each topic, then the greeting, and then the events
+    ///   after `position`.
+    /// - If a connected client falls so far behind that it misses events, it receives a gap. With
+    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream. When the client reconnects, it
+    ///   receives a gap for each topic and the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
     }
 
-    /// Sends recent events to a client on its first visit: the newest events of all topics
-    /// together, at most `events` of them. The default is zero: the client receives only events
-    /// that are published after the subscription has started. The client also receives the newest
-    /// event of each topic with [`Retention::latest`](crate::hub::Retention::latest). These newest
-    /// events do not count towards `events`.
+    /// Sends up to `events` recent events on a client's first visit: the newest of all topics
+    /// together. The default is zero: the client receives no events from before the subscription,
+    /// except the newest event of each topic with
+    /// [`Retention::latest`](crate::hub::Retention::latest). These newest events do not count
+    /// towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
     }
 
-    /// Sets the action when the client may have missed events. The default is to
+    /// Sets what the subscription does if the client may have missed events. The default is to
     /// [report](GapPolicy::Report) the gap.
     pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
         self.gap_policy = gap_policy;
@@ -101,12 +101,12 @@ impl Subscribe {
     ///
     /// Use this method for topics with many small events, to save writes. The first event after a
     /// pause is sent at once, and opens a window in which further events wait. A greeting and gaps
-    /// count as events. The end of the stream after a [close](crate::hub::Hub::close) also waits
-    /// for an open window.
+    /// count as events. After a [close](crate::hub::Hub::close), a stream with an open window ends
+    /// only when the window is over.
     ///
-    /// Events wait in their topic. If they are evicted before they are sent, the client receives a
-    /// [gap](GapPolicy). With [`Retention::latest`](crate::hub::Retention::latest), the client
-    /// receives at most one event of each topic in each window.
+    /// If waiting events are evicted from their topic, the client receives a [gap](GapPolicy). With
+    /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event
+    /// of each topic in each window.
     ///
     /// # Panics
     ///
@@ -120,18 +120,19 @@ impl Subscribe {
     /// [`recent`](Self::recent) events.
     ///
     /// The hub sets the id of the greeting to the position at which the stream starts, and ignores
-    /// any id that `event` has. A client with a malformed id first receives the gaps of its topics.
-    /// It then receives the greeting, unless the gaps [end](GapPolicy::ReportAndEnd) the stream.
+    /// any id that `event` has. If the last event id is malformed, the client first receives the
+    /// gaps of its topics, and then the greeting, unless the gaps [end](GapPolicy::ReportAndEnd)
+    /// the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Without that
     /// call, the client misses the events that are published between the query and
     /// [`resume`](Self::resume).
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
-    /// with. The client misses the events that are published until it reconnects, and receives no
-    /// gap. This matters for topics with few events, such as the topics of single clients.
-    /// [`recent`](Self::recent) events, or a [`position`](crate::hub::Hub::position) rendered into
-    /// the page, also give the client an id.
+    /// with. It misses all events that are published before it reconnects, and receives no gap.
+    /// This matters for topics with few events, such as the topics of single clients. The client
+    /// also gets an id from [`recent`](Self::recent) events, or from a
+    /// [`position`](crate::hub::Hub::position) that the server renders into the page.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -157,20 +158,20 @@ impl Subscribe {
     /// | last event id | the subscription sends |
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
-    /// | an id of this hub | all kept events after this id, and a gap for each topic that has evicted events after it |
-    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic. The gap precedes the topic's first event, or comes at once if the topic keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
+    /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
+    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic, before the topic's first event. The gap is sent even if the topic keeps no events. A topic that keeps a [latest](crate::hub::Retention::latest) event has no gap |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - After an id of another hub, a topic that has evicted events gets a gap with the id of its
-    ///   newest evicted event. Events of other topics can precede this gap. A client that
-    ///   reconnects with the id of the gap neither receives the gap again nor misses an event.
-    /// - A client of several topics may disconnect before it has received all
-    ///   [`recent`](Self::recent) or all latest events. It may then receive a spurious gap when it
-    ///   reconnects. This happens only if one of the topics has evicted an event that was published
-    ///   after the oldest of these recent or latest events. For the same reason, a client with a
-    ///   malformed id may receive the gap of a topic twice.
-    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client with an id
-    ///   from before the loss receives a gap for each topic. Other clients receive no gap for this
+    /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
+    ///   its newest evicted event. Events of other topics can precede this gap. A client that
+    ///   reconnects with the id of the gap misses no event and does not receive the gap again.
+    /// - If a client of several topics disconnects before it has received all
+    ///   [`recent`](Self::recent) or all latest events, it may receive a spurious gap when it
+    ///   reconnects. This happens only if a topic has evicted an event that is newer than the
+    ///   oldest of these recent or latest events. In this case, a client with a malformed id may
+    ///   also receive the gap of a topic twice.
+    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
+    ///   older than the loss receives a gap for each topic. Other clients receive no gap for this
     ///   loss.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
@@ -312,8 +313,8 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
-/// A subscription that has started. Because of this trait, the compiler's error for
-/// [`Subscribe::response`] mentions [`resume`](Subscribe::resume).
+/// A subscription that has started. Because of this trait, the compiler says that
+/// [`resume`](Subscribe::resume) is missing if you call [`Subscribe::response`].
 #[diagnostic::on_unimplemented(
     message = "the subscription has not started",
     label = "`resume` is missing",

@@ -25,7 +25,7 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// scheduling.
 ///
 /// The costs of a subscription grow with the number of its topics. These times were measured on a
-/// server processor. Each range is from warm to cold caches. The backlog had one event of each
+/// server processor. The ranges go from warm to cold caches. The backlog had one event of each
 /// topic:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
@@ -37,12 +37,12 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
 /// tasks after it has scanned 4,096 topics. When the subscription moves to another task, however,
-/// one poll may visit all topics without yielding. Subscribing and dropping never yield. Use one
-/// topic for a group of clients rather than thousands of topics for one client.
+/// one poll may visit all topics without yielding. Subscribing and dropping never yield. Instead of
+/// subscribing one client to thousands of topics, let a group of clients share one topic.
 ///
-/// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
-/// The stream also ends when the hub is [closed](crate::hub::Hub::close), after the events that the
-/// hub received before the close. A stream without topics ends at once. Dropping the stream
+/// When all its topics have [ended](crate::hub::Hub::end), the stream ends after their last events.
+/// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
+/// received before the close. A stream without topics ends at once. Dropping the stream
 /// unsubscribes it from its topics.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
@@ -218,10 +218,10 @@ impl Subscription {
     /// ```
     ///
     /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body waits before it makes the
-    /// next frame. The wait ends when the server has written the previous frame, or has held it for
-    /// a minute. A client that stalls therefore receives no old values afterwards, except those in
-    /// the buffers of its connection.
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes the next frame only
+    /// when the server has written the previous one, but waits at most a minute. A client that
+    /// stalls therefore receives no old values afterwards, except those in the buffers of its
+    /// connection.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
@@ -594,21 +594,23 @@ impl Subscription {
 }
 
 /// What a subscription does if its client may have missed events, because they were evicted or
-/// because a [broker](crate::hub::Hub::connect) lost them.
+/// because a [broker](crate::hub::Hub::connect) lost them. In topics with
+/// [`Retention::latest`](crate::hub::Retention::latest), a replaced event does not count as missed.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. The id
-/// of this event is the position after which the topic continues. If a greeting or other gaps at
-/// the same position follow, only the last of these events has this id. If events of the topic were
-/// evicted, this is the id of the newest evicted event. A client that resumes after this position
-/// does not receive the gap again; [`resume`](super::Subscribe::resume) describes one exception.
+/// of this event is the position after which the topic continues. If the gap is due to evicted
+/// events, this position is the id of the newest of them. A client that resumes after this position
+/// does not receive the gap again; [`resume`](super::Subscribe::resume) and
+/// [`since`](super::Subscribe::since) describe exceptions.
 ///
 /// A broker does not know which events it has lost, so after a loss, each topic of the subscription
-/// has a gap. Events from before the loss that are still kept are sent first.
+/// has a gap. Kept events from before the loss are sent first.
 ///
-/// After a loss or a malformed id, several topics can have a gap at the same position. Their gaps
-/// are sent one after another, up to 256 in one item. If the client also receives the
-/// [greeting](super::Subscribe::greeting), it comes after the gaps. A client that disconnects
-/// before the last of these events receives all of them again when it reconnects.
+/// Several topics can have a gap at the same position, for example after a loss. Such gaps are sent
+/// one after another, up to 256 in one item. If the client also receives the
+/// [greeting](super::Subscribe::greeting), the greeting comes after the gaps. Only the last of
+/// these events has the id of the position. If a client disconnects before that event, it receives
+/// all of them again when it reconnects.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.
@@ -624,8 +626,7 @@ pub enum GapPolicy {
     /// If a topic evicts events faster than its clients reconnect, these clients receive mostly
     /// gaps.
     ReportAndEnd,
-    /// Continues without a report. Under any policy, the replaced events of topics with
-    /// [`Retention::latest`](crate::hub::Retention::latest) cause no gap.
+    /// Continues without a report.
     Ignore,
 }
 

@@ -57,14 +57,14 @@ impl Runs {
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Requests with
 ///   any other method can start a run, so return no key for a `DELETE` request that stops a run.
-/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because an answer without
-///   a key cannot be recorded or resumed.
+/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because its answer could
+///   not be recorded or resumed.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
 ///   same key wait for the response head, and then get the same events.
-/// - A request with a last event id never reaches the service. The id comes from the header, or
-///   from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
-/// - The [`Disconnect`](crate::Disconnect) that the service finds in its request fires when the run
-///   is over, not when a client disconnects.
+/// - A request with a key and a last event id never reaches the service. The id comes from the
+///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
+/// - The service's request has a [`Disconnect`](crate::Disconnect) that fires when the run is over,
+///   not when a client disconnects.
 ///
 /// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
@@ -72,10 +72,10 @@ impl Runs {
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
 ///   service's response head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), except for `max_age`, `end_when` and `on_close`,
-///   which apply only to the first client.
-/// - Any other response goes only to the first client, as does a [`Refusal`](crate::Refusal) or an
-///   error. The key is then free again, and one of the waiting requests calls the service.
+///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`: these
+///   apply only to the first client.
+/// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
+///   The key is then free again, and one of the waiting requests calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,
 ///   and the key is free again. If the service's stream panics later, the run fails.
 ///
@@ -84,10 +84,10 @@ impl Runs {
 ///
 /// # Services
 ///
-/// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
-/// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are
-/// not available to the call. A timeout layer outside of this layer ends the client's wait, but not
-/// the call.
+/// The service's future runs on a separate task. The service must therefore be `Clone`, and the
+/// service, its future, its errors and all bodies must be `Send` and `'static`. Task-locals that an
+/// outer layer has set are not available to the future. A timeout layer outside of this layer ends
+/// the client's wait, but the future continues.
 pub struct RunLayer<K> {
     runs: Runs,
     key: K,

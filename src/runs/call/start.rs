@@ -37,10 +37,10 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a call that the layer or
-    /// [`start_with`](Self::start_with) made for this key has not answered yet, this method waits
-    /// for the answer. A handler inside of the layer must therefore not pass the key of its own
-    /// request: it would wait for itself.
+    /// that records the stream of `source`. If a call for this key, by the layer or
+    /// [`start_with`](Self::start_with), has not answered yet, this method waits for the answer. A
+    /// handler inside of the layer must therefore not pass the key of its own request: it would
+    /// wait for itself.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. For such a request, the method returns the run with this key, even if the
@@ -51,7 +51,7 @@ impl Runs {
     /// before it can stream, such as the response of a model, use [`start_with`](Self::start_with).
     ///
     /// A handler passes the head of its HTTP request as `request`, and returns the response of
-    /// [`Run::answer`], which follows the [table](Self#answers). For a run that no request starts,
+    /// [`Run::answer`]; see the [table of answers](Self#answers). For a run that no request starts,
     /// such as a nightly report, pass `None`.
     ///
     /// ```
@@ -79,8 +79,8 @@ impl Runs {
     /// - The request has a last event id, and no run has the key.
     /// - A new run is needed, but a limit of running runs is reached, the memory has no room, or
     ///   the server is shutting down.
-    /// - No run with the key is found, because the store cannot be reached or lost its data less
-    ///   than a [lease](crate::runs#several-processes) ago.
+    /// - No run with the key is found, and the store cannot be reached or lost its data less than a
+    ///   [lease](crate::runs#several-processes) ago.
     ///
     /// # Panics
     ///
@@ -114,7 +114,7 @@ impl Runs {
     /// the request to get the rest of an earlier answer. For such a request, the method returns the
     /// run with this key. Pass the head of the request, as you do to [`start`](Self::start).
     ///
-    /// If a client is disconnected before its first event, it has no id. If it then repeats its
+    /// A client that is disconnected before its first event has no last event id. If it repeats its
     /// request, the turn starts again. To avoid that, call [`start`](Self::start) with a key that
     /// names the turn.
     ///
@@ -123,9 +123,9 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, or the memory has no room. If a run with this key is
-    ///   running at this process, it does not count towards these limits, because the new run takes
-    ///   its place.
+    /// - A limit of running runs is reached, or the memory has no room. A run with this key that is
+    ///   running in this process does not count towards these limits, because the new run takes its
+    ///   place.
     /// - The server is shutting down. In this case, the existing run continues.
     /// - The store cannot be reached, or lost its data less than a
     ///   [lease](crate::runs#several-processes) ago.
@@ -136,10 +136,10 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing happens. In one process, the first
-    /// poll starts the run. With [several processes](crate::runs#several-processes), a future that
-    /// is dropped between its first poll and its completion may have ended the earlier run without
-    /// starting another.
+    /// If the future is dropped before its first poll, nothing happens. Without a store, the first
+    /// poll starts the run. With a [store](crate::runs#several-processes), if the future is dropped
+    /// after its first poll and before it is ready, the earlier run may have ended although no new
+    /// run has started.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
@@ -198,11 +198,11 @@ impl Runs {
     }
 }
 
-/// Starting runs whose source must wait before it can stream, and may fail while it waits.
+/// Starting runs whose source must first be awaited, which can fail.
 impl Runs {
     /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
-    /// `call` returns the stream to record, or an `Err` with the handler's answer, such as the
-    /// `429` of a model.
+    /// `call` returns the stream to record, or an `Err` with the response for the client, such as
+    /// the `429` of a model.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -235,7 +235,7 @@ impl Runs {
     ///   try to start a run themselves.
     /// - Until the future of `call` is ready, the run is starting. If the run ends before that, for
     ///   example because it is cancelled, replaced or abandoned, the caller that started it gets
-    ///   the ended run, whose [`Run::answer`] follows the [table](Self#answers).
+    ///   the ended run. [`Run::answer`] then returns the response for [such a run](Self#answers).
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 /// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";
 
-/// The callbacks of a process whose runs other processes can reach through a store.
+/// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
     /// Called when a run has new events and its [`Mark`] was not set.
     fn has_events(&self, epoch: Epoch);
@@ -123,13 +123,13 @@ impl Process {
         })
     }
 
-    /// Returns the run with this key at this process. Unlike `get`, does not first forget the runs
-    /// whose `retain_for` has passed.
+    /// Returns the run with this key in this process. Unlike `get`, may return a run whose
+    /// `retain_for` has passed.
     pub fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
 
-    /// Records that the store has the end of a run, or will never have it. From now on, the run is
+    /// Records that the end of a run is in the store, or will never be. From now on, the run is
     /// kept for `retain_for`, and can be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
@@ -212,7 +212,7 @@ impl Process {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
 
-    /// Creates the record of a run of another process, without the events up to `after`.
+    /// Creates the record of a run of another process, for the events above `after`.
     pub fn mirror(&self, key: RunKey, epoch: Epoch, after: u64) -> (Arc<Record>, Mirror) {
         Mirror::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
     }
@@ -272,8 +272,8 @@ async fn sweep(process: Weak<Process>) {
     }
 }
 
-/// The mark of a run. The run's task sets it for new events without taking a lock, and the run's
-/// exporter clears it.
+/// A flag that a run's task sets for new events without taking a lock, and that the run's exporter
+/// clears.
 #[derive(Clone)]
 pub struct Mark {
     is_set: Arc<AtomicBool>,
@@ -297,8 +297,8 @@ impl Mark {
 }
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. With a store, if this happens before the request has received its claim,
-/// the key is freed instead, and no run is reported.
+/// the run is interrupted. With a store, until the request has received its claim, dropping it only
+/// frees the key, and no end of a run is reported.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
@@ -429,15 +429,15 @@ impl Drop for Producer {
 pub enum Claim {
     /// The caller starts the run.
     New(Producer),
-    /// The request is about this run.
+    /// The request gets this existing run.
     Existing(Arc<Record>),
 }
 
 /// What a request without a last event id does to the run that has its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// It attaches to a run that is starting or running, or that has completed. A run that has
-    /// ended without completing frees its key.
+    /// It attaches to a run that is starting or running, or that has completed. After any other end
+    /// of the run, the key is free.
     Attach,
     /// It replaces any run.
     Replace,

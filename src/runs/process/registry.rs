@@ -71,7 +71,7 @@ impl Registry {
         self.by_key.insert(record.key.clone(), Arc::clone(record));
     }
 
-    /// Records that the store has the end of a run, or will never have it. From now on, the run is
+    /// Records that the end of a run is in the store, or will never be. From now on, the run is
     /// kept for `retain_for`, and can be evicted.
     pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if self.ending.remove(&record.epoch).is_some() {
@@ -311,7 +311,7 @@ type At = (Instant, Epoch);
 /// Runs that have ended, in the order of their ends, with a limit on the memory of each owner's
 /// runs.
 ///
-/// Without a limit, no owner is remembered. Runs without an owner are not limited.
+/// Without a limit, owners are not tracked. Runs without an owner are not limited.
 #[derive(Debug)]
 pub struct EndedRuns<R> {
     runs: BTreeMap<At, R>,

@@ -11,8 +11,8 @@ use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
 /// The right to change the record of a run of another process. Such a record has no task: it
-/// changes when pushes and pages of the run's stream arrive. Once the last client or handle of the
-/// record is gone, the methods of `Mirror` do nothing.
+/// changes when the store pushes changes of the run, or when a page of its events is loaded. Once
+/// the last client or handle of the record is gone, the methods of `Mirror` do nothing.
 #[derive(Debug)]
 pub struct Mirror(Weak<Record>);
 
@@ -233,7 +233,7 @@ impl Record {
         }
     }
 
-    /// Copies the next events above `seen`, about `max` bytes.
+    /// Copies the next events above `seen`: up to `max` bytes, but at least one event.
     pub fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let state = self.lock();
         let (first, last, bytes) = state.log.copy_after(seen, max)?;
@@ -255,7 +255,7 @@ impl Record {
         recorded_options::encode(self.lock().options.as_deref())
     }
 
-    /// Treats the run as one with an attached client until `time`.
+    /// Until `time`, treats the run as if a client were attached.
     pub fn attend_until(&self, time: Instant) {
         self.lock().readers.attend_until(time);
     }

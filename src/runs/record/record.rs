@@ -387,7 +387,7 @@ impl Readers {
         (self.count() == 0).then_some(self.unattended_since)
     }
 
-    /// Treats the run as one with an attached client until `time`, because a client of another
+    /// Until `time`, treats the run as if a client were attached, because a client of another
     /// process watches it.
     pub(crate) fn attend_until(&mut self, time: Instant) {
         self.unattended_since = self.unattended_since.max(time);
@@ -462,7 +462,7 @@ impl Deferred {
 pub enum LastEvent {
     /// The lines of an event that gets the next sequence number.
     New(Bytes),
-    /// The batch with the event that another process has added to the run in the store.
+    /// The batch, stored by another process, that contains the event.
     Stored { first: u64, last: u64, bytes: Bytes },
 }
 

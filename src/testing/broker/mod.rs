@@ -1,10 +1,9 @@
 //! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and
 //! `hub`).
 //!
-//! Implement [`World`], which stands for an empty log of your broker. [`check`] plays the scenes,
-//! which test the rules on the page of [`Broker`](crate::hub::broker::Broker). The scenes use the
-//! broker only through hubs and their clients. Here, they test
-//! [`MemoryBroker`](super::MemoryBroker):
+//! Implement [`World`] to provide an empty log of your broker. [`check`] plays the scenes, which
+//! test the rules on the page of [`Broker`](crate::hub::broker::Broker). The scenes use the broker
+//! only through hubs and their clients. Here, they test [`MemoryBroker`](super::MemoryBroker):
 //!
 //! ```
 //! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
@@ -41,12 +40,12 @@
 //!
 //! # The scenes
 //!
-//! Each line names scenes. If a scene needs a fault, the fault follows in brackets. The text after
-//! the colon is the mistake of a broker that fails these scenes:
+//! Each line begins with one or more scenes. If a scene needs a fault, the fault follows in
+//! brackets. The text after the colon is the mistake of a broker that fails these scenes:
 //!
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, or changes line
 //!   ends
-//! - `names_and_data_cannot_inject`: mistakes text of the program for its own syntax
+//! - `names_and_data_cannot_inject`: treats the program's text as its own syntax
 //! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names or reconnection times
 //! - `large_events_arrive`: shortens events of up to 1 MiB. A broker may refuse events above 64
 //!   KiB.
@@ -108,13 +107,14 @@
 //!   only if a connection breaks after the server has stored the event and before the server
 //!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that takes the time at which it reads an event for the time of publication.
+//! - A process that uses the time at which it reads an event as the time of publication.
 //! - A connected process that does not report the loss of entries that were trimmed before the
 //!   process read them. The scenes call `trim` only before a new process connects.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   find tasks that keep running only if at least as many tasks are left as futures were dropped.
+//!   find leftover tasks only if there are at least as many of them as dropped futures.
 //! - A limit that no scene reaches. Scenes publish up to 5,000 events at the same time, and up to
-//!   1,000 during a break. Their histories have up to 5,000 events, and their names up to 4 KiB.
+//!   1,000 during a break. Their histories have up to 5,000 events. Topics and event names have up
+//!   to 4 KiB.
 //! - Different topics that a broker treats as the same topic, except the examples in
 //!   `names_and_data_cannot_inject`.
 //! - A blocked thread. It can even block the test, and then no time limit applies.

@@ -34,7 +34,7 @@ pub trait World: Send + Sync {
     /// The broker under test.
     type Broker: Broker;
 
-    /// Returns a broker through which one more process uses this world's log.
+    /// Returns a broker that connects one more process to this world's log.
     fn broker(&self) -> Self::Broker;
 
     /// Removes the oldest events until `keep` events are left, like a limit on the log's length.

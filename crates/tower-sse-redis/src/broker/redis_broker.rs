@@ -27,10 +27,11 @@ impl Redis {
     /// Returns a broker whose stream has this key. All hubs with this key on this server share
     /// their events and ids.
     ///
-    /// Ids depend only on the key, so they stay valid when the stream moves to another server or
-    /// database. Use different keys for unrelated hubs, even on different servers. If two
-    /// hubs on different servers have the same key, each accepts the other's ids: a client that
-    /// moves from one hub to the other misses events without receiving a gap.
+    /// An event's id depends only on the key and on the event's position in the stream, so ids stay
+    /// valid when the stream moves to another server or database. Use different keys for unrelated
+    /// hubs, even on different servers. If two hubs on different servers have the same key, each
+    /// accepts the other's ids, so a client that moves between them can miss events without
+    /// receiving a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -129,9 +130,9 @@ impl RedisBroker {
     /// is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
-    /// disconnection. Take the age of the history or the longest expected disconnection, whichever
-    /// is longer. Set the limit to this time multiplied by the total rate of events. All processes
-    /// should set the same limit.
+    /// disconnection. Set the limit to the total rate of events, multiplied by the age of the
+    /// history or by the longest expected disconnection, whichever is longer. All processes should
+    /// set the same limit.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -179,8 +180,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. If `deadline` is longer than the [time limit of
-    /// answers](crate::Redis::timeout), that limit is raised to `deadline` for this broker.
+    /// default is 2 seconds. For this broker, a shorter [time limit of
+    /// answers](crate::Redis::timeout) is raised to `deadline`.
     ///
     /// ```
     /// # use std::time::Duration;

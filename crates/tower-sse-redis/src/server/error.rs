@@ -19,8 +19,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. [`source`](error::Error::source) returns
-/// `None`, so that a program that prints an error with its sources prints each cause only once.
+/// The error's text includes the texts of its causes. So that no cause is printed twice,
+/// [`source`](error::Error::source) returns `None`.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -34,13 +34,13 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Redis has reached its `maxmemory`, and its policy is not to evict keys.
+    /// Redis has reached its `maxmemory`, and cannot evict keys.
     OutOfMemory,
     /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
     ReadOnly,
     /// The user or the password is wrong or has expired, or the user lacks a permission.
     NotPermitted,
-    /// There is no connection, or it broke, or Redis did not answer in time.
+    /// There is no connection, the connection broke, or Redis did not answer in time.
     Unreachable,
     /// Redis is loading its data after a start, or is a replica without its primary.
     Loading,

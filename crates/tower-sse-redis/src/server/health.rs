@@ -21,9 +21,9 @@ use crate::Error;
 /// # _ = ready;
 /// ```
 ///
-/// A process that is not ready still serves the events that it has received, and its streams catch
-/// up by themselves when it is ready again. Take the process out of a load balancer only after
-/// several failed probes: the other processes have probably lost Redis too.
+/// A process that is not ready still serves the events that it has received, and its clients
+/// receive later events when it is ready again. Take the process out of a load balancer only after
+/// several failed probes, because the other processes probably cannot reach Redis either.
 #[derive(Clone, Debug)]
 pub struct RedisHealth {
     pub(crate) common: Health<Error>,
@@ -49,12 +49,13 @@ impl RedisHealth {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns whether the server, by its `maxmemory` and `maxmemory-policy`, can delete the keys
-    /// of the hub or the runs to free memory. The process also logs a WARN line when it finds such
+    /// Returns whether the server's `maxmemory` and `maxmemory-policy` let it delete the keys of
+    /// the hub or the runs to free memory. The process also logs a WARN line when it finds such
     /// settings. If the server deletes the keys, a hub loses all events of its stream, and a run is
     /// interrupted.
     ///
-    /// The policies `volatile-…` delete keys of runs, but not the stream of a hub.
+    /// A `volatile-…` policy lets the server delete the keys of runs, which expire, but not the
+    /// stream of a hub.
     #[must_use]
     pub fn evicts(&self) -> bool {
         self.evicts.load(Relaxed)

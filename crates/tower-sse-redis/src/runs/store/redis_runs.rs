@@ -41,24 +41,23 @@ impl Redis {
 }
 
 impl RedisRuns {
-    /// Sets how long a process may fail to respond before other processes declare its runs dead.
-    /// The default is 8 seconds.
+    /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
+    /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
     ///
-    /// The process that generates an answer renews the answer's lease whenever about a third of
-    /// this time has passed. If the process dies or is paused, clients that read the answer from
-    /// other processes receive an error. The error comes within the sum of these times:
+    /// That process renews the lease whenever about a third of this time has passed. If it dies or
+    /// is paused, a client that reads the answer from another process receives an error within the
+    /// sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease (at least 1.5 seconds), or a whole lease if the process that
-    ///   serves the client connected to Redis less than two leases ago
+    /// - three eighths of the lease (at least 1.5 seconds), or a whole lease if the other process
+    ///   connected to Redis less than two leases ago
     /// - a quarter of the lease
     ///
-    /// With the default, the sum is 13 seconds, or 18 if that process connected less than 16
+    /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
     /// seconds ago. After the error, a request can start the run again.
     ///
-    /// A longer lease tolerates longer pauses of a process, and costs Redis less, because the lease
-    /// of each running run is renewed less often. A lease of more than ten years counts as ten
-    /// years.
+    /// A longer lease tolerates longer pauses of a process, and costs Redis less, because leases
+    /// are renewed less often. A lease of more than ten years counts as ten years.
     ///
     /// ```
     /// # use std::time::Duration;
