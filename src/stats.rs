@@ -167,9 +167,9 @@ pub struct StatsSnapshot {
     /// zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
     /// The number of [refused](crate::Refusal#what-is-refused) streams. The layer refuses streams
-    /// at a limit, and once the [shutdown](crate::SseLayer::shutdown) has begun. Answers that a
-    /// handler or middleware inside the layer makes with
-    /// [`Refusal::answer`](crate::Refusal::answer) count too.
+    /// at a limit, and once the [shutdown](crate::SseLayer::shutdown) has begun. If a handler or
+    /// middleware inside the layer answers with [`Refusal::answer`](crate::Refusal::answer), this
+    /// counts too.
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,

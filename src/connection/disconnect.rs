@@ -49,9 +49,9 @@ use super::CloseReason;
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///
-/// After an upgrade (`101`), the connection is not observed. If two layers around one response
-/// track disconnects, only the outer layer fires the signal. It treats the inner layer's event
-/// stream like any other body.
+/// After an upgrade (`101`), the connection is not observed. If two layers track disconnects of the
+/// same response, only the outer one fires the signal. It treats the inner layer's event stream
+/// like any other body.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
 /// body to its end. The reason is then [`Disconnected`], unless

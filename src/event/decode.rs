@@ -66,7 +66,7 @@ impl Decoder {
     /// Limits the size of an event to `bytes`. The size includes all lines of the event, with their
     /// line ends and comments, but not the empty line at the end. The default is 1 MiB.
     ///
-    /// Comments between events are not limited.
+    /// A `retry` line between events has the same limit. Comments between events are not limited.
     ///
     /// # Panics
     ///
@@ -83,8 +83,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). Every later
-    /// call also returns this error, because the decoder cannot find the end of that event.
+    /// Returns [`EventTooLarge`] if an event or `retry` line exceeds the
+    /// [limit](Self::max_event_size). Every later call also returns this error.
     #[inline]
     pub fn decode(&mut self, input: &mut impl Buf) -> Result<Option<Message>, EventTooLarge> {
         loop {

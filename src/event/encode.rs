@@ -232,7 +232,7 @@ impl<'frame> Lines<'frame> {
     }
 }
 
-/// One or more events in their wire format.
+/// Zero or more events in their wire format.
 ///
 /// Encode an event once and send it to many clients: a clone shares the bytes.
 ///

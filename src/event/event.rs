@@ -79,7 +79,7 @@ impl Event {
     /// with the name `message`.
     ///
     /// Avoid the names `open` and `error`. `EventSource` itself dispatches events with these names,
-    /// and listeners cannot distinguish its events from yours.
+    /// and a listener gets them as well as yours.
     ///
     /// # Panics
     ///
@@ -459,7 +459,7 @@ pub struct Fields<'a> {
     pub comment: Option<&'a str>,
 }
 
-/// The error for an event that is larger than a limit such as
+/// The error for an event or `retry` line that is larger than a limit such as
 /// [`Decoder::max_event_size`](crate::Decoder::max_event_size).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTooLarge {

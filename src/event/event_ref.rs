@@ -91,7 +91,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the value of the `id` field, which can be empty. Like browsers, this method ignores
-    /// a value with U+0000.
+    /// an `id` field whose value contains U+0000.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
         self.spans.id.of(self.raw).map(text)

@@ -144,9 +144,9 @@ impl EventSplitter {
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] once for each event that exceeds the
+    /// Returns [`EventTooLarge`] once for each event or `retry` line that exceeds the
     /// [limit](Self::max_event_size). If the program calls this method again, it receives the event
-    /// in parts, as [`Piece::Oversized`].
+    /// or line in parts, as [`Piece::Oversized`].
     #[inline]
     pub fn next<'a, 'b: 'a>(
         &'a mut self,

@@ -123,10 +123,10 @@ pub enum Verdict {
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent.
     ///
-    /// When a body fails, the server drops the bytes that it has not written yet. With hyper, the
-    /// dropped bytes can include the response head, and events from the frame in which the failure
-    /// occurred. An [`SseLayer`](crate::SseLayer) outside of the filter delays the failure, so that
-    /// the server can write these bytes first.
+    /// When a body fails, the server drops the bytes that it has not written yet. With hyper, these
+    /// bytes can include the response head, and the events that came before this one in the same
+    /// frame of the source. An [`SseLayer`](crate::SseLayer) outside of the filter delays the
+    /// failure, so that the server can write these bytes first.
     Fail(BoxError),
     /// If the [head is held](super::FilterLayer::hold_head), the client gets this response in place
     /// of the stream. Otherwise, if [`pass_rejected`](super::FilterLayer::pass_rejected) is set,

@@ -11,8 +11,8 @@
 //!
 //! If your broker keeps its log on a server, for example in a database table, the crate
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. It loads the
-//! history, reconnects, publishes in batches, and detects every loss of events. Its page shows a
-//! broker that uses an SQLite file.
+//! history, reconnects, publishes in batches, and detects losses of events. Its page shows a broker
+//! that uses an SQLite file.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -57,8 +57,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    [`Feed::max_age`]. It may feed older events too. If older events are left out or no longer
 ///    exist, the broker first reports a loss with the number of the newest such event. Without this
 ///    report, a client whose id has a lower number would miss events and receive no gap. If the
-///    server cannot distinguish a new log from a lost log, begin each log with a mark of a loss, as
-///    in rule 4. A client on its first visit receives no gap for this mark.
+///    broker cannot tell whether an empty log is new or has lost its events, it begins the log with
+///    a mark that makes each process report a loss (rule 4). A client on its first visit receives
+///    no gap for this mark.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before this task reports a loss, it feeds all earlier events that it
 ///    knows.
@@ -98,10 +99,11 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// # What a broker may rely on
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. Feeding an event
-///   takes a few microseconds. A loss wakes the subscriptions of all topics. With 50,000 topics,
-///   the report of a loss takes 5 milliseconds if no subscription waits for an event, and 20
-///   milliseconds if all wait. So yield to other tasks after about 100 events and after a loss, for
-///   example with tokio's `consume_budget`.
+///   takes a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss
+///   wakes the subscriptions of all topics. With 50,000 topics, the report of a loss takes 5
+///   milliseconds if no subscription waits for an event, and 20 milliseconds if all wait. So yield
+///   to other tasks after about 100 events and after a loss, for example with tokio's
+///   `consume_budget`.
 /// - The publisher is never dropped inside of `event` or `report_loss`. If the program drops its
 ///   last clone of the hub during such a call, a separate thread drops the hub and its publisher.
 ///   The thread runs in the context of the runtime that polled
@@ -118,7 +120,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// [`testing::broker`](crate::testing::broker) (feature `testing`) tests a broker against these
 /// rules.
 // The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
-// processors.
+// processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Broker` of this version of tower-sse",
     note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \

@@ -178,8 +178,8 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates the arrival of the event with this sequence number. `at` is the time of publication,
-    /// for example as the duration since 1970, by the clock of [rule
+    /// Creates an `Arrival` for the event with this sequence number. `at` is the time of
+    /// publication, for example as the duration since 1970, by the clock of [rule
     /// 9](crate::hub::broker::Broker#what-a-broker-must-do). `age` is the time since the
     /// publication.
     ///

@@ -178,8 +178,9 @@
 //! - The hub forgets an ended topic once its last event exceeds the age limit of the hub's
 //!   [`retention`](HubBuilder::retention). A new stream of a forgotten topic waits for events. For
 //!   a job that has ended, the handler therefore sends the result from the table of jobs. The
-//!   result has the id `over`, which no hub assigns: a client that reconnects with this id receives
-//!   `204`. Write the result into the table before you publish the end.
+//!   result has the id `over`, which no hub assigns. A client that reconnects with this id already
+//!   has the result, so the handler answers `204`. Write the result into the table before you
+//!   publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
 //! complete program with a page.
@@ -207,7 +208,8 @@
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! - On a first visit, the stream begins with the newest value of each topic.
+//! - On a first visit, the stream begins with the newest value of each topic, unless
+//!   [`since`](Subscribe::since) is set.
 //! - A client that is behind, or was away, receives from each topic only the newest value that it
 //!   missed. The replaced values do not cause a `gap`.
 //! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
@@ -251,9 +253,10 @@
 //!
 //! - In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
 //!   never published, because the server drops the handler when the client disconnects.
-//! - No note is lost between the backlog and the events. A note that was committed between the
-//!   position and the query comes twice: in the backlog and as an event. A client that reconnects
-//!   after the backlog also receives this event. The page must ignore rows that it already has.
+//! - No note is lost between the backlog and the events. A note that was committed before the
+//!   query, but published after the position, comes twice: in the backlog and as an event. A client
+//!   that reconnects after the backlog also receives this event. The page must ignore rows that it
+//!   already has.
 //! - A client that reconnects receives the events that it missed. If some of these events were
 //!   evicted, the client receives a gap, and then the backlog again. The same happens to a
 //!   connected client that is so far behind that it misses events:
@@ -261,9 +264,9 @@
 //! - Every connection queries the database, even if its client needs no backlog.
 //! - If publishing fails, the row is already committed, but clients may not learn of it. Publish
 //!   the event again; otherwise, clients may see the row only in their next backlog.
-//! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only newer
-//!   rows, let it open a new `EventSource` whose URL contains the number of its newest row. The
-//!   handler then sends only later rows in the greeting.
+//! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only the rows
+//!   that it misses after a gap, let it close its `EventSource` at the `gap` event, and open a new
+//!   one with the number of its newest row in the URL. The greeting then needs only later rows.
 //! - You can render the state into the page instead of sending a greeting. If you do, render the
 //!   position too, and let the page send it in the query of the stream's URL
 //!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).

@@ -80,8 +80,9 @@ impl Retention {
     /// or vehicle locations. Such a topic keeps its newest event at any age, unless
     /// [`age`](Self::age) sets a limit.
     ///
-    /// - A first visit begins with the newest event of each such topic, together with the
-    ///   [`recent`](super::Subscribe::recent) events of other topics.
+    /// - Without [`since`](super::Subscribe::since), a first visit begins with the newest event of
+    ///   each such topic, together with the [`recent`](super::Subscribe::recent) events of other
+    ///   topics.
     /// - A client that was away or is behind receives only the newest event of the topic. The
     ///   client receives a [gap](super::GapPolicy) only if that event is no longer kept or the
     ///   broker has lost events.

@@ -97,10 +97,10 @@ impl<M> SseLayer<M> {
     /// Leaves out the header `incremental: ?1`. By default, each stream has this header, unless the
     /// service sets another value.
     ///
-    /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that does
-    /// not do so must answer with an error, such as 501 or 429, instead of buffering. An
-    /// `EventSource` never reconnects after such an error, whereas buffering would only delay its
-    /// events. Use this option if a proxy on the way answers with such errors.
+    /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that
+    /// knows the header but refuses must answer with an error, such as 501 or 429, instead of
+    /// buffering. An `EventSource` never reconnects after such an error, whereas buffering would
+    /// only delay its events. Use this option if a proxy on the way answers with such errors.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -171,9 +171,9 @@ impl<M> SseLayer<M> {
     ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
     ///   returns an empty event for such a block.
     ///
-    /// If the layer sends the time of `Drain::retry` before the first event, the stream has two
-    /// `retry` lines. For an `EventSource`, an empty line separates them. In other streams, they
-    /// are in one block.
+    /// If a shutdown ends a stream before its first event begins, the stream can have two `retry`
+    /// lines, of this option and of `Drain::retry`. For an `EventSource`, an empty line separates
+    /// them. In other streams, they are in one block.
     ///
     /// ```
     /// use std::time::Duration;

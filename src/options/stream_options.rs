@@ -184,9 +184,11 @@ impl StreamOptions {
     }
 
     /// Ends the stream when the token is cancelled. The stream ends in the same way as one that
-    /// [`Streams`](crate::streams#how-closed-streams-end) closes. Use this option, for example, to
-    /// end a stream whose job is deleted, or for which a repeated check fails. To end the streams
-    /// of a user, use [`streams`](crate::streams) instead.
+    /// [`Streams`](crate::streams#how-closed-streams-end) closes. But if its client does not read,
+    /// it still counts in [`Streams::count`](crate::streams::Streams::count).
+    ///
+    /// Use this option, for example, to end a stream whose job is deleted, or for which a repeated
+    /// check fails. To end the streams of a user, use [`streams`](crate::streams) instead.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
     /// has it. If the token is in the [options of a layer](crate::SseLayer::options), cancelling it

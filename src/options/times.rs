@@ -35,7 +35,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// SseLayer::new().without_heartbeat();
 /// ```
 ///
-/// The JavaScript of a page does not receive comments. For a
+/// An `EventSource` does not pass comments to the page's JavaScript. For a
 /// [watchdog](crate::guide::clients#a-watchdog) in a page, use [`Heartbeat::event`].
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
@@ -254,7 +254,8 @@ impl MaxAge {
     /// Creates a maximum age, which is counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled. This includes the answer to a call, which then has no [grace](Self::grace).
+    /// is polled. The same applies to the answer to a call, which then gets no
+    /// [grace](Self::grace).
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }

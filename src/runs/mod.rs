@@ -181,11 +181,12 @@
 //!   export, it sends several together, and waits up to 4 milliseconds between exports. If no
 //!   client of another process reads a run, the run is exported about once a second, and when it
 //!   ends.
-//! - If the run's process dies, the bodies of clients of other processes fail.
+//! - If the run's process dies, the response bodies of clients that read the run through another
+//!   process fail.
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //!   documents how soon. If these clients repeat their requests without an id, the first request
-//!   starts a new run, and the others join it. A *lease* is the time without contact with the
-//!   store after which other processes can declare a process dead.
+//!   starts a new run, and the others join it. A *lease* is the time without contact with the store
+//!   after which other processes can declare a process dead.
 //! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, another
 //!   one notices this, and calls its own `on_end` with [`Interrupted`](Outcome::Interrupted). In
 //!   rare cases, for example if a reply of the store is lost, a run is reported twice, with the
@@ -195,20 +196,20 @@
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
 //!   [`Runs::drain`] apply to each process separately. `max_memory` also limits the memory that the
-//!   runs of a process take in the store. Above the limit, replaced runs are deleted from the store
-//!   first, then the other ended runs, in the order in which they ended.
+//!   runs of a process take in the store.
 //! - A source waits only for clients of its own process. If a client of another process falls
 //!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes), the client's body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions), except
 //!   for closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer)
 //!   instead.
 //!
-//! If the store loses its data, the processes restore their runs. For one lease after the loss, a
-//! process may still restore a run that the store does not have. During this time, a request is
-//! refused if a run with its key is neither in the store nor running in the process that received
-//! the request: [`Runs::start`] returns [`StartError::Unavailable`]. For a request without an id,
-//! [`Runs::replace`] returns this error even if a run with the key is running in that process,
-//! until the store has the run again.
+//! If the store loses its data, the processes restore their running runs, and those that ended in
+//! the last 10 seconds. Other ended runs are lost: a repeated request without an id starts a new
+//! run. For one lease after the loss, the store can lack a run that its process has not restored
+//! yet. During this time, a request is therefore refused if a run with its key is neither in the
+//! store nor running in the process that received the request: [`Runs::start`] returns
+//! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
+//! even if a run with the key is running in that process, until the store has the run again.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:

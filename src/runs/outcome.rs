@@ -6,13 +6,15 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 
 /// The way a run ended.
 ///
-/// Whatever the outcome, the body of a client fails if the client's next event was evicted.
+/// Whatever the outcome, a client whose next event was evicted gets an error, as after
+/// [`Failed`](Self::Failed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The source ended without an error. The stream of every attached client ends cleanly.
     Completed,
-    /// The body of every attached client fails, because one of these has happened:
+    /// The body of every attached client fails, unless [`on_error`](crate::SseLayer::on_error)
+    /// turns the error into a last event. One of these has happened:
     ///
     /// - The source failed or panicked.
     /// - An event was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes) allows.
@@ -29,8 +31,8 @@ pub enum Outcome {
     /// The run had no client for the time that
     /// [`abandon_after`](super::RunsBuilder::abandon_after) sets.
     Abandoned,
-    /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
-    /// every attached client fails.
+    /// The server or its runtime [shut down](super::Runs::drain), or the process died. The attached
+    /// clients get an error, as after [`Failed`](Self::Failed).
     Interrupted,
 }
 

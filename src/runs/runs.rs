@@ -27,11 +27,11 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///
 /// | run | request without an id | request with an id |
 /// |---|---|---|
-/// | none | starts a run | gets `404` |
-/// | starting | waits, then gets all events | gets `404` |
-/// | running | gets all events | gets the events after the id |
-/// | [`Completed`] and kept | gets all events | gets the events after the id |
-/// | any other end, and kept | starts a run | gets the events after the id |
+/// | none | starts a run | `404` |
+/// | starting | waits, then all events | `404` |
+/// | running | all events | the events after the id |
+/// | [`Completed`] and kept | all events | the events after the id |
+/// | any other end, and kept | starts a run | the events after the id |
 ///
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
 ///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
@@ -507,9 +507,9 @@ impl RunsBuilder {
     /// runs: with 64 KiB, the default memory has room for the 10,000 runs that
     /// [`max_running`](Self::max_running) allows by default.
     ///
-    /// Most running runs need less memory than is reserved for them. The memory that they do not
-    /// use holds runs that have ended. When new events or a new run need room, the following is
-    /// evicted, in this order:
+    /// Most running runs need less memory than is reserved for them. The rest is used to keep runs
+    /// that have ended. When new events or a new run need room, the following is evicted, in this
+    /// order:
     ///
     /// 1. Runs that have ended and that no client reads, beginning with the run that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
@@ -518,8 +518,9 @@ impl RunsBuilder {
     ///    run again when the client reconnects.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
-    /// With a [store](super::RunStore), a run that has ended is evicted only once the store has
-    /// recorded its end. Until then, a new run that needs the memory of the ended run is refused.
+    /// With a [store](super::RunStore), a run counts as ended in this list only once the store has
+    /// recorded its end. Until then, it is not evicted, and a new run that needs its memory is
+    /// refused.
     ///
     /// The limit counts runs, their events, and their frames. A frame is a copy of several
     /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too.
@@ -543,8 +544,8 @@ impl RunsBuilder {
     /// the runs of this process take in the store, including keys and bookkeeping. In Redis, a run
     /// takes about 5.3 kB, plus the size of its events, plus twice the length of its
     /// percent-encoded key. Each batch of events that was sent to Redis adds 48 bytes. Above the
-    /// limit, the process deletes replaced runs from the store first, then other ended runs in the
-    /// order in which they ended.
+    /// limit, the process deletes replaced runs from the store first, then other ended runs, in the
+    /// order in which the store recorded their ends.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -554,14 +555,17 @@ impl RunsBuilder {
     /// displace everybody else's. By default, ended runs are limited only by
     /// [`max_memory`](Self::max_memory).
     ///
-    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the run that ended
-    /// last. With a [store](super::RunStore), the limit also applies to the memory that an owner's
-    /// ended runs take there. Each process counts only the runs that it started. A call that
-    /// returned no event stream also takes memory there, until two
-    /// [leases](super#several-processes) after its answer. Running runs of an owner are limited by
+    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the last one.
+    /// [Frames](Self::max_memory) that are made after a run's end count only towards `max_memory`.
+    /// Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
     /// no owner, so this limit does not apply to them.
+    ///
+    /// With a [store](super::RunStore), runs are evicted in the order in which the store recorded
+    /// their ends. The limit then also applies to the memory that an owner's ended runs take in the
+    /// store. A call that returned no event stream also takes memory there, until two
+    /// [leases](super#several-processes) after its answer. Each process counts only its own runs.
     ///
     /// ```
     /// use tower_sse::runs::Runs;

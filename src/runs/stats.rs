@@ -32,8 +32,9 @@ pub struct RunsStats {
     /// The number of calls that were made, including calls whose answer was not an event stream. A
     /// request whose client disconnects before the call does not count.
     pub started: u64,
-    /// The number of requests for which no call was made, because a limit was reached, the store
-    /// could not be reached, or a shutdown had begun.
+    /// The number of requests without a last event id that were refused, because a limit was
+    /// reached, the store could not be reached, or a shutdown had begun. Refusals by
+    /// [`Runs::answer`](crate::runs::Runs::answer) do not count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,

@@ -206,9 +206,10 @@ impl StreamsBuilder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
-    /// For each prefix that has a [limit](super::StreamsBuilder::limit), the number of streams that
-    /// were refused, even if it is zero. A call of [`Subjects::try_add`](super::Subjects::try_add)
-    /// that finds no place left also counts as a refused stream.
+    /// The number of refused streams for each prefix that has a
+    /// [limit](super::StreamsBuilder::limit), including prefixes with a count of zero. A call of
+    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left also counts as a
+    /// refused stream.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 

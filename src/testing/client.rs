@@ -305,8 +305,8 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream as [`resume`](Self::resume) does. Like [`try_get`](Self::try_get), it returns
-    /// any other response as an error.
+    /// Opens a stream as [`resume`](Self::resume) does. A response at which an `EventSource` gives
+    /// up is returned as an error, with its whole body.
     ///
     /// # Errors
     ///

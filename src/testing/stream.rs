@@ -222,9 +222,9 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string if it would send none. This method considers only messages that the test has
-    /// read, or that [`next_comment`](Self::next_comment) or [`error`](Self::error) has kept for
-    /// [`next`](Self::next).
+    /// empty string if it would send none. This method considers only events that the other methods
+    /// have received, including events that they keep for [`next`](Self::next), and events that a
+    /// dropped future has received.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -1,5 +1,5 @@
-//! The difficult half of a broker for [`tower_sse`]: it follows a log on a server, and finds every
-//! loss.
+//! The difficult half of a broker for [`tower_sse`]: it follows a log on a server, and finds
+//! losses of events.
 //!
 //! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
 //! keeps the events in a log on a server, such as a table, implement [`Log`], whose methods connect
@@ -73,6 +73,14 @@
 //! [mark](Log::mark) before this process publishes again. If the follower finds no entry with the
 //! number and the fingerprint of an acknowledged event, the event also counts as lost for all
 //! processes.
+//!
+//! In these cases, a process may not notice a loss:
+//!
+//! - The log returns to an older state, and each process that knew newer entries stops before it
+//!   adds a mark.
+//! - [`was_trimmed`](Log::was_trimmed) returns `true` although an older state replaced the log.
+//! - Entries are deleted from the middle of the log before a process reads them, and
+//!   [`previous`](LogEntry::previous) returns `None`.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

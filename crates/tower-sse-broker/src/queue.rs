@@ -90,7 +90,7 @@ impl Queue {
     ///
     /// Returns
     ///
-    /// - the error with which [`SendBatch::send`] answers the event;
+    /// - the error that [`SendBatch::send`] passes to [`Queued::answer`] for this event;
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
     ///   sent before the deadline;
     /// - [`Unknown`](PublishError::Unknown) if the event was sent, but was not answered before the

@@ -54,8 +54,8 @@
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates. The exception: if an older state of the server's data replaces a newer one,
 //!   clients can receive an event again. The event then has another id, and the clients also
-//!   receive a gap. An older state can come from a restored backup, or from a standby that lagged
-//!   when it was promoted.
+//!   receive a gap if the loss [is noticed](operating#losses). An older state can come from a
+//!   restored backup, or from a standby that lagged when it was promoted.
 //! - An event that is published in a transaction counts as published when the transaction has
 //!   committed. Any other event counts as published when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of a published

@@ -288,9 +288,9 @@ impl Postgres {
     /// and a half times the age of the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// Every connected process removes older rows every two seconds. The newest row always stays. A
-    /// process that is disconnected for longer than `age` reports a gap to its clients if events
-    /// were added meanwhile. All processes should set the same age and the same
+    /// About every two seconds, each connected process removes older rows. The newest row always
+    /// stays. A process that is disconnected for longer than `age` reports a gap to its clients if
+    /// events were added meanwhile. All processes should set the same age and the same
     /// [`max_rows`](Self::max_rows).
     ///
     /// ```

@@ -81,9 +81,9 @@
 //! - `comment`: a comment, which clients ignore
 //!
 //! Values are text in UTF-8. The fields can be in any order, each at most once. Other fields are
-//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`: if the entry created a lost stream
-//! again, processes could take the new stream for the old one. Add the entry to the stream with the
-//! hub's [key](Redis::broker), here `news`. With redis-py:
+//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`. Without it, `XADD` would create a
+//! lost stream again, and processes could mistake the new stream for the old one. Add the entry to
+//! the stream with the hub's [key](Redis::broker), here `news`. With redis-py:
 //!
 //! ```python
 //! import redis

@@ -47,7 +47,8 @@ impl Subscribe {
 
     /// Sets the position after which the stream starts on a client's first visit. The default is
     /// the hub's position when [`resume`](Self::resume) is called. If a position is set,
-    /// [`recent`](Self::recent) has no effect.
+    /// [`recent`](Self::recent) has no effect, and a first visit receives no
+    /// [latest](crate::hub::Retention::latest) event from before the position.
     ///
     /// Use this method for a stream that begins with state from a database. Take the
     /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the
@@ -66,8 +67,9 @@ impl Subscribe {
     /// ```
     ///
     /// - The client misses no change if each change is committed before it is published. A change
-    ///   that is committed between `position` and the query comes twice: in the greeting and as an
-    ///   event. Send the number of its row both times, so that the client can recognise the change.
+    ///   that is committed before the query, but published after `position`, comes twice: in the
+    ///   greeting and as an event. Send the number of its row both times, so that the client can
+    ///   recognise the change.
     /// - A client that reconnects receives the events that it missed. If the hub cannot send all of
     ///   them, the client receives a gap for each topic, then the greeting, and then the events
     ///   after `position`.
@@ -155,7 +157,7 @@ impl Subscribe {
     /// `last` is the [`LastEventId`](crate::LastEventId) of the request, if any, or an [`EventId`],
     /// such as a [`position`](crate::hub::Hub::position).
     ///
-    /// | last event id | the subscription sends |
+    /// | last event id | without [`since`](Self::since), the subscription sends |
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |

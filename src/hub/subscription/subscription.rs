@@ -219,7 +219,7 @@ impl Subscription {
     ///
     /// If all topics keep only their newest value
     /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes the next frame only
-    /// when the server has written the previous one, but waits at most a minute. A client that
+    /// once the server has written the previous one, or after a minute at the latest. A client that
     /// stalls therefore receives no old values afterwards, except those in the buffers of its
     /// connection.
     ///

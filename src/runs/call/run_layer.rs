@@ -73,7 +73,7 @@ impl Runs {
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
 ///   service's response head. Other clients get the headers of an event stream and the handler's
 ///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`: these
-///   apply only to the first client.
+///   apply only to the first client. At other processes, `on_error` does not apply either.
 /// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 ///   The key is then free again, and one of the waiting requests calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,

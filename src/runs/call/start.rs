@@ -234,7 +234,7 @@ impl Runs {
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
     ///   try to start a run themselves.
     /// - Until the future of `call` is ready, the run is starting. If the run ends before that, for
-    ///   example because it is cancelled, replaced or abandoned, the caller that started it gets
+    ///   example because it is cancelled, replaced or interrupted, the caller that started it gets
     ///   the ended run. [`Run::answer`] then returns the response for [such a run](Self#answers).
     ///
     /// # Errors

@@ -482,10 +482,10 @@ impl Process {
         claim
     }
 
-    /// Reserves a run that other processes can reach, unless a limit is reached. The run counts as
-    /// running, but requests do not find it before it is [entered](Self::enter). `earlier` is the
-    /// run that the new one will replace: if it is running at this process, it does not count
-    /// towards the limits.
+    /// Reserves a run that this process will share through the store. Returns an error if a limit
+    /// is reached, or after `Runs::drain`. The run counts as running, but requests do not find it
+    /// before it is [entered](Self::enter). `earlier` is the run that the new one will replace: if
+    /// it is running at this process, it does not count towards the limits.
     pub fn reserve(
         self: &Arc<Self>,
         key: &RunKey,

@@ -71,7 +71,8 @@
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
-//! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
+//! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes. If
+//!   the world can cause `roll_back`, the scene plays this fault first.
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
 //! - `a_burst_loses_nothing`: skips events when it is behind, or loads only a part of a long

@@ -24,8 +24,8 @@ pub struct RedisBroker {
 }
 
 impl Redis {
-    /// Returns a broker whose stream has this key. All hubs with this key on this server share
-    /// their events and ids.
+    /// Returns a broker whose stream has this key. All hubs with this key in the same database of
+    /// this server share their events and ids.
     ///
     /// An event's id depends only on the key and on the event's position in the stream, so ids stay
     /// valid when the stream moves to another server or database. Use different keys for unrelated
@@ -154,11 +154,12 @@ impl RedisBroker {
     /// Also removes entries that are older than `age`, by the server's clock. By default, only
     /// [`max_len`](Self::max_len) trims the stream.
     ///
-    /// Set a maximum age to free memory after a busy time, or if data must be deleted after a
-    /// certain time. Every connected process removes older entries every two seconds. The newest
-    /// entry is always kept, so that a process that reconnects can tell whether it has missed
-    /// entries. A process that is disconnected for longer than `age` reports a gap to its clients
-    /// if entries were added meanwhile.
+    /// Set a maximum age to free memory after a busy time, or to delete old data. About every two
+    /// seconds, each connected process removes the entries that are older than `age`, except the
+    /// newest of them: a process that reconnects finds out from this entry whether it has missed
+    /// others. So an entry is removed only when the next one is too old as well, which can take
+    /// long if few events are published. A process that has missed an entry older than `age`
+    /// reports a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -43,8 +43,8 @@ impl BrokerStats {
         self.state.foreign_entries.load(Relaxed)
     }
 
-    /// Returns the state of the stream, or `None` before it is known. The state is updated every
-    /// two seconds while the hub is [ready](crate::RedisHealth::is_ready).
+    /// Returns the state of the stream, or `None` before it is known. The state is updated about
+    /// every two seconds while the hub is [ready](crate::RedisHealth::is_ready).
     #[must_use]
     pub fn stream(&self) -> Option<StreamStats> {
         *lock(&self.state.stream)

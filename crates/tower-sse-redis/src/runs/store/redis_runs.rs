@@ -21,7 +21,7 @@ pub struct RedisRuns {
 
 impl Redis {
     /// Returns a store of runs. The names of its keys in Redis begin with `prefix`. Programs with
-    /// the same prefix on the same server share their runs.
+    /// the same prefix in the same database of this server share their runs.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
