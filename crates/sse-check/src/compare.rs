@@ -1,7 +1,7 @@
 //! Two streams that should have the same events: at two addresses, or before and after a client has come
 //! back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use http::Method;
@@ -246,7 +246,8 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let received = resumption.stream.events.iter().filter_map(|it| it.id.as_deref());
     let received: Vec<_> = received.collect();
     let is_stream = recording.is_event_stream();
-    let is_own = !received.is_empty() && ids.iter().all(|(id, _)| !received.contains(id));
+    let seen: HashSet<_> = ids.iter().map(|(id, _)| *id).collect();
+    let is_own = !received.is_empty() && received.iter().all(|id| !seen.contains(id));
     let finding = match (recording.status(), &recording.end) {
         _ if is_stream && received.is_empty() && is_live => {
             Finding::not_looked_at("nothing came on the second connection, not even new events")

@@ -1,7 +1,7 @@
 //! Each check without `--via`, with a server that fails it and one that passes.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{net::SocketAddr, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{net::SocketAddr, ops::Range, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst};
 
 use futures_util::future::join_all;
 
@@ -226,6 +226,20 @@ async fn resumption_with_a_hole_repetition_or_change_fails() {
     for (report, (_, text)) in reports.iter().zip(cases) {
         report.expect_with("resumption", "fail", text);
     }
+}
+
+#[tokio::test]
+async fn resumption_of_a_busy_stream_ends_in_time() {
+    const HALF: u64 = 60_000;
+    let burst =
+        |ids: Range<u64>| write(ids.map(|n| format!("id: {n}\ndata: {n}\n\n")).collect::<String>());
+    let address = serve(move |request| match request.header("last-event-id") {
+        None => Answer::new([burst(0..HALF), Step::At(1_800), burst(HALF..2 * HALF)]),
+        Some(id) => Answer::new([burst(id.parse::<u64>().unwrap() + 1..2 * HALF)]),
+    });
+    let (address, start) = (address.await, Instant::now());
+    look(address, "resumption", "3s").await.expect("resumption", "pass");
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
