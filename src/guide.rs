@@ -3,7 +3,7 @@
 //!
 //! | page | for |
 //! |---|---|
-//! | [notifications] | a program: notifications for logged-in users, and a log-out |
+//! | [notifications] | a program: notifications for logged-in users, with a log-out |
 //! | [runs_quickstart] | a program: answers of a language model that survive a reload |
 //! | [mcp] | a program: an MCP server |
 //! | [serving] | setting up a server: `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
@@ -26,10 +26,10 @@
 //! | [runs_clients] | attaching client libraries to runs, and the OpenAI APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
-//! If Redis connects several processes, see two pages of `tower-sse-redis`: its own
+//! If Redis connects several processes, see two pages of `tower-sse-redis`:
 //! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/), and
-//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/), which is for the
-//! operator of the Redis server.
+//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/) for the operator of
+//! the Redis server.
 
 /// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
 macro_rules! page {

@@ -93,7 +93,8 @@
 //! This list has all options, with their defaults. [`SseLayer`] groups them by purpose.
 //!
 //! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
-//! - [`retry`](SseLayer::retry): a reconnection time of 1 to 5 seconds for an `EventSource`
+//! - [`retry`](SseLayer::retry): a reconnection time of 1 to 5 seconds for an `EventSource`, which
+//!   the layer [recognises](guide::clients#how-clients-reconnect) by its request
 //! - [`padding`](SseLayer::padding): none
 //! - [`without_incremental`](SseLayer::without_incremental): off, so `incremental: ?1` is sent
 //! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
@@ -125,7 +126,7 @@
 //! # What the layer changes
 //!
 //! An event stream is a response of type `text/event-stream` with any status but 1xx, 204 and 304.
-//! The layer sends this type without parameters, and changes these headers:
+//! The layer removes any parameters from this type, and changes these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -181,8 +182,8 @@
 //! clients reconnect. The answer to a `POST` may take up to 30 more seconds. After that, its body
 //! fails, so that a partial answer does not look complete. New streams are [refused](Refusal), so
 //! that their clients try again later. [`Drain`] sets when streams end, and how much time answers
-//! have. The page on [shutdown](guide::shutdown) has whole programs, with a deadline for clients
-//! that do not read.
+//! to a `POST` have. The page on [shutdown](guide::shutdown) has whole programs, with a deadline
+//! for clients that do not read.
 //!
 //! # In production
 //!
@@ -257,7 +258,7 @@
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
 //! public API uses types and traits of crates that have not reached 1.0 either: futures-core,
 //! tokio-util, tower-layer, tower-service and, with feature `axum`, axum-core. So a breaking change
-//! in one of them can require one here.
+//! in any of them can require one here.
 //!
 //! Where this documentation describes the bytes of a stream, the bytes and their order are stable.
 //! The boundaries of frames, and the texts of log lines and errors, can change in any version.

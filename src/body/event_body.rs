@@ -25,7 +25,7 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) creates a response with such a body. This body logs a
+    /// [`response`](crate::response) creates a response with such a body, which logs a
     /// [warning](crate::response#without-a-layer) if it is served without a layer. A body from
     /// [`new`](Self::new) logs none. The body only encodes events; the [layer](crate::SseLayer)
     /// adds headers, heartbeats and more.
@@ -40,9 +40,11 @@ pin_project! {
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
     ///   of its own.
     ///
-    /// If an item is an `Err` or fails to serialise, the body first sends all earlier events, and
-    /// then fails. Likewise, if the stream panics, the body first sends all earlier events, and
-    /// then the panic propagates.
+    /// If an item is an `Err` or fails to serialise, the body first returns all earlier events, and
+    /// then fails. Likewise, if the stream panics, the body first returns all earlier events, and
+    /// then the panic propagates. In both cases, hyper drops what it has not written yet, which can
+    /// include the response head. The layer therefore [waits](crate::guide::errors#timing) before
+    /// it fails a body, but not before a panic.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {

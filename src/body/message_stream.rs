@@ -120,9 +120,9 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Sets the initial last event id: the `Last-Event-ID` of the request for this body. Until the
-    /// body sends an id, every message has this id, and [`last_event_id`](Self::last_event_id)
-    /// returns it.
+    /// Sets the initial last event id. Pass the `Last-Event-ID` that the program sent to the
+    /// upstream. Until the body sends an id, every message has this id, and
+    /// [`last_event_id`](Self::last_event_id) returns it.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -148,8 +148,8 @@ impl<B: Body> MessageStream<B> {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
     ///
     /// Heartbeats and other comments count as bytes, so choose a limit of several times the
-    /// upstream's heartbeat interval. The time begins when the program starts to wait for a
-    /// message, so a program that reads slowly does not cause this error.
+    /// upstream's heartbeat interval. The wait begins only when the program polls for a message, so
+    /// a program that reads slowly does not cause this error.
     ///
     /// # Panics
     ///

@@ -18,7 +18,7 @@ pub enum CloseReason {
     Drained,
     /// The stream reached its [maximum age](crate::SseLayer::max_age).
     Expired,
-    /// The source panicked, or the stream was dropped because its thread panicked elsewhere.
+    /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
     /// The program cancelled the source: the source failed with the
     /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error for which

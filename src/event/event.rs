@@ -79,7 +79,7 @@ impl Event {
     /// with the name `message`.
     ///
     /// Avoid the names `open` and `error`. `EventSource` itself dispatches events with these names,
-    /// and a listener gets them as well as yours.
+    /// so a listener would receive both these events and yours.
     ///
     /// # Panics
     ///

@@ -127,8 +127,8 @@ impl<'a> EventRef<'a> {
     }
 
     /// Copies the event, so that it can be sent. The copy is complete: an empty line is added if
-    /// the event is not [terminated](Self::is_terminated), and an LF if the LF of the last CRLF has
-    /// not been received.
+    /// the event is not [terminated](Self::is_terminated), and an LF is added if only the CR of the
+    /// final CRLF has been received.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -144,9 +144,9 @@ impl<'a> EventRef<'a> {
     ///
     /// The new `data` lines take the place of the first old `data` line, and any other old `data`
     /// lines are removed. If there was no `data` line, the new lines follow the last line. They
-    /// have the line end of the line that they replace or follow, because some clients recognise
-    /// the end of an event only by two equal line ends in a row. `data` is split at its line
-    /// breaks, so any text is safe. The copy is complete, like the result of
+    /// have the same line end (LF, CR or CRLF) as the line that they replace or follow, because
+    /// some clients recognise the end of an event only by two identical line ends in a row. `data`
+    /// is split at its line breaks, so any text is safe. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// ```

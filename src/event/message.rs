@@ -30,7 +30,7 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// );
 /// ```
 ///
-/// From this event, clients decode the message's name, data, last event id and reconnection time.
+/// Clients decode the message's name, data, last event id and reconnection time from this event.
 /// The bytes can differ from the bytes of the original event:
 ///
 /// - If the message's `event` is `message` or empty, the new event has no `event` field.
@@ -40,7 +40,7 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 ///   new event has an empty `id` field. If `last_event_id` is empty for another reason, the new
 ///   event has no `id` field.
 ///
-/// The format cannot represent every message, but no text can forge other fields:
+/// No text can forge other fields, but some text is changed or omitted:
 ///
 /// - Clients decode a CR or CRLF in `data` as a line feed.
 /// - In `event`, U+FFFD replaces line breaks and U+0000.
@@ -49,8 +49,8 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 ///
 /// A decoder never returns such text, except U+0000 in `event`.
 ///
-/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has an id. Publish
-/// a message [without its id](Self::without_id).
+/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has an id, so
+/// publish a message [without its id](Self::without_id).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -88,8 +88,8 @@ impl Message {
         self
     }
 
-    /// Sets the last event id. An empty id means that the stream has cleared the id with an empty
-    /// `id` field.
+    /// Sets the last event id. An empty `id` differs from no id: it means that the stream has
+    /// cleared the id with an empty `id` field.
     #[must_use]
     pub fn last_event_id(mut self, id: impl Into<MessageId>) -> Self {
         self.last_event_id = id.into();
@@ -124,8 +124,8 @@ impl Message {
 }
 
 impl From<Message> for Event {
-    /// Returns an event from which clients decode this message. See [`Message`] for the fields that
-    /// are written, and for text that the format cannot represent.
+    /// Converts the message into an event from which clients decode the same message. See
+    /// [`Message`] for the fields that are written, and for text that is changed or omitted.
     fn from(message: Message) -> Self {
         let Message { event, data, last_event_id, retry, clears_id } = message;
         let mut converted = Self::new().data(data);

@@ -48,9 +48,9 @@ pub trait EventFilter {
     /// too large, this method is called only if
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
-    /// Events in the returned verdict are sent before the stream ends or fails. If the filter has
-    /// let an incomplete last event pass, that event is sent after the events in the verdict. If
-    /// the source ended in the middle of an event that was [too
+    /// Events in the returned verdict are sent before the stream ends or fails. An incomplete last
+    /// event that the filter has let pass is sent after them, unless the verdict fails the stream
+    /// or rejects the response. If the source ended in the middle of an event that was [too
     /// large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
     ///
     /// What the client receives, by verdict:
@@ -124,9 +124,9 @@ pub enum Verdict {
     /// The body fails with this error. Neither the event nor what follows it is sent.
     ///
     /// When a body fails, the server drops the bytes that it has not written yet. With hyper, these
-    /// bytes can include the response head, and the events that came before this one in the same
-    /// frame of the source. An [`SseLayer`](crate::SseLayer) outside of the filter delays the
-    /// failure, so that the server can write these bytes first.
+    /// bytes can include the response head, and earlier events from the same frame of the source.
+    /// An [`SseLayer`](crate::SseLayer) outside of the filter delays the failure, so that the
+    /// server can write these bytes first.
     Fail(BoxError),
     /// If the [head is held](super::FilterLayer::hold_head), the client gets this response in place
     /// of the stream. Otherwise, if [`pass_rejected`](super::FilterLayer::pass_rejected) is set,
@@ -183,7 +183,9 @@ pub enum Outcome {
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
     /// The response's body or future was dropped before the end of the stream. Either the client
-    /// disconnected, or the server or an outer layer ended the stream.
+    /// disconnected, or the server or an outer layer ended the stream, or the body's reader has
+    /// read enough. For example, [`MessageStream::terminator`](crate::MessageStream::terminator)
+    /// drops the body after the upstream's last event.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.

@@ -44,16 +44,15 @@ use crate::BoxError;
 ///
 /// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
 ///   [`pass_oversized`](Self::pass_oversized) lets such an event pass.
-/// - An event stream with a content coding is replaced by a `502`.
+/// - If an event stream has a content coding, the client receives a `502` instead.
 ///   [`pass_encoded`](Self::pass_encoded) lets such a stream pass.
 /// - The body fails if the filter returns [`Reject`](super::Verdict::Reject) after the head of the
 ///   response has been sent. [`pass_rejected`](Self::pass_rejected) lets the rejected events pass.
 ///
 /// # The type
 ///
-/// `M` is the type of the closure. You cannot write this type in code. If you need a type that you
-/// can write, for example for a struct field, use the [`BoxFilterLayer`] that
-/// [`boxed`](Self::boxed) returns.
+/// `M` is the type of the closure, which you cannot name. If you need a type that you can name, for
+/// example for a struct field, use the [`BoxFilterLayer`] that [`boxed`](Self::boxed) returns.
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
 pub struct FilterLayer<M: ?Sized> {
@@ -161,7 +160,7 @@ impl<M: ?Sized> FilterLayer<M> {
     }
 
     /// Lets event streams with a content coding pass unseen. By default, the layer replaces such a
-    /// stream by a `502`.
+    /// stream with a `502`.
     ///
     /// Use this option only for filters that just observe events. A filter that blocks or redacts
     /// events would miss such streams. Prefer to remove `accept-encoding` from requests to the
@@ -182,9 +181,10 @@ impl<M: ?Sized> FilterLayer<M> {
     /// Lets an event pass even if the filter rejects it after the head of the response has been
     /// sent. By default, such a rejection fails the body.
     ///
-    /// Use this option only if the filter's rejections turn errors of the upstream into an error
-    /// status. Once the head has been sent, the client finds such an error in the stream. If the
-    /// filter rejects events to block them, this option could let them reach the client.
+    /// Use this option only if the filter rejects the upstream's error events in order to answer
+    /// with an error status. Once the head has been sent, such an error reaches the client as an
+    /// event. If the filter rejects events to block them, this option could let them reach the
+    /// client.
     ///
     /// ```
     /// # use http::Request;
@@ -203,11 +203,11 @@ impl<M: ?Sized> FilterLayer<M> {
     /// response. An error that an upstream sends as its first event can thus become an error
     /// status, and an outer layer can retry the request.
     ///
-    /// If there is no such event, the head is sent when the stream ends or fails, unless the filter
-    /// rejects the response. It is also sent after 16 KiB of comments and other lines between
-    /// events, or after the time `limit`. The bytes that have passed the filter by then are sent
-    /// after the head. While the head is held, no heartbeat can be sent, so choose a limit of a few
-    /// seconds.
+    /// If the stream ends or fails without an event for the client, the head is sent then, unless
+    /// the filter rejects the response. The head is also sent after 16 KiB of comments and other
+    /// lines between events, and once `limit` has passed. The bytes that have passed the filter by
+    /// then are sent after the head. While the head is held, no heartbeat can be sent, so choose a
+    /// limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Filters inspect, change or drop the events of a stream on its way to the client, or end the
-//! stream at an event. Use them in a gateway, a proxy, or a guard that checks the answers of a
-//! model.
+//! stream at an event (feature `filter`). Use them in a gateway, a proxy, or a guard that checks
+//! the answers of a model.
 //!
 //! An [`EventFilter`] gets each event of one stream (the *source*) and returns a [`Verdict`]. An
 //! event that passes stays identical byte for byte, and is sent as soon as its last byte has
@@ -64,8 +64,8 @@
 //! # assert_eq!(sent, "id: 7\ndata: a ***\n\n: ping\n");
 //! ```
 //!
-//! In the text of a language model, a secret may be split over several events: [this
-//! program](crate::guide::upstreams#a-secret-that-is-split-over-tokens) also redacts such secrets.
+//! [This program](crate::guide::upstreams#a-secret-that-is-split-over-tokens) also redacts a secret
+//! that is split over several events, as in the text of a language model.
 //!
 //! Insert an event before `[DONE]`:
 //!
@@ -103,7 +103,8 @@
 //! ```
 //!
 //! [`FilterLayer::hold_head`] shows how to answer with an error status if an upstream sends `200`
-//! and its first event is an error. [`EventFilter`] shows how to fail an answer that was cut short.
+//! and its first event is an error. [`EventFilter`] shows how to fail a stream whose answer was cut
+//! short.
 //!
 //! To fail over to another upstream before the first event, [hold the
 //! head](FilterLayer::hold_head), and [reject](Verdict::Reject) the response with a status such as

@@ -173,8 +173,8 @@ impl ResumeFrom {
     }
 }
 
-/// Returns the sequence number of the last event of a run that a client with this `id` has seen.
-/// Returns 0 if there is no id, and `None` if the run has not assigned the id.
+/// Returns the sequence number, within a run, of the last event that a client with this `id` has
+/// seen. Returns 0 if there is no id, and `None` if the run has not assigned the id.
 #[must_use]
 pub fn seen(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Option<u64> {
     match ResumeFrom::parse(id, epoch, newest) {

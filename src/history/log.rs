@@ -11,8 +11,8 @@ pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
 /// The size in bytes from which an event is a block of its own and is sent without a copy. Any
 /// other block can exceed [`BLOCK_SIZE`] by less than this.
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
-/// The memory of an event in addition to its bytes on the wire: its entry, and the reference count
-/// of its bytes. The value was measured with an allocator.
+/// The memory that an event takes besides its bytes on the wire: its entry in the log, and the
+/// reference count of its bytes.
 pub const ENTRY_OVERHEAD: usize = 112;
 /// The number of events that a search looks at one by one.
 const NEWEST: usize = 4;

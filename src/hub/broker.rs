@@ -35,7 +35,8 @@ mod tests;
 pub use crate::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
-/// An engine that carries the events of one hub between processes.
+/// An engine that carries events between the hubs of several processes, so that these hubs act as
+/// one.
 ///
 /// [`Hub::connect`](crate::hub::Hub::connect) takes a broker. The [module](super) lists the
 /// existing brokers.
@@ -45,28 +46,27 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 1. **Number the events.** The broker gives each event a number that is the same in all
 ///    processes, and feeds the events to every process in the order of their numbers. The numbers
 ///    are above 0 and below `u64::MAX`, and may have holes. The broker never gives the same number
-///    to two events, even after it has lost all its data. So take the first number from the clock,
-///    for example the microseconds since 1970. If the broker's log can lose its newest events, the
-///    broker must not give their numbers to other events. After its log has lost events, the broker
-///    reports a [loss](Feed::report_loss) with a number above every number that it has ever given,
-///    and only then feeds new events.
+///    to two events, even after it has lost its newest events or all its data. So take the first
+///    number from the clock, for example the microseconds since 1970. After its log has lost
+///    events, the broker reports a [loss](Feed::report_loss) with a number above every number that
+///    it has ever given, and only then feeds new events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
-///    or reports its loss. Before it feeds an event, it feeds every event with a lower number, or
-///    reports a loss with that number or a higher one.
+///    or reports its loss. Before it feeds an event, it has fed each event with a lower number, or
+///    has reported a loss with the missing event's number or a higher one.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
 ///    [`Feed::max_age`]. It may feed older events too. If older events are left out or no longer
 ///    exist, the broker first reports a loss with the number of the newest such event. Without this
 ///    report, a client whose id has a lower number would miss events and receive no gap. If the
 ///    broker cannot tell whether an empty log is new or has lost its events, it begins the log with
-///    a mark that makes each process report a loss (rule 4). A client on its first visit receives
-///    no gap for this mark.
+///    a mark. Each process that reads the mark reports a loss (rule 4). A client on its first visit
+///    receives no gap for this mark.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before this task reports a loss, it feeds all earlier events that it
-///    knows.
+///    has.
 ///    - *The log has lost events:* the server has returned to an older state, or the log no longer
-///      has an event that was fed to a process, although this event was not trimmed. The process
-///      that notices the loss writes a mark of the loss into the log. Each process reports the loss
-///      when it reads the mark. So all processes report the loss between the same events.
+///      has an event that was fed to a process and was not trimmed. The process that notices the
+///      loss writes a mark of the loss into the log. Each process reports the loss when it reads
+///      the mark. So all processes report the loss at the same place among the events.
 ///    - *One process has missed events,* such as entries that were trimmed before the process had
 ///      read them. Only this process reports the loss, and it writes no mark.
 ///    - A process that cannot distinguish these two cases reports the loss at once, and also writes
@@ -84,10 +84,10 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
 ///    text, even empty text or text with line feeds and quotes. The broker refuses an event that it
 ///    cannot keep, with a reason that names the limit.
-/// 9. **Use the same clock** for an event in all processes: the server's clock, or the clock of the
-///    publishing process. In the second case, the broker keeps the time of publication with the
-///    event. This clock decides when the name of an [ended](crate::hub::Hub::end) topic can be used
-///    again. The age of an event is the time since its publication, never below zero.
+/// 9. **Use the same clock** in all processes for an event's time of publication: the server's
+///    clock, or the clock of the publishing process. In the second case, the broker keeps this time
+///    with the event. This clock decides when the name of an [ended](crate::hub::Hub::end) topic
+///    can be used again. The age of an event is the time since its publication, never below zero.
 /// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
 ///     [`name`](Self::name).
 /// 11. **Know the highest number** that the broker may have assigned so far. See
@@ -109,9 +109,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   The thread runs in the context of the runtime that polled
 ///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can safely wait
 ///   for the thread that feeds, or for a lock that the broker holds while it feeds.
-/// - `event` and `report_loss` call code of the program: wakers, and the closure of
-///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code must not wait for a lock
-///   that the broker holds while it feeds.
+/// - `event` and `report_loss` call code of the program, namely wakers and the closure of
+///   [`retention_of`](crate::hub::HubBuilder::retention_of). The program must not let this code
+///   wait for a lock that the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
 ///   has returned, the hub and the future of `start` are dropped. A task started by [`Feed::spawn`]
@@ -170,10 +170,10 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
-    /// Appends an event to its topic. If the topic has [ended](crate::hub::Hub::end) and its name
-    /// cannot be used again yet, the hub drops the event, unless a loss was reported after the end.
-    /// Returns `false`, and ignores the event, if the hub has already received an event or a loss
-    /// with this number or a higher one.
+    /// Appends an event to its topic. The hub drops the event if the topic has
+    /// [ended](crate::hub::Hub::end), its name is not free yet, and no loss was reported after the
+    /// end. Returns `false`, and ignores the event, if the hub has already received an event or a
+    /// loss with this number or a higher one.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss
     /// with the number of the event.

@@ -10,6 +10,9 @@ use crate::{callback::Opaque, history::Epoch};
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
     /// [`max_memory`](HubBuilder::max_memory) for all topics together.
+    ///
+    /// A hub without a broker spawns no task, unless it has to wake more than 125,000 subscribers
+    /// of a topic at once.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -127,8 +130,8 @@ impl HubBuilder {
     /// Connects to a broker, and returns the hub. [`Hub::connect`] does the same with the default
     /// limits.
     ///
-    /// The hub asks the broker for events up to the age of [`retention`](Self::retention), even for
-    /// topics whose events [`retention_of`](Self::retention_of) keeps longer.
+    /// The hub asks the broker only for events up to the age of [`retention`](Self::retention),
+    /// even if [`retention_of`](Self::retention_of) keeps the events of some topics longer.
     ///
     /// # Errors
     ///

@@ -178,12 +178,13 @@ impl Hub {
     /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
     ///   Beyond that number, it forgets the topic whose name becomes free first. It then accepts
     ///   events for this topic even before the name is free.
-    /// - With a broker, publishing fails once the process has received the end. Before that, the
-    ///   broker may acknowledge an event that no client receives.
+    /// - With a broker, publishing fails once the publishing process has received the end. Until
+    ///   then, the broker may acknowledge an event that follows the end, although no client
+    ///   receives it.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
-    ///   ended, and can publish to it. An event from this process starts the topic again in the
-    ///   processes that have not received the end, and in those to which the broker has reported
-    ///   this loss. All other processes drop the event.
+    ///   ended, and can publish to it. An event from the new process starts the topic again in each
+    ///   process that has not received the end, or to which the broker has reported this loss. All
+    ///   other processes drop the event.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -257,8 +258,7 @@ where
 /// [`Message`](crate::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
 /// All types that convert into an [`Event`] implement this trait, and no other type can. The trait
-/// exists for the compiler's error message: for any other type, the message says how to make an
-/// event.
+/// exists so that, for any other type, the compiler's error message says how to make an event.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {

@@ -217,8 +217,8 @@
 //! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
 //!   a complete program with a page.
 //!
-//! If a client does not read, the buffers of its connection can hold values that have been replaced
-//! since; see [memory](#memory). The page
+//! If a client does not read, the buffers of its connection can hold outdated values; see
+//! [memory](#memory). The page
 //! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
 //! of `tower-sse-redis` says how long Redis keeps values.
 //!
@@ -306,8 +306,8 @@
 //!   a client that sees few events keeps an old id. When it reconnects, it receives a gap if an
 //!   event after this id was evicted. In Firefox, the same happens even with this filter, because
 //!   Firefox [ignores an id without data](crate::Event::id).
-//! - A filter runs for each event and each client. If a few additional topics can do the same, use
-//!   topics instead.
+//! - A filter runs for each event and each client. If a few additional topics serve the purpose,
+//!   use topics instead.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -329,9 +329,9 @@
 //!
 //! # Large events and binary data
 //!
-//! Without a broker, only memory limits the size of an event: an event that is larger than
-//! [`max_memory`](HubBuilder::max_memory) is not kept, and the subscribers of its topic receive a
-//! gap. Brokers have limits of their own, which are listed for
+//! Without a broker, the only limit on the size of an event is
+//! [`max_memory`](HubBuilder::max_memory): a larger event is not kept, and the subscribers of its
+//! topic receive a gap. Brokers have limits of their own, which are listed for
 //! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and
 //! for [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
 //! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) for each event by
@@ -348,8 +348,8 @@
 //! same ids. To add a broker to a program that publishes with [`publish`](Hub::publish), change
 //! only the line that creates the hub. Give the hubs of all processes the same
 //! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory).
-//! Otherwise, a client of several topics can miss events without receiving a gap if it falls behind
-//! in one process and then reconnects to a process that has kept more events.
+//! Otherwise, a client of several topics can miss events without receiving a gap: it may fall
+//! behind in one process, and then reconnect to a process that has kept more events.
 //!
 //! # Stopping work
 //!

@@ -20,9 +20,9 @@ pub struct HubStats {
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
-    /// The age of the last event from the [broker](super::Hub::connect) when it arrived in this
-    /// process, or `None` if the hub has no broker. The lag is zero until the first event arrives
-    /// after the hub has loaded the broker's history.
+    /// How old the last event from the [broker](super::Hub::connect) was when it arrived in this
+    /// process, or `None` if the hub has no broker. The lag is zero until the hub has loaded the
+    /// broker's history and then received an event.
     ///
     /// While this process catches up, the lag shows how far it is behind. The lag does not grow
     /// while the connection is down. To monitor the connection, use the broker's health, such as
@@ -88,8 +88,8 @@ impl Retention {
     ///   broker has lost events.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
-    /// [broker](super::Hub::connect), a new process loads even the newest event only if it is
-    /// within the age limit of [`HubBuilder::retention`](super::HubBuilder::retention).
+    /// [broker](super::Hub::connect), a new process does not load a topic's newest event if it is
+    /// older than the age limit of [`HubBuilder::retention`](super::HubBuilder::retention).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }
@@ -111,8 +111,8 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events of a topic to `bytes` on the wire. This limit never
-    /// evicts the newest event.
+    /// Limits the total size of the kept events of a topic, as sent on the wire, to `bytes`. This
+    /// limit never evicts the newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self

@@ -67,8 +67,8 @@ mod sealed {
 
 /// Any [`Stream`]. All streams implement this trait, and nothing else can.
 ///
-/// The trait exists for the compiler's error message: for any other type, the message says how to
-/// make a stream.
+/// The trait exists so that, for any other type, the compiler's error message says how to make a
+/// stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",

@@ -10,12 +10,13 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// [subject](crate::streams#limits-for-each-subject), such as a user.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
-/// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). The reconnection
-/// time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
+/// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
+/// reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10
+/// seconds.
 ///
 /// At the limit of a subject, the layer always answers with
-/// [`too_many_requests`](Self::too_many_requests): its reconnection time is 30 to 60 seconds,
-/// except for calls (requests by any method except `GET`), which get 2 to 10 seconds.
+/// [`too_many_requests`](Self::too_many_requests), and its reconnection time is 30 to 60 seconds,
+/// except for calls: requests by any method except `GET` get 2 to 10 seconds.
 ///
 /// # What is refused
 ///
@@ -26,7 +27,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// - For a service that returns a [bare
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
 ///   the service. Only the limit of a subject is checked later, when the service has answered. By
-///   then, the stream counts as opened, so this refusal closes it with the reason
+///   then, the stream has already opened, so this refusal closes it, with the reason
 ///   [`Ended`](crate::CloseReason::Ended). Some services reserve a permit in `poll_ready`, such as
 ///   tower's `ConcurrencyLimit`. If the layer refuses a stream without calling such a service, the
 ///   permit stays reserved for the service's next request.
@@ -93,9 +94,9 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds: the client must wait until an open stream ends. For a call (a request by any method
-    /// except `GET`), it is drawn from 2 to 10 seconds, because answers to calls are short and soon
-    /// free a place.
+    /// seconds: the client gets a place only after an open stream has ended. For a call (a request
+    /// by any method except `GET`), it is drawn from 2 to 10 seconds, because answers to calls are
+    /// short and soon free a place.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.

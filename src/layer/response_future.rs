@@ -17,6 +17,9 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](crate::SseService).
+    ///
+    /// Dropping this future drops the future of the inner service, and frees the places in limits
+    /// that the request has already taken.
     pub struct ResponseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,

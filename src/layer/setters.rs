@@ -98,8 +98,8 @@ impl<M> SseLayer<M> {
     /// service sets another value.
     ///
     /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that
-    /// knows the header but refuses must answer with an error, such as 501 or 429, instead of
-    /// buffering. An `EventSource` never reconnects after such an error, whereas buffering would
+    /// knows the header but does not comply must answer with an error, such as 501 or 429, instead
+    /// of buffering. An `EventSource` never reconnects after such an error, whereas buffering would
     /// only delay its events. Use this option if a proxy on the way answers with such errors.
     ///
     /// ```
@@ -141,16 +141,17 @@ impl<M> SseLayer<M> {
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
     /// default, the stream of an `EventSource` starts with a random time of 1 to 5 seconds, and
-    /// other streams start without this line. A [`Duration`](std::time::Duration) sets the same
-    /// time for every client.
+    /// streams of [other clients](crate::guide::clients#how-clients-reconnect) start without this
+    /// line. A [`Duration`](std::time::Duration) sets the same time for every client.
     ///
-    /// When the server crashes, it can no longer send a new time, so clients wait for the time of
-    /// this option. A range ([`Retry::between`](crate::Retry::between)) spreads their
-    /// reconnections. Without the `retry` line, most browsers wait for exactly 3 seconds, and so
-    /// reconnect all at once. The line is left out
+    /// When the server crashes, its clients wait for the time of this option before they reconnect.
+    /// A range ([`Retry::between`](crate::Retry::between)) spreads their reconnections. Without the
+    /// `retry` line, most browsers wait for exactly 3 seconds, and so reconnect all at once. The
+    /// line is left out
     ///
     /// - if the stream has a content coding,
-    /// - if the first block of the source is ready at once and has a `retry` field,
+    /// - if the source's first block (its lines up to the first empty line) is ready at once and
+    ///   has a `retry` field,
     /// - if the time is the default, and the stream must end at once, for example during a
     ///   shutdown.
     ///
@@ -172,8 +173,8 @@ impl<M> SseLayer<M> {
     ///   returns an empty event for such a block.
     ///
     /// If a shutdown ends a stream before its first event begins, the stream can have two `retry`
-    /// lines, of this option and of `Drain::retry`. For an `EventSource`, an empty line separates
-    /// them. In other streams, they are in one block.
+    /// lines, one of this option and one of `Drain::retry`. For an `EventSource`, an empty line
+    /// separates them. In other streams, they are in one block.
     ///
     /// ```
     /// use std::time::Duration;
@@ -214,8 +215,7 @@ impl<M> SseLayer<M> {
     ///
     /// - If the source fails or ends mid-event, the terminator is not sent.
     /// - Set this option only for streams that you generate. A body that is forwarded from an
-    ///   [upstream](crate::guide::upstreams) has its own terminator, so clients would get two
-    ///   terminators.
+    ///   [upstream](crate::guide::upstreams) has its own terminator, so clients would get two.
     /// - If the terminator has a name but no data, it is sent with empty data, because otherwise no
     ///   client would dispatch it.
     /// - If the terminator has neither a name nor data, it is not sent, and a WARN line is logged
@@ -317,8 +317,8 @@ impl<M> SseLayer<M> {
     ///
     /// The closure is first called with [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program). If it returns `false`, it is
-    /// called with the next cause ([`source`](Error::source), or what an `io::Error` wraps), and so
-    /// on. A panic of the closure counts as `false`.
+    /// called with that error's cause ([`source`](Error::source), or the error inside an
+    /// `io::Error`), and so on. A panic of the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -534,8 +534,9 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens.
     ///
     /// A stream opens when its response head is known. If the service returns a bare stream, the
-    /// stream opens when the service is called. [Refused](crate::Refusal#what-is-refused) streams
-    /// and streams that answer `HEAD` requests do not open.
+    /// stream opens when the service is called. Streams that answer `HEAD` requests do not open,
+    /// nor do [refused](crate::Refusal#what-is-refused) streams, except bare streams that are
+    /// refused at the limit of a subject.
     ///
     /// The closure runs in the server's task, so it must not block. A panic in the closure is
     /// caught and logged.
@@ -621,8 +622,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Measures the time from the request to the [head](CloseReport::time_to_head), and to the
-    /// [first event](CloseReport::time_to_first_event), for the [`CloseReport`] of each stream.
+    /// Measures two times for the [`CloseReport`] of each stream: from the request to the
+    /// [head](CloseReport::time_to_head), and from the request to the [first
+    /// event](CloseReport::time_to_first_event).
     ///
     /// Off by default, because it reads the clock, and allocates twice, for each request.
     ///

@@ -44,6 +44,10 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// stream is the body or the stream that the service returns. The crate's page lists [what the
 /// layer changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
 ///
+/// The body `B` of the service's responses must have `Data = Bytes`, and an error that converts
+/// into a [`BoxError`](crate::BoxError). All responses of the layer, not only event streams, have
+/// the body [`SseBody<B>`](crate::SseBody).
+///
 /// Clones are cheap. Setting an option of a clone does not change the original.
 ///
 /// # Options
@@ -58,8 +62,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// **Resume**
 ///
 /// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
-/// - [`retry`](Self::retry) sets how long clients wait before they reconnect, and
-///   [`without_retry`](Self::without_retry) lets the clients choose this time.
+/// - [`retry`](Self::retry) sets how long clients wait before they reconnect. With
+///   [`without_retry`](Self::without_retry), they wait for their built-in times.
 ///
 /// **End**
 ///
@@ -96,9 +100,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// [`options`](Self::options) sets several options of streams at once.
 /// [`StreamOptions`](crate::StreamOptions) in the extensions of a request or a response override
-/// these options; their methods `without_…` turn options off. Of the layer's options, only the
-/// heartbeat, the header `incremental` and the reconnection time of an `EventSource` are on by
-/// default.
+/// these options; the methods `StreamOptions::without_…` turn them off. Only three options of the
+/// layer are on by default: the heartbeat, the header `incremental` and the reconnection time of an
+/// [`EventSource`](crate::guide::clients#how-clients-reconnect).
 ///
 /// # Services that return a bare stream
 ///
@@ -152,9 +156,6 @@ impl<M> SseLayer<M> {
     /// Creates a layer with the default options: it sets the headers, starts the stream of an
     /// `EventSource` with a [reconnection time](Self::retry), and sends a
     /// [heartbeat](Self::heartbeat) while a stream is idle.
-    ///
-    /// The layer rounds up the times of heartbeats, so that many heartbeats share one wake-up of
-    /// the runtime.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::default(), kind: PhantomData }

@@ -184,11 +184,11 @@ impl StreamOptions {
     }
 
     /// Ends the stream when the token is cancelled. The stream ends in the same way as one that
-    /// [`Streams`](crate::streams#how-closed-streams-end) closes. But if its client does not read,
-    /// it still counts in [`Streams::count`](crate::streams::Streams::count).
+    /// [`Streams`](crate::streams#how-closed-streams-end) closes. Unlike such a stream, it still
+    /// counts in [`Streams::count`](crate::streams::Streams::count) if its client does not read.
     ///
-    /// Use this option, for example, to end a stream whose job is deleted, or for which a repeated
-    /// check fails. To end the streams of a user, use [`streams`](crate::streams) instead.
+    /// Use this option, for example, to end a stream when its job is deleted or a periodic check
+    /// fails. To end the streams of a user, use [`streams`](crate::streams) instead.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
     /// has it. If the token is in the [options of a layer](crate::SseLayer::options), cancelling it
@@ -361,11 +361,12 @@ impl StreamOptions {
     ///
     /// The layer's closures are called before this one.
     ///
-    /// The closure is not called if no stream opens:
+    /// In these cases, no stream opens, and the closure is not called:
     ///
     /// - The request's method is `HEAD`.
     /// - There is no layer.
-    /// - The layer replaces the response with a refusal, `204 No Content` or `406 Not Acceptable`.
+    /// - The layer replaces the response with a refusal, or with `204 No Content` or
+    ///   `406 Not Acceptable`.
     ///
     /// To release a resource in these cases too, move a guard into the handler's stream.
     ///

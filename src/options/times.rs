@@ -13,7 +13,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// heartbeats off.
 ///
 /// - A heartbeat is late by at most a sixteenth of the interval, because its time is rounded up.
-///   Thousands of idle streams of a layer then cause few wake-ups of the runtime.
+///   Thousands of idle streams of a layer can therefore share a few wake-ups of the runtime.
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
 ///   an [event](Self::event) cannot be sent there, so the comment is sent instead. While the source
 ///   is mid-line, heartbeats are skipped.
@@ -90,7 +90,7 @@ impl Heartbeat {
     ///
     /// # Panics
     ///
-    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000.
+    /// Panics if `name` is a string literal that contains a line feed, a carriage return or U+0000.
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
         self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
@@ -323,7 +323,7 @@ impl From<Duration> for MaxAge {
 ///
 /// From then on, new streams are [refused](crate::Refusal).
 ///
-/// Each drain sets when streams end:
+/// Each kind of drain sets when streams end:
 ///
 /// - [`per_client`](Self::per_client), the default: at once, except that the answer to a call (a
 ///   request by any method except `GET`) may take up to 30 more seconds to end by itself.
@@ -340,7 +340,7 @@ impl From<Duration> for MaxAge {
 /// if set, the [`farewell`](crate::SseLayer::farewell).
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. In this case, the last bytes are only the `retry` line, or nothing if the source is
+/// `at_once`. In this case, the layer adds only the `retry` line, or nothing if the source is
 /// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. Before a body
 /// fails, the layer [waits up to a second](crate::guide::errors#timing) for the server to send the
 /// last bytes.

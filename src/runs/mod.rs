@@ -46,8 +46,8 @@
 //! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
 //! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
-//! without recording it. `start_with` never replaces a completed run, and replaces a running one
-//! only if you cancel that run first.
+//! without recording it. `start_with` never replaces a run that is running or has completed: cancel
+//! a running one first.
 //!
 //! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
 //! from an authenticated session, never from a value that the client chooses. A client of another
@@ -59,14 +59,14 @@
 //!
 //! # Clients
 //!
-//! - Through the layer, a client without a last event id gets all events of a run that is running
+//! - With the layer, a client without a last event id gets all events of a run that is running
 //!   or has completed. If the run ended in any other way, for example by a failure, the client's
 //!   request starts a new run. From then on, requests with ids of the old run get `404`.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
-//! - A client whose next event was evicted from memory gets `404` too. If the client is already
-//!   attached, its body fails instead. A run that is still running evicts events only after it has
-//!   reached its [size limit](RunsBuilder::retain_bytes).
+//! - If the next event that a client needs was evicted from memory, the client gets `404` too, or,
+//!   if it is already attached, its body fails. A run that is still running evicts events only
+//!   after it has reached its [size limit](RunsBuilder::retain_bytes).
 //! - A run does not stop when a client disconnects. It stops when it is [cancelled](Runs::cancel),
 //!   or once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
@@ -127,14 +127,14 @@
 //!
 //! # Memory and back-pressure
 //!
-//! [`RunsBuilder`] limits the size of each run and, in total and per owner, the memory of runs and
-//! the number of running runs. It also sets how long runs are kept after their end, and when runs
-//! without clients are abandoned. While clients are attached, a run that has reached its size limit
-//! evicts only events that the fastest client has read. If that client has read none of the kept
-//! events, the source waits. If the next event of a slower client is evicted, the body of that
-//! client fails. While no client is attached, the source never waits, and the oldest events are
-//! evicted. A run starts only if the memory limit has room for this run and all running runs at
-//! their maximum size. Otherwise, the request is refused.
+//! [`RunsBuilder`] limits the size of each run. It also limits the memory of runs and the number of
+//! running runs, both in total and per owner. Other options set how long runs are kept after their
+//! end, and when runs without clients are abandoned. While clients are attached, a run that has
+//! reached its size limit evicts only events that the fastest client has read. If that client has
+//! read none of the kept events, the source waits. If the next event of a slower client is evicted,
+//! the body of that client fails. While no client is attached, the source never waits, and the
+//! oldest events are evicted. A run starts only if the memory limit has room for this run and all
+//! running runs at their maximum size. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
@@ -159,7 +159,8 @@
 //! requests at once. To keep these streams open, answer with
 //! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`, where `grace` is the
 //! grace period of [`Runs::drain`]. Every client then gets its whole answer or, if the answer takes
-//! longer, a body that fails. The page on [shutdown](crate::guide::shutdown#runs) has the code.
+//! longer than `grace`, a body that fails. The page on [shutdown](crate::guide::shutdown#runs) has
+//! the code.
 //!
 //! Without a [store](#several-processes), runs are kept in the memory of one process. After a
 //! restart, all keys are unknown: a request with an id gets `404`, and does not call the service.
@@ -185,12 +186,12 @@
 //!   process fail.
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //!   documents how soon. If these clients repeat their requests without an id, the first request
-//!   starts a new run, and the others join it. A *lease* is the time without contact with the store
-//!   after which other processes can declare a process dead.
-//! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, another
-//!   one notices this, and calls its own `on_end` with [`Interrupted`](Outcome::Interrupted). In
-//!   rare cases, for example if a reply of the store is lost, a run is reported twice, with the
-//!   same [`RunEnd::id`].
+//!   starts a new run, and the others join it. If a process has had no contact with the store for
+//!   one *lease* period, other processes can declare it dead.
+//! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, the
+//!   first process that notices this calls its own `on_end` with
+//!   [`Interrupted`](Outcome::Interrupted). In rare cases, for example if a run ends while its
+//!   process cannot reach the store, the run is reported twice, with the same [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
@@ -205,23 +206,23 @@
 //!
 //! If the store loses its data, the processes restore their running runs, and those that ended in
 //! the last 10 seconds. Other ended runs are lost: a repeated request without an id starts a new
-//! run. For one lease after the loss, the store can lack a run that its process has not restored
-//! yet. During this time, a request is therefore refused if a run with its key is neither in the
-//! store nor running in the process that received the request: [`Runs::start`] returns
+//! run. For one lease period after the loss, the store can lack a run that its process has not
+//! restored yet. During this time, a process therefore refuses a request if it finds no run for the
+//! request in the store or among its own running runs: [`Runs::start`] returns
 //! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
-//! even if a run with the key is running in that process, until the store has the run again.
+//! until the store has the run again, even if the run is running in that process.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
 //!
 //! - Running runs continue. Clients of the run's process keep receiving the run, without a time
 //!   limit.
-//! - The bodies of clients of other processes fail after two leases. If Redis can be reached but is
-//!   out of memory, these clients wait instead.
+//! - The bodies of clients of other processes fail after two lease periods. If Redis can be
+//!   reached but is out of memory, these clients wait instead.
 //! - No run starts, because otherwise an answer could be paid for twice. The layer and
 //!   [`Runs::start`] still find a run that is running in their own process, unless the request has
-//!   an id of another run, and refuse all other requests with a key. [`Runs::replace`] does the
-//!   same for requests with an id, and refuses all others. Both methods refuse with
+//!   an id of another run. They refuse all other requests with a key. [`Runs::replace`] does the
+//!   same for requests with an id, and refuses all requests without one. Both methods refuse with
 //!   [`StartError::Unavailable`]. To send an unrecorded answer instead, match this error:
 //!
 //! ```
@@ -246,12 +247,12 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program, at any time | one call |
-//! | end | none, or the [last event](crate::hub::Hub::end) of a topic | the end of the answer, with an [`Outcome`] |
+//! | end | a topic has none, or a [last event](crate::hub::Hub::end) | the end of the answer, with an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
-//! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
+//! | a client whose missed events are no longer kept gets | a `gap` event and the rest | `404`, or its body fails |
 //! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | the work is stopped by | the program, for example by [publishing a request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |
+//! | the work is stopped by | the program, which can [publish a request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
 //! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language

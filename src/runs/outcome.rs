@@ -23,10 +23,10 @@ pub enum Outcome {
     ///   stream early.
     Failed,
     /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
-    /// the run's only client. If the answers pass through an [`SseLayer`](crate::SseLayer), the
-    /// stream of every attached client ends cleanly, without the
-    /// [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail. An
-    /// [`Attachment`](super::Attachment) fails in both cases.
+    /// the client that started the run, while no other client was attached. If the answers pass
+    /// through an [`SseLayer`](crate::SseLayer), the stream of every attached client ends cleanly,
+    /// without the [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail.
+    /// An [`Attachment`](super::Attachment) fails in both cases.
     Cancelled,
     /// The run had no client for the time that
     /// [`abandon_after`](super::RunsBuilder::abandon_after) sets.
@@ -102,8 +102,9 @@ impl RunEnd {
     /// Returns the epoch of the run, which is the first part of each event's id. No other run with
     /// the same key has this epoch.
     ///
-    /// If several processes share runs, a run can be reported twice, for example if its process was
-    /// out of reach. To count each run only once, compare the keys and epochs of the reports.
+    /// If several processes share runs, a run can be reported twice, for example if it ended while
+    /// its process could not reach the store. To count each run only once, compare the keys and
+    /// epochs of the reports.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -128,7 +129,7 @@ pub enum StartError {
     /// Starting the run now could start it twice, for one of these reasons:
     ///
     /// - The store cannot be reached.
-    /// - The store lost its data less than a [lease](super#several-processes) ago.
+    /// - The store lost its data less than a [lease period](super#several-processes) ago.
     /// - The key belongs to a run that was started with another version of the store's protocol.
     Unavailable,
 }
@@ -156,7 +157,7 @@ impl Error for StartError {}
 /// [`error`](Self::error) returns the stream's error, and the closure of
 /// [`on_error`](crate::SseLayer::on_error) receives that error instead of the `RunError`.
 ///
-/// [`Error::source`] does not lead to the stream's error. If it did,
+/// The chain of [`Error::source`] does not contain the stream's error. If it did,
 /// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
 /// cancellation of this client's stream.
 #[derive(Clone, Debug)]

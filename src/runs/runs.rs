@@ -41,15 +41,16 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   needs an evicted event.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
 ///   events.
-/// - A request that would start a run is refused with
-///   [`Refusal::per_client`](crate::Refusal::per_client) when a limit is reached, during a
-///   shutdown, or while the [store](super#several-processes) cannot be reached. This applies even
-///   if the [`SseLayer`](crate::SseLayer) has another refusal. When a limit is reached, `replace`
-///   can still replace a run that is running in this process.
+/// - A request that would start a run is refused when a limit is reached, or during a shutdown.
+///   While the [store](super#several-processes) cannot be reached, all requests are refused, except
+///   those that attach to a run that is running in this process. The refusal is
+///   [`Refusal::per_client`](crate::Refusal::per_client), even if another refusal is set on the
+///   [`SseLayer`](crate::SseLayer). When a limit is reached, `replace` can still replace a run that
+///   is running in this process.
 ///
 /// If a run has ended and has no events left for a client, the client gets one of the following
-/// answers. A request without an id gets them, instead of starting a run, if the run ended while
-/// the request waited for the call to answer, or if the handler uses [`answer`](Self::answer).
+/// answers. A request without an id also gets one, and starts no run, if the run ended while the
+/// request waited for the call to answer, or if the handler uses [`answer`](Self::answer).
 ///
 /// - An `EventSource` gets `204`, after which it does not reconnect. After [`Interrupted`], an
 ///   `EventSource` without an id is refused with `per_client` instead.
@@ -176,12 +177,12 @@ impl Run {
     }
 
     /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client
-    /// has seen none.
+    /// has seen no events.
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
     /// event after `last` was evicted, or if the run is no longer kept. If another process owns the
     /// run, the [`Attachment`] fails when this process has no memory for the run's events, or
-    /// cannot reach the store for the time of two [leases](super#several-processes).
+    /// cannot reach the store for two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -214,8 +215,8 @@ impl Run {
         self.runs.cancel_record(&self.record).await;
     }
 
-    /// Returns how the run ended. Returns `None` if the run has not ended, or if its call did not
-    /// return an event stream.
+    /// Returns how the run ended. Returns `None` if the run has not ended, or if the call that
+    /// started it did not return an event stream.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()
@@ -223,7 +224,7 @@ impl Run {
 
     /// Waits until the run has ended.
     ///
-    /// Returns `None` if the run's call did not return an event stream.
+    /// Returns `None` if the call that started the run did not return an event stream.
     ///
     /// # Cancel safety
     ///
@@ -312,7 +313,7 @@ impl Runs {
         self.cancel_run(key, last.as_ref(), None).await
     }
 
-    /// Sends a last event to the clients of the run with this key, and [cancels](Self::cancel) the
+    /// Sends a final event to the clients of the run with this key, and [cancels](Self::cancel) the
     /// run. Returns whether it was cancelled.
     ///
     /// Attached clients receive the event before their streams end, and clients that resume later
@@ -339,8 +340,8 @@ impl Runs {
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for `event`.
     ///
-    /// The source may send further events until the future of this method is polled. If the program
-    /// counts the run's events before that, the count can be too low.
+    /// The source may send further events until the future of this method is polled. A count of the
+    /// run's events that the program took earlier does not include them.
     ///
     /// # Several processes
     ///
@@ -482,10 +483,10 @@ impl RunsBuilder {
     ///
     /// A run fails if one of its events does not fit into the limit.
     ///
-    /// Each running run can use all of `bytes`, because a new run is admitted only if
-    /// [`max_memory`](Self::max_memory) has room for the limits of this run and of all running
-    /// runs. If `bytes` exceeds `max_memory`, only one run can run at a time, and it keeps less
-    /// than `bytes`.
+    /// A new run is admitted only if [`max_memory`](Self::max_memory) has room for `bytes` for each
+    /// running run, including the new one. Each running run can therefore use all of `bytes`,
+    /// unless `max_memory` is too small even for one: then only one run can run at a time, and it
+    /// keeps less than `bytes`.
     ///
     /// # Panics
     ///
@@ -518,23 +519,22 @@ impl RunsBuilder {
     ///    run again when the client reconnects.
     /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
     ///
-    /// With a [store](super::RunStore), a run counts as ended in this list only once the store has
-    /// recorded its end. Until then, it is not evicted, and a new run that needs its memory is
-    /// refused.
+    /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
+    /// its end. Until then, a new run that needs its memory is refused.
     ///
     /// The limit counts runs, their events, and their frames. A frame is a copy of several
-    /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too.
-    /// It takes less than 200 bytes for each event and each frame. For a run and its task, it takes
-    /// less than 2 KiB, unless the run's key is long. No room is reserved for frames: a frame is
-    /// kept only if there is room when a client reads it. If all running runs reach their limits
-    /// later, their frames take the total above `bytes`. Incomplete events of the sources can do so
-    /// too. These do not count:
+    /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too:
+    /// 112 bytes for each event, and less than 200 bytes for each frame. For a run and its task, it
+    /// takes less than 2 KiB, unless the run's key is long. No room is reserved for frames: a frame
+    /// is kept only if there is room when a client reads it. If the running runs then grow to their
+    /// limits, the kept frames can take the total above `bytes`. So can an event that a source has
+    /// begun but not completed. These do not count:
     ///
     /// - The service's future and the service's stream, with everything that these two hold.
     /// - Evicted events and frames that a server still has to send. Each is in memory only once,
     ///   however many clients wait for it.
-    /// - The unused space before a run's oldest event and after its newest event. (Small events
-    ///   share chunks of up to 1 KiB.)
+    /// - The unused space in chunks of up to 1 KiB, which small events share: before a run's oldest
+    ///   event and after its newest event.
     ///
     /// In total, a run of 100 events of 45 bytes each counts as 16 kB. A client that attaches once
     /// all of them are recorded adds a frame, which counts as 5 kB. If 16 clients resume after
@@ -555,16 +555,16 @@ impl RunsBuilder {
     /// displace everybody else's. By default, ended runs are limited only by
     /// [`max_memory`](Self::max_memory).
     ///
-    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the last one.
-    /// [Frames](Self::max_memory) that are made after a run's end count only towards `max_memory`.
-    /// Running runs of an owner are limited by
+    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
+    /// last. [Frames](Self::max_memory) that are made after a run's end count only towards
+    /// `max_memory`. Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
     /// no owner, so this limit does not apply to them.
     ///
     /// With a [store](super::RunStore), runs are evicted in the order in which the store recorded
     /// their ends. The limit then also applies to the memory that an owner's ended runs take in the
-    /// store. A call that returned no event stream also takes memory there, until two
+    /// store. A call that returned no event stream also takes memory in the store, for two
     /// [leases](super#several-processes) after its answer. Each process counts only its own runs.
     ///
     /// ```
@@ -579,13 +579,13 @@ impl RunsBuilder {
 
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
-    /// After this time, the key is free. With a [store](super::RunStore), each run is kept there
-    /// for at least a minute and at least four [leases](super#several-processes). During this time,
-    /// the key stays taken, and requests for a completed run are answered from the store. Clients
-    /// that are still reading the run after `age` can read the rest, unless
-    /// [`max_memory`](Self::max_memory) evicts the run. With a time of zero, a run can be gone
-    /// before its handler calls [`Run::answer`](super::Run::answer), which then returns `404`. More
-    /// than ten years count as ten years.
+    /// After this time, the key is free. Clients that are still reading the run can read the rest,
+    /// unless [`max_memory`](Self::max_memory) evicts it. With a [store](super::RunStore), each run
+    /// is kept there for at least a minute and at least four [leases](super#several-processes).
+    /// During this time, the key stays taken, and requests for a completed run are answered from
+    /// the store. With an `age` of zero, a run can be gone before its handler calls
+    /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
+    /// ten years.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age.min(MAX_TIME);
         self
@@ -666,7 +666,7 @@ impl RunsBuilder {
     ///
     /// Without a store, it is called once for each run. With a store, it can be called twice for a
     /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, the
-    /// first process that notices this calls its own closure for the run, with 0
+    /// first process that notices this calls its own closures for the run, with 0
     /// [`bytes`](RunEnd::bytes).
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or

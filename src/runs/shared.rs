@@ -64,9 +64,10 @@ pub trait SharedRuns: Send + Sync {
     /// Cancels the run to which this record belongs, but no other run with the same key.
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
-    /// Returns a record of the same run as `record`, for a client that has seen the events up to
-    /// `last`. `record` itself may be a mirror (a copy of another process's run) without the event
-    /// after `last`. If `waits` is set, tries to reach the store for up to twice the lease.
+    /// Returns a record that can serve a client that has seen the events up to `last`: `record`, or
+    /// another record of its run if `record` is a mirror (a copy of another process's run) that
+    /// lacks the event after `last`. If `waits` is set, tries to reach the store for up to twice
+    /// the lease.
     fn serve<'a>(
         &'a self,
         record: &'a Arc<Record>,
@@ -74,7 +75,7 @@ pub trait SharedRuns: Send + Sync {
         waits: bool,
     ) -> Pending<'a, Result<Arc<Record>, StartError>>;
 
-    /// Waits until a record of another process' run has all events that the store has. Returns
+    /// Waits until a record of another process's run has all events that the store has. Returns
     /// whether they could be loaded.
     fn is_loaded<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, bool>;
 

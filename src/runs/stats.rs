@@ -32,15 +32,16 @@ pub struct RunsStats {
     /// The number of calls that were made, including calls whose answer was not an event stream. A
     /// request whose client disconnects before the call does not count.
     pub started: u64,
-    /// The number of requests without a last event id that were refused, because a limit was
-    /// reached, the store could not be reached, or a shutdown had begun. Refusals by
+    /// The number of requests without a last event id that were refused because a limit was
+    /// reached, because a shutdown had begun, or for a reason of
+    /// [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
     /// [`Runs::answer`](crate::runs::Runs::answer) do not count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds for clients and
-    /// handles. A run has a second copy if a client needs an event that is older than all events of
-    /// the first copy. The number is 0 without a [store](crate::runs::RunStore).
+    /// handles. A run gets a second copy if a client needs an event that is older than all events
+    /// of the first copy. The number is 0 without a [store](crate::runs::RunStore).
     pub mirrors: usize,
     /// The number of runs whose next export to the store is due but has not been sent. If it stays
     /// above zero, the store is slow or cannot be reached.

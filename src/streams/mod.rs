@@ -101,8 +101,9 @@
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but
-//! without a reconnection time, unless all streams are closed ([`Streams::close_all`]). No
+//! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but it
+//! gets a reconnection time only if all streams are closed ([`Streams::close_all`]). Waiting events
+//! are dropped, so an event that is published just before `close` may not reach the clients. No
 //! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
 //! [`on_error`](crate::SseLayer::on_error) is not called. The close report has the reason
 //! [`Revoked`](crate::CloseReason::Revoked).
@@ -127,11 +128,10 @@
 //! - After a [`CloseError`], streams of other processes may still be open. Call `close` again; that
 //!   is safe.
 //! - Each call of `close` is published as a close event. When a process that was cut off from the
-//!   broker reconnects, it receives the close events that it missed. If the broker or the process
-//!   no longer keeps all of these events, the process closes all its streams that have a subject.
-//!   Each process keeps the close events of the last 5 minutes, at most 1,024 events and 1 MiB. A
-//!   higher limit of the hub's retention applies instead. Some brokers keep fewer, for example
-//!   Redis with a low `max_len`.
+//!   broker reconnects, it receives the close events that it missed. If some of them are no longer
+//!   kept, the process closes all its streams that have a subject. Each process keeps the close
+//!   events of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's retention
+//!   has higher limits. Some brokers keep fewer, for example Redis with a low `max_len`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each
@@ -165,6 +165,8 @@
 //!   left, the stream takes no place at all.
 //! - A stream keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a
 //!   client that does not read could open any number of streams.
+//! - The stream of a client that vanished without a FIN keeps its places until the server notices.
+//!   Set [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets) to shorten this time.
 //! - If a subject of a stream with status 200 has no place left, the stream is refused with
 //!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). Streams with other statuses
 //!   are never refused.
@@ -204,8 +206,9 @@
 //!
 //! - The inner layer applies the request's subjects to the stream, even if
 //!   [`streams`](crate::SseLayer::streams) is set only on the outer layer.
-//! - Give all layers of a handler the same [`Streams`]. An inner layer with another `Streams` drops
-//!   the subjects that were added before, and logs a WARN line (feature `tracing`).
+//! - If `streams` is set on several layers, give them the same [`Streams`]. An inner layer with
+//!   another `Streams` drops the subjects that were added before, and logs a WARN line (feature
+//!   `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
 //!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which is called only for the first
 //!   client. Closing a subject ends the streams of the clients with this subject, but not the run.
@@ -220,8 +223,9 @@
 //!
 //! # Counts of all processes
 //!
-//! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
-//! the newest counts of every process that has reported within the last three intervals:
+//! In this recipe, each process publishes its counts to a topic once per interval. To get a sum, a
+//! process adds up the newest counts of every process that has reported within the last three
+//! intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

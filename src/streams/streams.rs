@@ -232,12 +232,12 @@ impl fmt::Display for StreamsStats {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// The hub is closed, so no other process has received the close.
+    /// The hub is closed, so no other process has received the close event.
     Closed,
-    /// The close was not published, so no other process has received it.
+    /// The close event was not published, so no other process has received it.
     Refused(BoxError),
-    /// The broker has not acknowledged the close. Other processes may have received it, or may
-    /// still receive it.
+    /// The broker has not acknowledged the close event. Other processes may have received it, or
+    /// may still receive it.
     Unknown(BoxError),
 }
 

@@ -12,8 +12,8 @@ use crate::{lock::lock, signals::is_recorded};
 /// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it
 /// checks the request.
 ///
-/// From the moment at which the request reaches the layer, or at which middleware calls
-/// `subjects_of`, a log-out closes the stream. Clones belong to the same request.
+/// A log-out closes the stream if it comes after the request has reached the layer, or after
+/// middleware has called `subjects_of`. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -49,7 +49,7 @@ impl Subjects {
     /// Adds a subject to the stream that answers this request. Adding the same subject again has no
     /// effect.
     ///
-    /// Call it before the response is returned. Once the stream is open, a call only logs a WARN
+    /// Call `add` before the response is returned. Once the stream is open, a call only logs a WARN
     /// line (feature `tracing`).
     ///
     /// If the response is anything but an event stream, the subjects are dropped.

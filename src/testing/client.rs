@@ -37,7 +37,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// streams are dropped.
 ///
 /// [`SseLayer`](crate::SseLayer) does not send its default reconnection time to this client,
-/// because a test could not expect a random time. A reconnection time that the program sets is
+/// because a test cannot predict a random time. A reconnection time that the program sets is
 /// sent.
 ///
 /// # Panics
@@ -157,7 +157,7 @@ where
     /// id again.
     ///
     /// To test a reconnection to another process, as behind a load balancer, pass a stream that a
-    /// client of another service has opened.
+    /// `TestClient` of another service has opened.
     ///
     /// # Panics
     ///

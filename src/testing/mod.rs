@@ -49,7 +49,7 @@
 //! tower = { version = "0.5", features = ["util"] }
 //! ```
 //!
-//! A test does not hang: a method panics if it has to wait for more than 30 seconds
+//! A test does not hang: a method panics if what it awaits does not come within 30 seconds
 //! ([`time_limit`](TestStream::time_limit)). The panic names the line that called the method, and
 //! lists the messages and comments that were received:
 //!
@@ -201,7 +201,9 @@
 //! `app.oneshot(request).await?` returns the response to any request. What to use for other tests:
 //!
 //! - A `POST`, or any other request: [`TestStream::new`], with the response to the request.
-//! - A refusal, a `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
+//! - A `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
+//! - A [refusal](crate::Refusal), which by default is an empty stream for an `EventSource`:
+//!   [`TestStream::collect`] returns no messages, and [`TestStream::retry`] the reconnection time.
 //! - The headers of a stream: `response.headers()`, before you pass the response to
 //!   [`TestStream::new`].
 //! - A source that fails: [`TestStream::error`].

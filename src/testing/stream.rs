@@ -135,7 +135,7 @@ impl TestStream {
         }
     }
 
-    /// Reads the stream to its end, and returns all further messages. An event that is incomplete
+    /// Reads the stream to its end, and returns all remaining messages. An event that is incomplete
     /// at the end is discarded, as in browsers.
     ///
     /// # Panics
@@ -189,7 +189,8 @@ impl TestStream {
         self.wait("a comment", caller, |reader| reader.comments.pop_front())
     }
 
-    /// Waits for `duration` and asserts that no message comes. Comments may come.
+    /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
+    /// Comments may come.
     ///
     /// ```
     /// use std::time::Duration;
@@ -222,9 +223,9 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string if it would send none. This method considers only events that the other methods
-    /// have received, including events that they keep for [`next`](Self::next), and events that a
-    /// dropped future has received.
+    /// empty string if it would send none. Only events that the other methods have already received
+    /// count. These include events that wait for [`next`](Self::next), and events that a dropped
+    /// future has received.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -1,5 +1,4 @@
-//! `sse-check`: a program that looks at a stream of server-sent events as clients receive it, and
-//! finds the proxy that holds its events back.
+#![doc = include_str!("../README.md")]
 
 mod answer;
 mod compare;

@@ -18,9 +18,10 @@ const MAX_TIMEOUTS: u32 = 3;
 /// closed or dropped. Call this function in your
 /// [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a task that publishes, such as one of [`Queue::run`](crate::Queue::run), pass
-/// a future that waits for this task as `alongside`. Otherwise, pass [`pending`]. If `alongside`
-/// completes, the task of `follow` ends, which closes the hub.
+/// If your broker has a task that publishes, such as one that runs
+/// [`Queue::run`](crate::Queue::run), pass as `alongside` a future that waits for this task.
+/// Otherwise, pass [`pending`]. If `alongside` completes, the task of `follow` ends, which closes
+/// the hub.
 ///
 /// # Errors
 ///

@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, Sent, Unproven};
 ///
 /// The follower (the task of [`follow`](crate::follow)) opens the gate when it has caught up with
 /// the log and has [marked](crate::Log::mark) the losses that it found. The gate shuts when the
-/// connection to the log breaks. `C` is the type of what publishers need, such as a connection.
+/// connection to the log breaks. `C` is what publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -105,9 +105,9 @@ impl<C> InFlight<'_, C> {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event. `at` is the time of the event's
-    /// publication, by the clock of [rule 9](tower_sse::hub::broker::Broker#what-a-broker-must-do).
-    /// The follower then looks for the event in the log.
+    /// Records that the server has acknowledged an event. `at` is the time at which the event was
+    /// published, by the clock that [rule 9](tower_sse::hub::broker::Broker#what-a-broker-must-do)
+    /// requires. The follower then looks for the event in the log.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number and has not found the event.
-    /// - The log has returned to an older state: when the process sent the event, it already knew
-    ///   the event's number or a higher one.
+    /// - When the process sent the event, it already knew this number or a higher one: the log has
+    ///   returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -57,7 +57,7 @@ impl<E: Clone> Health<E> {
     }
 
     /// Sets the newest error. [`follow`](crate::follow) calls this method for the errors of the
-    /// [`Log`](crate::Log). Call it for other errors.
+    /// [`Log`](crate::Log). Call it yourself for other errors.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);
     }
@@ -79,7 +79,7 @@ impl<E: Clone> Health<E> {
     }
 }
 
-/// Returns the texts of an error and of its sources, as in `a: b: c`.
+/// Returns the texts of an error and of its sources, joined as in `a: b: c`.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     with_causes(error)

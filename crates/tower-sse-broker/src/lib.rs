@@ -7,13 +7,14 @@
 //! then does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages whose size adapts to the speed of the
-//!   connection. It reports events that are older than the history as lost.
+//!   connection. It reports all earlier events as lost, so a client that resumes before the history
+//!   receives a gap.
 //! - It starts each read with the last entry that it has already read. So it notices if the log was
 //!   trimmed, lost or restored from a copy, even while nothing is published.
 //! - If only this process has missed events, it reports the loss to the process's hub. If all
 //!   processes have lost events, it adds a mark of the loss to the log.
 //! - To find lost events, it looks in the log for each event that the server has acknowledged.
-//! - It reconnects, and publishers wait meanwhile.
+//! - If the connection breaks, it reconnects while publishers wait.
 //!
 //! [`Queue`] collects the events of concurrent calls, and publishes them in batches. [`Gate`] stops
 //! publishers until the process has caught up, and records which events the server has
@@ -23,8 +24,8 @@
 //!
 //! The following broker keeps its log in an SQLite file, for processes on one host. The broker
 //! passes the tests of the [kit that checks
-//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). With rusqlite 0.38 or
-//! later, run `cargo add rusqlite --features bundled,fallible_uint`.
+//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). To add rusqlite, run
+//! `cargo add rusqlite --features bundled,fallible_uint`; versions before 0.38 need only `bundled`.
 //!
 //! ```
 #![doc = include_str!("../docs/sqlite_broker.rs")]
@@ -44,9 +45,9 @@
 //!
 //! # What a log needs
 //!
-//! 1. **Numbers** above zero, which rise in the order in which all processes read the entries. If
-//!    the log is lost, the new log must begin above all numbers of the lost log: take its first
-//!    number from the clock.
+//! 1. **Numbers** above zero. A new entry has a higher number than all entries that a process can
+//!    already read. If the log is lost, the new log must begin above all numbers of the lost log:
+//!    take its first number from the clock.
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
 //!    [`Queued::nonce`]. They are needed because a server that has returned to an older state can
 //!    assign the same numbers again.
@@ -64,7 +65,7 @@
 //!
 //! | The log has | What has happened | Which processes have lost events |
 //! |---|---|---|
-//! | such an entry | the log is in an older state, or the last entry read was deleted | all |
+//! | the same or a lower number | the log is in an older state, or this entry was deleted | all |
 //! | only higher numbers, `was_trimmed` is `true` | the log was trimmed | only this one |
 //! | only higher numbers, `was_trimmed` is `false` | the log may be in an older state | all |
 //! | no entries | the log was lost | all |

@@ -2,7 +2,7 @@ use std::{error, future::ready, time::Duration};
 
 use tower_sse::{Event, InvalidField, hub::broker::Arrival};
 
-/// The number of an entry and a fingerprint of its content.
+/// The number and the fingerprint of an entry.
 ///
 /// The number alone does not identify an entry: a server that has returned to an older state can
 /// assign the same number again.
@@ -34,14 +34,13 @@ pub trait LogEntry: Send + 'static {
     /// Returns the number of the entry. Numbers rise from entry to entry.
     fn number(&self) -> u64;
 
-    /// Returns the identity of the entry. While the follower checks acknowledgements, it calls this
-    /// method for all entries, and at other times only for some.
+    /// Returns the identity of the entry. The follower calls this method for all entries while it
+    /// checks acknowledgements, and for some entries at other times.
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written directly before this one, if the log knows
     /// that number. The follower compares this number with the last number that it has read. If the
-    /// two differ, entries before this one were removed. The default is `None`, for logs whose
-    /// numbers have holes.
+    /// two differ, entries before this one were removed. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -132,15 +131,17 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// How long the follower may take to reach the end of the log. After this time, the hub is not
-    /// ready until the end is reached. Time spent waiting in [`look`](Self::look) counts too.
+    /// How long the follower may take to reach the end of the log. If the follower takes longer,
+    /// the hub is not ready until the end is reached. Time spent waiting in [`look`](Self::look)
+    /// counts too.
     const LATE: Duration = Duration::from_secs(1);
     /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
     const SKIPS: bool = false;
 
     /// Connects. If the log has no entries, adds a mark with a number above `known.newest`, because
-    /// earlier entries may be lost. The mark causes no gap for a client that first connects after
-    /// it.
+    /// earlier entries may be lost. A client that first connects after the mark was added receives
+    /// no gap for it. The method may also mark other losses, for example if the log ends before
+    /// `known.newest`.
     fn open(
         &mut self,
         known: Known,
@@ -169,10 +170,9 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns `true` if the entries that are missing at the beginning of the log were certainly
-    /// trimmed. Returns `false` if the log may have been replaced by an older state, which never
-    /// had these entries. The default is `true`, which is wrong only if an older state replaced the
-    /// log and was then trimmed. An older state that was not trimmed is found by
-    /// [`has_up_to`](Self::has_up_to).
+    /// trimmed. Returns `false` if an older state without these entries may have replaced the log.
+    /// The default is `true`, which is wrong only if an older state replaced the log and was then
+    /// trimmed. If the older state was not trimmed, [`has_up_to`](Self::has_up_to) finds it.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -180,10 +180,9 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(true))
     }
 
-    /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark that
-    /// this process has not read. The number of the mark is above `known.newest` and above all
-    /// numbers in the log. Returns the identity of the mark, if a mark was added and its identity
-    /// is known.
+    /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark after
+    /// this entry. The number of the mark is above `known.newest` and above all numbers in the log.
+    /// Returns the identity of the mark, if a mark was added and its identity is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
@@ -204,9 +203,9 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`. Returns `None` to make the follower
-    /// [`read`](Self::read) from `last` on, which finds new entries and shows whether `last` is
-    /// still there. The default is `None`.
+    /// Returns up to `count` entries after `last`. Returns `None` to make the follower call
+    /// [`read`](Self::read) from `last` on: that call finds new entries, and shows whether `last`
+    /// is still there. The default is `None`.
     fn look(
         &mut self,
         _session: &mut Self::Session,

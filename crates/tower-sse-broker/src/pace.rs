@@ -15,7 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Creates a series of delays, each at most `max` and at most 2 seconds.
+    /// Creates a series of delays, each at most `max` or 2 seconds, whichever is shorter.
     #[must_use]
     pub fn up_to(max: Duration) -> Self {
         Self { attempts: 0, max: max.min(MAX) }

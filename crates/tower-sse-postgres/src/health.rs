@@ -126,10 +126,10 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If `oldest_age` stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age`, [`max_rows`](crate::Postgres::max_rows) is too low: a new process loads
-    /// only a part of the history, and a process that is disconnected for longer than `oldest_age`
-    /// loses events.
+    /// If `oldest_age` stays below [`retention_age`](Self::retention_age) for a whole period of
+    /// that length, [`max_rows`](crate::Postgres::max_rows) is too low: a new process loads only a
+    /// part of the history, and a process that is disconnected for longer than `oldest_age` loses
+    /// events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.

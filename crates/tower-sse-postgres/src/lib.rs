@@ -41,7 +41,7 @@
 //!
 //! # Setup
 //!
-//! 1. In a migration of the program, apply [`SCHEMA`], grant the [rights](operating#rights) of the
+//! 1. In a migration of the program, apply [`SCHEMA`], grant the [rights](operating#rights) to the
 //!    program's roles, and insert a row for each stream: `insert into tower_sse.stream (name)
 //!    values ('orders')`.
 //! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
@@ -63,7 +63,9 @@
 //!   client stays connected or resumes. This also holds if the server restarts or crashes, if an
 //!   older state of its data is restored, and if a standby that lags is promoted. The exception: a
 //!   loss [is not noticed](operating#losses) if an older state replaces the data, and every process
-//!   that had received or published newer events has stopped.
+//!   that had received or published newer events has stopped. Another exception: with
+//!   `synchronous_commit = off`, a crash of the server can undo a commit, and clients receive
+//!   neither the transaction's events nor a gap.
 //! - When a client receives an event, the event and the changes of the event's transaction are
 //!   already on the server's disk.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
@@ -96,8 +98,8 @@
 //!   4 KiB, its name exceeds 256 bytes or has a line break, or its `retry` is negative.
 //! - Hubs look for new events 10 times a second. If the server is repeatedly slow to answer, hubs
 //!   look less often, with pauses of up to a second. If a program with a hub calls the hub's
-//!   [waker](Postgres::waker) after a commit, clients receive the event some milliseconds after the
-//!   call.
+//!   [waker](Postgres::waker) after a commit, clients receive the event a few milliseconds after
+//!   the call.
 //! - With `wake => true`, any program can wake the hubs. But transactions with `wake => true`
 //!   commit one after another, so use it only for rare events. In a measurement with 20
 //!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
@@ -152,7 +154,7 @@
 //! of the commits: if row 7 committed after a reader had passed row 8, the reader would miss row 7.
 //! Hubs therefore move the committed rows into the table `log`, and number them there. One
 //! statement does both, and locks the stream's row in the table `stream`. Any hub can do this, so
-//! no leader is needed. Publishing in a long transaction does not block other transactions.
+//! no leader is needed.
 //!
 //! The first number is the time of the server's clock in microseconds. Later numbers rise by one,
 //! so that a missing row shows as a hole. Each hub compares the rows that it reads with the rows

@@ -120,8 +120,8 @@ impl Postgres {
     /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// Without a call, up to about 100 ms pass before the hub finds an event that was published by
-    /// SQL. After a call, clients receive the event some milliseconds later. Unlike `wake => true`,
-    /// the closure does not slow down the commit.
+    /// SQL. After a call, clients receive the event a few milliseconds later. Unlike
+    /// `wake => true`, the closure does not slow down the commit.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -288,9 +288,9 @@ impl Postgres {
     /// and a half times the age of the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// About every two seconds, each connected process removes older rows. The newest row always
-    /// stays. A process that is disconnected for longer than `age` reports a gap to its clients if
-    /// events were added meanwhile. All processes should set the same age and the same
+    /// About every two seconds, each connected process removes rows that are too old. The newest
+    /// row always stays. A process that is disconnected for longer than `age` reports a gap to its
+    /// clients if events were added meanwhile. All processes should set the same age and the same
     /// [`max_rows`](Self::max_rows).
     ///
     /// ```
@@ -310,12 +310,12 @@ impl Postgres {
         self
     }
 
-    /// Keeps about the newest `rows` rows of the stream, counted over all topics, and removes older
-    /// ones. The default is 100,000. The stream can exceed the limit by a tenth plus the events of
-    /// about two seconds.
+    /// Removes the oldest rows when the stream has more than about `rows`, counted over all topics.
+    /// The default is 100,000. The stream can exceed the limit by a tenth plus the events of about
+    /// two seconds.
     ///
-    /// Set the limit to the total rate of events, multiplied by the age of the history or by the
-    /// longest expected disconnection, whichever is longer.
+    /// Set the limit to the total rate of events, multiplied by the age of the hub's retention or
+    /// by the longest expected disconnection, whichever is longer.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -335,8 +335,8 @@ impl Postgres {
         self
     }
 
-    /// Sets whether the hub receives notifications of PostgreSQL, and sends them to the hubs of
-    /// other processes. The default is `true`.
+    /// Sets whether the hub listens for notifications of PostgreSQL, and notifies the hubs of other
+    /// processes. The default is `true`.
     ///
     /// Turn notifications off in all processes if other programs fill the server's queue of
     /// notifications. Also turn them off behind a pooler in transaction mode, where the hub would

@@ -45,11 +45,11 @@
 //!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
 //!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
 //!   stream, or if the stream is deleted or trimmed. For each loss, a client receives at least one
-//!   gap for each of its topics, at the position of the lost events. If a process has skipped an
-//!   entry that it could not read in time, it can report two gaps for one loss.
+//!   gap for each of its topics. If a process has skipped an entry that it could not read in time,
+//!   it can report two gaps for one loss.
 //! - A loss may be known only to processes that received the lost event or its acknowledgement.
-//!   While none of them can reach Redis, newer events can precede the gap. The gap follows within
-//!   seconds after one of them reaches Redis again.
+//!   Until one of these processes reports the loss, within seconds of reaching Redis, clients can
+//!   receive newer events before the gap.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -62,13 +62,13 @@
 //!
 //! - Redis loses an event or a [`gap` entry](#entries), and every process that received the lost
 //!   entry or its acknowledgement stops before it reports the loss. A client that received the lost
-//!   event then also misses new events whose ids are not above the client's last id.
+//!   event then also misses new events, if Redis gives them ids up to the client's last id.
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, the old primary still accepts events, and one of the two servers has
-//!   assigned an id that is ahead of the other server's clock. `min-replicas-to-write` prevents
-//!   this: see [operating](operating#losses).
+//! - After a fail-over, both the old and the new primary accept events, and one of them has
+//!   assigned an id that is ahead of the other's clock. `min-replicas-to-write` prevents this: see
+//!   [operating](operating#losses).
 //!
 //! # Entries
 //!
@@ -81,9 +81,9 @@
 //! - `comment`: a comment, which clients ignore
 //!
 //! Values are text in UTF-8. The fields can be in any order, each at most once. Other fields are
-//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`. Without it, `XADD` would create a
-//! lost stream again, and processes could mistake the new stream for the old one. Add the entry to
-//! the stream with the hub's [key](Redis::broker), here `news`. With redis-py:
+//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`: otherwise, `XADD` would re-create a
+//! lost stream, and processes could mistake the new stream for the old one. Add the entry to the
+//! stream with the hub's [key](Redis::broker), here `news`. With redis-py:
 //!
 //! ```python
 //! import redis
@@ -105,9 +105,9 @@
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
-//! a loss, which every process reports to its clients. An entry with `skip` has no event, and only
-//! raises the ids that Redis assigns next. An entry with `end` is an event, the last one of its
-//! topic. Each process keeps its own list of the topics that have ended, up to [a
+//! a loss, which every process reports to its clients. An entry with `skip` has no event: it only
+//! makes Redis assign higher ids to later entries. An entry with `end` is an event, the last one of
+//! its topic. Each process keeps its own list of the topics that have ended, up to [a
 //! limit](tower_sse::hub::Hub::end). Above the limit, the process forgets some of these topics, and
 //! may accept events of a topic that another process still treats as ended.
 //!
@@ -135,7 +135,7 @@
 //!
 //! # Clusters and replicas
 //!
-//! A stream is one key, so one node of a cluster has it; the URL can name any node of the cluster.
+//! A stream is one key, so it is on one node of a cluster. The URL can name any node.
 //! [Runs](tower_sse::runs) need a server that is not part of a cluster.
 //!
 //! If the server has replicas but is not a cluster, the URL must lead to the primary, even after a

@@ -68,24 +68,23 @@ impl Subscribe {
     ///
     /// - The client misses no change if each change is committed before it is published. A change
     ///   that is committed before the query, but published after `position`, comes twice: in the
-    ///   greeting and as an event. Send the number of its row both times, so that the client can
-    ///   recognise the change.
+    ///   greeting and as an event. Include the number of the changed row in both, so that the
+    ///   client can recognise the change.
     /// - A client that reconnects receives the events that it missed. If the hub cannot send all of
     ///   them, the client receives a gap for each topic, then the greeting, and then the events
     ///   after `position`.
     /// - If a connected client falls so far behind that it misses events, it receives a gap. With
     ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream. When the client reconnects, it
-    ///   receives a gap for each topic and the greeting.
+    ///   receives this gap again, gaps for all other topics, and the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
     }
 
-    /// Sends up to `events` recent events on a client's first visit: the newest of all topics
-    /// together. The default is zero: the client receives no events from before the subscription,
-    /// except the newest event of each topic with
-    /// [`Retention::latest`](crate::hub::Retention::latest). These newest events do not count
-    /// towards `events`.
+    /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
+    /// The default is zero: the client receives no events from before the subscription, except the
+    /// newest event of each topic with [`Retention::latest`](crate::hub::Retention::latest). These
+    /// newest events do not count towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -98,13 +97,13 @@ impl Subscribe {
         self
     }
 
-    /// Collects events for `window`, and then sends them together. The default is zero, which turns
-    /// this off.
+    /// Holds back the events that come within `window` after a sent event, and then sends them
+    /// together. The default is zero, which turns this off.
     ///
     /// Use this method for topics with many small events, to save writes. The first event after a
-    /// pause is sent at once, and opens a window in which further events wait. A greeting and gaps
-    /// count as events. After a [close](crate::hub::Hub::close), a stream with an open window ends
-    /// only when the window is over.
+    /// pause is sent at once, and opens a window. A greeting and gaps count as events. When the hub
+    /// is [closed](crate::hub::Hub::close), a stream with an open window ends only when the window
+    /// is over.
     ///
     /// If waiting events are evicted from their topic, the client receives a [gap](GapPolicy). With
     /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event
@@ -132,8 +131,8 @@ impl Subscribe {
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses all events that are published before it reconnects, and receives no gap.
-    /// This matters for topics with few events, such as the topics of single clients. The client
-    /// also gets an id from [`recent`](Self::recent) events, or from a
+    /// This matters for topics with few events, such as a topic for a single client. The client can
+    /// also get an id from [`recent`](Self::recent) events, or from a
     /// [`position`](crate::hub::Hub::position) that the server renders into the page.
     ///
     /// ```
@@ -161,17 +160,17 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
-    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic, before the topic's first event. The gap is sent even if the topic keeps no events. A topic that keeps a [latest](crate::hub::Retention::latest) event has no gap |
+    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic, before the topic's events. A topic that keeps no events has a gap too, but a topic that keeps a [latest](crate::hub::Retention::latest) event has none |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
     ///   its newest evicted event. Events of other topics can precede this gap. A client that
     ///   reconnects with the id of the gap misses no event and does not receive the gap again.
-    /// - If a client of several topics disconnects before it has received all
-    ///   [`recent`](Self::recent) or all latest events, it may receive a spurious gap when it
-    ///   reconnects. This happens only if a topic has evicted an event that is newer than the
-    ///   oldest of these recent or latest events. In this case, a client with a malformed id may
-    ///   also receive the gap of a topic twice.
+    /// - If a client of several topics disconnects before it has received all its
+    ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
+    ///   reconnects. This happens only if a topic has evicted an event that was published after the
+    ///   oldest of them. If the client first came with a malformed id, the spurious gap is the
+    ///   topic's second one.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. Other clients receive no gap for this
     ///   loss.
@@ -315,8 +314,8 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
-/// A subscription that has started. Because of this trait, the compiler says that
-/// [`resume`](Subscribe::resume) is missing if you call [`Subscribe::response`].
+/// A subscription that has started. If you call [`Subscribe::response`], this trait makes the
+/// compiler say that [`resume`](Subscribe::resume) is missing.
 #[diagnostic::on_unimplemented(
     message = "the subscription has not started",
     label = "`resume` is missing",

@@ -18,10 +18,9 @@ impl Runs {
     /// change.
     ///
     /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. The
-    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. Requests
-    /// with the methods `HEAD` and `OPTIONS` always pass unchanged. Put the layer inside of
-    /// [`SseLayer`](crate::SseLayer) and inside of layers that authenticate. [`RunLayer`] documents
-    /// how requests and responses are handled.
+    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. Put the
+    /// layer inside of [`SseLayer`](crate::SseLayer) and inside of layers that authenticate.
+    /// [`RunLayer`] documents how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
@@ -59,12 +58,13 @@ impl Runs {
 ///   any other method can start a run, so return no key for a `DELETE` request that stops a run.
 /// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because its answer could
 ///   not be recorded or resumed.
-/// - The first request with a key calls the service, on a task of its own. Other requests with the
-///   same key wait for the response head, and then get the same events.
+/// - The first request with a given key calls the service, on a task of its own. Other requests
+///   with the same key wait for the response head, and then get the same events, even if their
+///   bodies differ.
 /// - A request with a key and a last event id never reaches the service. The id comes from the
 ///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
-/// - The service's request has a [`Disconnect`](crate::Disconnect) that fires when the run is over,
-///   not when a client disconnects.
+/// - The service receives the request with a [`Disconnect`](crate::Disconnect) that fires when the
+///   run is over, not when a client disconnects.
 ///
 /// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
@@ -76,8 +76,9 @@ impl Runs {
 ///   apply only to the first client. At other processes, `on_error` does not apply either.
 /// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 ///   The key is then free again, and one of the waiting requests calls the service.
-/// - If the service panics before it answers, the panic propagates to the first client's future,
-///   and the key is free again. If the service's stream panics later, the run fails.
+/// - If the service panics before it answers, the panic propagates to the response future of
+///   the first request, and the key is free again. If the service's stream panics later, the run
+///   fails.
 ///
 /// The source's comments and ids are not recorded. The last line of each event is an id that the
 /// run assigns.

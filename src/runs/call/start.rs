@@ -37,8 +37,8 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a call for this key, by the layer or
-    /// [`start_with`](Self::start_with), has not answered yet, this method waits for the answer. A
+    /// that records the stream of `source`. If the layer or [`start_with`](Self::start_with) has
+    /// made a call for this key that has not answered yet, this method waits for the answer. A
     /// handler inside of the layer must therefore not pass the key of its own request: it would
     /// wait for itself.
     ///
@@ -77,10 +77,10 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A new run is needed, but a limit of running runs is reached, the memory has no room, or
+    /// - A new run is needed, but a limit on running runs is reached, the memory has no room, or
     ///   the server is shutting down.
-    /// - No run with the key is found, and the store cannot be reached or lost its data less than a
-    ///   [lease](crate::runs#several-processes) ago.
+    /// - No run for the request is found, and the store either cannot be reached or lost its data
+    ///   less than a [lease period](crate::runs#several-processes) ago.
     ///
     /// # Panics
     ///
@@ -123,12 +123,13 @@ impl Runs {
     /// Returns an error if:
     ///
     /// - The request has a last event id, and no run has the key.
-    /// - A limit of running runs is reached, or the memory has no room. A run with this key that is
+    /// - A limit on running runs is reached, or the memory has no room. A run with this key that is
     ///   running in this process does not count towards these limits, because the new run takes its
     ///   place.
     /// - The server is shutting down. In this case, the existing run continues.
-    /// - The store cannot be reached, or lost its data less than a
-    ///   [lease](crate::runs#several-processes) ago.
+    /// - The store cannot be reached, or it has no run with the key and lost its data less than a
+    ///   [lease period](crate::runs#several-processes) ago. Requests with an id still get a run
+    ///   that is running in this process.
     ///
     /// # Panics
     ///
@@ -198,7 +199,7 @@ impl Runs {
     }
 }
 
-/// Starting runs whose source must first be awaited, which can fail.
+/// Starting runs whose source comes from a future that can fail.
 impl Runs {
     /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
     /// `call` returns the stream to record, or an `Err` with the response for the client, such as
@@ -233,9 +234,10 @@ impl Runs {
     ///   caller no longer waits.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
     ///   try to start a run themselves.
-    /// - Until the future of `call` is ready, the run is starting. If the run ends before that, for
-    ///   example because it is cancelled, replaced or interrupted, the caller that started it gets
-    ///   the ended run. [`Run::answer`] then returns the response for [such a run](Self#answers).
+    /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
+    ///   that, for example because it is cancelled, replaced or interrupted, the caller that
+    ///   started it gets the ended run. [`Run::answer`] then returns the response for [such a
+    ///   run](Self#answers).
     ///
     /// # Errors
     ///

@@ -20,7 +20,7 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
-    /// Called when a run has new events and its [`Mark`] was not set.
+    /// Called when a run has new events, unless its [`Mark`] was already set.
     fn has_events(&self, epoch: Epoch);
 
     /// Called when the phases of runs have changed.
@@ -129,15 +129,15 @@ impl Process {
         self.lock().get(key).cloned()
     }
 
-    /// Records that the end of a run is in the store, or will never be. From now on, the run is
-    /// kept for `retain_for`, and can be evicted.
+    /// Records that the store has the end of a run, or will never get it. From now on, `retain_for`
+    /// counts, and the run can be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
     /// Cancels the run of this process with this key. If there are `lines`, the run first records
-    /// an event with them. Returns `false` if the run was neither starting nor running, or has no
-    /// event `last`.
+    /// an event with them. Returns `false` if no such run was starting or running, or if `last` is
+    /// not an id of the run.
     pub fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -149,8 +149,8 @@ impl Process {
             && self.cancel_record(&record, lines.map(LastEvent::New).as_ref())
     }
 
-    /// Cancels a run of this process, after `event` if there is one. Returns whether it was
-    /// starting or running.
+    /// Cancels a run of this process. If there is an `event`, the run first records it. Returns
+    /// whether the run was starting or running.
     pub fn cancel_record(
         self: &Arc<Self>,
         record: &Arc<Record>,
@@ -177,7 +177,7 @@ impl Process {
         {}
     }
 
-    /// Reports the end of a run of a process that is dead.
+    /// Reports the end of a run whose process is dead.
     pub fn report_dead(&self, key: RunKey, epoch: Epoch, newest: u64) {
         self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(key, epoch, newest)]);
@@ -207,17 +207,19 @@ impl Process {
         })
     }
 
-    /// Interrupts a run that the store does not keep. `reason` becomes the text of the run's error.
+    /// Interrupts a run that can no longer be kept in the store. `reason` becomes the text of the
+    /// run's error.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
 
-    /// Creates the record of a run of another process, for the events above `after`.
+    /// Creates the record of another process's run, without the events up to the number `after`.
     pub fn mirror(&self, key: RunKey, epoch: Epoch, after: u64) -> (Arc<Record>, Mirror) {
         Mirror::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
     }
 
-    /// Ends a run that another process has declared dead. That process reports the end.
+    /// Ends a run of this process that another process has declared dead. The other process reports
+    /// the end.
     pub fn fence(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
@@ -241,7 +243,7 @@ impl Process {
         stats
     }
 
-    /// Returns whether other processes can read all runs that have ended.
+    /// Returns whether other processes can read all ended runs of this process.
     pub fn is_exported(&self) -> bool {
         self.lock().ending.is_empty()
     }
@@ -297,8 +299,8 @@ impl Mark {
 }
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. With a store, until the request has received its claim, dropping it only
-/// frees the key, and no end of a run is reported.
+/// the run is interrupted. With a store, dropping the `Producer` before the request has received
+/// its claim only frees the key, and reports no end of a run.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
@@ -311,7 +313,7 @@ impl Producer {
         Self { process, record, mark: None }
     }
 
-    /// Sets the mark of a run that other processes can reach.
+    /// Sets the producer's mark, once other processes can reach the run.
     pub fn export(&mut self, mark: Mark) {
         self.mark = Some(mark);
     }

@@ -71,8 +71,8 @@ impl Registry {
         self.by_key.insert(record.key.clone(), Arc::clone(record));
     }
 
-    /// Records that the end of a run is in the store, or will never be. From now on, the run is
-    /// kept for `retain_for`, and can be evicted.
+    /// Records that the store has the end of a run, or will never get it. From now on, `retain_for`
+    /// counts, and the run can be evicted.
     pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if self.ending.remove(&record.epoch).is_some() {
             record.lock().ended_at = Some(Instant::now());
@@ -308,8 +308,7 @@ fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
 /// The end of a run, and its epoch, which no other run of the process has.
 type At = (Instant, Epoch);
 
-/// Runs that have ended, in the order of their ends, with a limit on the memory of each owner's
-/// runs.
+/// Runs in the order in which they ended, with a limit on the memory of each owner's runs.
 ///
 /// Without a limit, owners are not tracked. Runs without an owner are not limited.
 #[derive(Debug)]
@@ -352,7 +351,7 @@ impl<R> EndedRuns<R> {
         Some(run)
     }
 
-    /// Returns the first run to which `is_wanted` applies, in the order of their ends.
+    /// Of the runs to which `is_wanted` applies, returns the one that ended first.
     pub(crate) fn find(&self, mut is_wanted: impl FnMut(&R) -> bool) -> Option<&R> {
         self.runs.values().find(|run| is_wanted(run))
     }

@@ -10,9 +10,9 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// The right to change the record of a run of another process. Such a record has no task: it
-/// changes when the store pushes changes of the run, or when a page of its events is loaded. Once
-/// the last client or handle of the record is gone, the methods of `Mirror` do nothing.
+/// The right to change this process's record of another process's run. Such a record has no task:
+/// it changes when the store pushes changes of the run, or when a page of its events is loaded.
+/// Once the last client or handle of the record is gone, the methods of `Mirror` do nothing.
 #[derive(Debug)]
 pub struct Mirror(Weak<Record>);
 
@@ -126,7 +126,7 @@ impl Mirror {
         _ = deferred.wake();
     }
 
-    /// Returns the memory of the events and of the frames.
+    /// Returns how much memory the events and the frames take.
     pub fn memory(&self) -> usize {
         self.record().map_or(0, |record| record.lock().log.events_memory())
     }

@@ -45,10 +45,9 @@
 //!
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, or changes line
 //!   ends
-//! - `names_and_data_cannot_inject`: treats the program's text as its own syntax
+//! - `names_and_data_cannot_inject`: treats the program's text as the broker's syntax
 //! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names or reconnection times
-//! - `large_events_arrive`: shortens events of up to 1 MiB. A broker may refuse events above 64
-//!   KiB.
+//! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
 //! - `a_publisher_keeps_its_order`: lets a batch of events overtake an earlier batch
@@ -72,7 +71,7 @@
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes. If
-//!   the world can cause `roll_back`, the scene plays this fault first.
+//!   the world can also cause `roll_back`, the scene causes it before `lose`.
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
 //! - `a_burst_loses_nothing`: skips events when it is behind, or loads only a part of a long
@@ -108,11 +107,11 @@
 //!   only if a connection breaks after the server has stored the event and before the server
 //!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that uses the time at which it reads an event as the time of publication.
+//! - A process that dates an event by when it read the event, not by when the event was published.
 //! - A connected process that does not report the loss of entries that were trimmed before the
 //!   process read them. The scenes call `trim` only before a new process connects.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   find leftover tasks only if there are at least as many of them as dropped futures.
+//!   count tasks, and find leftover ones only if at least as many are left as futures were dropped.
 //! - A limit that no scene reaches. Scenes publish up to 5,000 events at the same time, and up to
 //!   1,000 during a break. Their histories have up to 5,000 events. Topics and event names have up
 //!   to 4 KiB.

@@ -45,14 +45,14 @@ pub trait World: Send + Sync {
     }
 
     /// Loses the whole log while processes are connected, like a server that restarts without its
-    /// data. The connections may break or stay.
+    /// data. The connections may break or stay open.
     fn lose(&self) -> Option<Fault<'_>> {
         None
     }
 
     /// Returns two futures: the first copies the log, and the second replaces the log with the
     /// copy, like restoring a backup. The scenes await the futures in this order. The world can
-    /// hold the copy in a `Mutex<Option<Copy>>`.
+    /// hold the copy in a `Mutex<Option<T>>`.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }

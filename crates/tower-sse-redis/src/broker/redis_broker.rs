@@ -126,13 +126,13 @@ impl Broker for RedisBroker {
 const MIN_MAX_LEN: usize = 10_000;
 
 impl RedisBroker {
-    /// Keeps about the newest `entries` entries of the stream, counted over all topics. The default
-    /// is 100,000, roughly 33 MB if events have 256 bytes.
+    /// Removes the oldest entries when the stream has more than about `entries`, counted over all
+    /// topics. The default is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
-    /// disconnection. Set the limit to the total rate of events, multiplied by the age of the
-    /// history or by the longest expected disconnection, whichever is longer. All processes should
-    /// set the same limit.
+    /// disconnection. Set the limit to the total rate of events, multiplied by the age of the hub's
+    /// retention or by the longest expected disconnection, whichever is longer. All processes
+    /// should set the same limit.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -155,11 +155,11 @@ impl RedisBroker {
     /// [`max_len`](Self::max_len) trims the stream.
     ///
     /// Set a maximum age to free memory after a busy time, or to delete old data. About every two
-    /// seconds, each connected process removes the entries that are older than `age`, except the
-    /// newest of them: a process that reconnects finds out from this entry whether it has missed
+    /// seconds, each connected process removes all but the newest of the entries that are older
+    /// than `age`. From this newest one, a process that reconnects finds out whether it has missed
     /// others. So an entry is removed only when the next one is too old as well, which can take
-    /// long if few events are published. A process that has missed an entry older than `age`
-    /// reports a gap to its clients.
+    /// long if few events are published. If a process reconnects and has not read all entries that
+    /// are now older than `age`, it reports a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -181,8 +181,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. For this broker, a shorter [time limit of
-    /// answers](crate::Redis::timeout) is raised to `deadline`.
+    /// default is 2 seconds. If the [time limit of answers](crate::Redis::timeout) is shorter than
+    /// `deadline`, this broker uses `deadline` for both.
     ///
     /// ```
     /// # use std::time::Duration;

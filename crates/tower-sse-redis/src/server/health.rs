@@ -35,8 +35,10 @@ impl RedisHealth {
         Self { common: Health::default(), evicts: Arc::default() }
     }
 
-    /// For a hub, returns whether it is connected and has caught up with its stream. For runs,
-    /// returns whether they are connected.
+    /// For a hub, returns whether it is connected and has caught up with its stream. If a connected
+    /// hub falls behind later, the result stays `true`: see
+    /// [`HubStats::lag`](tower_sse::hub::HubStats::lag). For runs, returns whether they are
+    /// connected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -49,8 +51,8 @@ impl RedisHealth {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns whether the server's `maxmemory` and `maxmemory-policy` let it delete the keys of
-    /// the hub or the runs to free memory. The process also logs a WARN line when it finds such
+    /// Returns whether `maxmemory` and `maxmemory-policy` let the server free memory by deleting
+    /// the keys of the hub or the runs. The process also logs a WARN line when it finds such
     /// settings. If the server deletes the keys, a hub loses all events of its stream, and a run is
     /// interrupted.
     ///

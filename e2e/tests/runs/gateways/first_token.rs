@@ -3,21 +3,39 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
+use serde_json::Value;
 use tokio::time::timeout;
 use tower_sse::{BoxError, Message, MessageStream};
 
-/// Returns the upstream's messages once the first one has arrived, or the response to send instead.
+/// Calls the upstream, and returns its messages once there is a token, or the response to send
+/// instead. The limit begins with the call.
 pub(crate) async fn messages(
-    upstream: Response,
+    call: impl Future<Output = Response>,
     limit: Duration,
 ) -> Result<impl Stream<Item = Result<Message, BoxError>> + Send, Response> {
-    // An error of the upstream is not an event stream.
-    if upstream.status() != StatusCode::OK {
-        return Err(upstream);
-    }
-    let mut messages = MessageStream::new(upstream.into_body()).terminator("[DONE]");
-    let Ok(first) = timeout(limit, messages.next()).await else {
-        return Err(StatusCode::GATEWAY_TIMEOUT.into_response());
+    let begin = async {
+        let upstream = call.await;
+        // An error of the upstream is not an event stream.
+        if upstream.status() != StatusCode::OK {
+            return Err(upstream);
+        }
+        let mut messages = MessageStream::new(upstream.into_body()).terminator("[DONE]");
+        let mut first = Vec::new();
+        while let Some(message) = messages.next().await {
+            let is_begun = !message.as_ref().is_ok_and(has_only_role);
+            first.push(message);
+            if is_begun {
+                break;
+            }
+        }
+        Ok(stream::iter(first).chain(messages))
     };
-    Ok(stream::iter(first).chain(messages))
+    timeout(limit, begin).await.unwrap_or_else(|_| Err(StatusCode::GATEWAY_TIMEOUT.into_response()))
+}
+
+/// OpenAI's API sends the role of a message before its first token.
+fn has_only_role(message: &Message) -> bool {
+    let chunk: Value = serde_json::from_str(&message.data).unwrap_or_default();
+    let delta = &chunk["choices"][0]["delta"];
+    delta["role"].is_string() && delta["content"].as_str().is_none_or(str::is_empty)
 }

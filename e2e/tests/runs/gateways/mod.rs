@@ -3,6 +3,7 @@
 mod first_token;
 mod redaction;
 
+use axum::body::to_bytes;
 use axum::extract::Path;
 use axum::routing::post;
 
@@ -12,19 +13,23 @@ use crate::*;
 const ANSWER: &str = "Say open sesame, or open open sesame; open sesam is wrong, ö, open ses";
 const REDACTED: &str = "Say ***, or open ***; open sesam is wrong, ö, open ses";
 
-/// The length that stands for a model that refuses.
+/// Lengths that stand for models that refuse, that send only a role, and that send no head.
 const BUSY: usize = usize::MAX;
+const ROLE: usize = 0;
+const SILENT: usize = usize::MAX - 1;
 
-/// A model's answer in tokens of `length` characters, or no token at all if that is zero.
+/// A model's answer in tokens of `length` characters.
 fn model(length: usize) -> Response {
     let chunk = |delta: Value, reason: Option<&str>| {
-        let choice = json!({ "index": 0, "delta": delta, "finish_reason": reason });
+        let logprobs = json!({ "content": [{ "token": delta["content"], "logprob": -0.5 }] });
+        let choice =
+            json!({ "index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason });
         let chunk = json!({ "id": "1", "object": "chat.completion.chunk", "choices": [choice] });
         Event::from(chunk.to_string())
     };
     let role = chunk(json!({ "role": "assistant", "content": "" }), None);
-    if length == 0 {
-        let open = stream::once(async { Event::new().comment("open") }).chain(stream::pending());
+    if length == ROLE {
+        let open = stream::once(async { role }).chain(stream::pending());
         return tower_sse::response(open).into_response();
     }
     let text: Vec<_> = ANSWER.chars().collect();
@@ -41,13 +46,16 @@ fn model(length: usize) -> Response {
 async fn serve() -> String {
     let gateway = async |Path(length): Path<usize>| {
         // A model that answers has all the time it needs.
-        let limit = if length == 0 { Duration::from_millis(50) } else { support::PATIENCE };
-        let upstream = if length == BUSY {
-            StatusCode::TOO_MANY_REQUESTS.into_response()
-        } else {
-            model(length)
+        let is_slow = matches!(length, ROLE | SILENT);
+        let limit = if is_slow { Duration::from_millis(50) } else { support::PATIENCE };
+        let call = async move {
+            match length {
+                BUSY => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                SILENT => std::future::pending().await,
+                _ => model(length),
+            }
         };
-        Ok::<_, Response>(redaction::redact(first_token::messages(upstream, limit).await?))
+        Ok::<_, Response>(redaction::redact(first_token::messages(call, limit).await?))
     };
     let app = Router::new()
         .route("/{length}/chat/completions", post(gateway))
@@ -73,10 +81,12 @@ async fn secret_is_redacted_wherever_it_is_split() {
 }
 
 #[tokio::test]
-async fn client_of_a_model_without_a_token_gets_a_status() {
+async fn client_of_a_model_without_a_head_or_a_token_gets_a_status() {
     let url = serve().await;
-    let Some((text, end)) = ask(&url, 0).await else { return };
-    assert_eq!((&*text, &*end), ("", "Error: 504 status code (no body)"));
+    for length in [ROLE, SILENT] {
+        let Some((text, end)) = ask(&url, length).await else { return };
+        assert_eq!((&*text, &*end), ("", "Error: 504 status code (no body)"), "{length}");
+    }
 }
 
 #[tokio::test]
@@ -84,4 +94,12 @@ async fn refusal_by_a_model_reaches_the_client_with_its_status() {
     let url = serve().await;
     let Some((text, end)) = ask(&url, BUSY).await else { return };
     assert_eq!((&*text, &*end), ("", "Error: 429 status code (no body)"));
+}
+
+#[tokio::test]
+async fn probabilities_of_tokens_do_not_repeat_the_secret() {
+    let call = async { model(ANSWER.len()) };
+    let messages = first_token::messages(call, support::PATIENCE).await.unwrap();
+    let body = to_bytes(redaction::redact(messages).into_body(), usize::MAX).await.unwrap();
+    assert!(!String::from_utf8_lossy(&body).contains("open sesame"));
 }

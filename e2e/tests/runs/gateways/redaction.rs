@@ -16,6 +16,7 @@ pub(crate) fn redact(
         let mut chunk: Value = serde_json::from_str(&message.data)?;
         let choices = chunk.get_mut("choices").and_then(Value::as_array_mut);
         for choice in choices.into_iter().flatten() {
+            choice.as_object_mut().map(|it| it.remove("logprobs")); // they repeat the text
             let held = held.entry(choice["index"].as_u64().unwrap_or_default()).or_default();
             let is_last = !choice["finish_reason"].is_null();
             let delta = choice.get_mut("delta").and_then(Value::as_object_mut);

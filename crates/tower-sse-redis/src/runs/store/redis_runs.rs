@@ -44,13 +44,13 @@ impl RedisRuns {
     /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
     /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
     ///
-    /// That process renews the lease whenever about a third of this time has passed. If it dies or
-    /// is paused, a client that reads the answer from another process receives an error within the
-    /// sum of these times:
+    /// The process that generates the answer renews the lease whenever about a third of it has
+    /// passed. If this process dies or is paused, a client that reads the answer from another
+    /// process receives an error within the sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease (at least 1.5 seconds), or a whole lease if the other process
-    ///   connected to Redis less than two leases ago
+    /// - three eighths of the lease (at least 1.5 seconds), or the whole lease if the other process
+    ///   connected to Redis less than twice that time ago
     /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
