@@ -19,9 +19,9 @@ pub(crate) fn causes<'e>(
 
 /// Returns the texts of an error and of its causes, as in `a: b: c`.
 ///
-/// The errors of this crate and of the broker crates display this text, and have no
-/// [`source`](Error::source). A program that prints an error with its sources therefore repeats no
-/// text.
+/// Except for `RunError`, the errors of this crate and of the broker crates display this text, and
+/// have no [`source`](Error::source). A program that prints such an error with its sources
+/// therefore repeats no text.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

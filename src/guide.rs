@@ -9,9 +9,9 @@
 //! | [serving] | setting up a server: `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
 //! | [operating] | running event streams in production: a checklist |
 //! | [placement] | ordering the layer among other layers |
-//! | [clients] | how clients reconnect, disconnect and stop; JavaScript for pages, and a watchdog |
+//! | [clients] | how clients reconnect, disconnect and stop for good; JavaScript with a watchdog |
 //! | [authentication] | cookies, tickets and other origins; the topics of each user |
-//! | [proxies] | proxies, sockets and connections |
+//! | [proxies] | proxies in general: timeouts, buffers, HTTP/2; sockets |
 //! | [nginx], [other_proxies] | tested configurations of nginx, HAProxy, Caddy and Envoy, with HTTP/2 |
 //! | [load_balancers] | Google Cloud, AWS, Azure and Heroku |
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |
@@ -23,13 +23,13 @@
 //! | [axum] | moving from axum's `Sse` |
 //! | [coming_from] | moving from actix-web-lab, warp, poem or ASP.NET Core |
 //! | [frameworks] | htmx, datastar and OpenAPI; leptos, dioxus, salvo and topcoat |
-//! | [runs_clients] | attaching client libraries to runs, and the OpenAI APIs |
+//! | [runs_clients] | attaching client libraries to runs: AI SDK, LangGraph, OpenAI's APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
-//! If Redis connects several processes, see two pages of `tower-sse-redis`:
-//! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/), and
-//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/) for the operator of
-//! the Redis server.
+//! If Redis connects several processes, see [operating
+//! `tower-sse-redis`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/). For the
+//! operator of the Redis server, there is the page
+//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/).
 
 /// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
 macro_rules! page {

@@ -107,8 +107,8 @@
 //!   session
 //! - [`shutdown`](SseLayer::shutdown): no token is set, so a graceful shutdown waits until the
 //!   streams end by themselves
-//! - [`drain`](SseLayer::drain): [`per_client`](Drain::per_client), which depends on the kind of
-//!   client
+//! - [`drain`](SseLayer::drain): [`per_client`](Drain::per_client), which depends on the method of
+//!   the request
 //! - [`farewell`](SseLayer::farewell): none
 //! - [`max_streams`](SseLayer::max_streams): unlimited
 //! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client), which depends on the kind
@@ -133,7 +133,7 @@
 //! | `cache-control` | `no-cache, no-transform`; if you set a value, `no-transform` is added to it |
 //! | `x-accel-buffering` | `no`, unless you set it |
 //! | `incremental` | `?1` ([RFC 10036](https://www.rfc-editor.org/rfc/rfc10036)), unless you set it |
-//! | `content-length`, `etag`, `accept-ranges`, digests | removed |
+//! | `content-length`, `etag`, `accept-ranges`, digest headers | removed |
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
 //! A `HEAD` request gets the same headers as a `GET`.
@@ -204,8 +204,8 @@
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart); and
-//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), whose page has
-//!   a button that cuts the network
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), a program
+//!   whose page has a button that cuts the network
 //! - an MCP server whose shutdown waits for the calls in progress: [`mcp`](guide::mcp)
 //! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
@@ -214,8 +214,8 @@
 //! - very many clients in one process: [`many_clients`]
 //!
 //! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which run
-//! `chat`, `notifications` and `runs` in several processes over Redis. Its program
-//! [`notifications_postgres`] publishes events in transactions of PostgreSQL.
+//! `chat`, `notifications` and `runs` in several processes over Redis. Another program there,
+//! [`notifications_postgres`], publishes events in transactions of PostgreSQL.
 //!
 //! # Features
 //!

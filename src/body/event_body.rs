@@ -34,7 +34,7 @@ pin_project! {
     /// frame is full.
     ///
     /// - A frame is full at 4 KiB. If the previous frame was full, and the server has already sent
-    ///   and dropped it, the limit is 16 KiB. A client that reads slowly therefore costs the server
+    ///   and dropped it, the limit is 16 KiB. Slow clients therefore get small frames, which take
     ///   little memory.
     /// - The body never splits an event, so a large event can make a frame exceed this limit.
     /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
@@ -43,8 +43,8 @@ pin_project! {
     /// If an item is an `Err` or fails to serialise, the body first returns all earlier events, and
     /// then fails. Likewise, if the stream panics, the body first returns all earlier events, and
     /// then the panic propagates. In both cases, hyper drops what it has not written yet, which can
-    /// include the response head. The layer therefore [waits](crate::guide::errors#timing) before
-    /// it fails a body, but not before a panic.
+    /// include the response head. The layer therefore [waits for the
+    /// server](crate::guide::errors#timing) before it fails a body, but not before a panic.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {

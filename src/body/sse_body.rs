@@ -16,8 +16,8 @@ pin_project! {
     /// lines. If a response is not an event stream, its body passes through unchanged, with its
     /// frames, trailers, errors, `size_hint` and `is_end_stream`.
     ///
-    /// For an event stream, this body has no size hint, and reports its end only after its last
-    /// byte, so that no server sends a `content-length`.
+    /// For an event stream, this body has no size hint, and `is_end_stream` returns `true` only
+    /// after its last byte, so that no server sends a `content-length`.
     pub struct SseBody<B> {
         #[pin]
         kind: Kind<B>,

@@ -120,8 +120,8 @@ pub struct CloseReport {
 }
 
 /// The label of a stream, such as the path of its route, from
-/// [`SseLayer::label`](crate::SseLayer::label). It dereferences to `str`, so call `as_deref` on
-/// [`CloseReport::label`](crate::CloseReport::label). Clones share the text.
+/// [`SseLayer::label`](crate::SseLayer::label). It dereferences to `str`: `as_deref` turns
+/// [`CloseReport::label`](crate::CloseReport::label) into an `Option<&str>`. Clones share the text.
 #[derive(Clone)]
 pub struct Label(Text);
 

@@ -7,7 +7,7 @@ use super::CloseReason;
 
 /// A signal that fires when the response is over, so that tasks spawned by the handler can stop.
 ///
-/// It fires however the response ends: when the stream ends, and when the client disconnects, even
+/// It fires however the response ends: when the stream ends, or when the client disconnects, even
 /// before the first byte or while the handler still runs. [`reason`](Self::reason) returns why the
 /// response is over. The source stream needs no signal: the server drops this stream with the
 /// response.
@@ -50,8 +50,8 @@ use super::CloseReason;
 ///   layer returns the response head, with [`Ended`].
 ///
 /// After an upgrade (`101`), the connection is not observed. If two layers track disconnects of the
-/// same response, only the outer one fires the signal. It treats the inner layer's event stream
-/// like any other body.
+/// same response, only the outer one fires the signal. It treats the inner layer's event stream as
+/// one of the other bodies in the list above.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
 /// body to its end. The reason is then [`Disconnected`], unless

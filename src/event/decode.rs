@@ -57,14 +57,14 @@ struct ClientState {
 }
 
 impl Decoder {
-    /// Creates a decoder for a new stream, with events of up to 1 MiB.
+    /// Creates a decoder for a new stream. It accepts events of up to 1 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self { splitter: EventSplitter::new(), client: ClientState::default() }
     }
 
-    /// Limits the size of an event to `bytes`. The size includes all lines of the event, with their
-    /// line ends and comments, but not the empty line at the end. The default is 1 MiB.
+    /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
+    /// the empty line at the end. The default is 1 MiB.
     ///
     /// A `retry` line between events has the same limit. Comments between events are not limited.
     ///

@@ -171,8 +171,8 @@ impl Event {
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
     ///
-    /// [`SseLayer::retry`](crate::SseLayer::retry) sends a reconnection time at the start of every
-    /// stream.
+    /// To send a reconnection time at the start of every stream, use
+    /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self

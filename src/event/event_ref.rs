@@ -39,7 +39,9 @@ impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it.
     ///
     /// If this empty line is a CRLF that was split between two chunks of the stream, the bytes end
-    /// with the CR. Nothing else depends on how the stream was divided into chunks.
+    /// with the CR. If the line before ends in CR alone, the copies of
+    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then lack the LF too.
+    /// Nothing else depends on how the stream was divided into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -99,8 +101,8 @@ impl<'a> EventRef<'a> {
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds.
     ///
-    /// A `retry` line before the event's other fields is not part of the event. An
-    /// [`EventSplitter`](crate::EventSplitter) returns this line as
+    /// Only a `retry` line after another field of the event counts. An
+    /// [`EventSplitter`](crate::EventSplitter) returns an earlier one separately, as
     /// [`Piece::Between`](crate::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
@@ -128,7 +130,7 @@ impl<'a> EventRef<'a> {
 
     /// Copies the event, so that it can be sent. The copy is complete: an empty line is added if
     /// the event is not [terminated](Self::is_terminated), and an LF is added if only the CR of the
-    /// final CRLF has been received.
+    /// final CRLF has been received, with [one exception](Self::raw).
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {

@@ -27,9 +27,9 @@ use crate::error::Sealed;
 ///
 /// Each thread that serialises such events keeps a buffer of up to 64 KiB.
 ///
-/// If the value fails to serialise, the stream first sends all earlier events, and then fails as if
-/// its source had failed: see [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the
-/// value is sent.
+/// If the value fails to serialise, the body first sends all earlier events, and then fails as if
+/// the stream had returned an `Err`: see [`SseLayer::on_error`](crate::SseLayer::on_error). No part
+/// of the value is sent.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {

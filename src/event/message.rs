@@ -30,7 +30,7 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// );
 /// ```
 ///
-/// Clients decode the message's name, data, last event id and reconnection time from this event.
+/// From this event, clients decode the message's name, data, last event id and reconnection time.
 /// The bytes can differ from the bytes of the original event:
 ///
 /// - If the message's `event` is `message` or empty, the new event has no `event` field.
@@ -124,8 +124,8 @@ impl Message {
 }
 
 impl From<Message> for Event {
-    /// Converts the message into an event from which clients decode the same message. See
-    /// [`Message`] for the fields that are written, and for text that is changed or omitted.
+    /// Converts the message into an event. See [`Message`] for the fields that are written, and for
+    /// text that is changed or omitted.
     fn from(message: Message) -> Self {
         let Message { event, data, last_event_id, retry, clears_id } = message;
         let mut converted = Self::new().data(data);
@@ -156,7 +156,8 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
     EventName::try_from(one_line).ok()
 }
 
-/// The last event id of a [`Message`]: text that is empty if there is no id.
+/// The last event id of a [`Message`]: text that is empty if there is no id, or if the stream
+/// [cleared](Message::last_event_id()) the id.
 ///
 /// Cloning is cheap, because clones share the text.
 ///

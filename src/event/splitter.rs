@@ -41,8 +41,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///
 /// # Memory
 ///
-/// The splitter keeps only an incomplete event, of at most [`max_event_size`](Self::max_event_size)
-/// bytes. An event that comes in one chunk is not copied.
+/// The splitter keeps only an incomplete event or `retry` line, of at most
+/// [`max_event_size`](Self::max_event_size) bytes. An event that comes in one chunk is not copied.
 #[derive(Clone, Debug)]
 pub struct EventSplitter {
     max_event_size: usize,
@@ -64,8 +64,8 @@ pub enum Piece<'a> {
     Between(&'a [u8]),
     /// A comment line between events, or a part of one. Only the last part contains the line end.
     Comment(&'a [u8]),
-    /// A part of an event or `retry` line that is [too large](EventSplitter::max_event_size). Such
-    /// parts are returned only if the program calls [`EventSplitter::next`] again after
+    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line. Such parts
+    /// are returned only if the program calls [`EventSplitter::next`] again after
     /// [`EventTooLarge`].
     Oversized(&'a [u8]),
 }
@@ -112,7 +112,7 @@ enum LinePlace {
 }
 
 impl EventSplitter {
-    /// Creates a splitter for a new stream, with events of up to 1 MiB.
+    /// Creates a splitter for a new stream. It accepts events of up to 1 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self {

@@ -49,15 +49,15 @@ pub trait EventFilter {
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
     /// Events in the returned verdict are sent before the stream ends or fails. An incomplete last
-    /// event that the filter has let pass is sent after them, unless the verdict fails the stream
-    /// or rejects the response. If the source ended in the middle of an event that was [too
+    /// event that the filter has let pass is sent after these events, unless the verdict fails the
+    /// stream or rejects the response. If the source ended in the middle of an event that was [too
     /// large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
     ///
-    /// What the client receives, by verdict:
+    /// What the client receives besides an incomplete event, by verdict:
     ///
-    /// - `Pass`: the source's clean end, or its error
+    /// - `Pass`: a clean end, or the source's error
     /// - `Drop`: a clean end
-    /// - `Insert`: the verdict's events, then the source's clean end, or its error
+    /// - `Insert`: the verdict's events, then a clean end, or the source's error
     /// - `Replace`, `End`: the verdict's events, then a clean end
     /// - `Fail`: the verdict's error
     /// - `Reject` while the [head is held](super::FilterLayer::hold_head): the verdict's response

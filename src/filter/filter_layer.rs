@@ -14,8 +14,8 @@ use crate::BoxError;
 ///
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
 /// the response unchanged. A response that is not an event stream also passes unchanged; the layer
-/// then calls only [`end`](EventFilter::end) of the filter. If `Content-Type` lists several media
-/// types, the last valid type decides whether the response is an event stream, as the [Fetch
+/// then calls only the filter's method [`end`](EventFilter::end). If `Content-Type` lists several
+/// media types, the last valid type decides whether the response is an event stream, as the [Fetch
 /// standard] says.
 ///
 /// ```
@@ -205,7 +205,7 @@ impl<M: ?Sized> FilterLayer<M> {
     ///
     /// If the stream ends or fails without an event for the client, the head is sent then, unless
     /// the filter rejects the response. The head is also sent after 16 KiB of comments and other
-    /// lines between events, and once `limit` has passed. The bytes that have passed the filter by
+    /// lines between events, or once `limit` has passed. The bytes that have passed the filter by
     /// then are sent after the head. While the head is held, no heartbeat can be sent, so choose a
     /// limit of a few seconds.
     ///

@@ -124,7 +124,8 @@
 //!   incomplete event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`.
 //!   Browsers discard such an event, but some other clients read it. If the source fails in the
 //!   middle of an event, the incomplete event is not sent, and the filter does not see it.
-//! - How the source divides its bytes into frames makes no difference to the filter.
+//! - How the source divides its bytes into frames makes no difference to the filter, except that
+//!   [`raw`](crate::EventRef::raw) can lack the last LF.
 //! - [`with_data`](crate::EventRef::with_data) keeps the line ends of the event. The lines of a new
 //!   event always end in LF, even if the stream has other line ends. Browsers, the AI SDK, and the
 //!   clients of OpenAI, Anthropic and Google accept such mixed line ends.

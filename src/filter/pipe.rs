@@ -33,8 +33,9 @@ use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_p
 ///
 /// # Memory
 ///
-/// The pipe keeps an incomplete event of at most [`max_event_size`](Self::max_event_size) bytes. A
-/// frame is not copied if it consists of whole events and all of them pass.
+/// The pipe keeps only an incomplete event or `retry` line, of at most
+/// [`max_event_size`](Self::max_event_size) bytes. A frame is not copied if it consists of whole
+/// events and all of them pass.
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
     pub(super) flow: Flow<F>,
@@ -88,7 +89,7 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Tells the filter how the source ended: with `error`, or cleanly if `error` is `None`.
+    /// Tells the filter that the source has ended, and with which `error` if it has failed.
     /// Returns the bytes that are left to send. Call this method until [`is_over`](Self::is_over)
     /// returns `true`, and pass `None` from the second call on.
     ///

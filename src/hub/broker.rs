@@ -3,11 +3,10 @@
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL; programs can also
 //!   publish in their own transactions
-//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
-//!   tests
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): connects hubs within one
+//!   process, for tests
 //!
-//! For any other broker, implement [`Broker`] and [`Publisher`]. The page of `Broker` says what a
-//! broker must do.
+//! For any other broker, implement [`Broker`] and [`Publisher`].
 //!
 //! If your broker keeps its log on a server, for example in a database table, the crate
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. It loads the
@@ -51,22 +50,22 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    events, the broker reports a [loss](Feed::report_loss) with a number above every number that
 ///    it has ever given, and only then feeds new events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
-///    or reports its loss. Before it feeds an event, it has fed each event with a lower number, or
-///    has reported a loss with the missing event's number or a higher one.
-/// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events of the last
-///    [`Feed::max_age`]. It may feed older events too. If older events are left out or no longer
-///    exist, the broker first reports a loss with the number of the newest such event. Without this
-///    report, a client whose id has a lower number would miss events and receive no gap. If the
-///    broker cannot tell whether an empty log is new or has lost its events, it begins the log with
-///    a mark. Each process that reads the mark reports a loss (rule 4). A client on its first visit
-///    receives no gap for this mark.
+///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
+///    these is missing, the broker first reports a loss with its number or a higher one.
+/// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events that are at
+///    most [`Feed::max_age`] old. It may feed older events too. If older events are left out or no
+///    longer exist, the broker first reports a loss with the number of the newest such event.
+///    Without this report, a client whose id has a lower number would miss events and receive no
+///    gap. If the broker cannot tell whether an empty log is new or has lost its events, it begins
+///    the log with a special entry, a *mark*. Each process that reads the mark reports a loss (rule
+///    4). A client on its first visit receives no gap for this mark.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before this task reports a loss, it feeds all earlier events that it
 ///    has.
-///    - *The log has lost events:* the server has returned to an older state, or the log no longer
-///      has an event that was fed to a process and was not trimmed. The process that notices the
-///      loss writes a mark of the loss into the log. Each process reports the loss when it reads
-///      the mark. So all processes report the loss at the same place among the events.
+///    - *The log has lost events:* the server has returned to an older state, or an event that was
+///      fed to a process has vanished from the log without being trimmed. The process that notices
+///      the loss writes a mark of the loss into the log. Each process reports the loss when it
+///      reads the mark. So all processes report the loss at the same place among the events.
 ///    - *One process has missed events,* such as entries that were trimmed before the process had
 ///      read them. Only this process reports the loss, and it writes no mark.
 ///    - A process that cannot distinguish these two cases reports the loss at once, and also writes
@@ -88,8 +87,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    clock, or the clock of the publishing process. In the second case, the broker keeps this time
 ///    with the event. This clock decides when the name of an [ended](crate::hub::Hub::end) topic
 ///    can be used again. The age of an event is the time since its publication, never below zero.
-/// 10. **Have a name** that is the same in all processes of the hub, and that no other hub has. See
-///     [`name`](Self::name).
+/// 10. **Have a name** that the connected hubs of all processes share, and that no other hub has.
+///     See [`name`](Self::name).
 /// 11. **Know the highest number** that the broker may have assigned so far. See
 ///     [`Publisher::newest_possible`].
 ///
@@ -110,8 +109,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can safely wait
 ///   for the thread that feeds, or for a lock that the broker holds while it feeds.
 /// - `event` and `report_loss` call code of the program, namely wakers and the closure of
-///   [`retention_of`](crate::hub::HubBuilder::retention_of). The program must not let this code
-///   wait for a lock that the broker holds while it feeds.
+///   [`retention_of`](crate::hub::HubBuilder::retention_of). The broker may assume that this code
+///   never waits for a lock that the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
 ///   has returned, the hub and the future of `start` are dropped. A task started by [`Feed::spawn`]
@@ -133,7 +132,7 @@ pub trait Broker: Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
-    /// Returns the name that all processes of one hub share, and that no other hub has.
+    /// Returns the name that the connected hubs of all processes share, and that no other hub has.
     ///
     /// Ids of events begin with a hash of the name. The name must not contain anything that changes
     /// when the server moves, such as an address. Begin the name with the kind of the broker, for
@@ -170,10 +169,10 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
-    /// Appends an event to its topic. The hub drops the event if the topic has
-    /// [ended](crate::hub::Hub::end), its name is not free yet, and no loss was reported after the
-    /// end. Returns `false`, and ignores the event, if the hub has already received an event or a
-    /// loss with this number or a higher one.
+    /// Appends an event to its topic. If the topic has [ended](crate::hub::Hub::end) and its name
+    /// is not free yet, the hub drops the event, unless a loss was reported after the end. Returns
+    /// `false`, and ignores the event, if the hub has already received an event or a loss with this
+    /// number or a higher one.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss
     /// with the number of the event.

@@ -103,8 +103,8 @@ impl HubBuilder {
     ///
     /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
     ///   length of its name.
-    /// - The close events of [`Streams::connect`](crate::streams::Streams::connect). They take at
-    ///   most 1.2 MiB or `bytes`, whichever is larger.
+    /// - Events that close the streams of [`Streams::connect`](crate::streams::Streams::connect).
+    ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send. Clients that wait for the same
     ///   event or frame share one copy.
     ///

@@ -178,9 +178,9 @@ impl Hub {
     /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
     ///   Beyond that number, it forgets the topic whose name becomes free first. It then accepts
     ///   events for this topic even before the name is free.
-    /// - With a broker, publishing fails once the publishing process has received the end. Until
-    ///   then, the broker may acknowledge an event that follows the end, although no client
-    ///   receives it.
+    /// - With a broker, publishing to the topic fails in each process that has received the end. In
+    ///   other processes, the broker may acknowledge an event that follows the end, although no
+    ///   client receives it.
     /// - If a broker loses the end of a topic, a new process does not know that the topic has
     ///   ended, and can publish to it. An event from the new process starts the topic again in each
     ///   process that has not received the end, or to which the broker has reported this loss. All
@@ -199,7 +199,9 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the errors of [`publish`](Self::publish). If this method returns
-    /// [`Unknown`](PublishError::Unknown), you can safely call it again.
+    /// [`Unknown`](PublishError::Unknown), you can safely call it again before the name is free. If
+    /// it then returns [`Ended`](PublishError::Ended), the topic has ended, for example by the
+    /// first call.
     ///
     /// # Cancel safety
     ///

@@ -138,9 +138,9 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is the time of
-    /// publication by the clock of [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), for
-    /// example as the duration since 1970. If the topic had already [ended](crate::hub::Hub::end),
-    /// `at` tells the hub whether the topic's name was free again.
+    /// publication by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
+    /// requires, for example as the duration since 1970. If the topic had already
+    /// [ended](crate::hub::Hub::end), `at` tells the hub whether the topic's name was free again.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -178,8 +178,8 @@ pub struct Arrival {
 
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the time of
-    /// publication by the clock of [rule 9](crate::hub::broker::Broker#what-a-broker-must-do), for
-    /// example as the duration since 1970. `age` is the time since the publication.
+    /// publication by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
+    /// requires, for example as the duration since 1970. `age` is the time since the publication.
     ///
     /// The hub uses `at` to decide when the name of an ended topic is free again, and `age` to
     /// decide when to evict the event.

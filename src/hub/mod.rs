@@ -176,11 +176,11 @@
 //!   keep waiting. If another process then finishes or abandons the job, that process must end the
 //!   topic.
 //! - The hub forgets an ended topic once its last event exceeds the age limit of the hub's
-//!   [`retention`](HubBuilder::retention). A new stream of a forgotten topic waits for events. For
-//!   a job that has ended, the handler therefore sends the result from the table of jobs. The
-//!   result has the id `over`, which no hub assigns. A client that reconnects with this id already
-//!   has the result, so the handler answers `204`. Write the result into the table before you
-//!   publish the end.
+//!   [`retention`](HubBuilder::retention) and is evicted. A client without an id then gets a stream
+//!   that waits for events. For a job that has ended, the handler therefore sends the result from
+//!   the table of jobs. The result has the id `over`, which no hub assigns. A client that
+//!   reconnects with this id already has the result, so the handler answers `204`. Write the result
+//!   into the table before you publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
 //! complete program with a page.
@@ -255,8 +255,8 @@
 //!   never published, because the server drops the handler when the client disconnects.
 //! - No note is lost between the backlog and the events. A note that was committed before the
 //!   query, but published after the position, comes twice: in the backlog and as an event. A client
-//!   that reconnects after the backlog also receives this event. The page must ignore rows that it
-//!   already has.
+//!   that disconnects between the two receives the event when it reconnects. The page must ignore
+//!   rows that it already has.
 //! - A client that reconnects receives the events that it missed. If some of these events were
 //!   evicted, the client receives a gap, and then the backlog again. The same happens to a
 //!   connected client that is so far behind that it misses events:
@@ -264,9 +264,10 @@
 //! - Every connection queries the database, even if its client needs no backlog.
 //! - If publishing fails, the row is already committed, but clients may not learn of it. Publish
 //!   the event again; otherwise, clients may see the row only in their next backlog.
-//! - The hub cannot map an id to a row, so the backlog has all rows. If a page needs only the rows
-//!   that it misses after a gap, let it close its `EventSource` at the `gap` event, and open a new
-//!   one with the number of its newest row in the URL. The greeting then needs only later rows.
+//! - The hub cannot map an id to a row, so the backlog has all rows. If a page should receive only
+//!   the rows that it has missed, let it close its `EventSource` at the `gap` event, and open a new
+//!   one whose URL has the number of the page's newest row. The greeting then needs only later
+//!   rows.
 //! - You can render the state into the page instead of sending a greeting. If you do, render the
 //!   position too, and let the page send it in the query of the stream's URL
 //!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
@@ -329,13 +330,13 @@
 //!
 //! # Large events and binary data
 //!
-//! Without a broker, the only limit on the size of an event is
-//! [`max_memory`](HubBuilder::max_memory): a larger event is not kept, and the subscribers of its
-//! topic receive a gap. Brokers have limits of their own, which are listed for
+//! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event: a
+//! larger event is not kept, and the subscribers of its topic receive a gap. The
+//! [limit of a topic](Retention::bytes) never evicts its newest event. Brokers have limits of their
+//! own, which are listed for
 //! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and
 //! for [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
-//! This crate's own clients accept [1 MiB](crate::Decoder::max_event_size) for each event by
-//! default.
+//! By default, this crate's own clients accept [1 MiB](crate::Decoder::max_event_size) per event.
 //!
 //! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
 //! publish a URL that the page fetches.
@@ -348,8 +349,9 @@
 //! same ids. To add a broker to a program that publishes with [`publish`](Hub::publish), change
 //! only the line that creates the hub. Give the hubs of all processes the same
 //! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory).
-//! Otherwise, a client of several topics can miss events without receiving a gap: it may fall
-//! behind in one process, and then reconnect to a process that has kept more events.
+//! Otherwise, a client of several topics can miss events without receiving a gap: it may receive a
+//! newer event of another topic before the gap, and then reconnect to a process that has kept more
+//! events.
 //!
 //! # Stopping work
 //!

@@ -10,8 +10,8 @@ pub struct Receipt {
     /// The number of subscriptions that the topic had in this process.
     ///
     /// - Without a [broker](super::Hub::connect), they are counted at publication. Each of these
-    ///   subscriptions sends the event, unless the subscription ends or the event is evicted before
-    ///   that.
+    ///   subscriptions sends the event to its client, unless the subscription ends or the event is
+    ///   evicted first.
     /// - With a broker, they are counted when the broker has acknowledged the event. Subscriptions
     ///   in other processes are not counted.
     pub subscribers: usize,
@@ -28,14 +28,14 @@ impl Receipt {
 
 /// The reason an event was not published, or may not have been.
 ///
-/// The text of the error includes the cause. The cause is in the variant, and
+/// The cause, if there is one, is in the variant and in the text of the error.
 /// [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
     /// The value did not convert into an event, for example because it failed to serialise.
     Invalid(BoxError),
-    /// The event has no data, so no client would dispatch it.
+    /// The event has no data, so browsers and most other clients would not dispatch it.
     NoData,
     /// The event has an id. Only the hub assigns ids, because clients resume from these ids.
     HasId,

@@ -24,8 +24,9 @@ pub struct HubStats {
     /// process, or `None` if the hub has no broker. The lag is zero until the hub has loaded the
     /// broker's history and then received an event.
     ///
-    /// While this process catches up, the lag shows how far it is behind. The lag does not grow
-    /// while the connection is down. To monitor the connection, use the broker's health, such as
+    /// After that, the lag shows how far this process is behind, for example while it catches up
+    /// after a disconnection. The lag does not grow while the connection is down. To monitor the
+    /// connection, use the broker's health, such as
     /// [`RedisHealth`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisHealth.html).
     pub lag: Option<Duration>,
 }
@@ -45,7 +46,7 @@ impl fmt::Display for HubStats {
     }
 }
 
-/// The limits of the events that a topic keeps for clients that reconnect. All three limits
+/// The limits on the events that a topic keeps for clients that reconnect. All three limits
 /// (number, size and age) apply.
 ///
 /// ```
@@ -88,8 +89,8 @@ impl Retention {
     ///   broker has lost events.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
-    /// [broker](super::Hub::connect), a new process does not load a topic's newest event if it is
-    /// older than the age limit of [`HubBuilder::retention`](super::HubBuilder::retention).
+    /// [broker](super::Hub::connect), a new process loads a topic's newest event only if the event
+    /// is within the age limit of [`HubBuilder::retention`](super::HubBuilder::retention).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }

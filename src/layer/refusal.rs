@@ -15,8 +15,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// seconds.
 ///
 /// At the limit of a subject, the layer always answers with
-/// [`too_many_requests`](Self::too_many_requests), and its reconnection time is 30 to 60 seconds,
-/// except for calls: requests by any method except `GET` get 2 to 10 seconds.
+/// [`too_many_requests`](Self::too_many_requests): its reconnection time is 30 to 60 seconds,
+/// except for calls (requests by any method other than `GET`), which get 2 to 10 seconds.
 ///
 /// # What is refused
 ///
@@ -27,7 +27,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// - For a service that returns a [bare
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
 ///   the service. Only the limit of a subject is checked later, when the service has answered. By
-///   then, the stream has already opened, so this refusal closes it, with the reason
+///   then, the stream has already opened, so this refusal closes it. The close reason is
 ///   [`Ended`](crate::CloseReason::Ended). Some services reserve a permit in `poll_ready`, such as
 ///   tower's `ConcurrencyLimit`. If the layer refuses a stream without calling such a service, the
 ///   permit stays reserved for the service's next request.
@@ -94,9 +94,9 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds: the client gets a place only after an open stream has ended. For a call (a request
-    /// by any method except `GET`), it is drawn from 2 to 10 seconds, because answers to calls are
-    /// short and soon free a place.
+    /// seconds: the client would be refused again as long as no open stream has ended. For a call
+    /// (a request by any method except `GET`), it is drawn from 2 to 10 seconds, because answers to
+    /// calls are short and soon free a place.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.
@@ -125,8 +125,8 @@ impl Refusal {
         self
     }
 
-    /// Returns the answer to the request with these `parts`, for a handler or middleware that
-    /// itself decides to refuse a client. The layer passes the answer on unchanged, and
+    /// Returns the answer that refuses the request with these `parts`, for a handler or middleware
+    /// that itself decides to refuse a client. The layer passes the answer on unchanged, and
     /// [counts](crate::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```

@@ -18,8 +18,8 @@ use crate::{BoxError, headers};
 pin_project! {
     /// The response future of [`SseService`](crate::SseService).
     ///
-    /// Dropping this future drops the future of the inner service, and frees the places in limits
-    /// that the request has already taken.
+    /// Dropping this future drops the future of the inner service, and frees the request's places
+    /// in [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
     pub struct ResponseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,

@@ -152,8 +152,7 @@ impl<M> SseLayer<M> {
     /// - if the stream has a content coding,
     /// - if the source's first block (its lines up to the first empty line) is ready at once and
     ///   has a `retry` field,
-    /// - if the time is the default, and the stream must end at once, for example during a
-    ///   shutdown.
+    /// - if this option is not set, and the stream must end at once, for example during a shutdown.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
     /// instead, even if this option's time is shorter. With
@@ -169,8 +168,8 @@ impl<M> SseLayer<M> {
     ///   is not ready at once, the layer cannot leave out its own line. The block then has two
     ///   `retry` lines, and rmcp's client fails.
     /// - Sources that send comments followed by an empty line, such as axum's `Sse` with
-    ///   `KeepAlive`. The empty line can end a block that has only the `retry` line, and httpx-sse
-    ///   returns an empty event for such a block.
+    ///   `KeepAlive`. The empty line can complete a block whose only field is `retry`. For such a
+    ///   block, httpx-sse returns an empty event.
     ///
     /// If a shutdown ends a stream before its first event begins, the stream can have two `retry`
     /// lines, one of this option and one of `Drain::retry`. For an `EventSource`, an empty line
@@ -213,11 +212,12 @@ impl<M> SseLayer<M> {
     /// OpenAI's clients wait for `[DONE]`. An `EventSource` reconnects after a clean end, unless
     /// page code closes it when the terminator arrives.
     ///
-    /// - If the source fails or ends mid-event, the terminator is not sent.
+    /// - If the source fails or ends mid-event, or the stream has a content coding, the terminator
+    ///   is not sent.
     /// - Set this option only for streams that you generate. A body that is forwarded from an
     ///   [upstream](crate::guide::upstreams) has its own terminator, so clients would get two.
-    /// - If the terminator has a name but no data, it is sent with empty data, because otherwise no
-    ///   client would dispatch it.
+    /// - If the terminator has a name but no data, it is sent with empty data, because otherwise
+    ///   most clients would not dispatch it.
     /// - If the terminator has neither a name nor data, it is not sent, and a WARN line is logged
     ///   (feature `tracing`).
     ///
@@ -271,8 +271,7 @@ impl<M> SseLayer<M> {
     ///   written: the closure is not called, and the body fails.
     /// - If the error is a cancellation, the closure is not called.
     ///   [`cancellation_if`](Self::cancellation_if) describes how the stream then ends.
-    /// - If the closure panics, or returns an event that no client would dispatch (with neither
-    ///   data nor a name), the body fails.
+    /// - If the closure panics, or returns an event with neither data nor a name, the body fails.
     ///
     /// Before a body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
@@ -308,7 +307,8 @@ impl<M> SseLayer<M> {
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
     /// - If the error comes between events, the stream of an `EventSource` ends cleanly. The body
     ///   of any other client fails, because a clean end would make a partial answer look complete.
-    ///   If the error comes mid-event, or if the stream has a content coding, every body fails.
+    ///   If the error comes mid-event, or if the stream has a content coding, the body fails for
+    ///   every client.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
     /// upstream is then incomplete. The closure is not called when a client disconnects, because
@@ -437,8 +437,8 @@ impl<M> SseLayer<M> {
     ///   part of the answer, so turn the farewell off for such answers with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from that id.
-    /// - If the event has a name but no data, it is sent with empty data, because otherwise no
-    ///   client would dispatch it.
+    /// - If the event has a name but no data, it is sent with empty data, because otherwise most
+    ///   clients would not dispatch it.
     /// - If the event has neither a name nor data, it is not sent, and a WARN line is logged
     ///   (feature `tracing`).
     ///
@@ -534,9 +534,9 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens.
     ///
     /// A stream opens when its response head is known. If the service returns a bare stream, the
-    /// stream opens when the service is called. Streams that answer `HEAD` requests do not open,
-    /// nor do [refused](crate::Refusal#what-is-refused) streams, except bare streams that are
-    /// refused at the limit of a subject.
+    /// stream opens when the service is called. Streams that answer `HEAD` requests, and
+    /// [refused](crate::Refusal#what-is-refused) streams, do not open. Only a bare stream that is
+    /// refused at the limit of a subject has already opened.
     ///
     /// The closure runs in the server's task, so it must not block. A panic in the closure is
     /// caught and logged.
@@ -585,8 +585,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_close(callback))
     }
 
-    /// Counts streams in `stats`, which several layers can share. Without this option, the counts
-    /// cannot be read.
+    /// Counts streams in `stats`, which several layers can share. Without this option, no counts
+    /// are available.
     ///
     /// ```
     /// use tower_sse::{SseLayer, Stats};
@@ -626,7 +626,7 @@ impl<M> SseLayer<M> {
     /// [head](CloseReport::time_to_head), and from the request to the [first
     /// event](CloseReport::time_to_first_event).
     ///
-    /// Off by default, because it reads the clock, and allocates twice, for each request.
+    /// Off by default, because for each request it allocates twice and reads the clock.
     ///
     /// ```
     /// use tower_sse::SseLayer;

@@ -9,7 +9,8 @@ use super::ResponseFuture;
 use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, marker};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
-/// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
+/// The layer that adds headers and heartbeats to event streams, and sets how clients resume and how
+/// streams end.
 ///
 /// ```no_run
 /// use std::{io, time::Duration};

@@ -130,7 +130,7 @@ impl ResolvedOptions {
     }
 
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
-    /// panics, or if no client would dispatch the event.
+    /// panics, or if the event has neither data nor a name.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?;
         last_event(catch_panic(|| to_event(source_error(&**error)))?)

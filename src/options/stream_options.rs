@@ -86,7 +86,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Creates a value in which no option is set.
+    /// Creates `StreamOptions` in which no option is set.
     pub const fn new() -> Self {
         Self {
             heartbeat: None,
@@ -184,17 +184,17 @@ impl StreamOptions {
     }
 
     /// Ends the stream when the token is cancelled. The stream ends in the same way as one that
-    /// [`Streams`](crate::streams#how-closed-streams-end) closes. Unlike such a stream, it still
-    /// counts in [`Streams::count`](crate::streams::Streams::count) if its client does not read.
+    /// [`Streams`](crate::streams#how-closed-streams-end) closes, with one exception: while its
+    /// client does not read, it still counts in [`Streams::count`](crate::streams::Streams::count).
     ///
     /// Use this option, for example, to end a stream when its job is deleted or a periodic check
     /// fails. To end the streams of a user, use [`streams`](crate::streams) instead.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
     /// has it. If the token is in the [options of a layer](crate::SseLayer::options), cancelling it
-    /// ends all streams of the layer, including those that open later. Cancelling the token of a
-    /// response ends only the stream of the client that receives this response. If that client
-    /// reads a [run](crate::runs), the run continues.
+    /// ends all streams of the layer, including those that open later. If the client of a response
+    /// reads a [run](crate::runs), cancelling the token of the response ends only this client's
+    /// stream, and the run continues.
     ///
     /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -409,7 +409,7 @@ pub(super) fn both(first: Option<OnClose>, second: Option<OnClose>) -> Option<On
     })))
 }
 
-/// Encodes the last event of a stream. Returns `None` if no client would dispatch it.
+/// Encodes the last event of a stream. Returns `None` if it has neither data nor a name.
 pub(super) fn last_event(event: Event) -> Option<Bytes> {
     let dispatched = event.dispatched();
     if dispatched.is_none() {

@@ -67,6 +67,15 @@ pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Resp
     }
 }
 
+/// Returns the response for the client that started a run which is forgotten, for example because
+/// the run was replaced before its call had answered.
+pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<AnswerBody> {
+    match (record.phase().outcome(), requester.client) {
+        (Some(Outcome::Cancelled), Client::EventSource) => status(StatusCode::NO_CONTENT),
+        _ => not_found(),
+    }
+}
+
 /// Returns the response for a client that has seen all events of a run that has ended.
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
     let is_first_visit = requester.last.is_none();

@@ -84,8 +84,8 @@ fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
     }
 }
 
-/// Formats the key without the owner, which can be a session's secret. Omits the name of a shared
-/// run too, because any client that knows this name can attach.
+/// Formats the key without the owner, because an owner can be a session's secret. Omits the name of
+/// a shared run too, because any client that knows this name can attach.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");

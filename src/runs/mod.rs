@@ -1,10 +1,11 @@
 //! Event streams that outlive their client's connection: one layer makes the streams of any service
 //! resumable (feature `runs`).
 //!
-//! A run is one event stream that a service returns. A separate task drives the stream and records
-//! its events. A reloaded page, a second tab, and a client that reconnects with `Last-Event-ID` can
-//! all attach to the run. The run does not depend on any of their connections, so the answer of a
-//! language model is generated and paid for only once.
+//! A run is one event stream, which a service returns or the program starts with [`Runs::start`]. A
+//! separate task drives the stream and records its events. A reloaded page, a second tab, and a
+//! client that reconnects with `Last-Event-ID` can all attach to the run. The run does not depend
+//! on any of their connections, so the answer of a language model is generated and paid for only
+//! once.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -28,9 +29,8 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer, unless the run failed, was stopped or is
-//! no longer kept. For the details, see [Clients](#clients). The [recipe for
-//! `EventSource`](crate::guide::runs_clients#eventsource) adds a `GET` route that attaches clients
-//! to a run and never starts one.
+//! no longer kept. The [recipe for `EventSource`](crate::guide::runs_clients#eventsource) adds a
+//! `GET` route that attaches clients to a run and never starts one.
 //!
 //! The handler behind the layer needs no change. It can return a stream of this crate, axum's own
 //! `Sse`, or the bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The
@@ -46,8 +46,8 @@
 //! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
 //! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
-//! without recording it. `start_with` never replaces a run that is running or has completed: cancel
-//! a running one first.
+//! without recording it. `start_with` never replaces a run that is running or has completed: to
+//! replace a running one, cancel it first.
 //!
 //! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
 //! from an authenticated session, never from a value that the client chooses. A client of another
@@ -178,10 +178,9 @@
 //!   two. The first request that a process receives for a run of another process takes several.
 //!   Therefore put the layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the store has acknowledged the previous export. If a process has many events to
-//!   export, it sends several together, and waits up to 4 milliseconds between exports. If no
-//!   client of another process reads a run, the run is exported about once a second, and when it
-//!   ends.
+//!   soon as the store has acknowledged the previous export. If many events are due, the process
+//!   sends several together, and waits up to 4 milliseconds before the next export. If no client of
+//!   another process reads a run, the run is exported about once a second, and when it ends.
 //! - If the run's process dies, the response bodies of clients that read the run through another
 //!   process fail.
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
@@ -207,10 +206,10 @@
 //! If the store loses its data, the processes restore their running runs, and those that ended in
 //! the last 10 seconds. Other ended runs are lost: a repeated request without an id starts a new
 //! run. For one lease period after the loss, the store can lack a run that its process has not
-//! restored yet. During this time, a process therefore refuses a request if it finds no run for the
-//! request in the store or among its own running runs: [`Runs::start`] returns
+//! restored yet. During this time, a process therefore refuses a request if the store has no run
+//! for it and the process itself is not running one: [`Runs::start`] returns
 //! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
-//! until the store has the run again, even if the run is running in that process.
+//! while the store lacks the run, even if the run is running in the same process.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
@@ -220,8 +219,8 @@
 //! - The bodies of clients of other processes fail after two lease periods. If Redis can be
 //!   reached but is out of memory, these clients wait instead.
 //! - No run starts, because otherwise an answer could be paid for twice. The layer and
-//!   [`Runs::start`] still find a run that is running in their own process, unless the request has
-//!   an id of another run. They refuse all other requests with a key. [`Runs::replace`] does the
+//!   [`Runs::start`] still find a run that is running in their own process, if the request has no
+//!   id or an id of this run. They refuse all other requests with a key. [`Runs::replace`] does the
 //!   same for requests with an id, and refuses all requests without one. Both methods refuse with
 //!   [`StartError::Unavailable`]. To send an unrecorded answer instead, match this error:
 //!
@@ -246,10 +245,10 @@
 //!
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
-//! | events come from | any part of the program, at any time | one call |
-//! | end | a topic has none, or a [last event](crate::hub::Hub::end) | the end of the answer, with an [`Outcome`] |
+//! | events come from | any part of the program, at any time | one stream |
+//! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | at the end of the answer, with an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
-//! | without clients | the events are kept, up to the limits | the call continues until it is abandoned |
+//! | without clients | the events are kept, up to the limits | the run continues until it is abandoned |
 //! | a client whose missed events are no longer kept gets | a `gap` event and the rest | `404`, or its body fails |
 //! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
 //! | the work is stopped by | the program, which can [publish a request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |

@@ -6,8 +6,8 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 
 /// The way a run ended.
 ///
-/// Whatever the outcome, a client whose next event was evicted gets an error, as after
-/// [`Failed`](Self::Failed).
+/// Whatever the outcome, the body of an attached client fails, as after [`Failed`](Self::Failed),
+/// if the client's next event was evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -22,8 +22,8 @@ pub enum Outcome {
     /// - An [`SseLayer`](crate::SseLayer) inside of the [`RunLayer`](super::RunLayer) ended the
     ///   stream early.
     Failed,
-    /// The program cancelled or replaced the run, or an outer layer [refused](super::Run::answer)
-    /// the client that started the run, while no other client was attached. If the answers pass
+    /// The program cancelled or replaced the run. Or, while no other client was attached, an outer
+    /// layer [refused](super::Run::answer) the client that started the run. If the answers pass
     /// through an [`SseLayer`](crate::SseLayer), the stream of every attached client ends cleanly,
     /// without the [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail.
     /// An [`Attachment`](super::Attachment) fails in both cases.
@@ -123,14 +123,18 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has the request's key. A new run would not
+    /// The request has a last event id, and no run has the request's key or, with a
+    /// [store](super#several-processes), the id is not of the key's run. A new run would not
     /// continue the answer to which the id belongs.
     NotFound,
-    /// Starting the run now could start it twice, for one of these reasons:
+    /// No existing run could be returned, and a new run could duplicate one, for one of these
+    /// reasons:
     ///
     /// - The store cannot be reached.
-    /// - The store lost its data less than a [lease period](super#several-processes) ago.
+    /// - The store lost its data less than a [lease period](super#several-processes) ago, and does
+    ///   not have the run.
     /// - The key belongs to a run that was started with another version of the store's protocol.
+    /// - The run's events could not be loaded, or the key could not be claimed, in time.
     Unavailable,
 }
 

@@ -36,7 +36,7 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
 ///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
 /// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. For a
-///   request without an id, it sends all events of a kept run, however the run ended.
+///   request without an id, it sends all events of a kept run, if any, however the run ended.
 /// - A request gets `404` if the run has not assigned the request's id, or if the client still
 ///   needs an evicted event.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
@@ -49,25 +49,27 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   is running in this process.
 ///
 /// If a run has ended and has no events left for a client, the client gets one of the following
-/// answers. A request without an id also gets one, and starts no run, if the run ended while the
-/// request waited for the call to answer, or if the handler uses [`answer`](Self::answer).
+/// answers. So does a request without an id, instead of starting a run as in the table, if the
+/// handler uses [`answer`](Self::answer), or if the run ended while the request waited for the call
+/// to answer. But if [`start`](Self::start) or [`start_with`](Self::start_with) has waited for the
+/// call of another request, it starts a run.
 ///
-/// - An `EventSource` gets `204`, after which it does not reconnect. After [`Interrupted`], an
-///   `EventSource` without an id is refused with `per_client` instead.
+/// - An `EventSource` gets `204`, after which it does not reconnect. But if the run ended as
+///   [`Interrupted`], an `EventSource` without an id gets the refusal `per_client` instead.
 /// - Without an id, any client except an `EventSource` gets an empty `200` after [`Completed`], the
-///   same refusal after [`Interrupted`], and `404` after any other end.
+///   refusal `per_client` after [`Interrupted`], and `404` after any other end.
 /// - With an id, any client except an `EventSource` gets an empty `200` after [`Completed`] or
 ///   [`Cancelled`], and `404` after any other end.
 /// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It tells
 ///   the client that it has missed no event. The [terminator](crate::SseLayer::terminator) is sent
 ///   in such a stream only after [`Completed`].
-/// - The refusal makes a client repeat its request. The repeated request starts the run again, on a
-///   process that is not shutting down. After [`Cancelled`], clients get no refusal, because
-///   repeated requests would restart an answer that the user has stopped.
+/// - The refusal makes a client repeat its request. The repeated request starts the run again, if
+///   it reaches a process that is not shutting down. After [`Cancelled`], clients get no refusal,
+///   because repeated requests would restart an answer that the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
 ///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run.
-///   This happens, for example, if a user sends two messages of a chat at once. A call of
-///   [`answer`](Self::answer) that waits for the replaced run returns `None`.
+///   This happens, for example, if a user sends two messages of a chat at once. If
+///   [`answer`](Self::answer) is waiting for the replaced run, it returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -165,9 +167,11 @@ impl Run {
         let requester = Requester::of_parts(parts);
         let mut response = match self.runs.serve(&self.record, requester.last.as_ref(), false).await
         {
-            Ok(record) => {
-                answer::answer(&record, &requester).await.unwrap_or_else(answer::not_found)
-            }
+            Ok(record) => match answer::answer(&record, &requester).await {
+                Some(response) => response,
+                None if self.is_own => answer::forgotten(&record, &requester),
+                None => answer::not_found(),
+            },
             Err(error) => error.answer_to(requester.client),
         };
         if self.is_own {
@@ -181,8 +185,8 @@ impl Run {
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
     /// event after `last` was evicted, or if the run is no longer kept. If another process owns the
-    /// run, the [`Attachment`] fails when this process has no memory for the run's events, or
-    /// cannot reach the store for two [leases](super#several-processes).
+    /// run, the [`Attachment`] fails when this process has no memory left for the run's events, or
+    /// cannot reach the store for as long as two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -215,16 +219,18 @@ impl Run {
         self.runs.cancel_record(&self.record).await;
     }
 
-    /// Returns how the run ended. Returns `None` if the run has not ended, or if the call that
-    /// started it did not return an event stream.
+    /// Returns how the run ended. Returns `None` if the run has not ended, or if its call returned
+    /// anything but an event stream.
+    ///
+    /// For a run of another process, also returns [`Interrupted`](Outcome::Interrupted) if this
+    /// process has lost contact with that process, although the run may go on there.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()
     }
 
-    /// Waits until the run has ended.
-    ///
-    /// Returns `None` if the call that started the run did not return an event stream.
+    /// Waits until the run has ended, or until this process loses contact with the run's process.
+    /// Then returns the [`outcome`](Self::outcome).
     ///
     /// # Cancel safety
     ///
@@ -250,8 +256,8 @@ impl Runs {
     /// Attaches the client of a request to the run with this key, and returns the answer. See the
     /// [table of all answers](Self#answers). This method never starts a run.
     ///
-    /// Returns `None` if no run has this key. The handler then answers `404`, or `204` if the
-    /// client only asks whether there is something to resume.
+    /// Returns `None` if no run has this key. In this case, answer `404`, or `204` if the client
+    /// only asks whether there is something to resume.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -281,7 +287,7 @@ impl Runs {
     /// kept.
     ///
     /// While the [store](super#several-processes) cannot be reached, returns `None` for any run
-    /// that is not running in this process. For such a run, [`answer`](Self::answer) returns a
+    /// that is not running in this process. In that case, [`answer`](Self::answer) returns a
     /// refusal.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
@@ -340,13 +346,13 @@ impl Runs {
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for `event`.
     ///
-    /// The source may send further events until the future of this method is polled. A count of the
-    /// run's events that the program took earlier does not include them.
+    /// Until the run is cancelled, its source can still send events, so an earlier count of the
+    /// run's events can be too low.
     ///
     /// # Several processes
     ///
-    /// If the run's source is in this process, the process exports all earlier events to the store,
-    /// and then `event`. The method waits up to two seconds for that. If the source is in another
+    /// If the run's source is in this process, the run ends first. The method then waits up to two
+    /// seconds for the export of all earlier events and `event`. If the source is in another
     /// process, `event` follows the events that the other process has exported. The sequence number
     /// of `event` is then about a billion higher than the previous event's number. The numbers in
     /// between are skipped, because the other process may have used them for events that it did not
@@ -400,7 +406,7 @@ impl Runs {
     /// # }
     /// ```
     ///
-    /// The page on [shutdown](crate::guide::shutdown#runs) has a program with a deadline.
+    /// The page on [shutdown](crate::guide::shutdown#runs) has a whole program, with a deadline.
     ///
     /// # Cancel safety
     ///
@@ -483,10 +489,10 @@ impl RunsBuilder {
     ///
     /// A run fails if one of its events does not fit into the limit.
     ///
-    /// A new run is admitted only if [`max_memory`](Self::max_memory) has room for `bytes` for each
-    /// running run, including the new one. Each running run can therefore use all of `bytes`,
-    /// unless `max_memory` is too small even for one: then only one run can run at a time, and it
-    /// keeps less than `bytes`.
+    /// A new run is admitted only if [`max_memory`](Self::max_memory) can hold `bytes` for each
+    /// running run, including the new one. So each running run can use all of `bytes`. The
+    /// exception: if `max_memory` cannot hold `bytes` even for one run, one run at a time is
+    /// admitted, and keeps less.
     ///
     /// # Panics
     ///
@@ -501,51 +507,50 @@ impl RunsBuilder {
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
     /// A running run is never evicted to make room. For each running run,
-    /// [`retain_bytes`](Self::retain_bytes) is reserved, plus 2,752 bytes of bookkeeping, enough
-    /// even with the longest key. A new run is admitted only if `max_memory` has room for this run
+    /// [`retain_bytes`](Self::retain_bytes) is reserved, plus 2,752 bytes for the bookkeeping of a
+    /// run with the longest key. A new run is admitted only if `max_memory` has room for this run
     /// and all running runs. With the defaults, 1,022 runs can run at a time. Further requests are
     /// refused with [`StartError::Full`]. If answers are short, lower `retain_bytes` to admit more
     /// runs: with 64 KiB, the default memory has room for the 10,000 runs that
     /// [`max_running`](Self::max_running) allows by default.
     ///
-    /// Most running runs need less memory than is reserved for them. The rest is used to keep runs
-    /// that have ended. When new events or a new run need room, the following is evicted, in this
-    /// order:
+    /// Most running runs need less memory than is reserved for them. The rest is used to keep ended
+    /// runs. When new events or a new run need room, the following is evicted, in this order:
     ///
-    /// 1. Runs that have ended and that no client reads, beginning with the run that ended first.
+    /// 1. Ended runs that no client reads, beginning with the run that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
     ///    first. If an attached client needs an evicted event, its response body fails. A new
     ///    request that needs an evicted event gets a refusal. In both cases, the process loads the
     ///    run again when the client reconnects.
-    /// 3. Runs that have ended and that clients read. The bodies of these clients fail.
+    /// 3. Ended runs that clients still read. The bodies of these clients fail.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
     /// its end. Until then, a new run that needs its memory is refused.
     ///
     /// The limit counts runs, their events, and their frames. A frame is a copy of several
     /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too:
-    /// 112 bytes for each event, and less than 200 bytes for each frame. For a run and its task, it
-    /// takes less than 2 KiB, unless the run's key is long. No room is reserved for frames: a frame
-    /// is kept only if there is room when a client reads it. If the running runs then grow to their
-    /// limits, the kept frames can take the total above `bytes`. So can an event that a source has
-    /// begun but not completed. These do not count:
+    /// 112 bytes for each event, less than 200 bytes for each frame, less than 2 KiB for each
+    /// running run, and less than 1 KiB for each ended run. Long keys and error texts add to that.
+    /// No room is reserved for frames: a frame is kept only if there is room when a client reads
+    /// it. If the running runs then grow to their limits, the kept frames can take the total above
+    /// `bytes`. So can an event that a source has begun but not completed. These do not count:
     ///
     /// - The service's future and the service's stream, with everything that these two hold.
     /// - Evicted events and frames that a server still has to send. Each is in memory only once,
     ///   however many clients wait for it.
-    /// - The unused space in chunks of up to 1 KiB, which small events share: before a run's oldest
-    ///   event and after its newest event.
+    /// - Unused space before a run's oldest event and after its newest event, in the chunks of up
+    ///   to 1 KiB that small events share.
     ///
-    /// In total, a run of 100 events of 45 bytes each counts as 16 kB. A client that attaches once
-    /// all of them are recorded adds a frame, which counts as 5 kB. If 16 clients resume after
-    /// different events, their frames count as 69 kB.
+    /// In total, an ended run of 100 events of 45 bytes each counts as 16 kB. A client that
+    /// attaches to it adds a frame, which counts as 5 kB. If 16 clients resume after different
+    /// events, their frames count as 69 kB.
     ///
     /// With a [store](super::RunStore), a second limit of the same size applies to the memory that
     /// the runs of this process take in the store, including keys and bookkeeping. In Redis, a run
     /// takes about 5.3 kB, plus the size of its events, plus twice the length of its
     /// percent-encoded key. Each batch of events that was sent to Redis adds 48 bytes. Above the
-    /// limit, the process deletes replaced runs from the store first, then other ended runs, in the
-    /// order in which the store recorded their ends.
+    /// limit, the process first deletes from the store the runs whose key another run has taken,
+    /// then other ended runs, in the order in which the store recorded their ends.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -666,8 +671,8 @@ impl RunsBuilder {
     ///
     /// Without a store, it is called once for each run. With a store, it can be called twice for a
     /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, the
-    /// first process that notices this calls its own closures for the run, with 0
-    /// [`bytes`](RunEnd::bytes).
+    /// first process that notices this calls its own closures for the run, with a [`RunEnd`] whose
+    /// [`bytes`](RunEnd::bytes) is 0.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
     /// interrupted, before it has answered. It is not called if the call returns anything but an

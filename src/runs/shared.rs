@@ -52,8 +52,8 @@ pub trait SharedRuns: Send + Sync {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
 
-    /// Cancels the run with this key. If `lines` is set, the run first records these lines as its
-    /// last event. Returns whether the run was cancelled.
+    /// Cancels the run with this key, after it has recorded `lines` as its last event if they are
+    /// set. Returns whether the run was cancelled.
     fn cancel<'a>(
         &'a self,
         key: &'a RunKey,
@@ -64,10 +64,10 @@ pub trait SharedRuns: Send + Sync {
     /// Cancels the run to which this record belongs, but no other run with the same key.
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
-    /// Returns a record that can serve a client that has seen the events up to `last`: `record`, or
-    /// another record of its run if `record` is a mirror (a copy of another process's run) that
-    /// lacks the event after `last`. If `waits` is set, tries to reach the store for up to twice
-    /// the lease.
+    /// Returns a record that can serve a client that has seen the events up to `last`. This is
+    /// `record` itself, unless `record` is a mirror (a copy of another process's run) that lacks
+    /// the event after `last`: then the result is another record of the same run. If `waits` is
+    /// set, tries to reach the store for up to twice the lease.
     fn serve<'a>(
         &'a self,
         record: &'a Arc<Record>,

@@ -29,19 +29,20 @@ pub struct RunsStats {
     /// The memory of all runs in bytes, as
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     pub memory: usize,
-    /// The number of calls that were made, including calls whose answer was not an event stream. A
-    /// request whose client disconnects before the call does not count.
+    /// The number of calls that were made to start a run, including calls whose answer was not an
+    /// event stream. A request whose client disconnects before the call does not count.
     pub started: u64,
-    /// The number of requests without a last event id that were refused because a limit was
-    /// reached, because a shutdown had begun, or for a reason of
+    /// The number of requests without a last event id that were refused because a limit was reached
+    /// or a shutdown had begun, or with
     /// [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
     /// [`Runs::answer`](crate::runs::Runs::answer) do not count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
-    /// The number of copies of other processes' runs that this process holds for clients and
-    /// handles. A run gets a second copy if a client needs an event that is older than all events
-    /// of the first copy. The number is 0 without a [store](crate::runs::RunStore).
+    /// The number of copies of other processes' runs that this process holds for attached clients
+    /// and [`Run`](crate::runs::Run) handles. A run gets a second copy if a client needs an event
+    /// that is older than all events of the first copy. The number is 0 without a
+    /// [store](crate::runs::RunStore).
     pub mirrors: usize,
     /// The number of runs whose next export to the store is due but has not been sent. If it stays
     /// above zero, the store is slow or cannot be reached.

@@ -107,7 +107,7 @@ impl Drop for LimitPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Full {
-    /// The subject that has no place left.
+    /// The subject that has reached its limit.
     pub subject: Arc<str>,
     /// The prefix for which the limit is set.
     pub prefix: Arc<str>,

@@ -102,11 +102,11 @@
 //! # How closed streams end
 //!
 //! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but it
-//! gets a reconnection time only if all streams are closed ([`Streams::close_all`]). Waiting events
-//! are dropped, so an event that is published just before `close` may not reach the clients. No
-//! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
-//! [`on_error`](crate::SseLayer::on_error) is not called. The close report has the reason
-//! [`Revoked`](crate::CloseReason::Revoked).
+//! gets a reconnection time only if all streams are closed together, as by [`Streams::close_all`].
+//! Waiting events are dropped, so an event that is published just before `close` may not reach the
+//! clients. No [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell)
+//! is sent, and [`on_error`](crate::SseLayer::on_error) is not called. The close report has the
+//! reason [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! - **The stream ends cleanly** if the source is between two events, and the client is an
 //!   `EventSource` or any other `GET` client except `fetch`. An `EventSource` then reconnects, and
@@ -115,7 +115,7 @@
 //!   answer does not look complete. It fails for every client if the stream has a content coding,
 //!   or if the source has begun an event and does not complete this event within half a second.
 //! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
-//!   longer counts in [`Streams::count`]. Until the connection closes, it keeps its places in the
+//!   longer counts in [`Streams::count`]. Until the connection closes, it still counts towards the
 //!   [limits](#limits-for-each-subject), and its close report is delayed.
 //!
 //! # Many processes
@@ -131,7 +131,8 @@
 //!   broker reconnects, it receives the close events that it missed. If some of them are no longer
 //!   kept, the process closes all its streams that have a subject. Each process keeps the close
 //!   events of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's retention
-//!   has higher limits. Some brokers keep fewer, for example Redis with a low `max_len`.
+//!   has higher limits. Some brokers keep fewer close events, for example Redis with a low
+//!   `max_len`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each
@@ -146,8 +147,8 @@
 //!
 //! # Limits for each subject
 //!
-//! [`StreamsBuilder::limit`] limits how many streams a user, tenant or address has open at the same
-//! time:
+//! [`StreamsBuilder::limit`] limits how many streams a user, tenant or address can have open at the
+//! same time:
 //!
 //! ```
 //! use tower_sse::{SseLayer, streams::Streams};
@@ -207,8 +208,8 @@
 //! - The inner layer applies the request's subjects to the stream, even if
 //!   [`streams`](crate::SseLayer::streams) is set only on the outer layer.
 //! - If `streams` is set on several layers, give them the same [`Streams`]. An inner layer with
-//!   another `Streams` drops the subjects that were added before, and logs a WARN line (feature
-//!   `tracing`).
+//!   another `Streams` drops the subjects that were added before the request reached it, and logs a
+//!   WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
 //!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which is called only for the first
 //!   client. Closing a subject ends the streams of the clients with this subject, but not the run.
@@ -219,7 +220,7 @@
 //! extensions. A stream with one subject takes up to 270 bytes of memory. To close streams that
 //! open later, `Streams` remembers the newest 65,536 calls of `close`, at 24 bytes each. If `close`
 //! is called more than 65,536 times between the arrival of a request and the opening of its stream,
-//! the stream is closed at once.
+//! the stream is closed at once, whatever its subjects.
 //!
 //! # Counts of all processes
 //!

@@ -44,8 +44,8 @@ impl Streams {
 
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
-    /// Streams whose requests arrived before the call are closed too, when they open. Streams of
-    /// later requests are not closed.
+    /// If a request arrived before the call, but its stream is not open yet, the stream is closed
+    /// as soon as it opens. Streams of later requests are not closed.
     ///
     /// With several processes, this process closes its own streams first. The future is ready when
     /// the broker has acknowledged the close.
@@ -96,8 +96,9 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default, so that they do not all return at the same time. Streams whose requests
-    /// arrived before the call are closed too, when they open, but without a reconnection time.
+    /// random by default, so that they do not all return at the same time. If a request arrived
+    /// before the call, but its stream is not open yet, the stream is closed as soon as it opens.
+    /// The client of such a stream gets no reconnection time.
     ///
     /// While the broker is unreachable, this process may miss log-outs. Call this method if that
     /// lasts longer than you can tolerate.

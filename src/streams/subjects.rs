@@ -12,8 +12,8 @@ use crate::{lock::lock, signals::is_recorded};
 /// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it
 /// checks the request.
 ///
-/// A log-out closes the stream if it comes after the request has reached the layer, or after
-/// middleware has called `subjects_of`. Clones belong to the same request.
+/// If a user logs out after the request has reached the layer, or after middleware has called
+/// `subjects_of`, the stream is closed. Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -84,10 +84,9 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again when the stream has ended. It also becomes free if the response is
-    /// no event stream, or if the handler fails, panics or is dropped. After that, another call of
-    /// `try_add` for this request returns `Ok` without reserving a place, because there is no
-    /// stream to reserve it for. A subject without a [limit](super::StreamsBuilder::limit) is
-    /// always [added](Self::add).
+    /// no event stream, or if the handler fails, panics or is dropped. Once the stream is open, or
+    /// can no longer open, `try_add` returns `Ok` without reserving a place. A subject without a
+    /// [limit](super::StreamsBuilder::limit) is always [added](Self::add).
     ///
     /// # Errors
     ///

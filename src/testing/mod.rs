@@ -203,7 +203,8 @@
 //! - A `POST`, or any other request: [`TestStream::new`], with the response to the request.
 //! - A `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
 //! - A [refusal](crate::Refusal), which by default is an empty stream for an `EventSource`:
-//!   [`TestStream::collect`] returns no messages, and [`TestStream::retry`] the reconnection time.
+//!   [`TestStream::collect`] returns no messages, and [`TestStream::retry`] returns the
+//!   reconnection time.
 //! - The headers of a stream: `response.headers()`, before you pass the response to
 //!   [`TestStream::new`].
 //! - A source that fails: [`TestStream::error`].

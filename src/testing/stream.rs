@@ -190,7 +190,7 @@ impl TestStream {
     }
 
     /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
-    /// Comments may come.
+    /// Comments are allowed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -223,9 +223,9 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string if it would send none. Only events that the other methods have already received
-    /// count. These include events that wait for [`next`](Self::next), and events that a dropped
-    /// future has received.
+    /// empty string if it would send none. Considers only events that the other methods have
+    /// already received. These include events that still wait for [`next`](Self::next), and events
+    /// that a method received before its future was dropped.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -92,8 +92,8 @@ async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
 
 #[test]
 fn clients_accept_events_up_to_the_size_of_the_pages() {
-    let limit =
-        documented().bytes(&["with events of up to {}.", "own clients accept [{}](crate::Decoder"]);
+    let limit = documented()
+        .bytes(&["accepts events of up to {}.", "own clients accept [{}](crate::Decoder"]);
     let decodes = |size: usize| {
         let event = format!("data: {}\n\n", "x".repeat(size - "data: \n\n".len()));
         let mut event = Bytes::from(event);

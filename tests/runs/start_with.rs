@@ -133,6 +133,25 @@ async fn run_that_ends_during_the_call_is_returned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn run_that_is_replaced_during_the_call_is_answered_as_cancelled() {
+    let runs = Runs::new();
+    let key = turn();
+    let starting = runs.start_with(&key, None, pending::<Call>);
+    let replacing = async {
+        sleep(Duration::from_secs(1)).await;
+        runs.replace(&turn(), None, || stream::iter([Event::from("b")])).await
+    };
+    let (run, replacement) = tokio::join!(starting, replacing);
+    let run = run.unwrap().unwrap();
+    assert_eq!(run.outcome(), Some(Outcome::Cancelled));
+    for (requester, status) in [(Requester::EventSource, 204), (Requester::Fetch, 404)] {
+        let (parts, ()) = by(requester).into_parts();
+        assert_eq!(run.answer(&parts).await.status(), status);
+    }
+    drop(replacement.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn panic_propagates_and_frees_the_key() {
     let runs = Runs::new();
     let key = turn();

@@ -19,7 +19,7 @@ const MAX_TIMEOUTS: u32 = 3;
 /// [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
 /// If your broker has a task that publishes, such as one that runs
-/// [`Queue::run`](crate::Queue::run), pass as `alongside` a future that waits for this task.
+/// [`Queue::run`](crate::Queue::run), `alongside` must be a future that waits for this task.
 /// Otherwise, pass [`pending`]. If `alongside` completes, the task of `follow` ends, which closes
 /// the hub.
 ///

@@ -19,8 +19,8 @@ pub struct Gate<C> {
     ledger: Mutex<Ledger>,
 }
 
-/// A period in which a [`Gate`] is open, with the connection that publishers use in it. It ends
-/// when the connection breaks.
+/// A period in which a [`Gate`] is open, with the connection that publishers use during this time.
+/// A session ends when the connection breaks.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,
@@ -99,15 +99,16 @@ impl<C> Gate<C> {
 }
 
 impl<C> InFlight<'_, C> {
-    /// Returns the newest number that this process has read in the log or in an acknowledgement.
+    /// Returns the highest number that this process has read in the log or in an acknowledgement.
     #[must_use]
     pub fn newest_known(&self) -> u64 {
         self.gate.ledger().newest_known
     }
 
     /// Records that the server has acknowledged an event. `at` is the time at which the event was
-    /// published, by the clock that [rule 9](tower_sse::hub::broker::Broker#what-a-broker-must-do)
-    /// requires. The follower then looks for the event in the log.
+    /// published, by the clock that [rule 9 for
+    /// brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do) requires. The follower then
+    /// looks for the event in the log.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number and has not found the event.
-    /// - When the process sent the event, it already knew this number or a higher one: the log has
-    ///   returned to an older state.
+    /// - The process already knew this number or a higher one when it sent the event, so the log
+    ///   has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -7,8 +7,8 @@
 //! then does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages whose size adapts to the speed of the
-//!   connection. It reports all earlier events as lost, so a client that resumes before the history
-//!   receives a gap.
+//!   connection. It reports all events before the history as lost, so a client that resumes, and
+//!   has missed one of them, receives a gap.
 //! - It starts each read with the last entry that it has already read. So it notices if the log was
 //!   trimmed, lost or restored from a copy, even while nothing is published.
 //! - If only this process has missed events, it reports the loss to the process's hub. If all
@@ -45,7 +45,7 @@
 //!
 //! # What a log needs
 //!
-//! 1. **Numbers** above zero. A new entry has a higher number than all entries that a process can
+//! 1. **Numbers** above zero. A new entry has a higher number than any entry that processes can
 //!    already read. If the log is lost, the new log must begin above all numbers of the lost log:
 //!    take its first number from the clock.
 //! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
@@ -60,12 +60,13 @@
 //!
 //! The follower, which is the task of [`follow`], reads each page starting at the last entry that
 //! it has read. If the page begins with this entry, nothing is missing. Otherwise, the follower
-//! asks whether the log [has an entry](Log::has_up_to) with the same number or a lower one. If the
-//! log has only higher numbers, the follower also asks whether it [was trimmed](Log::was_trimmed):
+//! asks whether the log [has an entry](Log::has_up_to) with the number of this last entry, or with
+//! a lower number. If the log has only higher numbers, the follower also asks whether it [was
+//! trimmed](Log::was_trimmed):
 //!
 //! | The log has | What has happened | Which processes have lost events |
 //! |---|---|---|
-//! | the same or a lower number | the log is in an older state, or this entry was deleted | all |
+//! | the same or a lower number | the log is in an older state, or that entry was deleted | all |
 //! | only higher numbers, `was_trimmed` is `true` | the log was trimmed | only this one |
 //! | only higher numbers, `was_trimmed` is `false` | the log may be in an older state | all |
 //! | no entries | the log was lost | all |

@@ -29,7 +29,7 @@ impl Identity {
     }
 }
 
-/// An entry of a log, as it was read.
+/// An entry that was read from a log.
 pub trait LogEntry: Send + 'static {
     /// Returns the number of the entry. Numbers rise from entry to entry.
     fn number(&self) -> u64;
@@ -97,7 +97,7 @@ pub struct Known {
     /// The number of the last entry that the process has read. Zero if the process has read no
     /// entry.
     pub last: u64,
-    /// The newest number that the process has read in the log or in an acknowledgement.
+    /// The highest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
     /// The number of the newest lost entry. `None` if no entry is lost, or if the process knows of
     /// a mark after the lost entry.
@@ -117,7 +117,7 @@ pub struct Page<E> {
 ///
 /// The follower, which is the task of [`follow`](crate::follow), calls one of these methods at a
 /// time. An error of any method ends the session. After a delay, the follower opens the next
-/// session. Each method must have a time limit of its own.
+/// session. Each method must limit how long it takes.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -131,9 +131,9 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// How long the follower may take to reach the end of the log. If the follower takes longer,
-    /// the hub is not ready until the end is reached. Time spent waiting in [`look`](Self::look)
-    /// counts too.
+    /// How long the follower may take, after each [`wait`](Self::wait), to read up to the end of
+    /// the log. If it takes longer, [`Health::is_ready`](crate::Health::is_ready) returns `false`
+    /// until the end is reached. Time spent waiting in [`look`](Self::look) counts too.
     const LATE: Duration = Duration::from_secs(1);
     /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
     const SKIPS: bool = false;
@@ -172,7 +172,7 @@ pub trait Log: Send + Sized + 'static {
     /// Returns `true` if the entries that are missing at the beginning of the log were certainly
     /// trimmed. Returns `false` if an older state without these entries may have replaced the log.
     /// The default is `true`, which is wrong only if an older state replaced the log and was then
-    /// trimmed. If the older state was not trimmed, [`has_up_to`](Self::has_up_to) finds it.
+    /// trimmed. If the older state was not trimmed, [`has_up_to`](Self::has_up_to) detects it.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -204,8 +204,8 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Returns up to `count` entries after `last`. Returns `None` to make the follower call
-    /// [`read`](Self::read) from `last` on: that call finds new entries, and shows whether `last`
-    /// is still there. The default is `None`.
+    /// [`read`](Self::read), starting at `last`: that call finds new entries, and shows whether
+    /// `last` is still there. The default is `None`.
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -225,9 +225,9 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns the number of the first entry whose number is `from` or higher, or `None` if there
-    /// is no such entry. Does not read the entry. If the entry is the newest in the log, adds
-    /// another entry after it, because the follower can continue only from an entry that it has
-    /// read. Only called if [`SKIPS`](Self::SKIPS) is `true`.
+    /// is no such entry. Does not read the entry. If this entry is the newest in the log, adds
+    /// another one after it: the follower has not read this entry, and can continue only from an
+    /// entry that it has read. Only called if [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,
         _session: &mut Self::Session,

@@ -93,8 +93,8 @@ impl Queue {
     /// - the error that [`SendBatch::send`] passes to [`Queued::answer`] for this event;
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
     ///   sent before the deadline;
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but was not answered before the
-    ///   deadline, or was dropped without an answer;
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, and then either got no answer
+    ///   before the deadline, or was dropped without an answer;
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,

@@ -80,9 +80,9 @@ impl PostgresHealth {
         self.common.reconnections()
     }
 
-    /// Returns the number and the age of the rows that wait in the inbox, or `None` before these
-    /// are known. The rows are counted every ten seconds while the hub is ready. At other times,
-    /// the last count is returned.
+    /// Returns the number of rows that wait in the inbox and the age of the oldest, or `None`
+    /// before these are known. The rows are counted every ten seconds while the hub is ready. At
+    /// other times, the last count is returned.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         *lock(&self.state.waiting)
@@ -126,16 +126,16 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If `oldest_age` stays below [`retention_age`](Self::retention_age) for a whole period of
-    /// that length, [`max_rows`](crate::Postgres::max_rows) is too low: a new process loads only a
-    /// part of the history, and a process that is disconnected for longer than `oldest_age` loses
-    /// events.
+    /// If `oldest_age` stays below [`retention_age`](Self::retention_age) for longer than
+    /// `retention_age` itself, [`max_rows`](crate::Postgres::max_rows) is too low: a new process
+    /// loads only a part of the history, and a process that is disconnected for longer than
+    /// `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The size of the log's table and its indexes in bytes, with the rows of all streams. Zero
-    /// before the size is known. The size is measured every ten seconds.
+    /// The size in bytes of the log's table, which has the rows of all streams, and of its indexes.
+    /// Zero before the size is known. The size is measured every ten seconds.
     pub bytes: u64,
 }
 

@@ -33,11 +33,11 @@
 //! ```
 //!
 //! Clients of the hub receive the event if and only if the transaction commits. The program writes
-//! to no second system, and there is no relay to operate. Clients that reconnect, to any process,
-//! resume after the last event that they have received.
+//! to no second system, and needs no relay that forwards rows from an outbox table. Clients that
+//! reconnect, to any process, resume after the last event that they have received.
 //!
-//! The page [notifications] has a whole program. When a user logs out, this program deletes the
-//! session and publishes the event that closes the session's event streams, in one transaction.
+//! The page [notifications] has a whole program. In one transaction, this program deletes the
+//! session of a user who logs out, and publishes the event that closes the session's event streams.
 //!
 //! # Setup
 //!
@@ -54,8 +54,8 @@
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates. The exception: if an older state of the server's data replaces a newer one,
 //!   clients can receive an event again. The event then has another id, and the clients also
-//!   receive a gap if the loss [is noticed](operating#losses). An older state can come from a
-//!   restored backup, or from a standby that lagged when it was promoted.
+//!   receive a gap if the loss of the newer state [is noticed](operating#losses). An older state
+//!   can come from a restored backup, or from a standby that lagged when it was promoted.
 //! - An event that is published in a transaction counts as published when the transaction has
 //!   committed. Any other event counts as published when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of a published
@@ -104,7 +104,7 @@
 //!   commit one after another, so use it only for rare events. In a measurement with 20
 //!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
 //!   transaction with `wake => true`, `PREPARE TRANSACTION` fails, and the transaction rolls back.
-//! - If a transaction stays open, only its own events wait for its commit.
+//! - A transaction that stays open delays only its own events.
 //!
 //! ## A table as the source
 //!

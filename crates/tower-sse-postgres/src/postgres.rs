@@ -119,9 +119,9 @@ impl Postgres {
     /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
     /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
-    /// Without a call, up to about 100 ms pass before the hub finds an event that was published by
-    /// SQL. After a call, clients receive the event a few milliseconds later. Unlike
-    /// `wake => true`, the closure does not slow down the commit.
+    /// Without a call, the hub finds an event that was published by SQL within about 100 ms, or
+    /// later if the server is slow. After a call, clients receive the event a few milliseconds
+    /// later. Unlike `wake => true`, the closure does not slow down the commit.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -200,12 +200,13 @@ impl fmt::Debug for Postgres {
 const MIN_MAX_ROWS: u64 = 10_000;
 
 impl Postgres {
-    /// Sets the name of the stream. All hubs of this stream on this server share their events and
-    /// ids. The default is `tower_sse`, which is also the default of `tower_sse.publish`.
+    /// Sets the name of the stream. All hubs of this stream in the same schema of the same database
+    /// share their events and ids. The default is `tower_sse`, which is also the default of
+    /// `tower_sse.publish`.
     ///
-    /// Use different names for unrelated hubs, even on different servers. Otherwise, the hubs
-    /// accept each other's ids, and a client that moves between them can miss events without
-    /// receiving a gap.
+    /// Use different names for unrelated hubs, even in different databases or on different servers.
+    /// Otherwise, the hubs accept each other's ids, and a client that moves between them can miss
+    /// events without receiving a gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -285,7 +286,7 @@ impl Postgres {
     }
 
     /// Removes rows of the log that are older than `age`, by the server's clock. The default is one
-    /// and a half times the age of the hub's
+    /// and a half times the maximum age in the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
     /// About every two seconds, each connected process removes rows that are too old. The newest
@@ -304,18 +305,18 @@ impl Postgres {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// age of the hub's retention: clients would receive gaps instead of the history.
+    /// maximum age in the hub's retention: clients would receive gaps instead of the history.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Removes the oldest rows when the stream has more than about `rows`, counted over all topics.
-    /// The default is 100,000. The stream can exceed the limit by a tenth plus the events of about
-    /// two seconds.
+    /// Limits the stream to about `rows` rows over all topics, by removing the oldest. The default
+    /// is 100,000. The stream can exceed the limit by a tenth of it, plus the events published in
+    /// about two seconds.
     ///
-    /// Set the limit to the total rate of events, multiplied by the age of the hub's retention or
-    /// by the longest expected disconnection, whichever is longer.
+    /// Set the limit to the total rate of events, multiplied by the maximum age in the hub's
+    /// retention or by the longest expected disconnection, whichever is longer.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -335,13 +336,13 @@ impl Postgres {
         self
     }
 
-    /// Sets whether the hub listens for notifications of PostgreSQL, and notifies the hubs of other
-    /// processes. The default is `true`.
+    /// Sets whether the hub listens for PostgreSQL's notifications, and whether it notifies the
+    /// hubs of other processes. The default is `true`.
     ///
     /// Turn notifications off in all processes if other programs fill the server's queue of
     /// notifications. Also turn them off behind a pooler in transaction mode, where the hub would
     /// wait a second for a test notification whenever it connects. Without notifications, hubs find
-    /// the events of other processes within about 100 ms.
+    /// the events of other processes within about 100 ms, or later if the server is slow.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -356,11 +357,11 @@ impl Postgres {
 
     /// Requires TLS, with these certificates (feature `tls`).
     ///
-    /// The server's certificate and the host name in it are checked, as by other clients with
-    /// `sslmode=verify-full`. If the host name does not resolve to the server, also set the
-    /// server's IP address: `host=db.internal hostaddr=10.0.0.7`. If the server offers
-    /// `SCRAM-SHA-256-PLUS`, channel binding ties the log-in to the server's certificate. The
-    /// program must install a crypto provider of rustls before this call.
+    /// The server's certificate and the host name in it are checked, as with `sslmode=verify-full`
+    /// in other clients. If the host name does not resolve to the server, also set the server's IP
+    /// address: `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`,
+    /// channel binding ties the log-in to the server's certificate. The program must install a
+    /// crypto provider of rustls before this call.
     ///
     /// ```no_run
     /// # use std::fs;

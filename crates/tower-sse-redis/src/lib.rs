@@ -1,5 +1,6 @@
 //! Connects the hubs of several processes through Redis Streams, and lets the processes share runs.
-//! This crate needs Redis 7 or Valkey.
+//! This crate needs Redis 7 or Valkey. It was tested only with Redis 7.0, not with newer versions
+//! or Valkey.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -39,16 +40,16 @@
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates.
+//!   duplicates, except after a large step of Redis' [clock](operating#order-and-ids).
 //! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok`, each client of the event's
 //!   topic receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the client stays
 //!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
 //!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
 //!   stream, or if the stream is deleted or trimmed. For each loss, a client receives at least one
-//!   gap for each of its topics. If a process has skipped an entry that it could not read in time,
-//!   it can report two gaps for one loss.
-//! - A loss may be known only to processes that received the lost event or its acknowledgement.
-//!   Until one of these processes reports the loss, within seconds of reaching Redis, clients can
+//!   gap for each of its topics. It can receive two, for example if its process has [skipped an
+//!   entry](running#sizes-and-limits).
+//! - A loss may be known only to processes that received the lost event or its acknowledgement. One
+//!   of these processes reports the loss within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
@@ -62,13 +63,13 @@
 //!
 //! - Redis loses an event or a [`gap` entry](#entries), and every process that received the lost
 //!   entry or its acknowledgement stops before it reports the loss. A client that received the lost
-//!   event then also misses new events, if Redis gives them ids up to the client's last id.
+//!   event then also misses new events whose ids are not higher than the client's last id.
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, both the old and the new primary accept events, and one of them has
-//!   assigned an id that is ahead of the other's clock. `min-replicas-to-write` prevents this: see
-//!   [operating](operating#losses).
+//! - After a fail-over, the old and the new primary both accept events, and one of them has
+//!   assigned an id that is ahead of the other server's clock. `min-replicas-to-write` prevents
+//!   this: see [operating](operating#losses).
 //!
 //! # Entries
 //!
@@ -94,8 +95,8 @@
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
-//! Publish the event again after a hub has created the stream, for example by connecting or
-//! publishing.
+//! A hub creates the stream when it connects, or within seconds if it is already connected. Publish
+//! the event again after that.
 //!
 //! An entry's id is out of range if its time is 100 years or more ahead of the server's clock, or
 //! if its counter, the number behind the hyphen, is above 1,048,575. For example, a program may

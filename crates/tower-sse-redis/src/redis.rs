@@ -40,7 +40,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Creates a value for the server at `url`:
+    /// Creates a `Redis` for the server at `url`:
     ///
     /// - `redis://host:6379/0`: the port and the database can be left out
     /// - `redis://user:password@host/`: the user can be left out
@@ -54,7 +54,7 @@ impl Redis {
         Self::open_any([url])
     }
 
-    /// Creates a value for a primary and its replicas.
+    /// Creates a `Redis` for a primary and its replicas.
     ///
     /// The first server that responds as a primary is used. If the connection breaks or the server
     /// becomes a replica, all servers are tried again. List all servers that Sentinel or an
@@ -153,7 +153,7 @@ impl Redis {
     ///
     /// For runs, the limit for connecting is an eighth of the [lease](crate::RedisRuns::lease), but
     /// at least 1 second. The limit for an answer is a quarter of the lease, but at least 2
-    /// seconds. If `timeout` is shorter than one of these limits, `timeout` applies instead.
+    /// seconds. If `timeout` is shorter than one of these two limits, it replaces that limit.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -68,14 +68,14 @@ impl Subscribe {
     ///
     /// - The client misses no change if each change is committed before it is published. A change
     ///   that is committed before the query, but published after `position`, comes twice: in the
-    ///   greeting and as an event. Include the number of the changed row in both, so that the
-    ///   client can recognise the change.
+    ///   greeting and as an event. Include the key of the changed row in both, so that the client
+    ///   can recognise the change.
     /// - A client that reconnects receives the events that it missed. If the hub cannot send all of
     ///   them, the client receives a gap for each topic, then the greeting, and then the events
     ///   after `position`.
     /// - If a connected client falls so far behind that it misses events, it receives a gap. With
-    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream. When the client reconnects, it
-    ///   receives this gap again, gaps for all other topics, and the greeting.
+    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream: the client reconnects, and receives
+    ///   this gap again, gaps for all other topics, and the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -83,8 +83,8 @@ impl Subscribe {
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
     /// The default is zero: the client receives no events from before the subscription, except the
-    /// newest event of each topic with [`Retention::latest`](crate::hub::Retention::latest). These
-    /// newest events do not count towards `events`.
+    /// newest event of each topic with [`Retention::latest`](crate::hub::Retention::latest). That
+    /// event does not count towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -117,13 +117,13 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event to a client on its first visit, before any other event, even before the
-    /// [`recent`](Self::recent) events.
+    /// Sends this event to a client on its first visit, before all events of its topics, even
+    /// before the [`recent`](Self::recent) events.
     ///
     /// The hub sets the id of the greeting to the position at which the stream starts, and ignores
-    /// any id that `event` has. If the last event id is malformed, the client first receives the
-    /// gaps of its topics, and then the greeting, unless the gaps [end](GapPolicy::ReportAndEnd)
-    /// the stream.
+    /// any id that `event` has. A client with a malformed last event id also receives the greeting,
+    /// but after the gaps of its topics, and only if these gaps do not
+    /// [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Without that
     /// call, the client misses the events that are published between the query and
@@ -160,7 +160,7 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
-    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic, before the topic's events. A topic that keeps no events has a gap too, but a topic that keeps a [latest](crate::hub::Retention::latest) event has none |
+    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic, before the topic's events. Only a topic that keeps a [latest](crate::hub::Retention::latest) event has no gap |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
@@ -168,9 +168,9 @@ impl Subscribe {
     ///   reconnects with the id of the gap misses no event and does not receive the gap again.
     /// - If a client of several topics disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
-    ///   reconnects. This happens only if a topic has evicted an event that was published after the
-    ///   oldest of them. If the client first came with a malformed id, the spurious gap is the
-    ///   topic's second one.
+    ///   reconnects. This happens only if a topic has evicted an event that is newer than the
+    ///   client's oldest recent or latest event. If the client's first id was malformed, the client
+    ///   has then received two gaps for this topic.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. Other clients receive no gap for this
     ///   loss.
@@ -314,8 +314,8 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
-/// A subscription that has started. If you call [`Subscribe::response`], this trait makes the
-/// compiler say that [`resume`](Subscribe::resume) is missing.
+/// A subscription that has started. If you forget to call [`resume`](Subscribe::resume) before
+/// `response`, this trait makes the compiler say so.
 #[diagnostic::on_unimplemented(
     message = "the subscription has not started",
     label = "`resume` is missing",

@@ -25,8 +25,8 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// scheduling.
 ///
 /// The costs of a subscription grow with the number of its topics. These times were measured on a
-/// server processor. The ranges go from warm to cold caches. For the row about a backlog, each
-/// topic had one event:
+/// server processor. In each range, the first time is with warm caches, and the second with cold
+/// ones. For the row about a backlog, each topic had one event:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
@@ -36,8 +36,8 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
 /// The first event after a pause makes the subscription scan all its topics. A poll yields to other
-/// tasks after it has scanned 4,096 topics. When another task starts to poll the subscription,
-/// however, one poll may scan all topics without yielding. Subscribing and dropping never yield.
+/// tasks after it has scanned 4,096 topics. If the subscription has moved to another task, however,
+/// its next poll may scan all topics without yielding. Subscribing and dropping never yield.
 /// Instead of subscribing one client to thousands of topics, let a group of clients share one
 /// topic.
 ///
@@ -223,8 +223,8 @@ impl Subscription {
     /// ```
     ///
     /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes each frame only when
-    /// the server has written the previous one, but waits for a minute at most. A client that
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes the next frame only
+    /// once the server has written the previous one, or after a minute at the latest. A client that
     /// stalls therefore receives no old values afterwards, except those in the buffers of its
     /// connection.
     ///
@@ -613,9 +613,9 @@ impl Subscription {
 ///
 /// Several topics can have a gap at the same position, for example after a loss. Such gaps are sent
 /// one after another, up to 256 in one item. If the client also receives the
-/// [greeting](super::Subscribe::greeting), the greeting comes after the gaps. Of all these events,
-/// only the last has the position as its id. If a client disconnects before that event, it receives
-/// all of them again when it reconnects.
+/// [greeting](super::Subscribe::greeting), the greeting comes after the gaps. Only the last of
+/// these events, a gap or the greeting, has the position as its id. If a client disconnects before
+/// it receives this event, it receives all of them again when it reconnects.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.

@@ -55,12 +55,13 @@ impl Runs {
 /// # Requests
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Requests with
-///   any other method can start a run, so return no key for a `DELETE` request that stops a run.
+///   any other method can start a run, so the closure must return `None` for a `DELETE` request
+///   that stops a run.
 /// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because its answer could
 ///   not be recorded or resumed.
 /// - The first request with a given key calls the service, on a task of its own. Other requests
-///   with the same key wait for the response head, and then get the same events, even if their
-///   bodies differ.
+///   with the same key, even with other bodies, wait for the response head, and then get the same
+///   events.
 /// - A request with a key and a last event id never reaches the service. The id comes from the
 ///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
 /// - The service receives the request with a [`Disconnect`](crate::Disconnect) that fires when the
@@ -73,7 +74,7 @@ impl Runs {
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
 ///   service's response head. Other clients get the headers of an event stream and the handler's
 ///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`: these
-///   apply only to the first client. At other processes, `on_error` does not apply either.
+///   apply only to the first client. Clients of other processes do not get `on_error` either.
 /// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 ///   The key is then free again, and one of the waiting requests calls the service.
 /// - If the service panics before it answers, the panic propagates to the response future of

@@ -37,14 +37,14 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If the layer or [`start_with`](Self::start_with) has
-    /// made a call for this key that has not answered yet, this method waits for the answer. A
-    /// handler inside of the layer must therefore not pass the key of its own request: it would
-    /// wait for itself.
+    /// that records the stream of `source`. If a run with this key is still starting, because the
+    /// service of the layer or the closure of [`start_with`](Self::start_with) has not returned a
+    /// stream yet, this method waits. A handler inside of the layer must therefore not pass the key
+    /// of its own request: it would wait for itself.
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. For such a request, the method returns the run with this key, even if the
-    /// run failed or was stopped.
+    /// run failed or was stopped, or else the error [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If the source must wait for something
@@ -76,11 +76,12 @@ impl Runs {
     ///
     /// Returns an error if:
     ///
-    /// - The request has a last event id, and no run has the key.
+    /// - The request has a last event id, and no run has the key or, with a
+    ///   [store](crate::runs#several-processes), the id is not of the key's run.
     /// - A new run is needed, but a limit on running runs is reached, the memory has no room, or
     ///   the server is shutting down.
-    /// - No run for the request is found, and the store either cannot be reached or lost its data
-    ///   less than a [lease period](crate::runs#several-processes) ago.
+    /// - With a store, the run for the request can be neither found nor started, for a reason of
+    ///   [`StartError::Unavailable`].
     ///
     /// # Panics
     ///
@@ -112,7 +113,8 @@ impl Runs {
     ///
     /// A request with a last event id neither starts nor cancels a run, because its client repeats
     /// the request to get the rest of an earlier answer. For such a request, the method returns the
-    /// run with this key. Pass the head of the request, as you do to [`start`](Self::start).
+    /// run with this key, or else the error [`NotFound`](StartError::NotFound). Pass the head of
+    /// the request, as you do to [`start`](Self::start).
     ///
     /// A client that is disconnected before its first event has no last event id. If it repeats its
     /// request, the turn starts again. To avoid that, call [`start`](Self::start) with a key that
@@ -122,14 +124,14 @@ impl Runs {
     ///
     /// Returns an error if:
     ///
-    /// - The request has a last event id, and no run has the key.
+    /// - The request has a last event id, and no run has the key or, with a
+    ///   [store](crate::runs#several-processes), the id is not of the key's run.
     /// - A limit on running runs is reached, or the memory has no room. A run with this key that is
     ///   running in this process does not count towards these limits, because the new run takes its
     ///   place.
-    /// - The server is shutting down. In this case, the existing run continues.
-    /// - The store cannot be reached, or it has no run with the key and lost its data less than a
-    ///   [lease period](crate::runs#several-processes) ago. Requests with an id still get a run
-    ///   that is running in this process.
+    /// - The server is shutting down. The existing run, if any, then continues.
+    /// - The store cannot be reached, or another reason of [`StartError::Unavailable`] applies.
+    ///   Requests with an id still get a run that is running in this process.
     ///
     /// # Panics
     ///
@@ -233,7 +235,7 @@ impl Runs {
     ///   disconnects. Its `Err` is returned to the caller that started the run, or dropped if that
     ///   caller no longer waits.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
-    ///   try to start a run themselves.
+    ///   try to start a run themselves, except in [`answer`](Self::answer), which returns `None`.
     /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
     ///   that, for example because it is cancelled, replaced or interrupted, the caller that
     ///   started it gets the ended run. [`Run::answer`] then returns the response for [such a

@@ -26,8 +26,8 @@ pub trait Hooks: Send + Sync {
     /// Called when the phases of runs have changed.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
-    /// Evicts events of a mirror, because memory is full. The events can be loaded again. Returns
-    /// whether a mirror had anything to evict.
+    /// Evicts events that this process keeps of another process's run, because memory is full. The
+    /// events can be loaded again. Returns whether there was anything to evict.
     fn evict(&self) -> bool;
 }
 
@@ -299,8 +299,8 @@ impl Mark {
 }
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. With a store, dropping the `Producer` before the request has received
-/// its claim only frees the key, and reports no end of a run.
+/// the run is interrupted. With a store, if it is dropped before the request has received its
+/// claim, only the key is freed, and no end of a run is reported.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
@@ -313,7 +313,7 @@ impl Producer {
         Self { process, record, mark: None }
     }
 
-    /// Sets the producer's mark, once other processes can reach the run.
+    /// Gives the producer its mark. Called once other processes can reach the run.
     pub fn export(&mut self, mark: Mark) {
         self.mark = Some(mark);
     }

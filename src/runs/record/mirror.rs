@@ -10,9 +10,10 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// The right to change this process's record of another process's run. Such a record has no task:
-/// it changes when the store pushes changes of the run, or when a page of its events is loaded.
-/// Once the last client or handle of the record is gone, the methods of `Mirror` do nothing.
+/// Write access to the record that this process keeps of a run in another process. Such a record
+/// has no task: it changes when the store pushes changes of the run, or when a page of its events
+/// is loaded. Once the last client or handle of the record is gone, the methods of `Mirror` do
+/// nothing.
 #[derive(Debug)]
 pub struct Mirror(Weak<Record>);
 

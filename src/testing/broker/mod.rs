@@ -108,10 +108,13 @@
 //!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - A process that dates an event by when it read the event, not by when the event was published.
+//!   The scenes find this only for events of the history.
 //! - A connected process that does not report the loss of entries that were trimmed before the
-//!   process read them. The scenes call `trim` only before a new process connects.
+//!   process read them. The scenes call `trim` only after connected clients have received all
+//!   events, and then check the clients of a new process.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   count tasks, and find leftover ones only if at least as many are left as futures were dropped.
+//!   count only tasks, and find leftover tasks only if they are at least as many as the dropped
+//!   hubs or futures.
 //! - A limit that no scene reaches. Scenes publish up to 5,000 events at the same time, and up to
 //!   1,000 during a break. Their histories have up to 5,000 events. Topics and event names have up
 //!   to 4 KiB.

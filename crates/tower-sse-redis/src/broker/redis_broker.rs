@@ -29,9 +29,9 @@ impl Redis {
     ///
     /// An event's id depends only on the key and on the event's position in the stream, so ids stay
     /// valid when the stream moves to another server or database. Use different keys for unrelated
-    /// hubs, even on different servers. If two hubs on different servers have the same key, each
-    /// accepts the other's ids, so a client that moves between them can miss events without
-    /// receiving a gap.
+    /// hubs, even in different databases or on different servers. Otherwise, the hubs can accept
+    /// each other's ids, and a client that moves between them can miss events without receiving a
+    /// gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -126,13 +126,13 @@ impl Broker for RedisBroker {
 const MIN_MAX_LEN: usize = 10_000;
 
 impl RedisBroker {
-    /// Removes the oldest entries when the stream has more than about `entries`, counted over all
-    /// topics. The default is 100,000, roughly 33 MB if events have 256 bytes.
+    /// Limits the stream to about `entries` entries over all topics, by removing the oldest. The
+    /// default is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
-    /// disconnection. Set the limit to the total rate of events, multiplied by the age of the hub's
-    /// retention or by the longest expected disconnection, whichever is longer. All processes
-    /// should set the same limit.
+    /// disconnection. Set the limit to the total rate of events, multiplied by the maximum age in
+    /// the hub's retention or by the longest expected disconnection, whichever is longer. All
+    /// processes should set the same limit.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -156,10 +156,10 @@ impl RedisBroker {
     ///
     /// Set a maximum age to free memory after a busy time, or to delete old data. About every two
     /// seconds, each connected process removes all but the newest of the entries that are older
-    /// than `age`. From this newest one, a process that reconnects finds out whether it has missed
-    /// others. So an entry is removed only when the next one is too old as well, which can take
-    /// long if few events are published. If a process reconnects and has not read all entries that
-    /// are now older than `age`, it reports a gap to its clients.
+    /// than `age`. A process that reconnects needs this newest one to find out whether it has
+    /// missed others. So an entry is removed only when the next one is too old as well, which can
+    /// take a long time if few events are published. If a process reconnects and has not read all
+    /// entries that are now older than `age`, it reports a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -173,8 +173,8 @@ impl RedisBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// age of the hub's [`retention`](tower_sse::hub::HubBuilder::retention): clients would receive
-    /// gaps instead of the history.
+    /// maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention): clients would
+    /// receive gaps instead of the history.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -182,7 +182,7 @@ impl RedisBroker {
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. If the [time limit of answers](crate::Redis::timeout) is shorter than
-    /// `deadline`, this broker uses `deadline` for both.
+    /// `deadline`, this broker uses `deadline` as that limit too.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -81,7 +81,7 @@ async fn secret_is_redacted_wherever_it_is_split() {
 }
 
 #[tokio::test]
-async fn client_of_a_model_without_a_head_or_a_token_gets_a_status() {
+async fn client_of_a_model_that_sends_no_token_gets_a_status() {
     let url = serve().await;
     for length in [ROLE, SILENT] {
         let Some((text, end)) = ask(&url, length).await else { return };

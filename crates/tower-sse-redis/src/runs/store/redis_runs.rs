@@ -50,11 +50,12 @@ impl RedisRuns {
     ///
     /// - the lease
     /// - three eighths of the lease (at least 1.5 seconds), or the whole lease if the other process
-    ///   connected to Redis less than twice that time ago
-    /// - a quarter of the lease
+    ///   connected to Redis less than two leases ago
+    /// - a quarter of the lease: how often the other process checks the run
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. After the error, a request can start the run again.
+    /// seconds ago. The sum assumes that Redis answers at once. After the error, a request can
+    /// start the run again.
     ///
     /// A longer lease tolerates longer pauses of a process, and costs Redis less, because leases
     /// are renewed less often. A lease of more than ten years counts as ten years.
