@@ -47,7 +47,8 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 }
 
 /// Extracts the signal that fires when the response is over. The handler must be inside a layer
-/// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
+/// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects). For requests with a
+/// key, a [`RunLayer`](crate::runs::RunLayer) suffices, whose signal fires when the run is over.
 ///
 /// ```
 /// use std::time::Duration;
@@ -82,8 +83,7 @@ impl<S: Sync> FromRequestParts<S> for Disconnect {
     }
 }
 
-/// Extracts the signal that fires when the response is over, or `None` outside of a layer with
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
+/// Extracts the signal that fires when the response is over, or `None` if no layer has inserted it.
 impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     type Rejection = Infallible;
 

@@ -11,7 +11,7 @@
 //! | [placement] | ordering the layer among other layers |
 //! | [clients] | how clients reconnect, disconnect and stop for good; JavaScript with a watchdog |
 //! | [authentication] | cookies, tickets and other origins; the topics of each user |
-//! | [proxies] | proxies in general: timeouts, buffers, HTTP/2; sockets |
+//! | [proxies] | proxies in general: timeouts, buffers and HTTP/2; options of TCP sockets |
 //! | [nginx], [other_proxies] | tested configurations of nginx, HAProxy, Caddy and Envoy, with HTTP/2 |
 //! | [load_balancers] | Google Cloud, AWS, Azure and Heroku |
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |

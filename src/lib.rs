@@ -1,5 +1,5 @@
 //! A Tower layer for server-sent events on axum and hyper: it sends heartbeats while a stream is
-//! idle, and headers that ask proxies not to buffer, transform or cache the stream.
+//! idle, and adds headers that ask proxies not to buffer, transform or cache the stream.
 //!
 //! Further options of the layer end streams at a shutdown, limit their number, and count them. With
 //! a [hub], clients that reconnect receive the events that they missed. Wrap the handlers that you
@@ -97,11 +97,12 @@
 //!   the layer [recognises](guide::clients#how-clients-reconnect) by its request
 //! - [`padding`](SseLayer::padding): none
 //! - [`without_incremental`](SseLayer::without_incremental): off, so `incremental: ?1` is sent
-//! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
-//! - [`on_error`](SseLayer::on_error): an error of the source fails the body
-//! - [`cancellation_if`](SseLayer::cancellation_if): only the `JoinError` of a cancelled task is a
-//!   cancellation
-//! - [`terminator`](SseLayer::terminator): nothing is added at the end
+//! - [`last_event_id_query`](SseLayer::last_event_id_query): off, so the id is read from the header
+//!   only
+//! - [`on_error`](SseLayer::on_error): not set, so an error of the source fails the body
+//! - [`cancellation_if`](SseLayer::cancellation_if): not set, so only the `JoinError` of a
+//!   cancelled task is a cancellation
+//! - [`terminator`](SseLayer::terminator): none
 //! - [`max_age`](SseLayer::max_age): unlimited
 //! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
 //!   session
@@ -117,7 +118,7 @@
 //! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close):
 //!   none; with feature `tracing`, each close is logged as a DEBUG line
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
-//! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
+//! - [`require_accept`](SseLayer::require_accept): off, so `Accept` is ignored
 //!
 //! With [`StreamOptions`], a request or a response can set options for its own stream. Put only one
 //! layer around a route: of two layers, the options of the inner one apply, [with a few

@@ -17,6 +17,9 @@ use super::CloseReason;
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there. With
 /// feature `axum`, `Disconnect` is also an extractor.
 ///
+/// Inside a [`RunLayer`](crate::runs::RunLayer), the signal of a request with a key fires when the
+/// run is over, not when the client disconnects.
+///
 /// ```
 /// use std::convert::Infallible;
 ///
@@ -50,8 +53,8 @@ use super::CloseReason;
 ///   layer returns the response head, with [`Ended`].
 ///
 /// After an upgrade (`101`), the connection is not observed. If two layers track disconnects of the
-/// same response, only the outer one fires the signal. It treats the inner layer's event stream as
-/// one of the other bodies in the list above.
+/// same response, only the outer one fires the signal. For the outer layer, the inner layer's event
+/// stream counts as "any other body" in the list above.
 ///
 /// A server may drop a body after the last byte that `content-length` allows, without polling the
 /// body to its end. The reason is then [`Disconnected`], unless

@@ -39,9 +39,9 @@ impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it.
     ///
     /// If this empty line is a CRLF that was split between two chunks of the stream, the bytes end
-    /// with the CR. If the line before ends in CR alone, the copies of
-    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then lack the LF too.
-    /// Nothing else depends on how the stream was divided into chunks.
+    /// with the CR. In this case, if the line before the empty line ends in CR alone, the copies of
+    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) lack the LF too. Nothing
+    /// else depends on how the stream was divided into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -101,7 +101,7 @@ impl<'a> EventRef<'a> {
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds.
     ///
-    /// Only a `retry` line after another field of the event counts. An
+    /// A `retry` line counts only if it follows another field of the event. An
     /// [`EventSplitter`](crate::EventSplitter) returns an earlier one separately, as
     /// [`Piece::Between`](crate::Piece::Between).
     #[must_use]

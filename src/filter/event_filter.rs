@@ -37,7 +37,7 @@ pub trait EventFilter {
     /// Decides what happens to an event. This method is called once for each event, in order, as
     /// soon as the last byte of the event has been received.
     ///
-    /// If the source ends without an error in the middle of an event, the filter also gets the
+    /// If the source ends in the middle of an event, but without an error, the filter also gets the
     /// incomplete event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
@@ -48,12 +48,12 @@ pub trait EventFilter {
     /// too large, this method is called only if
     /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
     ///
-    /// Events in the returned verdict are sent before the stream ends or fails. An incomplete last
-    /// event that the filter has let pass is sent after these events, unless the verdict fails the
-    /// stream or rejects the response. If the source ended in the middle of an event that was [too
-    /// large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
+    /// Events in the returned verdict are sent before the stream ends or fails. If the filter has
+    /// let an incomplete last event pass, it is sent after these events, unless the verdict fails
+    /// the stream or rejects the response. If the source ended in the middle of an event that was
+    /// [too large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
     ///
-    /// What the client receives besides an incomplete event, by verdict:
+    /// For each verdict, the client receives the following, in addition to any incomplete event:
     ///
     /// - `Pass`: a clean end, or the source's error
     /// - `Drop`: a clean end

@@ -120,12 +120,12 @@
 //!   filter does not see them.
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
-//! - If the source ends without an error in the middle of an event, the filter also gets the
+//! - If the source ends in the middle of an event, but without an error, the filter also gets the
 //!   incomplete event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`.
 //!   Browsers discard such an event, but some other clients read it. If the source fails in the
 //!   middle of an event, the incomplete event is not sent, and the filter does not see it.
 //! - How the source divides its bytes into frames makes no difference to the filter, except that
-//!   [`raw`](crate::EventRef::raw) can lack the last LF.
+//!   an event's [`raw`](crate::EventRef::raw) can lack the LF of its final CRLF.
 //! - [`with_data`](crate::EventRef::with_data) keeps the line ends of the event. The lines of a new
 //!   event always end in LF, even if the stream has other line ends. Browsers, the AI SDK, and the
 //!   clients of OpenAI, Anthropic and Google accept such mixed line ends.

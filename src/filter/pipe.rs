@@ -89,9 +89,9 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Tells the filter that the source has ended, and with which `error` if it has failed.
-    /// Returns the bytes that are left to send. Call this method until [`is_over`](Self::is_over)
-    /// returns `true`, and pass `None` from the second call on.
+    /// Tells the filter that the source has ended, or that it has failed with `error`. Returns the
+    /// bytes that are left to send. Call this method until [`is_over`](Self::is_over) returns
+    /// `true`, and pass `None` from the second call on.
     ///
     /// # Errors
     ///

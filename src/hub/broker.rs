@@ -51,7 +51,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    it has ever given, and only then feeds new events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
 ///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
-///    these is missing, the broker first reports a loss with its number or a higher one.
+///    these is missing, the broker first reports a loss with the missing event's number, or with a
+///    higher number that is still below the fed event's.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events that are at
 ///    most [`Feed::max_age`] old. It may feed older events too. If older events are left out or no
 ///    longer exist, the broker first reports a loss with the number of the newest such event.

@@ -38,8 +38,8 @@ impl Streams {
     /// from the broker receives the missed close events when it reconnects. If some of these events
     /// are no longer kept, it receives a gap.
     ///
-    /// Closing the hub ends no stream, but this process then no longer receives the log-outs of
-    /// other processes.
+    /// Closing the hub ends the hub's subscriptions, but does not close the other streams of this
+    /// set. From then on, this process no longer receives the log-outs of other processes.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///

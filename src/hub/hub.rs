@@ -199,9 +199,9 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the errors of [`publish`](Self::publish). If this method returns
-    /// [`Unknown`](PublishError::Unknown), you can safely call it again before the name is free. If
-    /// it then returns [`Ended`](PublishError::Ended), the topic has ended, for example by the
-    /// first call.
+    /// [`Unknown`](PublishError::Unknown), you can safely call it again until the age limit has
+    /// passed since the first call. If the second call returns [`Ended`](PublishError::Ended), the
+    /// topic has ended, for example because the first call succeeded.
     ///
     /// # Cancel safety
     ///

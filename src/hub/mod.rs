@@ -350,8 +350,8 @@
 //! only the line that creates the hub. Give the hubs of all processes the same
 //! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory).
 //! Otherwise, a client of several topics can miss events without receiving a gap: it may receive a
-//! newer event of another topic before the gap, and then reconnect to a process that has kept more
-//! events.
+//! newer event of another topic before the gap, and then reconnect with this event's id to a
+//! process that has kept more events and so reports no gap.
 //!
 //! # Stopping work
 //!

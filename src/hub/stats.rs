@@ -78,8 +78,7 @@ impl Retention {
     }
 
     /// Returns the limits of topics in which each event replaces the previous one, such as prices
-    /// or vehicle locations. Such a topic keeps its newest event at any age, unless
-    /// [`age`](Self::age) sets a limit.
+    /// or vehicle locations. Such a topic has no age limit, unless [`age`](Self::age) sets one.
     ///
     /// - Without [`since`](super::Subscribe::since), a first visit begins with the newest event of
     ///   each such topic, together with the [`recent`](super::Subscribe::recent) events of other

@@ -28,9 +28,9 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
 ///   the service. Only the limit of a subject is checked later, when the service has answered. By
 ///   then, the stream has already opened, so this refusal closes it. The close reason is
-///   [`Ended`](crate::CloseReason::Ended). Some services reserve a permit in `poll_ready`, such as
-///   tower's `ConcurrencyLimit`. If the layer refuses a stream without calling such a service, the
-///   permit stays reserved for the service's next request.
+///   [`Ended`](crate::CloseReason::Ended). Some services, such as tower's `ConcurrencyLimit`,
+///   reserve a permit in `poll_ready`. If the layer refuses a stream without calling such a
+///   service, the permit stays reserved for the service's next request.
 /// - If a call (a request by any method except `GET`) arrived before the shutdown began, the
 ///   shutdown does not refuse it, but a limit still can.
 ///
@@ -94,9 +94,10 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds: the client would be refused again as long as no open stream has ended. For a call
-    /// (a request by any method except `GET`), it is drawn from 2 to 10 seconds, because answers to
-    /// calls are short and soon free a place.
+    /// seconds, because a client that returns sooner would probably be refused again: a place
+    /// becomes free only when an open stream ends. For a call (a request by any method except
+    /// `GET`), it is drawn from 2 to 10 seconds, because answers to calls are short and soon free a
+    /// place.
     ///
     /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
     /// answer.
@@ -125,8 +126,8 @@ impl Refusal {
         self
     }
 
-    /// Returns the answer that refuses the request with these `parts`, for a handler or middleware
-    /// that itself decides to refuse a client. The layer passes the answer on unchanged, and
+    /// Returns the answer to a request that a handler or middleware itself decides to refuse.
+    /// `parts` are those of the request. The layer passes the answer on unchanged, and
     /// [counts](crate::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```

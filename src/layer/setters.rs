@@ -152,7 +152,9 @@ impl<M> SseLayer<M> {
     /// - if the stream has a content coding,
     /// - if the source's first block (its lines up to the first empty line) is ready at once and
     ///   has a `retry` field,
-    /// - if this option is not set, and the stream must end at once, for example during a shutdown.
+    /// - if this option is not set, and the stream must end at once, for example during a shutdown,
+    /// - if this option is not set, and a [`RunLayer`](crate::runs::RunLayer) around this layer
+    ///   records the stream.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
     /// instead, even if this option's time is shorter. With
@@ -535,8 +537,8 @@ impl<M> SseLayer<M> {
     ///
     /// A stream opens when its response head is known. If the service returns a bare stream, the
     /// stream opens when the service is called. Streams that answer `HEAD` requests, and
-    /// [refused](crate::Refusal#what-is-refused) streams, do not open. Only a bare stream that is
-    /// refused at the limit of a subject has already opened.
+    /// [refused](crate::Refusal#what-is-refused) streams, do not open. The exception is a bare
+    /// stream that is refused at the limit of a subject: it has already opened.
     ///
     /// The closure runs in the server's task, so it must not block. A panic in the closure is
     /// caught and logged.

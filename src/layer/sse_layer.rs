@@ -135,9 +135,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # One layer, one kind of service
 ///
 /// You need the [marker] `M` only to write the layer's type, for example in a struct field. Write
-/// `SseLayer` for services that return a response, such as an axum `Router`, and
-/// `SseLayer<marker::Events>` for services that return a stream. Elsewhere, the compiler infers `M`
-/// from the service that the layer wraps.
+/// `SseLayer` for services that return a response with a body of bytes, such as an axum `Router`,
+/// and `SseLayer<marker::Events>` for services that return a bare stream. Elsewhere, the compiler
+/// infers `M` from the service that the layer wraps.
 ///
 /// # Runtime
 ///

@@ -64,7 +64,7 @@ use crate::event::{Encoded, Event};
 ///
 /// The methods `without_…` turn off an option that is set by default, or that was set before. A
 /// [`padding`](Self::padding) of zero bytes turns padding off. No other option can be turned off.
-/// If a layer sets one that a route must not have, the route needs its own layer.
+/// If a layer sets such an option and a route must not have it, the route needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -183,9 +183,9 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when the token is cancelled. The stream ends in the same way as one that
-    /// [`Streams`](crate::streams#how-closed-streams-end) closes, with one exception: while its
-    /// client does not read, it still counts in [`Streams::count`](crate::streams::Streams::count).
+    /// Ends the stream when the token is cancelled. The stream ends like one that
+    /// [`Streams`](crate::streams#how-closed-streams-end) closes, except that it still counts in
+    /// [`Streams::count`](crate::streams::Streams::count) while its client does not read.
     ///
     /// Use this option, for example, to end a stream when its job is deleted or a periodic check
     /// fails. To end the streams of a user, use [`streams`](crate::streams) instead.

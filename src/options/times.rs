@@ -226,7 +226,7 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 /// to end by itself.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
-/// always fails at the maximum age. The stream of a [client that does not
+/// always fails when the layer ends the stream. The stream of a [client that does not
 /// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
 ///
 /// ```
@@ -254,8 +254,8 @@ impl MaxAge {
     /// Creates a maximum age, which is counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled. The same applies to the answer to a call, which then gets no
-    /// [grace](Self::grace).
+    /// is polled. This also holds for the answer to a call (a request by any method except `GET`):
+    /// with an age of zero, it gets no [grace](Self::grace).
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
@@ -341,9 +341,9 @@ impl From<Duration> for MaxAge {
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. In this case, the layer adds only the `retry` line, or nothing if the source is
-/// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. Before a body
-/// fails, the layer [waits up to a second](crate::guide::errors#timing) for the server to send the
-/// last bytes.
+/// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. If the layer
+/// has added bytes, it [waits up to a second](crate::guide::errors#timing) for the server to send
+/// them before the body fails.
 ///
 /// ```
 /// use std::time::Duration;

@@ -67,8 +67,8 @@
 //! - If the next event that a client needs was evicted from memory, the client gets `404` too, or,
 //!   if it is already attached, its body fails. A run that is still running evicts events only
 //!   after it has reached its [size limit](RunsBuilder::retain_bytes).
-//! - A run does not stop when a client disconnects. It stops when it is [cancelled](Runs::cancel),
-//!   or once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
+//! - A run does not stop when a client disconnects. The program can [cancel](Runs::cancel) it, and
+//!   it is abandoned once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the clients'
 //! streams end.
@@ -132,9 +132,9 @@
 //! end, and when runs without clients are abandoned. While clients are attached, a run that has
 //! reached its size limit evicts only events that the fastest client has read. If that client has
 //! read none of the kept events, the source waits. If the next event of a slower client is evicted,
-//! the body of that client fails. While no client is attached, the source never waits, and the
-//! oldest events are evicted. A run starts only if the memory limit has room for this run and all
-//! running runs at their maximum size. Otherwise, the request is refused.
+//! the body of that client fails. While no client is attached, a run at its size limit evicts its
+//! oldest events, and the source never waits. A run starts only if the memory limit has room for
+//! this run and all running runs at their maximum size. Otherwise, the request is refused.
 //!
 //! # The order of layers
 //!
@@ -163,7 +163,8 @@
 //! the code.
 //!
 //! Without a [store](#several-processes), runs are kept in the memory of one process. After a
-//! restart, all keys are unknown: a request with an id gets `404`, and does not call the service.
+//! restart, all keys are unknown: a request with a last event id gets `404`, and does not call the
+//! service.
 //!
 //! # Several processes
 //!
@@ -207,9 +208,9 @@
 //! the last 10 seconds. Other ended runs are lost: a repeated request without an id starts a new
 //! run. For one lease period after the loss, the store can lack a run that its process has not
 //! restored yet. During this time, a process therefore refuses a request if the store has no run
-//! for it and the process itself is not running one: [`Runs::start`] returns
+//! with the request's key and none is running in this process: [`Runs::start`] returns
 //! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
-//! while the store lacks the run, even if the run is running in the same process.
+//! whenever the store has no run with the key, even if one is running in this process.
 //!
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
@@ -251,7 +252,7 @@
 //! | without clients | the events are kept, up to the limits | the run continues until it is abandoned |
 //! | a client whose missed events are no longer kept gets | a `gap` event and the rest | `404`, or its body fails |
 //! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
-//! | the work is stopped by | the program, which can [publish a request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [after a last event](Runs::cancel_with) |
+//! | the work is stopped by | the program's own code, for example when it receives a [request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [with a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
 //! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language

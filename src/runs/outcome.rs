@@ -6,8 +6,8 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 
 /// The way a run ended.
 ///
-/// Whatever the outcome, the body of an attached client fails, as after [`Failed`](Self::Failed),
-/// if the client's next event was evicted.
+/// If an attached client still needs an evicted event, the client's body ends as after
+/// [`Failed`](Self::Failed), whatever the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -31,8 +31,8 @@ pub enum Outcome {
     /// The run had no client for the time that
     /// [`abandon_after`](super::RunsBuilder::abandon_after) sets.
     Abandoned,
-    /// The server or its runtime [shut down](super::Runs::drain), or the process died. The attached
-    /// clients get an error, as after [`Failed`](Self::Failed).
+    /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
+    /// every attached client ends as after [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -123,11 +123,11 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, and no run has the request's key or, with a
-    /// [store](super#several-processes), the id is not of the key's run. A new run would not
-    /// continue the answer to which the id belongs.
+    /// The request has a last event id, but no run has the request's key. With a
+    /// [store](super#several-processes), this error is also returned if the id does not belong to
+    /// the run with the key. A new run would not continue the answer to which the id belongs.
     NotFound,
-    /// No existing run could be returned, and a new run could duplicate one, for one of these
+    /// No run could be returned, and a new run might duplicate an existing one, for one of these
     /// reasons:
     ///
     /// - The store cannot be reached.

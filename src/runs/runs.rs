@@ -48,11 +48,12 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   [`SseLayer`](crate::SseLayer). When a limit is reached, `replace` can still replace a run that
 ///   is running in this process.
 ///
-/// If a run has ended and has no events left for a client, the client gets one of the following
-/// answers. So does a request without an id, instead of starting a run as in the table, if the
-/// handler uses [`answer`](Self::answer), or if the run ended while the request waited for the call
-/// to answer. But if [`start`](Self::start) or [`start_with`](Self::start_with) has waited for the
-/// call of another request, it starts a run.
+/// If a run has ended and has no more events to send to a client, the client gets one of the
+/// following answers. For such a run, a request without an id gets one of them, instead of starting
+/// a run as in the table, in two cases: the handler uses [`answer`](Self::answer), or the run ended
+/// while the request waited for the call to answer. But [`start`](Self::start) and
+/// [`start_with`](Self::start_with) follow the table if they have waited for the call of another
+/// request.
 ///
 /// - An `EventSource` gets `204`, after which it does not reconnect. But if the run ended as
 ///   [`Interrupted`], an `EventSource` without an id gets the refusal `per_client` instead.
@@ -63,9 +64,10 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It tells
 ///   the client that it has missed no event. The [terminator](crate::SseLayer::terminator) is sent
 ///   in such a stream only after [`Completed`].
-/// - The refusal makes a client repeat its request. The repeated request starts the run again, if
-///   it reaches a process that is not shutting down. After [`Cancelled`], clients get no refusal,
-///   because repeated requests would restart an answer that the user has stopped.
+/// - The refusal makes a client repeat its request. Except with [`answer`](Self::answer), the
+///   repeated request starts the run again if it reaches a process that is not shutting down. After
+///   [`Cancelled`], clients get no refusal, because repeated requests would restart an answer that
+///   the user has stopped.
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
 ///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run.
 ///   This happens, for example, if a user sends two messages of a chat at once. If
@@ -127,12 +129,14 @@ impl Run {
     }
 
     /// Returns all events that have been recorded so far, so that a program can store them. The
-    /// list is complete once the run has [ended](Self::ended).
+    /// list is complete once the run has [ended](Self::ended). But if this process has lost contact
+    /// with the run's process, the list has only the events that this process has received.
     ///
-    /// Returns `None` if an event was evicted. A running run evicts events only once it has reached
-    /// [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has ended can lose its events
-    /// when a memory limit such as [`max_memory`](super::RunsBuilder::max_memory) is reached, or
-    /// when [`retain_for`](super::RunsBuilder::retain_for) has passed.
+    /// Returns `None` if an event was evicted. A run that is running in this process evicts events
+    /// only once it has reached [`retain_bytes`](super::RunsBuilder::retain_bytes). A run that has
+    /// ended, or that belongs to another process, can also lose its events when a memory limit such
+    /// as [`max_memory`](super::RunsBuilder::max_memory) is reached, or when
+    /// [`retain_for`](super::RunsBuilder::retain_for) has passed after its end.
     ///
     /// ```
     /// use tower_sse::runs::{Outcome, Run};
@@ -323,7 +327,7 @@ impl Runs {
     /// run. Returns whether it was cancelled.
     ///
     /// Attached clients receive the event before their streams end, and clients that resume later
-    /// receive it too. The run records `event` as it records the events of its source.
+    /// receive it too. The run records `event` like an event of its source.
     ///
     /// ```
     /// use tower_sse::{Event, LastEventId, runs::{RunKey, Runs}};
@@ -346,8 +350,8 @@ impl Runs {
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for `event`.
     ///
-    /// Until the run is cancelled, its source can still send events, so an earlier count of the
-    /// run's events can be too low.
+    /// Until the run is cancelled, its source can still send events, so a count of the run's events
+    /// that is made before this call can be too low.
     ///
     /// # Several processes
     ///
@@ -525,7 +529,7 @@ impl RunsBuilder {
     /// 3. Ended runs that clients still read. The bodies of these clients fail.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end. Until then, a new run that needs its memory is refused.
+    /// its end. Until then, a new run that needs the ended run's memory is refused.
     ///
     /// The limit counts runs, their events, and their frames. A frame is a copy of several
     /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too:
@@ -535,11 +539,11 @@ impl RunsBuilder {
     /// it. If the running runs then grow to their limits, the kept frames can take the total above
     /// `bytes`. So can an event that a source has begun but not completed. These do not count:
     ///
-    /// - The service's future and the service's stream, with everything that these two hold.
+    /// - The future of the run's call, and the run's source, with everything that these two hold.
     /// - Evicted events and frames that a server still has to send. Each is in memory only once,
     ///   however many clients wait for it.
-    /// - Unused space before a run's oldest event and after its newest event, in the chunks of up
-    ///   to 1 KiB that small events share.
+    /// - Unused space in the chunks of up to 1 KiB that small events share: before a run's oldest
+    ///   event and after its newest event.
     ///
     /// In total, an ended run of 100 events of 45 bytes each counts as 16 kB. A client that
     /// attaches to it adds a frame, which counts as 5 kB. If 16 clients resume after different
@@ -549,7 +553,7 @@ impl RunsBuilder {
     /// the runs of this process take in the store, including keys and bookkeeping. In Redis, a run
     /// takes about 5.3 kB, plus the size of its events, plus twice the length of its
     /// percent-encoded key. Each batch of events that was sent to Redis adds 48 bytes. Above the
-    /// limit, the process first deletes from the store the runs whose key another run has taken,
+    /// limit, the process first deletes from the store ended runs whose key a newer run has taken,
     /// then other ended runs, in the order in which the store recorded their ends.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;

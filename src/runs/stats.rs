@@ -32,9 +32,8 @@ pub struct RunsStats {
     /// The number of calls that were made to start a run, including calls whose answer was not an
     /// event stream. A request whose client disconnects before the call does not count.
     pub started: u64,
-    /// The number of requests without a last event id that were refused because a limit was reached
-    /// or a shutdown had begun, or with
-    /// [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
+    /// The number of requests without a last event id that were refused because of a limit, a
+    /// shutdown, or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
     /// [`Runs::answer`](crate::runs::Runs::answer) do not count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.

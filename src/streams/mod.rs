@@ -205,8 +205,8 @@
 //!
 //! # Layers within layers
 //!
-//! - The inner layer applies the request's subjects to the stream, even if
-//!   [`streams`](crate::SseLayer::streams) is set only on the outer layer.
+//! - If one `SseLayer` is inside of another, the inner one applies the request's subjects to the
+//!   stream, even if [`streams`](crate::SseLayer::streams) is set only on the outer one.
 //! - If `streams` is set on several layers, give them the same [`Streams`]. An inner layer with
 //!   another `Streams` drops the subjects that were added before the request reached it, and logs a
 //!   WARN line (feature `tracing`).
@@ -217,10 +217,10 @@
 //! # Cost
 //!
 //! If `streams` is set, a request costs three allocations, or five if the request arrives without
-//! extensions. A stream with one subject takes up to 270 bytes of memory. To close streams that
-//! open later, `Streams` remembers the newest 65,536 calls of `close`, at 24 bytes each. If `close`
-//! is called more than 65,536 times between the arrival of a request and the opening of its stream,
-//! the stream is closed at once, whatever its subjects.
+//! extensions. A stream with one subject takes up to 270 bytes of memory. `Streams` remembers the
+//! newest 65,536 calls of `close`, at 24 bytes each, to close streams that were requested before a
+//! call but open after it. If `close` is called more than 65,536 times between the arrival of a
+//! request and the opening of its stream, the stream is closed at once, whatever its subjects.
 //!
 //! # Counts of all processes
 //!

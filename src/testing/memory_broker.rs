@@ -62,8 +62,8 @@ impl MemoryBroker {
     /// its data.
     ///
     /// Hubs keep the events that they have received; a [paused](Self::pause) hub never receives the
-    /// events that were delayed. Each subscription receives the events that its hub keeps, and then
-    /// a [gap](crate::hub::GapPolicy) for each of its topics.
+    /// events that were delayed. Each subscription first receives the rest of the events that its
+    /// hub keeps, and then a [gap](crate::hub::GapPolicy) for each of its topics.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());

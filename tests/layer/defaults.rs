@@ -33,7 +33,7 @@ fn reconnection_times_are_those_of_the_pages() {
     assert_eq!(Refusal::per_client(), Refusal::per_client().retry(retry));
 
     let (min, max) = pages.range(&[
-        "The reconnection time is drawn from {}: the client",
+        "The reconnection time is drawn from {}, because",
         "it is drawn from {}, except for calls",
         "its reconnection time is {}, except for calls",
     ]);

@@ -7,8 +7,8 @@
 //! then does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages whose size adapts to the speed of the
-//!   connection. It reports all events before the history as lost, so a client that resumes, and
-//!   has missed one of them, receives a gap.
+//!   connection. It reports older events to the hub as lost, so a client that missed one of them
+//!   receives a gap when it resumes.
 //! - It starts each read with the last entry that it has already read. So it notices if the log was
 //!   trimmed, lost or restored from a copy, even while nothing is published.
 //! - If only this process has missed events, it reports the loss to the process's hub. If all
@@ -66,10 +66,10 @@
 //!
 //! | The log has | What has happened | Which processes have lost events |
 //! |---|---|---|
-//! | the same or a lower number | the log is in an older state, or that entry was deleted | all |
-//! | only higher numbers, `was_trimmed` is `true` | the log was trimmed | only this one |
-//! | only higher numbers, `was_trimmed` is `false` | the log may be in an older state | all |
-//! | no entries | the log was lost | all |
+//! | the last entry's number or lower | it is in an older state, or that entry was deleted | all |
+//! | only higher numbers, `was_trimmed` is `true` | it was trimmed | only this one |
+//! | only higher numbers, `was_trimmed` is `false` | it may be in an older state | all |
+//! | no entries | it was lost | all |
 //!
 //! If all processes have lost events, the follower ends the session, connects again, and adds a
 //! [mark](Log::mark) before this process publishes again. If the follower finds no entry with the

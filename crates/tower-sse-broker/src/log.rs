@@ -94,8 +94,8 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read. Zero if the process has read no
-    /// entry.
+    /// The number of the last entry that the process has read or skipped, or of the one before the
+    /// hub's history. Zero if there is none.
     pub last: u64,
     /// The highest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
@@ -181,8 +181,8 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark after
-    /// this entry. The number of the mark is above `known.newest` and above all numbers in the log.
-    /// Returns the identity of the mark, if a mark was added and its identity is known.
+    /// this entry. The number of the mark is above `known.newest`, `known.lost`, and all numbers in
+    /// the log. Returns the identity of the mark, if a mark was added and its identity is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
@@ -197,7 +197,8 @@ pub trait Log: Send + Sized + 'static {
         last: Identity,
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
-    /// Waits until the log may have new entries.
+    /// Waits until the log may have new entries, or until [`upkeep`](Self::upkeep) may be due: the
+    /// follower calls it only after this wait.
     fn wait(
         &mut self,
         session: &mut Self::Session,
@@ -225,9 +226,9 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns the number of the first entry whose number is `from` or higher, or `None` if there
-    /// is no such entry. Does not read the entry. If this entry is the newest in the log, adds
-    /// another one after it: the follower has not read this entry, and can continue only from an
-    /// entry that it has read. Only called if [`SKIPS`](Self::SKIPS) is `true`.
+    /// is no such entry. Does not read the entry. If the entry is the newest in the log, adds
+    /// another one after it, which the follower can read and continue from. Only called if
+    /// [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,
         _session: &mut Self::Session,

@@ -40,7 +40,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// The user or the password is wrong or has expired, or the user lacks a permission.
     NotPermitted,
-    /// There is no connection, the connection broke, or the server did not answer in time.
+    /// There is no connection, the connection broke, or the server did not answer in time. Or the
+    /// process has found a loss of events, and connects again.
     Unreachable,
     /// The [schema](crate::SCHEMA) is missing, or is not the version that this crate needs.
     NotInstalled,

@@ -126,16 +126,16 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If `oldest_age` stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age` itself, [`max_rows`](crate::Postgres::max_rows) is too low: a new process
-    /// loads only a part of the history, and a process that is disconnected for longer than
-    /// `oldest_age` loses events.
+    /// [`max_rows`](crate::Postgres::max_rows) is too low if `oldest_age` has been below
+    /// [`retention_age`](Self::retention_age) for a time longer than `retention_age`, although
+    /// [`max_age`](crate::Postgres::max_age) is higher. Then a new process loads only a part of the
+    /// history, and a process that is disconnected for longer than `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The size in bytes of the log's table, which has the rows of all streams, and of its indexes.
-    /// Zero before the size is known. The size is measured every ten seconds.
+    /// The size in bytes of the log's table and indexes, for all streams together. Zero before the
+    /// size is known. The size is measured every ten seconds.
     pub bytes: u64,
 }
 

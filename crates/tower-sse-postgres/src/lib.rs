@@ -94,8 +94,9 @@
 //! ```
 //!
 //! - An invalid event makes the statement fail, which aborts its transaction. An event is invalid
-//!   if its stream is unknown, its data exceed 1 MiB, its topic exceeds 1 KiB, its comment exceeds
-//!   4 KiB, its name exceeds 256 bytes or has a line break, or its `retry` is negative.
+//!   if its topic or data is null, its stream is unknown, its data exceed 1 MiB, its topic exceeds
+//!   1 KiB, its comment exceeds 4 KiB, its name exceeds 256 bytes or has a line break, or its
+//!   `retry` is negative.
 //! - Hubs look for new events 10 times a second. If the server is repeatedly slow to answer, hubs
 //!   look less often, with pauses of up to a second. If a program with a hub calls the hub's
 //!   [waker](Postgres::waker) after a commit, clients receive the event a few milliseconds after

@@ -61,9 +61,9 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an event or a [`gap` entry](#entries), and every process that received the lost
-//!   entry or its acknowledgement stops before it reports the loss. A client that received the lost
-//!   event then also misses new events whose ids are not higher than the client's last id.
+//! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received this
+//!   entry or its acknowledgement stop before any of them reports the loss. In this case, a client
+//!   that received the lost event also misses new events whose ids are not higher than its last id.
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.

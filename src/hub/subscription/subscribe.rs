@@ -74,8 +74,8 @@ impl Subscribe {
     ///   them, the client receives a gap for each topic, then the greeting, and then the events
     ///   after `position`.
     /// - If a connected client falls so far behind that it misses events, it receives a gap. With
-    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream: the client reconnects, and receives
-    ///   this gap again, gaps for all other topics, and the greeting.
+    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream. When the client reconnects, it
+    ///   receives this gap again, together with gaps for all other topics, and then the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -127,7 +127,8 @@ impl Subscribe {
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Without that
     /// call, the client misses the events that are published between the query and
-    /// [`resume`](Self::resume).
+    /// [`resume`](Self::resume). With it, every client that reconnects and may have missed events
+    /// receives the greeting after the gaps, and these gaps never end the stream.
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses all events that are published before it reconnects, and receives no gap.
@@ -160,17 +161,18 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
-    /// | an id of another hub, for example from before a restart | all kept events, and a gap for each topic, before the topic's events. Only a topic that keeps a [latest](crate::hub::Retention::latest) event has no gap |
+    /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::hub::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
     ///   its newest evicted event. Events of other topics can precede this gap. A client that
-    ///   reconnects with the id of the gap misses no event and does not receive the gap again.
+    ///   reconnects with the id of the gap misses no further event and does not receive the gap
+    ///   again.
     /// - If a client of several topics disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
     ///   reconnects. This happens only if a topic has evicted an event that is newer than the
-    ///   client's oldest recent or latest event. If the client's first id was malformed, the client
-    ///   has then received two gaps for this topic.
+    ///   oldest of these recent and latest events. If the client first connected with a malformed
+    ///   id, this is its second gap for the topic.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. Other clients receive no gap for this
     ///   loss.

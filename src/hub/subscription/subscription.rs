@@ -223,10 +223,9 @@ impl Subscription {
     /// ```
     ///
     /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body makes the next frame only
-    /// once the server has written the previous one, or after a minute at the latest. A client that
-    /// stalls therefore receives no old values afterwards, except those in the buffers of its
-    /// connection.
+    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body waits until the server has
+    /// written one frame before it makes the next, but for a minute at most. A client that stalls
+    /// therefore receives no old values afterwards, except those in the buffers of its connection.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
@@ -602,11 +601,11 @@ impl Subscription {
 /// because a [broker](crate::hub::Hub::connect) lost them. In topics with
 /// [`Retention::latest`](crate::hub::Retention::latest), a replaced event does not count as missed.
 ///
-/// A gap is reported as an event with the name `gap`, whose data is the name of the topic. The id
-/// of this event is the position after which the topic continues. If the gap is due to evicted
-/// events, this position is the id of the newest of them. A client that resumes after this position
-/// does not receive the gap again; [`resume`](super::Subscribe::resume) and
-/// [`since`](super::Subscribe::since) describe exceptions.
+/// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Unless
+/// another gap or the greeting follows (see below), the id of this event is the position after
+/// which the topic continues. If the gap is due to evicted events, this position is the id of the
+/// newest of them. A client that resumes after this position does not receive the gap again;
+/// [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since) describe exceptions.
 ///
 /// A broker does not know which events it has lost, so after a loss, each topic of the subscription
 /// has a gap. Kept events from before the loss are sent first.
@@ -614,8 +613,8 @@ impl Subscription {
 /// Several topics can have a gap at the same position, for example after a loss. Such gaps are sent
 /// one after another, up to 256 in one item. If the client also receives the
 /// [greeting](super::Subscribe::greeting), the greeting comes after the gaps. Only the last of
-/// these events, a gap or the greeting, has the position as its id. If a client disconnects before
-/// it receives this event, it receives all of them again when it reconnects.
+/// these events (the greeting, or else the last gap) has the position as its id. A client that
+/// disconnects before this event receives all of them again when it reconnects.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.

@@ -55,8 +55,9 @@ impl Runs {
 /// # Requests
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Requests with
-///   any other method can start a run, so the closure must return `None` for a `DELETE` request
-///   that stops a run.
+///   any other method can start a run, so the closure `key` of
+///   [`Runs::layer`](crate::runs::Runs::layer) must return `None` for a `DELETE` request that stops
+///   a run.
 /// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because its answer could
 ///   not be recorded or resumed.
 /// - The first request with a given key calls the service, on a task of its own. Other requests

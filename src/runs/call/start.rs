@@ -44,7 +44,8 @@ impl Runs {
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. For such a request, the method returns the run with this key, even if the
-    /// run failed or was stopped, or else the error [`NotFound`](StartError::NotFound).
+    /// run failed or was stopped. If no run has the key, the method returns the error
+    /// [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If the source must wait for something
@@ -76,8 +77,9 @@ impl Runs {
     ///
     /// Returns an error if:
     ///
-    /// - The request has a last event id, and no run has the key or, with a
-    ///   [store](crate::runs#several-processes), the id is not of the key's run.
+    /// - The request has a last event id, but no run has the key.
+    /// - With a [store](crate::runs#several-processes), the request has a last event id that does
+    ///   not belong to the run with the key.
     /// - A new run is needed, but a limit on running runs is reached, the memory has no room, or
     ///   the server is shutting down.
     /// - With a store, the run for the request can be neither found nor started, for a reason of
@@ -124,8 +126,9 @@ impl Runs {
     ///
     /// Returns an error if:
     ///
-    /// - The request has a last event id, and no run has the key or, with a
-    ///   [store](crate::runs#several-processes), the id is not of the key's run.
+    /// - The request has a last event id, but no run has the key.
+    /// - With a [store](crate::runs#several-processes), the request has a last event id that does
+    ///   not belong to the run with the key.
     /// - A limit on running runs is reached, or the memory has no room. A run with this key that is
     ///   running in this process does not count towards these limits, because the new run takes its
     ///   place.
@@ -235,7 +238,8 @@ impl Runs {
     ///   disconnects. Its `Err` is returned to the caller that started the run, or dropped if that
     ///   caller no longer waits.
     /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
-    ///   try to start a run themselves, except in [`answer`](Self::answer), which returns `None`.
+    ///   try to start a run themselves, but a waiting call of [`answer`](Self::answer) returns
+    ///   `None`.
     /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
     ///   that, for example because it is cancelled, replaced or interrupted, the caller that
     ///   started it gets the ended run. [`Run::answer`] then returns the response for [such a

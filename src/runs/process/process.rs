@@ -299,8 +299,8 @@ impl Mark {
 }
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. With a store, if it is dropped before the request has received its
-/// claim, only the key is freed, and no end of a run is reported.
+/// the run is interrupted. With a store, if it is dropped before [`export`](Self::export) is
+/// called, only the key is freed, and no run is reported as ended.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
@@ -313,7 +313,7 @@ impl Producer {
         Self { process, record, mark: None }
     }
 
-    /// Gives the producer its mark. Called once other processes can reach the run.
+    /// Gives the producer its mark. Called when other processes can reach the run.
     pub fn export(&mut self, mark: Mark) {
         self.mark = Some(mark);
     }

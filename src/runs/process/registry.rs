@@ -308,7 +308,7 @@ fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
 /// The end of a run, and its epoch, which no other run of the process has.
 type At = (Instant, Epoch);
 
-/// Runs in the order in which they ended, with a limit on the memory of each owner's runs.
+/// Ended runs in the order of their ends, with a limit on the memory of each owner's runs.
 ///
 /// Without a limit, owners are not tracked. Runs without an owner are not limited.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// Write access to the record that this process keeps of a run in another process. Such a record
+/// Write access to a record that is this process's copy of a run in another process. Such a record
 /// has no task: it changes when the store pushes changes of the run, or when a page of its events
 /// is loaded. Once the last client or handle of the record is gone, the methods of `Mirror` do
 /// nothing.

@@ -1,5 +1,5 @@
-//! Scenes that check your own [`Broker`](crate::hub::broker::Broker) (features `testing` and
-//! `hub`).
+//! A series of tests, called scenes, for your own [`Broker`](crate::hub::broker::Broker) (features
+//! `testing` and `hub`).
 //!
 //! Implement [`World`] to provide an empty log of your broker. [`check`] plays the scenes, which
 //! test the rules on the page of [`Broker`](crate::hub::broker::Broker). The scenes use the broker
@@ -113,8 +113,8 @@
 //!   process read them. The scenes call `trim` only after connected clients have received all
 //!   events, and then check the clients of a new process.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   count only tasks, and find leftover tasks only if they are at least as many as the dropped
-//!   hubs or futures.
+//!   count only tasks, and find leftover tasks only if their number is at least the number of
+//!   dropped hubs or futures.
 //! - A limit that no scene reaches. Scenes publish up to 5,000 events at the same time, and up to
 //!   1,000 during a break. Their histories have up to 5,000 events. Topics and event names have up
 //!   to 4 KiB.

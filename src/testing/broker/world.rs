@@ -2,7 +2,7 @@ use std::{error::Error, fmt, pin::Pin};
 
 use crate::hub::broker::Broker;
 
-/// The future of a fault of a [`World`]: polling it causes the fault.
+/// A future that causes a fault in a [`World`] when it is polled.
 pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// An empty log with a name of its own, and the faults that a test can cause in it.

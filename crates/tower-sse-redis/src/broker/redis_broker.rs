@@ -181,8 +181,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. If the [time limit of answers](crate::Redis::timeout) is shorter than
-    /// `deadline`, this broker uses `deadline` as that limit too.
+    /// default is 2 seconds. If the [time limit for Redis' answers](crate::Redis::timeout) is
+    /// shorter than `deadline`, this broker raises that limit to `deadline`.
     ///
     /// ```
     /// # use std::time::Duration;

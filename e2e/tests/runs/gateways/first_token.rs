@@ -21,20 +21,20 @@ pub(crate) async fn messages(
         }
         let mut messages = MessageStream::new(upstream.into_body()).terminator("[DONE]");
         let mut first = Vec::new();
-        while let Some(message) = messages.next().await {
-            let is_begun = !message.as_ref().is_ok_and(has_only_role);
-            first.push(message);
-            if is_begun {
-                break;
-            }
+        while first.last().is_none_or(has_only_role)
+            && let Some(next) = messages.next().await
+        {
+            first.push(next);
         }
         Ok(stream::iter(first).chain(messages))
     };
-    timeout(limit, begin).await.unwrap_or_else(|_| Err(StatusCode::GATEWAY_TIMEOUT.into_response()))
+    let timed_out = || StatusCode::GATEWAY_TIMEOUT.into_response();
+    timeout(limit, begin).await.map_err(|_| timed_out())?
 }
 
 /// OpenAI's API sends the role of a message before its first token.
-fn has_only_role(message: &Message) -> bool {
+fn has_only_role(message: &Result<Message, BoxError>) -> bool {
+    let Ok(message) = message else { return false };
     let chunk: Value = serde_json::from_str(&message.data).unwrap_or_default();
     let delta = &chunk["choices"][0]["delta"];
     delta["role"].is_string() && delta["content"].as_str().is_none_or(str::is_empty)

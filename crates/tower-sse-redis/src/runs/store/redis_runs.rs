@@ -49,8 +49,8 @@ impl RedisRuns {
     /// process receives an error within the sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease (at least 1.5 seconds), or the whole lease if the other process
-    ///   connected to Redis less than two leases ago
+    /// - the time for a late renewal: three eighths of the lease (at least 1.5 seconds), or the
+    ///   whole lease if the other process connected to Redis less than two leases ago
     /// - a quarter of the lease: how often the other process checks the run
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
