@@ -53,7 +53,7 @@ pub trait EventFilter {
     /// the stream or rejects the response. If the source ended in the middle of an event that was
     /// [too large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
     ///
-    /// For each verdict, the client receives the following, in addition to any incomplete event:
+    /// For each verdict, the client receives the following, besides what is said above:
     ///
     /// - `Pass`: a clean end, or the source's error
     /// - `Drop`: a clean end

@@ -163,8 +163,8 @@ impl<M: ?Sized> FilterLayer<M> {
     /// stream with a `502`.
     ///
     /// Use this option only for filters that just observe events. A filter that blocks or redacts
-    /// events would miss such streams. Prefer to remove `accept-encoding` from requests to the
-    /// upstream, and to compress outside of the layer.
+    /// events would miss such streams. It is better to remove `accept-encoding` from
+    /// requests to the upstream, and to compress the responses outside of this layer.
     ///
     /// ```
     /// # use http::Request;

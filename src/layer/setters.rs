@@ -463,9 +463,9 @@ impl<M> SseLayer<M> {
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
     ///
-    /// - A stream takes a place when its response head is known. If the service returns a bare
-    ///   stream, the stream takes a place when the service is called. The place is free again when
-    ///   the stream has closed, for whatever reason.
+    /// - A stream takes a place when the service returns its response head. If the service returns
+    ///   a bare stream, the stream takes a place when the service is called. The place is free again
+    ///   when the stream has closed, for whatever reason.
     /// - A stream with a status other than 200 is never refused. Such a stream takes a place if
     ///   one is free, and otherwise opens without a place.
     /// - A client that never reads its HTTP/2 connection can hold a place for each stream of that

@@ -215,7 +215,7 @@
 //! While the store cannot be reached, or refuses commands, for example because a permission is
 //! missing:
 //!
-//! - Running runs continue. Clients of the run's process keep receiving the run, without a time
+//! - Runs in progress continue. Clients of the run's process keep receiving the run, without a time
 //!   limit.
 //! - The bodies of clients of other processes fail after two lease periods. If Redis can be
 //!   reached but is out of memory, these clients wait instead.

@@ -16,7 +16,7 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
 /// processes share their runs.
 ///
-/// Clones share the same runs. Running runs continue after the last clone is dropped.
+/// Clones share the same runs. Runs in progress continue after the last clone is dropped.
 ///
 /// Each run is a tokio task that needs a runtime with timers. A method that starts a run
 /// [panics](tokio::spawn) outside of a tokio runtime.
@@ -49,9 +49,9 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   is running in this process.
 ///
 /// If a run has ended and has no more events to send to a client, the client gets one of the
-/// following answers. For such a run, a request without an id gets one of them, instead of starting
-/// a run as in the table, in two cases: the handler uses [`answer`](Self::answer), or the run ended
-/// while the request waited for the call to answer. But [`start`](Self::start) and
+/// following answers. If a request without an id would start a run by the table, it gets one of
+/// these answers instead in two cases: the handler uses [`answer`](Self::answer), or the run ended
+/// while the request waited for the response of the call. But [`start`](Self::start) and
 /// [`start_with`](Self::start_with) follow the table if they have waited for the call of another
 /// request.
 ///
@@ -380,8 +380,8 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for the running
     /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// The wait includes the [`on_end`](super::RunsBuilder::on_end) closures of runs that end
-    /// during it.
+    /// If a run ends within `grace`, this method also waits for the
+    /// [`on_end`](super::RunsBuilder::on_end) closures.
     ///
     /// The server's graceful shutdown waits until all response bodies have ended, so drain the runs
     /// concurrently:
@@ -573,7 +573,7 @@ impl RunsBuilder {
     ///
     /// With a [store](super::RunStore), runs are evicted in the order in which the store recorded
     /// their ends. The limit then also applies to the memory that an owner's ended runs take in the
-    /// store. A call that returned no event stream also takes memory in the store, for two
+    /// store. There, a call that returned no event stream also counts, for two
     /// [leases](super#several-processes) after its answer. Each process counts only its own runs.
     ///
     /// ```

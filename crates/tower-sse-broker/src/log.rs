@@ -204,9 +204,9 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`. Returns `None` to make the follower call
-    /// [`read`](Self::read), starting at `last`: that call finds new entries, and shows whether
-    /// `last` is still there. The default is `None`.
+    /// Returns up to `count` entries after `last`. If it returns `None`, the follower calls
+    /// [`read`](Self::read) instead, starting at `last`. That call also shows whether `last` is
+    /// still in the log. The default is `None`.
     fn look(
         &mut self,
         _session: &mut Self::Session,

@@ -24,7 +24,7 @@ use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore}
 /// subscription read them. Like tokio's channels, a subscription takes part in cooperative
 /// scheduling.
 ///
-/// The costs of a subscription grow with the number of its topics. These times were measured on a
+/// Most costs of a subscription grow with the number of its topics. These times were measured on a
 /// server processor. In each range, the first time is with warm caches, and the second with cold
 /// ones. For the row about a backlog, each topic had one event:
 ///

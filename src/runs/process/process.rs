@@ -135,7 +135,7 @@ impl Process {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
-    /// Cancels the run of this process with this key. If there are `lines`, the run first records
+    /// Cancels the run with this key in this process. If there are `lines`, the run first records
     /// an event with them. Returns `false` if no such run was starting or running, or if `last` is
     /// not an id of the run.
     pub fn cancel(

@@ -34,14 +34,14 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if the scene has failed, and panics after
-//! the last scene if any has failed. Run the test with `--nocapture` to see the lines. [`outcomes`]
-//! returns the results instead of printing them.
+//! `check` prints a line for each scene, with the reason if the scene has failed or was skipped,
+//! and panics after the last scene if any has failed. Run the test with `--nocapture` to see the
+//! lines. [`outcomes`] returns the results instead of printing them.
 //!
 //! # The scenes
 //!
 //! Each line begins with one or more scenes. If a scene needs a fault, the fault follows in
-//! brackets. The text after the colon is the mistake of a broker that fails these scenes:
+//! brackets. The text after the colon says what a broker that fails these scenes does wrong:
 //!
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, or changes line
 //!   ends

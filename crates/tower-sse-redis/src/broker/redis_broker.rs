@@ -151,8 +151,8 @@ impl RedisBroker {
         self
     }
 
-    /// Also removes entries that are older than `age`, by the server's clock. By default, only
-    /// [`max_len`](Self::max_len) trims the stream.
+    /// Removes entries that are older than `age` by the server's clock, in addition to those that
+    /// [`max_len`](Self::max_len) removes. By default, no entry is removed because of its age.
     ///
     /// Set a maximum age to free memory after a busy time, or to delete old data. About every two
     /// seconds, each connected process removes all but the newest of the entries that are older

@@ -6,7 +6,8 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
 /// The error's [`kind`](Self::kind) tells an operator what to do.
-/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) contains such an error too:
+/// The reason in a [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an
+/// error, to which you can downcast:
 ///
 /// ```
 /// use tower_sse::hub::PublishError;

@@ -53,8 +53,8 @@ impl RedisHealth {
 
     /// Returns whether `maxmemory` and `maxmemory-policy` let the server free memory by deleting
     /// the keys of the hub or the runs. The process also logs a WARN line when it finds such
-    /// settings. If the server deletes the keys, a hub loses all events of its stream, and a run is
-    /// interrupted.
+    /// settings. If the server deletes the keys, the stream of a hub loses all of its events. Running
+    /// runs are [restored](tower_sse::runs#several-processes), but ended runs can be lost.
     ///
     /// A `volatile-…` policy lets the server delete the keys of runs, which expire, but not the
     /// stream of a hub.

@@ -51,7 +51,7 @@ impl RedisRuns {
     /// - the lease
     /// - the time for a late renewal: three eighths of the lease (at least 1.5 seconds), or the
     ///   whole lease if the other process connected to Redis less than two leases ago
-    /// - a quarter of the lease: how often the other process checks the run
+    /// - a quarter of the lease: the interval at which the other process checks the run
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
     /// seconds ago. The sum assumes that Redis answers at once. After the error, a request can
