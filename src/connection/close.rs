@@ -7,9 +7,9 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into an
-    /// event. The reason is also `Failed` if a service returned an error instead of a [bare
-    /// stream](crate::SseLayer#services-that-return-a-bare-stream).
+    /// The source failed. This is also the reason if [`on_error`](crate::SseLayer::on_error) turned
+    /// the error into an event. The reason is also `Failed` if a service returned an error instead
+    /// of a [bare stream](crate::SseLayer#services-that-return-a-bare-stream).
     Failed,
     /// The response or its future was dropped before the end of the stream. Usually, the client
     /// disconnected; the server or an outer layer can also give up on the response.

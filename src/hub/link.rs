@@ -89,6 +89,7 @@ pub trait Publisher: Send + Sync + 'static {
     ///   published later.
     /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within the
     ///   broker's own time limit.
+    /// - [`Closed`](PublishError::Closed): the hub is closed, and the event was not sent.
     /// - [`Ended`](PublishError::Ended): the topic has ended. Only a broker that knows which topics
     ///   have ended returns this error.
     ///

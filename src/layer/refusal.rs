@@ -4,10 +4,10 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused. The layer refuses a stream if the server is
-/// [shutting down](crate::SseLayer::shutdown), or if the number of [all
-/// streams](crate::SseLayer::max_streams), or of those of a
-/// [subject](crate::streams#limits-for-each-subject) such as a user, is at its limit.
+/// The answer to a client whose stream is refused. The layer refuses a stream while the server
+/// is [shutting down](crate::SseLayer::shutdown). It also refuses a stream if the limit of [all
+/// streams](crate::SseLayer::max_streams) has been reached, or that of a
+/// [subject](crate::streams#limits-for-each-subject), such as the user.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random

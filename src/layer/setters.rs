@@ -624,7 +624,7 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Measures two times for the [`CloseReport`] of each stream: from the request to the
+    /// Measures two durations for the [`CloseReport`] of each stream: from the request to the
     /// [head](CloseReport::time_to_head), and from the request to the [first
     /// event](CloseReport::time_to_first_event).
     ///

@@ -63,8 +63,8 @@ use crate::event::{Encoded, Event};
 ///   order in which they were set.
 ///
 /// The methods `without_…` turn off an option that is set by default, or that was set before. A
-/// [`padding`](Self::padding) of zero bytes turns padding off. No other option can be turned off.
-/// If a layer sets such an option and a route must not have it, the route needs its own layer.
+/// [`padding`](Self::padding) of zero bytes turns padding off. The other options cannot be turned
+/// off. If a layer sets such an option and a route must not have it, the route needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {

@@ -185,9 +185,9 @@
 //! - If the run's process dies, the response bodies of clients that read the run through another
 //!   process fail.
 //!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
-//!   documents how soon. If these clients repeat their requests without an id, the first request
-//!   starts a new run, and the others join it. If a process has had no contact with the store for
-//!   one *lease* period, other processes can declare it dead.
+//!   documents how soon they fail. If these clients repeat their requests without an id, the first
+//!   request starts a new run, and the others join it. If a process has had no contact with the
+//!   store for one *lease* period, other processes can declare it dead.
 //! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, the
 //!   first process that notices this calls its own `on_end` with
 //!   [`Interrupted`](Outcome::Interrupted). In rare cases, for example if a run ends while its

@@ -130,9 +130,9 @@ pub enum StartError {
     /// No run could be returned, and a new run might duplicate an existing one, for one of these
     /// reasons:
     ///
-    /// - The store cannot be reached.
-    /// - The store lost its data less than a [lease period](super#several-processes) ago, and does
-    ///   not have the run.
+    /// - The store cannot be reached, or refuses commands.
+    /// - The store was restarted, was replaced or lost its data less than a [lease
+    ///   period](super#several-processes) ago, and does not have the run.
     /// - The key belongs to a run that was started with another version of the store's protocol.
     /// - The run's events could not be loaded, or the key could not be claimed, in time.
     Unavailable,

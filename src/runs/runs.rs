@@ -49,9 +49,9 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   is running in this process.
 ///
 /// If a run has ended and has no more events to send to a client, the client gets one of the
-/// following answers. If a request without an id would start a run by the table, it gets one of
-/// these answers instead in two cases: the handler uses [`answer`](Self::answer), or the run ended
-/// while the request waited for the response of the call. But [`start`](Self::start) and
+/// following answers. In two cases, a request without an id gets one of them too, although it would
+/// start a run by the table: if the handler uses [`answer`](Self::answer), or if the request was
+/// waiting for the response of the run's call when the run ended. But [`start`](Self::start) and
 /// [`start_with`](Self::start_with) follow the table if they have waited for the call of another
 /// request.
 ///
@@ -560,13 +560,14 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the memory of each owner's ended runs to `bytes`, so that one owner's runs cannot
-    /// displace everybody else's. By default, ended runs are limited only by
+    /// Limits the memory of the ended runs that are kept for each owner to `bytes`, so that they
+    /// leave room for the runs of other owners. By default, ended runs are limited only by
     /// [`max_memory`](Self::max_memory).
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
-    /// last. [Frames](Self::max_memory) that are made after a run's end count only towards
-    /// `max_memory`. Running runs of an owner are limited by
+    /// last. Two things count only towards `max_memory`: [frames](Self::max_memory) that are made
+    /// after a run's end, and a run that a client still reads after the run was replaced, or after
+    /// [`retain_for`](Self::retain_for). Running runs of an owner are limited by
     /// [`max_running_per_owner`](Self::max_running_per_owner) and
     /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have
     /// no owner, so this limit does not apply to them.

@@ -297,8 +297,8 @@
 //!
 //! The sums are estimates:
 //!
-//! - They are up to one interval old. A client that moves to another process can count twice, or
-//!   not at all, for up to one interval.
+//! - They are up to one interval old, or older if a report was lost. A client that moves to another
+//!   process can count twice, or not at all, for up to one interval.
 //! - The streams of a process that was killed count for up to three more intervals. A process that
 //!   has just started knows the counts of the other processes after one interval.
 //! - If a process is cut off from the broker for three intervals, its own sums become zero, and the

@@ -116,8 +116,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number and has not found the event.
-    /// - The process already knew this number or a higher one when it sent the event, so the log
-    ///   has returned to an older state.
+    /// - The event's number is not above [`newest_known`](Self::newest_known) as it was when the
+    ///   event was sent, so the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -68,7 +68,7 @@
 //! |---|---|---|
 //! | the last entry's number or lower | it is in an older state, or that entry was deleted | all |
 //! | only higher numbers, `was_trimmed` is `true` | it was trimmed | only this one |
-//! | only higher numbers, `was_trimmed` is `false` | it may be in an older state | all |
+//! | only higher numbers, `was_trimmed` is `false` | an older state may have replaced it | all |
 //! | no entries | it was lost | all |
 //!
 //! If all processes have lost events, the follower ends the session, connects again, and adds a

@@ -608,7 +608,7 @@ impl Subscription {
 /// [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since) describe exceptions.
 ///
 /// A broker does not know which events it has lost, so after a loss, each topic of the subscription
-/// has a gap. Kept events from before the loss are sent first.
+/// has a gap. The events that the hub still keeps from before the loss are sent first.
 ///
 /// Several topics can have a gap at the same position, for example after a loss. Such gaps are sent
 /// one after another, up to 256 in one item. If the client also receives the

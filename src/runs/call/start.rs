@@ -44,7 +44,7 @@ impl Runs {
     ///
     /// A request with a last event id never starts a run, because its client asks for the rest of
     /// an earlier answer. For such a request, the method returns the run with this key, even if the
-    /// run failed or was stopped. If no run has the key, the method returns the error
+    /// run failed or was stopped. If there is no such run, it returns the error
     /// [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
