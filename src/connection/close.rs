@@ -115,7 +115,9 @@ pub struct CloseReport {
     pub time_to_head: Option<Duration>,
     /// The time from the request until the first byte of the source's first event was passed to the
     /// server. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no
-    /// event: comments, reconnection times and the layer's own lines and events do not count.
+    /// event. Comments, reconnection times and the layer's own lines and events do not count,
+    /// except [heartbeats that are events](crate::Heartbeat::event). If the stream has a content
+    /// coding, its first bytes count.
     pub time_to_first_event: Option<Duration>,
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Resp
 /// the run was replaced before its call had answered.
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<AnswerBody> {
     match (record.phase().outcome(), requester.client) {
+        (Some(Outcome::Interrupted), client) if requester.last.is_none() => refusal(client),
         (Some(Outcome::Cancelled), Client::EventSource) => status(StatusCode::NO_CONTENT),
         _ => not_found(),
     }

@@ -152,6 +152,27 @@ async fn run_that_is_replaced_during_the_call_is_answered_as_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn starters_of_interrupted_runs_are_refused_even_if_the_run_is_evicted() {
+    // The run that ends last evicts the other one.
+    let runs = Runs::builder().max_memory_per_owner(1).build();
+    let (a, b) = (RunKey::new("ann", "a").unwrap(), RunKey::new("ann", "b").unwrap());
+    let draining = async {
+        sleep(Duration::from_secs(1)).await;
+        runs.drain(Duration::ZERO).await
+    };
+    let (a, b, _) = tokio::join!(
+        runs.start_with(&a, None, pending::<Call>),
+        runs.start_with(&b, None, pending::<Call>),
+        draining
+    );
+    for run in [a.unwrap().unwrap(), b.unwrap().unwrap()] {
+        assert_eq!(run.outcome(), Some(Outcome::Interrupted));
+        let (parts, ()) = by(Requester::Fetch).into_parts();
+        assert_eq!(run.answer(&parts).await.status(), 503);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn panic_propagates_and_frees_the_key() {
     let runs = Runs::new();
     let key = turn();

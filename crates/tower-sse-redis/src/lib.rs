@@ -45,8 +45,9 @@
 //!   topic receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the client stays
 //!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
 //!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
-//!   stream, or if the stream is deleted or trimmed. For each loss, a client receives at least one
-//!   gap for each of its topics. It can receive two, for example if its process has [skipped an
+//!   stream, or if the stream is deleted or trimmed. After a loss, a client receives at least one
+//!   gap for each of its topics. Losses without an event between them share this gap. A client can
+//!   receive two gaps for one loss, for example if its process has [skipped an
 //!   entry](running#sizes-and-limits).
 //! - A loss may be known only to processes that received the lost event or its acknowledgement. One
 //!   of these processes reports the loss within seconds of reaching Redis. Until then, clients can

@@ -111,7 +111,8 @@ impl Subscribe {
     ///
     /// # Panics
     ///
-    /// The subscription panics if it is polled outside of a tokio runtime with timers.
+    /// The subscription panics if it is polled outside of a tokio runtime with timers while a window
+    /// is open.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self

@@ -150,7 +150,7 @@ impl Subscription {
     }
 
     /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has received
-    /// everything. It is `false` for a subscription without topics.
+    /// everything. It is `false` for a subscription without topics, and after the stream has ended.
     ///
     /// If you wrap a subscription in another stream, check `has_ended` first. If it is `true`,
     /// return the [`response`](Self::response) of the subscription instead:

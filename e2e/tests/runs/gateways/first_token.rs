@@ -21,21 +21,23 @@ pub(crate) async fn messages(
         }
         let mut messages = MessageStream::new(upstream.into_body()).terminator("[DONE]");
         let mut first = Vec::new();
-        while first.last().is_none_or(has_only_role)
+        while !first.last().is_some_and(has_token)
             && let Some(next) = messages.next().await
         {
             first.push(next);
         }
         Ok(stream::iter(first).chain(messages))
     };
-    let timed_out = || StatusCode::GATEWAY_TIMEOUT.into_response();
-    timeout(limit, begin).await.map_err(|_| timed_out())?
+    timeout(limit, begin).await.map_err(|_| StatusCode::GATEWAY_TIMEOUT.into_response())?
 }
 
-/// OpenAI's API sends the role of a message before its first token.
-fn has_only_role(message: &Result<Message, BoxError>) -> bool {
-    let Ok(message) = message else { return false };
-    let chunk: Value = serde_json::from_str(&message.data).unwrap_or_default();
-    let delta = &chunk["choices"][0]["delta"];
-    delta["role"].is_string() && delta["content"].as_str().is_none_or(str::is_empty)
+/// Before the first token, OpenAI's API sends the role, and Azure's a chunk without a choice.
+fn has_token(message: &Result<Message, BoxError>) -> bool {
+    let Ok(message) = message else { return true };
+    let Ok(chunk) = serde_json::from_str::<Value>(&message.data) else { return true };
+    let delta = chunk["choices"][0]["delta"].as_object();
+    delta
+        .into_iter()
+        .flatten()
+        .any(|(name, value)| name != "role" && !value.is_null() && value != "")
 }

@@ -29,7 +29,9 @@ fn model(length: usize) -> Response {
     };
     let role = chunk(json!({ "role": "assistant", "content": "" }), None);
     if length == ROLE {
-        let open = stream::once(async { role }).chain(stream::pending());
+        let of_azure =
+            Event::from(json!({ "choices": [], "prompt_filter_results": [] }).to_string());
+        let open = stream::iter([of_azure, role]).chain(stream::pending());
         return tower_sse::response(open).into_response();
     }
     let text: Vec<_> = ANSWER.chars().collect();
