@@ -158,7 +158,7 @@ async fn starters_of_interrupted_runs_are_refused_even_if_the_run_is_evicted() {
     let (a, b) = (RunKey::new("ann", "a").unwrap(), RunKey::new("ann", "b").unwrap());
     let draining = async {
         sleep(Duration::from_secs(1)).await;
-        runs.drain(Duration::ZERO).await
+        runs.drain(Duration::ZERO).await;
     };
     let (a, b, _) = tokio::join!(
         runs.start_with(&a, None, pending::<Call>),
