@@ -70,29 +70,33 @@ pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Resp
 /// Returns the response for the client that started a run which is forgotten, for example because
 /// the run was replaced before its call had answered.
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<AnswerBody> {
-    match (record.phase().outcome(), requester.client) {
-        (Some(Outcome::Interrupted), client) if requester.last.is_none() => refusal(client),
-        (Some(Outcome::Cancelled), Client::EventSource) => status(StatusCode::NO_CONTENT),
-        _ => not_found(),
-    }
+    // A run that has recorded events was answered, and its retention is over.
+    let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
+    outcome.and_then(|it| without_stream(it, requester)).unwrap_or_else(not_found)
 }
 
 /// Returns the response for a client that has seen all events of a run that has ended.
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
+    without_stream(outcome, requester).unwrap_or_else(|| events(reader))
+}
+
+/// Returns the response for a client for which a run that has ended has no events, or `None` if the
+/// client gets an empty stream.
+fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<AnswerBody>> {
     let is_first_visit = requester.last.is_none();
     match (outcome, requester.client) {
         // The client can start the call on another process.
-        (Outcome::Interrupted, client) if is_first_visit => refusal(client),
+        (Outcome::Interrupted, client) if is_first_visit => Some(refusal(client)),
         // After an empty 200, an `EventSource` would reconnect forever. For all other streams,
         // `layer/response_future.rs` decides on a 204.
-        (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
+        (_, Client::EventSource) => Some(status(StatusCode::NO_CONTENT)),
         // Clients of other kinds do not expect 204, and some retry it forever.
-        (Outcome::Completed, _) => events(reader),
+        (Outcome::Completed, _) => None,
         // The client has read all that there was before the cancellation.
-        (Outcome::Cancelled, _) if !is_first_visit => events(reader),
+        (Outcome::Cancelled, _) if !is_first_visit => None,
         // An empty 200 would mean that the client misses nothing. After a 503, the client would
         // start again the answer that the user has cancelled.
-        _ => not_found(),
+        _ => Some(not_found()),
     }
 }
 

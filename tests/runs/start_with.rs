@@ -142,13 +142,17 @@ async fn run_that_is_replaced_during_the_call_is_answered_as_cancelled() {
         runs.replace(&turn(), None, || stream::iter([Event::from("b")])).await
     };
     let (run, replacement) = tokio::join!(starting, replacing);
-    let run = run.unwrap().unwrap();
+    let (run, replacement) = (run.unwrap().unwrap(), replacement.unwrap());
     assert_eq!(run.outcome(), Some(Outcome::Cancelled));
     for (requester, status) in [(Requester::EventSource, 204), (Requester::Fetch, 404)] {
         let (parts, ()) = by(requester).into_parts();
         assert_eq!(run.answer(&parts).await.status(), status);
     }
-    drop(replacement.unwrap());
+    // A run that has recorded events was answered: after its retention, it is unknown.
+    assert_eq!(replacement.ended().await, Some(Outcome::Completed));
+    sleep(Duration::from_secs(301)).await;
+    let (parts, ()) = by(Requester::EventSource).into_parts();
+    assert_eq!(replacement.answer(&parts).await.status(), 404);
 }
 
 #[tokio::test(start_paused = true)]
