@@ -10,6 +10,8 @@ mod control;
 mod dashboard;
 mod doc_pages;
 mod documented_proxies;
+#[cfg(unix)]
+mod engines;
 mod frameworks;
 mod job;
 mod limit;
@@ -31,6 +33,8 @@ mod watchdog;
 #[path = "../../../examples/dashboard/main.rs"]
 #[allow(dead_code)]
 mod example;
+#[path = "../../../tests/support/relay.rs"]
+mod relay;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 

@@ -1,0 +1,106 @@
+//! A page of a test in Chromium, Firefox and WebKitGTK. The page reports to the test's server, so that
+//! no engine needs a driver.
+
+use axum::routing::{get, post};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::relay::Relay;
+use crate::*;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Engine {
+    Chromium,
+    Firefox,
+    WebKitGtk,
+}
+
+/// A page, its engine and its server.
+pub(crate) struct EnginePage {
+    reports: mpsc::UnboundedReceiver<String>,
+    /// All connections between the engine and the server.
+    pub(crate) relay: Relay,
+    engine: Child,
+    _profile: Directory,
+}
+
+impl Engine {
+    /// Returns a command that opens a page with a profile in this directory, or `None` if the engine
+    /// is not here.
+    fn command(self, profile: &Path) -> Option<Command> {
+        let command = match self {
+            Self::Chromium => {
+                let mut command = Command::new(Tools::find()?.chromium);
+                command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
+                command.arg("--disable-dev-shm-usage");
+                command.arg(format!("--user-data-dir={}", profile.display()));
+                command
+            }
+            Self::Firefox => {
+                let mut command = Command::new(find(&["firefox-esr", "firefox"])?);
+                command.args(["--headless", "--no-remote", "--profile"]).arg(profile);
+                command
+            }
+            Self::WebKitGtk => {
+                let (display, browser) = (find(&["xvfb-run"])?, find(&["surf"])?);
+                let mut command = Command::new(display);
+                command.arg("--auto-servernum").arg(browser).env("HOME", profile);
+                command
+            }
+        };
+        Some(command)
+    }
+}
+
+impl EnginePage {
+    /// Serves `app` and a page with this script, and opens the page. In the script, `report(text)`
+    /// sends a report. Returns `None` if the engine is not here.
+    pub(crate) async fn open(engine: Engine, app: Router, script: &str) -> Option<Self> {
+        let profile = Directory::new("engine");
+        let mut command = engine.command(profile.path())?;
+        let page = format!(
+            "<!doctype html><script type=module>
+            let last = Promise.resolve();
+            const report = body => last = last.then(() => fetch('/report', {{ method: 'POST', body }}));
+            {script}</script>"
+        );
+        let (sender, reports) = mpsc::unbounded_channel();
+        let report = async move |text: String| _ = sender.send(text);
+        let app = app.route("/", get(Html(page))).route("/report", post(report));
+        let server = serve_axum(app).await;
+        let relay = Relay::start(server.port(), async |mut client, mut server| {
+            _ = copy_bidirectional(&mut client, &mut server).await;
+        })
+        .await;
+        let engine = command
+            .arg(format!("http://127.0.0.1:{}/", relay.port))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Some(Self { reports, relay, engine, _profile: profile })
+    }
+
+    pub(crate) async fn next_report(&mut self) -> String {
+        soon(self.reports.recv()).await.expect("the server lives as long as the test")
+    }
+}
+
+impl Drop for EnginePage {
+    /// Kills the engine with its processes and its display.
+    fn drop(&mut self) {
+        let group = self.engine.id().expect("it is not awaited");
+        _ = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs three engines: `.ci/slow engines`"]
+async fn page_runs_in_three_engines() {
+    for engine in [Engine::Chromium, Engine::Firefox, Engine::WebKitGtk] {
+        let page = EnginePage::open(engine, Router::new(), "report('here')").await;
+        let Some(mut page) = page else { continue };
+        assert_eq!(page.next_report().await, "here", "{engine:?}");
+    }
+}
