@@ -143,7 +143,9 @@
 //!   has a filter of its own.
 //! - Place compressors outside of filters and of `SseLayer`. Do not forward `accept-encoding` to an
 //!   upstream: a stream with a content coding is [refused](FilterLayer#what-is-refused).
-//! - To filter in a handler, map the body of the response to a [`FilterBody`].
+//! - To filter in a handler, map the body of the response to a [`FilterBody`]. If the filter
+//!   replaces events of [topics that keep only their newest
+//!   value](crate::hub::Subscription::response), a client that stalls receives more old values.
 //! - A filter cannot await. If a decision has to wait, for example for another model, use a
 //!   [`MessageStream`](crate::MessageStream).
 

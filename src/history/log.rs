@@ -24,6 +24,8 @@ pub(crate) struct Limits {
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
+    /// Whether each event replaces the one before it.
+    pub(crate) is_latest: bool,
     /// The limit of the total memory of all logs, in bytes. A single log that exceeds it evicts
     /// even its newest event.
     pub(crate) memory: usize,
@@ -54,7 +56,7 @@ pub(crate) struct Log {
     /// events, and the padding around large ones, which align with blocks.
     pub(super) end: u64,
     pub(crate) evicted: Evicted,
-    /// The number of events that were evicted.
+    /// The number of events that were evicted, without those that newer ones have replaced.
     pub(crate) evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
@@ -112,6 +114,7 @@ impl Log {
         limits.bytes = limits.bytes.max(bytes);
         limits.age = limits.age.max(age);
         limits.memory = limits.memory.max(events * ENTRY_OVERHEAD + bytes);
+        limits.is_latest = false;
         self.memory.leave_total();
     }
 
@@ -314,7 +317,7 @@ impl Log {
 
     /// Evicts the oldest events until all limits are met at the time `now`.
     pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
-        let Limits { events, bytes, age, memory } = self.limits;
+        let Limits { events, bytes, age, memory, .. } = self.limits;
         while let Some(oldest) = self.entries.front()
             && (self.entries.len() > events.max(1)
                 || (self.bytes > bytes && self.entries.len() > 1)
@@ -398,7 +401,8 @@ impl Log {
             return;
         };
         self.bytes -= oldest.bytes.len();
-        self.evicted_events += 1;
+        let is_replaced = self.limits.is_latest && !self.entries.is_empty();
+        self.evicted_events += u64::from(!is_replaced);
         self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
         drops.add(oldest.bytes);
         self.remove_stale_frames(drops);

@@ -16,7 +16,8 @@ pub struct HubStats {
     /// The number of subscriptions in this process, summed over all topics. A subscription to
     /// several topics counts once for each topic.
     pub subscribers: usize,
-    /// The number of events that were evicted since the hub was created.
+    /// The number of events that were evicted since the hub was created. An event that a newer one
+    /// [replaces](Retention::latest) does not count.
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,

@@ -73,6 +73,24 @@ async fn evicted_counts_events_above_the_maximum_age() {
     assert_eq!(stats.memory, memory(&hub, &[("c", &["c4"])]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn replaced_value_does_not_count_as_evicted() {
+    let hub = Hub::builder().retention(Retention::latest().age(MINUTE)).build();
+    publish_all(&hub, ["a1", "a2", "b3", "a4"]);
+    assert_eq!((hub.stats().events, hub.stats().evicted), (2, 0));
+    advance(MINUTE + Duration::from_millis(1)).await;
+    publish(&hub, "a", "a5");
+    assert_eq!(
+        (hub.stats().events, hub.stats().evicted),
+        (1, 1),
+        "nothing replaces the value of b"
+    );
+
+    let without_room = Hub::builder().retention(Retention::latest()).max_memory(0).build();
+    publish_all(&without_room, ["a1", "a2"]);
+    assert_eq!(without_room.stats().evicted, 2);
+}
+
 #[test]
 fn gaps_count_once_for_each_that_is_sent() {
     let hub = Hub::builder().retention(Retention::new().events(1)).build();
