@@ -62,13 +62,11 @@
 //! # #[cfg(all(feature = "axum", feature = "hub"))]
 //! # mod with_hub {
 //! use axum::{extract::State, response::IntoResponse};
-//! use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
+//! use tower_sse::{LastEventId, hub::{Hub, PublishError}};
 //!
 //! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-//!     // The greeting gives a first visitor an id, so it can resume if it disconnects.
-//!     let greeting = Event::new().event("connected").data("");
-//!     let topics = ["all", "client:42"];
-//!     hub.subscribe(topics).greeting(greeting).resume(last).response()
+//!     // Clients that reconnect receive what they missed, even before their first event.
+//!     hub.subscribe(["all", "client:42"]).resume(last).response()
 //! }
 //!
 //! async fn notify(hub: Hub) -> Result<(), PublishError> {

@@ -5,6 +5,7 @@
 //! | [`within_layer`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
+//! | [`StartAt`]: the position of a client without an id | the hub | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
 //! | [`Stopped`]: the source stopped for good | runs | bodies | a cause of an error |
@@ -24,7 +25,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{drop_waker, in_batches, wake};
-use crate::{BoxError, error::causes, stats::Stats};
+use crate::{BoxError, connection::Client, error::causes, event::EventId, stats::Stats};
 
 /// A slot into which an outer layer puts its shutdown before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
@@ -152,6 +153,28 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 /// return them on purpose.
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
+
+/// The position at which a stream starts whose client has no id yet. It is an extension of the
+/// response. The layer knows the client, and sends it the position in the stream's first frame.
+#[derive(Clone)]
+pub(crate) struct StartAt {
+    pub(crate) id: EventId,
+    pub(crate) receivers: StartReceivers,
+}
+
+/// The clients that receive the position at which their stream starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartReceivers {
+    None,
+    EventSources,
+    All,
+}
+
+impl StartReceivers {
+    pub(crate) fn include(self, client: Client) -> bool {
+        self == Self::All || self == Self::EventSources && client == Client::EventSource
+    }
+}
 
 /// A callback in a response's extensions, which a layer calls once it has refused the stream and
 /// dropped its body. The source cannot learn of the refusal from the drop, which has other reasons

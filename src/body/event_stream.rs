@@ -14,7 +14,7 @@ use super::StreamRecord;
 use super::{Boundary, Deadline, EndsWith, IdleTimer, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry};
-use crate::signals::{ShutdownWait, Stopped, is_within_recorder, within_layer};
+use crate::signals::{ShutdownWait, StartAt, Stopped, is_within_recorder, within_layer};
 use crate::streams::Membership;
 use crate::{BoxError, coop::CoopBudget, event::first_block_has_retry};
 
@@ -50,7 +50,8 @@ pin_project! {
 }
 
 enum StreamPhase {
-    Beginning(EndsWith),
+    /// With the position for a client that has no id yet. Boxed, because few streams have one.
+    Beginning(EndsWith, Option<Box<StartAt>>),
     Open,
     /// The stream is open. A result was polled early, or the rest of a large frame is yet to be
     /// sent.
@@ -73,13 +74,14 @@ impl StreamState {
         client: Client,
         membership: Option<Membership>,
         record: StreamRecord,
+        start: Option<Box<StartAt>>,
     ) -> Self {
         Self {
             idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
-            phase: StreamPhase::Beginning(ends_with),
+            phase: StreamPhase::Beginning(ends_with, start),
             shutdown: None,
             budget: CoopBudget::default(),
             options,
@@ -151,7 +153,7 @@ where
     fn poll_phase(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {
             match self.state().phase {
-                StreamPhase::Beginning(_) => {
+                StreamPhase::Beginning(..) => {
                     if let Some(preamble) = self.begin_stream(cx) {
                         return Poll::Ready(Some(Ok(preamble)));
                     }
@@ -253,10 +255,12 @@ where
     #[cold]
     pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let this = self.state();
-        *this.shutdown = match mem::replace(this.phase, StreamPhase::Open) {
-            StreamPhase::Beginning(ends_with) => ends_with.into_wait(),
-            _ => None,
-        };
+        let mut start = None;
+        if let StreamPhase::Beginning(ends_with, start_at) =
+            mem::replace(this.phase, StreamPhase::Open)
+        {
+            (*this.shutdown, start) = (ends_with.into_wait(), start_at);
+        }
         let before = this.deadline.take();
         *this.deadline = Deadline::start(before, this.options, *this.client, cx);
         if this.boundary.is_opaque {
@@ -264,12 +268,16 @@ where
         }
         let client = *this.client;
         let retry = self.first_retry(cx);
-        let preamble = self.state.options.preamble(retry);
+        let options = &self.state.options;
+        let start = start.map(|start| options.start_event(*start)).unwrap_or_default();
+        let (preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
         if preamble.is_empty() {
             return None;
         }
         let preamble = self.interject(preamble);
-        if retry.is_some() && client == Client::EventSource {
+        if has_start {
+            self.state().record.expect_start();
+        } else if retry.is_some() && client == Client::EventSource {
             self.state().boundary.note_retry();
         }
         Some(preamble)

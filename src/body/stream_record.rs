@@ -96,6 +96,11 @@ impl StreamRecord {
         }
     }
 
+    /// Notes that the next data frame has the layer's event `start`, and no event of the source.
+    pub(super) fn expect_start(&mut self) {
+        self.await_event(|observation| observation.skips_frame = true);
+    }
+
     /// Notes that what follows is no event of the source.
     #[cold]
     pub(super) fn stop_awaiting_event(&mut self) {
@@ -217,6 +222,8 @@ pub(crate) struct Observation {
     pub(super) time_to_first_event: Option<Duration>,
     /// Whether the first event is still awaited.
     awaits_event: bool,
+    /// Whether the next data frame has no event of the source.
+    skips_frame: bool,
     /// Whether the bytes so far end within a comment or `retry` line.
     in_other_line: bool,
 }
@@ -238,8 +245,12 @@ impl Observation {
     }
 
     /// Notes the first event if it begins in `data`: the first line that is neither empty, nor a
-    /// comment, nor a reconnection time. The layer writes no other lines while a stream is open.
+    /// comment, nor a reconnection time. The layer writes no other lines while a stream is open, except for
+    /// the event `start`, which is skipped.
     pub(super) fn note_data(&mut self, data: &[u8]) {
+        if mem::take(&mut self.skips_frame) {
+            return;
+        }
         let lines = data.split(|byte| matches!(byte, b'\n' | b'\r'));
         let is_other =
             |line: &[u8]| line.is_empty() || line.starts_with(b":") || line.starts_with(b"retry:");

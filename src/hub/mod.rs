@@ -79,8 +79,11 @@
 //! know whether the client missed events, for example if the client's id comes from another hub.
 //! [`GapPolicy`] sets what happens at a gap.
 //!
-//! A client that has not received an event yet has no id to reconnect with. If its topics have few
-//! events, send it a [greeting](Subscribe::greeting), which has an id.
+//! An `EventSource` has an id from its first visit on: if nothing else with an id comes first, the
+//! stream begins with an event named [`start`](Subscribe::start_event), which `onmessage` does not
+//! receive. Other clients receive this event if you turn it on, or a
+//! [greeting](Subscribe::greeting). Without either, such a client has no id before its first event:
+//! if it disconnects, it misses what is published until it reconnects.
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
 //! twice. It receives a gap for the events that it misses, if [all processes have the same

@@ -11,7 +11,7 @@ use super::{Config, IntoSse, Refusal, RequestInfo, marker};
 use crate::body::{EndsWith, Observation, SseBody, StreamRecord, StreamState};
 use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
-use crate::signals::{Handled, NothingMore, OnRefusal, within_layer};
+use crate::signals::{Handled, NothingMore, OnRefusal, StartAt, within_layer};
 use crate::streams::{Membership, Unopened};
 use crate::{BoxError, headers};
 
@@ -286,14 +286,16 @@ impl InFlight {
         membership: Option<Membership>,
         record: StreamRecord,
     ) -> Response<SseBody<B>> {
-        let has_content_coding = headers::has_content_coding(response.headers());
+        let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
         let shutdown = EndsWith::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
+        let start = response.extensions_mut().remove::<StartAt>();
+        let start = start.filter(|start| start.receivers.include(client)).map(Box::new);
         response.map(|source| {
             let state =
-                StreamState::new(has_content_coding, options, shutdown, client, membership, record);
+                StreamState::new(is_coded, options, shutdown, client, membership, record, start);
             SseBody::event_stream(source, state)
         })
     }

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::stream_options::{CancellationIf, OnClose, last_event};
 use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::{Opaque, catch_panic};
-use crate::signals::{program_error, source_error};
+use crate::event::{Encoded, Event};
+use crate::signals::{StartAt, StartReceivers, program_error, source_error};
 use crate::{BoxError, connection::Client, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
@@ -76,7 +77,7 @@ impl ResolvedOptions {
     pub(crate) fn first_retry(&self, client: Client) -> Option<Retry> {
         match self.options.retry {
             Some(set) => set,
-            None if client != Client::EventSource || self.options.omits_default_retry => None,
+            None if client != Client::EventSource || self.options.omits_defaults => None,
             None => Some(Retry::soon()),
         }
     }
@@ -86,9 +87,19 @@ impl ResolvedOptions {
         self.options.padding.as_deref().cloned().unwrap_or_default()
     }
 
-    /// Returns the lines that the stream starts with, or no bytes if there are none.
-    pub(crate) fn preamble(&self, retry: Option<Retry>) -> Bytes {
-        joined(retry.map(Retry::line).unwrap_or_default(), self.padding())
+    /// Returns the lines that the stream starts with, or no bytes if there are none. The last ones
+    /// are the event `start`.
+    pub(crate) fn preamble(&self, retry: Option<Retry>, start: Bytes) -> Bytes {
+        let retry = retry.map(Retry::line).unwrap_or_default();
+        joined(joined(retry, self.padding()), start)
+    }
+
+    /// Returns the event that gives a client the id of its position.
+    pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
+        let id = Event::new().id(start.id);
+        // The decoder of the testing client keeps an id without data, and tests expect no `start`.
+        let is_quiet = self.options.omits_defaults && start.receivers != StartReceivers::All;
+        Encoded::from(if is_quiet { id } else { id.event("start").data("") }).into()
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {

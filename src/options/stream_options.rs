@@ -72,9 +72,9 @@ pub struct StreamOptions {
     // for an option that is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
-    /// Whether the default reconnection time is turned off. A time that a layer, a request or a
-    /// response sets still applies.
-    pub(super) omits_default_retry: bool,
+    /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
+    /// time and the event `start`. Those that the program sets still apply.
+    pub(super) omits_defaults: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(super) max_age: Option<MaxAge>,
     pub(super) end_when: Option<CancellationToken>,
@@ -91,7 +91,7 @@ impl StreamOptions {
         Self {
             heartbeat: None,
             retry: None,
-            omits_default_retry: false,
+            omits_defaults: false,
             padding: None,
             max_age: None,
             end_when: None,
@@ -142,10 +142,11 @@ impl StreamOptions {
         self
     }
 
-    /// Leaves out the default reconnection time, but not one that another place sets.
+    /// Leaves out the default reconnection time and the default event `start`, but not those that
+    /// another place sets.
     #[cfg(feature = "testing")]
-    pub(crate) const fn omitting_default_retry(mut self) -> Self {
-        self.omits_default_retry = true;
+    pub(crate) const fn omitting_defaults(mut self) -> Self {
+        self.omits_defaults = true;
         self
     }
 
@@ -330,7 +331,7 @@ impl StreamOptions {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
             retry: self.retry.or(defaults.retry),
-            omits_default_retry: self.omits_default_retry || defaults.omits_default_retry,
+            omits_defaults: self.omits_defaults || defaults.omits_defaults,
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
             end_when: self.end_when.or_else(|| defaults.end_when.clone()),

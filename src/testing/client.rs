@@ -38,7 +38,8 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// [`SseLayer`](crate::SseLayer) does not send its default reconnection time to this client,
 /// because a test cannot predict a random time. A reconnection time that the program sets is
-/// sent.
+/// sent. Of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets only
+/// the id, so that the first message of a test is the program's.
 ///
 /// # Panics
 ///
@@ -229,8 +230,8 @@ where
         let mut request = Request::new(B::default());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
-        // The default is drawn at random, so a test could not expect it.
-        let options = StreamOptions::new().omitting_default_retry();
+        // The default time is drawn at random, so a test could not expect it.
+        let options = StreamOptions::new().omitting_defaults();
         options.merge_into_extensions(request.extensions_mut());
         if !last_event_id.is_empty() {
             // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).

@@ -67,6 +67,20 @@ pub async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
     }
 }
 
+/// Asserts that the position at which a client came, which the event `start` has, resumes strictly
+/// after it: at a hub that never had an event, and at processes that have just started.
+pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
+    for number in ["1", "2"] {
+        let visited = connect().await;
+        let start = LastEventId::from(visited.position());
+        publish(&visited, "a", number).await;
+        for returned in [visited, connect().await] {
+            let mut client = Client::resume(&returned, &["a"], Some(start.clone()));
+            assert_eq!(client.data(1).await, [number]);
+        }
+    }
+}
+
 /// A client that reads its messages one by one, and remembers the last event id.
 pub struct Client {
     topics: Vec<String>,

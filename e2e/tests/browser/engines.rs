@@ -1,5 +1,5 @@
-//! A page of a test in Chromium, Firefox and WebKitGTK. The page reports to the test's server, so that
-//! no engine needs a driver.
+//! A page of a test in Chromium, Firefox and WebKitGTK, and its script in Node. The page reports to
+//! the test's server, so that no engine needs a driver.
 
 use axum::routing::{get, post};
 use nix::sys::signal::{Signal, killpg};
@@ -13,7 +13,19 @@ pub(crate) enum Engine {
     Chromium,
     Firefox,
     WebKitGtk,
+    /// With the `EventSource` of npm.
+    Node,
 }
+
+/// Runs the script of a page. The arguments are the directory of the package and the URL of the page.
+const NODE: &str = "
+    const [, library, url] = process.argv;
+    const request = fetch;
+    globalThis.fetch = (path, options) => request(new URL(path, url), options);
+    globalThis.EventSource = class extends require(library).EventSource {
+        constructor(path) { super(new URL(path, url)); }
+    };
+    fetch(url).then(page => page.text()).then(page => eval(page.split(/<.?script[^>]*>/)[1]));";
 
 /// A page, its engine and its server.
 pub(crate) struct EnginePage {
@@ -45,6 +57,12 @@ impl Engine {
                 let (display, browser) = (find(&["xvfb-run"])?, find(&["surf"])?);
                 let mut command = Command::new(display);
                 command.arg("--auto-servernum").arg(browser).env("HOME", profile);
+                command
+            }
+            Self::Node => {
+                let (node, package) = (find_node()?, find_package("eventsource")?);
+                let mut command = Command::new(node);
+                command.args(["--eval", NODE]).arg(package);
                 command
             }
         };
@@ -95,12 +113,47 @@ impl Drop for EnginePage {
     }
 }
 
+/// The page of a first visitor, at the path `/events`.
+const FIRST_VISITOR: &str = "
+    const source = new EventSource('/events');
+    source.addEventListener('start', event => report('start ' + event.data + event.lastEventId));
+    source.onmessage = event => report('message ' + event.data);";
+
+/// As the README's program.
+async fn first_visit_survives_a_cut(engine: Engine) {
+    let hub = Hub::new();
+    let subscribed = hub.clone();
+    let events = async move |last: Option<LastEventId>| {
+        subscribed.subscribe_to("news").resume(last).response()
+    };
+    let app = Router::new().route("/events", get(events)).layer(SseLayer::new());
+    let Some(mut page) = EnginePage::open(engine, app, FIRST_VISITOR).await else { return };
+    let position = format!("start {}", hub.position());
+    assert_eq!(page.next_report().await, position, "{engine:?}");
+
+    page.relay.cut();
+    until(|| hub.stats().subscribers == 0).await;
+    hub.publish("news", "one").await.unwrap();
+    until(|| hub.stats().subscribers == 1).await;
+    hub.publish("news", "two").await.unwrap();
+    for expected in ["message one", "message two"] {
+        assert_eq!(page.next_report().await, expected, "{engine:?}");
+    }
+}
+
+#[tokio::test]
+async fn chromium_receives_what_it_missed_before_its_first_event() {
+    first_visit_survives_a_cut(Engine::Chromium).await;
+}
+
+#[tokio::test]
+async fn eventsource_of_npm_receives_what_it_missed_before_its_first_event() {
+    first_visit_survives_a_cut(Engine::Node).await;
+}
+
 #[tokio::test]
 #[ignore = "needs three engines: `.ci/slow engines`"]
-async fn page_runs_in_three_engines() {
-    for engine in [Engine::Chromium, Engine::Firefox, Engine::WebKitGtk] {
-        let page = EnginePage::open(engine, Router::new(), "report('here')").await;
-        let Some(mut page) = page else { continue };
-        assert_eq!(page.next_report().await, "here", "{engine:?}");
-    }
+async fn other_engines_receive_what_they_missed_before_their_first_event() {
+    first_visit_survives_a_cut(Engine::Firefox).await;
+    first_visit_survives_a_cut(Engine::WebKitGtk).await;
 }

@@ -65,7 +65,7 @@ use tower_sse_redis::{
 
 use cluster::{Cluster, Name, Sentinel};
 use credentials::start_run;
-use hub_process::{Client, HubProcess, publish};
+use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use load::load_until;
 use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind};
 use proxy::Proxy;

@@ -5,6 +5,12 @@
 use crate::*;
 
 #[tokio::test]
+async fn first_visitor_that_is_cut_off_resumes_at_restarted_processes() {
+    let Some(server) = Server::start().await else { return };
+    first_visits_miss_nothing(async || Hub::connect(server.broker()).await.unwrap()).await;
+}
+
+#[tokio::test]
 async fn restart_with_all_data_loses_nothing() {
     let Some(mut pair) = Pair::with_one_behind(Server::start_durable().await).await else { return };
     _ = pair.ahead.publish(1..6).await;

@@ -6,6 +6,7 @@ use super::subscription::Preamble;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
+use crate::signals::StartReceivers;
 use crate::{body::EventBody, connection::LastEventId, hub::append::HubState};
 
 /// The options of a subscription. [`resume`](Self::resume) starts the subscription.
@@ -19,6 +20,7 @@ pub struct Subscribe {
     pub(super) window: Duration,
     pub(super) greeting: Option<Event>,
     pub(super) keeps_all: bool,
+    pub(super) start_receivers: StartReceivers,
 }
 
 impl Subscribe {
@@ -35,6 +37,7 @@ impl Subscribe {
             window: Duration::ZERO,
             greeting: None,
             keeps_all: false,
+            start_receivers: StartReceivers::EventSources,
         }
     }
 
@@ -131,11 +134,8 @@ impl Subscribe {
     /// [`resume`](Self::resume). With it, every client that reconnects and may have missed events
     /// receives the greeting after the gaps, and these gaps never end the stream.
     ///
-    /// Without a greeting, a client that disconnects before its first event has no id to reconnect
-    /// with. It misses all events that are published before it reconnects, and receives no gap.
-    /// This matters for topics with few events, such as a topic for a single client. The client can
-    /// also get an id from [`recent`](Self::recent) events, or from a
-    /// [`position`](crate::hub::Hub::position) that the server renders into the page.
+    /// An `EventSource` needs no greeting to resume, because it receives the event
+    /// [`start`](Self::start_event). The greeting takes the place of this event.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -145,6 +145,42 @@ impl Subscribe {
     /// ```
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
+        self
+    }
+
+    /// Sets whether a client on its first visit receives an event named `start`, before all others.
+    /// By default, only an `EventSource` does; `true` makes the layer send the event to every client,
+    /// and `false` to none.
+    ///
+    /// The event has empty data, and its id is the position at which the stream starts. A client that
+    /// disconnects before any other event reconnects with this id, and receives the events that it
+    /// missed meanwhile. Without an id, it would miss them and receive no gap. The layer sends the
+    /// event in the stream's first frame, together with the [reconnection
+    /// time](crate::SseLayer::retry). In a page, `onmessage` does not receive it, because it has a
+    /// name.
+    ///
+    /// - The event is left out if the first visit begins with something else that has an id: the
+    ///   [greeting](Self::greeting), or [`recent`](Self::recent) or
+    ///   [latest](crate::hub::Retention::latest) events.
+    /// - A client whose malformed id [is not reported](GapPolicy::Ignore) receives the event too.
+    /// - Only the [`response`](Subscription::response) of a subscription has the event. If you wrap
+    ///   the subscription in another stream, send a greeting instead.
+    /// - The layer adds the event outside of the handler, so a filter in the handler does not see it.
+    /// - [`TestClient`](crate::testing::TestClient) gets the id by default, but not the event.
+    /// - The name is not reserved. If a program publishes events named `start`, their data tells them
+    ///   apart: it should not be empty.
+    ///
+    /// Turn the event on for clients built on `fetch` if they send `Last-Event-ID` when they
+    /// reconnect:
+    ///
+    /// ```
+    /// # use tower_sse::{LastEventId, hub::{Hub, Subscription}};
+    /// # fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
+    /// hub.subscribe_to("news").start_event(true).resume(last)
+    /// # }
+    /// ```
+    pub fn start_event(mut self, is_sent: bool) -> Self {
+        self.start_receivers = if is_sent { StartReceivers::All } else { StartReceivers::None };
         self
     }
 }
@@ -192,7 +228,7 @@ impl Subscribe {
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
-        let last = parse(last.into());
+        let (last, start_receivers) = (parse(last.into()), self.start_receivers);
         match self.since.take() {
             Some(since) => {
                 subscription.begins_anew = true;
@@ -200,6 +236,9 @@ impl Subscribe {
                 self.start_since(since, last, newest, &mut subscription);
             }
             None => self.start(last, newest, &mut subscription),
+        }
+        if !matches!(last, ResumeFrom::Seen(_)) && !subscription.has_id_first() {
+            subscription.start_receivers = start_receivers;
         }
         subscription
     }
@@ -259,6 +298,11 @@ impl Subscription {
     fn seek_after(&mut self, seen: u64) {
         self.loss_seen = seen;
         self.cursors.iter_mut().for_each(|cursor| cursor.seek_after(seen));
+    }
+
+    /// Returns whether an item that gives the client an id is there already.
+    fn has_id_first(&self) -> bool {
+        self.preamble.is_some() || !self.cursors.iter().all(TopicCursor::is_caught_up)
     }
 
     /// Returns whether the client has missed events that were committed up to `newest`.

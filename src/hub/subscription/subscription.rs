@@ -10,7 +10,8 @@ use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
 use crate::event::{Decoder, Encoded, Event, EventId, Message};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
-use crate::{body::EventBody, hub::append::HubState, layer, signals::NothingMore};
+use crate::signals::{NothingMore, StartAt, StartReceivers};
+use crate::{body::EventBody, hub::append::HubState, layer};
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
@@ -65,6 +66,9 @@ pub struct Subscription {
     pub(crate) ended: bool,
     /// Whether a client whose stream has ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
+    /// The clients that receive the position at which the stream starts, because no item gives them
+    /// an id at once.
+    pub(super) start_receivers: StartReceivers,
 }
 
 /// The result of reading from the topics of a subscription.
@@ -106,6 +110,7 @@ impl Subscription {
             loss_seen: 0,
             ended: false,
             begins_anew: false,
+            start_receivers: StartReceivers::None,
         }
     }
 
@@ -226,6 +231,8 @@ impl Subscription {
     /// ([`Retention::latest`](crate::hub::Retention::latest)), the body waits until the server has
     /// written one frame before it makes the next, but for a minute at most. A client that stalls
     /// therefore receives no old values afterwards, except those in the buffers of its connection.
+    /// Behind a [filter](crate::filter) that replaces events, the body does not wait, because the
+    /// filter copies these events.
     ///
     /// With feature `axum`, a handler can return the subscription itself.
     ///
@@ -233,10 +240,14 @@ impl Subscription {
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
+        // Losses count from the position at which a subscription without an id starts.
+        let (receivers, id) = (self.start_receivers, self.hub.position(self.loss_seen));
         let mut response = layer::response(self);
+        // `layer/response_future.rs` makes a `204` of the one, and an event of the other.
         if has_ended {
-            // `layer/response_future.rs` makes a `204` of it.
             response.extensions_mut().insert(NothingMore);
+        } else if receivers != StartReceivers::None {
+            response.extensions_mut().insert(StartAt { id: id.into(), receivers });
         }
         if is_latest { response.map(EventBody::with_newest_only) } else { response }
     }

@@ -56,7 +56,7 @@ use tower_sse::testing::broker::{Fault, World, check};
 use tower_sse::{BoxError, Event, LastEventId};
 use tower_sse_postgres::{BrokerStats, ErrorKind, Postgres, PostgresHealth, SCHEMA, schema_named};
 
-use hub_process::{Client, HubProcess, publish};
+use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use input::block;
 use kit::Process;
 use order::large;

@@ -34,6 +34,12 @@ async fn transactions_are_in_the_order_of_their_commits() {
 }
 
 #[tokio::test]
+async fn first_visitor_that_is_cut_off_resumes_at_restarted_processes() {
+    let Some(server) = Server::start().await else { return };
+    first_visits_miss_nothing(async || Hub::connect(server.broker()).await.unwrap()).await;
+}
+
+#[tokio::test]
 async fn forgotten_transactions_stop_no_others() {
     let Some(server) = Server::start().await else { return };
     let mut process = Process::connect(server.broker()).await;

@@ -1,0 +1,163 @@
+//! The event `start`, which gives a client on its first visit an id.
+
+use crate::*;
+
+/// The position that a response's first frame has in an event `start`, if it has one.
+fn start_of(client: Requester, subscription: Subscription) -> Option<LastEventId> {
+    let response = answer_to(client.request("/"), &SseLayer::new(), subscription.response());
+    start_in(poll_frame(&mut response.into_body()))
+}
+
+fn start_in(first: Polled) -> Option<LastEventId> {
+    let Polled::Data(mut bytes) = first else { return None };
+    let message = Decoder::new().decode(&mut bytes).unwrap().filter(|it| it.event == "start")?;
+    assert_eq!((&*message.data, &*bytes), ("", &b""[..]), "alone, but for the reconnection time");
+    Some(last_id(&message.last_event_id))
+}
+
+/// A hub with three events in the topic `a`, and the value of `l`, which replaces earlier ones.
+fn hub_with_events() -> Hub {
+    let retention = |topic: &str| topic.starts_with('l').then(Retention::latest);
+    let hub = Hub::builder().retention_of(retention).build();
+    publish_all(&hub, ["a1", "a2", "a3", "l4"]);
+    hub
+}
+
+#[tokio::test]
+async fn start_shares_the_frame_of_the_reconnection_time() {
+    let hub = hub_with_events();
+    let first_frame = |layer: &SseLayer| {
+        let visit = hub.subscribe(["a", "b"]).resume(None).response();
+        let mut body = answer_to(Requester::EventSource.request("/"), layer, visit).into_body();
+        let Polled::Data(first) = poll_frame(&mut body) else { panic!("no first frame") };
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        String::from_utf8(first.into()).unwrap()
+    };
+    let start = format!("event: start\nid: {}\ndata: \n\n", hub.position());
+    assert_eq!(first_frame(&SseLayer::new().retry(SECOND)), format!("retry: 1000\n{start}"));
+    let padded = SseLayer::new().retry(SECOND).padding(4);
+    assert_eq!(first_frame(&padded), format!("retry: 1000\n:  \n{start}"));
+    assert_eq!(first_frame(&SseLayer::new().without_retry()), start);
+}
+
+#[tokio::test]
+async fn only_an_event_source_receives_it_unless_the_program_says_otherwise() {
+    let hub = hub_with_events();
+    let position = Some(LastEventId::from(hub.position()));
+    for client in Requester::ALL {
+        let subscribe = || hub.subscribe_to("a");
+        let default = position.clone().filter(|_| client == Requester::EventSource);
+        assert_eq!(start_of(client, subscribe().resume(None)), default, "{client:?}");
+        let on = subscribe().start_event(true).resume(None);
+        assert_eq!(start_of(client, on), position, "{client:?}");
+        let off = subscribe().start_event(false).resume(None);
+        assert_eq!(start_of(client, off), None, "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_comes_only_if_nothing_else_gives_the_client_an_id() {
+    let hub = hub_with_events();
+    let (earlier, now) = (hub.position(), LastEventId::from(hub.position()));
+    publish(&hub, "b", "b5");
+    let newest = || Some(LastEventId::from(hub.position()));
+    let of = |topics: &[&str]| hub.subscribe(topics);
+    let ignoring = || of(&["a"]).gap_policy(GapPolicy::Ignore);
+    for (case, subscription, expected) in [
+        ("an id of the hub", of(&["a"]).resume(now.clone()), None),
+        ("a foreign id", of(&["a"]).resume(foreign()), None),
+        ("a malformed id, whose gap has one", of(&["a"]).resume(last_id("?")), None),
+        ("a malformed id without a gap", ignoring().resume(last_id("?")), newest()),
+        ("a greeting", of(&["a"]).greeting("hello").resume(None), None),
+        ("recent events", of(&["c", "a"]).recent(2).resume(None), None),
+        ("no recent events", of(&["c", "l2"]).recent(2).resume(None), newest()),
+        ("a newest value", of(&["c", "l"]).resume(None), None),
+        ("no newest value", of(&["l2"]).resume(None), newest()),
+        ("nothing since a position", of(&["a"]).since(earlier.clone()).resume(None), Some(now)),
+        ("an event since a position", of(&["b"]).since(earlier.clone()).resume(None), None),
+        ("no topics kept", of(&["c"]).resume(None), newest()),
+    ] {
+        assert_eq!(start_of(Requester::EventSource, subscription), expected, "{case}");
+    }
+    let wrapped = tower_sse::response(of(&["c"]).resume(None));
+    let request = Requester::EventSource.request("/");
+    let mut body = answer_to(request, &SseLayer::new(), wrapped).into_body();
+    assert_eq!(start_in(poll_frame(&mut body)), None, "any stream");
+}
+
+#[tokio::test]
+async fn client_that_is_cut_off_before_its_first_event_misses_nothing() {
+    for published in [0, 1, 3] {
+        let (broker, [first, other]) = connected();
+        publish_all(&first, ["a1", "b2", "a3"].into_iter().take(published));
+        let alone = Hub::new();
+        publish_all(&alone, ["a1", "b2", "a3"].into_iter().take(published));
+        for (case, visited, publisher, returned) in [
+            ("in memory", &alone, &alone, alone.clone()),
+            ("at the same process", &first, &other, first.clone()),
+            ("at a new process", &first, &first, connect(&broker)),
+        ] {
+            let visit = visited.subscribe(["a", "b"]).resume(None);
+            let start =
+                start_of(Requester::EventSource, visit).expect("the connection then breaks");
+            let before = sequence(start.as_str());
+            publish_all(publisher, ["b+", "c+", "a+"]);
+            let missed = [format!("b+@{}", before + 1), format!("a+@{}", before + 3)];
+            assert_eq!(read(&returned, &["a", "b"], start), missed, "{case} after {published}");
+        }
+    }
+}
+
+/// The layer sends it, outside of a filter in the handler.
+#[tokio::test]
+async fn filter_that_drops_everything_keeps_the_start() {
+    let hub = Hub::new();
+    let visit = hub.subscribe_to("a").resume(None).response();
+    let filter = filter::from_fn(|_| filter::Verdict::Drop);
+    let filtered = visit.map(|body| FilterBody::new(body, filter));
+    let request = Requester::EventSource.request("/");
+    let mut body = answer_to(request, &SseLayer::new(), filtered).into_body();
+    publish(&hub, "a", "a1");
+    assert_eq!(start_in(poll_frame(&mut body)), Some(id(&hub, 0)));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test]
+async fn stream_with_a_content_coding_has_no_start() {
+    let visit = Hub::new().subscribe_to("a").resume(None).response();
+    let coded = visit.with_header("content-encoding", "gzip");
+    let request = Requester::EventSource.request("/");
+    let mut body = answer_to(request, &SseLayer::new(), coded).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test]
+async fn start_is_no_event_of_the_source_and_ends_its_block() {
+    let reports = Reports::default();
+    let shutdown = CancellationToken::new();
+    let layer = reports.observe(SseLayer::new().timings(true).shutdown(shutdown.clone()));
+    let layer = layer.drain(Drain::at_once().retry(SECOND));
+    let visit = Hub::new().subscribe_to("a").resume(None).response();
+    let mut body = answer_to(Requester::EventSource.request("/"), &layer, visit).into_body();
+    assert!(start_in(poll_frame(&mut body)).is_some());
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    shutdown.cancel();
+    assert_eq!(poll_frame(&mut body), Polled::Data("retry: 1000\n".into()));
+    assert_eq!(reports.closed()[0].time_to_first_event, None);
+}
+
+#[tokio::test]
+async fn test_client_resumes_after_a_start_that_it_does_not_show() {
+    let hub = Hub::new();
+    let visited = hub.clone();
+    let service = service_fn(move |request: Request<String>| {
+        let last = LastEventId::from_headers(request.headers());
+        ready(Ok::<_, Infallible>(visited.subscribe_to("a").resume(last).response()))
+    });
+    let mut client = TestClient::new(SseLayer::new().layer(service));
+    let mut first = client.get("/").await;
+    first.assert_no_message(Duration::ZERO).await;
+    let missed = publish(&hub, "a", "missed");
+    let again = client.reconnect(first).await.next().await;
+    assert_eq!((&*again.data, sequence(&again.last_event_id)), ("missed", missed));
+}
