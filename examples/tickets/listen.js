@@ -9,6 +9,7 @@ function listen(token, show, logIn) {
     if (!ticket) return openLater();
     const source = new EventSource(`/events?${new URLSearchParams({ ticket, last })}`);
     source.onopen = () => failures = 0;
+    source.addEventListener("start", event => last = event.lastEventId);
     source.onmessage = event => { last = event.lastEventId; show(event.data); };
     // Until it is closed, the browser reconnects, at the time that the server has chosen.
     source.onerror = () => { if (source.readyState === EventSource.CLOSED) openLater(); };

@@ -20,12 +20,11 @@ const NEWEST: usize = 4;
 /// The limits of what a log keeps. All of them apply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// The number of events. It is zero if each event replaces the one before it.
     pub(crate) events: usize,
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
-    /// Whether each event replaces the one before it.
-    pub(crate) is_latest: bool,
     /// The limit of the total memory of all logs, in bytes. A single log that exceeds it evicts
     /// even its newest event.
     pub(crate) memory: usize,
@@ -114,7 +113,6 @@ impl Log {
         limits.bytes = limits.bytes.max(bytes);
         limits.age = limits.age.max(age);
         limits.memory = limits.memory.max(events * ENTRY_OVERHEAD + bytes);
-        limits.is_latest = false;
         self.memory.leave_total();
     }
 
@@ -317,7 +315,7 @@ impl Log {
 
     /// Evicts the oldest events until all limits are met at the time `now`.
     pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
-        let Limits { events, bytes, age, memory, .. } = self.limits;
+        let Limits { events, bytes, age, memory } = self.limits;
         while let Some(oldest) = self.entries.front()
             && (self.entries.len() > events.max(1)
                 || (self.bytes > bytes && self.entries.len() > 1)
@@ -401,7 +399,7 @@ impl Log {
             return;
         };
         self.bytes -= oldest.bytes.len();
-        let is_replaced = self.limits.is_latest && !self.entries.is_empty();
+        let is_replaced = self.limits.events == 0 && !self.entries.is_empty();
         self.evicted_events += u64::from(!is_replaced);
         self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
         drops.add(oldest.bytes);

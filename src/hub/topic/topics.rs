@@ -97,7 +97,8 @@ impl Topics {
         // This calls user code, so no lock may be held.
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
         let Retention { events, bytes, age, is_latest } = retention.unwrap_or(self.retention);
-        let limits = Limits { events, bytes, age, is_latest, memory: self.max_memory };
+        let events = if is_latest { 0 } else { events };
+        let limits = Limits { events, bytes, age, memory: self.max_memory };
         let mut names = self.names_of(hash).write().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = names.get(hash, name) {
             return Arc::clone(topic);

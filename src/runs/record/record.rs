@@ -68,7 +68,6 @@ impl Record {
             events: usize::MAX,
             bytes: usize::MAX,
             age: Duration::MAX,
-            is_latest: false,
             memory: options.max_memory,
         };
         let evicted = Evicted { up_to: 0, is_exact: true };
