@@ -61,9 +61,10 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
 }
 
 /// Removes the mark of an inner layer from a response whose body is replaced, so that an outer
-/// layer opens its stream.
+/// layer opens its stream. The new body has other ids.
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
+    extensions.remove::<StartAt>();
 }
 
 /// A mark around an error that an item of the program's stream returned. A host such as axum or

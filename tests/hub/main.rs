@@ -69,7 +69,7 @@ use client::{publish_all, read, resumed, sequence, subscribed, wait};
 use fed::{connect, connect_with, connected};
 use model::{Limits, Naive, Published, Received, TOPICS};
 use reentry::{Run, without_deadlock};
-use support::{EventReader, MILLISECOND, PATIENCE, Polled, Reports, Requester, ResponseExt};
+use support::{EventReader, MILLISECOND, PATIENCE, Polled, Reports, Requester};
 use support::{SECOND, Wakes, answer_to, case, poll_frame, serve_axum, soon, until};
 use visitor::Visitor;
 use world::{Process, World};

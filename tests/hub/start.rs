@@ -122,13 +122,20 @@ async fn filter_that_drops_everything_keeps_the_start() {
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 
+/// The clients of a run have its ids.
+#[cfg(feature = "runs")]
 #[tokio::test]
-async fn stream_with_a_content_coding_has_no_start() {
-    let visit = Hub::new().subscribe_to("a").resume(None).response();
-    let coded = visit.with_header("content-encoding", "gzip");
-    let request = Requester::EventSource.request("/");
-    let mut body = answer_to(request, &SseLayer::new(), coded).into_body();
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
+async fn run_whose_source_is_a_hub_has_no_start() {
+    use tower_sse::runs::{RunKey, Runs};
+
+    let hub = Hub::new();
+    let service = service_fn(move |_: Request<()>| {
+        ready(Ok::<_, Infallible>(hub.subscribe_to("a").resume(None).response()))
+    });
+    let key = |_: &Request<()>| Some(RunKey::new("user", "name"));
+    let app = SseLayer::new().layer(Runs::new().layer(key).layer(service));
+    let response = app.oneshot(Requester::EventSource.request("/")).await.unwrap();
+    assert_eq!(start_in(poll_frame(&mut response.into_body())), None);
 }
 
 #[tokio::test]

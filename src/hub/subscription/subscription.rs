@@ -217,6 +217,9 @@ impl Subscription {
     /// receive an empty stream. With [`crate::response`] instead, every client would receive an
     /// empty stream, and an `EventSource` would reconnect.
     ///
+    /// On its first visit, an `EventSource` receives the id of its position at once, if necessary in
+    /// an event named [`start`](super::Subscribe::start_event).
+    ///
     /// ```
     /// use axum::{extract::State, response::IntoResponse};
     /// use tower_sse::{LastEventId, hub::Hub};
