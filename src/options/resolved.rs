@@ -8,7 +8,8 @@ use super::stream_options::{CancellationIf, OnClose, last_event};
 use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::{Opaque, catch_panic};
 use crate::event::{Encoded, Event};
-use crate::signals::{StartAt, StartReceivers, program_error, source_error};
+use crate::signals::{INTERRUPTED, ItemError, interruption, program_error, source_error};
+use crate::signals::{StartAt, StartReceivers};
 use crate::{BoxError, connection::Client, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
@@ -142,9 +143,17 @@ impl ResolvedOptions {
 
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
     /// panics, or if the event has neither data nor a name.
+    ///
+    /// For an [interruption](ItemError::is_interruption), the event has the id that stops its
+    /// client, and is [`interruption`] by default.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
-        let to_event = self.options.on_error.as_ref()?;
-        last_event(catch_panic(|| to_event(source_error(&**error)))?)
+        let to_event = self.options.on_error.as_ref();
+        let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
+        if !ItemError::is_interruption(&**error) {
+            return last_event(event?);
+        }
+        let own = event.and_then(|event| last_event(event.id(INTERRUPTED)));
+        own.or_else(|| last_event(interruption()))
     }
 }
 

@@ -5,7 +5,7 @@
 //! - [`Attachment`] is the stream of one client's events, and [`AnswerBody`] the body that has it.
 
 use std::task::{Context, Poll, ready};
-use std::{pin::Pin, sync::Arc};
+use std::{error::Error, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -19,6 +19,7 @@ use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{EventBody, SseBody, forward_to_kinds};
 use crate::connection::{Client, DisconnectGuard, LastEventId};
+use crate::signals::{Handled, INTERRUPTED, ItemError, interruption, is_recorded};
 use crate::{BoxError, event::Encoded, headers::make_event_stream, layer::Refusal};
 
 /// The client that sent a request, and its last event id unless that is empty.
@@ -49,10 +50,10 @@ pub(crate) async fn answer(
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
         Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
-        Err(_) => return Some(not_found()),
+        Err(_) => return Some(not_found(requester)),
     };
     match reader.started().await {
-        Ok(()) => Some(events(reader)),
+        Ok(()) => Some(events(reader, requester)),
         Err(NoEvents::AllSeen(outcome)) => Some(nothing_left(reader, outcome, requester)),
         Err(_) => None,
     }
@@ -63,7 +64,7 @@ pub(crate) async fn answer(
 pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
     match reader.record.phase().outcome() {
         Some(outcome) => nothing_left(reader, outcome, requester),
-        None => not_found(),
+        None => not_found(requester),
     }
 }
 
@@ -72,12 +73,13 @@ pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Resp
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<AnswerBody> {
     // A run that has recorded events was answered, and its retention is over.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
-    outcome.and_then(|it| without_stream(it, requester)).unwrap_or_else(not_found)
+    let answer = outcome.and_then(|it| without_stream(it, requester));
+    answer.unwrap_or_else(|| not_found(requester))
 }
 
 /// Returns the response for a client that has seen all events of a run that has ended.
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
-    without_stream(outcome, requester).unwrap_or_else(|| events(reader))
+    without_stream(outcome, requester).unwrap_or_else(|| events(reader, requester))
 }
 
 /// Returns the response for a client for which a run that has ended has no events, or `None` if the
@@ -89,20 +91,23 @@ fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<An
         (Outcome::Interrupted, client) if is_first_visit => Some(refusal(client)),
         // After an empty 200, an `EventSource` would reconnect forever. For all other streams,
         // `layer/response_future.rs` decides on a 204.
-        (_, Client::EventSource) => Some(status(StatusCode::NO_CONTENT)),
+        (Outcome::Completed | Outcome::Cancelled, Client::EventSource) => {
+            Some(status(StatusCode::NO_CONTENT))
+        }
+        (_, Client::EventSource) => Some(interrupted(requester)),
         // Clients of other kinds do not expect 204, and some retry it forever.
         (Outcome::Completed, _) => None,
         // The client has read all that there was before the cancellation.
         (Outcome::Cancelled, _) if !is_first_visit => None,
         // An empty 200 would mean that the client misses nothing. After a 503, the client would
         // start again the answer that the user has cancelled.
-        _ => Some(not_found()),
+        _ => Some(not_found(requester)),
     }
 }
 
-fn events(reader: Reader) -> Response<AnswerBody> {
+fn events(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
     let options = reader.record.lock().options.as_deref().cloned();
-    let mut response = Response::new(AnswerBody::events(reader));
+    let mut response = Response::new(AnswerBody::events(reader, requester));
     make_event_stream(response.headers_mut());
     if let Some(options) = options {
         response.extensions_mut().insert(options);
@@ -112,8 +117,28 @@ fn events(reader: Reader) -> Response<AnswerBody> {
 
 /// Returns the response to an id that cannot be resumed. The response is the same for every reason,
 /// so it does not reveal whether a run exists.
-pub(crate) fn not_found() -> Response<AnswerBody> {
-    status(StatusCode::NOT_FOUND)
+pub(crate) fn not_found(requester: &Requester) -> Response<AnswerBody> {
+    unfinished(requester).unwrap_or_else(|| status(StatusCode::NOT_FOUND))
+}
+
+/// Returns the response for an `EventSource` that has a part of an answer, and cannot get the rest.
+pub(crate) fn unfinished(requester: &Requester) -> Option<Response<AnswerBody>> {
+    let has_part = requester.client == Client::EventSource && requester.last.is_some();
+    has_part.then(|| interrupted(requester))
+}
+
+/// Returns the response that tells an `EventSource` once that its answer is incomplete. A page
+/// cannot tell a `404` from the `204` at the end of a complete answer.
+fn interrupted(requester: &Requester) -> Response<AnswerBody> {
+    if requester.last.as_ref().is_some_and(|last| last.as_str() == INTERRUPTED) {
+        return status(StatusCode::NO_CONTENT);
+    }
+    let event = Encoded::from(interruption()).into();
+    let mut response = Response::new(AnswerBody::whole(event));
+    make_event_stream(response.headers_mut());
+    // An `SseLayer` would open a stream, and send its terminator.
+    Handled::Stream(None).mark(response.extensions_mut());
+    response
 }
 
 pub(crate) fn refusal(client: Client) -> Response<AnswerBody> {
@@ -130,7 +155,7 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
 }
 
 fn status(status: StatusCode) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody { body: SseBody::empty() });
+    let mut response = Response::new(AnswerBody::whole(Bytes::new()));
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
     // answer requests for the next run with them.
@@ -141,18 +166,19 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
 impl StartError {
     /// Returns the answer to a request for which no run was started.
     ///
-    /// For [`NotFound`](Self::NotFound), the answer is a `404`. For all other errors, it is
+    /// For [`NotFound`](Self::NotFound), the answer is a `404`. An `EventSource` with an id gets the
+    /// event [`interrupted`](super#half-an-answer) instead. For all other errors, the answer is
     /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
     /// which it reconnects, and other clients get a `503` with `Retry-After`.
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        self.answer_to(Client::of(&parts.method, &parts.headers))
+        self.answer_to(&Requester::of_parts(parts))
     }
 
-    pub(crate) fn answer_to(self, client: Client) -> Response<AnswerBody> {
+    pub(crate) fn answer_to(self, requester: &Requester) -> Response<AnswerBody> {
         match self {
-            Self::NotFound => not_found(),
-            _ => refusal(client),
+            Self::NotFound => not_found(requester),
+            _ => refusal(requester.client),
         }
     }
 }
@@ -211,16 +237,18 @@ opaque_debug!(Attachment);
 /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
 pub struct AnswerBody {
     body: SseBody<Box<EventBody<Attachment>>>,
+    is_for_event_source: bool,
 }
 
 impl AnswerBody {
-    pub(crate) fn events(reader: Reader) -> Self {
+    pub(crate) fn events(reader: Reader, requester: &Requester) -> Self {
         let events = Box::new(EventBody::expecting_layer(Attachment::new(reader)));
-        Self { body: SseBody::pass_through(events) }
+        let is_for_event_source = requester.client == Client::EventSource;
+        Self { body: SseBody::pass_through(events), is_for_event_source }
     }
 
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { body: SseBody::whole(bytes) }
+        Self { body: SseBody::whole(bytes), is_for_event_source: false }
     }
 }
 
@@ -232,7 +260,15 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let is_interruption = |error: &(dyn Error + 'static)| {
+            error.downcast_ref().is_some_and(RunError::is_interruption)
+        };
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Err(error)) if self.is_for_event_source && !is_recorded() => {
+                Poll::Ready(Some(Err(ItemError::mark_interruption(error, is_interruption))))
+            }
+            polled => Poll::Ready(polled),
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -63,15 +63,32 @@
 //!   or has completed. If the run ended in any other way, for example by a failure, the client's
 //!   request starts a new run. From then on, requests with ids of the old run get `404`.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
-//!   and no run is started.
-//! - If the next event that a client needs was evicted from memory, the client gets `404` too, or,
-//!   if it is already attached, its body fails. A run that is still running evicts events only
-//!   after it has reached its [size limit](RunsBuilder::retain_bytes).
+//!   and no run is started. An `EventSource` with such an id gets [`interrupted`](#half-an-answer).
+//! - If the next event that a client needs was evicted from memory, the client gets this answer
+//!   too, or, if it is already attached, its body fails. A run that is still running evicts events
+//!   only after it has reached its [size limit](RunsBuilder::retain_bytes).
 //! - A run does not stop when a client disconnects. The program can [cancel](Runs::cancel) it, and
 //!   it is abandoned once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the clients'
 //! streams end.
+//!
+//! # Half an answer
+//!
+//! A page cannot see why its `EventSource` was stopped: the `204` at the end of a whole answer and
+//! a `404` are the same `error` event. So if the page's answer is incomplete, and the server cannot
+//! send the rest, an event precedes that error: its name and id are `interrupted`, and its data is
+//! empty. The page receives it once, because an `EventSource` with this id gets `204`.
+//!
+//! - The event ends the open streams of a run that failed or was abandoned or interrupted. Without
+//!   [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection.
+//! - An `EventSource` also gets the event if its id cannot be resumed. Its run may have died with a
+//!   process that had not exported the newest events, or may no longer be kept.
+//! - In open streams, the event of [`on_error`](crate::SseLayer::on_error) takes its place, with
+//!   the same id.
+//! - A run that the program cancels sends no such event. [`Runs::cancel_with`] sends one of yours.
+//!
+//! Clients of other kinds are not told by an event: their bodies fail, or they get `404`.
 //!
 //! # Runs without the layer
 //!
@@ -251,7 +268,7 @@
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the run continues until it is abandoned |
 //! | a client whose missed events are no longer kept gets | a `gap` event and the rest | `404`, or its body fails |
-//! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail |
+//! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail or end with [`interrupted`](#half-an-answer) |
 //! | the work is stopped by | the program's own code, for example when it receives a [request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [with a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!

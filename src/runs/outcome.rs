@@ -14,7 +14,8 @@ pub enum Outcome {
     /// The source ended without an error. The stream of every attached client ends cleanly.
     Completed,
     /// The body of every attached client fails, unless [`on_error`](crate::SseLayer::on_error)
-    /// turns the error into a last event. One of these has happened:
+    /// turns the error into a last event. The stream of an `EventSource` ends with the event
+    /// [`interrupted`](super#half-an-answer). One of these has happened:
     ///
     /// - The source failed or panicked.
     /// - An event was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes) allows.
@@ -202,6 +203,11 @@ impl RunError {
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)
+    }
+
+    /// Returns whether the answer is incomplete, and no client can get the rest.
+    pub(super) const fn is_interruption(&self) -> bool {
+        matches!(&self.0, RunErrorKind::Ended(outcome, _) if !matches!(outcome, Outcome::Cancelled))
     }
 
     fn recorded(&self) -> Option<&RecordedError> {

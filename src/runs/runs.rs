@@ -39,6 +39,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 ///   request without an id, it sends all events of a kept run, if any, however the run ended.
 /// - A request gets `404` if the run has not assigned the request's id, or if the client still
 ///   needs an evicted event.
+/// - In place of a `404` for an id, an `EventSource` gets the event
+///   [`interrupted`](super#half-an-answer).
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
 ///   events.
 /// - A request that would start a run is refused when a limit is reached, or during a shutdown.
@@ -55,7 +57,8 @@ use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 /// [`start_with`](Self::start_with) follow the table if they have waited for the call of another
 /// request.
 ///
-/// - An `EventSource` gets `204`, after which it does not reconnect. But if the run ended as
+/// - An `EventSource` gets `204` after [`Completed`] or [`Cancelled`], and does not reconnect. After
+///   any other end, it first gets [`interrupted`](super#half-an-answer). But if the run ended as
 ///   [`Interrupted`], an `EventSource` without an id gets the refusal `per_client` instead.
 /// - Without an id, any client except an `EventSource` gets an empty `200` after [`Completed`], the
 ///   refusal `per_client` after [`Interrupted`], and `404` after any other end.
@@ -174,9 +177,9 @@ impl Run {
             Ok(record) => match answer::answer(&record, &requester).await {
                 Some(response) => response,
                 None if self.is_own => answer::forgotten(&record, &requester),
-                None => answer::not_found(),
+                None => answer::not_found(&requester),
             },
-            Err(error) => error.answer_to(requester.client),
+            Err(error) => error.answer_to(&requester),
         };
         if self.is_own {
             response.extensions_mut().insert(on_refusal(&self.runs.process, &self.record));
@@ -261,7 +264,8 @@ impl Runs {
     /// [table of all answers](Self#answers). This method never starts a run.
     ///
     /// Returns `None` if no run has this key. In this case, answer `404`, or `204` if the client
-    /// only asks whether there is something to resume.
+    /// only asks whether there is something to resume. For an `EventSource` with an id, returns the
+    /// event [`interrupted`](super#half-an-answer) instead.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -281,10 +285,12 @@ impl Runs {
     /// Dropping the future detaches the client.
     pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
         let requester = Requester::of_parts(parts);
-        match self.find(key, requester.last.as_ref()).await {
-            Ok(record) => answer::answer(&record?, &requester).await,
-            Err(error) => Some(error.answer_to(requester.client)),
-        }
+        let answer = match self.find(key, requester.last.as_ref()).await {
+            Ok(Some(record)) => answer::answer(&record, &requester).await,
+            Ok(None) => None,
+            Err(error) => Some(error.answer_to(&requester)),
+        };
+        answer.or_else(|| answer::unfinished(&requester))
     }
 
     /// Returns the run with this key if it is starting or running, or if it has ended and is still

@@ -10,6 +10,7 @@ mod ends;
 mod errors;
 mod expiry;
 mod explicit;
+mod interrupted;
 mod last_event;
 mod memory;
 mod model;

@@ -321,7 +321,8 @@ impl Client {
         messages
     }
 
-    /// Reads all that there is once all tasks have run: the data of each event.
+    /// Reads all that there is once all tasks have run: the data of each event, or its name in
+    /// brackets if it has only that.
     pub(crate) async fn read(&mut self) -> Vec<String> {
         let mut read = Vec::new();
         loop {
@@ -336,6 +337,11 @@ impl Client {
         tokio::time::advance(Duration::from_millis(30)).await;
         settle().await;
         read.extend(self.read_ready());
-        read.into_iter().map(|message| message.data).collect()
+        let text = |message: Message| match &*message.event {
+            "message" => message.data,
+            name if message.data.is_empty() => format!("<{name}>"),
+            _ => message.data,
+        };
+        read.into_iter().map(text).collect()
     }
 }

@@ -64,12 +64,24 @@ const OUTCOMES: [Outcome; 5] = [
     Outcome::Interrupted,
 ];
 
+/// What an `EventSource` gets whose answer is incomplete.
+const TOLD: &str = "<interrupted>";
+
 /// How an attachment ends after this outcome.
-fn end_of(outcome: Outcome) -> (&'static [&'static str], End) {
-    match outcome {
-        Outcome::Completed => (&["[DONE]"], End::Clean),
-        Outcome::Cancelled => (&[], End::Clean),
+fn end_of(outcome: Outcome, requester: Requester) -> (&'static [&'static str], End) {
+    match (outcome, requester) {
+        (Outcome::Completed, _) => (&["[DONE]"], End::Clean),
+        (Outcome::Cancelled, _) => (&[], End::Clean),
+        (_, Requester::EventSource) => (&[TOLD], End::Clean),
         _ => (&[], End::Failed),
+    }
+}
+
+/// What a client gets with an id that cannot be resumed.
+fn not_found(requester: Requester) -> Got {
+    match requester {
+        Requester::EventSource => got(200, &[TOLD], End::Clean),
+        _ => got(404, &[], End::Clean),
     }
 }
 
@@ -83,11 +95,12 @@ async fn unknown_run_calls_the_service_only_without_an_id() {
     let rig = Rig::new(Runs::new());
     for requester in Requester::ALL {
         let answer = repeat(&rig, after("4fzo8gk0o2yl-1", by(requester))).await;
-        assert_eq!(answer, got(404, &[], End::Clean), "{requester:?}");
-        for request in [by(requester), after("4fzo8gk0o2yl-1", by(requester))] {
-            let answer = Client::new(rig.answer(request).await);
-            assert_eq!(answer.status, 418, "{requester:?}");
-        }
+        assert_eq!(answer, not_found(requester), "{requester:?}");
+        let answer = Client::new(rig.answer(by(requester)).await);
+        assert_eq!(answer.status, 418, "{requester:?}");
+        let answer = Client::new(rig.answer(after("4fzo8gk0o2yl-1", by(requester))).await);
+        let expected = if requester == Requester::EventSource { 200 } else { 418 };
+        assert_eq!(answer.status, expected, "{requester:?}");
     }
     assert_eq!(rig.handler.calls(), 0);
     let mut first = rig.send(post());
@@ -107,8 +120,7 @@ async fn starting_run_lets_clients_wait_but_for_those_with_an_id() {
             async move { rig.answer(by(requester)).await }
         });
         for request in [after("4fzo8gk0o2yl-1", by(requester)), after("7", by(requester))] {
-            let answer = ask_all(&rig, request).await;
-            assert_eq!(answer, got(404, &[], End::Clean), "{requester:?}");
+            assert_eq!(ask_all(&rig, request).await, not_found(requester), "{requester:?}");
         }
         assert!(!third.is_finished());
         let feed = rig.handler.stream();
@@ -147,7 +159,7 @@ async fn running_run_continues_after_the_id() {
         }
         for unknown in ids(&id) {
             let answer = ask_all(&rig, after(&unknown, by(requester))).await;
-            assert_eq!(answer, got(404, &[], End::Clean), "{unknown}");
+            assert_eq!(answer, not_found(requester), "{unknown}");
         }
         let late = rig.send(after(&last, by(requester))).client().await;
         feed.data("data: c\n\n");
@@ -162,11 +174,14 @@ async fn running_run_continues_after_the_id() {
 async fn ended_run_sends_the_rest_and_then_what_stops_the_client() {
     for outcome in OUTCOMES {
         let (rig, id, last) = ended(outcome).await;
-        let (tail, end) = end_of(outcome);
         for requester in Requester::ALL {
+            let (tail, end) = end_of(outcome, requester);
             let rest = got(200, &[&["b"], tail].concat(), end);
             let nothing = match (requester, outcome) {
-                (Requester::EventSource, _) => got(204, &[], End::Clean),
+                (Requester::EventSource, Outcome::Completed | Outcome::Cancelled) => {
+                    got(204, &[], End::Clean)
+                }
+                (Requester::EventSource, _) => got(200, &[TOLD], End::Clean),
                 (_, Outcome::Completed | Outcome::Cancelled) => got(200, tail, End::Clean),
                 _ => got(404, &[], End::Clean),
             };
@@ -176,7 +191,7 @@ async fn ended_run_sends_the_rest_and_then_what_stops_the_client() {
             }
             for unknown in ids(&id) {
                 let answer = repeat(&rig, after(&unknown, by(requester))).await;
-                assert_eq!(answer, got(404, &[], End::Clean), "{outcome:?} {unknown}");
+                assert_eq!(answer, not_found(requester), "{outcome:?} {unknown}");
             }
             let whole = got(200, &[&["a", "b"], tail].concat(), end);
             let client = Client::new(rig.answer(by(requester)).await);

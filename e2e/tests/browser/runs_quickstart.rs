@@ -12,6 +12,7 @@ const WORDS: usize = 10;
 
 struct Model {
     address: SocketAddr,
+    runs: Runs,
     calls: Arc<AtomicUsize>,
     quota: Arc<Semaphore>,
     /// Cancelled when the stream of an answer is dropped.
@@ -37,8 +38,8 @@ impl Model {
         };
         let (ended, ends) = mpsc::unbounded_channel();
         let runs = Runs::builder().on_end(move |end: &RunEnd| _ = ended.send(end.clone())).build();
-        let address = serve_axum(example::app(runs, post(ask))).await;
-        Self { address, calls, quota, dropped, ends }
+        let address = serve_axum(example::app(runs.clone(), post(ask))).await;
+        Self { address, runs, calls, quota, dropped, ends }
     }
 
     /// Generates words, and waits until they are part of the answer.
@@ -105,4 +106,14 @@ async fn stop_button_ends_the_answer_and_the_model() {
     browser.open("about:blank").await;
     browser.open(url.as_str().unwrap()).await;
     shows(&browser, 3, "over").await;
+}
+
+#[tokio::test]
+async fn page_says_that_its_answer_was_interrupted() {
+    let Some(tools) = Tools::find() else { return };
+    let (model, browser) = ask(&tools).await;
+    model.runs.drain(Duration::ZERO).await;
+    shows(&browser, 3, "interrupted").await;
+    browser.reload().await;
+    shows(&browser, 3, "interrupted").await;
 }

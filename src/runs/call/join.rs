@@ -48,7 +48,7 @@ where
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
             parts.extensions.insert(on_refusal(&runs.process, &record));
-            let body = AnswerBody::events(reader);
+            let body = AnswerBody::events(reader, &requester);
             Ok(Response::from_parts(parts, RunBody::answer(body)))
         }
         Ok(Answer::Other(answer, Some(guard))) => pass(answer, guard),
@@ -71,7 +71,7 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester) -> Action {
     let last = requester.last.as_ref();
     loop {
         let record = match runs.claim(key, last, Purpose::Attach).await {
-            Err(error) => return Action::Answer(error.answer_to(requester.client)),
+            Err(error) => return Action::Answer(error.answer_to(requester)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {
                 Ok(reader) if producer.record.phase() == Phase::Starting => {

@@ -1,0 +1,157 @@
+//! What tells the page of an `EventSource` that it has only a part of an answer. Its own error event
+//! does not: `404` and `204` look alike to it.
+
+use crate::*;
+
+const INCOMPLETE: [Outcome; 3] = [Outcome::Failed, Outcome::Abandoned, Outcome::Interrupted];
+
+/// The layers around the handler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Around {
+    Nothing,
+    Layer,
+    /// A layer that turns the error of a body into a last event.
+    OnError,
+}
+
+/// A page with an `EventSource`, which reconnects until the server stops it.
+struct Page {
+    rig: Rig,
+    around: Around,
+    last: String,
+    /// The data of its events, or the name of those that have one.
+    events: Vec<String>,
+}
+
+impl Page {
+    async fn request(&self) -> Response<Body> {
+        let request = after(&self.last, by(Requester::EventSource));
+        if self.around != Around::Nothing {
+            return self.rig.answer(request).await.map(BodyExt::boxed_unsync);
+        }
+        let (parts, ()) = request.into_parts();
+        self.rig.runs.answer(&turn(), &parts).await.expect("an answer").map(BodyExt::boxed_unsync)
+    }
+
+    async fn read(&mut self, mut body: Body) {
+        let mut decoder = Decoder::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            let mut bytes = frame.into_data().unwrap();
+            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
+                self.last = message.last_event_id.to_string();
+                let is_named = message.event != "message";
+                self.events.push(if is_named { message.event.to_string() } else { message.data });
+            }
+        }
+    }
+
+    /// Reads an answer and those to all reconnections. Returns the number of connections.
+    async fn read_all(&mut self, mut answer: Response<Body>) -> usize {
+        for connections in 1..10 {
+            if answer.status() != 200 {
+                assert_eq!(answer.status(), 204);
+                return connections;
+            }
+            self.read(answer.into_body()).await;
+            answer = self.request().await;
+        }
+        panic!("nothing stops the page: {:?}", self.events);
+    }
+}
+
+/// A page that has no answer yet, and the feed of a run of two events.
+async fn running(around: Around) -> (Page, Feed, Client) {
+    let mut rig = Rig::new(Runs::new());
+    if around == Around::OnError {
+        rig.layer = rig.layer.on_error(|_| Event::new().event("failed").data("no"));
+    }
+    let (feed, client) = rig.stream(post()).await;
+    feed.data("data: a\n\ndata: b\n\n");
+    settle().await;
+    (Page { rig, around, last: String::new(), events: Vec::new() }, feed, client)
+}
+
+fn told(around: Around, is_open: bool) -> &'static str {
+    if around == Around::OnError && is_open { "failed" } else { "interrupted" }
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_page_learns_once_that_its_answer_is_incomplete() {
+    for outcome in Outcome::ALL {
+        for around in [Around::Nothing, Around::Layer, Around::OnError] {
+            let (mut page, feed, client) = running(around).await;
+            drop(client);
+            if outcome == Outcome::Abandoned {
+                page.rig.end(outcome, &feed).await;
+            }
+            let answer = page.request().await;
+            if outcome != Outcome::Abandoned {
+                page.rig.end(outcome, &feed).await;
+            }
+            let connections = page.read_all(answer).await;
+            let end: &[&str] = match outcome {
+                Outcome::Completed if around != Around::Nothing => &["[DONE]"],
+                Outcome::Completed | Outcome::Cancelled => &[],
+                _ => &[told(around, true)],
+            };
+            assert_eq!(page.events, [&["a", "b"], end].concat(), "{outcome} {around:?}");
+            // Without the layer, the event comes with the first reconnection.
+            let is_late = INCOMPLETE.contains(&outcome) && around == Around::Nothing;
+            assert_eq!(connections, 2 + usize::from(is_late), "{outcome} {around:?}");
+        }
+    }
+}
+
+/// The last event that it has received may be one that is lost with the process.
+#[tokio::test(start_paused = true)]
+async fn page_that_reconnects_learns_once_that_its_answer_is_incomplete() {
+    for outcome in INCOMPLETE {
+        for around in [Around::Nothing, Around::Layer, Around::OnError] {
+            for (seen, rest, is_open) in
+                [(0, &["a", "b"][..], true), (1, &["b"], true), (2, &[], false), (3, &[], false)]
+            {
+                let (mut page, feed, mut client) = running(around).await;
+                client.read().await;
+                let (epoch, _) = client.last.split_once('-').unwrap();
+                page.last = format!("{epoch}-{seen}");
+                drop(client);
+                page.rig.end(outcome, &feed).await;
+                let answer = page.request().await;
+                page.read_all(answer).await;
+                let expected = [rest, &[told(around, is_open)]].concat();
+                assert_eq!(page.events, expected, "{outcome} {around:?} after {seen}");
+                assert_eq!(page.last, "interrupted");
+            }
+        }
+    }
+}
+
+/// The run's process was restarted, or the key has another run by now.
+#[tokio::test(start_paused = true)]
+async fn page_whose_run_is_unknown_learns_that_its_answer_is_incomplete() {
+    for around in [Around::Nothing, Around::Layer, Around::OnError] {
+        for has_another in [false, true] {
+            let (mut page, _feed, _client) = running(around).await;
+            if !has_another {
+                page.rig.runs = Runs::new();
+            }
+            page.last = "4fzo8gk0o2yl-7".to_owned();
+            let answer = page.request().await;
+            assert_eq!(page.read_all(answer).await, 2);
+            assert_eq!(page.events, ["interrupted"]);
+        }
+    }
+}
+
+/// The layer's terminator stands for the end of a whole answer.
+#[tokio::test(start_paused = true)]
+async fn request_that_starts_no_run_tells_the_page_without_a_terminator() {
+    let rig = Rig::new(Runs::new());
+    let request = after("4fzo8gk0o2yl-7", by(Requester::EventSource));
+    let mut client = rig.send(request).client().await;
+    assert_eq!(client.read().await, ["<interrupted>"]);
+    assert_eq!(client.bytes, b"event: interrupted\nid: interrupted\ndata: \n\n");
+    assert_eq!(client.end, Some(End::Clean));
+    let again = rig.send(after("interrupted", by(Requester::EventSource))).client().await;
+    assert_eq!((again.status.as_u16(), rig.handler.calls()), (204, 0));
+}
