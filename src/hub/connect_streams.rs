@@ -90,7 +90,7 @@ async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError
 /// Closes the streams of this process as other processes request.
 async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
     while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
-        match decode(&message) {
+        match message.as_ref().ok().and_then(decode) {
             // A gap, or a close that only newer versions know.
             None => followed.close(None),
             // A close of this process, since which a client may have returned.

@@ -425,7 +425,7 @@ pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
 pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::{HubStats, Retention};
-pub use self::subscription::{GapPolicy, Messages, Subscribe, Subscription, TopicNames};
+pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 
 /// The sizes of what the streams of a hub hold in addition. `.ci/slow` measures the memory of a
 /// whole stream.

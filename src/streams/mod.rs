@@ -255,6 +255,8 @@
 //!     async fn follow(self, hub: Hub) {
 //!         let mut reports = hub.subscribe_to("presence").resume(None).messages();
 //!         while let Some(report) = reports.next().await {
+//!             // After a gap, the next reports come within an interval.
+//!             let Ok(report) = report else { continue };
 //!             let Some((process, counts)) = report.data.split_once('\n') else { continue };
 //!             let report = (Instant::now(), counts.to_owned());
 //!             self.0.lock().unwrap().insert(process.to_owned(), report);

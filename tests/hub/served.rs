@@ -153,12 +153,18 @@ fn messages_are_decoded_one_by_one() {
     end(&hub, "b", Event::new().event("large").data(large.clone()));
     let mut messages = hub.subscribe(["a", "b"]).resume(id(&hub, 0)).messages();
     let mut next = || messages.next().now_or_never().map(Option::unwrap);
-    let received: Vec<_> = iter::from_fn(&mut next).take(5).map(|m| describe(&m)).collect();
-    assert_eq!(received, ["gap a@1", "gap b@2", "a3@3", "a4@4", "a5@5"]);
-    let last = next().unwrap();
+    for (topic, position) in [("a", 1), ("b", 2)] {
+        let gap = next().unwrap().unwrap_err();
+        assert_eq!((gap.topic(), sequence(gap.last_event_id())), (topic, position));
+        assert!(gap.to_string().contains(topic));
+    }
+    let received: Vec<_> =
+        iter::from_fn(&mut next).take(3).map(|m| describe(&m.unwrap())).collect();
+    assert_eq!(received, ["a3@3", "a4@4", "a5@5"]);
+    let last = next().unwrap().unwrap();
     assert_eq!((&*last.event, last.data.len()), ("large", large.len()));
     assert_eq!(next(), None);
     end(&hub, "a", Event::from("a7"));
-    assert_eq!(messages.next().now_or_never().unwrap().unwrap().data, "a7");
+    assert_eq!(messages.next().now_or_never().unwrap().unwrap().unwrap().data, "a7");
     assert_eq!(messages.next().now_or_never(), Some(None));
 }

@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `subscribe.rs` | the options of a subscription, and its start |
 //! | `subscription.rs` | the stream: what it reads next, and the gaps that it reports |
+//! | `messages.rs` | the stream as decoded messages and gaps |
 //! | `cursors.rs` | the positions in all topics, and the order of their events |
 //! | `flush_window.rs` | the delay in which events accumulate |
 
 mod cursors;
 mod flush_window;
+mod messages;
 mod subscribe;
 #[allow(clippy::module_inception)]
 mod subscription;
 
+pub use self::messages::{Gap, Messages};
 pub use self::subscribe::{Subscribe, TopicNames};
-pub use self::subscription::{GapPolicy, Messages, Subscription};
+pub use self::subscription::{GapPolicy, Subscription};

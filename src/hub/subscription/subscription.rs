@@ -1,14 +1,14 @@
 use std::task::{Context, Poll, Waker, ready};
 use std::{collections::HashSet, mem, pin::Pin, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_core::Stream;
 use http::Response;
 use tokio::task::coop;
 
 use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
-use crate::event::{Decoder, Encoded, Event, EventId, Message};
+use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
 use crate::signals::{NothingMore, StartAt, StartReceivers};
 use crate::{body::EventBody, hub::append::HubState, layer};
@@ -646,65 +646,4 @@ pub enum GapPolicy {
     ReportAndEnd,
     /// Continues without a report.
     Ignore,
-}
-
-/// A stream of the [`Message`]s of a [`Subscription`], for consumers in the same process.
-///
-/// [`Subscription::messages`] returns it. The stream ends when the subscription ends.
-#[derive(Debug)]
-pub struct Messages {
-    subscription: Subscription,
-    decoder: Decoder,
-    /// What is left of the subscription's last item.
-    rest: Bytes,
-}
-
-impl Messages {
-    pub(super) fn new(subscription: Subscription) -> Self {
-        // The hub has no limit for the size of an event.
-        let decoder = Decoder::new().max_event_size(usize::MAX);
-        Self { subscription, decoder, rest: Bytes::new() }
-    }
-}
-
-impl Subscription {
-    /// Returns the decoded messages of the subscription, for consumers in the same process.
-    ///
-    /// ```
-    /// use futures_util::StreamExt;
-    /// use tower_sse::hub::Hub;
-    ///
-    /// async fn invalidate(hub: Hub) {
-    ///     let mut messages = hub.subscribe_to("cache").resume(None).messages();
-    ///     while let Some(message) = messages.next().await {
-    ///         match &*message.event {
-    ///             // Messages were missed.
-    ///             "gap" => println!("clear the cache"),
-    ///             _ => println!("forget {}", message.data),
-    ///         }
-    ///     }
-    /// }
-    /// # drop(invalidate(Hub::new()));
-    /// ```
-    #[must_use]
-    pub fn messages(self) -> Messages {
-        Messages::new(self)
-    }
-}
-
-impl Stream for Messages {
-    type Item = Message;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let this = self.get_mut();
-        loop {
-            if let Ok(Some(message)) = this.decoder.decode(&mut this.rest) {
-                return Poll::Ready(Some(message));
-            }
-            match ready!(Pin::new(&mut this.subscription).poll_next(cx)) {
-                Some(item) => this.rest = item.into(),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
 }

@@ -1,0 +1,102 @@
+use std::task::{Context, Poll, ready};
+use std::{error::Error, fmt, pin::Pin};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::Subscription;
+use crate::event::{Decoder, Message, MessageId};
+
+/// A stream of the [`Message`]s and [`Gap`]s of a [`Subscription`], for consumers in the same
+/// process.
+///
+/// [`Subscription::messages`] returns it. The stream continues after a gap, and ends when the
+/// subscription ends.
+#[derive(Debug)]
+pub struct Messages {
+    subscription: Subscription,
+    decoder: Decoder,
+    /// What is left of the subscription's last item.
+    rest: Bytes,
+}
+
+/// A [gap](super::GapPolicy) in the messages of a topic: messages may have been missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap(pub(crate) Message);
+
+impl Gap {
+    /// Returns the name of the topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.0.data
+    }
+
+    /// Returns the id of the gap, with which a subscription can [resume](super::Subscribe::resume).
+    #[must_use]
+    pub const fn last_event_id(&self) -> &MessageId {
+        &self.0.last_event_id
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "messages of the topic {:?} may be missing", self.topic())
+    }
+}
+
+impl Error for Gap {}
+
+impl Subscription {
+    /// Returns the decoded messages of the subscription, for consumers in the same process.
+    ///
+    /// An item is a message, or the [`Gap`] where messages may be missing:
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use tower_sse::hub::Hub;
+    ///
+    /// async fn invalidate(hub: Hub) {
+    ///     let mut messages = hub.subscribe_to("cache").resume(None).messages();
+    ///     while let Some(message) = messages.next().await {
+    ///         match message {
+    ///             Ok(message) => println!("forget {}", message.data),
+    ///             Err(_gap) => println!("clear the cache"),
+    ///         }
+    ///     }
+    /// }
+    /// # drop(invalidate(Hub::new()));
+    /// ```
+    ///
+    /// A gap therefore cannot be mistaken for a message:
+    ///
+    /// ```compile_fail,E0609
+    /// # use futures_util::StreamExt;
+    /// # fn room(hub: tower_sse::hub::Hub) {
+    /// let texts = hub.subscribe_to("room").resume(None).messages().map(|message| message.data);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn messages(self) -> Messages {
+        // The hub has no limit for the size of an event.
+        let decoder = Decoder::new().max_event_size(usize::MAX);
+        Messages { subscription: self, decoder, rest: Bytes::new() }
+    }
+}
+
+impl Stream for Messages {
+    type Item = Result<Message, Gap>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Ok(Some(message)) = this.decoder.decode(&mut this.rest) {
+                let is_gap = message.event == "gap";
+                return Poll::Ready(Some(if is_gap { Err(Gap(message)) } else { Ok(message) }));
+            }
+            match ready!(Pin::new(&mut this.subscription).poll_next(cx)) {
+                Some(item) => this.rest = item.into(),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
