@@ -1,5 +1,7 @@
 //! Redis that is killed, stalls, forgets, or closes connections, while runs are read everywhere.
 
+use futures_util::future::join;
+
 use crate::*;
 
 const EVENTS: u64 = 600;
@@ -81,6 +83,21 @@ async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
 #[tokio::test]
 async fn no_run_is_missing_after_a_forward_jump_of_the_clock() {
     no_run_is_taken_for_missing_after(async |cluster| cluster.jump(RETAINED + LEASE).await).await;
+}
+
+/// The database that returns has the keys of an earlier time.
+#[tokio::test]
+async fn run_is_called_once_although_databases_are_swapped_to_and_fro() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let swap = async || _ = cluster.redis.command::<String>("SWAPDB 0 1").await;
+    swap().await;
+    sleep(LEASE + LEASE / 3).await;
+    let mut client = Client::begun(&cluster, "between", EVENTS).await;
+    swap().await;
+    let others = [cluster.address(1), cluster.address(2)];
+    join(client.read_all(&others, usize::MAX, 0), reads_whole("between", EVENTS, &others)).await;
+    client.assert_whole(EVENTS);
+    assert_eq!(cluster.calls("between"), 1);
 }
 
 /// Nobody asks for a run in the time in which owners restore theirs.

@@ -29,7 +29,7 @@ if claim and claim.is_live then
 end
 local is_looking = epoch == ''
 local is_free = not claim or claim.state == 'void'
-local is_restoring = is_restoring_claims(data, lease, everyone)
+local is_restoring = is_restoring_claims(data, lease, everyone, is_looking and not is_free)
 if not is_free and (is_looking or claim.state == 'completed') then
   return { 'ended', claim.epoch, claim.process, claim.state, is_restoring and 'restoring' or nil }
 end

@@ -121,19 +121,26 @@ local function was_set_back(kept_at)
   return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
+-- Returns how often the databases of the server were swapped. A database that comes in has the
+-- claims of an earlier time, and `data` of that time.
+local function swaps()
+  return string.match(redis.call('INFO', 'commandstats'), 'cmdstat_swapdb:calls=(%d+)') or '0'
+end
+
 -- Records that the server has lost data. From this call on, owners have a lease to restore their
 -- claims.
 local function begin_restoring(data, lease)
-  redis.call('HSET', data, 'u', now + lease, 'd', lease)
+  redis.call('HSET', data, 'u', now + lease, 'd', lease, 's', swaps())
   keep_data(data, lease)
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. A server that has
--- lost claims also lost `data`, which each process keeps while it is connected.
-local function is_restoring_claims(data, lease, everyone)
-  local f = redis.call('HMGET', data, 'u', 'd', 't')
+-- lost claims also lost `data`, which each process keeps while it is connected. `is_kept`
+-- leaves out the count of swaps, which takes longer than all else.
+local function is_restoring_claims(data, lease, everyone, is_kept)
+  local f = redis.call('HMGET', data, 'u', 'd', 't', 's')
   local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
-  if not deadline or was_set_back(f[3]) then
+  if not deadline or was_set_back(f[3]) or not is_kept and f[4] ~= swaps() then
     begin_restoring(data, lease)
     redis.call('PUBLISH', everyone, '')
     return true

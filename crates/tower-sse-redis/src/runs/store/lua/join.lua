@@ -8,13 +8,13 @@
 -- joined
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
-local f = redis.call('HMGET', data, 'u', 'r', 't')
+local f = redis.call('HMGET', data, 'u', 'r', 't', 's')
 local is_first = earlier == ''
 if not f[1] then
   -- A new server has neither data nor other processes.
   local others = redis.call('PUBLISH', everyone, '')
   if is_first and others == 0 then
-    redis.call('HSET', data, 'u', 0)
+    redis.call('HSET', data, 'u', 0, 's', swaps())
   else
     begin_restoring(data, lease)
     redis.call('HSET', data, 'r', server)
@@ -24,7 +24,7 @@ elseif not is_first and earlier ~= server and f[2] ~= server then
   -- records it.
   begin_restoring(data, lease)
   redis.call('HSET', data, 'r', server)
-elseif was_set_back(f[3]) then
+elseif was_set_back(f[3]) or f[4] ~= swaps() then
   redis.call('PUBLISH', everyone, '')
   begin_restoring(data, lease)
 end

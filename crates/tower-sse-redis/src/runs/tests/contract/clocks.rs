@@ -87,6 +87,31 @@ impl Hints {
     }
 }
 
+/// A database that returns has the `data` and the claims of an earlier time.
+#[tokio::test]
+async fn claims_may_be_lost_once_databases_were_swapped() {
+    let Some(world) = server().await else { return };
+    let swap = async || assert_eq!(world.server.command::<String>("SWAPDB 0 1").await, "OK");
+    swap().await;
+    world.join("s1", "s1").await;
+    assert_eq!(world.look().await, "restoring", "it is empty");
+    world.set_restored(-1).await;
+    assert_eq!(world.claim("k1").await, "new");
+    swap().await;
+    let mut hints = world.hints().await;
+    assert_eq!(world.claim("k2").await, "restoring");
+    assert_eq!(hints.next().await, "");
+    world.set_restored(-1).await;
+    assert_eq!(world.claim("k2").await, "new", "the swap is known");
+    // A process that joins again finds it too.
+    swap().await;
+    world.expire(CLAIM).await;
+    world.join("s1", "s1").await;
+    assert_eq!(hints.next().await, "");
+    assert_eq!(world.look().await, "restoring");
+    hints.is_empty(&world).await;
+}
+
 #[tokio::test]
 async fn process_with_a_new_connection_waits_for_a_whole_lease() {
     let Some(scene) = super::redis().await else { return };
