@@ -11,6 +11,7 @@ use super::record::{NoEvents, Record, lines_of};
 use super::{AnswerBody, Attachment, Outcome, RunEnd, RunKey, RunStore, RunsStats};
 use super::{StartError, shared::SharedRuns};
 use crate::event::{Event, Message};
+use crate::history::seen;
 use crate::{callback::Opaque, connection::LastEventId, signals::OnRefusal};
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
@@ -164,6 +165,9 @@ impl Run {
     /// The handler can add headers to the response, and extensions such as
     /// [`StreamOptions`](crate::StreamOptions).
     ///
+    /// With a [store](super#several-processes), a request with an id of another run gets the answer
+    /// of [`Runs::answer`](super::Runs::answer), because a later run may have the key.
+    ///
     /// If an outer [`SseLayer`](crate::SseLayer) refuses the stream of the client that started the
     /// run, and no other client is attached, the run is cancelled.
     ///
@@ -172,6 +176,11 @@ impl Run {
     /// Dropping the future detaches the client.
     pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         let requester = Requester::of_parts(parts);
+        let is_of_run = seen(requester.last.as_ref(), self.record.epoch, u64::MAX).is_some();
+        if self.runs.shared.is_some() && !is_of_run {
+            let answer = self.runs.answer(self.key(), parts).await;
+            return answer.unwrap_or_else(|| answer::not_found(&requester));
+        }
         let mut response = match self.runs.serve(&self.record, requester.last.as_ref(), false).await
         {
             Ok(record) => match answer::answer(&record, &requester).await {

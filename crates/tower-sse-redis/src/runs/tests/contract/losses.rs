@@ -92,17 +92,21 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another<W: World>(pair
 /// The owner cannot know that another process has replaced its run.
 async fn owner_that_is_cut_off_refuses_ids_of_other_runs(pair: Pair<impl World>) {
     let _source = pair.started(&["old"]).await;
+    let old = pair.one.get().await.expect("a run");
     pair.one.store.cut();
     let second = pair.other.replace().await;
     send(&second, &["a", "b"]);
     read(&mut pair.other.attach().await, 2).await;
     let id = pair.other.id(1).await;
     assert_eq!(pair.one.status(Some(&id)).await, 503);
+    assert_eq!(soon(old.answer(&request(Some(&id)))).await.status(), 503);
     let refused = pair.one.try_start(&turn(), Some(&id)).await.unwrap_err();
     assert_eq!(refused, StartError::Unavailable);
     drop(second);
     pair.one.store.heal();
     let rest = pair.one.answer_until_known(Some(&id)).await;
+    assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
+    let rest = program::text(soon(old.answer(&request(Some(&id)))).await).await;
     assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
 }
 
