@@ -9,7 +9,8 @@
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
 //! | [`Stopped`]: the source stopped for good | runs | bodies | a cause of an error |
-//! | [`ItemError`]: this error is the program's, or interrupts the answer for good | bodies, runs | `on_error`, `cancellation_if`, layers | a cause of an error |
+//! | [`Interrupted`]: the answer is incomplete for good | runs | layers | a cause of an error |
+//! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
 //! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
 
 use std::pin::{Pin, pin};
@@ -70,61 +71,28 @@ pub(crate) fn disown(extensions: &mut Extensions) {
 /// A mark around an error that an item of the program's stream returned. A host such as axum or
 /// tonic wraps the errors of bodies, and the mark shows which of the causes is the program's error.
 #[derive(Debug)]
-pub(crate) struct ItemError {
-    error: BoxError,
-    /// Whether the client's answer is incomplete for good, and its kind of client cannot know it
-    /// from a body that fails.
-    is_interruption: bool,
-}
+pub(crate) struct ItemError(BoxError);
 
 impl ItemError {
     pub(crate) fn mark(error: impl Into<BoxError>) -> BoxError {
-        Box::new(Self { error: error.into(), is_interruption: false })
-    }
-
-    /// Marks the error as an interruption if `is_one` returns `true` for the program's error.
-    pub(crate) fn mark_interruption(
-        error: BoxError,
-        is_one: impl FnOnce(&(dyn Error + 'static)) -> bool,
-    ) -> BoxError {
-        match error.downcast::<Self>() {
-            Ok(mut marked) => {
-                marked.is_interruption = is_one(&*marked.error);
-                marked
-            }
-            Err(error) => error,
-        }
-    }
-
-    /// Returns whether `error`, or a cause of it, is marked as an interruption.
-    pub(crate) fn is_interruption(error: &(dyn Error + 'static)) -> bool {
-        causes(error).any(|cause| cause.downcast_ref::<Self>().is_some_and(|it| it.is_interruption))
+        Box::new(Self(error.into()))
     }
 
     /// Removes the mark of an error that no host has wrapped.
     pub(crate) fn unmark(error: BoxError) -> BoxError {
-        error.downcast::<Self>().map_or_else(|error| error, |marked| marked.error)
+        error.downcast::<Self>().map_or_else(|error| error, |marked| marked.0)
     }
-}
-
-/// The name of the event that tells an `EventSource` that its answer is incomplete for good, and its
-/// id: a client that sends this id has received the event.
-pub(crate) const INTERRUPTED: &str = "interrupted";
-
-/// Returns the event for a client whose answer is incomplete for good.
-pub(crate) fn interruption() -> Event {
-    Event::new().event(INTERRUPTED).id(INTERRUPTED).data("")
 }
 
 impl fmt::Display for ItemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
+        self.0.fmt(f)
     }
 }
 
 impl Error for ItemError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.error)
+        Some(&*self.0)
     }
 }
 
@@ -312,6 +280,36 @@ impl fmt::Display for Stopped {
 }
 
 impl Error for Stopped {}
+
+/// The name of the event that tells an `EventSource` that its answer is incomplete for good, and its
+/// id: a client that sends this id has received the event.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
+/// Returns the event for an `EventSource` whose answer is incomplete for good.
+pub(crate) fn interruption() -> Event {
+    Event::new().event(INTERRUPTED).id(INTERRUPTED).data("")
+}
+
+/// The cause of the error of an answer whose rest no client can get. A [`RecordedError`] means the
+/// same.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl Interrupted {
+    /// Returns whether this is a cause of `error`.
+    pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+        causes(error).any(|cause| cause.is::<Self>() || cause.is::<RecordedError>())
+    }
+}
+
+// The client's error has the text already.
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run ended")
+    }
+}
+
+impl Error for Interrupted {}
 
 /// The shutdown of a layer, which its streams share.
 ///

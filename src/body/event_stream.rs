@@ -474,7 +474,7 @@ impl<B> EventStream<'_, B> {
             } else {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
             }
-        } else if between_events && let Some(event) = this.options.event_for(&error) {
+        } else if between_events && let Some(event) = this.options.event_for(&error, *this.client) {
             let event = this.boundary.interject(event);
             if is_recorded {
                 LastFrames::failure(CloseReason::Failed, event, error)

@@ -8,8 +8,8 @@ use super::stream_options::{CancellationIf, OnClose, last_event};
 use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::{Opaque, catch_panic};
 use crate::event::{Encoded, Event};
-use crate::signals::{INTERRUPTED, ItemError, interruption, program_error, source_error};
-use crate::signals::{StartAt, StartReceivers};
+use crate::signals::{INTERRUPTED, Interrupted, interruption, is_within_recorder};
+use crate::signals::{StartAt, StartReceivers, program_error, source_error};
 use crate::{BoxError, connection::Client, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
@@ -144,12 +144,13 @@ impl ResolvedOptions {
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
     /// panics, or if the event has neither data nor a name.
     ///
-    /// For an [interruption](ItemError::is_interruption), the event has the id that stops its
-    /// client, and is [`interruption`] by default.
-    pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
+    /// For an `EventSource` whose answer was [interrupted](Interrupted), the event has the id that
+    /// stops the client, and is [`interruption`] by default.
+    pub(crate) fn event_for(&self, error: &BoxError, client: Client) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
-        if !ItemError::is_interruption(&**error) {
+        let is_page = client == Client::EventSource && !is_within_recorder();
+        if !is_page || !Interrupted::is_cause_of(&**error) {
             return last_event(event?);
         }
         let own = event.and_then(|event| last_event(event.id(INTERRUPTED)));

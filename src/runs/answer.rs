@@ -5,7 +5,7 @@
 //! - [`Attachment`] is the stream of one client's events, and [`AnswerBody`] the body that has it.
 
 use std::task::{Context, Poll, ready};
-use std::{error::Error, pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -19,7 +19,7 @@ use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{EventBody, SseBody, forward_to_kinds};
 use crate::connection::{Client, DisconnectGuard, LastEventId};
-use crate::signals::{Handled, INTERRUPTED, ItemError, interruption, is_recorded};
+use crate::signals::{Handled, INTERRUPTED, interruption};
 use crate::{BoxError, event::Encoded, headers::make_event_stream, layer::Refusal};
 
 /// The client that sent a request, and its last event id unless that is empty.
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
         Err(_) => return Some(not_found(requester)),
     };
     match reader.started().await {
-        Ok(()) => Some(events(reader, requester)),
+        Ok(()) => Some(events(reader)),
         Err(NoEvents::AllSeen(outcome)) => Some(nothing_left(reader, outcome, requester)),
         Err(_) => None,
     }
@@ -79,7 +79,7 @@ pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<Answ
 
 /// Returns the response for a client that has seen all events of a run that has ended.
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
-    without_stream(outcome, requester).unwrap_or_else(|| events(reader, requester))
+    without_stream(outcome, requester).unwrap_or_else(|| events(reader))
 }
 
 /// Returns the response for a client for which a run that has ended has no events, or `None` if the
@@ -105,9 +105,9 @@ fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<An
     }
 }
 
-fn events(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
+fn events(reader: Reader) -> Response<AnswerBody> {
     let options = reader.record.lock().options.as_deref().cloned();
-    let mut response = Response::new(AnswerBody::events(reader, requester));
+    let mut response = Response::new(AnswerBody::events(reader));
     make_event_stream(response.headers_mut());
     if let Some(options) = options {
         response.extensions_mut().insert(options);
@@ -155,7 +155,7 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
 }
 
 fn status(status: StatusCode) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::whole(Bytes::new()));
+    let mut response = Response::new(AnswerBody { body: SseBody::empty() });
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
     // answer requests for the next run with them.
@@ -237,18 +237,16 @@ opaque_debug!(Attachment);
 /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
 pub struct AnswerBody {
     body: SseBody<Box<EventBody<Attachment>>>,
-    is_for_event_source: bool,
 }
 
 impl AnswerBody {
-    pub(crate) fn events(reader: Reader, requester: &Requester) -> Self {
+    pub(crate) fn events(reader: Reader) -> Self {
         let events = Box::new(EventBody::expecting_layer(Attachment::new(reader)));
-        let is_for_event_source = requester.client == Client::EventSource;
-        Self { body: SseBody::pass_through(events), is_for_event_source }
+        Self { body: SseBody::pass_through(events) }
     }
 
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { body: SseBody::whole(bytes), is_for_event_source: false }
+        Self { body: SseBody::whole(bytes) }
     }
 }
 
@@ -260,15 +258,7 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let is_interruption = |error: &(dyn Error + 'static)| {
-            error.downcast_ref().is_some_and(RunError::is_interruption)
-        };
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Err(error)) if self.is_for_event_source && !is_recorded() => {
-                Poll::Ready(Some(Err(ItemError::mark_interruption(error, is_interruption))))
-            }
-            polled => Poll::Ready(polled),
-        }
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

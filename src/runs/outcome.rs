@@ -1,7 +1,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{RunKey, key::epoch_age};
-use crate::signals::{RecordedError, Stopped, program_error};
+use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
 /// The way a run ended.
@@ -205,11 +205,6 @@ impl RunError {
         self.recorded().map(RecordedError::program_error)
     }
 
-    /// Returns whether the answer is incomplete, and no client can get the rest.
-    pub(super) const fn is_interruption(&self) -> bool {
-        matches!(&self.0, RunErrorKind::Ended(outcome, _) if !matches!(outcome, Outcome::Cancelled))
-    }
-
     fn recorded(&self) -> Option<&RecordedError> {
         match &self.0 {
             RunErrorKind::Ended(_, failure) => failure.as_ref()?.error(),
@@ -233,12 +228,14 @@ impl fmt::Display for RunError {
 
 impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        if self.outcome() == Some(Outcome::Cancelled) {
+        match (self.recorded(), self.outcome()?) {
             // `SseLayer` ends such a stream cleanly.
-            return Some(&Stopped);
+            (_, Outcome::Cancelled) => Some(&Stopped),
+            // `SseLayer::on_error` finds the error of the run by it.
+            (Some(recorded), _) => Some(recorded),
+            // `SseLayer` tells an `EventSource`.
+            (None, _) => Some(&Interrupted),
         }
-        // `SseLayer::on_error` finds the error of the run by it.
-        self.recorded().map(|recorded| recorded as _)
     }
 }
 

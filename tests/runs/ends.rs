@@ -82,7 +82,8 @@ async fn failure_panic_and_cancellation_are_reported() {
     let mut attachment = run.attach(None).await.unwrap();
     let error = attachment.next().await.unwrap().unwrap_err();
     assert_eq!(error.outcome(), Some(Outcome::Failed));
-    assert!(std::error::Error::source(&error).is_none());
+    let cause = std::error::Error::source(&error).unwrap();
+    assert!(cause.source().is_none() && error.to_string().contains(&cause.to_string()));
 
     let (rig, feed, client) = running(&ends).await;
     assert!(rig.runs.cancel(&turn(), None).await);

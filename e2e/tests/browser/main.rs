@@ -13,6 +13,8 @@ mod documented_proxies;
 #[cfg(unix)]
 mod engines;
 mod frameworks;
+#[cfg(unix)]
+mod interrupted;
 mod job;
 mod limit;
 mod manual;

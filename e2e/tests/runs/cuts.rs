@@ -53,7 +53,7 @@ async fn chromium_gets_every_word_once_despite_50_cuts() {
     for deployment in Deployment::all(PACE).await {
         let proxy = deployment.proxy(repeat_n(Cut::Random(600), CUTS)).await;
         let Some(page) = Page::open(proxy.address).await else { return };
-        assert_eq!(page.end().await, PACE.text(0));
+        assert_eq!((page.end().await, page.told().await), (PACE.text(0), 0));
         is_silent(&proxy, &deployment).await;
         println!("Chromium, {}: {} requests", deployment.name(), proxy.requests().borrow().len());
     }

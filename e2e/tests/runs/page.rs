@@ -12,6 +12,7 @@ impl Page {
         let listen = "window.text = '';
             const source = new EventSource('/words/1');
             source.onmessage = ({ data }) => { window.text += data };
+            source.addEventListener('interrupted', () => { window.told = (window.told ?? 0) + 1 });
             source.onerror = () => { window.over = source.readyState === EventSource.CLOSED };
             arguments[arguments.length - 1](true);";
         browser.answer(listen).await.unwrap();
@@ -27,5 +28,10 @@ impl Page {
     /// Waits until the `EventSource` has given up, and returns the text that it has received.
     pub(crate) async fn end(&self) -> String {
         self.0.until("window.over && window.text").await.as_str().unwrap().to_owned()
+    }
+
+    /// Returns how often the page was told that its answer is incomplete.
+    pub(crate) async fn told(&self) -> u64 {
+        self.0.until("[window.told ?? 0]").await[0].as_u64().unwrap()
     }
 }

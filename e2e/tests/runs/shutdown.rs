@@ -92,6 +92,9 @@ async fn every_client_is_told(kinds: &[Kind], packages: Packages, is_killed: boo
         let started = start(*kind, packages, TOO_SHORT).await;
         let Some((server, mut client)) = started else { return };
         let server = replace(server, is_killed).await;
+        if *kind == Kind::EventSource {
+            assert_eq!(client.until("interrupted").await, "interrupted");
+        }
         let end = client.end().await;
         assert_ne!(end, "complete", "{kind:?}");
         assert!(PACE.text(0).starts_with(&client.text), "{kind:?}");
@@ -109,6 +112,7 @@ async fn sigterm_with_enough_grace_completes_the_answer_of_chromium() {
     server.terminate().await;
     assert!(server.exited().await.success());
     assert_eq!(page.until_received(PACE.text(0).chars().count()).await, PACE.text(0));
+    assert_eq!(page.told().await, 0);
 }
 
 #[tokio::test]
@@ -119,6 +123,7 @@ async fn sigkill_and_too_little_grace_tell_chromium() {
         page.until_received(200).await;
         let server = replace(server, is_killed).await;
         let half = page.end().await;
+        assert_eq!(page.told().await, 1, "killed: {is_killed}");
         assert!(half.len() < PACE.text(0).len() && PACE.text(0).starts_with(&half), "{half}");
         assert_eq!(server::calls(&server).await, 0);
     }

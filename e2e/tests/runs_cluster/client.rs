@@ -13,6 +13,8 @@ const LONGEST: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(crate) struct Client {
     path: String,
+    /// Whether the client is an `EventSource`.
+    pub(crate) is_page: bool,
     /// The numbers of the events, in the order in which they came.
     pub(crate) numbers: Vec<u64>,
     /// When each came.
@@ -60,6 +62,7 @@ impl Client {
     pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
         Self {
             path: format!("/turn/{name}?events={events}&gap={gap}"),
+            is_page: false,
             numbers: Vec::new(),
             times: Vec::new(),
             last: None,
@@ -94,7 +97,10 @@ impl Client {
         let stream = TcpStream::connect(to).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = AbortOnDrop(tokio::spawn(async move { _ = connection.await }));
-        let mut request = Request::post("/").uri(&self.path).header("host", "localhost");
+        let method = if self.is_page { "GET" } else { "POST" };
+        let mut request = Request::builder().method(method).uri(&self.path);
+        request = request.header("host", "localhost").header("cache-control", "no-cache");
+        request = request.header("accept", "text/event-stream");
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);
         }
@@ -128,7 +134,7 @@ impl Client {
                 if message.data == DONE {
                     is_complete = true;
                 } else {
-                    // A forged event may have none.
+                    // An event that is forged, or named, may have none.
                     self.numbers.push(message.data.parse().unwrap_or(0));
                     self.times.push(Instant::now());
                     self.progress.advance();
@@ -152,8 +158,10 @@ impl Client {
             let to = from[fastrand::usize(..from.len())];
             match self.post(to, bytes).await {
                 Closed::Complete => return,
-                Closed::Clean | Closed::Failed | Closed::Cut => {}
-                Closed::Status(StatusCode::SERVICE_UNAVAILABLE) | Closed::Unreachable => {
+                Closed::Failed | Closed::Cut => {}
+                Closed::Clean
+                | Closed::Status(StatusCode::SERVICE_UNAVAILABLE)
+                | Closed::Unreachable => {
                     sleep(PAUSE).await;
                 }
                 // Its end came before it was cut.

@@ -63,6 +63,32 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     assert_eq!(cluster.calls("paused"), 2);
 }
 
+/// The page at the owner has received events that were not exported, and that are lost.
+#[tokio::test]
+async fn pages_learn_once_that_the_answer_of_a_killed_owner_is_incomplete() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    _ = Client::begun(&cluster, "killed", 1_000_000).await;
+    let mut pages = Vec::new();
+    for to in cluster.addresses() {
+        let mut page = Client { is_page: true, ..Client::of_turn("killed", 1_000_000, 5) };
+        let progress = page.progress.clone();
+        let others = cluster.addresses().split_off(1);
+        pages.push(tokio::spawn(async move {
+            assert_ne!(page.post(to, usize::MAX).await, Closed::Complete);
+            page.read_all(&others, usize::MAX, 0).await;
+            page
+        }));
+        progress.has_an_event().await;
+    }
+    cluster.processes[0].kill().await;
+    for page in join_all(pages).await {
+        let mut page = page.unwrap();
+        assert_eq!((page.numbers.pop(), page.last.as_deref()), (Some(0), Some("interrupted")));
+        page.assert_no_hole();
+    }
+    assert_eq!(cluster.calls("killed"), 1);
+}
+
 // Processes that shut down while others serve.
 
 #[tokio::test]

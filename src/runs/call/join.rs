@@ -48,7 +48,7 @@ where
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
             parts.extensions.insert(on_refusal(&runs.process, &record));
-            let body = AnswerBody::events(reader, &requester);
+            let body = AnswerBody::events(reader);
             Ok(Response::from_parts(parts, RunBody::answer(body)))
         }
         Ok(Answer::Other(answer, Some(guard))) => pass(answer, guard),
