@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
-use std::{io, path::PathBuf};
+use std::{io, path::Path, path::PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior::Immediate, params};
 use tokio::time::{Instant, sleep};
@@ -41,7 +41,7 @@ impl Broker for SqliteBroker {
         let batching = Arc::clone(&queue).run(Arc::clone(&gate), feed.closed(), Batches);
         let batching = tokio::spawn(batching);
         let max_age = feed.max_age().saturating_mul(2);
-        let log = SqliteLog { path: self.0, max_age, next_trim: Instant::now() };
+        let log = SqliteLog { path: self.0, file: None, max_age, next_trim: Instant::now() };
         follow(log, feed, gate, Health::default(), async { _ = batching.await }).await?;
         Ok(SqlitePublisher(queue))
     }
@@ -87,6 +87,8 @@ impl SendBatch<Database> for Batches {
 
 struct SqliteLog {
     path: PathBuf,
+    /// The device and the inode of the session's file.
+    file: Option<(u64, u64)>,
     /// The age after which events are removed.
     max_age: Duration,
     next_trim: Instant,
@@ -101,6 +103,9 @@ impl Log for SqliteLog {
     const SERVER: &'static str = "SQLite";
 
     async fn open(&mut self, known: Known) -> Result<Database, Failed> {
+        // Creates the file. If another one replaces it before it is opened again, the session ends.
+        _ = Connection::open(&self.path).map_err(io::Error::other)?;
+        self.file = identify_file(&self.path);
         let connection = Connection::open(&self.path).map_err(io::Error::other)?;
         let database = Database(Arc::new(Mutex::new(connection)));
         let create = database.run(move |connection| {
@@ -158,8 +163,12 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    /// Removes old events, but not the newest entry: a process finds its place by this entry.
+    /// Ends the session if the file was removed or replaced, because other processes then use another
+    /// one. Removes old events, but not the newest entry: a process finds its place by this entry.
     async fn upkeep(&mut self, db: &mut Database, _: Identity) -> Result<(), Failed> {
+        if identify_file(&self.path) != self.file {
+            return Err(Self::broken("the file was removed or replaced"));
+        }
         if Instant::now() < self.next_trim {
             return Ok(());
         }
@@ -219,6 +228,19 @@ impl Entry {
         };
         Ok(Self { identity, content })
     }
+}
+
+/// Returns the device and the inode of a file, if it exists.
+#[cfg(unix)]
+fn identify_file(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Windows does not remove or replace a file that is open.
+#[cfg(not(unix))]
+fn identify_file(_: &Path) -> Option<(u64, u64)> {
+    None
 }
 
 /// Adds events in one transaction, behind a mark if the log is empty, has lost what this process knows,

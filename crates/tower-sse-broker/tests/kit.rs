@@ -1,13 +1,17 @@
-//! The example of a broker, over a file of SQLite, passes the kit.
+//! The example of a broker, over a file of SQLite, passes the kit, and notices another file in place
+//! of its own.
 
 #[path = "../docs/sqlite_broker.rs"]
 #[allow(missing_debug_implementations, unreachable_pub)]
 mod sqlite_broker;
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::{env, fs, path::PathBuf, process, sync::atomic::AtomicUsize};
+use std::{env, fs, path::PathBuf, process, sync::atomic::AtomicUsize, time::Duration};
 
+use futures_util::StreamExt;
 use rusqlite::Connection;
+use tokio::time::{sleep, timeout};
+use tower_sse::hub::{Hub, Subscription};
 use tower_sse::testing::broker::{Fault, World, check};
 
 use crate::sqlite_broker::SqliteBroker;
@@ -24,7 +28,7 @@ impl Database {
     fn run(&self, statements: String) -> Fault<'_> {
         Box::pin(async move {
             let connection = Connection::open(&self.0).unwrap();
-            connection.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+            connection.busy_timeout(Duration::from_secs(10)).unwrap();
             connection.execute_batch(&statements).unwrap();
         })
     }
@@ -55,15 +59,77 @@ impl World for Database {
     }
 }
 
-impl Drop for Database {
-    fn drop(&mut self) {
+impl Database {
+    fn remove(&self) {
         for suffix in ["", "-wal", "-shm"] {
             _ = fs::remove_file(format!("{}{suffix}", self.0.display()));
         }
     }
 }
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_broker_passes_the_kit() {
     check(Database::new).await;
+}
+
+/// Reads up to an event with this line.
+#[cfg(unix)]
+async fn read_until(client: &mut Subscription, line: &str) {
+    let mut lines = String::new();
+    while !lines.lines().any(|other| other == line) {
+        let next = timeout(Duration::from_secs(10), client.next()).await;
+        let item = next.unwrap_or_else(|_| panic!("{line:?} did not come")).unwrap();
+        lines = String::from_utf8_lossy(item.as_bytes()).into_owned();
+    }
+}
+
+/// Replaces the file under a connected process, and asserts that clients of this process and of a
+/// new one are told, and that both processes then use the same file.
+#[cfg(unix)]
+async fn assert_notices(database: &Database, replace: impl FnOnce()) {
+    let old = Hub::connect(database.broker()).await.unwrap();
+    let start = old.publish("news", "start").await.unwrap().id();
+    let mut client = old.subscribe_to("news").resume(start.clone());
+    old.publish("news", "before").await.unwrap();
+    read_until(&mut client, "data: before").await;
+    replace();
+    let new = Hub::connect(database.broker()).await.unwrap();
+    let mut clients = [client, new.subscribe_to("news").resume(start)];
+    // Possibly acknowledged in the old file.
+    _ = old.publish("news", "lost").await;
+    for client in &mut clients {
+        read_until(client, "event: gap").await;
+    }
+    while old.publish("news", "after").await.is_err() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    for client in &mut clients {
+        read_until(client, "data: after").await;
+    }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn removed_file_is_told_to_all() {
+    let database = Database::new().await;
+    assert_notices(&database, || database.remove()).await;
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn backup_in_place_of_the_file_is_told_to_all() {
+    let (database, backup) = (Database::new().await, Database::new().await);
+    drop(Hub::connect(database.broker()).await.unwrap());
+    database.run(format!("vacuum into '{}'", backup.0.display())).await;
+    assert_notices(&database, || {
+        database.remove();
+        fs::rename(&backup.0, &database.0).unwrap();
+    })
+    .await;
 }

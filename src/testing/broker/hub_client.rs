@@ -4,7 +4,7 @@ use std::{fmt::Display, future::poll_fn, task::Poll, time::Duration};
 use futures_core::Stream;
 use tokio::time::timeout;
 
-use super::{Problem, world::ensure};
+use super::{Fault, Problem, world::ensure};
 use crate::hub::{Messages, Subscription};
 use crate::{connection::LastEventId, event::Message};
 
@@ -121,7 +121,7 @@ fn shown(message: &Message) -> String {
 }
 
 /// Quotes data, and cuts them to a length that can be read.
-fn quoted(data: &str) -> String {
+pub(super) fn quoted(data: &str) -> String {
     const MAX_CHARS: usize = 60;
     match data.char_indices().nth(MAX_CHARS) {
         None => format!("{data:?}"),
@@ -162,6 +162,14 @@ pub(super) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, 
         }
     })
     .await
+}
+
+/// Causes a fault after this number of turns, in which other futures are polled.
+pub(super) async fn after_turns(turns: usize, fault: Fault<'_>) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
+    fault.await;
 }
 
 /// Polls a future `polls` times, with the other tasks in between, and drops it. Returns its output if

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A process of a world: a hub that is connected to its log.
 pub(super) struct HubProcess {
-    name: &'static str,
+    pub(super) name: &'static str,
     pub(super) hub: Hub,
 }
 
@@ -87,13 +87,17 @@ impl HubProcess {
     }
 
     /// Ends a topic, which has to be acknowledged at the first attempt.
-    pub(super) async fn end(&self, topic: &str, event: &str) -> Result<Receipt, Problem> {
+    pub(super) async fn end(
+        &self,
+        topic: &str,
+        event: impl Into<Event>,
+    ) -> Result<Receipt, Problem> {
         self.acknowledged(self.try_end(topic, event).await?)
     }
 
-    async fn try_end(&self, topic: &str, event: &str) -> Result<Published, Problem> {
+    async fn try_end(&self, topic: &str, event: impl Into<Event>) -> Result<Published, Problem> {
         let what = format!("process {}: the result of ending a topic", self.name);
-        soon(what, self.hub.end(topic, event)).await
+        soon(what, self.hub.end(topic, event.into())).await
     }
 
     fn acknowledged(&self, result: Published) -> Result<Receipt, Problem> {
@@ -167,6 +171,16 @@ impl HubProcess {
         }
         results.sort_by_key(|(index, ..)| *index);
         Ok(results.into_iter().map(|(_, data, result)| (data, result)).collect())
+    }
+
+    /// Checks that a hub that has connected has received all events up to this id.
+    pub(super) fn is_loaded_up_to(&self, last: &EventId) -> Result<(), Problem> {
+        let position = self.hub.position();
+        ensure!(
+            number(&position)? >= number(last)?,
+            "a hub that has connected is at {position}, and {last} was acknowledged before",
+        );
+        Ok(())
     }
 
     /// Waits until the hub has received the event with this id.

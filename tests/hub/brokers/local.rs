@@ -1,6 +1,6 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
-use super::log::{NAME, RETRY, TOPIC};
+use super::log::{COMMENT, DATA, ENDS, NAME, RETRY, TOPIC};
 use super::*;
 
 /// What is wrong with a broker.
@@ -32,6 +32,30 @@ pub(super) enum Flaw {
     OnlyPublishersLook,
     /// A process whose hub is gone ends the reading of all processes.
     OneClosedEndsAll,
+    /// After a break, a position that is no longer in the log becomes the newest one.
+    OffsetResetLatest,
+    /// A process that was away does not report the losses of that time.
+    LossMissedByTheAbsent,
+    /// A break ends the loading of the history, and the hub is ready.
+    BreakEndsLoad,
+    /// If all events are too old to be loaded, no loss is reported.
+    NoLossIfHistoryEmpty,
+    /// What exceeds 1 MiB of events at once is acknowledged, and not stored.
+    BatchOverflows,
+    /// After a break, the process reads 64 KiB and continues at the newest entry.
+    ResumeBytes64K,
+    EndHasDataOnly,
+    EmptyEndIsDropped,
+    NameLowerCase,
+    NameTrimmed,
+    NameAscii,
+    CommentCutAt255,
+    CommentAscii,
+    /// The age of the history is rounded down to seconds.
+    MaxAgeInSeconds,
+    /// A process has a buffer of 4,096 entries, and drops what comes while it is full. The server
+    /// is too slow to fill the buffer of a process that runs.
+    BufferOverflows,
 }
 
 /// For how long a process is away when its connection breaks.
@@ -44,6 +68,10 @@ struct Local {
     cut: watch::Sender<()>,
     /// Whether all reading has ended.
     ended: watch::Sender<bool>,
+    /// The bytes of events that are published at this moment.
+    in_flight: AtomicUsize,
+    /// Held while the server takes an event, and feeds processes that run.
+    turn: tokio::sync::Mutex<()>,
 }
 
 pub(super) struct LocalWorld(Arc<Local>);
@@ -56,6 +84,8 @@ impl LocalWorld {
             processes: AtomicUsize::new(0),
             cut: watch::Sender::new(()),
             ended: watch::Sender::new(false),
+            in_flight: AtomicUsize::new(0),
+            turn: tokio::sync::Mutex::default(),
         }))
     }
 }
@@ -107,23 +137,32 @@ impl Process {
         self.local.flaw == Some(flaw)
     }
 
-    fn load(&mut self, feed: &mut Feed) {
+    async fn load(&mut self, feed: &mut Feed) {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+        let mut max_age = feed.max_age();
         if self.has(Flaw::MaxAgeOverflows) {
-            assert!(now - feed.max_age() < now);
+            assert!(now - max_age < now);
         }
         if self.has(Flaw::NoHistory) {
             self.read = self.local.log.newest();
         }
+        if self.has(Flaw::MaxAgeInSeconds) {
+            max_age = Duration::from_secs(max_age.as_secs());
+        }
+        let cut = self.local.cut.subscribe();
         let mut entries = self.local.log.read(self.read);
         if self.has(Flaw::HistoryOf1000) {
             keep_newest(&mut entries, 1000);
         }
-        if self.has(Flaw::AgeIsZero) {
+        if self.has(Flaw::NoLossIfHistoryEmpty) && entries.iter().all(|entry| entry.2 > max_age) {
+            keep_newest(&mut entries, 0);
+            self.read = self.local.log.newest();
+        }
+        if self.has(Flaw::AgeIsZero) || self.has(Flaw::MaxAgeInSeconds) {
             for (_, _, age, text) in &mut entries {
                 // What is too old is reported as a loss.
-                text.take_if(|_| *age > feed.max_age());
-                *age = Duration::ZERO;
+                text.take_if(|_| *age > max_age);
+                *age *= u32::from(!self.has(Flaw::AgeIsZero));
             }
         }
         if self.has(Flaw::TrimLossOneTooLow)
@@ -132,23 +171,44 @@ impl Process {
         {
             first.0 -= 1;
         }
-        _ = self.feed(feed, entries);
+        for page in entries.chunks(10) {
+            if self.has(Flaw::BreakEndsLoad) && cut.has_changed().unwrap() {
+                self.read = self.local.log.newest();
+                break;
+            }
+            _ = self.feed(feed, page.to_vec());
+            yield_now().await;
+        }
     }
 
     /// Feeds what is new, after a break or while the process is connected.
     fn feed_new(&mut self, feed: &mut Feed, was_away: bool) -> Result<(), Closed> {
+        let is_last = |entry: &Entry| entry.0 == self.read;
+        if was_away
+            && self.has(Flaw::OffsetResetLatest)
+            && !self.local.log.read(self.read.saturating_sub(1)).first().is_some_and(is_last)
+        {
+            self.read = self.local.log.newest();
+        }
         let mut entries = self.local.log.read(self.read);
-        if self.has(Flaw::LaggedIsIgnored) {
-            keep_newest(&mut entries, 4096);
+        let newest = entries.last().map(|(number, ..)| *number);
+        let mut bytes = 0;
+        match self.local.flaw {
+            Some(Flaw::LaggedIsIgnored) => keep_newest(&mut entries, 4096),
+            Some(Flaw::BufferOverflows) => entries.truncate(4096),
+            Some(Flaw::ResumeReadsOnePage) if was_away => entries.truncate(100),
+            Some(Flaw::ResumeBytes64K) if was_away => entries.retain(|(.., text)| {
+                bytes += text.as_ref().map_or(0, String::len);
+                bytes <= 64 << 10
+            }),
+            Some(Flaw::LossMissedByTheAbsent) if was_away => {
+                entries.retain(|(.., text)| text.is_some());
+            }
+            _ => {}
         }
-        if self.has(Flaw::ResumeReadsOnePage) && was_away {
-            let newest = entries.last().map(|(number, ..)| *number);
-            entries.truncate(100);
-            self.feed(feed, entries)?;
-            self.read = newest.unwrap_or(self.read);
-            return Ok(());
-        }
-        self.feed(feed, entries)
+        self.feed(feed, entries)?;
+        self.read = newest.unwrap_or(self.read);
+        Ok(())
     }
 
     fn feed(&mut self, feed: &mut Feed, mut entries: Vec<Entry>) -> Result<(), Closed> {
@@ -207,7 +267,7 @@ impl Broker for Process {
 
     async fn start(mut self, mut feed: Feed) -> Result<LocalPublisher, Infallible> {
         let publisher = LocalPublisher(Arc::clone(&self.local));
-        self.load(&mut feed);
+        self.load(&mut feed).await;
         feed.spawn(|feed| self.follow(feed));
         Ok(publisher)
     }
@@ -217,32 +277,58 @@ pub(super) struct LocalPublisher(Arc<Local>);
 
 impl Publisher for LocalPublisher {
     async fn publish(&self, mut publication: Publication) -> Result<Acknowledged, PublishError> {
-        publication.ends_topic &= self.0.flaw != Some(Flaw::ForgottenEnds);
+        let Local { log, flaw, in_flight, turn, .. } = &*self.0;
+        publication.ends_topic &= *flaw != Some(Flaw::ForgottenEnds);
         let mut fields = encode(&publication);
-        spoil(&mut fields, self.0.flaw);
-        let (number, at) = self.0.log.append(Some(fields.to_string()));
-        let is_other = self.0.flaw == Some(Flaw::OtherNumbers);
+        spoil(&mut fields, *flaw);
+        let text = fields.to_string();
+        let is_dropped = match flaw {
+            Some(Flaw::EmptyEndIsDropped) => fields[ENDS] == true && fields[DATA] == "",
+            Some(Flaw::BatchOverflows) => {
+                let before = in_flight.fetch_add(text.len(), Relaxed);
+                yield_now().await;
+                in_flight.fetch_sub(text.len(), Relaxed);
+                before > 0 && before + text.len() > 1 << 20
+            }
+            _ => false,
+        };
+        let _turn = turn.lock().await;
+        let (number, at) = if is_dropped { log.skip_number() } else { log.append(Some(text)) };
+        if *flaw == Some(Flaw::BufferOverflows) {
+            yield_now().await;
+        }
+        let is_other = *flaw == Some(Flaw::OtherNumbers);
         Ok(Acknowledged::new(number + u64::from(is_other), at))
     }
 }
 
 /// Changes the fields of an event as a broker with this flaw does.
 fn spoil(fields: &mut Value, flaw: Option<Flaw>) {
+    let Some(flaw) = flaw else { return };
+    let mut map = |field: usize, change: fn(&str) -> String| {
+        fields[field] = json!(fields[field].as_str().map(change));
+    };
     match flaw {
-        Some(Flaw::DropsNames) => fields[NAME] = Value::Null,
-        Some(Flaw::TopicCutAt63) => cut_at(&mut fields[TOPIC], 63),
-        Some(Flaw::NameCutAt255) => cut_at(&mut fields[NAME], 255),
-        Some(Flaw::TopicNormalized) => {
-            fields[TOPIC] = json!(fields[TOPIC].as_str().unwrap().replace("e\u{301}", "\u{e9}"));
-        }
-        Some(Flaw::RetryIn32Bits) => {
+        Flaw::TopicCutAt63 => map(TOPIC, |text| text.chars().take(63).collect()),
+        Flaw::NameCutAt255 => map(NAME, |text| text.chars().take(255).collect()),
+        Flaw::CommentCutAt255 => map(COMMENT, |text| text.chars().take(255).collect()),
+        Flaw::TopicNormalized => map(TOPIC, |text| text.replace("e\u{301}", "\u{e9}")),
+        Flaw::NameLowerCase => map(NAME, str::to_lowercase),
+        Flaw::NameTrimmed => map(NAME, |text| text.trim().to_owned()),
+        Flaw::NameAscii => map(NAME, ascii),
+        Flaw::CommentAscii => map(COMMENT, ascii),
+        Flaw::DropsNames => fields[NAME] = Value::Null,
+        Flaw::RetryIn32Bits => {
             let retry = fields[RETRY].as_u64();
             fields[RETRY] = json!(retry.map(|retry| retry & u64::from(u32::MAX)));
+        }
+        Flaw::EndHasDataOnly if fields[ENDS] == true => {
+            [NAME, RETRY, COMMENT].into_iter().for_each(|field| fields[field] = Value::Null);
         }
         _ => {}
     }
 }
 
-fn cut_at(field: &mut Value, chars: usize) {
-    *field = json!(field.as_str().map(|text| text.chars().take(chars).collect::<String>()));
+fn ascii(text: &str) -> String {
+    text.replace(|char: char| !char.is_ascii(), "?")
 }

@@ -7,8 +7,11 @@ type Fields = (String, bool, String, Option<String>, Option<u64>, Option<String>
 
 /// The places of fields in the text.
 pub(super) const TOPIC: usize = 0;
+pub(super) const ENDS: usize = 1;
+pub(super) const DATA: usize = 2;
 pub(super) const NAME: usize = 3;
 pub(super) const RETRY: usize = 4;
+pub(super) const COMMENT: usize = 5;
 
 /// The number of an entry, its time and age by the clock of the log, and its text. `None` marks the
 /// loss of all events up to it.
@@ -58,6 +61,13 @@ impl Log {
         drop(state);
         self.changed.send_replace(());
         (number, at)
+    }
+
+    /// Uses up a number, and returns it with its time.
+    pub(super) fn skip_number(&self) -> (u64, Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.newest += 1;
+        (state.newest, self.created.elapsed())
     }
 
     /// Returns the entries after this number.

@@ -108,6 +108,22 @@ finds! {
     readers_that_look_for_no_losses_are_found: OnlyPublishersLook
         in a_loss_is_told_although_nobody_publishes;
     hubs_that_end_all_reading_are_found: OneClosedEndsAll in a_hub_is_dropped_while_it_is_fed;
+    positions_that_become_the_newest_are_found: OffsetResetLatest in a_loss_during_a_break_is_told;
+    losses_that_absent_processes_miss_are_found: LossMissedByTheAbsent
+        in a_loss_during_a_break_is_told;
+    loading_that_ends_at_breaks_is_found: BreakEndsLoad in a_break_while_a_hub_loads_loses_nothing;
+    unreported_old_histories_are_found: NoLossIfHistoryEmpty in history_is_as_old_as_asked;
+    overflowing_batches_are_found: BatchOverflows in a_burst_loses_nothing;
+    breaks_with_more_bytes_than_page_are_found: ResumeBytes64K in a_long_break_loses_nothing;
+    ends_with_data_alone_are_found: EndHasDataOnly in every_field_arrives;
+    dropped_empty_ends_are_found: EmptyEndIsDropped in every_field_arrives;
+    lower_case_names_are_found: NameLowerCase in every_field_arrives;
+    trimmed_names_are_found: NameTrimmed in every_field_arrives;
+    ascii_names_are_found: NameAscii in every_field_arrives;
+    cut_comments_are_found: CommentCutAt255 in extremes_are_kept_or_refused;
+    ascii_comments_are_found: CommentAscii in every_field_arrives;
+    ages_in_seconds_are_found: MaxAgeInSeconds in history_is_as_old_as_asked;
+    overflowing_buffers_are_found: BufferOverflows in a_burst_loses_nothing;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,13 @@
-use std::collections::HashSet;
+use std::thread::{self, JoinHandle};
+use std::{collections::HashSet, sync::mpsc};
 
 use fastrand::Rng;
-use tokio::time::Instant;
+use tokio::{runtime, task::spawn_blocking, time::Instant};
 
 use super::super::{Problem, World};
 use crate::hub::{Hub, HubBuilder, PublishError, Retention};
-use crate::testing::broker::hub_client::{HubClient, PATIENCE, both, is_gap};
+use crate::testing::broker::hub_client::{HubClient, PATIENCE, after_turns, both, soon};
+use crate::testing::broker::hub_client::{is_gap, quoted};
 use crate::testing::broker::hub_process::{Due, HubProcess};
 use crate::testing::broker::world::ensure;
 use crate::{connection::LastEventId, event::EventId};
@@ -43,31 +45,104 @@ pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Pro
 pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
     let (a, b, start) = ample_pair(world).await?;
+    let blocked = BlockedClient::connect(world, start.clone()).await?;
     let mut connected = [&a, &b].map(|process| process.client(["news"], start.clone()));
-    let published = publish_all([&a, &b], "burst", EACH).await?;
+    let mut published = publish_all([&a, &b], "burst", EACH, 0).await?;
+    published.extend(publish_all([&a, &b], "large", EACH_LARGE, LARGE).await?);
     for client in &mut connected {
         has_read(client, &published).await?;
     }
     let late = HubProcess::connect_with(ample(), world, "late").await?;
-    let mut client = late.client(["news"], start);
-    let message = client.message("an event or a gap").await?;
-    // A history may be shorter, if that is reported.
-    if is_gap(&message) { Ok(()) } else { has_read(&mut client, &published).await }
+    has_loaded(&mut late.client(["news"], start), &published).await?;
+    blocked.has_read(published).await
 }
 
-/// More events follow a break than a reader takes at a time.
+/// More events, or more bytes, follow a break than a reader takes at a time.
 pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
-    const EACH: usize = 500;
     let (a, b, start) = ample_pair(world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
-    for round in 0..3 {
+    for (round, (each, size)) in [(500, 0), (500, 0), (EACH_LARGE, LARGE)].into_iter().enumerate() {
         world.cut().ok_or_else(|| Problem::skipped("cut"))?.await;
-        let published = publish_all([&a, &b], &format!("round {round}"), EACH).await?;
+        let published = publish_all([&a, &b], &format!("round {round}"), each, size).await?;
         for client in &mut clients {
             has_read(client, &published).await?;
         }
     }
     Ok(())
+}
+
+/// The number of large events that each of two processes publishes at once, and their bytes. Every
+/// broker takes events of this size.
+const EACH_LARGE: usize = 20;
+const LARGE: usize = 60_000;
+
+/// A break while a hub loads, at the beginning, between the pages that it loads, or after them.
+pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = ample_pair(world).await?;
+    let published = publish_all([&a, &b], "history", 100, 0).await?;
+    let last = a.publish("news", "newest").await?.id();
+    for turns in [0, 1, 3, 10, 30, 100] {
+        let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
+        let connecting = async {
+            let connected = soon("process late", ample().connect(world.broker())).await;
+            connected.map(Result::ok)
+        };
+        let (connected, ()) = both(connecting, after_turns(turns, cut)).await;
+        // A hub may fail to connect, but is complete if it does not fail.
+        let Some(hub) = connected? else { continue };
+        let late = HubProcess { name: "late", hub };
+        late.is_loaded_up_to(&last)?;
+        let mut client = late.client(["news"], start.clone());
+        has_loaded(&mut client, &published).await?;
+        let after = format!("after {turns}");
+        a.publish_repeatedly("news", &after).await?;
+        client.read_until(&after).await?;
+    }
+    Ok(())
+}
+
+/// A client of a process whose thread is blocked until its events are published.
+struct BlockedClient {
+    events: mpsc::Sender<Vec<String>>,
+    thread: JoinHandle<Result<(), Problem>>,
+}
+
+impl BlockedClient {
+    async fn connect<W: World>(world: &W, start: EventId) -> Result<Self, Problem> {
+        let broker = world.broker();
+        let (events, published) = mpsc::channel::<Vec<String>>();
+        let (connected, is_connected) = mpsc::channel();
+        let run = move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Problem::caused_by("no runtime", &error))?;
+            runtime.block_on(async {
+                let hub = soon("process blocked", ample().connect(broker)).await?;
+                let failed = |_| Problem::new("process blocked failed to connect");
+                let process = HubProcess { name: "blocked", hub: hub.map_err(failed)? };
+                let mut client = process.client(["news"], start);
+                _ = connected.send(());
+                match published.recv() {
+                    Ok(events) => has_read(&mut client, &events).await,
+                    // The scene has ended.
+                    Err(_) => Ok(()),
+                }
+            })
+        };
+        let thread = thread::Builder::new().spawn(run);
+        let thread = thread.map_err(|error| Problem::caused_by("no thread", &error))?;
+        // If the process has failed to connect, the thread returns the reason.
+        _ = spawn_blocking(move || is_connected.recv()).await;
+        Ok(Self { events, thread })
+    }
+
+    async fn has_read(self, events: Vec<String>) -> Result<(), Problem> {
+        _ = self.events.send(events);
+        let ended = spawn_blocking(|| self.thread.join()).await;
+        let panicked = || Err(Problem::new("the broker panicked in process blocked"));
+        ended.ok().and_then(Result::ok).unwrap_or_else(panicked)
+    }
 }
 
 /// Returns a hub that keeps all events of a scene.
@@ -83,14 +158,16 @@ async fn ample_pair<W: World>(world: &W) -> Result<(HubProcess, HubProcess, Even
     Ok((a, b, start))
 }
 
-/// Publishes events through both processes at once. Returns their data, and last the data of an event
-/// that follows all others.
+/// Publishes events of at least `size` bytes through both processes at once. Returns their data, and
+/// last the data of an event that follows all others.
 async fn publish_all(
     [a, b]: [&HubProcess; 2],
     name: &str,
     each: usize,
+    size: usize,
 ) -> Result<Vec<String>, Problem> {
-    let events = |process| (0..each).map(move |index| format!("{name} {process} {index}"));
+    let event = move |process, index| format!("{name} {process} {index:.<size$}");
+    let events = |process| (0..each).map(move |index| event(process, index));
     let (first, second) = both(
         publish_until_acknowledged(a, events("a")),
         publish_until_acknowledged(b, events("b")),
@@ -111,9 +188,20 @@ async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Probl
     }
     ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
     let received: HashSet<_> = client.received().iter().map(|message| &*message.data).collect();
-    let missing = events.iter().find(|data| !received.contains(&***data));
-    ensure!(missing.is_none(), "{missing:?} was acknowledged, and did not come");
+    if let Some(missing) = events.iter().find(|data| !received.contains(&***data)) {
+        let missing = quoted(missing);
+        return Err(Problem::new(format!("{missing} was acknowledged, and did not come")));
+    }
     Ok(())
+}
+
+/// Does the same for a client of a hub that has loaded the events, which may keep fewer of them if it
+/// reports that.
+async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
+    if is_gap(&client.message("an event or a gap").await?) {
+        return Ok(());
+    }
+    has_read(client, events).await
 }
 
 /// Publishes events at once, and publishes again those that are not acknowledged.
@@ -144,13 +232,8 @@ pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result
     for round in 0..6 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
-        let cutting = async {
-            // Before the events are sent, while they are, and while the results come.
-            for _ in 0..8 * round {
-                tokio::task::yield_now().await;
-            }
-            cut.await;
-        };
+        // Before the events are sent, while they are, and while the results come.
+        let cutting = after_turns(8 * round, cut);
         let (results, ()) = both(a.publish_at_once(events), cutting).await;
         let last = format!("last {round}");
         a.publish_repeatedly("news", &last).await?;

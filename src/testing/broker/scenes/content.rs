@@ -20,15 +20,17 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
         Event::new().data("Größe 漢字 🦀 \u{feff}"),
         Event::new().data("named").event("tick"),
         Event::new().data("named as clients name it").event("message"),
+        Event::new().data("named with spaces").event(" Größe "),
         Event::new().data("retry").retry(Duration::from_millis(1500)),
         Event::new().data("retry at once").retry(Duration::ZERO),
-        Event::new().data("comment").comment("one\ntwo: 2"),
+        Event::new().data("comment").comment("one\ntwo: é"),
         Event::new().data("empty comment").comment(""),
         Event::new().data("all").event("a b").retry(Duration::from_secs(3)).comment("c"),
     ];
     let (a, b, start) = HubProcess::pair(world).await?;
-    for event in &events {
+    for (index, event) in events.iter().enumerate() {
         a.publish("news", event.clone()).await?;
+        a.end(&format!("job {index}"), event.clone()).await?;
     }
     let late = HubProcess::connect(world, "late").await?;
     let expected = lines_without_broker("news", &events).await?;
@@ -38,6 +40,12 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
         for (index, expected) in expected.iter().enumerate() {
             let received = received.get(index).map_or("", String::as_str);
             ensure!(received == expected, "process {name}: {received:?} instead of {expected:?}");
+            let job = process.hub.subscribe_to(format!("job {index}")).resume(start.clone());
+            let last = lines_of(job, 2).await?;
+            ensure!(
+                last == [expected.as_str()],
+                "process {name}: {last:?} instead of the end {expected:?}"
+            );
         }
     }
     Ok(())
@@ -94,12 +102,15 @@ pub(crate) async fn extremes_are_kept_or_refused<W: World>(world: &W) -> Result<
         if accepts(&a, &name, "long topic").await? {
             topics.push(name.clone());
         }
-        let what = format!("a name of {} bytes", name.len());
-        let event = Event::new().data("named").try_event(name);
-        let event = event.map_err(|error| Problem::caused_by(&what, &error))?;
-        if accepts(&a, "news", event.clone()).await? {
-            whats.push(what);
-            events.push(event);
+        let bytes = name.len();
+        let commented = Event::new().data("commented").comment(&name);
+        let named = Event::new().data("named").try_event(name);
+        let named = named.map_err(|error| Problem::caused_by("a name", &error))?;
+        for (what, event) in [("comment", commented), ("name", named)] {
+            if accepts(&a, "news", event.clone()).await? {
+                whats.push(format!("a {what} of {bytes} bytes"));
+                events.push(event);
+            }
         }
     }
     for retry in RETRIES {

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::super::{Fault, Problem, World};
 use crate::event::{EventId, Message};
-use crate::testing::broker::hub_client::{HubClient, both, is_gap};
+use crate::testing::broker::hub_client::{HubClient, after_turns, both, is_gap};
 use crate::testing::broker::hub_process::{HubProcess, number};
 use crate::testing::broker::world::ensure;
 
@@ -30,19 +30,34 @@ pub(crate) async fn a_lost_log_is_told_to_all<W: World>(world: &W) -> Result<(),
 pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
+    losses_are_told(world, false).await
+}
+
+/// A reader that comes back can find another log than it has left.
+pub(crate) async fn a_loss_during_a_break_is_told<W: World>(world: &W) -> Result<(), Problem> {
+    losses_are_told(world, true).await
+}
+
+/// Checks that clients are told of losses. If `is_away`, the connections break just before each.
+async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Problem> {
+    let cut = || match is_away {
+        true => world.cut().map(Some).ok_or_else(|| Problem::skipped("cut")),
+        false => Ok(None),
+    };
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start)];
     if let Some((copy, put_back)) = world.roll_back() {
         copy.await;
-        are_told_of(put_back, &a, &mut clients, "rolled back").await?;
+        let faults = cut()?.into_iter().chain([put_back]);
+        are_told_of(faults, &a, &mut clients, "rolled back").await?;
     }
     let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
-    are_told_of(lose, &a, &mut clients, "lost").await
+    are_told_of(cut()?.into_iter().chain([lose]), &a, &mut clients, "lost").await
 }
 
-/// Publishes events that a fault loses, and checks that clients receive a gap.
+/// Publishes events that faults lose, and checks that clients receive a gap.
 async fn are_told_of(
-    fault: Fault<'_>,
+    faults: impl Iterator<Item = Fault<'_>>,
     process: &HubProcess,
     clients: &mut [HubClient],
     name: &str,
@@ -51,7 +66,9 @@ async fn are_told_of(
     for client in &mut *clients {
         client.read_until(&format!("{name} 2")).await?;
     }
-    fault.await;
+    for fault in faults {
+        fault.await;
+    }
     for client in clients {
         client.read_until_gap().await?;
     }
@@ -84,12 +101,7 @@ pub(crate) async fn a_loss_while_a_hub_loads_is_told<W: World>(world: &W) -> Res
         let start = a.publish_repeatedly(TOPIC, "start").await?.receipt.id();
         let mut acknowledged = publish(&a, "before", 20).await?;
         let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
-        let loss = async {
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-            lose.await;
-        };
+        let loss = after_turns(turns, lose);
         let (late, ()) = both(HubProcess::connect(world, "late"), loss).await;
         let late = late?;
         acknowledged.extend(publish(&a, "after", 1).await?);
