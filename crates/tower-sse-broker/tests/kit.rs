@@ -78,19 +78,20 @@ async fn sqlite_broker_passes_the_kit() {
     check(Database::new).await;
 }
 
-/// Reads up to an event with this line.
+/// Reads up to an event with this line, and returns what was read.
 #[cfg(unix)]
-async fn read_until(client: &mut Subscription, line: &str) {
-    let mut lines = String::new();
-    while !lines.lines().any(|other| other == line) {
+async fn read_until(client: &mut Subscription, line: &str) -> String {
+    let mut read = String::new();
+    while !read.lines().any(|other| other == line) {
         let next = timeout(Duration::from_secs(10), client.next()).await;
-        let item = next.unwrap_or_else(|_| panic!("{line:?} did not come")).unwrap();
-        lines = String::from_utf8_lossy(item.as_bytes()).into_owned();
+        let item = next.unwrap_or_else(|_| panic!("{line:?} did not come: {read}")).unwrap();
+        read += &String::from_utf8_lossy(item.as_bytes());
     }
+    read
 }
 
 /// Replaces the file under a connected process, and asserts that clients of this process and of a
-/// new one are told, and that both processes then use the same file.
+/// new one are told what was lost, and that both processes then use the same file.
 #[cfg(unix)]
 async fn assert_notices(database: &Database, replace: impl FnOnce()) {
     let old = Hub::connect(database.broker()).await.unwrap();
@@ -100,17 +101,22 @@ async fn assert_notices(database: &Database, replace: impl FnOnce()) {
     read_until(&mut client, "data: before").await;
     replace();
     let new = Hub::connect(database.broker()).await.unwrap();
-    let mut clients = [client, new.subscribe_to("news").resume(start)];
-    // Possibly acknowledged in the old file.
-    _ = old.publish("news", "lost").await;
-    for client in &mut clients {
-        read_until(client, "event: gap").await;
-    }
+    let of_new = new.subscribe_to("news").resume(start.clone());
+    // May be acknowledged in the old file.
+    let lost = old.publish("news", "lost").await.map_or(start, |receipt| receipt.id());
+    let read = read_until(&mut client, "event: gap").await;
     while old.publish("news", "after").await.is_err() {
         sleep(Duration::from_millis(10)).await;
     }
-    for client in &mut clients {
-        read_until(client, "data: after").await;
+    for (mut client, mut read) in [(client, read), (of_new, String::new())] {
+        read += &read_until(&mut client, "data: after").await;
+        let gaps = read.split("\n\n").filter(|event| event.contains("event: gap"));
+        let newest_gap = gaps.flat_map(str::lines).filter(|line| line.starts_with("id: ")).max();
+        let is_covered = newest_gap.expect("a gap") >= &*format!("id: {lost}");
+        assert!(
+            is_covered || read.contains("data: lost"),
+            "{lost} is missing without a gap: {read}"
+        );
     }
 }
 

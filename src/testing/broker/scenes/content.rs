@@ -23,7 +23,7 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
         Event::new().data("named with spaces").event(" Größe "),
         Event::new().data("retry").retry(Duration::from_millis(1500)),
         Event::new().data("retry at once").retry(Duration::ZERO),
-        Event::new().data("comment").comment("one\ntwo: é"),
+        Event::new().data("comment").comment(" One\ntwo: é "),
         Event::new().data("empty comment").comment(""),
         Event::new().data("all").event("a b").retry(Duration::from_secs(3)).comment("c"),
     ];
