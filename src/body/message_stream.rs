@@ -173,23 +173,34 @@ impl<B: Body> MessageStream<B> {
 }
 
 impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
-    /// Reads frames until one has data, which it keeps. Returns `None` at the end of the body.
-    fn poll_data(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
+    /// Waits for data of the body, or until its silence has exceeded the limit. Returns `None` at
+    /// the end of the body.
+    fn poll_data(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), BoxError>>> {
+        // While the program leaves no budget to poll the body, the body is not silent.
+        ready!(CoopBudget::poll_ready(cx));
+        let polled = self.as_mut().poll_body(cx);
+        let Some(silence) = self.project().silence else { return polled };
+        if polled.is_ready() {
+            silence.end();
+            return polled;
+        }
+        silence.poll_exceeded(cx).map(|error| Some(Err(error)))
+    }
+
+    /// Reads frames until one has data, which it keeps.
+    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
-            ready!(CoopBudget::poll_ready(cx));
-            let Poll::Ready(frame) = body.poll_frame(cx).map_err(Into::<BoxError>::into)? else {
-                let Some(silence) = this.silence else { return Poll::Pending };
-                return silence.poll_exceeded(cx).map(|error| Some(Err(error)));
-            };
-            let Some(frame) = frame else { break };
+            let polled = body.poll_frame(cx).map_err(Into::<BoxError>::into)?;
+            let Some(frame) = ready!(polled) else { break };
             let Some(data) = frame.into_data().ok().filter(Buf::has_remaining) else {
                 ready!(this.budget.poll_empty(cx));
+                ready!(CoopBudget::poll_ready(cx));
                 continue;
             };
-            if let Some(silence) = this.silence {
-                silence.end();
-            }
             // Decoding many comments would otherwise be free.
             this.budget.spend(cx, data.remaining());
             *this.data = Some(data);

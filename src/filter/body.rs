@@ -1,11 +1,12 @@
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::{collections::VecDeque, pin::Pin};
+use std::{collections::VecDeque, future::Future};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use tokio::{task::coop, time::Sleep};
 
 use super::{EventFilter, FilterPipe, pipe::FilterGuard};
 use crate::{BoxError, SseBody, body::forward_to_kinds, coop::CoopBudget};
@@ -164,7 +165,8 @@ where
         let mut is_over = false;
         while !is_over {
             let Poll::Ready(polled) = self.as_mut().poll_pipe(cx) else {
-                ready!(limit.poll(cx));
+                // The source may have spent tokio's budget, without which a timer is never ready.
+                ready!(pin!(coop::unconstrained(limit)).poll(cx));
                 break;
             };
             let this = self.as_mut().project();

@@ -220,6 +220,43 @@ async fn frames_without_bytes_do_not_end_a_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ready_frames_without_bytes_are_a_silence_within_any_budget() {
+    for has_budget in [true, false] {
+        let frames = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new())));
+        let mut messages = MessageStream::new(StreamBody::new(frames)).max_silence(10 * SECOND);
+        let next = async move { messages.next().await.unwrap().unwrap_err() };
+        let next = if has_budget { next.boxed() } else { task::coop::unconstrained(next).boxed() };
+        let next = tokio::spawn(next);
+        for (step, has_failed) in [(9 * SECOND, false), (2 * SECOND, true)] {
+            task::yield_now().await;
+            time::advance(step).await;
+            task::yield_now().await;
+            assert_eq!(next.is_finished(), has_failed, "{has_budget}");
+        }
+    }
+}
+
+/// The body may have sent bytes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn silence_passes_only_if_there_was_budget_to_poll_the_body() {
+    let (feed, body) = Feed::new();
+    let mut stream = MessageStream::new(body).max_silence(10 * SECOND);
+    let mut poll_without_budget = async || {
+        task::yield_now().await;
+        while task::coop::has_budget_remaining() {
+            task::coop::consume_budget().await;
+        }
+        assert!(poll(&mut stream).is_pending());
+    };
+    poll_without_budget().await;
+    feed.data("data: one\n\n");
+    time::advance(11 * SECOND).await;
+    poll_without_budget().await;
+    task::yield_now().await;
+    assert_eq!(next(&mut stream), "one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_of_any_limit_does_not_panic() {
     let (_feed, body) = Feed::new();
     let mut endless = MessageStream::new(body).max_silence(Duration::MAX);

@@ -69,6 +69,21 @@ async fn limit_of_time_releases_the_head() {
     assert_eq!(outcome(&log), "stopped");
 }
 
+/// Such a source spends the budget of the task, without which no timer of tokio is ready.
+#[tokio::test(start_paused = true)]
+async fn limit_of_time_holds_for_ready_events_that_are_dropped() {
+    let events = EventBody::new(stream::repeat_with(|| Event::from("a")));
+    let layer = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Drop)));
+    let answer = call(&layer.hold_head(LIMIT), Request::new(()), ready(Ok(event_stream(events))));
+    let answer = tokio::spawn(answer);
+    for (step, is_released) in [(LIMIT - MILLISECOND, false), (2 * MILLISECOND, true)] {
+        yield_now().await;
+        time::advance(step).await;
+        yield_now().await;
+        assert_eq!(answer.is_finished(), is_released);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn limit_of_bytes_releases_the_head() {
     let (feed, mut answer, _log) = held(PASS);

@@ -29,7 +29,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use proptest::sample::select;
-use tokio::time;
+use tokio::{task::yield_now, time};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry, service_fn};
 use tower_sse::filter::{
