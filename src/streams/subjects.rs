@@ -153,7 +153,9 @@ impl SubjectNames {
 impl Unopened {
     pub(crate) fn new(subjects: Subjects) -> Self {
         // Middleware outside of the layer can send the request again.
-        lock(&subjects.request.names).is_over = false;
+        let mut names = lock(&subjects.request.names);
+        (names.is_open, names.is_over) = (false, false);
+        drop(names);
         Self(subjects)
     }
 

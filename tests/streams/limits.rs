@@ -77,6 +77,27 @@ async fn subject_that_is_added_twice_takes_one_place() {
     assert!(opens(&streams, &["user:1"]), "one place is left");
 }
 
+/// A layer outside, such as one that retries, repeats a request whose first answer was a stream.
+#[tokio::test(start_paused = true)]
+async fn repeated_request_can_add_subjects_and_be_refused() {
+    let streams = limited(&[("user:", 1)]);
+    let layer = SseLayer::new().streams(&streams);
+    let mut request = Requester::EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    drop(answer_to(request.clone(), &layer, event_stream(Feed::new().1)));
+    let _other = open(&streams, &["user:1"]);
+    let mut is_refused = false;
+    let answer = |_: Request<()>| {
+        is_refused = subjects.try_add("user:1").is_err();
+        subjects.add("session:a");
+        future::ready(Ok::<_, Infallible>(event_stream(Feed::new().1)))
+    };
+    let stream = layer.layer(service_fn(answer)).call(request).now_or_never();
+    let closed = now(streams.close("session:a"));
+    assert_eq!((is_refused, closed), (true, 1));
+    drop(stream);
+}
+
 /// A client that does not read could otherwise have any number of streams: open, close, open.
 #[tokio::test(start_paused = true)]
 async fn closed_stream_keeps_its_place_until_it_has_ended() {
