@@ -105,6 +105,11 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// layer are on by default: the heartbeat, the header `incremental` and the reconnection time of an
 /// [`EventSource`](crate::guide::clients#how-clients-reconnect).
 ///
+/// # Panics
+///
+/// The body of an event stream panics if it needs a timer outside of a tokio runtime with timers. By
+/// default, it needs one for its heartbeat when it first waits for the source.
+///
 /// # Services that return a bare stream
 ///
 /// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. The

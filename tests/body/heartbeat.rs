@@ -20,6 +20,15 @@ async fn body_wakes_its_task_when_a_heartbeat_is_due() {
     assert_eq!(poll_frame_with(&mut body, &waker), data(":\n"));
 }
 
+/// As the page of the layer says.
+#[test]
+#[should_panic = "timers are disabled"]
+fn idle_body_panics_in_a_runtime_without_timers() {
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let (_feed, mut body) = fed(&SseLayer::new().without_retry());
+    runtime.block_on(async { poll_frame(&mut body) });
+}
+
 #[tokio::test(start_paused = true)]
 async fn due_heartbeat_wakes_the_task_that_polled_last() {
     let (feed, mut body) = fed(&every_16_seconds());
