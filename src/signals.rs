@@ -20,12 +20,12 @@ use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem};
 
 use http::Extensions;
 use slab::Slab;
-use tokio::{runtime::Handle, task::coop};
+use tokio::task::coop;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
-use crate::wake::{drop_waker, in_batches, wake};
+use crate::wake::{Runtimes, drop_waker, wake_all};
 use crate::{BoxError, connection::Client, error::causes, event::Event, event::EventId, stats::Stats};
 
 /// A slot into which an outer layer puts its shutdown before the body is polled.
@@ -319,10 +319,7 @@ impl Error for Interrupted {}
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
     /// The tasks of the streams that wait for the shutdown. Empty once the shutdown has begun.
-    waiting: Mutex<Slab<Waker>>,
-    /// The runtime of one of the streams, which is used if the token is cancelled outside of any
-    /// runtime.
-    runtime: OnceLock<Handle>,
+    waiting: Mutex<(Slab<Waker>, Runtimes)>,
     /// The wait for the program's token.
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
 }
@@ -358,8 +355,8 @@ impl Shutdown {
 
     fn begin(&self) {
         self.has_begun.store(true, Release);
-        let waiting = mem::take(&mut *lock(&self.waiting));
-        in_batches(waiting.into_iter().map(|(_, waker)| wake(waker)), self.runtime.get());
+        let (waiting, runtimes) = mem::take(&mut *lock(&self.waiting));
+        wake_all(waiting, runtimes);
     }
 }
 
@@ -403,21 +400,17 @@ impl ShutdownWait {
         }
         let (place, former) = match self.place.take() {
             Some((place, former)) => {
-                let listed = waiting.get_mut(place).map(|slot| mem::replace(slot, listed));
+                let listed = waiting.0.get_mut(place).map(|slot| mem::replace(slot, listed));
                 (place, Some((listed, former)))
             }
-            None => (waiting.insert(listed), None),
+            None => (waiting.0.insert(listed), None),
         };
+        waiting.1.note_at(place);
         drop(waiting);
         self.place = Some((place, own));
         if let Some((listed, former)) = former {
             drop_waker(listed);
             drop_waker(Some(former));
-        }
-        if self.shutdown.runtime.get().is_none()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            _ = self.shutdown.runtime.set(runtime);
         }
         false
     }
@@ -427,10 +420,10 @@ impl Drop for ShutdownWait {
     fn drop(&mut self) {
         let Some((place, own)) = self.place.take() else { return };
         let mut waiting = lock(&self.shutdown.waiting);
-        let listed = waiting.try_remove(place);
+        let listed = waiting.0.try_remove(place);
         // Free what a storm of clients has left.
         let unused =
-            (waiting.is_empty() && waiting.capacity() > FEW).then(|| mem::take(&mut *waiting));
+            (waiting.0.is_empty() && waiting.0.capacity() > FEW).then(|| mem::take(&mut *waiting));
         drop(waiting);
         drop(unused);
         drop_waker(listed);
@@ -442,8 +435,7 @@ impl Default for Shutdown {
     fn default() -> Self {
         Self {
             has_begun: AtomicBool::new(false),
-            waiting: Mutex::new(Slab::new()),
-            runtime: OnceLock::new(),
+            waiting: Mutex::new(Default::default()),
             cancelled: Mutex::new(None),
         }
     }

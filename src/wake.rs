@@ -1,58 +1,111 @@
 //! Waking very many tasks without holding the thread.
 
-use std::task::{Context, Poll, Waker};
-use std::{future::Future, pin::Pin};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
 
-use tokio::runtime::Handle;
+use slab::Slab;
+use tokio::{runtime::Handle, task::yield_now};
 
-use crate::callback::without_panic;
+use crate::{callback::without_panic, lock::lock};
 
 /// The number of tasks that are woken in one turn. This takes some milliseconds, and the
 /// turns of the tasks themselves a few tenths of a second.
 ///
 /// In each turn, a connection over HTTP/2 writes the frames of its streams that were woken, so
 /// smaller turns cost more system calls.
-pub(crate) const BATCH: usize = 125_000;
+const BATCH: usize = 125_000;
 
-/// Takes all items, which wakes tasks: the first [`BATCH`] at once, and the others in later turns
-/// of the current runtime, or of `runtime` if there is no current one. Without a runtime, or when
-/// it ends, the others are woken at once.
-pub(crate) fn in_batches<I>(mut items: I, runtime: Option<&Handle>)
+/// The number of items that are taken at a time while their lock is held.
+const CHUNK: usize = 1_000;
+
+/// The runtimes of waiting tasks. `None` stands for tasks outside of any runtime.
+// Boxed, because each topic has such a list.
+#[allow(clippy::box_collection)]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runtimes(Option<Box<Vec<Option<Handle>>>>);
+
+impl Runtimes {
+    /// Notes the current runtime for the task at this index of a [list](wake_all), unless the task
+    /// is always woken in the first turn.
+    #[inline]
+    pub(crate) fn note_at(&mut self, index: usize) {
+        if index >= BATCH {
+            self.note();
+        }
+    }
+
+    /// Notes the current runtime.
+    #[cold]
+    pub(crate) fn note(&mut self) {
+        let current = Handle::try_current().ok();
+        let id = |runtime: &Option<Handle>| runtime.as_ref().map(Handle::id);
+        let noted = self.0.get_or_insert_default();
+        if noted.iter().all(|noted| id(noted) != id(&current)) {
+            noted.push(current);
+        }
+    }
+}
+
+/// Wakes the tasks of a list [in batches](in_batches). `runtimes` was told the index of each.
+pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
+    let wakers = wakers.into_iter().map(|(_, waker)| waker);
+    match runtimes.0 {
+        Some(_) => in_batches(wakers, wake, runtimes),
+        None => wakers.for_each(wake),
+    }
+}
+
+/// Calls `wake` with each item: with the first [`BATCH`] at once, and with the others in later turns
+/// of the tasks' own `runtimes`. No lock may be held.
+///
+/// The caller's runtime has no part in it, because it may be one that nothing drives. All runtimes
+/// take their turns from the same items, so that one that is blocked delays only its own tasks. The
+/// others are woken at once if some of them have no runtime, or if all runtimes have ended.
+pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
-    I: Iterator<Item = ()> + Send + Unpin + 'static,
+    I: Iterator + Send + 'static,
 {
-    if items.by_ref().take(BATCH).count() < BATCH {
+    let items = Arc::new(Items { rest: Mutex::new(items), wake });
+    if !items.wake_batch() {
         return;
     }
-    let rest = LaterTurns(items);
-    // The rest is dropped, and its tasks are woken, if there is no runtime or if it has ended.
-    if let Some(runtime) = Handle::try_current().ok().as_ref().or(runtime) {
-        drop(runtime.spawn(rest));
-    }
-}
-
-/// The items of later turns.
-struct LaterTurns<I: Iterator>(I);
-
-impl<I> Future for LaterTurns<I>
-where
-    I: Iterator<Item = ()> + Unpin,
-{
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.by_ref().take(BATCH).count() < BATCH {
-            return Poll::Ready(());
+    for runtime in runtimes.0.into_iter().flat_map(|noted| *noted) {
+        match runtime {
+            Some(runtime) => drop(runtime.spawn(later_turns(Arc::clone(&items)))),
+            None => while items.wake_batch() {},
         }
-        // The tasks that were woken have their turns first.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
-impl<I: Iterator> Drop for LaterTurns<I> {
+async fn later_turns<I: Iterator>(items: Arc<Items<I>>) {
+    while items.wake_batch() {
+        // The tasks that were woken have their turns first.
+        yield_now().await;
+    }
+}
+
+/// Items that several runtimes take. When it is dropped, it wakes those that none has taken.
+struct Items<I: Iterator> {
+    rest: Mutex<I>,
+    wake: fn(I::Item),
+}
+
+impl<I: Iterator> Items<I> {
+    /// Wakes the tasks of the next [`BATCH`] items. Returns whether there may be others.
+    fn wake_batch(&self) -> bool {
+        (0..BATCH / CHUNK).all(|_| {
+            // The lock is released before foreign code runs.
+            let chunk: Vec<_> = lock(&self.rest).by_ref().take(CHUNK).collect();
+            let is_full = chunk.len() == CHUNK;
+            chunk.into_iter().for_each(self.wake);
+            is_full
+        })
+    }
+}
+
+impl<I: Iterator> Drop for Items<I> {
     fn drop(&mut self) {
-        self.0.by_ref().for_each(drop);
+        while self.wake_batch() {}
     }
 }
 

@@ -2,7 +2,7 @@ use std::{mem, task::Waker};
 
 use slab::Slab;
 
-use crate::wake::{BATCH, in_batches, wake};
+use crate::wake::{Runtimes, wake, wake_all};
 
 /// The wakers of the subscriptions that wait for a topic's next event.
 ///
@@ -12,6 +12,7 @@ use crate::wake::{BATCH, in_batches, wake};
 pub(crate) struct Waiters {
     generation: u64,
     wakers: Slab<Waker>,
+    runtimes: Runtimes,
 }
 
 /// An index in the list, valid for one generation of it.
@@ -44,6 +45,7 @@ impl Waiters {
             self.wakers.reserve_exact(1);
         }
         let index = self.wakers.insert(waker);
+        self.runtimes.note_at(index);
         Ticket { generation: self.generation, index }
     }
 
@@ -79,7 +81,7 @@ impl Waiters {
             }
             return WakeList::Few(few);
         }
-        WakeList::Many(mem::take(&mut self.wakers))
+        WakeList::Many(mem::take(&mut self.wakers), mem::take(&mut self.runtimes))
     }
 
     #[cfg(test)]
@@ -96,7 +98,7 @@ const FEW: usize = 8;
 pub(crate) enum WakeList {
     None,
     Few([Option<Waker>; FEW]),
-    Many(Slab<Waker>),
+    Many(Slab<Waker>, Runtimes),
 }
 
 impl WakeList {
@@ -111,12 +113,7 @@ impl WakeList {
         match self {
             Self::None => {}
             Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
-            Self::Many(wakers) if wakers.len() <= BATCH => {
-                wakers.into_iter().for_each(|(_, waker)| wake(waker));
-            }
-            Self::Many(wakers) => {
-                in_batches(wakers.into_iter().map(|(_, waker)| wake(waker)), None);
-            }
+            Self::Many(wakers, runtimes) => wake_all(wakers, runtimes),
         }
     }
 }
@@ -131,7 +128,7 @@ mod tests {
         match list {
             WakeList::None => 0,
             WakeList::Few(wakers) => wakers.iter().flatten().count(),
-            WakeList::Many(wakers) => wakers.len(),
+            WakeList::Many(wakers, _) => wakers.len(),
         }
     }
 

@@ -194,7 +194,7 @@ impl HubState {
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, here, now, &mut drops);
                 topic.set_end(state, ends_topic.then(|| self.end(sequence, here, at)));
-                (sequence, state.subscribers, topic.take_waiters(state))
+                (sequence, state.subscribers as usize, topic.take_waiters(state))
             })
         });
         let (sequence, subscribers, waiters) = appended?;

@@ -68,7 +68,7 @@ impl Hub {
     /// Returns the number of subscriptions of a topic, in this process.
     #[must_use]
     pub fn subscriber_count(&self, topic: &str) -> usize {
-        self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers)
+        self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers as usize)
     }
 
     /// Returns the names of the topics that have subscriptions or keep events, in no particular

@@ -8,7 +8,8 @@ use std::{collections::hash_map::Entry, mem, task::Waker, vec};
 use tokio_util::sync::DropGuard;
 
 use super::limits::{SubjectLimits, shrink_if_sparse};
-use crate::{callback::without_panic, lock::lock, wake::in_batches};
+use crate::wake::{Runtimes, in_batches};
+use crate::{callback::without_panic, lock::lock};
 
 /// The open streams of each subject, and the log of calls of `close`.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct OpenStreams {
     /// The generation again, and the number of its streams that have not been closed.
     open: AtomicU64,
     pub(super) limits: Arc<SubjectLimits>,
+    /// The runtimes of all streams that have been polled.
+    runtimes: Mutex<Runtimes>,
     /// Stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
 }
@@ -132,7 +135,13 @@ impl OpenStreams {
         self.generation.store(next, Release);
         let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
         drop(shards);
-        in_batches(AllClosed::new(lists), None);
+        // After the generation has changed: `register` notes the runtime of a stream before it asks
+        // for the generation.
+        let runtimes = lock(&self.runtimes).clone();
+        let revoke = |closed: Option<Arc<Member>>| {
+            closed.map(|member| member.revoke(Revocation::All));
+        };
+        in_batches(AllClosed::new(lists), revoke, runtimes);
         // The lower half.
         open as u32 as usize
     }
@@ -150,6 +159,13 @@ impl OpenStreams {
             (generation == member.generation())
                 .then(|| packed(generation, count.saturating_add_signed(change)))
         });
+    }
+
+    /// Lets a close of the stream wake `waker`, in the current runtime.
+    pub(super) fn register(&self, member: &Member, waker: &Waker) {
+        if member.register(waker) {
+            lock(&self.runtimes).note();
+        }
     }
 
     /// Notes that a stream is about to end. It stays in its lists.
@@ -212,8 +228,8 @@ const fn packed(generation: Generation, open: u32) -> u64 {
     (generation as u64) << 32 | open as u64
 }
 
-/// The streams of a generation that was closed. Each item of this iterator moves one stream into
-/// its place, or wakes one.
+/// The streams of a generation that was closed. For each stream that is moved into its place, this
+/// iterator first yields a `None`, so that a turn moves no more streams than it wakes.
 ///
 /// Streams are woken in the order of their addresses, which is about the order in which they were
 /// opened. In the order of a hash, each stream would free memory far from the previous stream's
@@ -257,17 +273,16 @@ impl AllClosed {
 }
 
 impl Iterator for AllClosed {
-    type Item = ();
+    type Item = Option<Arc<Member>>;
 
-    fn next(&mut self) -> Option<()> {
+    fn next(&mut self) -> Option<Option<Arc<Member>>> {
         if self.collect() {
-            return Some(());
+            return Some(None);
         }
         let shards = self.sorted.iter_mut();
         let first =
             shards.min_by_key(|shard| shard.as_slice().first().map_or(usize::MAX, address))?;
-        first.next()?.revoke(Revocation::All);
-        Some(())
+        first.next().map(Some)
     }
 }
 
@@ -441,13 +456,15 @@ impl Member {
         }
     }
 
-    /// Lets a close wake `waker`. The caller asks afterwards whether the stream was closed meanwhile.
-    pub(super) fn register(&self, waker: &Waker) {
+    /// Lets a close wake `waker`, and returns whether it is new. The caller asks afterwards whether
+    /// the stream was closed meanwhile.
+    pub(super) fn register(&self, waker: &Waker) -> bool {
         let mut registered = lock(&self.waker);
         let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
         let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
         drop(registered);
         _ = without_panic(|| drop(earlier));
+        !is_registered
     }
 
     /// Drops the waker of the task that polled the body.

@@ -95,6 +95,68 @@ fn moved_subscription_wakes_the_new_task_only() {
     }
 }
 
+/// More subscriptions than are woken in one turn.
+const MANY: usize = 130_000;
+
+/// Creates subscriptions that wait in one runtime after the other, and returns the wake-ups in each
+/// of the runtimes.
+fn many_asleep<const N: usize>(
+    hub: &Hub,
+    runtimes: [&Runtime; N],
+) -> ([Arc<Wakes>; N], Vec<Client>) {
+    let wakes = [(); N].map(|()| Wakes::new());
+    let asleep = |n: usize| {
+        let _entered = runtimes[n % N].enter();
+        asleep(hub, &["a"], &wakes[n % N].1)
+    };
+    let clients = (0..MANY).map(asleep).collect();
+    (wakes.map(|(count, _)| count), clients)
+}
+
+/// Returns a runtime that a thread drives, and one that is not driven.
+fn driven_and_idle() -> (Runtime, Runtime) {
+    let driven = Builder::new_multi_thread().worker_threads(1).build();
+    (driven.unwrap(), Builder::new_current_thread().build().unwrap())
+}
+
+#[test]
+fn very_many_subscribers_are_woken_whichever_runtime_publishes_or_closes() {
+    let (driven, idle) = driven_and_idle();
+    let hub = Hub::new();
+    let ([count], mut clients) = many_asleep(&hub, [&driven]);
+    let all_woken = || wait(until(|| count.get() == MANY));
+    idle.block_on(hub.publish("a", Event::from("x"))).unwrap();
+    all_woken();
+    for client in &mut clients {
+        let _entered = driven.enter();
+        assert_eq!(client.read_with(&Waker::from(Arc::clone(&count))).len(), 1);
+    }
+    count.take();
+    idle.block_on(async { hub.close() });
+    all_woken();
+}
+
+#[test]
+fn subscribers_are_woken_although_the_runtime_of_others_is_blocked() {
+    let (driven, blocked) = driven_and_idle();
+    for runtimes in [[&blocked, &driven], [&driven, &blocked]] {
+        let hub = Hub::new();
+        let (counts, _clients) = many_asleep(&hub, runtimes);
+        blocked.block_on(hub.publish("a", Event::from("x"))).unwrap();
+        wait(until(|| counts.each_ref().map(|count| count.get()) == [MANY / 2; 2]));
+    }
+}
+
+#[test]
+fn very_many_subscribers_outside_of_runtimes_are_woken_at_once() {
+    let (driven, _) = driven_and_idle();
+    let hub = Hub::new();
+    let (count, waker) = Wakes::new();
+    let _clients: Vec<_> = (0..MANY).map(|_| asleep(&hub, &["a"], &waker)).collect();
+    driven.block_on(hub.publish("a", Event::from("x"))).unwrap();
+    assert_eq!(count.get(), MANY);
+}
+
 #[tokio::test(start_paused = true)]
 async fn flush_window_collects_a_burst_into_one_wakeup() {
     const WINDOW: Duration = Duration::from_millis(20);

@@ -27,7 +27,8 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct TopicState {
     pub(crate) log: Log,
-    pub(crate) subscribers: usize,
+    // As small as it is, so that the topic is not larger.
+    pub(crate) subscribers: u32,
     /// Set by [`Topic::set_end`]. Boxed, because most topics never end.
     pub(crate) end: Option<Box<TopicEnd>>,
     /// Whether the topic was removed from the registry, so that its name has to be looked up again.

@@ -127,7 +127,7 @@ impl Topics {
             Some(topic) => {
                 drop(names);
                 let state = topic.lock();
-                (state.end.as_deref().copied(), state.subscribers)
+                (state.end.as_deref().copied(), state.subscribers as usize)
             }
         }
     }
@@ -155,7 +155,7 @@ impl Topics {
             let state = topic.lock();
             stats.evicted += state.log.evicted_events;
             stats.events += state.log.len();
-            stats.subscribers += state.subscribers;
+            stats.subscribers += state.subscribers as usize;
         }
         stats
     }
